@@ -1,0 +1,173 @@
+"""The only door to subprocesses: argument lists, never shell strings; no secret ever in an argument.
+
+Everything that starts a program goes through :func:`run` (wait for it) or :func:`start` (watch it), so that logging,
+time limits and error messages are written once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from refstack_worker.errors import ProcessError
+
+LOG = logging.getLogger(__name__)
+
+OUTPUT_IN_MESSAGE = 2000
+"""Characters of a failed program's output that an error message carries."""
+
+POLL_SECONDS = 0.02
+"""How often a process tree is looked at while it ends."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A program that has ended."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a program is started; the defaults are those of a short helper."""
+
+    cwd: Path | None = None
+    env: Mapping[str, str] | None = None
+    """The whole environment; ``None`` inherits this process's."""
+    input: str | None = None
+    timeout: float | None = None
+    """Seconds after which the program's whole process group is killed."""
+    check: bool = True
+    """Raise :class:`ProcessError` when the exit status is not 0."""
+
+
+DEFAULTS = Options()
+
+
+def run(argv: Sequence[str | Path], options: Options = DEFAULTS) -> Completed:
+    """Run a program to its end and return its output.
+
+    :raises ProcessError: it cannot be started, ended with another status than 0 (unless ``check`` is off), or ran
+        longer than ``timeout`` seconds.
+    """
+    words = [str(word) for word in argv]
+    began = time.monotonic()
+    process = start(
+        words,
+        cwd=options.cwd,
+        env=options.env,
+        stdin=subprocess.PIPE if options.input is not None else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = process.communicate(options.input, timeout=options.timeout)
+    except subprocess.TimeoutExpired:
+        kill_group(process.pid)
+        process.communicate()
+        raise ProcessError(
+            f"{shlex.join(words)}: still running after {options.timeout:g} s and was killed"
+        ) from None
+    except BaseException:
+        kill_group(process.pid)
+        process.communicate()
+        raise
+    done = Completed(tuple(words), process.returncode, stdout, stderr, time.monotonic() - began)
+    if options.check and done.returncode != 0:
+        raise ProcessError(_failure(done))
+    return done
+
+
+def start(argv: Sequence[str | Path], **popen: Any) -> subprocess.Popen[Any]:
+    """Start a program and return it running; keyword arguments are those of :class:`subprocess.Popen`.
+
+    :raises ProcessError: the program does not exist or may not be executed.
+    """
+    if popen.get("shell"):
+        raise ValueError("no shell: give an argument list")
+    words = [str(word) for word in argv]
+    LOG.debug("starting %s", shlex.join(words))
+    try:
+        return subprocess.Popen(words, **popen)  # noqa: S603 - the one door; argument lists only
+    except OSError as error:
+        raise ProcessError(f"{words[0]}: cannot be started: {error.strerror or error}") from error
+
+
+def kill_group(pid: int, signum: int = signal.SIGKILL) -> None:
+    """Send a signal to the process group that ``pid`` leads; one that is gone already is no error."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signum)
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Yield the ids of all the living processes below ``pid`` (Linux: ``/proc/<pid>/task/*/children``)."""
+    todo = [pid]
+    while todo:
+        parent = todo.pop()
+        for child in _children(parent):
+            yield child
+            todo.append(child)
+
+
+def end_tree(pid: int, grace: float) -> None:
+    """End all the processes below ``pid``: TERM, ``grace`` seconds to comply, then KILL until none is left.
+
+    ``pid`` itself is left alone. It must be a sub-reaper (or the caller), so that orphans come back to it.
+    """
+    for signum, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, float("inf"))):
+        deadline = time.monotonic() + patience
+        told: set[int] = set()
+        while alive := list(descendants(pid)):
+            for child in alive:
+                if signum == signal.SIGKILL or child not in told:
+                    told.add(child)
+                    with suppress(ProcessLookupError, PermissionError):
+                        os.kill(child, signum)
+            reap(pid)
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(POLL_SECONDS)
+
+
+def reap(pid: int) -> None:
+    """Collect the ended children of this process when ``pid`` is this process, so that none stays a zombie."""
+    if pid != os.getpid():
+        return
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for task in tasks:
+        with suppress(OSError):
+            text = Path(f"/proc/{pid}/task/{task}/children").read_text()
+            found.extend(int(word) for word in text.split())
+    return found
+
+
+def _failure(done: Completed) -> str:
+    said = (done.stderr.strip() or done.stdout.strip())[-OUTPUT_IN_MESSAGE:]
+    how = f"ended with status {done.returncode}" if done.returncode > 0 else f"was killed by signal {-done.returncode}"
+    return f"{shlex.join(done.argv)}: {how}" + (f": {said}" if said else "")
