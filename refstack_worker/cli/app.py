@@ -1,0 +1,117 @@
+"""What the commands share: the one place where an error becomes a message and an exit code, and logging.
+
+A program is a :class:`Program`; its ``main`` is ``return main(PROGRAM)``. Commands are cliff's classes
+(``cliff.command.Command``, ``cliff.lister.Lister``, ``cliff.show.ShowOne``), so that whatever prints records
+knows ``-f table|json|csv|yaml|value``. A command raises a :class:`~refstack_worker.errors.RefstackError`; it
+never exits.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cliff.app import App
+from cliff.command import Command
+from cliff.commandmanager import CommandManager
+
+from refstack_worker.errors import RefstackError, UsageError
+
+LOG = logging.getLogger("refstack_worker")
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program of the project: what it is called and what it can do."""
+
+    name: str
+    description: str
+    commands: Mapping[str, type[Command]]
+    """Words of the command (``"env build"``) to the class that does it."""
+
+
+class RefstackApp(App):
+    """cliff's application, with this project's errors, exit codes and logging."""
+
+    LOG = LOG
+
+    def __init__(self, program: Program) -> None:
+        manager = CommandManager("")
+        for words, command in program.commands.items():
+            manager.add_command(words, command)
+        self.NAME = program.name
+        self._failure: BaseException | None = None
+        super().__init__(program.description, software_version(), manager)
+
+    def run(self, argv: list[str]) -> int:
+        """Carry out one command line and return the process's exit status."""
+        result = super().run(argv)
+        if isinstance(self._failure, RefstackError):
+            return self._failure.exit_code
+        return int(result or 0)
+
+    def initialize_app(self, argv: list[str]) -> None:
+        """Refuse an empty command line: none of the programs has an interactive mode."""
+        if not argv:
+            self._failure = UsageError(f"no command given; '{self.NAME} help' lists them")
+            raise self._failure
+
+    def clean_up(self, cmd: Any, result: int, err: BaseException | None) -> None:
+        """Keep the error that ended the command, for its exit code."""
+        self._failure = err
+        if err is not None and not isinstance(err, (RefstackError, KeyboardInterrupt, BrokenPipeError)):
+            LOG.error("that %s is a fault of this program: --debug shows where", type(err).__name__)
+
+    def configure_logging(self) -> None:
+        """Log to stderr: this project's messages at the level asked for, of libraries only warnings."""
+        level = {0: logging.WARNING, 1: logging.INFO}.get(self.options.verbose_level, logging.DEBUG)
+        set_up_logging(level, self.options.log_file)
+
+
+class JournalFormatter(logging.Formatter):
+    """Put the priority in front as the journal reads it (sd-daemon(3)), so that ``journalctl -p`` works."""
+
+    PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Prefix each line: the journal takes every line for a message of its own."""
+        priority = next(number for level, number in self.PRIORITIES if record.levelno >= level)
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+
+
+def set_up_logging(level: int, log_file: str | None = None) -> None:
+    """Send log records of ``level`` and above to stderr, and to ``log_file`` (with times) if one is named."""
+    root = logging.getLogger()
+    root.setLevel(logging.DEBUG if level == logging.DEBUG else logging.WARNING)
+    LOG.setLevel(level)
+    console = logging.StreamHandler(sys.stderr)
+    console.setFormatter(JournalFormatter() if "JOURNAL_STREAM" in os.environ else logging.Formatter())
+    root.addHandler(console)
+    if log_file:
+        to_file = logging.FileHandler(log_file)
+        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        root.addHandler(to_file)
+
+
+def software_version() -> str:
+    """Return the installed version of this software; from a bare source tree ``0.0.0``."""
+    try:
+        return importlib.metadata.version("refstack-worker")
+    except importlib.metadata.PackageNotFoundError:
+        return "0.0.0"
+
+
+def main(program: Program, argv: Sequence[str] | None = None) -> int:
+    """Run a program on ``argv`` (default: the process's own) and return its exit status."""
+    try:
+        return RefstackApp(program).run(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        return INTERRUPTED

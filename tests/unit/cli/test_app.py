@@ -1,0 +1,82 @@
+"""One place turns an error into a message and an exit code."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from cliff.command import Command
+from cliff.lister import Lister
+
+from refstack_worker.cli import app
+from refstack_worker.errors import StoreError
+
+
+class Fails(Command):
+    """Raise a domain error."""
+
+    def take_action(self, parsed_args):
+        raise StoreError("/store: read-only; remount it")
+
+
+class Breaks(Command):
+    """Raise what no command should."""
+
+    def take_action(self, parsed_args):
+        raise ValueError("oops")
+
+
+class Lists(Lister):
+    """Print records."""
+
+    def take_action(self, parsed_args):
+        return ("name", "size"), [("a", 1)]
+
+
+PROGRAM = app.Program("refstack-x", "A program.", {"fail": Fails, "break it": Breaks, "list": Lists})
+
+
+@pytest.fixture(autouse=True)
+def quiet_root():
+    root = logging.getLogger()
+    before = list(root.handlers), root.level, app.LOG.level
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    app.LOG.setLevel(before[2])
+
+
+def test_domain_error_is_one_line_and_its_code(capsys):
+    assert app.main(PROGRAM, ["fail"]) == StoreError.exit_code
+    assert capsys.readouterr().err == "/store: read-only; remount it\n"
+
+
+def test_other_error_is_1_and_named(capsys):
+    assert app.main(PROGRAM, ["break", "it"]) == 1
+    assert "ValueError" in capsys.readouterr().err
+
+
+def test_records_in_json(capsys):
+    assert app.main(PROGRAM, ["list", "-f", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [{"name": "a", "size": 1}]
+
+
+def test_no_command_is_usage(capsys):
+    assert app.main(PROGRAM, []) == 2
+    assert "refstack-x help" in capsys.readouterr().err
+
+
+def test_unknown_command_is_usage(capsys):
+    assert app.main(PROGRAM, ["lost"]) == 2
+
+
+def test_journal_priorities(capsys, monkeypatch):
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    app.main(PROGRAM, ["fail"])
+    assert capsys.readouterr().err == "<3>/store: read-only; remount it\n"
+
+
+def test_log_file_keeps_times(tmp_path):
+    app.main(PROGRAM, ["--log-file", str(tmp_path / "log"), "fail"])
+    assert "ERROR refstack_worker: /store" in (tmp_path / "log").read_text()
