@@ -81,9 +81,7 @@ def run(argv: Sequence[str | Path], options: Options = DEFAULTS) -> Completed:
     except subprocess.TimeoutExpired:
         kill_group(process.pid)
         process.communicate()
-        raise ProcessError(
-            f"{shlex.join(words)}: still running after {options.timeout:g} s and was killed"
-        ) from None
+        raise ProcessError(f"{shlex.join(words)}: still running after {options.timeout:g} s and was killed") from None
     except BaseException:
         kill_group(process.pid)
         process.communicate()

@@ -1,0 +1,65 @@
+"""TOML settings files: a main file and the ``conf.d`` beside it, merged; an unknown key is an error that names its line."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from refstack_worker.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Table = dict[str, Any]
+
+
+def read(path: Path) -> tuple[Table, Mapping[str, str]]:
+    """Return the merged settings of ``path`` and of ``conf.d/*.toml`` beside it (in the order of their names).
+
+    :returns: the settings, and for each ``section.key`` the ``file:line`` it came from.
+    :raises ConfigError: a file cannot be read or is not TOML.
+    """
+    merged: Table = {}
+    origins: dict[str, str] = {}
+    for file in [path, *sorted((path.parent / "conf.d").glob("*.toml"))]:
+        text = _text(file)
+        for section, values in _parse(file, text).items():
+            if not isinstance(values, dict):
+                raise ConfigError(f"{file}:{line_of(text, '', section)}: {section}: settings stand below a [section]")
+            for key, value in values.items():
+                merged.setdefault(section, {})[key] = value
+                origins[f"{section}.{key}"] = f"{file}:{line_of(text, section, key)}"
+    return merged, origins
+
+
+def line_of(text: str, section: str, key: str) -> int:
+    """Return the number of the line on which a key of a section stands; 1 when it cannot be told."""
+    inside = not section
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\s*([^\]]+?)\s*\]", line)
+        if header:
+            inside = header.group(1).strip("\"'") == section
+        elif inside and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[.=]", line):
+            return number
+    return 1
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8") from None
+
+
+def _parse(path: Path, text: str) -> Table:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: {error}") from None

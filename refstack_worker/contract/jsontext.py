@@ -1,0 +1,59 @@
+"""Strict JSON: what one side may read as something else than the other is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from refstack_worker.errors import PayloadError
+
+MAX_DEPTH = 16
+"""Levels of nesting; everything that travels here has at most five."""
+
+
+def loads(text: str, what: str) -> Any:
+    """Parse JSON, refusing duplicate keys, NaN and infinities, lone surrogates and deep nesting.
+
+    :param what: how messages call the text, such as ``payload``.
+    :raises PayloadError: it is not such JSON.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+        text.encode("utf-8")
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except RecursionError:
+        raise PayloadError(f"{what}: nested too deeply") from None
+    except (ValueError, UnicodeError) as error:
+        raise PayloadError(f"{what}: not JSON: {error}") from None
+    _check_depth(value, what)
+    return value
+
+
+def dumps(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no white space."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:60]!r} stands there twice")
+        found[key] = value
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _check_depth(value: Any, what: str) -> None:
+    todo = [(value, 1)]
+    while todo:
+        item, depth = todo.pop()
+        if depth > MAX_DEPTH:
+            raise PayloadError(f"{what}: nested more than {MAX_DEPTH} levels deep")
+        if isinstance(item, dict):
+            todo.extend((inner, depth + 1) for inner in item.values())
+        elif isinstance(item, list):
+            todo.extend((inner, depth + 1) for inner in item)

@@ -1,0 +1,79 @@
+"""Which Tempest options a run may set.
+
+A vendor chooses what is tested and how, never where the node writes, which files it reads or what it executes. The
+option names are those of Tempest's and oslo's configuration references.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from refstack_worker.errors import PayloadError
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,79}\Z")
+
+FORBIDDEN: Mapping[str, frozenset[str]] = {
+    "DEFAULT": frozenset(
+        {
+            "log_config",
+            "log_config_append",
+            "log_dir",
+            "logdir",
+            "log_file",
+            "logfile",
+            "log_file_path",
+            "watch_log_file",
+            "use_syslog",
+            "use_journal",
+            "use_eventlog",
+            "syslog_log_facility",
+            "use_json",
+            "publish_errors",
+            "config_file",
+            "config_dir",
+            "config_source",
+            "state_path",
+            "debug_tcp",
+            "pid_file",
+            "resource_name_prefix",
+            "record_resources",
+            "use_stderr",
+            "log_rotation_type",
+        }
+    ),
+    "oslo_concurrency": frozenset({"lock_path", "disable_process_locking"}),
+    "auth": frozenset({"test_accounts_file"}),
+    "identity": frozenset({"ca_certificates_file"}),
+    "service-clients": frozenset({"proxy_url"}),
+    "scenario": frozenset({"img_dir", "img_file", "ami_img_file", "ari_img_file", "aki_img_file", "dhcp_client"}),
+    "image": frozenset({"http_image", "images_manifest_file"}),
+    "debug": frozenset({"trace_requests"}),
+    "profiler": frozenset({"key"}),
+}
+"""Section to options that only the node sets: paths, logs, locks, and what a run is known by in the cloud."""
+
+FORBIDDEN_SECTIONS = frozenset({"config_driver", "oslo_reports"})
+
+
+def check(conf_json: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse options that no vendor may set and names or values that would break out of their line.
+
+    :raises PayloadError: naming section and option, never the value.
+    """
+    for section, values in conf_json.items():
+        if not _NAME.match(section) or section in FORBIDDEN_SECTIONS:
+            raise PayloadError(f"payload: conf_json: the section {section[:80]!r} is not allowed")
+        for option, value in values.items():
+            _check_option(section, option, value)
+
+
+def _check_option(section: str, option: str, value: Any) -> None:
+    if not _NAME.match(option):
+        raise PayloadError(f"payload: conf_json.{section}: the option {option[:80]!r} is not allowed")
+    if option.replace("-", "_").lower() in FORBIDDEN.get(section, frozenset()):
+        raise PayloadError(f"payload: conf_json.{section}.{option}: is set by the node alone")
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, str) and any(mark in item for mark in "\n\r\0"):
+            raise PayloadError(f"payload: conf_json.{section}.{option}: a value has to be one line")

@@ -1,0 +1,352 @@
+"""The payload: what the server tells a worker about one attempt of one test run.
+
+The schema is the contract of ``docs/protocol.md``; a worker checks every payload against it although it is signed,
+because a server may be newer, older, or wrong.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import functools
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import urlsplit
+
+import jsonschema
+from packaging.version import InvalidVersion, Version
+
+from refstack_worker.contract import jsontext, options
+from refstack_worker.errors import PayloadError
+
+VERSION = 1
+MAX_BYTES = 1024 * 1024
+"""Size limit of the payload's JSON text. Real ones have a few KB; test lists that are longer go by URL."""
+SECRET_BYTES = 32
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"
+_SCALAR = {"type": ["string", "number", "boolean"]}
+
+SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": [
+        "version",
+        "test_id",
+        "attempt",
+        "callback",
+        "conf_json",
+        "concurrency",
+        "timeout",
+        "submitted_at",
+        "secret",
+    ],
+    "oneOf": [{"required": ["tempest_version"]}, {"required": ["openstack_release"]}],
+    "properties": {
+        "version": {"const": VERSION},
+        "test_id": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
+        "attempt": {"type": "integer", "minimum": 1, "maximum": 10000},
+        "callback": {"type": "string", "maxLength": 512},
+        "tempest_version": {"type": "string", "maxLength": 40},
+        "openstack_release": {"type": "string", "pattern": r"^(20[0-9]{2}\.[12]|[a-z]{4,12})$"},
+        "plugins": {
+            "type": "object",
+            "maxProperties": 20,
+            "additionalProperties": False,
+            "patternProperties": {f"^{_NAME}$": {"type": "string", "maxLength": 40}},
+        },
+        "conf_json": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "additionalProperties": {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]},
+            },
+        },
+        "testcases": {
+            "type": "object",
+            "additionalProperties": False,
+            "minProperties": 1,
+            "properties": {
+                "names": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "string", "minLength": 1, "maxLength": 512},
+                },
+                "regexes": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "string", "minLength": 1, "maxLength": 2048},
+                },
+                "url": {"type": "string", "maxLength": 2048},
+            },
+        },
+        "concurrency": {"type": "integer", "minimum": 0, "maximum": 64},
+        "timeout": {"type": "integer", "minimum": 60, "maximum": 172800},
+        "submitted_at": {"type": "string", "maxLength": 20},
+        "secret": {"type": "string", "pattern": r"^[A-Za-z0-9_-]{43}$"},
+    },
+}
+
+_TEST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-\[\](),=:/ ]*\Z")
+
+
+@dataclass(frozen=True)
+class Testcases:
+    """Which tests to run; all of what is given counts together."""
+
+    __test__ = False
+
+    names: tuple[str, ...] = ()
+    """Full test names, module or package prefixes, or ``id-<uuid>``."""
+    regexes: tuple[str, ...] = ()
+    """Regular expressions, searched for in the full names."""
+    url: str = ""
+    """Address of a list, one name a line; only fetched where the operator allows it."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Testcases:
+        return cls(tuple(value.get("names", ())), tuple(value.get("regexes", ())), value.get("url", ""))
+
+    def to_json(self) -> dict[str, Any]:
+        shown = {"names": list(self.names), "regexes": list(self.regexes), "url": self.url}
+        return {key: value for key, value in shown.items() if value}
+
+    def entries(self) -> list[str]:
+        """Return them as ``get-testcases`` does: names, and expressions behind ``regex:``."""
+        return [*self.names, *(f"regex:{expression}" for expression in self.regexes)]
+
+
+@dataclass(frozen=True)
+class Payload:
+    """One attempt of one test run, valid by construction from :meth:`from_bytes`."""
+
+    test_id: int
+    attempt: int
+    callback: str
+    """Base URL of the RefStack server."""
+    conf_json: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    """Tempest options, section → option → value. Holds passwords."""
+    secret: str = field(repr=False)
+    """The secret of the attempt; shown as bearer token it proves that one was handed the run."""
+    submitted_at: str
+    """When the attempt was given to the queue, UTC."""
+    tempest_version: str = ""
+    """Exact version; empty when the run asks by OpenStack release."""
+    openstack_release: str = ""
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    testcases: Testcases | None = None
+    """None: the worker asks the server."""
+    concurrency: int = 0
+    """Test processes side by side; 0 is as many as the node has cores."""
+    timeout: int = 14400
+    """Seconds for the whole run."""
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Payload:
+        """Return the payload that these bytes are.
+
+        :raises PayloadError: whatever else they are, with a sentence that says what is wrong.
+        """
+        if len(data) > MAX_BYTES:
+            raise PayloadError(
+                f"payload: {len(data)} bytes, more than the {MAX_BYTES} that are allowed; give long test lists by URL"
+            )
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise PayloadError(f"payload: not UTF-8 at byte {error.start}") from None
+        return cls.from_json(jsontext.loads(text, "payload"))
+
+    @classmethod
+    def from_json(cls, value: Any) -> Payload:
+        """Return the payload that a parsed JSON value is; see :meth:`from_bytes`."""
+        _check_version(value)
+        _check_schema(value)
+        testcases = Testcases.from_json(value["testcases"]) if "testcases" in value else None
+        made = cls(**_fields(value, testcases))
+        _check_meaning(made)
+        return made
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the payload as a JSON object; :meth:`from_json` reads it back."""
+        shown = dataclasses.asdict(self)
+        shown["version"] = VERSION
+        shown["testcases"] = self.testcases.to_json() if self.testcases else None
+        for name in ("tempest_version", "openstack_release", "plugins", "testcases"):
+            if not shown[name]:
+                del shown[name]
+        return shown
+
+    def to_bytes(self) -> bytes:
+        """Return the text that is signed and sealed.
+
+        :raises PayloadError: it is larger than a worker would take, or not valid.
+        """
+        data = jsontext.dumps(self.to_json()).encode("utf-8")
+        Payload.from_bytes(data)
+        return data
+
+    @property
+    def prefix(self) -> str:
+        """The start of the name of everything that this attempt makes in the cloud."""
+        return f"refstack-{self.test_id}-{self.attempt}"
+
+
+def new_secret() -> str:
+    """Return a fresh secret for an attempt: 32 random bytes as base64url without padding."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).rstrip(b"=").decode("ascii")
+
+
+def secret_digest(secret: str) -> str:
+    """Return what the server keeps of a secret (hex SHA-256; the secret is random, so no salt is needed)."""
+    return hashlib.sha256(secret.encode("utf-8")).hexdigest()
+
+
+def proves(secret: str, digest: str) -> bool:
+    """Return whether a secret is the one of this digest, in constant time."""
+    return hmac.compare_digest(secret_digest(secret), digest)
+
+
+def now() -> str:
+    """Return the present time as a payload writes it (UTC, whole seconds)."""
+    return datetime.now(timezone.utc).strftime(TIME_FORMAT)
+
+
+def check_callback(url: str) -> str:
+    """Return a server's base URL without a trailing slash.
+
+    :raises PayloadError: it is no plain http(s) URL.
+    """
+    parts = _split_url(url, "callback")
+    if parts.query or parts.fragment:
+        raise PayloadError("payload: callback: a base URL has no query and no fragment")
+    return url.rstrip("/")
+
+
+def check_exact_version(version: str, what: str) -> str:
+    """Return a PEP 440 version in its normal form.
+
+    :raises PayloadError: it is none, or not an exact public one.
+    """
+    try:
+        parsed = Version(version)
+    except InvalidVersion:
+        raise PayloadError(f"payload: {what}: {version!r} is no exact version (as 47.0.0)") from None
+    if parsed.local:
+        raise PayloadError(f"payload: {what}: {version!r} has a local part; only published versions can be run")
+    if str(parsed) != version:
+        raise PayloadError(f"payload: {what}: write {version!r} as {parsed}")
+    return version
+
+
+@functools.lru_cache(maxsize=1)
+def _validator() -> Any:
+    return jsonschema.Draft7Validator(SCHEMA)
+
+
+def _fields(value: Mapping[str, Any], testcases: Testcases | None) -> dict[str, Any]:
+    taken = {key: item for key, item in value.items() if key != "version"}
+    return {**taken, "testcases": testcases}
+
+
+def _check_version(value: Any) -> None:
+    if not isinstance(value, dict):
+        raise PayloadError("payload: not a JSON object")
+    version = value.get("version")
+    if type(version) is not int or version != VERSION:
+        raise PayloadError(
+            f"payload: version {str(version)[:20]} is not known here (this side knows {VERSION}); upgrade the older side"
+        )
+
+
+def _check_schema(value: Any) -> None:
+    error = jsonschema.exceptions.best_match(_validator().iter_errors(value))
+    if error is None:
+        return
+    where = ".".join(str(step)[:60] for step in error.absolute_path) or "top level"
+    # the offending value itself may be a password: name the place and the rule, never the value
+    raise PayloadError(f"payload: {where}: {_rule(error)}")
+
+
+def _rule(error: Any) -> str:
+    if error.validator == "required":
+        return f"lacks {', '.join(name for name in error.validator_value if name not in error.instance)}"
+    if error.validator == "additionalProperties":
+        known = set(error.schema.get("properties", {}))
+        unknown = sorted(str(name)[:60] for name in error.instance if name not in known)
+        return f"unknown field {', '.join(unknown[:5])}" if known else "a name that is not allowed"
+    if error.validator == "oneOf":
+        return "exactly one of tempest_version and openstack_release is needed"
+    if error.validator == "anyOf":
+        return "must be text, a number, true or false, or a list of those"
+    return f"breaks the rule {error.validator} {str(error.validator_value)[:80]}"
+
+
+def _check_meaning(made: Payload) -> None:
+    check_callback(made.callback)
+    if made.tempest_version:
+        check_exact_version(made.tempest_version, "tempest_version")
+    for name, version in made.plugins.items():
+        check_exact_version(version, f"plugins.{name}")
+    _check_time(made.submitted_at)
+    _check_secret(made.secret)
+    options.check(made.conf_json)
+    if made.testcases:
+        check_testcases(made.testcases)
+
+
+def check_testcases(testcases: Testcases) -> None:
+    """Refuse names that could be read as something else and expressions that do not compile.
+
+    :raises PayloadError: naming the entry.
+    """
+    for name in testcases.names:
+        if not _TEST_NAME.match(name):
+            raise PayloadError(f"payload: testcases.names: {name[:80]!r} is no test name")
+    for expression in testcases.regexes:
+        try:
+            re.compile(expression)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise PayloadError(f"payload: testcases.regexes: {expression[:80]!r}: {error}") from None
+        if "\n" in expression or "\r" in expression or "\0" in expression:
+            raise PayloadError(f"payload: testcases.regexes: {expression[:80]!r}: control characters are not allowed")
+    if testcases.url:
+        _split_url(testcases.url, "testcases.url")
+
+
+def _split_url(url: str, what: str) -> Any:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - parsing the port is what may fail
+    except ValueError as error:
+        raise PayloadError(f"payload: {what}: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise PayloadError(f"payload: {what}: {url[:80]!r} is no http or https URL")
+    if parts.username is not None or parts.password is not None:
+        raise PayloadError(f"payload: {what}: a URL with a user or password is not allowed")
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise PayloadError(f"payload: {what}: only printable ASCII without blanks and backslashes is allowed")
+    return parts
+
+
+def _check_time(text: str) -> None:
+    try:
+        datetime.strptime(text, TIME_FORMAT)
+    except ValueError:
+        raise PayloadError("payload: submitted_at: write the time as 2026-11-22T15:00:00Z") from None
+
+
+def _check_secret(text: str) -> None:
+    try:
+        raw = base64.urlsafe_b64decode(text + "=")
+    except (binascii.Error, ValueError):
+        raw = b""
+    if len(raw) != SECRET_BYTES:
+        raise PayloadError(f"payload: secret: not {SECRET_BYTES} bytes of base64url")

@@ -1,0 +1,177 @@
+"""The envelope of a payload: signed by the server, then sealed to the fleet.
+
+gearmand authenticates nobody and writes what it queues to disk; so who grabs a job can read nothing, and a node can
+open payloads but forge none. The signature covers the recipient as well, so an envelope cannot be sealed anew for
+somebody else. Ed25519, X25519 and the sealed box are libsodium's (PyNaCl).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass
+
+from nacl.exceptions import CryptoError
+from nacl.public import Box, PrivateKey, PublicKey, SealedBox
+from nacl.signing import SigningKey, VerifyKey
+
+from refstack_worker.contract import payload as payloads
+from refstack_worker.contract.keys import Keyring
+from refstack_worker.errors import PayloadError, SealError
+
+MAX_BYTES = 2 * payloads.MAX_BYTES
+"""Size limit of an envelope, checked before anything is decoded."""
+
+_FORM = re.compile(rb"(?P<magic>rs[wnr]1)\.(?P<key>[0-9a-f]{16})\.(?P<box>[A-Za-z0-9_-]+)\Z")
+_PAYLOAD = "rsw1"
+_NODE = "rsn1"
+_REST = "rsr1"
+_ID_LENGTH = 16
+_SIGNATURE_LENGTH = 64
+_CONTEXT = b"refstack payload 1\0"
+
+
+def digest(envelope: bytes) -> str:
+    """Return the hex SHA-256 by which the server knows an envelope that it sealed."""
+    return hashlib.sha256(envelope).hexdigest()
+
+
+@dataclass(frozen=True)
+class Sealer:
+    """The server's side: signs with its newest key, seals to the fleet's newest."""
+
+    signing: Keyring[SigningKey]
+    fleet: Keyring[PublicKey]
+
+    def seal(self, payload: payloads.Payload) -> bytes:
+        """Return the envelope of a payload. :raises PayloadError: the payload is not valid."""
+        message = payload.to_bytes()
+        sender, signing = self.signing.newest
+        recipient, public = self.fleet.newest
+        signature = signing.sign(_signed_text(recipient, message)).signature
+        inner = sender.encode("ascii") + signature + message
+        return _envelope(_PAYLOAD, recipient, SealedBox(public).encrypt(inner))
+
+
+@dataclass(frozen=True)
+class Opener:
+    """The node's side: opens with any of its keys, believes any server key that it was given."""
+
+    private: Keyring[PrivateKey]
+    servers: Keyring[VerifyKey]
+
+    def open(self, envelope: bytes) -> payloads.Payload:
+        """Return the payload in an envelope.
+
+        :raises SealError: not an envelope, for another key, tampered with, or signed by nobody that is trusted.
+        :raises PayloadError: it opens, but what lies inside is no valid payload.
+        """
+        recipient, box = _parts(envelope, _PAYLOAD)
+        private = self.private.get(recipient)
+        if private is None:
+            raise SealError(
+                f"payload: sealed for the key {recipient}, which this node does not have; "
+                "give the node the fleet's current key"
+            )
+        try:
+            inner = SealedBox(private).decrypt(box)
+        except CryptoError:
+            raise SealError("payload: the seal is broken: damaged or tampered with on its way") from None
+        return payloads.Payload.from_bytes(self._verified(recipient, inner))
+
+    def _verified(self, recipient: str, inner: bytes) -> bytes:
+        sender = inner[:_ID_LENGTH].decode("ascii", "replace")
+        signature = inner[_ID_LENGTH : _ID_LENGTH + _SIGNATURE_LENGTH]
+        message = inner[_ID_LENGTH + _SIGNATURE_LENGTH :]
+        key = self.servers.get(sender)
+        if key is None:
+            raise SealError(
+                f"payload: signed with a key that is not trusted here ({sender!r}); "
+                "add the server's public key to the node if it is yours"
+            )
+        try:
+            key.verify(_signed_text(recipient, message), signature)
+        except (CryptoError, ValueError):
+            raise SealError("payload: the signature is wrong") from None
+        return message
+
+
+@dataclass(frozen=True)
+class NodeChannel:
+    """How a node speaks for itself, outside any run: a box between the fleet's key and the server's.
+
+    Both sides have the keys already for the payloads; the server's X25519 key is the one that belongs to its Ed25519
+    key.
+    """
+
+    key: str
+    """Id of the fleet key in use; it travels with the message."""
+    server_key: str
+    box: Box
+
+    @classmethod
+    def of_node(cls, private: Keyring[PrivateKey], servers: Keyring[VerifyKey]) -> NodeChannel:
+        fleet_id, mine = private.newest
+        server_id, server = servers.newest
+        return cls(fleet_id, server_id, Box(mine, server.to_curve25519_public_key()))
+
+    def seal(self, message: bytes) -> bytes:
+        """Return a message that only the server reads and only a node can have written."""
+        return _envelope(_NODE, self.key, self.server_key.encode("ascii") + bytes(self.box.encrypt(message)))
+
+
+def open_node_message(envelope: bytes, signing: Keyring[SigningKey], fleet: Keyring[PublicKey]) -> bytes:
+    """Return what a node wrote with :class:`NodeChannel`.
+
+    :raises SealError: it was not written by a node of this fleet for this server.
+    """
+    fleet_id, content = _parts(envelope, _NODE)
+    server = signing.get(content[:_ID_LENGTH].decode("ascii", "replace"))
+    node = fleet.get(fleet_id)
+    if server is None or node is None:
+        raise SealError("node message: for a key that this server does not have; renew the node's keys")
+    try:
+        return bytes(Box(server.to_curve25519_private_key(), node).decrypt(content[_ID_LENGTH:]))
+    except (CryptoError, ValueError):
+        raise SealError("node message: the seal is broken") from None
+
+
+def seal_at_rest(data: bytes, keys: Keyring[PrivateKey]) -> bytes:
+    """Return bytes that only a holder of these keys can read again: how the server keeps a run's secrets."""
+    key, private = keys.newest
+    return _envelope(_REST, key, SealedBox(private.public_key).encrypt(data))
+
+
+def open_at_rest(envelope: bytes, keys: Keyring[PrivateKey]) -> bytes:
+    """Return what :func:`seal_at_rest` sealed. :raises SealError: with another key, or damaged."""
+    key, box = _parts(envelope, _REST)
+    private = keys.get(key)
+    if private is None:
+        raise SealError(f"stored secret: sealed with the key {key}, which is no longer in the server's key file")
+    try:
+        return SealedBox(private).decrypt(box)
+    except CryptoError:
+        raise SealError("stored secret: damaged") from None
+
+
+def _signed_text(recipient: str, message: bytes) -> bytes:
+    return _CONTEXT + recipient.encode("ascii") + b"\0" + message
+
+
+def _envelope(magic: str, key: str, box: bytes) -> bytes:
+    return b".".join((magic.encode("ascii"), key.encode("ascii"), base64.urlsafe_b64encode(box).rstrip(b"=")))
+
+
+def _parts(envelope: bytes, magic: str) -> tuple[str, bytes]:
+    if len(envelope) > MAX_BYTES:
+        raise PayloadError(f"payload: {len(envelope)} bytes, more than the {MAX_BYTES} that are allowed")
+    found = _FORM.match(envelope)
+    if found is None or found["magic"].decode() != magic:
+        raise SealError("payload: not a sealed payload; only the RefStack server can make one")
+    try:
+        box = base64.urlsafe_b64decode(found["box"] + b"=" * (-len(found["box"]) % 4))
+    except binascii.Error:
+        raise SealError("payload: the seal is cut off or damaged") from None
+    return found["key"].decode("ascii"), box
