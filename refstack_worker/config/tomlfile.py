@@ -1,4 +1,4 @@
-"""TOML settings files: a main file and the ``conf.d`` beside it, merged; an unknown key is an error that names its line."""
+"""TOML settings files: a main file and the ``conf.d`` beside it, merged, with the line that each setting came from."""
 
 from __future__ import annotations
 

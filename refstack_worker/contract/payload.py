@@ -156,7 +156,7 @@ class Payload:
         """
         if len(data) > MAX_BYTES:
             raise PayloadError(
-                f"payload: {len(data)} bytes, more than the {MAX_BYTES} that are allowed; give long test lists by URL"
+                f"payload: {len(data)} bytes, more than the {MAX_BYTES} allowed; give long test lists by URL"
             )
         try:
             text = data.decode("utf-8")

@@ -1,0 +1,88 @@
+"""gear's client, worker and server as both sides need them: without Nagle's delay, with keep-alive, and quiet.
+
+gear's sockets lack ``TCP_NODELAY``; a worker that writes ``WORK_COMPLETE`` and then ``GRAB_JOB`` waits out the peer's
+delayed acknowledgement (44 ms a job). gear has a hook for a new connection and the option is set there.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import gear
+
+from refstack_worker.errors import ConfigError
+
+DEFAULT_PORT = 4730
+KEEPALIVE = {"keepalive": True, "tcp_keepidle": 30, "tcp_keepintvl": 10, "tcp_keepcnt": 3}
+"""A peer that vanished is noticed after about a minute, not after gear's two hours."""
+
+# gear tells of every packet at INFO
+logging.getLogger("gear").setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a Gearman server listens."""
+
+    host: str
+    port: int = DEFAULT_PORT
+
+    @classmethod
+    def parse(cls, text: str, port: int = DEFAULT_PORT) -> Address:
+        """Return the address in ``host``, ``host:port`` or ``[v6]:port``. :raises ConfigError: it is none."""
+        rest = text.strip()
+        host = ""
+        if rest.startswith("["):
+            host, _, rest = rest[1:].partition("]")
+        elif rest.count(":") > 1:
+            host, rest = rest, ""
+        else:
+            host, colon, rest = rest.partition(":")
+            rest = colon + rest
+        number = rest[1:] if rest.startswith(":") else str(port)
+        if not host or not number.isdigit() or not 0 < int(number) < 65536 or (rest and not rest.startswith(":")):
+            raise ConfigError(f"gearman server {text!r}: host or host:port is expected (as gearman.example:4730)")
+        return cls(host, int(number))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Client(gear.Client):  # type: ignore[misc]
+    """gear's client on connections that send at once."""
+
+    def _onConnect(self, conn: gear.Connection) -> None:  # noqa: N802 - gear's hook
+        send_at_once(conn.conn)
+        super()._onConnect(conn)
+
+
+class Worker(gear.Worker):  # type: ignore[misc]
+    """gear's worker on connections that send at once."""
+
+    def _onConnect(self, conn: gear.Connection) -> None:  # noqa: N802 - gear's hook
+        send_at_once(conn.conn)
+        super()._onConnect(conn)
+
+
+class Server(gear.Server):  # type: ignore[misc]
+    """gear's server on connections that send at once: the queue of the embedded set-up."""
+
+    def _registerConnection(self, conn: gear.ServerConnection) -> None:  # noqa: N802 - gear's hook
+        send_at_once(conn.conn)
+        super()._registerConnection(conn)
+
+
+def add_servers(client: gear.BaseClient, addresses: Iterable[Address]) -> None:
+    """Make a client or worker connect to all these servers (it keeps trying in the background)."""
+    for address in addresses:
+        client.addServer(address.host, address.port, **KEEPALIVE)
+
+
+def send_at_once(connection: socket.socket) -> None:
+    """Switch off Nagle's algorithm; a socket that has gone meanwhile is left to its owner."""
+    with suppress(OSError):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
