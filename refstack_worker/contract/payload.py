@@ -55,12 +55,12 @@ SCHEMA: Mapping[str, Any] = {
         "attempt": {"type": "integer", "minimum": 1, "maximum": 10000},
         "callback": {"type": "string", "maxLength": 512},
         "tempest_version": {"type": "string", "maxLength": 40},
-        "openstack_release": {"type": "string", "pattern": r"^(20[0-9]{2}\.[12]|[a-z]{4,12})$"},
+        "openstack_release": {"type": "string", "pattern": r"^(20[0-9]{2}\.[12]|[a-z]{4,12})\Z"},
         "plugins": {
             "type": "object",
             "maxProperties": 20,
             "additionalProperties": False,
-            "patternProperties": {f"^{_NAME}$": {"type": "string", "maxLength": 40}},
+            "patternProperties": {rf"^{_NAME}\Z": {"type": "string", "maxLength": 40}},
         },
         "conf_json": {
             "type": "object",
@@ -90,7 +90,7 @@ SCHEMA: Mapping[str, Any] = {
         "concurrency": {"type": "integer", "minimum": 0, "maximum": 64},
         "timeout": {"type": "integer", "minimum": 60, "maximum": 172800},
         "submitted_at": {"type": "string", "maxLength": 20},
-        "secret": {"type": "string", "pattern": r"^[A-Za-z0-9_-]{43}$"},
+        "secret": {"type": "string", "pattern": r"^[A-Za-z0-9_-]{43}\Z"},
     },
 }
 
@@ -155,9 +155,7 @@ class Payload:
         :raises PayloadError: whatever else they are, with a sentence that says what is wrong.
         """
         if len(data) > MAX_BYTES:
-            raise PayloadError(
-                f"payload: {len(data)} bytes, more than the {MAX_BYTES} allowed; give long test lists by URL"
-            )
+            raise PayloadError(f"payload: {len(data)} bytes, more than the {MAX_BYTES} allowed; give long lists by URL")
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -262,7 +260,7 @@ def _check_version(value: Any) -> None:
     version = value.get("version")
     if type(version) is not int or version != VERSION:
         raise PayloadError(
-            f"payload: version {str(version)[:20]} is not known here (this side knows {VERSION}); upgrade the older side"
+            f"payload: version {str(version)[:20]} is not known here (this side knows {VERSION}); upgrade the older"
         )
 
 

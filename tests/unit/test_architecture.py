@@ -1,0 +1,123 @@
+"""The architecture is kept: imports run one way, every ``__init__`` is empty, modules and functions stay small."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "refstack_worker"
+
+MAY_IMPORT = {
+    "errors": set(),
+    "process": {"errors"},
+    "gearman": {"errors"},
+    "contract": {"errors"},
+    "config": {"errors", "contract", "gearman"},
+    "environments": {"errors", "contract", "config", "process"},
+    "worker": {"errors", "contract", "config", "process", "gearman", "environments"},
+    "server": {"errors", "contract", "config", "process", "gearman", "environments"},
+    "builder": {"errors", "contract", "config", "process", "environments"},
+    "cli": {"errors", "contract", "config", "process", "gearman", "environments", "worker", "server", "builder"},
+    "execute_test": set(),
+}
+"""Part to the parts below it; within itself a part may import what it likes."""
+
+LONGEST_MODULE = 400
+LONGER_BY_NATURE = {"execute_test.py"}
+LONGEST_FUNCTION = 60
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_parts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            words = name.split(".")
+            if words[0] == "refstack_worker" and len(words) > 1:
+                yield node.lineno, words[1]
+
+
+def test_every_part_has_its_place() -> None:
+    assert {part_of(path) for path in modules()} - {"__init__"} == set(MAY_IMPORT)
+
+
+def test_the_arrows_have_no_circle() -> None:
+    for part, below in MAY_IMPORT.items():
+        assert not any(part in MAY_IMPORT[other] for other in below), part
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_one_way(path: Path) -> None:
+    part = part_of(path)
+    allowed = MAY_IMPORT.get(part, set()) | {part}
+    wrong = [
+        f"{path}:{line}: {part} imports {name}"
+        for line, name in imported_parts(ast.parse(path.read_text()))
+        if name not in allowed
+    ]
+    assert not wrong
+
+
+def test_execute_test_needs_only_the_standard_library_and_requests() -> None:
+    tree = ast.parse((PACKAGE / "execute_test.py").read_text())
+    roots = {
+        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
+    roots |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    import sys
+
+    known = getattr(sys, "stdlib_module_names", None)
+    if known is None:
+        pytest.skip("Python 3.9 does not tell the names of its own modules")
+    assert roots - set(known) <= {"requests", "urllib3"}
+
+
+@pytest.mark.parametrize("path", [p for p in modules() if p.name == "__init__.py"], ids=str)
+def test_init_is_empty(path: Path) -> None:
+    assert ast.parse(path.read_text()).body == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_modules_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text()
+    if path.name not in LONGER_BY_NATURE:
+        assert len(text.splitlines()) <= LONGEST_MODULE
+    long = [
+        f"{node.name} has {node.end_lineno - node.lineno + 1} lines"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and (node.end_lineno or 0) - node.lineno + 1 > LONGEST_FUNCTION
+    ]
+    assert not long
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_subprocesses_only_through_the_one_door(path: Path) -> None:
+    if path.name in ("process.py", "execute_test.py"):
+        return
+    calls = [
+        f"{path}:{node.lineno}"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and (node.value.id, node.attr)
+        in {("subprocess", "run"), ("subprocess", "Popen"), ("os", "system"), ("os", "popen")}
+    ]
+    # naming the type is no call
+    text = path.read_text().splitlines()
+    assert not [place for place in calls if "Popen[" not in text[int(place.rsplit(":", 1)[1]) - 1]]
