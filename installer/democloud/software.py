@@ -1,0 +1,118 @@
+"""What the test cloud runs on: Debian's packages and a virtualenv, both put in place once and then reused."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from democloud.ports import CloudError
+from refstack_worker import process
+from refstack_worker.errors import ProcessError
+
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+
+DEBIAN = {"memcached": "memcached", "rsync": "rsync", "setpriv": "util-linux"}
+"""Program to the Debian package that brings it."""
+
+LIBRARY = "liberasurecode1"
+"""What Swift loads by name; there is no program to look for."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Software:
+    """A virtualenv that holds Keystone and Swift."""
+
+    home: Path
+
+    def program(self, name: str) -> Path:
+        """Path of a program of the virtualenv."""
+        return self.home / "bin" / name
+
+    @property
+    def python(self) -> Path:
+        """The virtualenv's interpreter."""
+        return self.program("python")
+
+
+def prepare(cache: Path, say: Say) -> Software:
+    """Make sure that all the software of the test cloud is there, and return it; a second call is instant.
+
+    :param cache: folder that outlives the clouds; several callers at once wait for one another.
+    :raises CloudError: something is missing and cannot be installed.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    debian_packages(missing_packages(), say)
+    with open(cache / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return Software(virtualenv(cache, "cloud", REQUIREMENTS, say))
+
+
+def missing_packages() -> list[str]:
+    """Names of the Debian packages that the cloud needs and that are not installed."""
+    missing = [package for program, package in DEBIAN.items() if not shutil.which(program, path=_search_path())]
+    if not any(Path("/usr/lib").glob("**/liberasurecode.so.1")):
+        missing.append(LIBRARY)
+    return missing
+
+
+def debian_packages(names: list[str], say: Say) -> None:
+    """Install Debian packages; nothing to do for an empty list.
+
+    :raises CloudError: not root, or apt fails.
+    """
+    if not names:
+        return
+    if os.geteuid() != 0:
+        raise CloudError(f"missing: {', '.join(names)}; install them with: apt-get install {' '.join(names)}")
+    say(f"installing with apt: {' '.join(names)}")
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # lists may be there already; only a failure of the installation itself counts
+    process.run(["apt-get", "update", "-q"], process.Options(env=quiet, check=False, timeout=600))
+    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *names]
+    try:
+        process.run(command, process.Options(env=quiet, timeout=1800))
+    except ProcessError as error:
+        raise CloudError(f"Debian packages of the test cloud: {error}") from error
+
+
+def virtualenv(cache: Path, name: str, requirements: Path, say: Say) -> Path:
+    """Return a virtualenv of this interpreter that holds ``requirements``, made only if it is not in ``cache`` yet.
+
+    :raises CloudError: it cannot be made.
+    """
+    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    home = cache / f"{name}-{digest}"
+    if (home / ".complete").is_file():
+        return home
+    shutil.rmtree(home, ignore_errors=True)
+    say(f"making the virtualenv {home} (about a minute, only this once)")
+    try:
+        process.run([sys.executable, "-m", "venv", home], process.Options(timeout=300))
+        _install(home, ["-r", str(requirements)])
+    except ProcessError as error:
+        raise CloudError(f"virtualenv of the test cloud: {error}") from error
+    (home / ".complete").touch()
+    return home
+
+
+def _install(home: Path, what: list[str]) -> None:
+    """Install with uv, which is much quicker, and with pip where uv is not to be had or does not get through."""
+    pip = [home / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    limit = process.Options(timeout=1800)
+    try:
+        process.run([*pip, "uv"], limit)
+        process.run([home / "bin" / "uv", "pip", "install", "-q", "-p", home / "bin" / "python", *what], limit)
+    except ProcessError:
+        process.run([*pip, *what], limit)
+
+
+def _search_path() -> str:
+    return os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
