@@ -1,0 +1,48 @@
+"""Byte-compile the files named on standard input; run by the interpreter that the byte-code is for.
+
+Stands alone: standard library only, Python 3.6 and newer, since it runs in interpreters that know nothing of this
+package. Each input line is a JSON list ``[file, name to show in tracebacks, modification time]``; each output line
+``[file, its byte-code file, SHA-256, bytes]``. Files that are no Python (templates, tests for errors) are left out, as
+pip leaves them. Exits with 1 and a message when the disk refuses.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import py_compile
+import sys
+import warnings
+from typing import Any
+
+
+def compile_one(job: Any) -> Any:
+    path, shown, timestamp = job
+    try:
+        compiled = str(py_compile.compile(path, dfile=shown, doraise=True))
+    except OSError as error:
+        return path, "", f"{error.filename or path}: {error.strerror}", 0
+    except Exception:
+        return None
+    with open(compiled, "rb") as stream:
+        content = stream.read()
+    os.chmod(compiled, 0o444)
+    os.utime(compiled, (timestamp, timestamp))
+    return path, compiled, hashlib.sha256(content).hexdigest(), len(content)
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    sys.setrecursionlimit(10000)
+    jobs = [json.loads(line) for line in sys.stdin]
+    processes = min(int(sys.argv[1]), max(1, len(jobs) // 20))
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        for done in pool.imap_unordered(compile_one, jobs, chunksize=8):
+            if done is not None and not done[1]:
+                sys.exit("cannot compile " + done[2])
+            if done is not None:
+                print(json.dumps(done))
+
+
+if __name__ == "__main__":
+    main()

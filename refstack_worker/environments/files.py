@@ -1,0 +1,139 @@
+"""Small file operations that the store rests on: all or nothing, safe against a crash, and right about modes."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from refstack_worker.errors import StoreError
+
+CHUNK = 1 << 20
+"""Bytes read at once when hashing or copying."""
+
+FOLDER_MODE = 0o755
+"""Of folders that another user, the one who runs the tests, must be able to pass."""
+
+
+def sha256_of(stream: BinaryIO) -> str:
+    """Return the SHA-256 of what is left of a stream, in hexadecimal."""
+    digest = hashlib.sha256()
+    while chunk := stream.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder, with its parents, that everyone may pass whatever the umask says."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        with suppress(FileExistsError):
+            path.mkdir()
+            path.chmod(FOLDER_MODE)
+    return path
+
+
+def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file so that it is seen whole or not at all, also after a power cut."""
+    make_folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder (a rename, say) survive a power cut."""
+    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def sync_file_system(path: Path) -> None:
+    """Write everything that is pending on the file system of ``path`` to the disk (``syncfs(2)``).
+
+    One call for thousands of new files: an ``fsync`` for each would take as long as unpacking them.
+
+    :raises OSError: the disk could not take it.
+    """
+    number = os.open(path, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(number) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(path))
+    finally:
+        os.close(number)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder and what is below it, read-only folders too; links are removed, never followed.
+
+    What is not there is no error.
+    """
+    try:
+        entries = list(os.scandir(path))
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        os.chmod(path, stat.S_IRWXU)
+        entries = list(os.scandir(path))
+    if entries and not os.access(path, os.W_OK | os.X_OK):
+        os.chmod(path, stat.S_IRWXU)
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            remove_tree(Path(entry.path))
+        else:
+            with suppress(FileNotFoundError):
+                os.unlink(entry.path)
+    with suppress(FileNotFoundError):
+        os.rmdir(path)
+
+
+def open_to_all(folder: Path) -> None:
+    """Let everyone read what is in ``folder`` and run what is executable; links are not followed."""
+    os.chmod(folder, FOLDER_MODE)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                continue
+            if entry.is_dir():
+                open_to_all(Path(entry.path))
+            else:
+                executable = entry.stat().st_mode & stat.S_IXUSR
+                os.chmod(entry.path, 0o755 if executable else 0o644)
+
+
+@contextmanager
+def disk_errors(what: str) -> Iterator[None]:
+    """Turn what a disk says (full, read-only, not ours) into one sentence about ``what``.
+
+    :raises StoreError: in place of an :class:`OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        hint = {
+            errno.ENOSPC: "make room, or move the store, and try again",
+            errno.EDQUOT: "make room, or move the store, and try again",
+            errno.EROFS: "it must be on a writable file system",
+            errno.EACCES: "it must belong to the user that runs this",
+            errno.EPERM: "it must belong to the user that runs this",
+        }.get(error.errno or 0, "look at the disk")
+        raise StoreError(f"{what}{where}: {error.strerror or error}; {hint}") from error

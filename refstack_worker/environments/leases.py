@@ -1,0 +1,71 @@
+"""Who uses what in the store: a lease for each environment, so that a clean-up takes nothing from under a run.
+
+A lease holds for as long as its environment's folder exists, whoever made it and whether or not that process still
+lives: a run may outlive the worker that started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from refstack_worker.environments.files import disk_errors
+from refstack_worker.environments.locking import locked
+from refstack_worker.environments.store import Store
+
+
+@dataclass(frozen=True)
+class Lease:
+    """One environment's use of store entries."""
+
+    path: Path
+    folder: Path
+    """The environment."""
+    label: str
+    """What it is, for people."""
+    entries: tuple[str, ...]
+    since: float
+    """Seconds since the epoch."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the environment exists."""
+        return self.folder.is_dir()
+
+    def end(self) -> None:
+        """Give the entries free."""
+        self.path.unlink(missing_ok=True)
+
+
+def take(store: Store, folder: Path, label: str, entries: Sequence[str]) -> Lease | None:
+    """Note that an environment uses entries; ``None`` when one of them is not there (any more)."""
+    path = store.leases / f"{os.getpid()}-{os.urandom(6).hex()}.json"
+    content = json.dumps({"folder": str(folder), "label": label, "entries": list(entries)})
+    with disk_errors(f"store {store.root}"), locked(store.root / "gc.lock", shared=True):
+        if not all((store.entries / name).is_dir() for name in entries):
+            return None
+        path.write_text(content)
+    return _read(path)
+
+
+def live(store: Store) -> list[Lease]:
+    """Return the leases of environments that exist, oldest first; those of others are removed."""
+    found = []
+    for path in sorted(store.leases.glob("*.json")):
+        lease = _read(path)
+        if lease is not None and lease.live:
+            found.append(lease)
+        else:
+            path.unlink(missing_ok=True)
+    return sorted(found, key=lambda lease: lease.since)
+
+
+def _read(path: Path) -> Lease | None:
+    try:
+        data = json.loads(path.read_bytes())
+        return Lease(path, Path(data["folder"]), data["label"], tuple(data["entries"]), path.stat().st_mtime)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # ended meanwhile, or cut off by a crash: then its environment is dead too

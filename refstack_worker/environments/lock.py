@@ -1,0 +1,206 @@
+"""A lock: one exact set of wheels for one Tempest version and one kind of interpreter.
+
+The files are ``pylock.toml`` files as the Python packaging specifications define them (PEP 751); what else must be
+known about a version stands in their ``[tool.refstack]`` table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.markers import InvalidMarker, Marker
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+from refstack_worker.errors import LockError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+LOCK_NAME = re.compile(r"pylock(\.[^.]+)?\.toml")
+"""PEP 751: ``pylock.toml`` or ``pylock.<name>.toml``, without a dot in the name."""
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class LockedWheel:
+    """One wheel as a lock names it."""
+
+    name: str
+    """Distribution, normalised (``oslo-config``)."""
+    version: str
+    filename: str
+    sha256: str
+    size: int
+    """Bytes; 0 where a foreign lock does not say."""
+    path: str = ""
+    """Relative to the lock's folder; empty: ``wheels/<filename>``."""
+    url: str = ""
+    """Where a foreign lock has it from; ours name none."""
+
+
+@dataclass(frozen=True)
+class Compatibility:
+    """The ``[tool.refstack]`` table: what a node and a person must know about the version."""
+
+    tempest: str
+    releases: tuple[str, ...] = ()
+    """OpenStack releases that this Tempest supports, newest first: ``2025.1``, ``zed``."""
+    plugins: tuple[tuple[str, str], ...] = ()
+    """Tempest plugins in the lock beside Tempest: normalised name and version, sorted."""
+    constraints: str = ""
+    """Name of the constraints file that it was resolved under; empty: none."""
+    constraints_sha256: str = ""
+    interpreter: str = ""
+    """The interpreter that it was proved with, as ``cpython-3.11``."""
+    exclude_newer: str = ""
+    """What the index had at that time is what the resolver saw; also the date of the lock."""
+    tests: int = 0
+    """Tests that its environment listed when it was accepted."""
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock, read and checked."""
+
+    path: Path
+    digest: str
+    """SHA-256 of the file: a lock's identity."""
+    requires_python: str
+    environments: tuple[str, ...]
+    """PEP 508 markers, one of which the interpreter must meet; empty: any."""
+    wheels: tuple[LockedWheel, ...]
+    """In the lock's order."""
+    compatibility: Compatibility
+
+    @property
+    def version(self) -> str:
+        """The Tempest version."""
+        return self.compatibility.tempest
+
+    @property
+    def size(self) -> int:
+        """Bytes of all the wheels together."""
+        return sum(wheel.size for wheel in self.wheels)
+
+    @property
+    def label(self) -> str:
+        """How messages name it: ``47.0.0`` or ``47.0.0 with keystone-tempest-plugin 0.22.0``."""
+        plugins = ", ".join(f"{name} {version}" for name, version in self.compatibility.plugins)
+        return f"{self.version} with {plugins}" if plugins else self.version
+
+
+def read_lock(path: Path) -> Lock:
+    """Read and check a lock file.
+
+    :raises LockError: it cannot be read, is malformed, or locks something else than wheels with their SHA-256.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise LockError(f"{path}: cannot be read: {error.strerror}") from error
+    return parse_lock(path, content)
+
+
+def parse_lock(path: Path, content: bytes) -> Lock:
+    """Check the content of a lock file; ``path`` is where it is from.
+
+    :raises LockError: as :func:`read_lock`.
+    """
+    try:
+        data = tomllib.loads(content.decode())
+        if not str(data["lock-version"]).startswith("1."):
+            raise LockError(f"{path}: lock-version {data['lock-version']}: this software reads 1.x; upgrade it")
+        return Lock(
+            path,
+            hashlib.sha256(content).hexdigest(),
+            _specifier(data.get("requires-python", "")),
+            tuple(_marker(text) for text in data.get("environments", [])),
+            tuple(_wheel(package) for package in data["packages"]),
+            _compatibility(data),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise LockError(f"{path}: not a lock of refstack-package: {what}") from error
+
+
+def _wheel(package: Mapping[str, Any]) -> LockedWheel:
+    name = canonicalize_name(package["name"])
+    wheels = package["wheels"]
+    if len(wheels) != 1:
+        raise ValueError(f"{name}: {len(wheels)} wheels; a lock of ours has exactly one for each package")
+    return locked_wheel(name, package["version"], wheels[0])
+
+
+def locked_wheel(name: str, version: str, table: Mapping[str, Any]) -> LockedWheel:
+    """Make a wheel of a table of ``packages.wheels``.
+
+    :raises ValueError: its name, hash, size or path is not what it must be.
+    """
+    path, url = table.get("path", ""), table.get("url", "")
+    filename = table.get("name") or (path or url).rsplit("/", 1)[-1]
+    check_filename(filename, name, version)
+    digest = table["hashes"]["sha256"].lower()
+    if not SHA256.fullmatch(digest):
+        raise ValueError(f"{filename}: {digest!r} is not a SHA-256")
+    if path.startswith("/") or ".." in path.split("/") or "\\" in path:
+        raise ValueError(f"{filename}: path {path!r} leaves the lock's folder")
+    size = table.get("size", 0)
+    if not isinstance(size, int) or size < 0:
+        raise ValueError(f"{filename}: {size!r} is not a size")
+    return LockedWheel(name, version, filename, digest, size, path, url)
+
+
+def check_filename(filename: str, name: str, version: str) -> None:
+    """See that a wheel's file name is one, and is that of ``name`` and ``version``.
+
+    :raises ValueError: it is not.
+    """
+    try:
+        of_name, of_version, _, _ = parse_wheel_filename(filename)
+    except InvalidWheelFilename as error:
+        raise ValueError(f"{filename!r} is not the name of a wheel") from error
+    if of_name != canonicalize_name(name) or str(of_version) != version:
+        raise ValueError(f"{filename}: is not {name} {version}")
+
+
+def _compatibility(data: Mapping[str, Any]) -> Compatibility:
+    table = data.get("tool", {}).get("refstack")
+    if table is None:
+        raise ValueError("[tool.refstack] is missing")
+    constraints = table.get("constraints", {})
+    return Compatibility(
+        tempest=str(table["tempest"]),
+        releases=tuple(table.get("openstack-releases", [])),
+        plugins=tuple(sorted((canonicalize_name(name), v) for name, v in table.get("plugins", {}).items())),
+        constraints=constraints.get("name", ""),
+        constraints_sha256=constraints.get("sha256", ""),
+        interpreter=table.get("interpreter", ""),
+        exclude_newer=str(table.get("exclude-newer", "")),
+        tests=int(table.get("tests", 0)),
+    )
+
+
+def _specifier(text: str) -> str:
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier as error:
+        raise ValueError(f"requires-python {text!r}: {error}") from error
+    return text
+
+
+def _marker(text: str) -> str:
+    try:
+        Marker(text)
+    except InvalidMarker as error:
+        raise ValueError(f"environments: {error}") from error
+    return text

@@ -1,0 +1,142 @@
+"""The plan of an environment: which links and scripts make one of a set of store entries.
+
+It depends on the entries alone, so it is worked out once for a lock and kept; making an environment is then a hundred
+or two links. What only one wheel provides is linked as high up as can be; a folder that several provide is made, and
+what is in it linked: that is how packages that share a top-level folder (and all the single modules, whose byte-code
+shares ``__pycache__``) come together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from refstack_worker.environments.interpreters import Interpreter
+from refstack_worker.environments.unpack import Manifest
+from refstack_worker.errors import WheelError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is in an environment beside what virtualenv makes. Paths are relative to the environment."""
+
+    folders: tuple[str, ...]
+    """To be made, parents first."""
+    links: tuple[tuple[str, str], ...]
+    """Path in the environment, path below the store's entries."""
+    entry_points: tuple[tuple[str, str, str, str], ...]
+    """Scripts to write: name, module, attribute, section."""
+    scripts: tuple[tuple[str, str], ...]
+    """Scripts to copy with the environment's interpreter in their first line: name, path below the entries."""
+
+    def to_json(self) -> bytes:
+        """Return the plan as it is kept."""
+        return json.dumps(vars(self)).encode()
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Plan:
+        """Read a plan that was kept.
+
+        :raises ValueError: it is not one (also ``KeyError`` and ``TypeError``).
+        """
+        data = json.loads(content)
+        points = tuple((n, m, a, s) for n, m, a, s in data["entry_points"])
+        links = tuple((path, target) for path, target in data["links"])
+        scripts = tuple((name, path) for name, path in data["scripts"])
+        return cls(tuple(data["folders"]), links, points, scripts)
+
+
+def plan_key(names: Iterable[str]) -> str:
+    """Return what a plan is kept under: it depends on the entries, in their order, and on nothing else."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+@dataclass
+class _Node:
+    """A folder or file of the environment to be, with all the entries that provide it."""
+
+    sources: list[str] = field(default_factory=list)
+    children: dict[str, _Node] = field(default_factory=dict)
+    is_file: bool = False
+    own: bool = False
+    """A folder that is the environment's own in any case."""
+
+
+def make_plan(entries: Mapping[str, Manifest], interpreter: Interpreter) -> Plan:
+    """Work out the plan of an environment of ``entries`` (name to manifest, in the lock's order).
+
+    Where two wheels bring the same file the later in the lock wins, as with pip the later installed.
+
+    :raises WheelError: one wheel has a file where another has a folder.
+    """
+    root = _Node()
+    for path in skeleton(interpreter):
+        _own_folder(root, path)
+    for name, manifest in entries.items():
+        parts = _parts(manifest, interpreter)
+        for path in manifest.files:
+            part, _, rest = path.partition("/")
+            if part in parts:
+                _insert(_own_folder(root, parts[part]), rest, f"{name}/{path}", manifest.wheel)
+    folders: list[str] = []
+    links: list[tuple[str, str]] = []
+    _collect(root, "", folders, links)
+    points = {point[0]: point for manifest in entries.values() for point in manifest.entry_points}
+    return Plan(tuple(folders), tuple(links), tuple(points.values()), _scripts(entries))
+
+
+def skeleton(interpreter: Interpreter) -> tuple[str, ...]:
+    """Return the folders that virtualenv makes: they are the environment's own, never links."""
+    return ("bin", "include", f"lib/python{interpreter.series}/site-packages")
+
+
+def _parts(manifest: Manifest, interpreter: Interpreter) -> dict[str, str]:
+    """Say where the parts of an entry go in an environment; scripts are not linked."""
+    return {
+        "site": f"lib/python{interpreter.series}/site-packages",
+        "data": "",
+        "headers": f"include/site/python{interpreter.series}/{manifest.distribution}",
+    }
+
+
+def _own_folder(root: _Node, path: str) -> _Node:
+    node = root
+    for part in path.split("/") if path else ():
+        node = node.children.setdefault(part, _Node())
+        node.own = True
+    return node
+
+
+def _insert(base: _Node, where: str, source: str, wheel: str) -> None:
+    parts = where.split("/")
+    last = len(parts)
+    node = base
+    for depth, part in enumerate(parts, 1):
+        node = node.children.setdefault(part, _Node(is_file=depth == last))
+        if node.is_file != (depth == last):
+            what = "/".join(parts[:depth])
+            raise WheelError(f"{wheel}: {what} is a file in one wheel and a folder in another")
+        provided = source.rsplit("/", last - depth)[0]
+        if provided not in node.sources:
+            node.sources.append(provided)
+
+
+def _collect(node: _Node, where: str, folders: list[str], links: list[tuple[str, str]]) -> None:
+    for name, child in sorted(node.children.items()):
+        path = f"{where}/{name}" if where else name
+        if not child.own and (child.is_file or len(child.sources) == 1):
+            links.append((path, child.sources[-1]))
+        else:
+            folders.append(path)
+            _collect(child, path, folders, links)
+
+
+def _scripts(entries: Mapping[str, Manifest]) -> tuple[tuple[str, str], ...]:
+    found = {}
+    for name, manifest in entries.items():
+        for path in manifest.files:
+            if path.startswith("scripts/"):
+                found[path.partition("/")[2]] = f"{name}/{path}"
+    return tuple(sorted(found.items()))
