@@ -53,6 +53,15 @@ def forget(store: Store, lock: Lock, interpreter: Interpreter) -> None:
     _path(store, lock, interpreter).unlink(missing_ok=True)
 
 
+def carry_over(store: Store, proved_one: Lock, lock: Lock, interpreter: Interpreter) -> None:
+    """Take the proof of a lock for one of the same wheels that differs only in what it says about itself."""
+    if [wheel.sha256 for wheel in proved_one.wheels] != [wheel.sha256 for wheel in lock.wheels]:
+        raise LockError(f"{lock.path}: has other wheels than the lock that was proved")
+    known = _path(store, proved_one, interpreter)
+    write_whole(_path(store, lock, interpreter), known.read_bytes())
+    known.unlink()
+
+
 def prove(store: Store, lock: Lock, interpreter: Interpreter, environment: Path) -> int:
     """List the tests in an environment, remember and return their number.
 
