@@ -49,7 +49,7 @@ def test_a_program_that_is_not_there() -> None:
 
 def test_no_shell() -> None:
     with pytest.raises(ValueError, match="no shell"):
-        process.start(["true"], shell=True)
+        process.start(["true"], shell=True)  # noqa: S604 - the refusal is what is tested
     assert process.run(["echo", "$(id); `id` > x"]).stdout == "$(id); `id` > x\n"
 
 
@@ -75,7 +75,8 @@ def test_bytes_that_are_no_text_do_no_harm() -> None:
 
 
 def test_descendants_are_found_down_to_the_last() -> None:
-    text = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(1, flush=True); import time; time.sleep(600)'])"
+    child = "print(1, flush=True); import time; time.sleep(600)"
+    text = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     parent = process.start(script(text), stdout=-1, start_new_session=True)
     try:
         parent.stdout.readline()
