@@ -1,0 +1,77 @@
+"""Typed access to the values of a settings file; an error names file, setting and what is expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from refstack_worker.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Values:
+    """Name → value, and where they were read. Each method returns ``usual`` for what is not given."""
+
+    given: Mapping[str, Any]
+    where: str
+
+    def wrong(self, name: str, what: str) -> ConfigError:
+        """Return the error to raise for a setting (the value is not shown: it may be a password)."""
+        return ConfigError(f"{self.where}: {name} {what}")
+
+    def text(self, name: str, usual: str) -> str:
+        """Return one text."""
+        value = self.given.get(name, usual)
+        if not isinstance(value, str):
+            raise self.wrong(name, "must be a text in quotes")
+        return value
+
+    def texts(self, name: str, usual: tuple[str, ...]) -> tuple[str, ...]:
+        """Return several texts; a single one may stand alone, or several in one text with commas."""
+        value = self.given.get(name, usual)
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+            raise self.wrong(name, "must be a text or a list of texts")
+        return tuple(value)
+
+    def number(self, name: str, usual: float, least: float, most: float) -> float:
+        """Return a number within bounds; one in quotes is taken too."""
+        value = self.given.get(name, usual)
+        if isinstance(value, str):
+            try:
+                value = float(value)
+            except ValueError:
+                raise self.wrong(name, "must be a number") from None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+            raise self.wrong(name, f"must be a number from {least:g} to {most:g}")
+        return value
+
+    def flag(self, name: str, usual: bool) -> bool:
+        """Return True or False."""
+        value = self.given.get(name, usual)
+        if not isinstance(value, bool):
+            raise self.wrong(name, "must be True or False")
+        return value
+
+    @overload
+    def path(self, name: str, usual: Path) -> Path: ...
+    @overload
+    def path(self, name: str, usual: None) -> Path | None: ...
+    def path(self, name: str, usual: Path | None) -> Path | None:
+        """Return a path."""
+        value = self.text(name, str(usual or ""))
+        return Path(value) if value else usual
+
+    def sections(self, name: str) -> dict[str, dict[str, Any]]:
+        """Return options as section → option → value."""
+        value = self.given.get(name, {})
+        if not isinstance(value, dict) or not all(
+            isinstance(key, str) and isinstance(section, dict) for key, section in value.items()
+        ):
+            raise self.wrong(name, "must be sections of options: {'identity': {'auth_version': 'v3'}}")
+        return value
