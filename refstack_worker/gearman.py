@@ -13,12 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import gear
+from gear import constants
 
 from refstack_worker.errors import ConfigError
 
 DEFAULT_PORT = 4730
 KEEPALIVE = {"keepalive": True, "tcp_keepidle": 30, "tcp_keepintvl": 10, "tcp_keepcnt": 3}
 """A peer that vanished is noticed after about a minute, not after gear's two hours."""
+
+GET_STATUS_UNIQUE = 41
+STATUS_RES_UNIQUE = 42
+"""Packets by which gearmand (since 1.1) tells whether it has a job of this unique; gear's library does not have them."""
 
 # gear tells of every packet at INFO
 logging.getLogger("gear").setLevel(logging.WARNING)
@@ -69,11 +74,28 @@ class Worker(gear.Worker):  # type: ignore[misc]
 
 
 class Server(gear.Server):  # type: ignore[misc]
-    """gear's server on connections that send at once: the queue of the embedded set-up."""
+    """gear's server on connections that send at once: the queue of the embedded set-up.
+
+    It also answers, as gearmand does, whether it has a job of a unique: after a restart its handles begin anew, so by
+    a handle a lost job could be taken for another.
+    """
 
     def _registerConnection(self, conn: gear.ServerConnection) -> None:  # noqa: N802 - gear's hook
         send_at_once(conn.conn)
         super()._registerConnection(conn)
+
+    def handlePacket(self, packet: gear.Packet) -> None:  # noqa: N802 - gear's hook
+        if packet.ptype == GET_STATUS_UNIQUE:
+            self._tell_unique(packet)
+        else:
+            super().handlePacket(packet)
+
+    def _tell_unique(self, packet: gear.Packet) -> None:
+        unique = bytes(packet.data)
+        job = next((job for job in list(self.jobs.values()) if job.binary_unique == unique), None)
+        known, running = b"%d" % (job is not None), b"%d" % bool(job is not None and job.running)
+        answer = b"\0".join((unique, known, running, b"0", b"0", b"0"))
+        packet.connection.sendPacket(gear.Packet(constants.RES, STATUS_RES_UNIQUE, answer))
 
 
 def add_servers(client: gear.BaseClient, addresses: Iterable[Address]) -> None:
