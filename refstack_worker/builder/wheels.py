@@ -11,7 +11,7 @@ from pathlib import Path
 
 from refstack_worker import process
 from refstack_worker.builder.resolve import SECONDS, Artefact, Question
-from refstack_worker.environments.download import Downloader
+from refstack_worker.environments.download import Downloader, Landing
 from refstack_worker.environments.files import make_folder
 from refstack_worker.environments.lock import LockedWheel
 from refstack_worker.environments.wheelhouse import PARALLEL
@@ -37,12 +37,12 @@ def gather(question: Question, artefacts: Sequence[Artefact], uv: Path, work: Pa
     :raises BuildError: a wheel cannot be built.
     """
     downloader = Downloader(ca_file)
-    incoming = make_folder(work / "incoming")
+    landing = Landing(make_folder(work / "parts"), make_folder(work / "whole"))
 
     def fetch(artefact: Artefact) -> Path:
         # a source distribution arrives the same way; only its name differs
         file = LockedWheel(artefact.name, artefact.version, artefact.filename, artefact.sha256, artefact.size)
-        path = downloader.wheel(artefact.url, file, incoming)
+        path = downloader.wheel(artefact.url, file, landing)
         if path is None:
             raise BuildError(f"{artefact.filename}: the index names it but does not have it")
         return path.rename(make_folder(work / "files" / artefact.sha256) / artefact.filename)

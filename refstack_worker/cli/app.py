@@ -8,11 +8,13 @@ never exits.
 
 from __future__ import annotations
 
+import argparse
+import functools
 import importlib.metadata
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +38,10 @@ class Program:
     description: str
     commands: Mapping[str, type[Command]]
     """Words of the command (``"env build"``) to the class that does it."""
+    add_options: Callable[[argparse.ArgumentParser], None] | None = None
+    """Adds options that stand before the command, such as ``--config``."""
+    load_settings: Callable[[argparse.Namespace], Any] | None = None
+    """Makes the program's settings of those options; done when a command first asks for ``self.app.settings``."""
 
 
 class RefstackApp(App):
@@ -48,6 +54,7 @@ class RefstackApp(App):
         for words, command in program.commands.items():
             manager.add_command(words, command)
         self.NAME = program.name
+        self.program = program
         self._failure: BaseException | None = None
         super().__init__(program.description, software_version(), manager)
 
@@ -57,6 +64,23 @@ class RefstackApp(App):
         if isinstance(self._failure, RefstackError):
             return self._failure.exit_code
         return int(result or 0)
+
+    @functools.cached_property
+    def settings(self) -> Any:
+        """The program's settings.
+
+        :raises ConfigError: they are not right.
+        """
+        if self.program.load_settings is None:
+            raise UsageError(f"{self.NAME} has no settings")
+        return self.program.load_settings(self.options)
+
+    def build_option_parser(self, *args: Any, **kwargs: Any) -> argparse.ArgumentParser:
+        """Add the program's own options to cliff's."""
+        parser: argparse.ArgumentParser = super().build_option_parser(*args, **kwargs)
+        if self.program.add_options is not None:
+            self.program.add_options(parser)
+        return parser
 
     def initialize_app(self, argv: list[str]) -> None:
         """Refuse an empty command line: none of the programs has an interactive mode."""

@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments import interpreters, proof
-from refstack_worker.environments.download import Downloader
+from refstack_worker.environments.download import Downloader, Landing
 from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.lock import LOCK_NAME, Lock, read_lock
 from refstack_worker.environments.site import Site
@@ -125,6 +125,11 @@ class Catalogue:
             self._state = state
         return list(self._offers)
 
+    def locks(self) -> list[Lock]:
+        """Return every lock that can be read, of whatever interpreter."""
+        found = (self._lock(path) for path in self._lock_paths())
+        return [lock for lock in found if isinstance(lock, Lock)]
+
     def find(self, want: Want) -> Offer:
         """Return the offer for what is wanted: that version, or the newest that supports the release.
 
@@ -221,11 +226,12 @@ class Catalogue:
         refused = proof.refused(self.store, lock, interpreter)
         if refused or self.sites or self.settings.index:
             return refused
+        nowhere = Landing(self.store.incoming, self.store.incoming)  # folders have no use for it
         local = sources(self.settings, lock.path.parent.name)
         for wheel in lock.wheels:
             if self.store.name(wheel, interpreter) in names:
                 continue
-            if not any(source.fetch(wheel, self.store.incoming) for source in local):
+            if not any(source.fetch(wheel, nowhere) for source in local):
                 return f"{wheel.filename} is nowhere on this node; install the version's package again"
         return ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
@@ -37,24 +38,34 @@ GONE = (403, 404, 410)
 """Answers that say: this site does not have it."""
 
 
+@dataclass(frozen=True)
+class Landing:
+    """Where downloads arrive; both folders are on one file system."""
+
+    parts: Path
+    """For what is under way; what a killed process left there is taken up again."""
+    whole: Path
+    """For what has arrived and is verified; belongs to the one who asked."""
+
+
 class Downloader:
     """Gets files from sites."""
 
     def __init__(self, ca_file: str = "") -> None:
         self.ca_file = ca_file
 
-    def wheel(self, url: str, wheel: LockedWheel, incoming: Path) -> Path | None:
-        """Download a wheel into ``incoming`` and return its path; ``None`` when the site does not have it.
+    def wheel(self, url: str, wheel: LockedWheel, landing: Landing) -> Path | None:
+        """Download a wheel into ``landing.whole`` and return its path; ``None`` when the site does not have it.
 
         What arrived before a break, or before a kill, is not asked for again.
 
         :raises WheelError: it cannot be had, or is not what the lock says; nothing of it stays.
         """
-        part = incoming / f"{wheel.sha256}.part"
+        part = landing.parts / f"{wheel.sha256}.part"
         with disk_errors(f"downloading {wheel.filename}"), passing_lock(part):
             if not self._resumed(url, wheel, part):
                 return None
-            whole = incoming / f"{wheel.sha256}.{time.monotonic_ns()}.whl"
+            whole = landing.whole / f"{wheel.sha256}.whl"
             part.rename(whole)
         return whole
 

@@ -88,8 +88,11 @@ def make_plan(entries: Mapping[str, Manifest], interpreter: Interpreter) -> Plan
 
 
 def skeleton(interpreter: Interpreter) -> tuple[str, ...]:
-    """Return the folders that virtualenv makes: they are the environment's own, never links."""
-    return ("bin", "include", f"lib/python{interpreter.series}/site-packages")
+    """Return the folders that are the environment's own, never links: what virtualenv makes, and ``__pycache__``.
+
+    The last so that what Python compiles for virtualenv's own module does not go to some wheel's entry.
+    """
+    return ("bin", "include", f"lib/python{interpreter.series}/site-packages/__pycache__")
 
 
 def _parts(manifest: Manifest, interpreter: Interpreter) -> dict[str, str]:

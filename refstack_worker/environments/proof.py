@@ -48,9 +48,10 @@ def refused(store: Store, lock: Lock, interpreter: Interpreter) -> str:
         return ""
 
 
-def forget(store: Store, lock: Lock, interpreter: Interpreter) -> None:
-    """Drop what is known, so that the next build proves anew."""
-    _path(store, lock, interpreter).unlink(missing_ok=True)
+def forget(store: Store, lock: Lock) -> None:
+    """Drop what is known of a lock, on whatever interpreter, so that the next build proves anew."""
+    for path in store.proofs.glob(f"{lock.digest}.*"):
+        path.unlink(missing_ok=True)
 
 
 def carry_over(store: Store, proved_one: Lock, lock: Lock, interpreter: Interpreter) -> None:

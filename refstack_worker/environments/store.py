@@ -37,8 +37,8 @@ LAYOUT = "1"
 
 COMPILER = Path(__file__).with_name("compile_tree.py")
 
-Opener = Callable[[Sequence[LockedWheel]], Iterator[tuple[LockedWheel, BinaryIO]]]
-"""Gives verified wheels, open for reading, in whatever order they arrive; see ``wheelhouse.py``."""
+Opener = Callable[[Sequence[LockedWheel], Path], Iterator[tuple[LockedWheel, BinaryIO]]]
+"""Gives verified wheels, open for reading, in whatever order they arrive; may use the folder. See ``wheelhouse.py``."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Store:
         sweep(self.work)
         with work_folder(self.work) as folder:
             manifests = {}
-            for wheel, stream in opener(wheels):
+            for wheel, stream in opener(wheels, make_folder(folder / "arrived")):
                 name = self.name(wheel, interpreter)
                 manifests[name] = unpack(wheel.filename, wheel.sha256, stream, folder / name)
             for name, manifest in compiled(folder, manifests, interpreter).items():

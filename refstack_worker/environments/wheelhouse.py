@@ -11,12 +11,11 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from refstack_worker.environments.download import Downloader
+from refstack_worker.environments.download import Downloader, Landing
 from refstack_worker.environments.files import disk_errors, sha256_of
 from refstack_worker.environments.lock import LockedWheel
 from refstack_worker.errors import WheelError
@@ -33,7 +32,7 @@ PROGRESS_SECONDS = 2.0
 class Source(Protocol):
     """Something that may have wheels."""
 
-    def fetch(self, wheel: LockedWheel, incoming: Path) -> Path | None:
+    def fetch(self, wheel: LockedWheel, landing: Landing) -> Path | None:
         """Return where the wheel is, or ``None`` when this source does not have it.
 
         :raises WheelError: it has it, but cannot give it.
@@ -46,7 +45,7 @@ class FolderSource:
 
     folder: Path
 
-    def fetch(self, wheel: LockedWheel, incoming: Path) -> Path | None:
+    def fetch(self, wheel: LockedWheel, landing: Landing) -> Path | None:
         """Look where the lock says, then in ``wheels/``, then in the folder itself."""
         for path in (wheel.path, f"wheels/{wheel.filename}", wheel.filename):
             if path and (self.folder / path).is_file():
@@ -64,10 +63,10 @@ class SiteSource:
     url: str
     downloader: Downloader
 
-    def fetch(self, wheel: LockedWheel, incoming: Path) -> Path | None:
+    def fetch(self, wheel: LockedWheel, landing: Landing) -> Path | None:
         """Download it."""
         path = wheel.path or f"wheels/{wheel.filename}"
-        return self.downloader.wheel(f"{self.url.rstrip('/')}/{path}", wheel, incoming)
+        return self.downloader.wheel(f"{self.url.rstrip('/')}/{path}", wheel, landing)
 
     def __str__(self) -> str:
         return self.url
@@ -80,10 +79,10 @@ class IndexSource:
     url: str
     downloader: Downloader
 
-    def fetch(self, wheel: LockedWheel, incoming: Path) -> Path | None:
+    def fetch(self, wheel: LockedWheel, landing: Landing) -> Path | None:
         """Look the file up on the project's page and download it."""
         link = self.downloader.link(f"{self.url.rstrip('/')}/{wheel.name}/", wheel.filename)
-        return self.downloader.wheel(link, wheel, incoming) if link else None
+        return self.downloader.wheel(link, wheel, landing) if link else None
 
     def __str__(self) -> str:
         return self.url
@@ -94,32 +93,36 @@ class Fetcher:
     """Gets wheels from the first source that has them."""
 
     sources: Sequence[Source]
-    incoming: Path
-    """Folder for what is under way; emptied of each wheel as soon as it was unpacked."""
+    parts: Path
+    """Folder for what is under way."""
 
-    def __call__(self, wheels: Sequence[LockedWheel]) -> Iterator[tuple[LockedWheel, BinaryIO]]:
+    def __call__(self, wheels: Sequence[LockedWheel], folder: Path) -> Iterator[tuple[LockedWheel, BinaryIO]]:
         """Yield each wheel, verified and open, in the order in which they arrive.
+
+        :param folder: for what is downloaded; whatever is in there later may be thrown away.
 
         :raises WheelError: one cannot be had or is not what the lock says, with its name.
         """
         progress = _Progress(wheels)
+        landing = Landing(self.parts, folder)
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch") as pool:
-            futures = {pool.submit(self._fetch, wheel): wheel for wheel in wheels}
+            futures = {pool.submit(self._fetch, wheel, landing): wheel for wheel in wheels}
             try:
                 for future in as_completed(futures):
                     wheel, path = futures.pop(future), future.result()
                     progress.arrived(wheel)
-                    with self._opened(wheel, path) as stream:
+                    with disk_errors(f"reading {wheel.filename}"), path.open("rb") as stream:
+                        verify(wheel, stream, path)
                         yield wheel, stream
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _fetch(self, wheel: LockedWheel) -> Path:
+    def _fetch(self, wheel: LockedWheel, landing: Landing) -> Path:
         problems = []
         for source in self.sources:
             try:
-                path = source.fetch(wheel, self.incoming)
+                path = source.fetch(wheel, landing)
             except WheelError as error:
                 LOG.warning("%s", error)
                 problems.append(str(error))
@@ -132,16 +135,6 @@ class Fetcher:
         raise WheelError(
             f"{wheel.filename}: not found (looked in: {asked}); install the version's package or name a wheelhouse"
         )
-
-    @contextmanager
-    def _opened(self, wheel: LockedWheel, path: Path) -> Iterator[BinaryIO]:
-        try:
-            with disk_errors(f"reading {wheel.filename}"), path.open("rb") as stream:
-                verify(wheel, stream, path)
-                yield stream
-        finally:
-            if path.parent == self.incoming:
-                path.unlink(missing_ok=True)
 
 
 def verify(wheel: LockedWheel, stream: BinaryIO, path: Path) -> None:

@@ -1,0 +1,108 @@
+"""Cutting the store back: what no lock and no environment uses goes, what was longest unused first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from refstack_worker.environments import leases
+from refstack_worker.environments.files import disk_errors
+from refstack_worker.environments.locking import locked, sweep, work_folder
+from refstack_worker.environments.plan import Plan
+from refstack_worker.environments.store import Store
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a clean-up did."""
+
+    removed: tuple[str, ...]
+    """Entries."""
+    freed: int
+    """Bytes."""
+    left: int
+    """Bytes that the entries which stay take."""
+
+
+@dataclass(frozen=True)
+class EntryUse:
+    """One entry, and when it was last part of an environment."""
+
+    name: str
+    size: int
+    """Bytes on the disk."""
+    used: float
+    """Seconds since the epoch."""
+
+
+def collect(store: Store, limit: int, in_use: Iterable[str]) -> Collected:
+    """Remove entries until those left take at most ``limit`` bytes; never one that is in use.
+
+    :param in_use: SHA-256 of the wheels that the locks of this node name. What living environments use stays too.
+    :raises StoreError: the store cannot be written.
+    """
+    wheels = set(in_use)
+    with disk_errors(f"store {store.root}"):
+        store.prepare()
+        sweep(store.work)
+        sweep(store.incoming)
+        with work_folder(store.work) as trash:
+            with locked(store.root / "gc.lock"):  # no environment can take a lease meanwhile
+                leased = {name for lease in leases.live(store) for name in lease.entries}
+                uses = usage(store)
+                total = sum(use.size for use in uses)
+                removed = []
+                for use in sorted(uses, key=lambda use: (use.used, use.name)):
+                    if total <= limit:
+                        break
+                    if use.name in leased or use.name.partition(".")[0] in wheels:
+                        continue
+                    (store.entries / use.name).rename(trash / use.name)
+                    removed.append(use)
+                    total -= use.size
+                _drop_plans(store, {use.name for use in removed})
+    return Collected(tuple(use.name for use in removed), sum(use.size for use in removed), total)
+
+
+def usage(store: Store) -> list[EntryUse]:
+    """Return all the entries with their size and last use."""
+    used: dict[str, float] = {}
+    for path in store.plans.glob("*.json"):
+        try:
+            when = path.stat().st_mtime
+            names = _entries_of(Plan.from_json(path.read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        for name in names:
+            used[name] = max(when, used.get(name, 0.0))
+    found = []
+    for name in sorted(store.names()):
+        since = (store.entries / name).stat().st_mtime
+        found.append(EntryUse(name, _size(f"{store.entries}/{name}"), max(since, used.get(name, 0.0))))
+    return found
+
+
+def _entries_of(plan: Plan) -> set[str]:
+    return {target.partition("/")[0] for _, target in (*plan.links, *plan.scripts)}
+
+
+def _drop_plans(store: Store, removed: set[str]) -> None:
+    for path in store.plans.glob("*.json"):
+        try:
+            gone = _entries_of(Plan.from_json(path.read_bytes())) & removed
+        except (OSError, ValueError, KeyError, TypeError):
+            gone = removed
+        if gone:
+            path.unlink(missing_ok=True)
+
+
+def _size(folder: str) -> int:
+    total = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            state = entry.stat(follow_symlinks=False)
+            total += state.st_blocks * 512
+            if entry.is_dir(follow_symlinks=False):
+                total += _size(entry.path)
+    return total
