@@ -33,6 +33,8 @@ RETRY_SECONDS = 1.0
 """Seconds after a failed connect in which a server counts as down without being tried."""
 IDLE_SECONDS = 5.0
 """Seconds of silence after which a connection is tried with a question before a job is trusted to it."""
+CLOCK_MARGIN = 5.0
+"""Seconds by which the clocks of the server's machines may differ."""
 QUESTIONS_AT_ONCE = 200
 """Status questions that are sent before the answers are read."""
 _NO_JOB = b"H:refstack:0"
@@ -75,6 +77,8 @@ class Cancelled(enum.Enum):
 
     OK = "OK"
     UNKNOWN = "unknown"
+    UNSURE = "unsure"
+    """Not asked: the handle may name another job by now."""
 
 
 _SUBMIT = {
@@ -91,11 +95,14 @@ class _Connection(gear.Connection):  # type: ignore[misc]
         super().__init__(address.host, address.port, client_id="refstack-server")
         self.timeout = timeout
         self.used = time.monotonic()
+        self.since = 0.0
+        """When it was made, seconds since 1970."""
 
     def connect(self) -> None:
         self.conn = socket.create_connection((self.host, self.port), self.timeout)
         send_at_once(self.conn)
         self.connected = True
+        self.since = time.time()
         self.input_buffer = b""
         self.need_bytes = False
 
@@ -154,15 +161,24 @@ class Link:
         """Return the lines of the answer to an admin request. :raises QueueError: the server cannot be asked."""
         return self._asked(lambda connection: _admin(connection, request))
 
-    def cancel(self, handle: str) -> Cancelled:
+    def cancel(self, handle: str, submitted_at: float) -> Cancelled:
         """Make the server forget a queued job. gearmand says OK for a running one too, and it runs on.
+
+        After a restart a handle names another job, so this asks only over a connection that has been up since the job
+        was submitted (seconds since 1970). gearmand goes on to call a cancelled job known until a worker asks.
 
         :raises QueueError: the server cannot be asked.
         """
         if not handle or not handle.isprintable() or " " in handle:
             raise QueueError(f"{handle!r} is no job handle")
-        lines = self.admin(gear.CancelJobAdminRequest(handle))
-        return Cancelled.OK if lines and lines[0].startswith("OK") else Cancelled.UNKNOWN
+
+        def question(connection: _Connection) -> Cancelled:
+            if connection.since > submitted_at - CLOCK_MARGIN:
+                return Cancelled.UNSURE
+            lines = _admin(connection, gear.CancelJobAdminRequest(handle))
+            return Cancelled.OK if lines and lines[0].startswith("OK") else Cancelled.UNKNOWN
+
+        return self._asked(question)
 
     def known(self, jobs: Sequence[tuple[str, str]]) -> set[str]:
         """Return which of these jobs (unique, handle) the server still has, queued or running.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 
 import gear
 import pytest
@@ -57,6 +58,7 @@ def test_submitted_job_is_what_was_given(server, link):
     done = link.submit(Job(FUNCTION, "7:2", b"rsw1.\0binary", gear.PRECEDENCE_HIGH))
     assert done.outcome is Outcome.QUEUED
     assert done.server == f"127.0.0.1:{server.port}"
+    assert link.known([("7:2", done.handle)]), "gear's server answers before it has put the job into its queue"
     (queued,) = server.high_queue
     assert (queued.handle.decode(), queued.binary_name.decode(), queued.binary_unique, queued.arguments) == (
         done.handle,
@@ -69,6 +71,7 @@ def test_submitted_job_is_what_was_given(server, link):
 def test_large_job_arrives_whole(server, link):
     data = bytes(range(256)) * 4096
     assert link.submit(Job(FUNCTION, "1:1", data)).outcome is Outcome.QUEUED
+    link.admin(gear.StatusAdminRequest())
     assert server.normal_queue[0].arguments == data
 
 
@@ -76,8 +79,8 @@ def test_known_and_cancel(server, link):
     first, second = link.submit(job("1:1")), link.submit(job("2:1"))
     pairs = [("1:1", first.handle), ("2:1", second.handle), ("3:1", "H:none:9")]
     assert link.known(pairs) == {"1:1", "2:1"}
-    assert link.cancel(first.handle) is Cancelled.OK
-    assert link.cancel(first.handle) is Cancelled.UNKNOWN
+    assert link.cancel(first.handle, time.time() + 10) is Cancelled.OK
+    assert link.cancel(first.handle, time.time() + 10) is Cancelled.UNKNOWN
     assert link.known(pairs) == {"2:1"}
 
 
@@ -166,6 +169,12 @@ def test_server_that_closed_while_idle_spends_no_attempt(link, server):
         again.shutdown()
 
 
+def test_handle_of_an_older_connection_is_not_cancelled(link, server):
+    done = link.submit(job())
+    assert link.cancel(done.handle, time.time() - 60) is Cancelled.UNSURE
+    assert link.known([("1:1", done.handle)]) == {"1:1"}
+
+
 def test_handle_cannot_smuggle_a_command(link):
     with pytest.raises(QueueError):
-        link.cancel("H:1\nshutdown")
+        link.cancel("H:1\nshutdown", 0)

@@ -1,0 +1,328 @@
+"""The Gearman client: gives attempts to the queue, takes cancelled ones out, and knows what the queue holds.
+
+The ledger decides what is to be submitted; whether it was is told in one of three ways (``server/link.py``), and only
+an attempt that is surely not queued is tried again under its own number.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import gear
+
+from refstack_worker.config.server import ServerSettings
+from refstack_worker.contract import functions, keys, sealing
+from refstack_worker.contract import payload as payloads
+from refstack_worker.errors import PayloadError, QueueError, RefstackError
+from refstack_worker.server.link import TIMEOUT, Job, Link, Outcome, Submitted
+from refstack_worker.server.records import AttemptKey, GiveBack, QueuedJob, Run, Submission
+
+LOG = logging.getLogger(__name__)
+
+AT_ONCE = 50
+"""Attempts that are taken from the ledger under one lease."""
+PRECEDENCE = {-1: gear.PRECEDENCE_LOW, 0: gear.PRECEDENCE_NORMAL, 1: gear.PRECEDENCE_HIGH}
+WAITS = "recorded; waits for the queue"
+"""What a vendor reads while no Gearman server takes the run."""
+
+
+class Ledger(Protocol):
+    """What the client needs of ``server/store.py``."""
+
+    def next_to_submit(self, limit: int = ..., test_id: int | None = ...) -> list[Submission]: ...
+    def sealed(self, digests: Sequence[tuple[Submission, str]]) -> set[AttemptKey]: ...
+    def submitted(self, jobs: Iterable[QueuedJob]) -> None: ...
+    def submit_failed(self, keys: Iterable[AttemptKey], why: str) -> None: ...
+    def unsubmittable(self, key: AttemptKey, reason: str, message: str) -> Run: ...
+    def give_back(self, key: AttemptKey, how: GiveBack, message: str) -> Run: ...
+    def jobs_to_withdraw(self, limit: int = ...) -> list[QueuedJob]: ...
+    def withdrawn(self, keys: Iterable[AttemptKey]) -> None: ...
+
+
+@dataclass(frozen=True)
+class FunctionStatus:
+    """What the queue knows of one function. gearmand goes on counting cancelled jobs."""
+
+    name: str
+    jobs: int = 0
+    """Queued and running ones."""
+    running: int = 0
+    workers: int = 0
+    """Connected workers that registered it."""
+
+
+@dataclass(frozen=True)
+class ConnectedWorker:
+    """A client of a Gearman server that registered functions."""
+
+    server: str
+    address: str
+    name: str
+    functions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A submission and its envelope."""
+
+    submission: Submission
+    envelope: bytes
+
+    @property
+    def key(self) -> AttemptKey:
+        return self.submission.key
+
+    @property
+    def job(self) -> Job:
+        spec = self.submission.spec
+        return Job(spec.function, str(self.key), self.envelope, PRECEDENCE[max(-1, min(1, spec.priority))])
+
+
+class QueueClient:
+    """The server's side of the queue; safe to use from several threads, and from several processes at once."""
+
+    def __init__(self, settings: ServerSettings, timeout: float = TIMEOUT) -> None:
+        """Connect to nothing yet. :param timeout: seconds that a Gearman server gets for a connect or an answer."""
+        self._settings = settings
+        self._links = {str(address): Link(address, timeout) for address in settings.queue.servers}
+        self._key_files = _KeyFiles(settings.keys.sign, settings.keys.fleet)
+
+    def close(self) -> None:
+        """Close the connections."""
+        for link in self._links.values():
+            link.close()
+
+    def submit_pending(self, store: Ledger, test_id: int | None = None) -> int:
+        """Give the queue what the ledger has for it (of one run, or of all) and return how many jobs were queued.
+
+        A queue that is away raises nothing: the runs stay recorded and are taken again later.
+
+        :raises KeyFileError: the server's keys cannot be used; nothing can be submitted until they can.
+        """
+        done = 0
+        while taken := store.next_to_submit(AT_ONCE, test_id):
+            queued = self._submit(store, taken)
+            done += queued
+            if queued < len(taken):
+                break
+        return done
+
+    def withdraw(self, store: Ledger) -> None:
+        """Take out of the queue what was cancelled or superseded before a worker had it.
+
+        What cannot be taken out for sure stays: the worker that grabs it is told so when it claims, and drops it.
+        """
+        gone: list[AttemptKey] = []
+        for job in store.jobs_to_withdraw():
+            link = self._links.get(job.server)
+            try:
+                if link is not None and job.handle:
+                    link.cancel(job.handle, job.submitted_at)
+            except QueueError as error:
+                LOG.debug("%s: left in the queue: %s", job.key, error)
+            gone.append(job.key)
+        if gone:
+            store.withdrawn(gone)
+
+    def lost(self, jobs: Iterable[QueuedJob]) -> list[QueuedJob]:
+        """Return which of these jobs the queue does not have; a server that cannot be asked has lost nothing."""
+        by_server: dict[str, list[QueuedJob]] = defaultdict(list)
+        for job in jobs:
+            by_server[job.server].append(job)
+        found: list[QueuedJob] = []
+        for server, theirs in by_server.items():
+            found.extend(self._lost_by(server, theirs))
+        return found
+
+    def functions(self) -> Mapping[str, FunctionStatus]:
+        """Return what all the Gearman servers together know, by function.
+
+        :raises QueueError: none of them can be asked.
+        """
+        found: dict[str, FunctionStatus] = {}
+        for _server, lines in self._ask_all(gear.StatusAdminRequest):
+            for status in filter(None, map(_function_status, lines)):
+                old = found.get(status.name, FunctionStatus(status.name))
+                found[status.name] = FunctionStatus(
+                    status.name, old.jobs + status.jobs, old.running + status.running, old.workers + status.workers
+                )
+        return found
+
+    def workers(self) -> list[ConnectedWorker]:
+        """Return the workers that are connected to the Gearman servers. :raises QueueError: none can be asked."""
+        found = [
+            _connected_worker(server, line)
+            for server, lines in self._ask_all(gear.WorkersAdminRequest)
+            for line in lines
+        ]
+        return [worker for worker in found if worker is not None and worker.functions]
+
+    def problem(self, spec_function: str) -> str:
+        """Return a sentence on why nobody takes jobs of a function now, or an empty text when somebody does."""
+        try:
+            status = self.functions().get(spec_function)
+        except QueueError as error:
+            return f"{WAITS} ({error})"
+        return "" if status is not None and status.workers else f"no node serves {serves(spec_function)}"
+
+    def servers(self) -> dict[str, str]:
+        """Return each Gearman server and its trouble (empty: it answers)."""
+        found: dict[str, str] = {}
+        for name, link in self._links.items():
+            try:
+                link.admin(gear.StatusAdminRequest())
+                found[name] = ""
+            except QueueError as error:
+                found[name] = str(error)
+        return found
+
+    def _submit(self, store: Ledger, taken: Sequence[Submission]) -> int:
+        try:
+            ready = self._seal(store, taken)
+        except RefstackError as error:
+            store.submit_failed([one.key for one in taken], f"{WAITS}: {error}")
+            raise
+        queued: list[QueuedJob] = []
+        try:
+            for one in ready:
+                answer = self._to_some_server(one.job)
+                if answer.outcome is Outcome.QUEUED:
+                    queued.append(QueuedJob(one.key, answer.server, answer.handle, one.job.function, 0.0))
+                elif answer.outcome is Outcome.UNCERTAIN:
+                    store.give_back(one.key, GiveBack.QUEUE_LOST, answer.message)
+                else:
+                    store.submit_failed([one.key], f"{WAITS}: {answer.message}")
+        finally:
+            if queued:
+                store.submitted(queued)
+        return len(queued)
+
+    def _seal(self, store: Ledger, taken: Sequence[Submission]) -> list[Sealed]:
+        sealer = self._key_files.sealer()
+        made: list[Sealed] = []
+        for one in taken:
+            try:
+                made.append(Sealed(one, sealer.seal(self._payload(one))))
+            except PayloadError as error:
+                LOG.warning("%s cannot be submitted: %s", one.key, error)
+                store.unsubmittable(one.key, error.reason, str(error))
+        wanted = store.sealed([(one.submission, sealing.digest(one.envelope)) for one in made])
+        return [one for one in made if one.key in wanted]
+
+    def _payload(self, one: Submission) -> payloads.Payload:
+        return payloads.Payload(
+            test_id=one.key.test_id,
+            attempt=one.key.attempt,
+            callback=self._settings.web.address,
+            conf_json=one.conf_json,
+            secret=one.secret,
+            submitted_at=payloads.now(),
+            tempest_version=one.spec.tempest_version,
+            openstack_release=one.spec.openstack_release,
+            plugins=one.spec.plugins,
+            testcases=one.testcases,
+            concurrency=one.spec.concurrency,
+            timeout=one.timeout,
+        )
+
+    def _to_some_server(self, job: Job) -> Submitted:
+        answer = Submitted(Outcome.NOT_SENT, message="no Gearman server is configured")
+        for link in self._by_preference(job.function):
+            answer = link.submit(job)
+            if answer.outcome is not Outcome.NOT_SENT:
+                break
+        if answer.outcome is not Outcome.QUEUED:
+            LOG.warning("%s: %s: %s", job.unique, answer.outcome.value, answer.message)
+        return answer
+
+    def _by_preference(self, function: str) -> list[Link]:
+        """Servers at which a node waits for this function first: a partition may keep the nodes from one of several."""
+        links = list(self._links.values())
+        return links if len(links) == 1 else sorted(links, key=lambda link: not _serves(link, function))
+
+    def _lost_by(self, server: str, jobs: Sequence[QueuedJob]) -> list[QueuedJob]:
+        link = self._links.get(server)
+        if link is None:
+            LOG.warning("gearman server %s is no longer in GEARMAN_SERVER; its jobs are submitted again", server)
+            return list(jobs)
+        try:
+            known = link.known([(str(job.key), job.handle) for job in jobs])
+        except QueueError as error:
+            LOG.debug("cannot ask for %d jobs: %s", len(jobs), error)
+            return []
+        return [job for job in jobs if str(job.key) not in known]
+
+    def _ask_all(self, request: type[gear.AdminRequest]) -> list[tuple[str, list[str]]]:
+        found: list[tuple[str, list[str]]] = []
+        troubles: list[str] = []
+        for name, link in self._links.items():
+            try:
+                found.append((name, link.admin(request())))
+            except QueueError as error:
+                troubles.append(str(error))
+        if not found:
+            raise QueueError("; ".join(troubles) or "no Gearman server is configured")
+        return found
+
+
+class _KeyFiles:
+    """The sealer made of two key files; read again when a file changed, so that a rotation needs no restart."""
+
+    def __init__(self, sign: Path, fleet: Path) -> None:
+        self._paths = (sign, fleet)
+        self._read: tuple[object, sealing.Sealer] | None = None
+
+    def sealer(self) -> sealing.Sealer:
+        stamp = tuple(_stamp(path) for path in self._paths)
+        if self._read is None or self._read[0] != stamp:
+            sign, fleet = self._paths
+            self._read = (stamp, sealing.Sealer(keys.load_sign_private(sign), keys.load_seal_public(fleet)))
+        return self._read[1]
+
+
+def serves(function: str) -> str:
+    """Return what a function stands for, for people: ``33.0.0``, ``2025.1 with the tag eu``."""
+    _refstack, _kind, what, *tag = function.split(":")
+    return f"{what} with the tag {tag[0]}" if tag else what
+
+
+def version_of(function: str) -> str:
+    """Return the Tempest version that a function serves; empty for another kind of function."""
+    prefix = functions.for_version("")
+    return function[len(prefix) :].split(":")[0] if function.startswith(prefix) else ""
+
+
+def _serves(link: Link, function: str) -> bool:
+    try:
+        lines = link.admin(gear.StatusAdminRequest())
+    except QueueError:
+        return False
+    return any(status.name == function and status.workers for status in filter(None, map(_function_status, lines)))
+
+
+def _function_status(line: str) -> FunctionStatus | None:
+    words = line.split("\t")
+    if len(words) != 4 or not all(word.isdigit() for word in words[1:]):
+        return None
+    return FunctionStatus(words[0], *(int(word) for word in words[1:]))
+
+
+def _connected_worker(server: str, line: str) -> ConnectedWorker | None:
+    who, colon, what = line.partition(" :")
+    words = who.split(" ", 2)
+    if not colon or len(words) != 3:
+        return None
+    return ConnectedWorker(server, words[1], words[2], tuple(what.split()))
+
+
+def _stamp(path: Path) -> object:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
