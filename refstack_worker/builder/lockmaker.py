@@ -53,11 +53,16 @@ def make_lock(order: Order) -> Lock:
         uv = find_uv(order.cache)
         LOG.info("resolving Tempest %s on %s", question.version, question.interpreter.name)
         artefacts = resolve(question, uv, work)
-        LOG.info("gathering %d distributions", len(artefacts))
-        gathered = gather(question, artefacts, uv, work, order.ca_file)
-        LOG.info("proving it")
-        staged = _stage(order, gathered, work)
-        tests = _prove(order, staged, work)
+        try:
+            LOG.info("gathering %d distributions", len(artefacts))
+            gathered = gather(question, artefacts, uv, work, order.ca_file)
+            LOG.info("proving it")
+            staged = _stage(order, gathered, work)
+            tests = _prove(order, staged, work)
+        except (BuildError, EnvironmentBuildError) as error:
+            pythons = releases.pythons(work)
+            hint = f"; Tempest {question.version} was made for Python {pythons} (--python)" if pythons else ""
+            raise BuildError(f"{error}{hint}") from error
         text = lock_text(question, gathered, _facts(order, tests))
         return _deliver(order, gathered, text, read_lock(staged))
 
@@ -85,13 +90,8 @@ def _prove(order: Order, staged: Path, work: Path) -> int:
     problem = interpreter.problem_with(lock)
     if problem:
         raise BuildError(f"Tempest {lock.label}: {problem}")
-    try:
-        with Environment(Offer(lock.version, interpreter=interpreter, lock=lock), settings, work / "env") as built:
-            return built.tests
-    except EnvironmentBuildError as error:
-        pythons = releases.pythons(work / "staged" / lock.version / "wheels")
-        hint = f"; it was made for Python {pythons} (--python)" if pythons else ""
-        raise BuildError(f"{error}{hint}") from error
+    with Environment(Offer(lock.version, interpreter=interpreter, lock=lock), settings, work / "env") as built:
+        return built.tests
 
 
 def _deliver(order: Order, gathered: Sequence[Gathered], text: str, proved: Lock) -> Lock:

@@ -28,9 +28,9 @@ def of(version: str, constraints_name: str = "") -> tuple[str, ...]:
     return (stem,) if RELEASE.fullmatch(stem) else ()
 
 
-def pythons(wheels: Path) -> str:
-    """Return the Python versions that the Tempest wheel in a folder names in its classifiers: ``3.6, 3.7``."""
-    for wheel in wheels.glob("tempest-*.whl"):
+def pythons(folder: Path) -> str:
+    """Return the Pythons that the Tempest wheel somewhere in a folder names in its classifiers: ``3.6, 3.7``."""
+    for wheel in folder.rglob("tempest-*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
             metadata = HeaderParser().parsestr(archive.read(name).decode())

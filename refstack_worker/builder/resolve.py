@@ -28,6 +28,9 @@ from refstack_worker.errors import BuildError, ProcessError
 SECONDS = 1800
 """A resolver that has not answered in that time will not."""
 
+SAID = 1500
+"""Characters of what the resolver said that a message carries when it names no two that conflict."""
+
 PIN = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*={2,3}\s*([^\s;#]+)", re.MULTILINE)
 """A line of a constraints file that pins one distribution."""
 
@@ -151,10 +154,10 @@ def _no_answer(question: Question, said: str) -> str:
 
 def _conflict(text: str) -> str:
     """Find the two that conflict in what uv said; all it said when it names none."""
-    needs = re.search(r"Because (tempest\S*) depends on (\S+) and you require (\S+?),", text)
+    needs = re.search(r"Because (\S+) depends on (\S+) and (?:you require )?(\S+?),? ", text)
     if needs:
-        return f"{needs.group(1)} needs {needs.group(2)}, the constraints say {needs.group(3)}"
-    return text[-1500:]
+        return f"{needs.group(1)} needs {needs.group(2)}, which conflicts with {needs.group(3)}"
+    return text[-SAID:]
 
 
 def find_uv(cache: Path) -> Path:

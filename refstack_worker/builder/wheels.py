@@ -15,10 +15,13 @@ from refstack_worker.environments.download import Downloader, Landing
 from refstack_worker.environments.files import make_folder
 from refstack_worker.environments.lock import LockedWheel
 from refstack_worker.environments.wheelhouse import PARALLEL
-from refstack_worker.errors import BuildError, ProcessError
+from refstack_worker.errors import BuildError
 
 BUILD_EPOCH = "946684800"
 """Time stamp of what is in a built wheel (2000-01-01), so that the same sources give the same bytes."""
+
+SAID = 600
+"""Characters of a failed build's output that the message carries."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,13 @@ def _built(question: Question, artefact: Artefact, sdist: Path, uv: Path, work: 
     ]  # fmt: skip
     if question.index:
         words += ["--default-index", question.index]
-    try:
-        process.run(words, process.Options(cwd=work, env=env, timeout=SECONDS))
-    except ProcessError as error:
+    done = process.run(words, process.Options(cwd=work, env=env, timeout=SECONDS, check=False))
+    if done.returncode != 0:
+        said = " ".join(done.stderr.replace(str(sdist), artefact.filename).split())[:SAID]
         raise BuildError(
-            f"{artefact.filename}: no wheel can be built of it on {question.interpreter.name}, and the index has none; "
-            f"take an interpreter of its time (--python): {error}"
-        ) from error
+            f"{artefact.filename}: the index has no wheel of it for {question.interpreter.name}, and none can be built "
+            f"({said}); take an interpreter of its time"
+        )
     wheels = sorted(out.glob("*.whl"))
     if len(wheels) != 1:
         raise BuildError(f"{artefact.filename}: building it gave {len(wheels)} wheels, not one")

@@ -81,7 +81,7 @@ class Store:
         """Return the names of all the entries."""
         try:
             return set(os.listdir(self.entries))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return set()
 
     def missing(self, wheels: Sequence[LockedWheel], interpreter: Interpreter) -> list[LockedWheel]:
@@ -131,7 +131,7 @@ class Store:
         path = self.entries / name / MANIFEST
         try:
             return Manifest.from_json(path.read_bytes())
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"{path}: damaged ({error}); 'refstack-worker env verify --repair' mends it") from error
 
     def verify(self) -> list[Damage]:

@@ -1,0 +1,192 @@
+"""An environment has everything, works, and is gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from refstack_worker.environments import gc, leases, proof
+from refstack_worker.environments.catalogue import Catalogue, Want
+from refstack_worker.environments.environment import Environment
+from refstack_worker.environments.store import Store
+from refstack_worker.errors import EnvironmentBuildError, LockError, VersionUnavailableError
+from tests.unit.environments.wheels import make_version
+
+LOOK = """
+import importlib.metadata as m, shared.one, shared.two, six, seven, sys
+print(sorted(d.metadata["Name"] for d in m.distributions()))
+print([e.value for e in m.distribution("tempest").entry_points])
+print(sys.prefix)
+"""
+
+
+@pytest.fixture
+def offer(settings):
+    return Catalogue(settings).find(Want(version="47.0.0"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "runs" / "1" / "env"
+
+
+def output(*words) -> str:
+    return subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True, cwd="/").stdout
+
+
+def test_everything_is_there_and_works(offer, settings, folder):
+    with Environment(offer, settings, folder) as built:
+        assert (built.path, built.tempest_version, built.tests) == (folder, "47.0.0", 3)
+        assert output(built.bin / "tempest", "--version") == "tempest 47.0.0\n"
+        names, points, prefix = output(built.python, "-c", LOOK).splitlines()
+        assert names == "['shared_one', 'shared_two', 'tempest']"
+        assert points == "['tempest.main:main']"
+        assert prefix == str(folder)
+    assert not folder.exists()
+    assert leases.live(Store(settings.store)) == []
+
+
+def test_nothing_is_compiled_into_the_store_when_it_runs(offer, settings, folder):
+    with Environment(offer, settings, folder) as built:
+        output(built.python, "-c", LOOK)
+        output(built.bin / "tempest", "--version")
+    assert Store(settings.store).verify() == []
+
+
+def test_others_may_read_it_whatever_the_umask(offer, settings, folder):
+    before = os.umask(0o077)
+    try:
+        with Environment(offer, settings, folder):
+            pass
+        with Environment(offer, settings, folder):
+            for parent, folders, files in os.walk(folder):
+                for name in [*folders, *files]:
+                    mode = os.stat(os.path.join(parent, name)).st_mode
+                    assert mode & 0o044 == 0o044, name
+                    assert not stat.S_ISDIR(mode) or mode & 0o055 == 0o055, name
+    finally:
+        os.umask(before)
+
+
+def test_two_versions_at_once(offer, settings, locks, tmp_path):
+    make_version(locks, "43.0.0", tests=5)
+    older = Catalogue(settings).find(Want(version="43.0.0"))
+    with Environment(offer, settings, tmp_path / "a") as a, Environment(older, settings, tmp_path / "b") as b:
+        assert output(a.bin / "tempest", "--version") == "tempest 47.0.0\n"
+        assert output(b.bin / "tempest", "--version") == "tempest 43.0.0\n"
+        assert (a.tests, b.tests) == (3, 5)
+
+
+def test_proved_once(offer, settings, folder, monkeypatch):
+    with Environment(offer, settings, folder):
+        pass
+    monkeypatch.setattr(proof, "list_tests", lambda *_: pytest.fail("listed again"))
+    with Environment(offer, settings, folder) as built:
+        assert built.tests == 3
+    assert Catalogue(settings).find(Want(version="47.0.0")).tests == 3
+
+
+def test_what_lists_no_tests_is_refused_for_good(settings, locks, folder):
+    make_version(locks, "24.0.0", tests=0)
+    catalogue = Catalogue(settings)
+    with pytest.raises(LockError, match=r"Tempest 24.0.0 on .* lists 0 tests"):
+        with Environment(catalogue.find(Want(version="24.0.0")), settings, folder):
+            pytest.fail("it was accepted")
+    assert not folder.exists()
+    with pytest.raises(VersionUnavailableError, match="lists 0 tests"):
+        catalogue.find(Want(version="24.0.0"))
+
+
+def test_a_failed_one_can_be_kept(settings, locks, folder):
+    make_version(locks, "24.0.0", tests=0)
+    keep = replace(settings, keep_failed=True)
+    with pytest.raises(LockError):
+        Environment(Catalogue(keep).find(Want(version="24.0.0")), keep, folder).__enter__()
+    assert (folder / "bin/tempest").exists()
+    assert [lease.folder for lease in leases.live(Store(settings.store))] == [folder]
+
+
+def test_an_error_in_the_run_removes_it_too(offer, settings, folder):
+    with pytest.raises(RuntimeError), Environment(offer, settings, folder):
+        raise RuntimeError
+    assert not folder.exists()
+
+
+def test_a_run_may_leave_anything(offer, settings, folder):
+    with Environment(offer, settings, folder) as built:
+        locked_up = built.path / "locked" / "deep"
+        locked_up.mkdir(parents=True)
+        (locked_up / "file").write_text("")
+        (built.path / "link").symlink_to(settings.store)
+        locked_up.chmod(0o500)
+        (built.path / "locked").chmod(0o500)
+    assert not folder.exists()
+    assert Store(settings.store).verify() == []
+
+
+def test_a_folder_that_exists_is_left_alone(offer, settings, folder):
+    folder.mkdir(parents=True)
+    (folder / "precious").write_text("")
+    with pytest.raises(EnvironmentBuildError, match="exists already"):
+        Environment(offer, settings, folder).__enter__()
+    assert (folder / "precious").exists()
+
+
+def test_gc_spares_what_an_environment_uses(offer, settings, folder):
+    store = Store(settings.store)
+    with Environment(offer, settings, folder) as built:
+        assert gc.collect(store, 0, ()).removed == ()
+        assert output(built.bin / "tempest", "--version")
+    assert len(gc.collect(store, 0, ()).removed) == 3
+    assert store.names() == set()
+
+
+def test_gc_spares_what_a_lock_names(offer, settings, folder):
+    store = Store(settings.store)
+    with Environment(offer, settings, folder):
+        pass
+    tempest = {wheel.sha256 for wheel in offer.lock.wheels if wheel.name == "tempest"}
+    gc.collect(store, 0, tempest)
+    assert {name.partition(".")[0] for name in store.names()} == tempest
+
+
+def test_gc_takes_the_longest_unused_first_and_stops_at_the_limit(settings, locks, folder):
+    store = Store(settings.store)
+    make_version(locks, "43.0.0", tests=5)
+    catalogue = Catalogue(settings)
+    for version in ("43.0.0", "47.0.0"):
+        with Environment(catalogue.find(Want(version=version)), settings, folder):
+            pass
+    for plan in store.plans.iterdir():  # both long ago, so that the order is ours
+        os.utime(plan, (1, 1))
+    for age, name in enumerate(sorted(store.names(), reverse=True)):
+        os.utime(store.entries / name, (100 + age, 100 + age))
+    uses = gc.usage(store)
+    oldest = min(uses, key=lambda use: use.used)
+    done = gc.collect(store, sum(use.size for use in uses) - 1, ())
+    assert done.removed == (oldest.name,)
+    assert done.freed == oldest.size
+
+
+def test_a_removed_entry_is_made_again(offer, settings, folder):
+    store = Store(settings.store)
+    with Environment(offer, settings, folder):
+        pass
+    store.remove(next(iter(store.names())))
+    with Environment(offer, settings, folder) as built:
+        assert output(built.python, "-c", LOOK)
+
+
+def test_raw_scripts_get_the_environment_interpreter(settings, locks, folder):
+    from tests.unit.environments.wheels import make_lock, make_tempest, make_wheel
+
+    version = locks / "48.0.0"
+    files = {"raw-1.0.data/scripts/raw": "#!python\nimport sys; print(sys.prefix)\n", "raw.py": ""}
+    wheels = [make_tempest(version / "wheels", "48.0.0"), make_wheel(version / "wheels", "raw", "1.0", files)]
+    make_lock(version, "48.0.0", wheels)
+    with Environment(Catalogue(settings).find(Want(version="48.0.0")), settings, folder) as built:
+        assert output(built.bin / "raw") == f"{folder}\n"

@@ -1,0 +1,72 @@
+"""A lock is read exactly, or refused with what is wrong in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from refstack_worker.environments.lock import LOCK_NAME, read_lock
+from refstack_worker.errors import LockError
+from tests.unit.environments.wheels import make_version
+
+REFSTACK = """
+openstack-releases = ["2025.2", "2025.1"]
+plugins = { "Keystone_Tempest.Plugin" = "0.22.0" }
+constraints = { name = "2025.1.txt", sha256 = "aa" }
+tests = 1542
+"""
+
+
+def test_everything_is_read(tmp_path):
+    path = make_version(tmp_path, "43.0.0", refstack=REFSTACK)
+    lock = read_lock(path)
+    assert lock.version == "43.0.0"
+    assert [wheel.name for wheel in lock.wheels] == ["shared-one", "shared-two", "tempest"]
+    assert lock.compatibility.releases == ("2025.2", "2025.1")
+    assert lock.compatibility.plugins == (("keystone-tempest-plugin", "0.22.0"),)
+    assert (lock.compatibility.constraints, lock.compatibility.tests) == ("2025.1.txt", 1542)
+    assert lock.label == "43.0.0 with keystone-tempest-plugin 0.22.0"
+    assert lock.size == sum(file.stat().st_size for file in (path.parent / "wheels").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('lock-version = "1.0"', 'lock-version = "2.0"', "lock-version 2.0"),
+        ('lock-version = "1.0"', "", "lock-version"),
+        ("[tool.refstack]", "[tool.other]", "tool.refstack"),
+        ('path = "wheels/', 'path = "../wheels/', "leaves the lock's folder"),
+        ('path = "wheels/', 'path = "/wheels/', "leaves the lock's folder"),
+        ('name = "tempest"', 'name = "other"', "is not other"),
+        ("size = ", "size = -", "is not a size"),
+        ('sha256 = "', 'sha256 = "x', "is not a SHA-256"),
+        ('sha256 = "', 'md5 = "', "sha256"),
+        ("wheels = [", "sdists = [", "wheels"),
+        ('requires-python = "', 'requires-python = "about ', "requires-python"),
+        ("environments = [", "environments = ['nonsense', ", "environments"),
+        ("[[packages]]", "[[packages", ""),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, old, new, says):
+    path = make_version(tmp_path, "43.0.0")
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(LockError) as refused:
+        read_lock(path)
+    assert str(path) in str(refused.value)
+    assert says in str(refused.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(LockError, match="cannot be read"):
+        read_lock(tmp_path / "pylock.toml")
+
+
+@pytest.mark.parametrize("name", ["pylock.toml", "pylock.py311-x86_64.toml"])
+def test_names_of_locks(name):
+    assert LOCK_NAME.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["pylock.a.b.toml", "lock.toml", "pylock..toml", "xpylock.toml"])
+def test_names_of_others(name):
+    assert not LOCK_NAME.fullmatch(name)
