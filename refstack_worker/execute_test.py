@@ -704,7 +704,8 @@ RENAMED = {
 }
 """Options that a server of 2014 sends, and where Tempest has them since."""
 
-OF_USERS = tuple(f"{who}{what}" for who in ("", "alt_") for what in ("username", "password", "project_name", "domain_name"))
+_OF_A_USER = ("username", "password", "project_name", "domain_name")
+OF_USERS = tuple(f"{who}{what}" for who in ("", "alt_") for what in _OF_A_USER)
 """Options of ``[identity]`` that Tempest dropped: ordinary users, who go into an accounts file now."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,79}")
@@ -948,6 +949,8 @@ class Discovery:
     """The id RefStack knows a cloud by."""
     accounts: list[dict[str, Any]]
     """Ordinary users for Tempest's accounts file; empty when there is an administrator."""
+    token: Token
+    """Of the administrator or the first user."""
     missing: tuple[str, ...] = ()
     """Services that the catalogue does not have."""
 
@@ -1003,7 +1006,7 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
         found["auth"] = {"use_dynamic_credentials": False}
     accounts = [] if admin else [_account(user, token) for user, token in zip(users, tokens)]
     missing = tuple(name for name, there in services.items() if not there)
-    return Discovery(found, cloud_id(tokens[0], keystone.url), accounts, missing)
+    return Discovery(found, cloud_id(tokens[0], keystone.url), accounts, tokens[0], missing)
 
 
 def cloud_id(token: Token, url: str) -> str:
@@ -1602,6 +1605,13 @@ def end_group(started: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
+_LIST = """
+import os, subprocess, sys
+subprocess.run([sys.argv[1], "init"], stdout=subprocess.DEVNULL)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 @dataclass
 class TestRun:
     """One ``tempest run`` with the listing that goes on beside it."""
@@ -1629,7 +1639,7 @@ class TestRun:
             stream = Stream(kept.write, self._packet, self._text)
             with program(self._command("--subunit"), self.workspace.scratch / "run", env) as run:
                 # the list tells how many there will be; run --subunit does not, and waiting for it would cost seconds
-                with program(self._command("--list-tests"), self.workspace.scratch / "list", env) as listing:
+                with program(self._listing(), self.workspace.scratch / "list", env) as listing:
                     self._follow(run, listing, stream, kept)
                 self.status = run.wait()
             stream.close()
@@ -1645,10 +1655,15 @@ class TestRun:
             words += ["--concurrency", str(self.concurrency)]
         return words
 
+    def _listing(self) -> list[str]:
+        # stestr lists only where it has a repository, which tempest run makes for itself
+        folder = self.tempest.program.parent
+        return [str(folder / "python"), "-c", _LIST, str(folder / "stestr"), *self._command("--list-tests")]
+
     def _follow(self, run: subprocess.Popen[bytes], listing: subprocess.Popen[bytes], stream: Stream,
                 kept: IO[bytes]) -> None:  # fmt: skip
         names = bytearray()
-        shown = 0.0
+        shown, told = 0.0, Counts()
 
         def learn(data: bytes) -> None:
             names.extend(data)
@@ -1670,8 +1685,8 @@ class TestRun:
                     if not data:
                         selector.unregister(key.fileobj)
                     key.data(data)
-                if time.monotonic() - shown >= PROGRESS_SECONDS and self.tally.counts.done:
-                    shown = time.monotonic()
+                if time.monotonic() - shown >= PROGRESS_SECONDS and self.tally.counts != told:
+                    shown, told = time.monotonic(), replace(self.tally.counts)
                     kept.flush()
                     self.voice.progress(self.tally.counts, self.tally.seconds_left(), self.tally.last)
 
@@ -1732,7 +1747,11 @@ def _said(run: TestRun) -> str:
 # --- what is left in the cloud ----------------------------------------------------------------------------------------
 
 _CREDENTIALS = re.compile(r"(?:PUT|DELETE) \S*/v3/projects/([0-9a-f]{32})/users/([0-9a-f]{32})/roles/")
-_TEMPEST_NAME = re.compile(r"tempest-\w+-\d+")
+_CREATED = re.compile(r"Request \((\w+):[^)]*\): 201 POST \S*/v3/projects ")
+_TEMPEST_NAME = re.compile(r"tempest-(\w+)-\d+")
+BEFORE = "before.json"
+ORPHAN_SECONDS = 3.0
+"""A run that goes on gives a new project its first role within this time; a run that was stopped never does."""
 
 
 @dataclass
@@ -1768,15 +1787,18 @@ class Leftovers:
         self.removal = Removal(voice)
         self._token = keystone.log_in(user)
 
-    def remove(self, logs: Sequence[Path]) -> None:
+    def remove(self, folder: Path, logs: Sequence[Path]) -> None:
         """Empty and remove the projects of the run, then its users, roles and domains."""
-        project_ids, user_ids = ids_in(logs)
-        projects = self._find("projects", project_ids)
+        traces = Traces.read(logs)
+        projects = self._find("projects", traces.projects)
+        orphans = self._orphans(folder, traces, {str(each["id"]) for each in projects})
+        projects += orphans
         for project in projects:
             self._empty(project["id"], project["name"])
         own = str(self._token.body.get("project", {}).get("id", ""))
         self._containers(self._token, own, "own project", self._prefix)
-        users = self._find("users", user_ids)
+        users = self._find("users", traces.users)
+        users += self._users_of(orphans, {str(each["id"]) for each in users})
         for kind, found in (("users", users), ("projects", projects), ("groups", self._find("groups", set())),
                             ("roles", self._find("roles", set()))):  # fmt: skip
             for each in found:
@@ -1785,33 +1807,65 @@ class Leftovers:
             with contextlib.suppress(Denied):
                 self._ask("PATCH", f"/domains/{domain['id']}", {"domain": {"enabled": False}})
             self._delete(f"/domains/{domain['id']}", f"domain {domain['name']}")
-        self._strangers()
+        self._unsure(folder, traces)
 
     def _find(self, kind: str, ids: set[str]) -> list[dict[str, Any]]:
         """Those that carry the prefix, and those of these ids that Tempest named."""
         found: dict[str, dict[str, Any]] = {}
         try:
-            question = urllib.parse.urlencode({"name__startswith": self._prefix})
-            for each in (self._ask("GET", f"/{kind}?{question}") or {}).get(kind, []):
-                if str(each.get("name", "")).startswith(self._prefix):
-                    found[str(each["id"])] = each
+            found = {each["id"]: each for each in self._named(kind, self._prefix)}
         except Denied as error:
             LOG.warning("%s cannot be listed: %s", kind, error)
         for one in ids:
             with contextlib.suppress(Denied):
                 each = (self._ask("GET", f"/{kind}/{one}") or {}).get(kind[:-1], {})
-                if _TEMPEST_NAME.match(str(each.get("name", ""))):
+                if _class_in(str(each.get("name", ""))):
                     found[one] = each
         return list(found.values())
 
-    def _strangers(self) -> None:
-        """Tell of Tempest's projects that nothing ties to this run; they may be another's."""
+    def _named(self, kind: str, prefix: str) -> list[dict[str, Any]]:
+        """Those whose names begin so; Keystone's own filter is not trusted to be there."""
+        return named(self._keystone, self._token, kind, prefix)
+
+    def _orphans(self, folder: Path, traces: Traces, known: set[str]) -> list[dict[str, Any]]:
+        """Projects that the run had made but not yet given to a user when it was stopped.
+
+        Their ids never came into the log. One is the run's if it is new since the run began, is named for a class that
+        the run made projects for, and has no role assignment, not even a while later.
+        """
+        found = [each for each in self._new(folder) if each["id"] not in known]
+        found = [each for each in found if _class_in(each["name"]) in traces.classes and not self._assigned(each["id"])]
+        if found:
+            time.sleep(ORPHAN_SECONDS)
+        return [each for each in found if not self._assigned(each["id"])]
+
+    def _new(self, folder: Path) -> list[dict[str, Any]]:
+        """Tempest's projects that were not there before the run."""
+        try:
+            before = set(json.loads((folder / BEFORE).read_text())["projects"])
+            return [each for each in self._named("projects", "tempest-") if each["id"] not in before]
+        except (OSError, ValueError, KeyError, TypeError, Denied):
+            return []
+
+    def _assigned(self, project_id: str) -> bool:
+        try:
+            answer = self._ask("GET", f"/role_assignments?{urllib.parse.urlencode({'scope.project.id': project_id})}")
+            return bool((answer or {}).get("role_assignments", True))
+        except Denied:
+            return True
+
+    def _users_of(self, projects: Sequence[Mapping[str, Any]], known: set[str]) -> list[dict[str, Any]]:
+        """Users that Tempest named after these projects."""
+        found = [user for each in projects for user in self._named("users", f"{each['name']}-project")]
+        return [user for user in found if user["id"] not in known]
+
+    def _unsure(self, folder: Path, traces: Traces) -> None:
+        """Tell of projects that are new since the run began and may be the run's or another's of the same tests."""
         with contextlib.suppress(Denied):
-            found = (self._ask("GET", "/projects?name__startswith=tempest-") or {}).get("projects", [])
-            names = [str(each.get("name")) for each in found if _TEMPEST_NAME.match(str(each.get("name")))]
-            if names:
-                self.removal.voice.message(f"left alone, because nothing shows that this run made them: {len(names)} "
-                                           f"projects of Tempest ({', '.join(sorted(names)[:10])})")  # fmt: skip
+            found = [each["name"] for each in self._new(folder) if _class_in(each["name"]) in traces.classes]
+            if found:
+                self.removal.voice.message(f"left alone: {len(found)} projects that this run or another one of the same "
+                                           f"tests made: {', '.join(sorted(found)[:20])}")  # fmt: skip
 
     def _empty(self, project_id: str, name: str) -> None:
         """Remove the containers of a project that is to go: ``tempest cleanup`` knows nothing of Swift.
@@ -1905,17 +1959,49 @@ class Leftovers:
         return self._keystone.ask(method, path, self._token.value, body)
 
 
-def ids_in(logs: Sequence[Path]) -> tuple[set[str], set[str]]:
-    """Ids of the projects and of the users that a run made for its tests, out of Tempest's log."""
-    projects: set[str] = set()
-    users: set[str] = set()
-    for path in logs:
-        with contextlib.suppress(FileNotFoundError), open(path, errors="replace") as log:
-            for line in log:
-                for project, user in _CREDENTIALS.findall(line):
-                    projects.add(project)
-                    users.add(user)
-    return projects, users
+def _class_in(name: str) -> str:
+    """The test class that Tempest named a project or user for; empty when it did not."""
+    found = _TEMPEST_NAME.match(name)
+    return found.group(1) if found else ""
+
+
+def named(keystone: Keystone, token: Token, kind: str, prefix: str) -> list[dict[str, Any]]:
+    """Keystone's projects, users, roles or the like whose names begin with ``prefix``.
+
+    :raises Denied: this user may not list them.
+    """
+    answer = keystone.ask("GET", f"/{kind}?{urllib.parse.urlencode({'name__startswith': prefix})}", token.value)
+    return [each for each in (answer or {}).get(kind, []) if str(each.get("name", "")).startswith(prefix)]
+
+
+def note_before(folder: Path, keystone: Keystone, token: Token) -> None:
+    """Keep the ids of Tempest's projects that are there before the run, so that they are not taken for the run's."""
+    with contextlib.suppress(Denied):
+        ids = [each["id"] for each in named(keystone, token, "projects", "tempest-")]
+        (folder / BEFORE).write_text(json.dumps({"projects": ids}))
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What a run's log tells of the projects and users that it made for its tests."""
+
+    projects: set[str]
+    users: set[str]
+    classes: set[str]
+    """Test classes that projects were made for."""
+
+    @classmethod
+    def read(cls, logs: Sequence[Path]) -> Traces:
+        """Read Tempest's logs, as far as they are there."""
+        traces = cls(set(), set(), set())
+        for path in logs:
+            with contextlib.suppress(FileNotFoundError), open(path, errors="replace") as log:
+                for line in log:
+                    for project, user in _CREDENTIALS.findall(line):
+                        traces.projects.add(project)
+                        traces.users.add(user)
+                    traces.classes.update(_CREATED.findall(line))
+        return traces
 
 
 # --- the whole way ----------------------------------------------------------------------------------------------------
@@ -2003,7 +2089,10 @@ def prepare(settings: Settings, workspace: Workspace, voice: Voice) -> Prepared:
     tempest = Tempest.find(settings.tempest_home)
     given = given_conf(settings)
     entries = settings.testcases or (Server(settings).testcases() if settings.callback else ("tempest",))
-    discovery = discover(given, Keystone(given))
+    keystone = Keystone(given)
+    discovery = discover(given, keystone)
+    if not discovery.accounts:
+        note_before(workspace.folder, keystone, discovery.token)
     found = discovery.conf
     if settings.discover == "tempestconf":
         found = merge(found, tempestconf(tempest, workspace, given, discovery))
@@ -2124,14 +2213,15 @@ def cleanup_only(settings: Settings, voice: Voice) -> tuple[int, str, str]:
             forced["DEFAULT"]["log_file"] = "cleanup.log"
             write_conf(workspace.conf, merge(discovery.conf, given, forced))
             tempest_cleanup(tempest, workspace, settings.prefix, leftovers.removal)
-        leftovers.remove([workspace.tempest_log(), workspace.folder / "tempest.log"])
+        leftovers.remove(workspace.folder, [workspace.tempest_log(), workspace.folder / "tempest.log"])
     finally:
         workspace.keep_log()
         if not settings.keep:
             workspace.remove()
     removal = leftovers.removal
     if removal.left:
-        raise CloudFailure(f"{removal.removed} removed, {len(removal.left)} could not be: {', '.join(removal.left[:20])}")
+        left = ", ".join(removal.left[:20])
+        raise CloudFailure(f"{removal.removed} removed, {len(removal.left)} could not be: {left}")
     return 0, "passed", f"{removal.removed} leftovers removed, none left that carries {settings.prefix}"
 
 
@@ -2162,7 +2252,7 @@ def _unwritten(value: str) -> str:
 def tempest_cleanup(tempest: Tempest, workspace: Workspace, prefix: str, removal: Removal) -> None:
     """Let Tempest remove servers, volumes, networks and the like that carry the prefix."""
     dashed = prefix if prefix.endswith("-") else f"{prefix}-"
-    words = [tempest.program, "cleanup", "--prefix", dashed, "--config-file", workspace.conf]
+    words: list[str | Path] = [tempest.program, "cleanup", "--prefix", dashed, "--config-file", workspace.conf]
     env = workspace.environment(tempest)
     with program(words, workspace.scratch / "cleanup", env) as cleanup:
         said = b"".join(cleanup.communicate()).decode("utf-8", "replace")

@@ -82,12 +82,12 @@ class Cloud:
     @property
     def auth_url(self) -> str:
         """Address of Keystone's v3 API."""
-        return self._known(self._keystone).auth_url
+        return str(self._known(self._keystone).auth_url)
 
     @property
     def admin_password(self) -> str:
         """The administrator's password, another one for each cloud."""
-        return self._known(self._keystone).admin_password
+        return str(self._known(self._keystone).admin_password)
 
     @property
     def swift_url(self) -> str:
@@ -141,7 +141,7 @@ class Cloud:
         self.services.stop(*swift.names())
 
     def start_swift(self, without: tuple[str, ...] = ()) -> None:
-        """Start Swift again after :meth:`stop_swift`, with its data, on the same ports, ``without`` some middlewares."""
+        """Start Swift again after :meth:`stop_swift`: same data and ports, ``without`` some middlewares."""
         changed = replace(self._known(self._swift), without=without)
         swift.write_proxy(changed, self.auth_url, self.options.user or getpass.getuser())
         self._swift = changed

@@ -93,7 +93,7 @@ def start(software: Software, keystone: Keystone, services: Services) -> None:
 
     :raises CloudError: it ended, or does not answer in time.
     """
-    command = [
+    command: list[str | Path] = [
         software.program("uwsgi"), "--http", f"127.0.0.1:{keystone.port}", "--add-header", "Connection: close",
         "--die-on-term", "--master", "--lazy-apps", "--processes", "1", "--buffer-size", "65535",
         "--module", "keystone.wsgi.api:application", "--virtualenv", software.home,

@@ -105,7 +105,7 @@ def virtualenv(cache: Path, name: str, requirements: Path, say: Say) -> Path:
 
 def _install(home: Path, what: list[str]) -> None:
     """Install with uv, which is much quicker, and with pip where uv is not to be had or does not get through."""
-    pip = [home / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    pip: list[str | Path] = [home / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     limit = process.Options(timeout=1800)
     try:
         process.run([*pip, "uv"], limit)

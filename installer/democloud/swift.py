@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from democloud import ports
@@ -129,14 +130,14 @@ def plan(folder: Path, without: tuple[str, ...] = ()) -> Swift:
 def create(software: Software, swift: Swift, auth_url: str, user: str) -> None:
     """Write the configuration and the rings of a Swift whose processes run as ``user``.
 
-    :raises CloudError: the file system keeps no extended attributes, which Swift cannot do without.
+    :raises CloudError: the file system keeps no extended attributes.
     """
     (swift.folder / "devices" / "d1").mkdir(parents=True)
     _check_attributes(swift.folder)
     salts = "".join(f"swift_hash_path_{end} = {secrets.token_hex(8)}\n" for end in ("prefix", "suffix"))
     storage = "[storage-policy:0]\nname = Policy-0\ndefault = yes\n"
     (swift.folder / "swift.conf").write_text(f"[swift-hash]\n{salts}{storage}")
-    script = [software.python, "-c", RINGS, swift.folder, *map(str, swift.backend_ports)]
+    script: list[str | Path] = [software.python, "-c", RINGS, swift.folder, *map(str, swift.backend_ports)]
     process.run(script, process.Options(timeout=120, env=_environment(swift)))
     for kind, port in zip(BACKENDS, swift.backend_ports):
         text = BACKEND.format(kind=kind, port=port, folder=swift.folder, user=user)
@@ -149,10 +150,10 @@ def start(software: Software, swift: Swift, services: Services) -> None:
     services.start("memcached", ["memcached", "-U", "0", "-l", "127.0.0.1", "-p", str(swift.memcached_port), "-u",
                                  services.user or "nobody"], {})  # fmt: skip
     for kind in (*BACKENDS, "proxy"):
-        command = [software.program(f"swift-{kind}-server"), swift.folder / f"{kind}.conf", "-v"]
+        command: list[str | Path] = [software.program(f"swift-{kind}-server"), swift.folder / f"{kind}.conf", "-v"]
         services.start(f"swift-{kind}", command, _environment(swift))
     for name, port in zip(names(), (swift.memcached_port, *swift.backend_ports, swift.port)):
-        ports.wait(lambda name=name, port=port: _listens(services, name, port), f"{name} listening", READY_SECONDS)
+        ports.wait(partial(_listens, services, name, port), f"{name} listening", READY_SECONDS)
 
 
 def names() -> tuple[str, ...]:
@@ -190,5 +191,5 @@ def _check_attributes(folder: Path) -> None:
         os.setxattr(folder, "user.refstack.probe", b"1")
         os.removexattr(folder, "user.refstack.probe")
     except OSError as error:
-        message = f"{folder}: Swift needs a file system with extended attributes ({error.strerror}); take another folder"
+        message = f"{folder}: Swift needs extended attributes here ({error.strerror}); take another folder"
         raise ports.CloudError(message) from error
