@@ -1864,8 +1864,8 @@ class Leftovers:
         with contextlib.suppress(Denied):
             found = [each["name"] for each in self._new(folder) if _class_in(each["name"]) in traces.classes]
             if found:
-                self.removal.voice.message(f"left alone: {len(found)} projects that this run or another one of the same "
-                                           f"tests made: {', '.join(sorted(found)[:20])}")  # fmt: skip
+                names = ", ".join(sorted(found)[:20])
+                self.removal.voice.message(f"left alone: projects of this run or another of the same tests: {names}")
 
     def _empty(self, project_id: str, name: str) -> None:
         """Remove the containers of a project that is to go: ``tempest cleanup`` knows nothing of Swift.
