@@ -148,3 +148,10 @@ class BuildError(RefstackError):
 
     exit_code = 15
     reason = "build"
+
+
+class LedgerError(RefstackError):
+    """The server's database cannot be reached, or is not at the revision that this software needs."""
+
+    exit_code = 16
+    reason = "ledger"

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union
-from urllib.parse import urlsplit
 
 from refstack_worker.config import refstack_cfg
 from refstack_worker.config.values import Values

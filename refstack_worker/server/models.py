@@ -23,13 +23,11 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-LEGACY = MetaData()
-QUEUE = LEGACY
-"""One set, since the queue's tables refer to RefStack's."""
+METADATA = MetaData()
 
 vendor = Table(
     "vendor",
-    LEGACY,
+    METADATA,
     Column("id", Integer, primary_key=True),
     Column("vendor_name", String(80), unique=True),
     Column("contact_email", String(120), unique=True),
@@ -38,7 +36,7 @@ vendor = Table(
 
 user = Table(
     "user",
-    LEGACY,
+    METADATA,
     Column("id", Integer, primary_key=True),
     Column("vendor_id", Integer, ForeignKey("vendor.id")),
     Column("name", String(60)),
@@ -51,7 +49,7 @@ user = Table(
 
 apikey = Table(
     "apikey",
-    LEGACY,
+    METADATA,
     Column("id", Integer, primary_key=True),
     Column("name", String(60)),
     Column("key", String(200)),
@@ -62,7 +60,7 @@ apikey = Table(
 
 cloud = Table(
     "cloud",
-    LEGACY,
+    METADATA,
     Column("id", Integer, primary_key=True),
     Column("label", String(60)),
     Column("endpoint", String(512)),
@@ -79,7 +77,7 @@ cloud = Table(
 
 test = Table(
     "test",
-    LEGACY,
+    METADATA,
     Column("id", Integer, primary_key=True),
     Column("cloud_id", Integer, ForeignKey("cloud.id")),
     Column("finished", Boolean, default=False),
@@ -89,7 +87,7 @@ test = Table(
 
 test_status = Table(
     "test_status",
-    LEGACY,
+    METADATA,
     Column("id", Integer, primary_key=True),
     Column("test_id", Integer, ForeignKey("test.id")),
     Column("message", String(1024)),
@@ -102,8 +100,8 @@ _Seconds = Float(53)
 
 run = Table(
     "queue_run",
-    QUEUE,
-    Column("test_id", Integer, ForeignKey("test.id"), primary_key=True, autoincrement=False),
+    METADATA,
+    Column("test_id", Integer, ForeignKey("test.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("lost", Integer, nullable=False, default=0),
@@ -118,7 +116,7 @@ run = Table(
     Column("priority", Integer, nullable=False, default=0),
     Column("label", String(200), nullable=False, default=""),
     Column("created_by", String(200), nullable=False, default=""),
-    Column("owner_id", Integer, ForeignKey("user.id")),
+    Column("owner_id", Integer, ForeignKey("user.id", ondelete="SET NULL")),
     Column("rerun_of", Integer),
     Column("idempotency_key", String(200)),
     Column("sealed_conf", Text),
@@ -143,8 +141,10 @@ run = Table(
 
 attempt = Table(
     "queue_attempt",
-    QUEUE,
-    Column("test_id", Integer, ForeignKey("queue_run.test_id"), primary_key=True, autoincrement=False),
+    METADATA,
+    Column(
+        "test_id", Integer, ForeignKey("queue_run.test_id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    ),
     Column("attempt", Integer, primary_key=True, autoincrement=False),
     Column("is_open", Boolean, nullable=False, default=True),
     Column("created_at", _Seconds, nullable=False),
@@ -174,8 +174,8 @@ should be cancelled there."""
 
 result = Table(
     "queue_result",
-    QUEUE,
-    Column("test_id", Integer, ForeignKey("test.id"), primary_key=True, autoincrement=False),
+    METADATA,
+    Column("test_id", Integer, ForeignKey("test.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("attempt", Integer, nullable=False),
     Column("digest", String(64), nullable=False),
     Column("size", Integer, nullable=False),
@@ -190,8 +190,14 @@ result = Table(
 
 result_chunk = Table(
     "queue_result_chunk",
-    QUEUE,
-    Column("test_id", Integer, ForeignKey("queue_result.test_id"), primary_key=True, autoincrement=False),
+    METADATA,
+    Column(
+        "test_id",
+        Integer,
+        ForeignKey("queue_result.test_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("data", LargeBinary, nullable=False),
 )
@@ -199,7 +205,7 @@ result_chunk = Table(
 
 result_test = Table(
     "queue_result_test",
-    QUEUE,
+    METADATA,
     Column("test_id", Integer, primary_key=True, autoincrement=False),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("name", String(512), nullable=False),
@@ -208,12 +214,12 @@ result_test = Table(
     Column("seconds", _Seconds, nullable=False, default=0.0),
     Column("started_at", _Seconds, nullable=False, default=0.0),
     Column("reason", Text, nullable=False, default=""),
-    ForeignKeyConstraint(["test_id"], ["queue_result.test_id"], name="queue_result_test_result"),
+    ForeignKeyConstraint(["test_id"], ["queue_result.test_id"], name="queue_result_test_result", ondelete="CASCADE"),
 )
 
 node = Table(
     "queue_node",
-    QUEUE,
+    METADATA,
     Column("name", String(200), primary_key=True),
     Column("versions", Text, nullable=False),
     Column("slots", Integer, nullable=False),
@@ -227,7 +233,7 @@ node = Table(
 
 setting = Table(
     "queue_setting",
-    QUEUE,
+    METADATA,
     Column("name", String(40), primary_key=True),
     Column("value", Text, nullable=False),
     Column("changed_at", _Seconds, nullable=False),
@@ -237,12 +243,12 @@ setting = Table(
 
 token = Table(
     "queue_token",
-    QUEUE,
+    METADATA,
     Column("id", Integer, primary_key=True),
     Column("name", String(200), nullable=False),
     Column("digest", String(64), nullable=False, unique=True),
     Column("scopes", String(200), nullable=False),
-    Column("user_id", Integer, ForeignKey("user.id")),
+    Column("user_id", Integer, ForeignKey("user.id", ondelete="CASCADE")),
     Column("created_at", _Seconds, nullable=False),
     Column("expires_at", _Seconds, nullable=False, default=0.0),
     Column("revoked_at", _Seconds, nullable=False, default=0.0),

@@ -214,6 +214,19 @@ class QueuedJob:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """What a caller shows to act for a run."""
+
+    test_id: int
+    secret: str = field(repr=False)
+    """The bearer token; empty when none came."""
+    attempt: int | None = None
+    """None: the attempt is told by the secret."""
+    payload_digest: str | None = None
+    """Of the envelope that came along; None: this call brings none."""
+
+
+@dataclass(frozen=True)
 class Claim:
     """A worker's wish to take an attempt."""
 

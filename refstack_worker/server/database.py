@@ -1,0 +1,135 @@
+"""The connection to the ledger's database: SQLite for one machine, PostgreSQL for a fleet.
+
+A writing transaction on SQLite begins ``IMMEDIATE``, so that two of them never deadlock on the way from reading to
+writing; on PostgreSQL the rows that matter are locked by the queries.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.pool import QueuePool
+
+from refstack_worker.errors import ConfigError, LedgerError
+
+BUSY_SECONDS = 30
+"""How long a writer waits for another before it gives up (SQLite), and a connect for an answer (PostgreSQL)."""
+CONNECTIONS = 20
+"""Per process. A request holds one for a few milliseconds."""
+_WRITING = "refstack_writing"
+
+
+class Database:
+    """Transactions on one database; safe to use from several threads and after a fork."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        # waiting here is fair and prompt; SQLite's own waiting sleeps and polls
+        self._writers: Any = threading.Lock() if self.is_sqlite else nullcontext()
+        _dispose_after_fork(self)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that changes nothing. :raises LedgerError: the database cannot be reached."""
+        with _translated(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is committed unless an error leaves it. :raises LedgerError: as above."""
+        with _translated(), self._writers, self.engine.connect() as plain:
+            connection = plain.execution_options(**{_WRITING: True})
+            with connection.begin():
+                yield connection
+
+    def renew_after_fork(self) -> None:
+        """Leave the parent's connections to the parent."""
+        self.engine.dispose(close=False)
+        self._writers = threading.Lock() if self.is_sqlite else nullcontext()
+
+    def close(self) -> None:
+        """Close all the connections."""
+        self.engine.dispose()
+
+
+def _engine(text: str) -> Engine:
+    try:
+        url = make_url(text)
+        if url.get_backend_name() == "sqlite":
+            return _sqlite(url)
+        arguments = {"connect_timeout": BUSY_SECONDS} if url.get_backend_name() == "postgresql" else {}
+        return create_engine(
+            url,
+            future=True,
+            hide_parameters=True,
+            pool_pre_ping=True,
+            pool_size=CONNECTIONS,
+            max_overflow=CONNECTIONS,
+            connect_args=arguments,
+        )
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise ConfigError(f"DATABASE_URL: cannot be used: {error}") from None
+
+
+def _sqlite(url: Any) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise ConfigError("DATABASE_URL: SQLite in memory keeps nothing; name a file (as sqlite:////var/lib/x.sqlite)")
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    engine = create_engine(
+        url,
+        future=True,
+        hide_parameters=True,
+        poolclass=QueuePool,
+        pool_size=CONNECTIONS,
+        max_overflow=CONNECTIONS,
+        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
+    )
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    # transactions are begun by _begin_sqlite, not by the driver's guess
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    is_writing = connection.get_execution_options().get(_WRITING)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        said = str(error.orig).strip().splitlines() or [type(error).__name__]
+        missing = "no such table" in said[0] or "does not exist" in said[0]
+        todo = "run 'refstack-queue db upgrade'" if missing else "is the database up, and is DATABASE_URL right?"
+        raise LedgerError(f"database: {said[0]}; {todo}") from error
+
+
+def _dispose_after_fork(database: Database) -> None:
+    reference = weakref.ref(database)
+
+    def renew() -> None:
+        found = reference()
+        if found is not None:
+            found.renew_after_fork()
+
+    os.register_at_fork(after_in_child=renew)

@@ -1,0 +1,209 @@
+"""What all parts of the ledger share: its transactions, the proof of an attempt, and the one way a state changes."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.engine import Connection
+
+from refstack_worker.config.server import ServerSettings
+from refstack_worker.contract import payload as payloads
+from refstack_worker.contract.report import clean_line
+from refstack_worker.contract.states import RunState, check_move
+from refstack_worker.errors import NotFoundError, RefusedError
+from refstack_worker.server import models
+from refstack_worker.server.database import Database
+from refstack_worker.server.records import AttemptKey, GiveBack, Proof
+from refstack_worker.server.vault import Vault
+
+Row = Any
+"""A row as a mapping: column name to value (SQLAlchemy names the type differently in 1.4 and 2)."""
+
+MESSAGES_PER_RUN = 5000
+"""Status messages that are kept of a run; a worker gone wild must not fill the disk."""
+MOST_ATTEMPTS = payloads.SCHEMA["properties"]["attempt"]["maximum"]
+
+
+@dataclass(frozen=True)
+class Move:
+    """A change of a run's state and what is said with it."""
+
+    state: RunState
+    message: str = ""
+    reason: str = ""
+    outcome: str = ""
+    """Of the attempt when this ends it; empty: the state's name."""
+
+
+class LedgerBase:
+    """The ledger's transactions; its parts build on it (``ledger_*.py``), ``store.py`` joins them."""
+
+    def __init__(self, settings: ServerSettings, clock: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.vault = Vault(settings.keys.store)
+
+    @cached_property
+    def database(self) -> Database:
+        return Database(self.settings.database.url)
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self.database.close()
+
+    def _locked_run(self, connection: Connection, test_id: int) -> Row:
+        """Return a run's row, which nobody else changes until the transaction ends."""
+        found = connection.execute(select(models.run).where(models.run.c.test_id == test_id).with_for_update())
+        row = found.mappings().first()
+        if row is None:
+            raise no_run(test_id)
+        return row
+
+    def _move(self, connection: Connection, run: Row, move: Move) -> None:
+        """Change the state of a locked run; the only place where that happens.
+
+        :raises StateError: ``contract/states.py`` does not allow it.
+        """
+        old = RunState(run["state"])
+        check_move(old, move.state)
+        now = self.clock()
+        values: dict[str, Any] = {"state": move.state.value, "updated_at": now, "revision": models.run.c.revision + 1}
+        if move.message:
+            values["message"] = clean_line(move.message)
+        if move.reason:
+            values["reason"] = move.reason[:40]
+        if move.state.is_end:
+            values.update(ended_at=now, sealed_conf=None)
+            self._end_attempt(connection, key_of(run), move.outcome or move.state.value, move.message)
+        connection.execute(update(models.run).where(models.run.c.test_id == run["test_id"]).values(values))
+        said = ": ".join(part for part in (move.state.value, move.message) if part)
+        if move.state is not old or move.message:
+            self._say(connection, run, said)
+
+    def _say(self, connection: Connection, run: Row, text: str) -> None:
+        """Add a row to the legacy ``test_status`` table."""
+        if run["messages"] >= MESSAGES_PER_RUN:
+            return
+        stamp = datetime.fromtimestamp(self.clock(), timezone.utc).replace(tzinfo=None)
+        row = {"test_id": run["test_id"], "message": clean_line(text), "timestamp": stamp}
+        connection.execute(insert(models.test_status).values(row))
+        counted = update(models.run).where(models.run.c.test_id == run["test_id"])
+        connection.execute(counted.values(messages=models.run.c.messages + 1))
+
+    def _end_attempt(self, connection: Connection, key: AttemptKey, outcome: str, note: str) -> None:
+        attempt = models.attempt
+        in_queue = (attempt.c.submitted_at > 0) & (attempt.c.claimed_at == 0)
+        values = {
+            "is_open": False,
+            "ended_at": self.clock(),
+            "outcome": outcome[:40],
+            "note": clean_line(note),
+            "is_withdrawn": ~in_queue,
+        }
+        connection.execute(update(attempt).where(is_attempt(key), attempt.c.is_open).values(values))
+
+    def _add_attempt(self, connection: Connection, run: Row, number: int) -> None:
+        values = {
+            "test_id": run["test_id"],
+            "attempt": number,
+            "priority": run["priority"],
+            "created_at": self.clock(),
+        }
+        connection.execute(insert(models.attempt).values(values))
+
+    def _give_back(self, connection: Connection, run: Row, how: GiveBack, message: str) -> None:
+        """End the current attempt of a locked run and make the next, or end the run where a limit is reached."""
+        counts = _counted(run, how)
+        end = self._end_instead(run, how, counts, message)
+        if end is not None:
+            self._move(connection, run, end)
+            return
+        number = run["attempt"] + 1
+        self._end_attempt(connection, key_of(run), how.value, message)
+        values: dict[str, Any] = {"attempt": number, "worker": "", "started_at": 0.0, **counts}
+        if how is not GiveBack.QUEUE_LOST:
+            values["queued_at"] = self.clock()
+        connection.execute(update(models.run).where(models.run.c.test_id == run["test_id"]).values(values))
+        self._add_attempt(connection, run, number)
+        self._move(connection, run, Move(RunState.QUEUED, f"{message}; attempt {number} follows"))
+
+    def _end_instead(self, run: Row, how: GiveBack, counts: Row, message: str) -> Move | None:
+        rules = self.settings.rules
+        if run["state"] == RunState.CANCELLING.value:
+            return Move(RunState.CANCELLED, message, "cancelled", how.value)
+        if counts["lost"] >= rules.attempt_limit:
+            said = f"{message}; given up after {counts['lost']} lost attempts"
+            return Move(RunState.FAILED, said, "lost", how.value)
+        if counts["released"] > rules.release_limit or run["attempt"] >= MOST_ATTEMPTS:
+            said = f"{message}; given up after {run['attempt']} attempts"
+            return Move(RunState.FAILED, said, "attempts", how.value)
+        return None
+
+    def _proven(self, connection: Connection, proof: Proof) -> Row:
+        """Return the row of the attempt that a caller has proven to hold.
+
+        :raises RefusedError: reason ``no-proof`` or ``wrong-proof``.
+        :raises NotFoundError: there is no such run.
+        """
+        if not proof.secret:
+            raise refused("no-proof", "the secret of the attempt is needed as a bearer token")
+        attempt = models.attempt
+        question = select(attempt).where(attempt.c.test_id == proof.test_id)
+        if proof.attempt is not None:
+            question = question.where(attempt.c.attempt == proof.attempt)
+        rows = connection.execute(question).mappings().all()
+        matching = [row for row in rows if payloads.proves(proof.secret, row["secret_digest"] or "")]
+        if not matching:
+            raise self._disproved(connection, proof)
+        if proof.payload_digest is not None and not hmac.compare_digest(
+            proof.payload_digest, matching[0]["payload_digest"] or ""
+        ):
+            raise refused("wrong-payload", "that is not the payload that this server made for the run")
+        return matching[0]
+
+    def _disproved(self, connection: Connection, proof: Proof) -> NotFoundError | RefusedError:
+        known = select(func.count()).select_from(models.run).where(models.run.c.test_id == proof.test_id)
+        if not connection.execute(known).scalar():
+            return no_run(proof.test_id)
+        return refused("wrong-proof", "that is not the secret of an attempt of this run")
+
+
+def key_of(row: Row) -> AttemptKey:
+    """Return the key in a row of ``queue_run`` or ``queue_attempt``."""
+    return AttemptKey(row["test_id"], row["attempt"])
+
+
+def is_attempt(key: AttemptKey) -> Any:
+    """Return the condition that picks one row of ``queue_attempt``."""
+    return (models.attempt.c.test_id == key.test_id) & (models.attempt.c.attempt == key.attempt)
+
+
+def refused(reason: str, message: str) -> RefusedError:
+    """Return the error that says no, with its fixed word for machines."""
+    error = RefusedError(message)
+    error.reason = reason
+    return error
+
+
+def new_id(added: Any) -> int:
+    """Return the id of the row that an INSERT has made."""
+    return int(added.inserted_primary_key[0])
+
+
+def no_run(test_id: int) -> NotFoundError:
+    """Return the error for a test id that the ledger does not know."""
+    return NotFoundError(f"there is no run {test_id}")
+
+
+def _counted(run: Row, how: GiveBack) -> dict[str, int]:
+    return {
+        "lost": run["lost"] + (how is GiveBack.LOST),
+        "released": run["released"] + (how is GiveBack.RELEASED),
+    }

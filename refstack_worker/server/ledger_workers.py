@@ -1,0 +1,193 @@
+"""The ledger, as workers see it: claim an attempt, keep it, report, hand it back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.engine import Connection
+
+from refstack_worker.contract.report import Report
+from refstack_worker.contract.states import RunState, may_move
+from refstack_worker.errors import StateError
+from refstack_worker.server import models
+from refstack_worker.server.ledger_base import LedgerBase, Move, Row, is_attempt, key_of, refused
+from refstack_worker.server.ledger_dispatch import queue_is_paused
+from refstack_worker.server.records import (
+    AttemptKey,
+    Claim,
+    ClaimAnswer,
+    GiveBack,
+    Heartbeat,
+    Order,
+    Ordered,
+    Proof,
+)
+from refstack_worker.server.vault import mask, secret_values
+
+_BY_WORKER = frozenset(
+    {
+        RunState.CLAIMED,
+        RunState.BUILDING,
+        RunState.RUNNING,
+        RunState.POSTING,
+        RunState.CANCELLED,
+        RunState.FAILED,
+    }
+)
+"""States that a worker may report; ``finished`` comes with a result, ``queued`` with a release."""
+
+
+class WorkerLedger(LedgerBase):
+    """What a worker, or ``execute_test``, may do with the secret of its attempt."""
+
+    def check_proof(self, proof: Proof) -> AttemptKey:
+        """Return the attempt that a caller holds.
+
+        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``superseded``, ``ended``.
+        :raises NotFoundError: there is no such run.
+        """
+        with self.database.reading() as connection:
+            attempt = self._proven(connection, proof)
+            question = select(models.run).where(models.run.c.test_id == proof.test_id)
+            _check_current(connection.execute(question).mappings().one(), attempt)
+            return key_of(attempt)
+
+    def claim(self, proof: Proof, claim: Claim) -> ClaimAnswer:
+        """Give an attempt to the first worker that asks; the same claim again is answered as the first time."""
+        with self.database.writing() as connection:
+            run = self._locked_run(connection, proof.test_id)
+            attempt = self._proven(connection, proof)
+            state = RunState(run["state"])
+            if run["attempt"] != attempt["attempt"]:
+                return ClaimAnswer(False, "superseded", state)
+            if state.is_end:
+                return ClaimAnswer(False, state.value, state)
+            if attempt["claim_id"] == claim.claim_id:
+                return ClaimAnswer(True, "", state)
+            if attempt["claim_id"] is not None:
+                self._contest(connection, key_of(attempt))
+                return ClaimAnswer(False, "claimed", state)
+            if queue_is_paused(connection):
+                self._give_back(connection, run, GiveBack.QUEUE_LOST, "the queue is paused")
+                return ClaimAnswer(False, "paused", state)
+            self._grant(connection, run, claim)
+            return ClaimAnswer(True, "", RunState.CLAIMED)
+
+    def heartbeat(self, proof: Proof, beat: Heartbeat) -> Ordered:
+        """Note that a worker is alive and how far its run is; tell it whether to go on."""
+        run, attempt = models.run, models.attempt
+        with self.database.writing() as connection:
+            held = self._proven(connection, proof)
+            question = select(run.c.state, run.c.attempt).where(run.c.test_id == proof.test_id)
+            row = connection.execute(question).mappings().one()
+            ordered = _order(row, held, beat)
+            if ordered.order is Order.STOP:
+                return ordered
+            values = {
+                "heartbeat_at": self.clock(),
+                "contested_at": 0.0,
+                "progress": json.dumps(beat.progress.to_json()),
+            }
+            # superseded since it was read: the row is closed and stays as it is
+            still = is_attempt(key_of(held)) & attempt.c.is_open
+            changed = connection.execute(update(attempt).where(still).values(values))
+            return ordered if changed.rowcount else Ordered(Order.STOP, "superseded")
+
+    def release(self, proof: Proof, claim_id: str, reason: str) -> None:
+        """Take an attempt back from a worker that cannot go on; the next attempt follows at once.
+
+        :raises RefusedError: ``superseded``, ``ended``, or ``claimed`` by somebody else.
+        """
+        with self.database.writing() as connection:
+            run = self._locked_run(connection, proof.test_id)
+            attempt = self._proven(connection, proof)
+            if run["attempt"] != attempt["attempt"] and attempt["outcome"] == GiveBack.RELEASED.value:
+                return
+            _check_current(run, attempt)
+            if attempt["claim_id"] != claim_id:
+                raise refused("claimed", "the attempt is not held by this claim")
+            said = self._masked(run, reason or "no reason given")
+            self._give_back(connection, run, GiveBack.RELEASED, f"handed back by {attempt['worker']}: {said}")
+
+    def report(self, proof: Proof, report: Report) -> AttemptKey:
+        """``update-test-status``: note what a worker says, and move the run if that is a move.
+
+        A state that comes late (``building`` after ``running``, or while a cancel is under way) is only a message.
+        After the end of the run its last attempt may still leave messages: what it removed from the cloud.
+
+        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``wrong-payload``, ``superseded``, ``ended``.
+        :raises StateError: a state that is not a worker's to report.
+        """
+        with self.database.writing() as connection:
+            run = self._locked_run(connection, proof.test_id)
+            attempt = self._proven(connection, proof)
+            if run["attempt"] != attempt["attempt"]:
+                raise superseded(run)
+            self._take(connection, run, report)
+            return key_of(attempt)
+
+    def _take(self, connection: Connection, run: Row, report: Report) -> None:
+        state = RunState(run["state"])
+        message = self._masked(run, report.message)
+        if report.status is None or report.status is state:
+            if message:
+                self._say(connection, run, message if report.status is None else f"{state.value}: {message}")
+            return
+        if report.status not in _BY_WORKER:
+            raise StateError(f"the state {report.status.value} is not reported: it comes with a result or a release")
+        if state.is_end:
+            raise refused("ended", f"the run has ended: {state.value}")
+        if not may_move(state, report.status):
+            self._say(connection, run, ": ".join(part for part in (report.status.value, message) if part))
+            return
+        reason = report.reason or report.status.value if report.status.is_end else ""
+        self._move(connection, run, Move(report.status, message, reason))
+
+    def _masked(self, run: Row, text: str) -> str:
+        if not text or not run["sealed_conf"]:
+            return text
+        return mask(text, secret_values(self.vault.open(run["sealed_conf"])))
+
+    def _contest(self, connection: Connection, key: AttemptKey) -> None:
+        attempt = models.attempt
+        fresh = is_attempt(key) & (attempt.c.contested_at == 0)
+        connection.execute(update(attempt).where(fresh).values(contested_at=self.clock()))
+
+    def _grant(self, connection: Connection, run: Row, claim: Claim) -> None:
+        now = self.clock()
+        values: dict[str, Any] = {
+            "claim_id": claim.claim_id[:100],
+            "worker": claim.worker[:200],
+            "claimed_at": now,
+            "heartbeat_at": now,
+        }
+        connection.execute(update(models.attempt).where(is_attempt(key_of(run))).values(values))
+        taken = update(models.run).where(models.run.c.test_id == run["test_id"])
+        connection.execute(taken.values(worker=claim.worker[:200], started_at=now))
+        version = f" with Tempest {claim.tempest_version}" if claim.tempest_version else ""
+        self._move(connection, run, Move(RunState.CLAIMED, f"attempt {run['attempt']} by {claim.worker}{version}"))
+
+
+def superseded(run: Row) -> Exception:
+    """Return the error for an attempt that is not the current one."""
+    return refused("superseded", f"the run is at attempt {run['attempt']} now; stop this one")
+
+
+def _check_current(run: Row, attempt: Row) -> None:
+    if run["attempt"] != attempt["attempt"]:
+        raise superseded(run)
+    if RunState(run["state"]).is_end:
+        raise refused("ended", f"the run has ended: {run['state']}")
+
+
+def _order(run: Row, held: Row, beat: Heartbeat) -> Ordered:
+    state = RunState(run["state"])
+    if run["attempt"] != held["attempt"]:
+        return Ordered(Order.STOP, "superseded")
+    if state.is_end:
+        return Ordered(Order.STOP, state.value)
+    if held["claim_id"] != beat.claim_id:
+        return Ordered(Order.STOP, "claimed")
+    return Ordered(Order.CANCEL, "cancelled") if state is RunState.CANCELLING else Ordered(Order.GO)

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from refstack_worker.config.server import ServerSettings
+from refstack_worker.server.store import Store
+from tests.unit.server.ledger import Clock, make_settings
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> ServerSettings:
+    return make_settings(tmp_path)
+
+
+@pytest.fixture
+def store(settings: ServerSettings, clock: Clock) -> Iterator[Store]:
+    store = Store.open(settings, clock)
+    store.upgrade()
+    yield store
+    store.close()

@@ -1,0 +1,138 @@
+"""What tests of the ledger and the API share: a clock, settings with real keys, and a run brought to a state."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from subunit import StreamResultToBytes
+
+from refstack_worker.config.server import ServerSettings, from_mapping
+from refstack_worker.contract import keys, sealing
+from refstack_worker.contract.payload import Payload, now
+from refstack_worker.server.records import Claim, NewRun, Proof, QueuedJob, RunSpec, Submission
+from refstack_worker.server.store import Store
+
+PASSWORD = "pass-of-the-cloud-7391"
+CONF = {"identity": {"uri_v3": "https://cloud.example/v3", "password": PASSWORD, "admin_password": "admin-8264-pass"}}
+
+
+class Clock:
+    """A clock that only moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.time = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+    def forward(self, seconds: float) -> float:
+        self.time += seconds
+        return self.time
+
+
+def make_settings(folder: Path, **given: Any) -> ServerSettings:
+    """Settings on a SQLite file, with keys of their own."""
+    key_folder = folder / "keys"
+    if not key_folder.exists():
+        keys.generate_pair("sign", key_folder / "sign.key", key_folder / "sign.pub")
+        keys.generate_pair("seal", key_folder / "fleet.key", key_folder / "fleet.pub")
+        keys.generate_pair("seal", key_folder / "store.key", key_folder / "store.pub")
+    values = {
+        "DATABASE_URL": f"sqlite:///{folder}/ledger.sqlite",
+        "DATA_FOLDER": str(folder / "data"),
+        "KEY_FOLDER": str(key_folder),
+        "APP_ADDRESS": "http://127.0.0.1:8000",
+    }
+    return from_mapping({**values, **given})
+
+
+def new_run(**given: Any) -> NewRun:
+    return NewRun(**{"spec": RunSpec(tempest_version="47.0.0"), "conf_json": CONF, **given})
+
+
+@dataclass(frozen=True)
+class Job:
+    """An attempt as the queue has it."""
+
+    submission: Submission
+    envelope: bytes
+
+    @property
+    def proof(self) -> Proof:
+        return Proof(self.submission.key.test_id, self.submission.secret, self.submission.key.attempt)
+
+
+def submit(store: Store, test_id: int) -> Job:
+    """Do what the queue client does with a run, but for the queue."""
+    (submission,) = store.next_to_submit(test_id=test_id)
+    payload = Payload(
+        test_id=submission.key.test_id,
+        attempt=submission.key.attempt,
+        callback=store.settings.web.address,
+        conf_json=submission.conf_json,
+        secret=submission.secret,
+        submitted_at=now(),
+        tempest_version=submission.spec.tempest_version,
+        timeout=submission.spec.timeout,
+    )
+    files = store.settings.keys
+    sealer = sealing.Sealer(keys.load_sign_private(files.sign), keys.load_seal_public(files.fleet))
+    envelope = sealer.seal(payload)
+    assert store.sealed([(submission, sealing.digest(envelope))]) == {submission.key}
+    store.submitted([QueuedJob(submission.key, "gearman:4730", "H:gearman:1", submission.spec.function, 0.0)])
+    return Job(submission, envelope)
+
+
+def queued(store: Store, **given: Any) -> Job:
+    return submit(store, store.add_run(new_run(**given)).test_id)
+
+
+def claimed(store: Store, worker: str = "node-1", **given: Any) -> Job:
+    job = queued(store, **given)
+    assert store.claim(job.proof, Claim(f"claim-of-{worker}", worker, "47.0.0")).granted
+    return job
+
+
+@dataclass(frozen=True)
+class Event:
+    """A test for :func:`stream`."""
+
+    test_id: str
+    status: str = "success"
+    text: str = ""
+    seconds: float = 1.0
+
+
+def stream(events: Sequence[Event], padding: int = 0) -> bytes:
+    """A real subunit v2 stream; ``padding`` bytes of log with each test."""
+    out = io.BytesIO()
+    to = StreamResultToBytes(out)
+    moment = datetime(2026, 11, 22, 15, 0, 0, tzinfo=timezone.utc)
+    for event in events:
+        to.status(test_id=event.test_id, test_status="inprogress", timestamp=moment)
+        if padding:
+            to.status(
+                test_id=event.test_id,
+                file_name="pythonlogging:''",
+                file_bytes=b"log line of tempest\n" * (padding // 20),
+                mime_type="text/plain;charset=utf8",
+                timestamp=moment,
+            )
+        if event.text:
+            name = "reason" if event.status == "skip" else "traceback"
+            to.status(
+                test_id=event.test_id,
+                file_name=name,
+                file_bytes=event.text.encode(),
+                eof=True,
+                mime_type="text/x-traceback;charset=utf8;language=python",
+                timestamp=moment,
+            )
+        moment += timedelta(seconds=event.seconds)
+        to.status(test_id=event.test_id, test_status=event.status, timestamp=moment)
+    return out.getvalue()
