@@ -1,0 +1,143 @@
+"""Debian and its kin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from refstack_install.backends.base import PackageManager, Repository
+from refstack_install.errors import StepError
+from refstack_install.files import Wanted
+
+SOURCES = "/etc/apt/sources.list.d/refstack.sources"
+LISTS = "/var/lib/apt/lists"
+QUIET = {"DEBIAN_FRONTEND": "noninteractive", "DEBCONF_NONINTERACTIVE_SEEN": "true"}
+OPTIONS = (
+    "-q",
+    "-y",
+    "--no-install-recommends",
+    "-oDpkg::Options::=--force-confold",
+    "-oDpkg::Use-Pty=0",
+    "-oAPT::Update::Error-Mode=any",
+)
+_STALE = re.compile(
+    r"404 +Not Found|Unable to locate package|but it is not installable|has no installation candidate|"
+    r"Unable to correct problems|was not found|File has unexpected size|Hash Sum mismatch"
+)
+
+
+class Apt(PackageManager):
+    """apt-get and dpkg."""
+
+    name = "apt"
+    key_path = "/usr/share/keyrings/refstack-archive-keyring.gpg"
+
+    def installed(self) -> Mapping[str, str]:
+        """Return name to version; packages of a second architecture carry it in their name."""
+        form = "${db:Status-Abbrev}\t${Package}\t${Architecture}\t${Version}\n"
+        rows = [line.split("\t") for line in self.system.must(["dpkg-query", "-W", "-f", form]).out.splitlines()]
+        found: dict[str, str] = {}
+        for status, name, architecture, version in rows:
+            if status.startswith("ii") or status.startswith("hi"):
+                found[f"{name}:{architecture}" if name in found else name] = version
+        return found
+
+    def repository_files(self, repository: Repository) -> list[Wanted]:
+        """Return the key and the deb822 source that trusts this key alone, and for this source alone."""
+        text = (
+            "# written by refstack-install\n"
+            "Types: deb\n"
+            f"URIs: {repository.url}\n"
+            f"Suites: {repository.suite}\n"
+            f"Components: {repository.component}\n"
+            f"Signed-By: {self.key_path}\n"
+        )
+        return [
+            Wanted(self.system.path(self.key_path), repository.key),
+            Wanted(self.system.path(SOURCES), text.encode()),
+        ]
+
+    def knows(self, repository: Repository) -> bool:
+        return any(name.endswith("InRelease") for name in self._lists(repository))
+
+    def refresh(self, repository: Repository) -> None:
+        if self._others_known():
+            self._update(f"-oDir::Etc::sourcelist={SOURCES}", "-oDir::Etc::sourceparts=-", "-oAPT::Get::List-Cleanup=0")
+        else:
+            self._update()
+        if not self.knows(repository):
+            raise StepError(
+                f"{repository.url} has no signed index for {repository.suite}",
+                todo="check repository.url and repository.suite",
+            )
+
+    def forget(self, repository: Repository) -> None:
+        for name in self._lists(repository):
+            self.system.path(LISTS).joinpath(name).unlink(missing_ok=True)
+
+    def candidate(self, name: str) -> str:
+        out = self.system.run(["apt-cache", "policy", name]).out
+        found = re.search(r"Candidate: (\S+)", out)
+        return found.group(1) if found and found.group(1) != "(none)" else ""
+
+    def install(self, wanted: Mapping[str, str]) -> None:
+        words = [f"{name}={self._exact(name, version)}" if version else name for name, version in wanted.items()]
+        argv = ["apt-get", *OPTIONS, "--allow-downgrades", "install", *words]
+        what = f"installing {' '.join(words)}"
+        try:
+            self.work(argv, what, **QUIET)
+        except StepError as error:
+            if not _STALE.search(error.why):
+                raise
+            self._update()
+            self.work(argv, what, **QUIET)
+
+    def remove(self, names: Sequence[str]) -> None:
+        if not names:
+            return
+        # what depends on these would go too; that it does not is made sure before anything is touched
+        done = self.work(["apt-get", *OPTIONS, "-s", "purge", *names], f"removing {' '.join(names)}", **QUIET)
+        going = set(re.findall(r"^(?:Remv|Purg) (\S+)", done.out, re.M))
+        others = sorted(going - {name.split(":")[0] for name in names} - set(names))
+        if others:
+            raise StepError(
+                f"removing {' '.join(names)} would remove {' '.join(others)} too",
+                "they were installed later and depend on them",
+                "remove those first if you do not need them, and run again",
+            )
+        self.work(["apt-get", *OPTIONS, "purge", *names], f"removing {' '.join(names)}", **QUIET)
+
+    def recover(self) -> None:
+        """Finish what dpkg left half done. An apt that still runs after its installer was killed is waited for."""
+        self.work(["dpkg", "--configure", "-a", "--force-confold"], "dpkg --configure -a", **QUIET)
+        self.work(["apt-get", *OPTIONS, "--fix-broken", "install"], "apt-get --fix-broken install", **QUIET)
+
+    def owns(self, path: str) -> bool:
+        listing = Path("/var/lib/dpkg/info/refstack-archive-keyring.list")
+        file = self.system.path(listing)
+        return file.is_file() and path in file.read_text().splitlines()
+
+    def _exact(self, name: str, version: str) -> str:
+        """Return the full version that a short one (``1.2.3`` for ``1.2.3-1``) stands for."""
+        rows = self.system.run(["apt-cache", "madison", name]).out.splitlines()
+        offered = [row.split("|")[1].strip() for row in rows if row.count("|") == 2]
+        for full in offered:
+            if full == version or full.split(":", 1)[-1].rsplit("-", 1)[0] == version:
+                return full
+        return version
+
+    def _update(self, *options: str) -> None:
+        self.work(["apt-get", *OPTIONS, *options, "update"], "fetching the package index", **QUIET)
+
+    def _others_known(self) -> bool:
+        folder = self.system.path(LISTS)
+        names = [path.name for path in folder.glob("*_Packages*")] if folder.is_dir() else []
+        return any("_debian_" in name or "_ubuntu_" in name or "_dists_" in name for name in names)
+
+    def _lists(self, repository: Repository) -> list[str]:
+        parts = urlsplit(repository.url)
+        start = (parts.netloc + parts.path).rstrip("/").replace("_", "%5f").replace("/", "_") + "_"
+        folder = self.system.path(LISTS)
+        return [path.name for path in folder.iterdir() if path.name.startswith(start)] if folder.is_dir() else []

@@ -1,0 +1,89 @@
+"""The repository that the answers name: its address for this distribution, and its key, believed by its fingerprint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from refstack_install import files, openpgp, osrelease, reach
+from refstack_install.answers import Answers
+from refstack_install.backends.base import PackageManager, Repository
+from refstack_install.errors import AnswersError, StepError
+from refstack_install.system import System
+
+BUNDLE_FOLDER = "/var/lib/refstack-install/bundle"
+
+
+def of(system: System, answers: Answers, manager: PackageManager) -> Repository:
+    """Return the repository. :raises AnswersError: not enough is known, or the key is another one."""
+    fingerprint = answers.text("repository.fingerprint")
+    key = _present_key(system, answers, manager, fingerprint) or _key(system, answers)
+    known = openpgp.fingerprints(key)
+    if fingerprint and fingerprint not in known:
+        raise AnswersError(
+            f"the repository's key is {', '.join(known)}, not {fingerprint}",
+            "the key or the fingerprint is wrong",
+            "ask who runs the repository for its fingerprint",
+        )
+    return Repository(
+        address(answers, manager),
+        answers.text("repository.suite") or osrelease.read(system).codename,
+        answers.text("repository.component"),
+        key,
+    )
+
+
+def address(answers: Answers, manager: PackageManager) -> str:
+    """Return the repository's URL. :raises AnswersError: none is given."""
+    if answers.text("bundle.file"):
+        return f"file:{BUNDLE_FOLDER}/{'apt' if manager.name == 'apt' else 'yum'}"
+    url = answers.text("repository.url")
+    if not url:
+        raise AnswersError("repository.url is not given", todo="name the packages' repository, or a --bundle")
+    if url.startswith("/"):
+        return f"file:{url}"
+    if not url.startswith(("http://", "https://", "file:/")) or any(c.isspace() for c in url):
+        raise AnswersError(f"repository.url = {url!r}", "http:, https: or file: is expected", "mend that")
+    return url.rstrip("/")
+
+
+def _present_key(system: System, answers: Answers, manager: PackageManager, fingerprint: str) -> bytes | None:
+    """The key that lies there already, when it is the right one: then nothing needs to be fetched."""
+    present = files.read(system.path(manager.key_path))
+    if present is None:
+        return None
+    if manager.owns(manager.key_path):
+        # the keyring package renews it when keys change
+        return openpgp.dearmor(present)
+    from_url = "://" in answers.text("repository.key")
+    try:
+        key = openpgp.dearmor(present)
+        return key if from_url and fingerprint and fingerprint in openpgp.fingerprints(key) else None
+    except AnswersError:
+        return None
+
+
+def _key(system: System, answers: Answers) -> bytes:
+    source = answers.text("repository.key")
+    if answers.text("bundle.file"):
+        source = str(system.path(BUNDLE_FOLDER) / "key.asc")
+    if not source:
+        raise AnswersError("repository.key is not given", todo="name the repository's public key (a file or a URL)")
+    if "://" not in source:
+        content = files.read(Path(source))
+        if content is None:
+            raise AnswersError(f"repository.key = {source}", "no such file", "name the repository's key file")
+        return openpgp.dearmor(content)
+    if not answers.text("repository.fingerprint"):
+        raise AnswersError(
+            "repository.fingerprint is not given",
+            "a key from the network is believed only by its fingerprint",
+            "ask who runs the repository for it",
+        )
+    try:
+        return openpgp.dearmor(reach.fetch(source))
+    except OSError as error:
+        raise StepError(
+            f"the repository's key cannot be fetched from {source}",
+            str(error),
+            "check repository.key and the network, and run again",
+        ) from error

@@ -1,0 +1,131 @@
+"""The worker's packages, and those of the Tempest versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from refstack_install import files, unitcontrol
+from refstack_install.backends.base import PackageManager, same_version
+from refstack_install.step import Change, Context, Record, Step
+
+WORKER = "refstack-worker"
+KEYRING = "refstack-archive-keyring"
+FAMILY = (WORKER, "python3-refstack-worker", "refstack-execute-test")
+"""Built together; they go to another version together."""
+TEMPEST = "refstack-tempest-"
+
+
+class PackageStep(Step):
+    """What the steps that install packages have in common: what to put back is what was not there before."""
+
+    def __init__(self, context: Context, manager: PackageManager) -> None:
+        super().__init__(context)
+        self.manager = manager
+
+    def snapshot(self) -> Record:
+        return {"before": dict(self.manager.installed()), "accounts": self._accounts()}
+
+    def settle(self, record: Record) -> Record:
+        now, before = self.manager.installed(), record["before"]
+        accounts = self._accounts()
+        return {
+            "added": sorted(set(now) - set(before)),
+            "replaced": {name: version for name, version in before.items() if now.get(name) != version},
+            "accounts_added": {kind: sorted(set(accounts[kind]) - set(record["accounts"][kind])) for kind in accounts},
+        }
+
+    def undo(self, record: Record) -> None:
+        if "before" in record:
+            self.manager.recover()
+            record = self.settle(record)
+        now = self.manager.installed()
+        self.manager.remove([name for name in record["added"] if name in now])
+        replaced = {name: v for name, v in record["replaced"].items() if now.get(name) != v}
+        if replaced:
+            self.manager.install(replaced)
+        for user in record["accounts_added"]["passwd"]:
+            self._forget("userdel", user, "passwd")
+        for group in record["accounts_added"]["group"]:
+            self._forget("groupdel", group, "group")
+
+    def _forget(self, program: str, name: str, kind: str) -> None:
+        if name in self._accounts()[kind]:
+            root = [] if self.system.is_live else ["--prefix", str(self.system.root)]
+            self.system.must([program, *root, name])
+
+    def _accounts(self) -> dict[str, list[str]]:
+        found = {}
+        for kind in ("passwd", "group"):
+            text = (files.read(self.system.path(f"/etc/{kind}")) or b"").decode("utf-8", "replace")
+            found[kind] = [line.split(":")[0] for line in text.splitlines() if line]
+        return found
+
+
+class WorkerPackages(PackageStep):
+    """The worker itself."""
+
+    name = "packages"
+    title = "worker packages"
+
+    def check(self) -> list[Change]:
+        now = self.manager.installed()
+        wanted = self._wanted(now)
+        return [Change(name, now.get(name, ""), version or "installed") for name, version in wanted.items()]
+
+    def apply(self) -> None:
+        # a running worker ends its runs with the old code and then makes room: the package sees to that
+        self.manager.install(self._wanted(self.manager.installed()))
+
+    def before_remove(self) -> None:
+        unitcontrol.keep_undelivered(self.system)
+
+    def _wanted(self, now: Mapping[str, str]) -> dict[str, str]:
+        """Return what is to be installed or exchanged, with its version (empty: the newest)."""
+        wanted = {name: "" for name in self._names() if name not in now}
+        version = self.answers.text("packages.version")
+        if version:
+            for name in FAMILY if WORKER in now else (WORKER,):
+                if not same_version(now.get(name, ""), version) and (name in now or name == WORKER):
+                    wanted[name] = version
+        elif self.answers.flag("packages.upgrade"):
+            for name in (name for name in FAMILY if name in now):
+                newest = self.manager.candidate(name)
+                if newest and newest != now[name]:
+                    wanted[name] = newest
+        return wanted
+
+    def _names(self) -> Sequence[str]:
+        keyring = [] if self.answers.text("bundle.file") or not self._keyring_is_offered() else [KEYRING]
+        return [*keyring, WORKER, *self.answers.names("packages.extra")]
+
+    def _keyring_is_offered(self) -> bool:
+        return KEYRING in self.manager.installed() or bool(self.manager.candidate(KEYRING))
+
+
+class TempestPackages(PackageStep):
+    """The Tempest versions that the node is to run."""
+
+    name = "tempest"
+    title = "Tempest versions"
+
+    def check(self) -> list[Change]:
+        now = self.manager.installed()
+        missing = [name for name in self._names() if name not in now]
+        return [Change(name, "", "installed") for name in missing] + [
+            Change(name, now[name], "removed") for name in self._surplus(now)
+        ]
+
+    def apply(self) -> None:
+        now = self.manager.installed()
+        missing = {name: "" for name in self._names() if name not in now}
+        if missing:
+            self.manager.install(missing)
+        self.manager.remove(self._surplus(now))
+
+    def _names(self) -> list[str]:
+        return [TEMPEST + version for version in self.answers.names("tempest.versions")]
+
+    def _surplus(self, now: Mapping[str, str]) -> list[str]:
+        if not self.answers.flag("tempest.only"):
+            return []
+        return sorted(name for name in now if name.startswith(TEMPEST) and name not in self._names())
