@@ -20,7 +20,7 @@ from refstack_worker.contract import functions, keys, sealing
 from refstack_worker.contract import payload as payloads
 from refstack_worker.errors import PayloadError, QueueError, RefstackError
 from refstack_worker.server.link import TIMEOUT, Job, Link, Outcome, Submitted
-from refstack_worker.server.records import AttemptKey, GiveBack, QueuedJob, Run, Submission
+from refstack_worker.server.records import AttemptKey, GiveBack, QueuedJob, Submission
 
 LOG = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ class Ledger(Protocol):
     def sealed(self, digests: Sequence[tuple[Submission, str]]) -> set[AttemptKey]: ...
     def submitted(self, jobs: Iterable[QueuedJob]) -> None: ...
     def submit_failed(self, keys: Iterable[AttemptKey], why: str) -> None: ...
-    def unsubmittable(self, key: AttemptKey, reason: str, message: str) -> Run: ...
-    def give_back(self, key: AttemptKey, how: GiveBack, message: str) -> Run: ...
+    def unsubmittable(self, key: AttemptKey, reason: str, message: str) -> None: ...
+    def give_back(self, key: AttemptKey, how: GiveBack, message: str) -> bool: ...
     def jobs_to_withdraw(self, limit: int = ...) -> list[QueuedJob]: ...
     def withdrawn(self, keys: Iterable[AttemptKey]) -> None: ...
 
@@ -225,9 +225,9 @@ class QueueClient:
             tempest_version=one.spec.tempest_version,
             openstack_release=one.spec.openstack_release,
             plugins=one.spec.plugins,
-            testcases=one.testcases,
+            testcases=one.spec.testcases,
             concurrency=one.spec.concurrency,
-            timeout=one.timeout,
+            timeout=one.spec.timeout,
         )
 
     def _to_some_server(self, job: Job) -> Submitted:

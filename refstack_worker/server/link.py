@@ -261,9 +261,7 @@ class Link:
         # gear's own server answers by handle alone
         self._knows_uniques = bool(by_unique)
         return {
-            unique
-            for (unique, _handle), handle_known in zip(jobs, by_handle)
-            if by_unique.get(unique, handle_known)
+            unique for (unique, _handle), handle_known in zip(jobs, by_handle) if by_unique.get(unique, handle_known)
         }
 
 

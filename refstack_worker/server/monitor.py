@@ -1,0 +1,127 @@
+"""The job monitor: finds by comparing ledger, queue and heartbeats what nobody tells, and moves the run on.
+
+Each finding is one call of the ledger, in one transaction that looks again at the locked run; so any number of
+monitors may run at once, and what one of them finds is done once. The sentence for the vendor is written by the same
+method of the ledger that ``update-test-status`` ends in, in the same transaction as the move it explains.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from refstack_worker.errors import RefstackError
+from refstack_worker.server.client import FunctionStatus, QueueClient, serves
+from refstack_worker.server.records import GiveBack, QueuedJob
+from refstack_worker.server.store import Store
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often the monitor looks, in seconds."""
+
+    round: float = 1.0
+    """Ledger: what is to be submitted, silent workers, overdue runs."""
+    queue: float = 5.0
+    """Queue: lost jobs and functions that nobody serves."""
+    grace: float = 10.0
+    """Age of a submitted job before the queue is asked for it."""
+
+
+USUAL_PACE = Pace()
+
+
+class Monitor:
+    """Looks after the runs of one ledger."""
+
+    def __init__(self, store: Store, client: QueueClient, pace: Pace = USUAL_PACE) -> None:
+        self._store = store
+        self._client = client
+        self._pace = pace
+        self._next_queue_look = 0.0
+        self._told: set[tuple[int, str]] = set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Look again and again until ``stop`` is set. Trouble with database or queue is logged and outlived."""
+        troubled = False
+        while not stop.is_set():
+            trouble = self.look()
+            if trouble and not troubled:
+                LOG.error("monitor: %s", trouble)
+            elif troubled and not trouble:
+                LOG.warning("monitor: all is well again")
+            troubled = bool(trouble)
+            stop.wait(self._pace.round)
+
+    def look(self) -> str:
+        """Do one round and return what went wrong in it (empty: nothing)."""
+        steps: list[Callable[[], None]] = [self._expire_leases, self._lose_silent, self._end_overdue]
+        if time.monotonic() >= self._next_queue_look:
+            self._next_queue_look = time.monotonic() + self._pace.queue
+            steps += [self._resubmit_lost, self._tell_unserved]
+        steps += [self._withdraw, self._submit]
+        troubles = [trouble for trouble in map(_tried, steps) if trouble]
+        return "; ".join(dict.fromkeys(troubles))
+
+    def _expire_leases(self) -> None:
+        for key in self._store.expire_leases():
+            LOG.warning("%s: whoever submitted it went away: the next attempt follows", key)
+
+    def _lose_silent(self) -> None:
+        for attempt in self._store.silent_attempts():
+            heard = max(attempt.heartbeat_at, attempt.claimed_at)
+            message = f"the worker {attempt.worker} was not heard of for {self._store.clock() - heard:.0f} s"
+            LOG.warning("%s: %s", attempt.key, message)
+            self._store.lose_silent(attempt.key, message)
+
+    def _end_overdue(self) -> None:
+        for overdue in self._store.overdue_runs():
+            LOG.warning("%s: %s", overdue.key, overdue.message)
+            self._store.expire(overdue)
+
+    def _resubmit_lost(self) -> None:
+        for job in self._client.lost(self._store.waiting_jobs(older_than=self._pace.grace)):
+            message = "the queue lost the run before a worker had it"
+            LOG.warning("%s: %s", job.key, message)
+            self._store.give_back(job.key, GiveBack.QUEUE_LOST, message)
+
+    def _tell_unserved(self) -> None:
+        waiting = self._store.waiting_jobs(older_than=self._pace.grace)
+        if waiting and not self._store.is_paused():
+            served = self._client.functions()
+            for job in waiting:
+                self._tell(job, served)
+
+    def _tell(self, job: QueuedJob, served: Mapping[str, FunctionStatus]) -> None:
+        """Say once to each run that waits in vain why; the ledger's messages are the memory of all monitors."""
+        status = served.get(job.function)
+        text = f"waits: no node serves {serves(job.function)}"
+        told = (job.key.test_id, text)
+        if (status is not None and status.workers) or told in self._told:
+            return
+        self._told.add(told)
+        if not any(message.message == text for message in self._store.messages(job.key.test_id)):
+            self._store.add_message(job.key, text)
+
+    def _withdraw(self) -> None:
+        self._client.withdraw(self._store)
+
+    def _submit(self) -> None:
+        self._client.submit_pending(self._store)
+
+
+def _tried(step: Callable[[], None]) -> str:
+    try:
+        step()
+    except RefstackError as error:
+        return str(error)
+    except Exception as error:
+        # a fault of one step must not end the watch over all the runs
+        LOG.exception("monitor: %s", step.__name__)
+        return f"{type(error).__name__} in {step.__name__}"
+    return ""
