@@ -1730,13 +1730,15 @@ def judge(run: TestRun, missing: Sequence[str]) -> tuple[int, str, str]:
     if run.status not in (0, 1) or run.tally.running or (run.status and not counts.failed):
         open_tests = f"; unfinished: {', '.join(sorted(run.tally.running)[:5])}" if run.tally.running else ""
         raise TempestFailure(f"Tempest broke off (status {run.status}) after {ends}{open_tests}: {_said(run)}")
+    why = run.tally.skip_reason
+    lacking = f"; its catalogue lacks {', '.join(missing)}" if missing else ""
+    told = f"{ends} (the first: {why}{lacking})" if counts.skipped and why else ends
     if counts.failed:
-        return 1, "tests-failed", ends
+        return 1, "tests-failed", told
     if not counts.passed:
-        lacking = f"; its catalogue lacks: {', '.join(missing)}" if missing else ""
-        raise CloudFailure(f"no test could run on this cloud, all {counts.skipped} were skipped: "
-                           f"{run.tally.skip_reason or 'no reason given'}{lacking}")  # fmt: skip
-    return 0, "passed", ends
+        why = why or "no reason given"
+        raise CloudFailure(f"no test could run on this cloud, all {counts.skipped} were skipped: {why}{lacking}")
+    return 0, "passed", told
 
 
 def _said(run: TestRun) -> str:

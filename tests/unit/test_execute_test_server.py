@@ -1,0 +1,189 @@
+"""execute_test and a RefStack server that misbehaves, over real connections."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refstack_worker import execute_test
+from refstack_worker.execute_test import BadInput, NotPosted, Refused, Server, ServerFailure, Settings, parse
+from tests.unit.http_server import HTML, Reply, Scripted, as_json, serving
+
+TOKEN = "a-secret-of-the-attempt"
+THANKS = as_json({"message": "thank you", "test_id": 7, "attempt": 2}, 201)
+BUSY = Reply(500, b"<h1>Internal Server Error</h1>", {"Content-Type": "text/html"})
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with serving() as script:
+        yield script
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between tries go by at once; the clock goes on as if they had been waited for."""
+    now = [0.0]
+
+    class Clock:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(execute_test_time, name)
+
+        @staticmethod
+        def monotonic() -> float:
+            now[0] += 0.01
+            return now[0]
+
+        @staticmethod
+        def sleep(seconds: float) -> None:
+            now[0] += seconds
+
+    import time as execute_test_time
+
+    monkeypatch.setattr(execute_test, "time", Clock())
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Path:
+    (tmp_path / "subunit").write_bytes(b"\xb3stream" * 200_000)
+    (tmp_path / "summary.json").write_text('{"exit_code": 0}')
+    return tmp_path
+
+
+def settings(server: Scripted, tmp_path: Path, *more: str) -> Settings:
+    token = tmp_path / "token"
+    token.write_text(TOKEN + "\n")
+    return parse(["--callback", server.url, "7", "--attempt", "2", "--token-file", str(token), "--post-only",
+                  str(tmp_path), *more])  # fmt: skip
+
+
+def parts(body: bytes, kind: str) -> dict[str, bytes]:
+    message = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body, policy=email.policy.HTTP)
+    return {str(part.get_param("name", header="Content-Disposition")): part.get_payload(decode=True) or b""
+            for part in message.iter_parts()}  # type: ignore[attr-defined]  # fmt: skip
+
+
+def test_post_brings_stream_summary_and_proof(server: Scripted, result: Path) -> None:
+    server.on("/post-result", THANKS)
+    Server(settings(server, result)).post(result)
+    (asked,) = server.asked
+    assert asked.path == "/post-result?test_id=7&attempt=2"
+    assert asked.headers["Authorization"] == f"Bearer {TOKEN}"
+    found = parts(asked.body, asked.headers["Content-Type"])
+    assert found["file"] == (result / "subunit").read_bytes()
+    assert json.loads(found["summary"]) == {"exit_code": 0}
+
+
+def test_netrc_never_replaces_the_proof(server: Scripted, result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = result / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.on("/post-result", THANKS)
+    Server(settings(server, result)).post(result)
+    assert server.asked[0].headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        [BUSY] * 8,  # more than a minute of them, with the pauses that are made
+        [HTML],
+        [Reply(201, b"<html>captive portal</html>", {"Content-Type": "text/html"})],
+        [Reply(cut=0), Reply(cut=300_000)],
+        [as_json({"error": "slow down"}, 429)],
+        [as_json([1], 201)],
+    ],
+    ids=["500", "html", "html-201", "closed-halfway", "429", "json-list"],
+)
+def test_post_goes_through_in_the_end(server: Scripted, result: Path, failing: list[Reply]) -> None:
+    server.on("/post-result", *failing, THANKS)
+    Server(settings(server, result)).post(result)
+    assert len(server.asked) == len(failing) + 1
+    found = parts(server.asked[-1].body, server.asked[-1].headers["Content-Type"])
+    assert found["file"] == (result / "subunit").read_bytes()
+
+
+def test_server_of_2014_thanks_in_plain_text(server: Scripted, result: Path) -> None:
+    server.on("/post-result", Reply(201, b"thank you", {"Content-Type": "text/plain"}))
+    Server(settings(server, result)).post(result)
+    assert len(server.asked) == 1
+
+
+def test_post_gives_up_when_the_patience_ends(server: Scripted, result: Path) -> None:
+    server.on("/post-result", BUSY)
+    with pytest.raises(NotPosted, match="500.*--post-only"):
+        Server(settings(server, result, "--patience", "60")).post(result)
+    assert 4 < len(server.asked) < 20
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 413])
+def test_refusal_is_final(server: Scripted, result: Path, status: int) -> None:
+    server.on("/post-result", as_json({"error": "the attempt is superseded", "reason": "superseded"}, status))
+    with pytest.raises(Refused, match="superseded"):
+        Server(settings(server, result)).post(result)
+    assert len(server.asked) == 1
+
+
+def test_redirect_is_not_followed(server: Scripted, result: Path) -> None:
+    with serving() as elsewhere:
+        server.on("/post-result", Reply(307, b"", {"Location": f"{elsewhere.url}/post-result"}))
+        with pytest.raises(Refused, match="redirects"):
+            Server(settings(server, result)).post(result)
+        assert elsewhere.asked == []
+
+
+def test_mini_conf_and_test_cases(server: Scripted, tmp_path: Path) -> None:
+    server.on("/get-miniconf", BUSY, HTML, as_json({"identity": {"uri": "http://k"}}))
+    server.on("/get-testcases", as_json({"testcases": ["tempest.api.identity"]}))
+    asker = Server(settings(server, tmp_path))
+    assert asker.miniconf() == {"identity": {"uri": "http://k"}}
+    assert asker.testcases() == ("tempest.api.identity",)
+    assert {asked.headers["Authorization"] for asked in server.asked} == {f"Bearer {TOKEN}"}
+
+
+def test_mini_conf_that_stays_html(server: Scripted, tmp_path: Path) -> None:
+    server.on("/get-miniconf", HTML)
+    with pytest.raises(ServerFailure, match="text/html that is not JSON"):
+        Server(settings(server, tmp_path, "--patience", "20")).miniconf()
+
+
+def test_mini_conf_refused(server: Scripted, tmp_path: Path) -> None:
+    server.on("/get-miniconf", as_json({"error": "no proof", "reason": "proof"}, 401))
+    with pytest.raises(ServerFailure, match="no proof"):
+        Server(settings(server, tmp_path)).miniconf()
+    assert len(server.asked) == 1
+
+
+def test_mini_conf_that_is_text(server: Scripted, tmp_path: Path) -> None:
+    server.on("/get-miniconf", as_json("Invalid test ID"))
+    with pytest.raises(BadInput, match="not a JSON object"):
+        Server(settings(server, tmp_path)).miniconf()
+
+
+def test_server_that_is_not_there(tmp_path: Path) -> None:
+    with serving() as gone:
+        pass
+    with pytest.raises(ServerFailure, match="refused"):
+        Server(settings(gone, tmp_path, "--patience", "5")).miniconf()
+
+
+def test_post_only_command(server: Scripted, result: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server.on("/post-result", THANKS)
+    words = ["--callback", server.url, "7", "--post-only", str(result), "--progress", "json"]
+    assert execute_test.main(words) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["event"] for event in events] == ["state", "end"]
+    server.on("/post-result", as_json({"error": "superseded"}, 409))
+    assert execute_test.main(words) == 5
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["reason"] == "refused"
+
+
+def test_post_only_without_a_result(server: Scripted, tmp_path: Path) -> None:
+    assert execute_test.main(["--callback", server.url, "7", "--post-only", str(tmp_path)]) == 2
+    assert server.asked == []
