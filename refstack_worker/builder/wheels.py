@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -70,21 +71,15 @@ def _locked(artefact: Artefact, path: Path) -> LockedWheel:
 
 def _built(question: Question, artefact: Artefact, sdist: Path, uv: Path, work: Path) -> Gathered:
     out = make_folder(work / "built" / artefact.sha256)
-    env = {
-        **os.environ,
-        "SOURCE_DATE_EPOCH": BUILD_EPOCH,
-        "PYTHONHASHSEED": "0",
-        "CFLAGS": f"{os.environ.get('CFLAGS', '')} -g0".strip(),
-    }
     words: list[str | Path] = [
         uv, "build", "--quiet", "--wheel", "--no-python-downloads", "--python", question.interpreter.path,
-        "--exclude-newer", question.exclude_newer, "--out-dir", out, sdist,
+        "--exclude-newer", question.exclude_newer, "--out-dir", out, _unpacked(sdist, work),
     ]  # fmt: skip
     if question.index:
         words += ["--default-index", question.index]
-    done = process.run(words, process.Options(cwd=work, env=env, timeout=SECONDS, check=False))
+    done = process.run(words, process.Options(cwd=work, env=_build_env(work), timeout=SECONDS, check=False))
     if done.returncode != 0:
-        said = " ".join(done.stderr.replace(str(sdist), artefact.filename).split())[:SAID]
+        said = " ".join(done.stderr.replace(str(work), "").split())[:SAID]
         raise BuildError(
             f"{artefact.filename}: the index has no wheel of it for {question.interpreter.name}, and none can be built "
             f"({said}); take an interpreter of its time"
@@ -93,3 +88,27 @@ def _built(question: Question, artefact: Artefact, sdist: Path, uv: Path, work: 
     if len(wheels) != 1:
         raise BuildError(f"{artefact.filename}: building it gave {len(wheels)} wheels, not one")
     return Gathered(_locked(artefact, wheels[0]), wheels[0], artefact)
+
+
+def _unpacked(sdist: Path, work: Path) -> Path:
+    """Unpack a source distribution, verified already, where the compiler can be told to forget that it was."""
+    folder = make_folder(work / "source" / sdist.name)
+    try:
+        shutil.unpack_archive(sdist, folder)
+        (source,) = folder.iterdir()
+    except (shutil.ReadError, OSError, ValueError) as error:
+        raise BuildError(f"{sdist.name}: is no source distribution: {error}") from error
+    return source
+
+
+def _build_env(work: Path) -> dict[str, str]:
+    """Return the environment of a build whose bytes depend on the sources, not on the place and the time."""
+    flags = f"-g0 -ffile-prefix-map={work}=."
+    return {
+        **os.environ,
+        "SOURCE_DATE_EPOCH": BUILD_EPOCH,
+        "PYTHONHASHSEED": "0",
+        "CFLAGS": f"{os.environ.get('CFLAGS', '')} {flags}".strip(),
+        "CXXFLAGS": f"{os.environ.get('CXXFLAGS', '')} {flags}".strip(),
+        "LDFLAGS": f"{os.environ.get('LDFLAGS', '')} -Wl,-s".strip(),
+    }

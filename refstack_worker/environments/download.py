@@ -15,7 +15,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import requests
 
-from refstack_worker.environments.files import CHUNK, disk_errors, sha256_of
+from refstack_worker.environments.files import disk_errors, sha256_of
 from refstack_worker.environments.lock import LockedWheel
 from refstack_worker.environments.locking import passing_lock
 from refstack_worker.errors import WheelError
@@ -24,6 +24,9 @@ LOG = logging.getLogger(__name__)
 
 TIMEOUT = (10, 30)
 """Seconds to connect, and to wait for the next bytes."""
+
+PIECE = 1 << 14
+"""Bytes that are written at once; what was not written when a connection breaks is asked for again."""
 
 TRIES = 4
 """How often a download that breaks off is taken up again without a byte of progress."""
@@ -107,9 +110,9 @@ class Downloader:
         return requests.get(url, headers=headers, timeout=TIMEOUT, stream=True, verify=self.ca_file or None)
 
     def _resumed(self, url: str, wheel: LockedWheel, part: Path) -> bool:
-        leftover, tries = part.stat().st_size > 0, 0
+        best = part.stat().st_size
+        leftover, tries = best > 0, 0
         while True:
-            before = part.stat().st_size
             try:
                 if not self._more(url, wheel, part):
                     return False
@@ -123,11 +126,13 @@ class Downloader:
                     raise
                 leftover, problem = False, "what an earlier download left is damaged"
                 os.truncate(part, 0)
-                before = 0
-            tries = 0 if part.stat().st_size > before else tries + 1
+                best = 0
+            size = part.stat().st_size
+            tries = 0 if size > best else tries + 1
+            best = max(best, size)  # a site that starts over each time makes no progress
             if tries >= TRIES:
                 raise WheelError(f"{wheel.filename}: {shown(url)} {problem}; is the wheelhouse up?")
-            LOG.info("%s: %s at %d bytes, trying again", wheel.filename, problem, part.stat().st_size)
+            LOG.info("%s: %s at %d bytes, trying again", wheel.filename, problem, size)
             time.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
 
     def _more(self, url: str, wheel: LockedWheel, part: Path) -> bool:
@@ -141,7 +146,7 @@ class Downloader:
             answer.raise_for_status()
             append = answer.status_code == 206
             with part.open("ab" if append else "wb") as stream:
-                for chunk in answer.iter_content(CHUNK):
+                for chunk in answer.iter_content(PIECE):
                     stream.write(chunk)
                     if wheel.size and stream.tell() > wheel.size:
                         more = f"sends more than the {wheel.size} bytes of the lock"
