@@ -21,6 +21,7 @@ from refstack_worker.contract import keys
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import KeyFileError, QueueError, UsageError
 from refstack_worker.server import schema
+from refstack_worker.server.auth import SCOPES, VENDOR
 from refstack_worker.server.client import QueueClient
 from refstack_worker.server.records import RunQuery
 
@@ -201,16 +202,23 @@ class TokenCreate(ShowOne):
         """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("name", help="whose it is, for people")
-        parser.add_argument("--scope", action="append", default=[], help="what it may; may be repeated; default: runs")
-        parser.add_argument("--user", type=int, metavar="ID", help="RefStack's user whose runs it may see; else all")
+        parser.add_argument(
+            "--scope",
+            choices=SCOPES,
+            default=VENDOR,
+            help="operator: everything; vendor (default): the user's own runs",
+        )
+        parser.add_argument("--user", type=int, metavar="ID", help="id of RefStack's user; needed for a vendor's token")
         parser.add_argument("--expires", type=seconds_of, default=0, metavar="30d", help="default: never")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Make it."""
+        if parsed_args.scope == VENDOR and parsed_args.user is None:
+            raise UsageError("--user: a vendor's token belongs to a user of RefStack; for all runs: --scope operator")
         expires = time.time() + parsed_args.expires if parsed_args.expires else 0.0
         with ledger(settings_of(self.app)) as store:
-            made, secret = store.add_token(parsed_args.name, parsed_args.scope or ["runs"], parsed_args.user, expires)
+            made, secret = store.add_token(parsed_args.name, [parsed_args.scope], parsed_args.user, expires)
         return ("id", "name", "scopes", "token"), (made.id, made.name, " ".join(made.scopes), secret)
 
 

@@ -24,6 +24,7 @@ from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import ConfigError
 from refstack_worker.gearman import Address
 from refstack_worker.server.app import Services
+from refstack_worker.server.auth import OPERATOR
 from refstack_worker.server.store import Store
 
 LOG = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ def token(folder: Folder, settings: ServerSettings) -> None:
         store.upgrade()
         known = folder.token.read_text("ascii").strip() if folder.token.exists() else ""
         if not known or store.token(known) is None:
-            _made, secret = store.add_token(TOKEN_NAME, ["operator"])
+            _made, secret = store.add_token(TOKEN_NAME, [OPERATOR])
             write(folder.token, secret + "\n", 0o600)
     finally:
         store.close()

@@ -19,7 +19,7 @@ from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract import functions, keys, sealing
 from refstack_worker.contract import payload as payloads
 from refstack_worker.errors import PayloadError, QueueError, RefstackError
-from refstack_worker.server.link import TIMEOUT, Job, Link, Outcome, Submitted
+from refstack_worker.server.link import TIMEOUT, Cancelled, Job, Link, Outcome, Submitted
 from refstack_worker.server.records import AttemptKey, GiveBack, QueuedJob, Submission
 
 LOG = logging.getLogger(__name__)
@@ -112,20 +112,13 @@ class QueueClient:
                 break
         return done
 
-    def withdraw(self, store: Ledger) -> None:
+    def withdraw(self, store: Ledger, is_last: bool = False) -> None:
         """Take out of the queue what was cancelled or superseded before a worker had it.
 
-        What cannot be taken out for sure stays: the worker that grabs it is told so when it claims, and drops it.
+        What cannot be taken out for sure is left to a process with an older connection, or with ``is_last`` for good:
+        the worker that grabs it is told so when it claims, and drops it.
         """
-        gone: list[AttemptKey] = []
-        for job in store.jobs_to_withdraw():
-            link = self._links.get(job.server)
-            try:
-                if link is not None and job.handle:
-                    link.cancel(job.handle, job.submitted_at)
-            except QueueError as error:
-                LOG.debug("%s: left in the queue: %s", job.key, error)
-            gone.append(job.key)
+        gone = [job.key for job in store.jobs_to_withdraw() if self._take_out(job) or is_last]
         if gone:
             store.withdrawn(gone)
 
@@ -180,6 +173,16 @@ class QueueClient:
             except QueueError as error:
                 found[name] = str(error)
         return found
+
+    def _take_out(self, job: QueuedJob) -> bool:
+        link = self._links.get(job.server)
+        if link is None or not job.handle:
+            return True
+        try:
+            return link.cancel(job.handle, job.submitted_at) is not Cancelled.UNSURE
+        except QueueError as error:
+            LOG.debug("%s: left in the queue: %s", job.key, error)
+            return False
 
     def _submit(self, store: Ledger, taken: Sequence[Submission]) -> int:
         try:

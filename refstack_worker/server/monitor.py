@@ -109,7 +109,7 @@ class Monitor:
             self._store.add_message(job.key, text)
 
     def _withdraw(self) -> None:
-        self._client.withdraw(self._store)
+        self._client.withdraw(self._store, is_last=True)
 
     def _submit(self) -> None:
         self._client.submit_pending(self._store)

@@ -211,6 +211,9 @@ def test_handle_from_before_a_restart_takes_nobody_elses_job_out(settings):
         fresh._links[f"127.0.0.1:{port}"] = fresh._links[f"127.0.0.1:{server.port}"]
         store.cancel(old.test_id, "somebody")
         fresh.withdraw(store)
+        assert len(store.jobs_to_withdraw()) == 1, "left to whoever has been connected for longer"
+        fresh.withdraw(store, is_last=True)
+        assert store.jobs_to_withdraw() == []
         assert [job.binary_unique for job in queue_of(server, fresh)] == [f"{new.test_id}:1".encode()]
     finally:
         fresh.close()
