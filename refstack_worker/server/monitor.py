@@ -21,6 +21,9 @@ from refstack_worker.server.store import Store
 LOG = logging.getLogger(__name__)
 
 
+MOST_DOUBLINGS = 6
+
+
 @dataclass(frozen=True)
 class Pace:
     """How often the monitor looks, in seconds."""
@@ -85,10 +88,16 @@ class Monitor:
             self._store.expire(overdue)
 
     def _resubmit_lost(self) -> None:
-        for job in self._client.lost(self._store.waiting_jobs(older_than=self._pace.grace)):
-            message = "the queue lost the run before a worker had it"
+        old = [job for job in self._store.waiting_jobs(older_than=self._pace.grace) if self._is_ripe(job)]
+        for job in self._client.lost(old):
+            message = "the queue does not have the run any more, and no worker claimed it"
             LOG.warning("%s: %s", job.key, message)
             self._store.give_back(job.key, GiveBack.QUEUE_LOST, message)
+
+    def _is_ripe(self, job: QueuedJob) -> bool:
+        """Nodes that drop every job (another fleet's key) must not make a run spin: each attempt waits twice as long."""
+        grace = self._pace.grace * 2 ** min(job.key.attempt - 1, MOST_DOUBLINGS)
+        return self._store.clock() - job.submitted_at >= grace
 
     def _tell_unserved(self) -> None:
         waiting = self._store.waiting_jobs(older_than=self._pace.grace)

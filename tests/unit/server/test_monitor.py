@@ -123,7 +123,21 @@ def test_job_that_the_queue_lost_is_submitted_again(site):
     site.monitor.look()
     assert site.store.run(run.test_id).attempt == 2
     assert set(site.jobs()) == {f"{run.test_id}:2"}
-    assert "the queue lost the run" in site.said(run.test_id)
+    assert "the queue does not have the run any more" in site.said(run.test_id)
+
+
+def test_each_loss_is_looked_for_twice_as_late(site):
+    run = site.store.add_run(new_run())
+    waited = []
+    for attempt in range(1, 5):
+        site.monitor.look()
+        site.restart_queue()
+        began = site.clock()
+        while site.store.run(run.test_id).attempt == attempt:
+            site.clock.forward(5)
+            site.monitor.look()
+        waited.append(site.clock() - began)
+    assert waited == [10, 20, 40, 80]
 
 
 def test_queue_away_and_back(site):
