@@ -1,7 +1,7 @@
 """Clean Debian roots to build and to try packages in: made once with mmdebstrap, then used as often as wanted.
 
-A root is a folder below the cache, named after what it was made of; nothing ever writes into it. Who wants to work in it
-gets a :class:`CleanRoot`, an overlay on top, that is gone afterwards. Needs root, mmdebstrap and systemd-container.
+A root is a folder below the cache, named after what it was made of; nothing ever writes into it. Who wants to work in
+it gets a :class:`CleanRoot`, an overlay on top, that is gone afterwards. Needs root, mmdebstrap and systemd-container.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from refstack_worker.builder import wheelhouse
 from refstack_worker.builder.lockmaker import Order, make_lock
 from refstack_worker.builder.proving import prove_locks
 from refstack_worker.builder.resolve import Question
-from refstack_worker.cli import app
+from refstack_worker.cli import app, package_commands
 from refstack_worker.cli.env_commands import plugins_of
 from refstack_worker.environments import interpreters
 from refstack_worker.environments.catalogue import is_url
@@ -86,6 +86,31 @@ class Lock(ShowOne):
         releases = " ".join(about.releases)
         values = (made.path, made.label, about.interpreter, releases, len(made.wheels), made.size, about.tests)
         return columns, (*values, made.digest)
+
+
+class Build(Lock):
+    """Lock a Tempest version and build its packages: lock, wheels, licence texts, bill of materials.
+
+    One package serves every interpreter that it is locked for (--python, --also-python).
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser = super().get_parser(prog_name)
+        parser.set_defaults(output=Path("locks"))
+        parser.add_argument(
+            "--also-python", action="append", default=[], metavar="X.Y|PATH", help="lock for that interpreter too"
+        )
+        package_commands.add_package_options(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
+        """Lock for each interpreter, then build."""
+        for python in (parsed_args.python, *parsed_args.also_python):
+            parsed_args.python = python
+            super().take_action(parsed_args)
+        built = package_commands.build_folder(parsed_args.output / parsed_args.version, parsed_args)
+        return [Path(name).suffix[1:] for name, _ in built], [name for name, _ in built]
 
 
 class VerifyLock(Lister):
@@ -188,6 +213,8 @@ def date_of(text: str | None) -> str:
 
 
 COMMANDS: dict[str, type[Command]] = {
+    **package_commands.COMMANDS,
+    "build": Build,
     "lock": Lock,
     "verify-lock": VerifyLock,
     "publish-wheelhouse": PublishWheelhouse,

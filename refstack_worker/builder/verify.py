@@ -1,0 +1,82 @@
+"""Proof that what was published works: a clean Debian, no network but the repository, and Tempest lists its tests."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from refstack_worker.builder.repository import KEYRING, Repository
+from refstack_worker.builder.roots import CleanRoot, Enter, RootRecipe, base_root
+from refstack_worker.builder.tempest_package import VIRTUAL
+from refstack_worker.errors import BuildError, ProcessError
+
+INSIDE = "/srv/refstack-repository"
+SOURCE = "etc/apt/sources.list.d/refstack.sources"
+SIMULATED = re.compile(r"^Inst (\S+) (?:\[[^\]]*\] )?\(\S+ ([^)]*)\)", re.MULTILINE)
+"""A line of ``apt-get --simulate install``: package, and where it would come from."""
+
+
+def verify(
+    repository: Repository, suite: str, versions: Sequence[str], cache: Path
+) -> list[tuple[str, str, int, float]]:
+    """Install the versions into a clean root and list their tests.
+
+    :returns: suite, package, number of tests and seconds for each version.
+    :raises BuildError: one does not install, or lists no tests; the message has what apt or Tempest said.
+    """
+    record = repository.record()
+    if not record.keys:
+        raise BuildError(f"{repository.root}: nothing is published there")
+    names = [f"{VIRTUAL}-{version}" for version in versions]
+    with CleanRoot(base_root(RootRecipe(suite), cache)) as root:
+        try:
+            _add_source(root, repository, record.suite)
+            _install_from_debian(root, repository, ["refstack-worker", *names])
+            _install_offline(root, repository, ["refstack-worker", *names])
+            return [_listed(root, suite, version) for version in versions]
+        except ProcessError as error:
+            raise BuildError(f"{suite}: {error}") from error
+
+
+def _add_source(root: CleanRoot, repository: Repository, suite: str) -> None:
+    keyring = repository.root / f"{KEYRING}.gpg"
+    root.write(f"etc/apt/keyrings/{KEYRING}.gpg", keyring.read_bytes())
+    root.write(
+        SOURCE,
+        f"Types: deb\nURIs: file:{INSIDE}/apt\nSuites: {suite}\nComponents: main\n"
+        f"Signed-By: /etc/apt/keyrings/{KEYRING}.gpg\n",
+    )
+    # apt's own user reads it, who is nobody on the host
+    (root.path / INSIDE.lstrip("/")).mkdir(parents=True, exist_ok=True)
+
+
+def _install_from_debian(root: CleanRoot, repository: Repository, names: Sequence[str]) -> None:
+    """Put Debian's own packages there that the new ones need, with the network; of ours, none."""
+    online = Enter(network=True, binds={repository.root: INSIDE})
+    root.run(["apt-get", "-qq", "update"], online)
+    planned = root.run(["apt-get", "--simulate", "--no-install-recommends", "install", *names], online).stdout
+    theirs = sorted(name for name, origin in SIMULATED.findall(planned) if not origin.startswith("RefStack:"))
+    if theirs:
+        root.run(["apt-get", "-qq", "-y", "--no-install-recommends", "install", *theirs], online)
+
+
+def _install_offline(root: CleanRoot, repository: Repository, names: Sequence[str]) -> None:
+    """Install from the repository alone: no other source, no network."""
+    offline = Enter(binds={repository.root: INSIDE})
+    for path in [root.path / "etc/apt/sources.list", *(root.path / "etc/apt/sources.list.d").iterdir()]:
+        if path.name != Path(SOURCE).name:
+            path.unlink(missing_ok=True)
+    root.run(["apt-get", "-qq", "update"], offline)
+    root.run(["apt-get", "-qq", "-y", "--no-install-recommends", "install", *names], offline)
+
+
+def _listed(root: CleanRoot, suite: str, version: str) -> tuple[str, str, int, float]:
+    began = time.monotonic()
+    said = root.run(["refstack-worker", "env", "build", version, "-f", "json"]).stdout
+    tests = int(json.loads(said)["tests"])
+    if tests <= 0:
+        raise BuildError(f"{suite}: Tempest {version} lists no tests; withdraw the package")
+    return suite, f"{VIRTUAL}-{version}", tests, round(time.monotonic() - began, 1)
