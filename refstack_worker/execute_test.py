@@ -1784,16 +1784,20 @@ class Leftovers:
 
     def __init__(self, keystone: Keystone, user: User, prefix: str, voice: Voice) -> None:
         self._keystone, self._user = keystone, user
-        # refstack-1-1 must not find what belongs to refstack-1-10
-        self._prefix = prefix if prefix.endswith("-") else f"{prefix}-"
+        self._prefix = dashed(prefix)
         self.removal = Removal(voice)
         self._token = keystone.log_in(user)
 
     def remove(self, folder: Path, logs: Sequence[Path]) -> None:
         """Empty and remove the projects of the run, then its users, roles and domains."""
-        traces = Traces.read(logs)
+        before = Before.read(folder)
+        # the folder may be another attempt's: what that one made is not to be taken for this one's
+        own_folder = before is not None and before.prefix == self._prefix
+        traces = Traces.read(logs if own_folder else [])
         projects = self._find("projects", traces.projects)
-        orphans = self._orphans(folder, traces, {str(each["id"]) for each in projects})
+        new = self._named("projects", "tempest-") if own_folder else []
+        new = [each for each in new if before and each["id"] not in before.projects]
+        orphans = self._orphans(new, traces, {str(each["id"]) for each in projects})
         projects += orphans
         for project in projects:
             self._empty(project["id"], project["name"])
@@ -1809,7 +1813,7 @@ class Leftovers:
             with contextlib.suppress(Denied):
                 self._ask("PATCH", f"/domains/{domain['id']}", {"domain": {"enabled": False}})
             self._delete(f"/domains/{domain['id']}", f"domain {domain['name']}")
-        self._unsure(folder, traces)
+        self._unsure(before if own_folder else None, traces)
 
     def _find(self, kind: str, ids: set[str]) -> list[dict[str, Any]]:
         """Those that carry the prefix, and those of these ids that Tempest named."""
@@ -1829,25 +1833,17 @@ class Leftovers:
         """Those whose names begin so; Keystone's own filter is not trusted to be there."""
         return named(self._keystone, self._token, kind, prefix)
 
-    def _orphans(self, folder: Path, traces: Traces, known: set[str]) -> list[dict[str, Any]]:
-        """Projects that the run had made but not yet given to a user when it was stopped.
+    def _orphans(self, new: Sequence[dict[str, Any]], traces: Traces, known: set[str]) -> list[dict[str, Any]]:
+        """Those of the new projects that the run had made but not yet given to a user when it was stopped.
 
-        Their ids never came into the log. One is the run's if it is new since the run began, is named for a class that
-        the run made projects for, and has no role assignment, not even a while later.
+        Their ids never came into the log. One is the run's if it is named for a class that the run made projects for,
+        and has no role assignment, not even a while later.
         """
-        found = [each for each in self._new(folder) if each["id"] not in known]
-        found = [each for each in found if _class_in(each["name"]) in traces.classes and not self._assigned(each["id"])]
+        found = [each for each in new if each["id"] not in known and _class_in(each["name"]) in traces.classes]
+        found = [each for each in found if not self._assigned(each["id"])]
         if found:
             time.sleep(ORPHAN_SECONDS)
         return [each for each in found if not self._assigned(each["id"])]
-
-    def _new(self, folder: Path) -> list[dict[str, Any]]:
-        """Tempest's projects that were not there before the run."""
-        try:
-            before = set(json.loads((folder / BEFORE).read_text())["projects"])
-            return [each for each in self._named("projects", "tempest-") if each["id"] not in before]
-        except (OSError, ValueError, KeyError, TypeError, Denied):
-            return []
 
     def _assigned(self, project_id: str) -> bool:
         try:
@@ -1861,12 +1857,18 @@ class Leftovers:
         found = [user for each in projects for user in self._named("users", f"{each['name']}-project")]
         return [user for user in found if user["id"] not in known]
 
-    def _unsure(self, folder: Path, traces: Traces) -> None:
-        """Tell of projects that are new since the run began and may be the run's or another's of the same tests."""
+    def _unsure(self, before: Before | None, traces: Traces) -> None:
+        """Tell of projects that may be the run's or another's of the same tests.
+
+        Without what was noted before the run (its node is lost) that is every project that Tempest named.
+        """
         with contextlib.suppress(Denied):
-            found = [each["name"] for each in self._new(folder) if _class_in(each["name"]) in traces.classes]
+            found = [each for each in self._named("projects", "tempest-") if _class_in(each["name"])]
+            if before is not None:
+                found = [each for each in found if each["id"] not in before.projects]
+                found = [each for each in found if _class_in(each["name"]) in traces.classes]
             if found:
-                names = ", ".join(sorted(found)[:20])
+                names = ", ".join(sorted(str(each["name"]) for each in found)[:20])
                 self.removal.voice.message(f"left alone: projects of this run or another of the same tests: {names}")
 
     def _empty(self, project_id: str, name: str) -> None:
@@ -1976,11 +1978,35 @@ def named(keystone: Keystone, token: Token, kind: str, prefix: str) -> list[dict
     return [each for each in (answer or {}).get(kind, []) if str(each.get("name", "")).startswith(prefix)]
 
 
-def note_before(folder: Path, keystone: Keystone, token: Token) -> None:
-    """Keep the ids of Tempest's projects that are there before the run, so that they are not taken for the run's."""
-    with contextlib.suppress(Denied):
-        ids = [each["id"] for each in named(keystone, token, "projects", "tempest-")]
-        (folder / BEFORE).write_text(json.dumps({"projects": ids}))
+@dataclass(frozen=True)
+class Before:
+    """What was in the cloud before a run, so that it is not taken for the run's."""
+
+    prefix: str
+    """Of the run that the folder belongs to, with its last dash."""
+    projects: frozenset[str]
+    """Ids of the projects that Tempest had named."""
+
+    @classmethod
+    def note(cls, folder: Path, prefix: str, keystone: Keystone, token: Token) -> None:
+        """Look, and keep what is found in the work folder."""
+        with contextlib.suppress(Denied):
+            ids = [each["id"] for each in named(keystone, token, "projects", "tempest-")]
+            (folder / BEFORE).write_text(json.dumps({"prefix": dashed(prefix), "projects": ids}))
+
+    @classmethod
+    def read(cls, folder: Path) -> Before | None:
+        """What was kept; ``None`` if nothing was."""
+        try:
+            told = json.loads((folder / BEFORE).read_text())
+            return cls(str(told["prefix"]), frozenset(told["projects"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def dashed(prefix: str) -> str:
+    """The prefix with the dash that Tempest puts behind it: refstack-1-1 must not find what is refstack-1-10's."""
+    return prefix if prefix.endswith("-") else f"{prefix}-"
 
 
 @dataclass(frozen=True)
@@ -2094,7 +2120,7 @@ def prepare(settings: Settings, workspace: Workspace, voice: Voice) -> Prepared:
     keystone = Keystone(given)
     discovery = discover(given, keystone)
     if not discovery.accounts:
-        note_before(workspace.folder, keystone, discovery.token)
+        Before.note(workspace.folder, settings.prefix, keystone, discovery.token)
     found = discovery.conf
     if settings.discover == "tempestconf":
         found = merge(found, tempestconf(tempest, workspace, given, discovery))
@@ -2253,8 +2279,7 @@ def _unwritten(value: str) -> str:
 
 def tempest_cleanup(tempest: Tempest, workspace: Workspace, prefix: str, removal: Removal) -> None:
     """Let Tempest remove servers, volumes, networks and the like that carry the prefix."""
-    dashed = prefix if prefix.endswith("-") else f"{prefix}-"
-    words: list[str | Path] = [tempest.program, "cleanup", "--prefix", dashed, "--config-file", workspace.conf]
+    words: list[str | Path] = [tempest.program, "cleanup", "--prefix", dashed(prefix), "--config-file", workspace.conf]
     env = workspace.environment(tempest)
     with program(words, workspace.scratch / "cleanup", env) as cleanup:
         said = b"".join(cleanup.communicate()).decode("utf-8", "replace")
