@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Sequence
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -67,6 +67,14 @@ class AdminLedger(LedgerBase):
         """Return whether the whole queue is paused."""
         with self.database.reading() as connection:
             return queue_is_paused(connection)
+
+    def count_states(self) -> dict[str, int]:
+        """Return how many runs there are in each state; states without runs are left out."""
+        run = models.run
+        question = select(run.c.state, func.count().label("runs")).group_by(run.c.state).order_by(run.c.state)
+        with self.database.reading() as connection:
+            rows = connection.execute(question).mappings().all()
+        return {row["state"]: row["runs"] for row in rows}
 
     def add_token(
         self, name: str, scopes: Sequence[str], user_id: int | None = None, expires_at: float = 0.0

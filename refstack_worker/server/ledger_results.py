@@ -79,7 +79,7 @@ class ResultLedger(LedgerBase):
             counted = update(models.run).where(models.run.c.test_id == proof.test_id).values(asdict(counts))
             connection.execute(counted)
             self._move(connection, run, Move(RunState.FINISHED, _counts_text(counts)))
-            return Accepted(False, counts)
+            return Accepted(key_of(attempt), False, counts)
 
     def accept_anonymous(self, upload: Upload) -> int:
         """Accept a result that belongs to no run, as RefStack did from anybody; return the id of its new test."""
@@ -137,7 +137,8 @@ class ResultLedger(LedgerBase):
         stored = found.mappings().first()
         if stored is not None and stored["attempt"] == attempt["attempt"]:
             if stored["digest"] == upload.digest:
-                return Accepted(True, Counts(stored["passed"], stored["failed"], stored["skipped"]))
+                counts = Counts(stored["passed"], stored["failed"], stored["skipped"])
+                return Accepted(key_of(attempt), True, counts)
             raise refused("accepted", "another result of this attempt was accepted before")
         if run["attempt"] != attempt["attempt"]:
             raise superseded(run)

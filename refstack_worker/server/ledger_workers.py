@@ -54,6 +54,11 @@ class WorkerLedger(LedgerBase):
             _check_current(connection.execute(question).mappings().one(), attempt)
             return key_of(attempt)
 
+    def check_known(self, proof: Proof) -> None:
+        """Refuse who has no secret of this run, before anything large is read from him; see :meth:`check_proof`."""
+        with self.database.reading() as connection:
+            self._proven(connection, proof)
+
     def claim(self, proof: Proof, claim: Claim) -> ClaimAnswer:
         """Give an attempt to the first worker that asks; the same claim again is answered as the first time."""
         with self.database.writing() as connection:

@@ -344,6 +344,7 @@ class ResultQuery:
 class Accepted:
     """The answer to a posted result."""
 
+    key: AttemptKey
     repeated: bool
     """The same bytes had been accepted before."""
     counts: Counts

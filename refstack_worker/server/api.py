@@ -1,0 +1,107 @@
+"""The HTTP side: a Flask application over a ledger, for any WSGI server."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from refstack_worker.errors import RefstackError
+from refstack_worker.server import api_support as support
+from refstack_worker.server import schema
+from refstack_worker.server.api_admin import AdminCalls
+from refstack_worker.server.api_runs import RunCalls
+from refstack_worker.server.api_support import StreamedRequest, Surroundings
+from refstack_worker.server.api_testers import TesterCalls
+from refstack_worker.server.api_worker import WorkerCalls
+from refstack_worker.server.nudge import Nudge, Queue
+from refstack_worker.server.store import Store
+
+LOG = logging.getLogger(__name__)
+
+STALE_SECONDS = 86400.0
+"""Age at which an upload is no longer on its way: its process was killed."""
+RETRY_SECONDS = 5
+
+
+def create_app(store: Store, queue: Queue | None = None) -> Flask:
+    """Return the application.
+
+    :param queue: gives runs to the queue as soon as they are recorded; None leaves that to a monitor elsewhere.
+    """
+    uploads = _uploads(store.settings.data)
+    around = Surroundings(store, Nudge(store, queue), uploads)
+    app = Flask("refstack_worker", static_folder=None)
+    app.request_class = StreamedRequest
+    app.config.update(
+        UPLOADS=uploads,
+        MAX_RESULT_BYTES=store.settings.web.max_result_bytes,
+        MAX_CONTENT_LENGTH=store.settings.web.max_result_bytes + 2**20,
+        MAX_FORM_MEMORY_SIZE=support.MOST_BODY,
+    )
+    for calls in (TesterCalls(around), WorkerCalls(around), RunCalls(around), AdminCalls(around)):
+        calls.register(app)
+    app.add_url_rule("/health", view_func=lambda: _health(store))
+    app.register_error_handler(RefstackError, _domain_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _fault)
+    app.after_request(_headers)
+    return app
+
+
+def _uploads(data: Path) -> Path:
+    folder = data / "uploads"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for file in folder.iterdir():
+        if file.is_file() and file.stat().st_mtime < time.time() - STALE_SECONDS:
+            file.unlink(missing_ok=True)
+    return folder
+
+
+def _health(store: Store) -> Response:
+    schema.check(store.database)
+    return jsonify({"status": "ok", "paused": store.is_paused()})
+
+
+def _answer(status: int, title: str, detail: str, reason: str) -> Response:
+    if request.path.startswith("/v1/"):
+        return support.problem(status, title, detail, reason)
+    return support.failure(status, detail, reason)
+
+
+def _domain_error(error: RefstackError) -> Response:
+    status = support.status_of(error)
+    if status >= 500:
+        LOG.error("%s %s: %s", request.method, request.path, error)
+    detail = "this server cannot do that now; its log says why" if status == 500 else str(error)
+    answer = _answer(status, type(error).__name__.removesuffix("Error"), detail, error.reason)
+    if status == 503:
+        answer.headers["Retry-After"] = str(RETRY_SECONDS)
+    return answer
+
+
+def _http_error(error: HTTPException) -> Any:
+    if error.code is None or error.code < 400:
+        return error
+    reason = (error.name or "error").lower().replace(" ", "-")
+    answer = _answer(error.code, error.name, error.description or error.name, reason)
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            answer.headers[name] = value
+    return answer
+
+
+def _fault(error: Exception) -> Response:
+    # the traceback goes to the log, and nothing of it to whoever asked
+    LOG.exception("%s %s: a fault of this program", request.method, request.path)
+    return _answer(500, "Fault", "a fault of this server; its log says more", type(error).__name__.lower())
+
+
+def _headers(answer: Response) -> Response:
+    answer.headers.setdefault("Cache-Control", "no-store")
+    answer.headers.setdefault("X-Content-Type-Options", "nosniff")
+    return answer

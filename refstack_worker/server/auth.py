@@ -1,0 +1,102 @@
+"""Who asks: the address behind trusted proxies, the bearer token, and what a token may do."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Union
+
+from flask import Request
+
+from refstack_worker.config.server import Network
+from refstack_worker.server.ledger_base import refused
+from refstack_worker.server.records import Run, Token
+from refstack_worker.server.store import Store
+
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+
+OPERATOR = "operator"
+VENDOR = "vendor"
+SCOPES = (OPERATOR, VENDOR)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody with a good API token."""
+
+    token: Token
+
+    @property
+    def is_operator(self) -> bool:
+        return OPERATOR in self.token.scopes
+
+    @property
+    def name(self) -> str:
+        return self.token.name
+
+    @property
+    def owner_id(self) -> int | None:
+        """Whose runs the caller sees; None: everybody's."""
+        # a vendor's token without a user sees nothing: no user has the id -1
+        return None if self.is_operator else self.token.user_id if self.token.user_id is not None else -1
+
+    def may_see(self, run: Run) -> bool:
+        return self.is_operator or run.owner_id == self.owner_id
+
+    def need_operator(self) -> None:
+        """Raise :class:`RefusedError` unless the caller is an operator."""
+        if not self.is_operator:
+            raise refused("scope", "this needs a token with the scope 'operator'")
+
+
+def caller(request: Request, store: Store) -> Caller:
+    """Return who asks. :raises RefusedError: ``no-token`` or ``wrong-token``."""
+    secret = bearer(request)
+    if not secret:
+        raise refused("no-token", "an API token is needed: 'Authorization: Bearer <token>'")
+    token = store.token(secret)
+    if token is None or not set(token.scopes) & set(SCOPES):
+        raise refused("wrong-token", "that API token is unknown, revoked or expired")
+    return Caller(token)
+
+
+def bearer(request: Request) -> str:
+    """Return the bearer token of a request, or an empty text."""
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else ""
+
+
+def is_from(request: Request, networks: Sequence[Network], proxies: Sequence[Network]) -> bool:
+    """Return whether a request comes from one of these networks; trusted proxies are looked through."""
+    address = client_address(request, proxies)
+    return address is not None and _in(address, networks)
+
+
+def client_address(request: Request, proxies: Sequence[Network]) -> Address | None:
+    """Return the address that a request comes from; None: it cannot be told.
+
+    ``X-Forwarded-For`` is read from the right, as far as the addresses in it are trusted proxies: what stands further
+    left was written by whoever asked.
+    """
+    address = _address(request.remote_addr or "")
+    forwarded = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
+    while forwarded and address is not None and _in(address, proxies):
+        text = forwarded.pop().strip()
+        if not text:
+            break
+        address = _address(text)
+    return address
+
+
+def _address(text: str) -> Address | None:
+    try:
+        found = ipaddress.ip_address(text.strip("[]").partition("%")[0])
+    except ValueError:
+        return None
+    mapped = getattr(found, "ipv4_mapped", None)
+    return mapped or found
+
+
+def _in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
