@@ -1,8 +1,8 @@
 """A bundle: packages, wheels (inside the packages) and key in one signed file.
 
 A tar file: ``manifest.json`` (the SHA-256 of everything else), ``manifest.json.asc`` (its detached signature),
-``key.asc``, and below ``apt/`` or ``yum/`` a repository that is itself signed. Nothing is believed before the key has the
-fingerprint of the answers, the manifest the key's signature, and each file its sum.
+``key.asc``, and below ``apt/`` or ``yum/`` a repository that is itself signed. Nothing is believed before the key has
+the fingerprint of the answers, the manifest the key's signature, and each file its sum.
 """
 
 from __future__ import annotations
@@ -46,10 +46,13 @@ def extract(file: Path, folder: Path, fingerprint: str, system: System) -> None:
     _check_signature(head, fingerprint, system)
     sums = json.loads(head[MANIFEST])["files"]
     folder.mkdir(mode=0o755, parents=True)
-    with tarfile.open(file) as archive:
-        for member in archive:
-            if member.name not in (MANIFEST, SIGNATURE):
-                _extract_one(archive, member, sums, folder)
+    try:
+        with tarfile.open(file) as archive:
+            for member in archive:
+                if member.name not in (MANIFEST, SIGNATURE):
+                    _extract_one(archive, member, sums, folder)
+    except tarfile.TarError as error:
+        raise BundleError(f"{file} is damaged or cut off", str(error), "copy the bundle again") from None
     missing = sorted(set(sums) - {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()})
     if missing:
         raise BundleError(f"{file}: {missing[0]} is missing", "the file is cut off", "copy it again")

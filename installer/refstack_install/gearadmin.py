@@ -27,19 +27,12 @@ def split(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def version(address: str) -> str:
-    """Return the server's version. :raises OSError: it is not there, or is no Gearman server."""
-    answer = _ask(address, b"version\n", b"\n")
-    text = answer.decode("utf-8", "replace").strip()
-    if not text or "\0" in text or len(text) > 200:
-        raise OSError("what answers there is no Gearman server")
-    return text.removeprefix("OK ")
-
-
 def workers(address: str) -> list[Registered]:
     """Return who is registered. :raises OSError: the server is not there."""
-    text = _ask(address, b"workers\n", b".\n").decode("utf-8", "replace")
-    return list(_parse(text))
+    answer = _ask(address, b"workers\n")
+    if not _complete(answer):
+        raise OSError("what answers there is no Gearman server")
+    return list(_parse(answer.decode("utf-8", "replace")))
 
 
 def _parse(text: str) -> Iterator[Registered]:
@@ -51,11 +44,11 @@ def _parse(text: str) -> Iterator[Registered]:
             yield Registered(words[2] if len(words) > 2 else "-", frozenset(functions.split()))
 
 
-def _ask(address: str, question: bytes, end: bytes) -> bytes:
+def _ask(address: str, question: bytes) -> bytes:
     answer = b""
     with socket.create_connection(split(address), timeout=SECONDS) as connection:
         connection.sendall(question)
-        while not _complete(answer, end) and len(answer) < MAX_BYTES:
+        while not _complete(answer) and len(answer) < MAX_BYTES:
             part = connection.recv(65536)
             if not part:
                 break
@@ -63,5 +56,5 @@ def _ask(address: str, question: bytes, end: bytes) -> bytes:
     return answer
 
 
-def _complete(answer: bytes, end: bytes) -> bool:
-    return answer.endswith(end) if end == b"\n" else answer == end or answer.endswith(b"\n" + end)
+def _complete(answer: bytes) -> bool:
+    return answer == b".\n" or answer.endswith(b"\n.\n")

@@ -116,6 +116,10 @@ class System:
         """Whether a program is there to be run."""
         return shutil.which(program, path=self.environ.get("PATH", os.defpath)) is not None
 
+    def is_root(self) -> bool:
+        """Whether everything on the machine may be changed."""
+        return os.geteuid() == 0
+
     def systemd_runs(self) -> bool:
         """Whether systemd is this machine's init (else units are enabled, but nothing can be started)."""
         return self.is_live and Path("/run/systemd/system").is_dir()

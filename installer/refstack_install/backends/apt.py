@@ -109,6 +109,9 @@ class Apt(PackageManager):
             )
         self.work(["apt-get", *OPTIONS, "purge", *names], f"removing {' '.join(names)}", **QUIET)
 
+    def is_clean(self) -> bool:
+        return not self.system.run(["dpkg", "--audit"]).out.strip()
+
     def recover(self) -> None:
         """Finish what dpkg left half done. An apt that still runs after its installer was killed is waited for."""
         self.work(["dpkg", "--configure", "-a", "--force-confold"], "dpkg --configure -a", **QUIET)

@@ -107,6 +107,10 @@ class PackageManager(ABC):
         """Remove packages with their configuration and data; others stay. :raises StepError: it failed."""
 
     @abstractmethod
+    def is_clean(self) -> bool:
+        """Whether no package is half installed."""
+
+    @abstractmethod
     def recover(self) -> None:
         """Bring the package database in order after an interruption. :raises StepError: it failed."""
 

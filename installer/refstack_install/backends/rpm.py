@@ -41,6 +41,9 @@ class RpmManager(PackageManager):
             Wanted(self.system.path(self.repository_file), text.encode()),
         ]
 
+    def is_clean(self) -> bool:
+        return True
+
     def recover(self) -> None:
         """Rebuild nothing: a transaction of RPM's that was cut off leaves complete packages; duplicates go."""
 

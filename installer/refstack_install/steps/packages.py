@@ -21,6 +21,18 @@ class PackageStep(Step):
     def __init__(self, context: Context, manager: PackageManager) -> None:
         super().__init__(context)
         self.manager = manager
+        self._ended = False
+        """Whether the package manager that this very process called has ended."""
+
+    def work(self) -> None:
+        """Install and remove what is to be. :raises StepError: it failed."""
+        raise NotImplementedError
+
+    def apply(self) -> None:
+        try:
+            self.work()
+        finally:
+            self._ended = True
 
     def snapshot(self) -> Record:
         return {"before": dict(self.manager.installed()), "accounts": self._accounts()}
@@ -36,7 +48,9 @@ class PackageStep(Step):
 
     def undo(self, record: Record) -> None:
         if "before" in record:
-            self.manager.recover()
+            # one that was killed halfway, or that outlived its installer, is waited for and finished first
+            if not self._ended or not self.manager.is_clean():
+                self.manager.recover()
             record = self.settle(record)
         now = self.manager.installed()
         self.manager.remove([name for name in record["added"] if name in now])
@@ -72,7 +86,7 @@ class WorkerPackages(PackageStep):
         wanted = self._wanted(now)
         return [Change(name, now.get(name, ""), version or "installed") for name, version in wanted.items()]
 
-    def apply(self) -> None:
+    def work(self) -> None:
         # a running worker ends its runs with the old code and then makes room: the package sees to that
         self.manager.install(self._wanted(self.manager.installed()))
 
@@ -115,7 +129,7 @@ class TempestPackages(PackageStep):
             Change(name, now[name], "removed") for name in self._surplus(now)
         ]
 
-    def apply(self) -> None:
+    def work(self) -> None:
         now = self.manager.installed()
         missing = {name: "" for name in self._names() if name not in now}
         if missing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -51,7 +50,7 @@ class Preflight(Step):
         """Nothing was done."""
 
     def _machine(self) -> Iterator[Problem]:
-        if os.geteuid() != 0 and self.system.is_live:
+        if not self.system.is_root():
             yield "not run as root", "run it as root (sudo refstack-install ...)"
         installed = WORKER in self.manager.installed()
         wanted = FINISHED_NODE_MB if installed else self.answers.number("preflight.disk_mb")
@@ -107,6 +106,6 @@ class Preflight(Step):
 
 def _gearmand(server: str) -> Iterator[Problem]:
     try:
-        gearadmin.version(server)
+        gearadmin.workers(server)
     except OSError as error:
         yield f"gearmand at {server} does not answer ({error})", "start it, open the firewall, or mend gearman.servers"

@@ -1,0 +1,151 @@
+"""From a bare machine to a node and back, with every step's real code."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from refstack_install import catalogue, toml
+from refstack_install.engine import Engine
+from refstack_install.errors import BusyError, StepError
+from refstack_install.journal import Journal
+from refstack_install.output import PersonReporter, Reporter
+
+from tests.unit.installer.conftest import FLEET, NODE, TEMPEST, Machine
+
+CONF = "etc/refstack-worker/conf.d/50-refstack-install.toml"
+
+
+def engine(machine: Machine, **answers: Any) -> Engine:
+    context = machine.context(**answers)
+    return Engine(catalogue.steps(context), Journal(context.system), Reporter(io.StringIO()))
+
+
+def states(done: Engine) -> dict[str, str]:
+    return {step["name"]: step["state"] for step in done.reporter.steps}
+
+
+def test_plan_says_everything_and_changes_nothing(machine: Machine) -> None:
+    before = machine.files()
+    planned = engine(machine)
+    assert planned.plan()
+    assert machine.files() == before
+    assert not [call for call in machine.calls if "install" in call or "systemctl enable" in call]
+    assert {name for name, state in states(planned).items() if state == "pending"} == {
+        "repository", "packages", "configuration", "keys", "tempest", "warm", "unit", "registered",
+    }  # fmt: skip
+
+
+def test_apply_makes_a_node_and_then_finds_nothing_to_do(machine: Machine) -> None:
+    engine(machine).apply()
+    assert "refstack-tempest-47.0.0" in machine.packages
+    assert machine.units["refstack-worker.service"] == [True, True]
+    assert toml.loads(machine.files()[CONF].decode()) == {
+        "gearman": {"servers": [machine.gearmand]}, "server": {"urls": [machine.server]}, "node": {"name": NODE},
+    }  # fmt: skip
+    again = engine(machine)
+    again.apply()
+    assert set(states(again).values()) == {"unchanged"}
+    assert not engine(machine).plan()
+    engine(machine).verify()
+
+
+def test_remove_leaves_the_machine_as_it_was(machine: Machine) -> None:
+    before, packages = machine.files(), dict(machine.packages)
+    engine(machine).apply()
+    assert engine(machine).remove()
+    assert machine.files() == before
+    assert machine.packages == packages
+    assert not engine(machine).remove(), "the second time there is nothing"
+
+
+def test_remove_keeps_what_was_installed_by_somebody_else_in_between(machine: Machine) -> None:
+    machine.install("adduser")
+    engine(machine).apply()
+    machine.packages["vim"] = "9"
+    engine(machine, **{"tempest.versions": [TEMPEST, "43.0.0"], "service.start": False}).apply()
+    engine(machine).remove()
+    assert set(machine.packages) == {"base-files", "libc6", "adduser", "vim"}
+
+
+def test_remove_refuses_while_results_are_undelivered(machine: Machine) -> None:
+    engine(machine).apply()
+    machine.spool.append({"Run": "17"})
+    before = machine.files()
+    with pytest.raises(StepError, match="17.*discard-results"):
+        engine(machine).remove()
+    assert machine.files() == before
+
+
+def test_new_settings_make_the_running_worker_reload(machine: Machine) -> None:
+    engine(machine).apply()
+    machine.calls.clear()
+    changed = engine(machine, **{"node.tags": ["eu"]})
+    changed.apply()
+    assert states(changed)["configuration"] == "changed"
+    assert states(changed)["unit"] == "changed"
+    assert "systemctl reload refstack-worker.service" in machine.calls
+    assert not engine(machine, **{"node.tags": ["eu"]}).plan()
+
+
+def test_a_new_key_lets_runs_end_before_the_worker_restarts(machine: Machine) -> None:
+    engine(machine).apply()
+    fleet = machine.root.parent / "inputs" / "fleet.key"
+    fleet.write_text("refstack-seal-private Q0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0M=\n" + FLEET + "\n")
+    machine.calls.clear()
+    engine(machine).apply()
+    assert "systemctl kill --kill-who=main --signal=USR2 refstack-worker.service" in machine.calls
+
+
+def test_an_old_package_goes_to_the_wanted_version_with_its_kin(machine: Machine) -> None:
+    engine(machine).apply()
+    machine.packages.update({"refstack-worker": "1.2.2-1", "python3-refstack-worker": "1.2.2-1"})
+    assert not engine(machine).plan(), "no version is asked for: what is there is right"
+    wanted = engine(machine, **{"packages.version": "1.2.3"})
+    wanted.apply()
+    [call] = [call for call in machine.calls if "refstack-worker=1.2.3" in call]
+    assert "python3-refstack-worker=1.2.3" in call
+    assert not engine(machine, **{"packages.version": "1.2.3"}).plan()
+
+
+def test_only_the_named_versions_stay_where_that_is_asked(machine: Machine) -> None:
+    engine(machine).apply()
+    machine.install("refstack-tempest-43.0.0")
+    assert not engine(machine).plan()
+    engine(machine, **{"tempest.only": True}).apply()
+    assert "refstack-tempest-43.0.0" not in machine.packages
+
+
+def test_the_key_is_never_shown(machine: Machine) -> None:
+    planned = engine(machine)
+    planned.plan()
+    planned.reporter.finish("plan", 2, 0.1)
+    shown = planned.reporter.out.getvalue()
+    assert "sha256:" in shown
+    assert FLEET.split()[1] not in shown
+
+
+def test_the_journal_tells_programs_what_changed(machine: Machine) -> None:
+    done = engine(machine)
+    done.apply()
+    done.reporter.finish("apply", 0, 1.0)
+    document = json.loads(done.reporter.out.getvalue())
+    assert document["changed"] is True
+    [packages] = [step for step in document["steps"] if step["name"] == "packages"]
+    assert {"what": "refstack-worker", "before": "", "after": "installed"} in packages["changes"]
+
+
+def test_a_person_sees_differences(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    engine(machine).apply()
+    context = machine.context(**{"node.slots": 3})
+    person = PersonReporter(io.StringIO())
+    Engine(catalogue.steps(context), Journal(context.system), person).plan()
+    assert "+slots = 3" in person.out.getvalue()
+
+
+def test_two_installers_do_not_meet(machine: Machine) -> None:
+    first = engine(machine)
+    with first.journal.locked(), pytest.raises(BusyError):
+        engine(machine).apply()
