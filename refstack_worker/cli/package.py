@@ -24,6 +24,7 @@ from refstack_worker.builder.resolve import Question
 from refstack_worker.cli import app, package_commands
 from refstack_worker.cli.env_commands import plugins_of
 from refstack_worker.environments import interpreters
+from refstack_worker.environments import lock as locks
 from refstack_worker.environments.catalogue import is_url
 from refstack_worker.environments.download import Downloader
 from refstack_worker.environments.interpreters import Interpreter
@@ -42,45 +43,12 @@ class Lock(ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("version", metavar="VERSION", help="Tempest version, as 43.0.0")
-        parser.add_argument("--constraints", metavar="FILE|URL", help="upper constraints of its OpenStack release")
-        parser.add_argument(
-            "--python", default="", metavar="X.Y|PATH", help="interpreter to lock for; default: this node's newest"
-        )
-        parser.add_argument(
-            "--with", dest="plugins", action="append", default=[], metavar="PLUGIN==V",
-            help="lock that Tempest plugin too; may be repeated",
-        )  # fmt: skip
-        parser.add_argument(
-            "--exclude-newer", metavar="DATE", help="take the index as it was then (2026-11-20, UTC); default: now"
-        )
-        parser.add_argument(
-            "--openstack", action="append", default=[], metavar="RELEASE",
-            help="an OpenStack release that it supports, newest first; default: what is known of the version",
-        )  # fmt: skip
-        parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="folder of versions; default: .")
-        add_build_options(parser)
+        add_lock_options(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
         """Make it."""
-        with tempfile.TemporaryDirectory(prefix="refstack-lock-") as scratch:
-            constraints, name = constraints_of(parsed_args.constraints, Path(scratch), parsed_args.ca_file)
-            plugins = plugins_of(parsed_args.plugins).items()
-            question = Question(
-                parsed_args.version,
-                tuple(sorted((str(canonicalize_name(plugin)), version) for plugin, version in plugins)),
-                interpreter_of(parsed_args.python),
-                constraints,
-                name,
-                date_of(parsed_args.exclude_newer),
-                parsed_args.index,
-            )
-            made = make_lock(
-                Order(
-                    question, parsed_args.output, parsed_args.cache, tuple(parsed_args.openstack), parsed_args.ca_file
-                )
-            )
+        made = lock(parsed_args)
         about = made.compatibility
         columns = ("lock", "tempest", "interpreter", "openstack", "wheels", "bytes", "tests", "sha256")
         releases = " ".join(about.releases)
@@ -88,7 +56,7 @@ class Lock(ShowOne):
         return columns, (*values, made.digest)
 
 
-class Build(Lock):
+class Build(Command):
     """Lock a Tempest version and build its packages: lock, wheels, licence texts, bill of materials.
 
     One package serves every interpreter that it is locked for (--python, --also-python).
@@ -96,7 +64,8 @@ class Build(Lock):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Say what the command takes."""
-        parser = super().get_parser(prog_name)
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        add_lock_options(parser)
         parser.set_defaults(output=Path("locks"))
         parser.add_argument(
             "--also-python", action="append", default=[], metavar="X.Y|PATH", help="lock for that interpreter too"
@@ -104,13 +73,12 @@ class Build(Lock):
         package_commands.add_package_options(parser)
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Lock for each interpreter, then build."""
         for python in (parsed_args.python, *parsed_args.also_python):
-            parsed_args.python = python
-            super().take_action(parsed_args)
-        built = package_commands.build_folder(parsed_args.output / parsed_args.version, parsed_args)
-        return [Path(name).suffix[1:] for name, _ in built], [name for name, _ in built]
+            made = lock(argparse.Namespace(**{**vars(parsed_args), "python": python}))
+            self.app.stdout.write(f"{made.path}\n")
+        package_commands.build_folder(parsed_args.output / parsed_args.version, parsed_args, self.app.stdout)
 
 
 class VerifyLock(Lister):
@@ -152,6 +120,47 @@ class PublishWheelhouse(Lister):
         """Publish and list what is there."""
         found = wheelhouse.publish(parsed_args.house, parsed_args.folders, parsed_args.withdraw)
         return ("Lock", "Tempest", "Wheels", "New"), [(p.path, p.label, p.wheels, p.new) for p in found]
+
+
+def add_lock_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what is locked."""
+    parser.add_argument("version", metavar="VERSION", help="Tempest version, as 43.0.0")
+    parser.add_argument("--constraints", metavar="FILE|URL", help="upper constraints of its OpenStack release")
+    parser.add_argument(
+        "--python", default="", metavar="X.Y|PATH", help="interpreter to lock for; default: this node's newest"
+    )
+    parser.add_argument(
+        "--with", dest="plugins", action="append", default=[], metavar="PLUGIN==V",
+        help="lock that Tempest plugin too; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--exclude-newer", metavar="DATE", help="take the index as it was then (2026-11-20, UTC); default: now"
+    )
+    parser.add_argument(
+        "--openstack", action="append", default=[], metavar="RELEASE",
+        help="an OpenStack release that it supports, newest first; default: what is known of the version",
+    )  # fmt: skip
+    parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="folder of versions; default: .")
+    add_build_options(parser)
+
+
+def lock(parsed_args: argparse.Namespace) -> locks.Lock:
+    """Make the lock that the arguments ask for."""
+    with tempfile.TemporaryDirectory(prefix="refstack-lock-") as scratch:
+        constraints, name = constraints_of(parsed_args.constraints, Path(scratch), parsed_args.ca_file)
+        plugins = plugins_of(parsed_args.plugins).items()
+        question = Question(
+            parsed_args.version,
+            tuple(sorted((str(canonicalize_name(plugin)), version) for plugin, version in plugins)),
+            interpreter_of(parsed_args.python),
+            constraints,
+            name,
+            date_of(parsed_args.exclude_newer),
+            parsed_args.index,
+        )
+        return make_lock(
+            Order(question, parsed_args.output, parsed_args.cache, tuple(parsed_args.openstack), parsed_args.ca_file)
+        )
 
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:

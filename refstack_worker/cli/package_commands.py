@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from cliff.command import Command
 from cliff.lister import Lister
@@ -17,11 +17,10 @@ from refstack_worker.builder.roots import PYTHONS, default_cache
 from refstack_worker.builder.signing import Keyring
 from refstack_worker.errors import UsageError
 
-FILES = ("File", "Bytes")
 CHANGES = ("Package", "Version", "Format")
 
 
-class BuildPackage(Lister):
+class BuildPackage(Command):
     """Build the packages of a locked Tempest version: lock, wheels, licence texts, bill of materials.
 
     FOLDER is what 'refstack-package lock' wrote (DIR/VERSION). Locks for several interpreters in one folder make one
@@ -35,9 +34,9 @@ class BuildPackage(Lister):
         add_package_options(parser)
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Build them."""
-        return FILES, build_folder(parsed_args.folder, parsed_args)
+        build_folder(parsed_args.folder, parsed_args, self.app.stdout)
 
 
 def add_package_options(parser: argparse.ArgumentParser) -> None:
@@ -53,8 +52,8 @@ def add_package_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def build_folder(folder: Path, parsed_args: argparse.Namespace) -> list[tuple[str, int]]:
-    """Build the packages of a version's folder and return file names and sizes."""
+def build_folder(folder: Path, parsed_args: argparse.Namespace, out: IO[str]) -> None:
+    """Build the packages of a version's folder and print their names."""
     pairs = []
     for word in parsed_args.interpreter_package:
         series, equals, name = word.partition("=")
@@ -63,7 +62,8 @@ def build_folder(folder: Path, parsed_args: argparse.Namespace) -> list[tuple[st
         pairs.append((series, name))
     formats = tuple(word for word in parsed_args.format.split(",") if word)
     order = packages.Order(folder, parsed_args.out, formats, parsed_args.revision, tuple(pairs))
-    return [(str(path), path.stat().st_size) for path in packages.build(order)]
+    for path in packages.build(order):
+        out.write(f"{path}\n")
 
 
 class RepositoryCommand(Lister):
