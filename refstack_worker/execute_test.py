@@ -13,6 +13,7 @@ import argparse
 import base64
 import configparser
 import contextlib
+import ctypes
 import hashlib
 import json
 import logging
@@ -1564,6 +1565,8 @@ class Interrupt:
 
 INTERRUPT = Interrupt()
 
+_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
 
 @contextlib.contextmanager
 def program(argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
@@ -1579,7 +1582,7 @@ def program(argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str]) -> It
             try:
                 started = subprocess.Popen(  # noqa: S603 - an argument list, no shell
                     words, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE, start_new_session=True,
+                    stderr=subprocess.PIPE, start_new_session=True, preexec_fn=_end_with_us,
                 )  # fmt: skip
             except OSError as error:
                 raise TempestFailure(f"{words[0]}: cannot be started: {error}") from error
@@ -1587,6 +1590,12 @@ def program(argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str]) -> It
     finally:
         if started is not None:
             end_group(started)
+
+
+def _end_with_us() -> None:
+    """In the new process: end too when this one is killed, and with it, by their broken pipes, the tests."""
+    if _PRCTL is not None:
+        _PRCTL(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, prctl(2)
 
 
 def end_group(started: subprocess.Popen[bytes]) -> None:
