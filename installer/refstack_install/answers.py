@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -157,6 +158,22 @@ def from_words(words: list[str]) -> dict[str, Any]:
         if not equals:
             raise AnswersError(f"--set {word}", "section.key=value is expected")
         found[_known(name, "--set")] = value
+    return found
+
+
+def configuration_from_words(words: list[str]) -> dict[str, dict[str, Any]]:
+    """Return the settings of the worker in ``section.key=<JSON>`` words. :raises AnswersError: one is none."""
+    found: dict[str, dict[str, Any]] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        section, dot, key = name.partition(".")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = None
+        if not equals or not dot or not section or not key or value is None:
+            raise AnswersError(f"--configure {word}", "section.key=<JSON value> is expected", "mend that")
+        found.setdefault(section, {})[key] = value
     return found
 
 

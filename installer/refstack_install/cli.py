@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from refstack_install import answers as asking
-from refstack_install import bundle_command, catalogue, journal, questions
+from refstack_install import bundle_command, catalogue, journal, keyfiles, questions
 from refstack_install.answers import Answers
 from refstack_install.engine import Engine
 from refstack_install.errors import DONE, PENDING, AnswersError, InstallError, InterruptedByUser
@@ -36,8 +36,6 @@ FLAGS = {
     "package-version": "packages.version",
 }
 """Settings that have a flag of their own; every other one is given with --set."""
-
-REMEMBERED = "answers.toml"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,6 +78,7 @@ def _command(asked: argparse.Namespace, reporter: Reporter) -> int:
         return PENDING if engine.plan() else DONE
     if asked.command == "apply":
         engine.apply()
+        engine_journal.keep_answers(asking.as_toml(answers))
     elif asked.command == "verify":
         engine.verify()
     else:
@@ -88,31 +87,29 @@ def _command(asked: argparse.Namespace, reporter: Reporter) -> int:
 
 
 def _answers(asked: argparse.Namespace, system: System, kept: journal.Journal) -> Answers:
-    """Return the answers; ``verify`` and ``remove`` without any take those of the last ``apply``."""
+    """Return the answers; without any, those of the last ``apply``."""
     named = {FLAGS[flag]: value for flag in FLAGS if (value := getattr(asked, flag.replace("-", "_"))) is not None}
-    from_file: tuple[dict[str, Any], dict[str, dict[str, Any]]] = ({}, {})
-    if asked.answers:
-        from_file = asking.from_file(asked.answers)
+    values, configuration = asking.from_file(asked.answers) if asked.answers else ({}, {})
+    for section, table in asking.configuration_from_words(asked.configure).items():
+        configuration.setdefault(section, {}).update(table)
     sources: list[Mapping[str, Any]] = [
-        from_file[0],
+        values,
         asking.from_environment(system.environ),
         asking.from_words(asked.set),
         named,
     ]
-    if not any(sources) and asked.command != "apply" and kept.answers.is_file():
-        from_file = asking.from_file(kept.answers)
-        sources = [from_file[0]]
-    answers = asking.make(sources, from_file[1])
+    if not any(sources) and not configuration and kept.answers.is_file():
+        values, configuration = asking.from_file(kept.answers)
+        sources = [values, keyfiles.present(system)]
+    answers = asking.make(sources, configuration)
     if asked.command == "remove":
         return answers
     if answers.missing() and not asked.json and sys.stdin.isatty():
-        answers = asking.make([*sources, questions.ask(answers)], from_file[1])
+        answers = asking.make([*sources, questions.ask(answers)], configuration)
     missing = answers.missing()
     if missing:
         names = ", ".join(setting.name for setting in missing)
         raise AnswersError(f"not answered: {names}", todo="give them in --answers FILE, by flags or variables")
-    if asked.command == "apply":
-        kept.keep_answers(asking.as_toml(answers))
     return answers
 
 
@@ -151,6 +148,9 @@ def _parser() -> argparse.ArgumentParser:
 def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--answers", type=Path, metavar="FILE", help="answers file (TOML; docs/installer.md)")
     command.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="one more answer")
+    command.add_argument(
+        "--configure", action="append", default=[], metavar="SECTION.KEY=JSON", help="one more setting of the worker"
+    )
     command.add_argument("--json", action="store_true", help="one JSON document on stdout at the end")
     command.add_argument("--root", type=Path, default=Path("/"), help="work on the tree below this folder")
     for flag, name in FLAGS.items():

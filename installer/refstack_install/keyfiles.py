@@ -44,6 +44,12 @@ def content(key: KeyFile, system: System, answers: Answers) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
+def present(system: System) -> dict[str, str]:
+    """Return the settings that name the key files which the node has already."""
+    places = {key.setting: system.path(key.path) for key in KEY_FILES}
+    return {setting: str(path) for setting, path in places.items() if path.is_file()}
+
+
 def _fetch(key: KeyFile, source: str, system: System) -> str:
     if source.startswith("env:"):
         text = system.environ.get(source[4:], "")

@@ -54,10 +54,14 @@ def _present_key(system: System, answers: Answers, manager: PackageManager, fing
     if manager.owns(manager.key_path):
         # the keyring package renews it when keys change
         return openpgp.dearmor(present)
-    from_url = "://" in answers.text("repository.key")
+    source = answers.text("repository.key")
+    from_url = "://" in source
     try:
         key = openpgp.dearmor(present)
-        return key if from_url and fingerprint and fingerprint in openpgp.fingerprints(key) else None
+        if from_url and fingerprint and fingerprint in openpgp.fingerprints(key):
+            return key
+        # the file it once came from is gone: what this machine trusts already stays trusted
+        return key if source and not from_url and not Path(source).exists() else None
     except AnswersError:
         return None
 

@@ -1,0 +1,36 @@
+"""Controller's side of refstack_install: carry the installer to the node for the time of the call, and nothing longer.
+
+So check mode works on a bare machine, and no installer of yesterday stays behind on a node.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Transfer, run the module, clean up."""
+
+    TRANSFERS_FILES = True
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> Any:
+        """Return the module's result."""
+        result = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        installer = arguments.get("installer", "")
+        try:
+            local = self._find_needle("files", installer)
+        except Exception as error:
+            raise AnsibleActionFail(f"{installer} is not there: make it with installer/build") from error
+        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "refstack-install")
+        try:
+            self._transfer_file(local, remote)
+            self._fixup_perms2((self._connection._shell.tmpdir, remote))
+            arguments["installer"] = remote
+            result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
+        finally:
+            self._remove_tmp_path(self._connection._shell.tmpdir)
+        return result
