@@ -36,8 +36,9 @@ class Program:
 
     name: str
     description: str
-    commands: Mapping[str, type[Command]]
-    """Words of the command (``"env build"``) to the class that does it."""
+    commands: Mapping[str, type[Command] | str]
+    """Words of the command (``"env build"``) to the class that does it, or to where it is (``"module:Class"``), so that
+    a command need not wait for what only others import."""
     add_options: Callable[[argparse.ArgumentParser], None] | None = None
     """Adds options that stand before the command, such as ``--config``."""
     load_settings: Callable[[argparse.Namespace], Any] | None = None
@@ -52,7 +53,10 @@ class RefstackApp(App):
     def __init__(self, program: Program) -> None:
         manager = CommandManager("")
         for words, command in program.commands.items():
-            manager.add_command(words, command)
+            if isinstance(command, str):
+                manager.commands[words] = importlib.metadata.EntryPoint(words, command, "refstack.commands")
+            else:
+                manager.add_command(words, command)
         self.NAME = program.name
         self.program = program
         self._failure: BaseException | None = None

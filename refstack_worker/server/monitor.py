@@ -95,8 +95,8 @@ class Monitor:
             self._store.give_back(job.key, GiveBack.QUEUE_LOST, message)
 
     def _is_ripe(self, job: QueuedJob) -> bool:
-        """Nodes that drop every job (another fleet's key) must not make a run spin: each attempt waits twice as long."""
-        grace = self._pace.grace * 2 ** min(job.key.attempt - 1, MOST_DOUBLINGS)
+        """Each attempt waits twice as long: nodes that drop every job (a foreign key) must not make a run spin."""
+        grace: float = self._pace.grace * 2 ** min(job.key.attempt - 1, MOST_DOUBLINGS)
         return self._store.clock() - job.submitted_at >= grace
 
     def _tell_unserved(self) -> None:

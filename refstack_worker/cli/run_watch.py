@@ -1,0 +1,134 @@
+"""Live progress of a run: a bar on a terminal, lines elsewhere, and a verdict as exit status."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol, TextIO
+
+from refstack_worker.contract.states import ENDS, RunState
+from refstack_worker.errors import RefusedError, RunError, ServerError
+
+PASSED = 0
+FAILED_TESTS = 1
+CANCELLED = 9
+NO_RESULT = RunError.exit_code
+POLL_SECONDS = 1.0
+LINE_SECONDS = 10.0
+"""Between two lines of progress where there is no terminal."""
+PATIENCE = 300.0
+"""Seconds for which a server that does not answer is asked on."""
+BAR = 24
+
+
+class Asks(Protocol):
+    """What is needed of ``http_client.Api``."""
+
+    def get(self, path: str, query: Mapping[str, Any] | None = ...) -> Any: ...
+
+
+class Watcher:
+    """Follows one run."""
+
+    def __init__(self, api: Asks, out: TextIO, lines: bool = False) -> None:
+        self._api = api
+        self._out = out
+        self._is_terminal = out.isatty() and not lines
+        self._after = 0
+        self._bar = ""
+        self._next_line = 0.0
+
+    def watch(self, test_id: int) -> int:
+        """Show messages and progress until the run ends; return the exit status that tells the verdict.
+
+        :raises ServerError: the server has not answered for :data:`PATIENCE` seconds.
+        """
+        silent_since = 0.0
+        while True:
+            try:
+                run = self._api.get(f"/v1/runs/{test_id}")
+                self._tell_messages(test_id)
+                silent_since = 0.0
+            except RefusedError:
+                raise
+            except ServerError as error:
+                silent_since = self._wait_for_server(silent_since, error)
+                continue
+            if RunState(run["state"]) in ENDS:
+                self._line(f"run {test_id}: {verdict(run)}")
+                return exit_code(run)
+            self._show(progress_line(run))
+            time.sleep(POLL_SECONDS)
+
+    def _wait_for_server(self, silent_since: float, error: ServerError) -> float:
+        now = time.monotonic()
+        if silent_since and now - silent_since > PATIENCE:
+            raise error
+        if not silent_since:
+            self._line(f"{error}; trying on")
+        time.sleep(POLL_SECONDS)
+        return silent_since or now
+
+    def _tell_messages(self, test_id: int) -> None:
+        found = self._api.get(f"/v1/runs/{test_id}/messages", {"after": self._after})["messages"]
+        for message in found:
+            self._after = message["id"]
+            self._line(f"{message['time']} {message['message']}")
+
+    def _show(self, text: str) -> None:
+        if self._is_terminal:
+            width = shutil.get_terminal_size().columns - 1
+            shown = text[:width]
+            self._out.write(f"\r{shown.ljust(len(self._bar))}")
+            self._bar = shown
+        elif text != self._bar and time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + LINE_SECONDS
+            self._bar = text
+            self._out.write(f"{text}\n")
+        self._out.flush()
+
+    def _line(self, text: str) -> None:
+        if self._is_terminal and self._bar:
+            self._out.write("\r" + " " * len(self._bar) + "\r")
+            self._bar = ""
+        self._out.write(f"{text}\n")
+        self._out.flush()
+
+
+def exit_code(run: Mapping[str, Any]) -> int:
+    """Return the exit status that tells how an ended run ended."""
+    state = RunState(run["state"])
+    if state is RunState.FINISHED:
+        return FAILED_TESTS if run["counts"]["failed"] else PASSED
+    return CANCELLED if state is RunState.CANCELLED else NO_RESULT
+
+
+def verdict(run: Mapping[str, Any]) -> str:
+    """Return a sentence on how a run stands or ended."""
+    state = RunState(run["state"])
+    counts = run["counts"]
+    if state is RunState.FINISHED:
+        word = "tests failed" if counts["failed"] else "passed"
+        return f"{word}: {counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped"
+    said = ": ".join(part for part in (run["reason"], run["message"]) if part)
+    return f"{state.value}{f' ({said})' if said else ''}"
+
+
+def progress_line(run: Mapping[str, Any]) -> str:
+    """Return how far a run is, in one line."""
+    progress = run["progress"]
+    head = f"run {run['test_id']} {run['state']}"
+    if run["attempt"] > 1:
+        head += f" (attempt {run['attempt']})"
+    if run["state"] != RunState.RUNNING.value or not progress["total"]:
+        return f"{head} on {run['worker']}" if run["worker"] else head
+    done, total = progress["done"], progress["total"]
+    filled = BAR * min(done, total) // total
+    left = f", {_minutes(progress['seconds_left'])} left" if progress["seconds_left"] else ""
+    counts = f"{progress['passed']} passed, {progress['failed']} failed, {progress['skipped']} skipped"
+    return f"{head} [{'#' * filled}{'.' * (BAR - filled)}] {done}/{total}: {counts}{left}"
+
+
+def _minutes(seconds: int) -> str:
+    return f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"
