@@ -40,10 +40,15 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("repository.url", "", "base address of the packages: http(s) or a folder", "Package repository URL"),
-    Setting("repository.suite", "", "apt suite; empty: the distribution's code name"),
+    Setting(
+        "repository.url",
+        "",
+        "base address of the packages (apt/ and yum/ below it): http(s) or a folder",
+        "Package repository URL",
+    ),
+    Setting("repository.suite", "stable", "apt suite"),
     Setting("repository.component", "main", "apt component"),
-    Setting("repository.key", "", "file or URL of the repository's public key", "Repository key (file or URL)"),
+    Setting("repository.key", "", "file or URL of its public key; empty: the one that lies beside it"),
     Setting(
         "repository.fingerprint",
         "",

@@ -80,7 +80,7 @@ def _open_head(file: Path) -> dict[str, bytes]:
 
 def _check_signature(head: dict[str, bytes], fingerprint: str, system: System) -> None:
     key = openpgp.dearmor(head[KEY])
-    if openpgp.fingerprints(key) != [fingerprint]:
+    if fingerprint not in openpgp.fingerprints(key):
         raise BundleError(
             f"the bundle's key is {', '.join(openpgp.fingerprints(key))}, not {fingerprint}",
             todo="get the bundle from who you trust, or mend repository.fingerprint",

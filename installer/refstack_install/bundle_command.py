@@ -23,7 +23,10 @@ def arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--repository", required=True, metavar="URL", help="the repository of the project's packages")
     command.add_argument("--key", required=True, type=Path, help="its public key (binary, as apt takes it)")
-    command.add_argument("--suite", default="", help="apt suite or release; empty: this machine's")
+    command.add_argument("--suite", default="stable", help="its apt suite")
+    command.add_argument(
+        "--release", default="", help="the distribution's release (bookworm, 9); empty: this machine's"
+    )
     command.add_argument("--component", default="main")
     command.add_argument("--tempest", default="", metavar="VERSIONS", help="Tempest versions (comma between)")
     command.add_argument("--mirror", default=DEBIAN, help="the distribution's packages; empty: the repository has all")
@@ -40,7 +43,8 @@ def run(asked: argparse.Namespace) -> int:
     wanted = bundle_make.Wanted(
         repository=repository,
         key=asked.key.resolve(),
-        suite=asked.suite or osrelease.read(system).codename,
+        suite=asked.suite,
+        release=asked.release or osrelease.read(system).codename,
         component=asked.component,
         packages=(WORKER, KEYRING, *(TEMPEST + version for version in versions)),
         mirror=asked.mirror,

@@ -27,6 +27,8 @@ class Wanted:
     """The public key that this repository is signed with."""
     suite: str
     component: str
+    release: str
+    """The distribution's own suite (``bookworm``), or its release (``9``)."""
     packages: tuple[str, ...]
     mirror: str
     mirror_key: Path
@@ -51,7 +53,7 @@ def yum(wanted: Wanted, tree: Path, scratch: Path, system: System) -> int:
     """Fill ``tree/yum``. :returns: how many packages. :raises BundleError: some cannot be had."""
     folder = tree / "yum"
     folder.mkdir(parents=True)
-    repositories = ["--repofrompath", f"refstack,{wanted.repository}"]
+    repositories = ["--repofrompath", f"refstack,{wanted.repository}/yum"]
     repositories += ["--repofrompath", f"base,{wanted.mirror}"] if wanted.mirror else []
     options = [
         "-y",
@@ -62,7 +64,7 @@ def yum(wanted: Wanted, tree: Path, scratch: Path, system: System) -> int:
     ]
     signed = [f"--setopt=refstack.gpgkey=file://{wanted.key}", "--setopt=refstack.gpgcheck=1"]
     words = ["install", "--downloadonly", f"--downloaddir={folder}", *wanted.packages]
-    _must(system, ["dnf", *options, *signed, f"--releasever={wanted.suite}", *words], "fetching the packages")
+    _must(system, ["dnf", *options, *signed, f"--releasever={wanted.release}", *words], "fetching the packages")
     _must(system, ["createrepo_c", "--quiet", str(folder)], "making the index")
     sign = ["gpg", "--batch", "--yes", "--armor", "--local-user", wanted.sign_key, "--detach-sign"]
     _must(system, [*sign, str(folder / "repodata" / "repomd.xml")], "signing the index")
@@ -74,9 +76,9 @@ def _private_apt(wanted: Wanted, scratch: Path) -> list[str]:
     for folder in ("state/lists/partial", "cache/archives/partial", "etc"):
         (scratch / folder).mkdir(parents=True)
     (scratch / "status").touch()
-    lines = [f"deb [signed-by={wanted.key}] {wanted.repository} {wanted.suite} {wanted.component}"]
+    lines = [f"deb [signed-by={wanted.key}] {wanted.repository}/apt {wanted.suite} {wanted.component}"]
     if wanted.mirror:
-        lines.append(f"deb [signed-by={wanted.mirror_key}] {wanted.mirror} {wanted.suite} main")
+        lines.append(f"deb [signed-by={wanted.mirror_key}] {wanted.mirror} {wanted.release} main")
     (scratch / "etc" / "sources.list").write_text("\n".join(lines) + "\n")
     places = {
         "Dir::State": scratch / "state",

@@ -19,7 +19,7 @@ def ask(answers: Answers) -> dict[str, Any]:
 
 def _open(answers: Answers) -> list[Setting]:
     wanted = answers.missing()
-    names = [] if answers.text("bundle.file") else ["repository.url", "repository.key"]
+    names = [] if answers.text("bundle.file") else ["repository.url"]
     return [*(BY_NAME[name] for name in names if not answers.values[name]), *wanted]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from refstack_install import files, openpgp, osrelease, reach
+from refstack_install import files, openpgp, reach
 from refstack_install.answers import Answers
 from refstack_install.backends.base import PackageManager, Repository
 from refstack_install.errors import AnswersError, StepError
@@ -26,7 +26,7 @@ def of(system: System, answers: Answers, manager: PackageManager) -> Repository:
         )
     return Repository(
         address(answers, manager),
-        answers.text("repository.suite") or osrelease.read(system).codename,
+        answers.text("repository.suite"),
         answers.text("repository.component"),
         key,
     )
@@ -34,13 +34,18 @@ def of(system: System, answers: Answers, manager: PackageManager) -> Repository:
 
 def address(answers: Answers, manager: PackageManager) -> str:
     """Return the repository's URL. :raises AnswersError: none is given."""
+    return base(answers) + ("/apt" if manager.name == "apt" else "/yum")
+
+
+def base(answers: Answers) -> str:
+    """Return the address below which the repositories of both kinds lie. :raises AnswersError: none is given."""
     if answers.text("bundle.file"):
-        return f"file:{BUNDLE_FOLDER}/{'apt' if manager.name == 'apt' else 'yum'}"
+        return f"file:{BUNDLE_FOLDER}"
     url = answers.text("repository.url")
     if not url:
         raise AnswersError("repository.url is not given", todo="name the packages' repository, or a --bundle")
     if url.startswith("/"):
-        return f"file:{url}"
+        return f"file:{url.rstrip('/')}"
     if not url.startswith(("http://", "https://", "file:/")) or any(c.isspace() for c in url):
         raise AnswersError(f"repository.url = {url!r}", "http:, https: or file: is expected", "mend that")
     return url.rstrip("/")
@@ -54,14 +59,14 @@ def _present_key(system: System, answers: Answers, manager: PackageManager, fing
     if manager.owns(manager.key_path):
         # the keyring package renews it when keys change
         return openpgp.dearmor(present)
-    source = answers.text("repository.key")
+    source = answers.text("repository.key") or f"{base(answers)}/".removeprefix("file:")
     from_url = "://" in source
     try:
         key = openpgp.dearmor(present)
         if from_url and fingerprint and fingerprint in openpgp.fingerprints(key):
             return key
         # the file it once came from is gone: what this machine trusts already stays trusted
-        return key if source and not from_url and not Path(source).exists() else None
+        return key if not from_url and not Path(source).exists() else None
     except AnswersError:
         return None
 
@@ -70,8 +75,7 @@ def _key(system: System, answers: Answers) -> bytes:
     source = answers.text("repository.key")
     if answers.text("bundle.file"):
         source = str(system.path(BUNDLE_FOLDER) / "key.asc")
-    if not source:
-        raise AnswersError("repository.key is not given", todo="name the repository's public key (a file or a URL)")
+    source = source or f"{base(answers)}/refstack-archive-keyring.asc".removeprefix("file:")
     if "://" not in source:
         content = files.read(Path(source))
         if content is None:

@@ -25,7 +25,7 @@ FLEET = "refstack-seal-private " + "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=
 SERVERS = "refstack-sign-public " + "QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI="
 NODE = "node-1"
 TEMPEST = "47.0.0"
-LISTS = "var/lib/apt/lists/packages.example_refstack_dists_bookworm_InRelease"
+LISTS = "var/lib/apt/lists/packages.example_refstack_apt_dists_stable_InRelease"
 
 OFFERED: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "refstack-archive-keyring": ("2026.1-1", ()),

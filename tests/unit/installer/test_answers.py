@@ -83,7 +83,7 @@ def test_toml_is_written_sorted_and_read_back() -> None:
 def test_questions_ask_again_until_it_makes_sense(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = ["repo", "/k.asc", "bad version", "47.0.0", "gm:4730", "https://s", "/fleet", "/server"]
+    lines = ["repo", "bad version", "47.0.0", "gm:4730", "https://s", "/fleet", "/server"]
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines) + "\n"))
     given = questions.ask(asking.make([], {}))
     assert given["tempest.versions"] == "47.0.0"
