@@ -67,6 +67,9 @@ def _engine(text: str) -> Engine:
         url = make_url(text)
         if url.get_backend_name() == "sqlite":
             return _sqlite(url)
+        if url.drivername in ("postgresql", "postgres"):
+            # which driver that means depends on SQLAlchemy's version; psycopg2 is what Debian has
+            url = url.set(drivername="postgresql+psycopg2")
         arguments = {"connect_timeout": BUSY_SECONDS} if url.get_backend_name() == "postgresql" else {}
         return create_engine(
             url,

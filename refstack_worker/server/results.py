@@ -31,7 +31,7 @@ MOST_DETAILS = 8
 MOST_KEPT = 64 * 1024 * 1024
 """Bytes of details of all the tests that have begun and not ended."""
 NOISE_BYTES = 65_536
-"""Bytes between the packets that are overlooked: a warning that was printed into the stream."""
+"""Bytes of text between the packets that are overlooked: a warning that was printed into the stream."""
 LARGEST_PACKET = 4 * 1024 * 1024
 """By the format of subunit v2."""
 
@@ -131,7 +131,7 @@ class _Collector:
         self._out = out
         self._secrets = secrets
         self._open: dict[str, _Open] = {}
-        self._noise = 0
+        self._noise = bytearray()
         self._kept = 0
         self._number = 0
         self._counted = {"passed": 0, "failed": 0, "skipped": 0}
@@ -167,6 +167,9 @@ class _Collector:
 
     def finish(self) -> None:
         """Count as failed what began and never ended: its process died."""
+        if not _is_text(self._noise):
+            # a packet whose first byte was damaged looks like noise, and its test would be missing
+            raise ResultError("result: damaged subunit stream: bytes between the packets that are no text")
         for test_id, test in list(self._open.items()):
             if test.began:
                 test.keep("reason", b"the test began and did not end: its process was killed or died")
@@ -181,8 +184,8 @@ class _Collector:
 
     def _overlook(self, event: dict[str, Any]) -> None:
         if event.get("file_name") == _NOISE:
-            self._noise += len(event.get("file_bytes") or b"")
-        if self._noise > NOISE_BYTES:
+            self._noise += bytes(event.get("file_bytes") or b"")
+        if len(self._noise) > NOISE_BYTES:
             raise ResultError("result: not a subunit v2 stream")
 
     def _check(self, test_id: str, event: dict[str, Any]) -> None:
@@ -221,6 +224,14 @@ class _Collector:
 
 def _is_reason(name: str) -> bool:
     return name == "reason" or name.startswith("traceback")
+
+
+def _is_text(noise: bytearray) -> bool:
+    try:
+        letters = noise.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return all(letter.isprintable() or letter in "\t\r\n\x1b" for letter in letters)
 
 
 def _clean(text: str) -> str:

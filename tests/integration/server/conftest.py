@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from refstack_worker.config.server import ServerSettings
+from refstack_worker.server.store import Store
+from tests.integration.postgresql import postgresql, postgresql_url
+from tests.unit.server.ledger import Clock, make_settings
+
+__all__ = ["postgresql", "postgresql_url"]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, postgresql_url: str) -> ServerSettings:
+    return make_settings(tmp_path, DATABASE_URL=postgresql_url)
+
+
+@pytest.fixture
+def store(settings: ServerSettings, clock: Clock) -> Iterator[Store]:
+    store = Store.open(settings, clock)
+    store.upgrade()
+    yield store
+    store.close()

@@ -1,0 +1,5 @@
+"""The ledger's rules once more, on a real PostgreSQL: the fixtures beside this file hand over another database."""
+
+from __future__ import annotations
+
+from tests.unit.server.test_store import *  # noqa: F403
