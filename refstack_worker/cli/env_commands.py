@@ -16,9 +16,10 @@ from cliff.lister import Lister
 from cliff.show import ShowOne
 
 from refstack_worker.config.environments import EnvironmentSettings
-from refstack_worker.environments import gc, leases, proof
+from refstack_worker.environments import leases, proof
 from refstack_worker.environments.catalogue import Catalogue, Offer, Want
 from refstack_worker.environments.environment import Environment
+from refstack_worker.environments.gc import usage
 from refstack_worker.environments.store import Store
 from refstack_worker.errors import StoreError, UsageError
 
@@ -139,7 +140,7 @@ class EnvList(Lister):
         columns = ("Wheel", "Entry", "MB", "Last use")
         return columns, [
             (store.manifest(use.name).wheel, use.name, round(use.size / 1e6, 2), _when(use.used))
-            for use in gc.usage(store)
+            for use in usage(store)
         ]
 
 
@@ -165,7 +166,7 @@ class EnvVerify(Lister):
         damaged = store.verify()
         for damage in damaged:
             if parsed_args.repair:
-                store.remove(damage.entry)
+                store.remove(damage)
         self._damaged = 0 if parsed_args.repair else len(damaged)
         LOG.info("%d entries, %d damaged", len(store.names()), len(damaged))
         return ("Wheel", "Entry", "Problem"), [(d.wheel, d.entry, d.problem) for d in damaged]
@@ -195,7 +196,7 @@ class EnvGc(Command):
         limit = settings.store_limit_mb if parsed_args.limit_mb is None else parsed_args.limit_mb
         catalogue = Catalogue(settings)
         wheels = {wheel.sha256 for lock in catalogue.locks() for wheel in lock.wheels}
-        done = gc.collect(catalogue.store, limit << 20, wheels)
+        done = catalogue.store.gc(limit << 20, wheels)
         self.app.stdout.write(
             f"removed {len(done.removed)} entries, {done.freed / 1e6:.1f} MB; {done.left / 1e6:.1f} MB left\n"
         )

@@ -16,15 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import virtualenv
-from installer.scripts import Script
-
-from refstack_worker import process
 from refstack_worker.config.environments import EnvironmentSettings
-from refstack_worker.environments import leases, plan, proof
+from refstack_worker.environments import leases, plans, proof
 from refstack_worker.environments.catalogue import Offer
-from refstack_worker.environments.files import disk_errors, open_to_all, remove_tree, write_whole
+from refstack_worker.environments.files import disk_errors, remove_tree
 from refstack_worker.environments.interpreters import Interpreter
+from refstack_worker.environments.plans import KeptPlan, link_name
+from refstack_worker.environments.skeleton import make_open_folder, skeleton_of, write_open_file
 from refstack_worker.environments.store import Store
 from refstack_worker.errors import EnvironmentBuildError, RefstackError, VersionUnavailableError
 
@@ -33,8 +31,11 @@ LOG = logging.getLogger(__name__)
 ATTEMPTS = 3
 """How often entries are fetched again when a clean-up takes them between fetching and leasing."""
 
-_VIRTUALENV = threading.Lock()
-"""virtualenv keeps state in its process; making one takes 6 ms, so threads take turns."""
+LINKS = ".links"
+"""Name in an environment of the link to its plan's links."""
+
+_TURN = threading.Lock()
+"""Laying one out is hundreds of tiny system calls; threads that do it at once wait for each other at every one."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,7 @@ class Environment:
             raise EnvironmentBuildError(f"{self.folder}: exists already; an environment is made in a new folder")
         try:
             with disk_errors(f"environment {self.folder}"):
-                links = self._lease_entries()
-                self._make(links, interpreter)
+                self._make(self._lease_entries(), interpreter)
             tests = proof.proved(self.store, lock, interpreter)
             if not tests:
                 LOG.info("Tempest %s on %s: listing its tests once", lock.label, interpreter.name)
@@ -114,7 +114,7 @@ class Environment:
             raise VersionUnavailableError(f"Tempest {self.offer.label}: {self.offer.problem}")
         return self.offer.lock, self.offer.interpreter
 
-    def _lease_entries(self) -> plan.Plan:
+    def _lease_entries(self) -> KeptPlan:
         lock, interpreter = self._offered()
         self.store.prepare()
         names = [self.store.name(wheel, interpreter) for wheel in lock.wheels]
@@ -123,18 +123,25 @@ class Environment:
             self.folder.mkdir(parents=True)
             self._lease = leases.take(self.store, self.folder, f"Tempest {lock.label}", names)
             if self._lease is not None:
-                return kept_plan(self.store, names, interpreter)
+                return plans.kept_plan(self.store, names, interpreter)
             self.folder.rmdir()
         raise EnvironmentBuildError(f"{self.store.root}: entries go as they are made; is 'env gc' running in a loop?")
 
-    def _make(self, links: plan.Plan, interpreter: Interpreter) -> None:
-        make_virtualenv(self.folder, interpreter, self.store)
-        for path in links.folders:
-            os.makedirs(f"{self.folder}/{path}", exist_ok=True)
-        for path, target in links.links:
-            os.symlink(f"{self.store.entries}/{target}", f"{self.folder}/{path}")
-        write_scripts(self.folder, links, self.store)
-        open_to_all(self.folder)
+    def _make(self, kept: KeptPlan, interpreter: Interpreter) -> None:
+        skeleton = skeleton_of(interpreter, self.store)
+        folder = str(self.folder)
+        first = shebang(f"{folder}/bin/python")
+        with _TURN:
+            skeleton.lay_out(self.folder)
+            os.symlink(kept.links, f"{folder}/{LINKS}")
+            for path in kept.plan.folders:
+                make_open_folder(f"{folder}/{path}")
+            for number, (path, _) in enumerate(kept.plan.links):
+                up = "../" * path.count("/")
+                os.symlink(f"{up}{LINKS}/{link_name(number, path)}", f"{folder}/{path}")
+            for name, content in kept.plan.scripts:
+                body = content.encode("utf-8", "surrogateescape")
+                write_open_file(f"{folder}/bin/{name}", first + body, 0o755)
 
     def _failed(self) -> None:
         if self.settings.keep_failed and self.folder.exists():
@@ -146,57 +153,9 @@ class Environment:
             LOG.warning("%s", error)
 
 
-def kept_plan(store: Store, names: list[str], interpreter: Interpreter) -> plan.Plan:
-    """Return the plan of a set of entries, worked out the first time and kept in the store."""
-    path = store.plans / f"{plan.plan_key([*names, interpreter.series])}.json"
-    try:
-        kept = plan.Plan.from_json(path.read_bytes())
-        os.utime(path)  # says when these entries were last used
-        return kept
-    except (OSError, ValueError, KeyError, TypeError):
-        made = plan.make_plan({name: store.manifest(name) for name in names}, interpreter)
-        write_whole(path, made.to_json())
-        return made
-
-
-def make_virtualenv(folder: Path, interpreter: Interpreter, store: Store) -> None:
-    """Make a virtualenv without any package; by the interpreter's own ``venv`` where virtualenv is too new for it.
-
-    :raises EnvironmentBuildError: neither can.
-    """
-    words = [
-        "--python", str(interpreter.path), "--without-pip", "--activators", "bash", "--no-vcs-ignore",
-        "--app-data", str(store.root / "virtualenv"), "--no-periodic-update", str(folder),
-    ]  # fmt: skip
-    env = {name: value for name, value in os.environ.items() if not name.startswith("VIRTUALENV_")}
-    env["VIRTUALENV_CONFIG_FILE"] = os.devnull
-    try:
-        with _VIRTUALENV:
-            virtualenv.cli_run(words, setup_logging=False, env=env)
-    except (SystemExit, RuntimeError, ValueError) as error:
-        LOG.debug("virtualenv cannot use %s (%s): its own venv", interpreter.path, error)
-        try:
-            process.run([interpreter.path, "-I", "-m", "venv", "--without-pip", "--clear", folder])
-        except RefstackError as own:
-            raise EnvironmentBuildError(f"{interpreter.path}: makes no virtualenv: {error}; {own}") from own
-
-
-def write_scripts(folder: Path, links: plan.Plan, store: Store) -> None:
-    """Write the scripts of all the packages, for the environment's interpreter."""
-    python = f"{folder}/bin/python"
-    for name, module, attr, section in links.entry_points:
-        _, content = Script(name, module, attr, section).generate(python, "posix")  # type: ignore[arg-type]
-        _write_script(f"{folder}/bin/{name}", content)
-    for name, path in links.scripts:
-        content = (store.entries / path).read_bytes()
-        first, newline, rest = content.partition(b"\n")
-        if first.startswith(b"#!python"):
-            first = b"#!" + os.fsencode(python)
-        os.makedirs(os.path.dirname(f"{folder}/bin/{name}"), exist_ok=True)
-        _write_script(f"{folder}/bin/{name}", first + newline + rest)
-
-
-def _write_script(path: str, content: bytes) -> None:
-    with open(path, "wb") as stream:
-        stream.write(content)
-        os.fchmod(stream.fileno(), 0o755)
+def shebang(python: str) -> bytes:
+    """Return the first line of a script; the kernel takes no blank in it and cuts it after 127 bytes."""
+    path = os.fsencode(python)
+    if b" " not in path and len(path) < 125:
+        return b"#!" + path + b"\n"
+    return b"#!/bin/sh\n'''exec' \"" + path + b'" "$0" "$@"' + b"\n' '''\n"

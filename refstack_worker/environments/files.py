@@ -56,6 +56,12 @@ def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
     sync_folder(path.parent)
 
 
+def write_plainly(path: Path, content: bytes) -> None:
+    """Write a read-only file; that it reaches the disk is seen to for the whole batch."""
+    path.write_bytes(content)
+    path.chmod(0o444)
+
+
 def sync_folder(path: Path) -> None:
     """Make the names in a folder (a rename, say) survive a power cut."""
     number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -103,20 +109,6 @@ def remove_tree(path: Path) -> None:
                 os.unlink(entry.path)
     with suppress(FileNotFoundError):
         os.rmdir(path)
-
-
-def open_to_all(folder: Path) -> None:
-    """Let everyone read what is in ``folder`` and run what is executable; links are not followed."""
-    os.chmod(folder, FOLDER_MODE)
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_symlink():
-                continue
-            if entry.is_dir():
-                open_to_all(Path(entry.path))
-            else:
-                executable = entry.stat().st_mode & stat.S_IXUSR
-                os.chmod(entry.path, 0o755 if executable else 0o644)
 
 
 @contextmanager

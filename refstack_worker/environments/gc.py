@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from refstack_worker.environments import leases
-from refstack_worker.environments.files import disk_errors
+from refstack_worker.environments.entries import Entries
+from refstack_worker.environments.files import disk_errors, remove_tree
 from refstack_worker.environments.locking import locked, sweep, work_folder
-from refstack_worker.environments.plan import Plan
-from refstack_worker.environments.store import Store
+from refstack_worker.environments.plans import all_plans
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class EntryUse:
     """Seconds since the epoch."""
 
 
-def collect(store: Store, limit: int, in_use: Iterable[str]) -> Collected:
+def collect(store: Entries, limit: int, in_use: Iterable[str]) -> Collected:
     """Remove entries until those left take at most ``limit`` bytes; never one that is in use.
 
     :param in_use: SHA-256 of the wheels that the locks of this node name. What living environments use stays too.
@@ -65,17 +65,12 @@ def collect(store: Store, limit: int, in_use: Iterable[str]) -> Collected:
     return Collected(tuple(use.name for use in removed), sum(use.size for use in removed), total)
 
 
-def usage(store: Store) -> list[EntryUse]:
+def usage(store: Entries) -> list[EntryUse]:
     """Return all the entries with their size and last use."""
     used: dict[str, float] = {}
-    for path in store.plans.glob("*.json"):
-        try:
-            when = path.stat().st_mtime
-            names = _entries_of(Plan.from_json(path.read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        for name in names:
-            used[name] = max(when, used.get(name, 0.0))
+    for kept in all_plans(store):
+        for name in kept.entries:
+            used[name] = max(kept.used, used.get(name, 0.0))
     found = []
     for name in sorted(store.names()):
         since = (store.entries / name).stat().st_mtime
@@ -83,18 +78,10 @@ def usage(store: Store) -> list[EntryUse]:
     return found
 
 
-def _entries_of(plan: Plan) -> set[str]:
-    return {target.partition("/")[0] for _, target in (*plan.links, *plan.scripts)}
-
-
-def _drop_plans(store: Store, removed: set[str]) -> None:
-    for path in store.plans.glob("*.json"):
-        try:
-            gone = _entries_of(Plan.from_json(path.read_bytes())) & removed
-        except (OSError, ValueError, KeyError, TypeError):
-            gone = removed
-        if gone:
-            path.unlink(missing_ok=True)
+def _drop_plans(store: Entries, removed: set[str]) -> None:
+    for kept in all_plans(store):
+        if kept.entries & removed:
+            remove_tree(kept.folder)
 
 
 def _size(folder: str) -> int:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from refstack_worker.environments.entries import Entries
 from refstack_worker.environments.files import disk_errors
 from refstack_worker.environments.locking import locked
-from refstack_worker.environments.store import Store
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,18 @@ class Lease:
         self.path.unlink(missing_ok=True)
 
 
-def take(store: Store, folder: Path, label: str, entries: Sequence[str]) -> Lease | None:
+def take(store: Entries, folder: Path, label: str, entries: Sequence[str]) -> Lease | None:
     """Note that an environment uses entries; ``None`` when one of them is not there (any more)."""
     path = store.leases / f"{os.getpid()}-{os.urandom(6).hex()}.json"
     content = json.dumps({"folder": str(folder), "label": label, "entries": list(entries)})
     with disk_errors(f"store {store.root}"), locked(store.root / "gc.lock", shared=True):
-        if not all((store.entries / name).is_dir() for name in entries):
+        if not store.names().issuperset(entries):
             return None
         path.write_text(content)
     return _read(path)
 
 
-def live(store: Store) -> list[Lease]:
+def live(store: Entries) -> list[Lease]:
     """Return the leases of environments that exist, oldest first; those of others are removed."""
     found = []
     for path in sorted(store.leases.glob("*.json")):

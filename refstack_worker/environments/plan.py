@@ -8,10 +8,12 @@ shares ``__pycache__``) come together.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from installer.scripts import Script
 
 from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.unpack import Manifest
@@ -26,10 +28,8 @@ class Plan:
     """To be made, parents first."""
     links: tuple[tuple[str, str], ...]
     """Path in the environment, path below the store's entries."""
-    entry_points: tuple[tuple[str, str, str, str], ...]
-    """Scripts to write: name, module, attribute, section."""
     scripts: tuple[tuple[str, str], ...]
-    """Scripts to copy with the environment's interpreter in their first line: name, path below the entries."""
+    """Scripts to write below the environment's own first line: name, content."""
 
     def to_json(self) -> bytes:
         """Return the plan as it is kept."""
@@ -42,15 +42,9 @@ class Plan:
         :raises ValueError: it is not one (also ``KeyError`` and ``TypeError``).
         """
         data = json.loads(content)
-        points = tuple((n, m, a, s) for n, m, a, s in data["entry_points"])
         links = tuple((path, target) for path, target in data["links"])
-        scripts = tuple((name, path) for name, path in data["scripts"])
-        return cls(tuple(data["folders"]), links, points, scripts)
-
-
-def plan_key(names: Iterable[str]) -> str:
-    """Return what a plan is kept under: it depends on the entries, in their order, and on nothing else."""
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+        scripts = tuple((name, content) for name, content in data["scripts"])
+        return cls(tuple(data["folders"]), links, scripts)
 
 
 @dataclass
@@ -64,8 +58,10 @@ class _Node:
     """A folder that is the environment's own in any case."""
 
 
-def make_plan(entries: Mapping[str, Manifest], interpreter: Interpreter) -> Plan:
+def make_plan(entries: Mapping[str, Manifest], interpreter: Interpreter, root_folder: Path) -> Plan:
     """Work out the plan of an environment of ``entries`` (name to manifest, in the lock's order).
+
+    :param root_folder: where the entries are; scripts of wheels are read there.
 
     Where two wheels bring the same file the later in the lock wins, as with pip the later installed.
 
@@ -79,12 +75,14 @@ def make_plan(entries: Mapping[str, Manifest], interpreter: Interpreter) -> Plan
         for path in manifest.files:
             part, _, rest = path.partition("/")
             if part in parts:
+                if part == "scripts" and is_python(root_folder / name / path):
+                    continue
                 _insert(_own_folder(root, parts[part]), rest, f"{name}/{path}", manifest.wheel)
     folders: list[str] = []
     links: list[tuple[str, str]] = []
     _collect(root, "", folders, links)
-    points = {point[0]: point for manifest in entries.values() for point in manifest.entry_points}
-    return Plan(tuple(folders), tuple(links), tuple(points.values()), _scripts(entries))
+    scripts = {**_console_scripts(entries.values()), **_raw_scripts(entries, root_folder)}
+    return Plan(tuple(folders), tuple(links), tuple(sorted(scripts.items())))
 
 
 def skeleton(interpreter: Interpreter) -> tuple[str, ...]:
@@ -96,8 +94,9 @@ def skeleton(interpreter: Interpreter) -> tuple[str, ...]:
 
 
 def _parts(manifest: Manifest, interpreter: Interpreter) -> dict[str, str]:
-    """Say where the parts of an entry go in an environment; scripts are not linked."""
+    """Say where the parts of an entry go in an environment."""
     return {
+        "scripts": "bin",
         "site": f"lib/python{interpreter.series}/site-packages",
         "data": "",
         "headers": f"include/site/python{interpreter.series}/{manifest.distribution}",
@@ -136,10 +135,27 @@ def _collect(node: _Node, where: str, folders: list[str], links: list[tuple[str,
             _collect(child, path, folders, links)
 
 
-def _scripts(entries: Mapping[str, Manifest]) -> tuple[tuple[str, str], ...]:
+def _console_scripts(manifests: Iterable[Manifest]) -> dict[str, str]:
+    found = {}
+    for manifest in manifests:
+        for name, module, attr, section in manifest.entry_points:
+            _, content = Script(name, module, attr, section).generate("/python", "posix")  # type: ignore[arg-type]
+            found[name] = content.decode().partition("\n")[2]
+    return found
+
+
+def _raw_scripts(entries: Mapping[str, Manifest], root_folder: Path) -> dict[str, str]:
+    """Read the Python scripts of wheels; scripts in other languages are linked, see :func:`_parts`."""
     found = {}
     for name, manifest in entries.items():
         for path in manifest.files:
-            if path.startswith("scripts/"):
-                found[path.partition("/")[2]] = f"{name}/{path}"
-    return tuple(sorted(found.items()))
+            if path.startswith("scripts/") and is_python(root_folder / name / path):
+                content = (root_folder / name / path).read_bytes()
+                found[path.partition("/")[2]] = content.decode("utf-8", "surrogateescape").partition("\n")[2]
+    return found
+
+
+def is_python(script: Path) -> bool:
+    """Tell whether a wheel's script asks for the environment's interpreter (``#!python``, as the format has it)."""
+    with script.open("rb") as stream:
+        return stream.read(len(b"#!python")) == b"#!python"

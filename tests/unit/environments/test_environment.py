@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from refstack_worker.environments import gc, leases, proof
+from refstack_worker.environments import leases, proof
 from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.environment import Environment
-from refstack_worker.environments.store import Store
+from refstack_worker.environments.gc import usage
+from refstack_worker.environments.store import Damage, Store
 from refstack_worker.errors import EnvironmentBuildError, LockError, VersionUnavailableError
 from tests.unit.environments.wheels import make_version
 
@@ -139,9 +140,9 @@ def test_a_folder_that_exists_is_left_alone(offer, settings, folder):
 def test_gc_spares_what_an_environment_uses(offer, settings, folder):
     store = Store(settings.store)
     with Environment(offer, settings, folder) as built:
-        assert gc.collect(store, 0, ()).removed == ()
+        assert store.gc(0, ()).removed == ()
         assert output(built.bin / "tempest", "--version")
-    assert len(gc.collect(store, 0, ()).removed) == 3
+    assert len(store.gc(0, ()).removed) == 3
     assert store.names() == set()
 
 
@@ -150,7 +151,7 @@ def test_gc_spares_what_a_lock_names(offer, settings, folder):
     with Environment(offer, settings, folder):
         pass
     tempest = {wheel.sha256 for wheel in offer.lock.wheels if wheel.name == "tempest"}
-    gc.collect(store, 0, tempest)
+    store.gc(0, tempest)
     assert {name.partition(".")[0] for name in store.names()} == tempest
 
 
@@ -161,13 +162,13 @@ def test_gc_takes_the_longest_unused_first_and_stops_at_the_limit(settings, lock
     for version in ("43.0.0", "47.0.0"):
         with Environment(catalogue.find(Want(version=version)), settings, folder):
             pass
-    for plan in store.plans.iterdir():  # both long ago, so that the order is ours
+    for plan in store.plans.glob("*/plan.json"):  # both long ago, so that the order is ours
         os.utime(plan, (1, 1))
     for age, name in enumerate(sorted(store.names(), reverse=True)):
         os.utime(store.entries / name, (100 + age, 100 + age))
-    uses = gc.usage(store)
+    uses = usage(store)
     oldest = min(uses, key=lambda use: use.used)
-    done = gc.collect(store, sum(use.size for use in uses) - 1, ())
+    done = store.gc(sum(use.size for use in uses) - 1, ())
     assert done.removed == (oldest.name,)
     assert done.freed == oldest.size
 
@@ -176,7 +177,7 @@ def test_a_removed_entry_is_made_again(offer, settings, folder):
     store = Store(settings.store)
     with Environment(offer, settings, folder):
         pass
-    store.remove(next(iter(store.names())))
+    store.remove(Damage(store.entries / next(iter(store.names())), "", ""))
     with Environment(offer, settings, folder) as built:
         assert output(built.python, "-c", LOOK)
 
@@ -190,3 +191,34 @@ def test_raw_scripts_get_the_environment_interpreter(settings, locks, folder):
     make_lock(version, "48.0.0", wheels)
     with Environment(Catalogue(settings).find(Want(version="48.0.0")), settings, folder) as built:
         assert output(built.bin / "raw") == f"{folder}\n"
+
+
+def test_scripts_work_where_the_path_is_long_or_has_blanks(offer, settings, tmp_path):
+    for folder in (tmp_path / "with a blank" / "env", tmp_path / ("x" * 150) / "env"):
+        with Environment(offer, settings, folder) as built:
+            assert output(built.bin / "tempest", "--version") == "tempest 47.0.0\n"
+
+
+def test_a_damaged_plan_is_made_anew(offer, settings, folder):
+    store = Store(settings.store)
+    with Environment(offer, settings, folder):
+        pass
+    (plan,) = store.plans.iterdir()
+    (plan / "plan.json").unlink()
+    with Environment(offer, settings, folder) as built:
+        assert output(built.bin / "tempest", "--version") == "tempest 47.0.0\n"
+
+
+def test_a_plan_with_a_wrong_link_is_found(offer, settings, folder):
+    store = Store(settings.store)
+    with Environment(offer, settings, folder):
+        pass
+    link = next(store.plans.glob("*/links/*"))
+    link.unlink()
+    link.symlink_to("/etc")
+    (damage,) = store.verify()
+    assert link.name in damage.problem
+    store.remove(damage)
+    with Environment(offer, settings, folder) as built:
+        assert output(built.bin / "tempest", "--version") == "tempest 47.0.0\n"
+    assert store.verify() == []

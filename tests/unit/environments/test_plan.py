@@ -14,9 +14,15 @@ def entry(name: str, *files: str, points: tuple[tuple[str, str, str, str], ...] 
 
 
 @pytest.fixture
-def planned(interpreter):
+def planned(interpreter, tmp_path):
     def plan(**entries: Manifest) -> tuple[dict[str, str], Plan]:
-        made = make_plan(entries, interpreter)
+        for name, manifest in entries.items():
+            for path in manifest.files:
+                if path.startswith("scripts/"):
+                    target = tmp_path / name / path
+                    target.parent.mkdir(parents=True)
+                    target.write_text("#!/bin/sh\n:\n" if path.endswith(".sh") else "#!python\nprint(1)\n")
+        made = make_plan(entries, interpreter, tmp_path)
         site = f"lib/python{interpreter.series}/site-packages/"
         return {path.replace(site, "S/"): target for path, target in made.links}, made
 
@@ -64,14 +70,17 @@ def test_a_file_and_a_folder_of_one_name(planned):
 def test_data_headers_and_scripts(planned, interpreter):
     links, plan = planned(
         a=entry("a", "data/etc/a.conf", "headers/a.h", "data/share/man/a.1", "scripts/run", "data/bin/tool"),
+        c=entry("c", "scripts/run.sh"),
         b=entry("b", "data/etc/b.conf", points=(("b", "b.main", "main", "console"),)),
     )
     assert links["etc/a.conf"] == "a/data/etc/a.conf"
     assert links["share"] == "a/data/share"
     assert links["bin/tool"] == "a/data/bin/tool"
     assert links[f"include/site/python{interpreter.series}/a/a.h"] == "a/headers/a.h"
-    assert plan.scripts == (("run", "a/scripts/run"),)
-    assert plan.entry_points == (("b", "b.main", "main", "console"),)
+    assert links["bin/run.sh"] == "c/scripts/run.sh"
+    scripts = dict(plan.scripts)
+    assert scripts["run"] == "print(1)\n"
+    assert "from b.main import main" in scripts["b"]
 
 
 def test_a_plan_survives_its_file(planned):

@@ -128,7 +128,7 @@ def test_damage_is_found_and_mended(fill, store, damage):
     damage(entry)
     found = store.verify()
     assert [one.entry for one in found] == [entry.name]
-    store.remove(entry.name)
+    store.remove(found[0])
     assert fill() == 1
     assert store.verify() == []
 

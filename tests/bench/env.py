@@ -1,0 +1,227 @@
+"""Environments: ours from the store against uv from its cache and virtualenv with pip; same wheels, same disk."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from refstack_worker.builder.resolve import find_uv
+from refstack_worker.config.environments import EnvironmentSettings
+from refstack_worker.environments.catalogue import Catalogue, Want
+from refstack_worker.environments.environment import Environment
+from refstack_worker.environments.files import remove_tree
+from refstack_worker.environments.lock import read_lock
+from refstack_worker.environments.store import Store
+from tests.bench._measure import Result, median, report, say, seconds
+from tests.tempests import CACHE, locked
+
+VERSION = "47.0.0"
+AT_ONCE = 16
+
+
+class Bench:
+    """The inputs, and each thing that is measured."""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        self.locks = locked(VERSION, f"{sys.version_info[0]}.{sys.version_info[1]}")
+        lock = read_lock(next((self.locks / VERSION).glob("pylock*")))
+        self.wheels = self.locks / VERSION / "wheels"
+        self.settings = EnvironmentSettings(work / "store", (self.locks,))
+        self.offer = Catalogue(self.settings).find(Want(version=VERSION))
+        self.requirements = work / "requirements.txt"
+        self.requirements.write_text("".join(f"{w.name}=={w.version}\n" for w in lock.wheels))
+        self.uv = find_uv(CACHE)
+        self.uv_env = {**os.environ, "UV_CACHE_DIR": str(work / "uv-cache"), "UV_NO_CONFIG": "1"}
+        for name in ("PIP_FIND_LINKS", "UV_FIND_LINKS"):
+            self.uv_env.pop(name, None)
+        assert self.offer.interpreter is not None
+        self.python = self.offer.interpreter.path
+
+    def call(self, *words: object) -> None:
+        subprocess.run([str(word) for word in words], check=True, env=self.uv_env, capture_output=True)
+
+    def fresh(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self.work)) / "env"
+
+    def ours(self, then: Callable[[Path], object] = lambda _: None) -> float:
+        """From asked for to ready (and used); removing is not counted."""
+        environment = Environment(self.offer, self.settings, self.fresh())
+
+        def build() -> None:
+            then(environment.__enter__().path)
+
+        took = seconds(build)
+        environment.remove()
+        return took
+
+    def removal(self) -> float:
+        environment = Environment(self.offer, self.settings, self.fresh())
+        environment.__enter__()
+        return seconds(environment.remove)
+
+    def uv_environment(self, then: Callable[[Path], object] = lambda _: None, *options: str) -> float:
+        folder = self.fresh()
+
+        def build() -> None:
+            self.call(self.uv, "venv", "--quiet", "--python", self.python, folder)
+            self.uv_install(folder, *options)
+            then(folder)
+
+        took = seconds(build)
+        shutil.rmtree(folder)
+        return took
+
+    def uv_install(self, folder: Path, *options: str) -> None:
+        words = ["--quiet", "--offline", "--no-deps", "--no-index", "--find-links", self.wheels, *options]
+        self.call(self.uv, "pip", "install", *words, "--python", folder / "bin/python", "-r", self.requirements)
+
+    def pip_environment(self, keep: Path | None = None) -> float:
+        folder = keep or self.fresh()
+
+        def build() -> None:
+            self.call(sys.executable, "-m", "virtualenv", "--quiet", "--python", self.python, folder)
+            pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+            self.call(*pip, "--find-links", self.wheels, "-r", self.requirements)
+
+        took = seconds(build)
+        if keep is None:
+            shutil.rmtree(folder)
+        return took
+
+    def cold(self) -> float:
+        """Fill an empty store from wheels on the disk: what uv's --compile-bytecode install is compared with."""
+        store = Store(Path(tempfile.mkdtemp(dir=self.work)) / "store")
+        lock, interpreter = self.offer.lock, self.offer.interpreter
+        assert lock is not None and interpreter is not None
+        took = seconds(lambda: store.ensure(lock.wheels, interpreter, self.offer.fetcher(self.settings)))
+        remove_tree(store.root)
+        return took
+
+    def at_once(self) -> float:
+        """Build sixteen environments at the same time, as a worker with sixteen slots does."""
+        environments = [Environment(self.offer, self.settings, self.fresh()) for _ in range(AT_ONCE)]
+        failures: list[BaseException] = []
+        gate = threading.Barrier(AT_ONCE + 1)
+
+        def build(environment: Environment) -> None:
+            gate.wait()
+            try:
+                environment.__enter__()
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=build, args=(environment,)) for environment in environments]
+        for thread in threads:
+            thread.start()
+
+        def all_of_them() -> None:
+            gate.wait()
+            for thread in threads:
+                thread.join()
+
+        took = seconds(all_of_them)
+        for environment in environments:
+            environment.remove()
+        if failures:
+            raise failures[0]
+        return took
+
+    def lister(self, folder: Path) -> Callable[[], float]:
+        """Return what times the listing of the tests of the Tempest in a folder, in a workspace of its own."""
+        home = Path(tempfile.mkdtemp(dir=self.work))
+        env = {"PATH": f"{folder}/bin:{os.defpath}", "HOME": str(home)}
+        tempest, workspace = f"{folder}/bin/tempest", home / "workspace"
+        init = [tempest, "init", "--workspace-path", f"{home}/workspaces.yaml", str(workspace)]
+        subprocess.run(init, check=True, env=env, capture_output=True)
+        words = [tempest, "run", "--list-tests"]
+
+        def once() -> float:
+            return seconds(lambda: subprocess.run(words, check=True, env=env, capture_output=True, cwd=workspace))
+
+        return once
+
+
+def version_of(folder: Path) -> None:
+    """Have Tempest say its version."""
+    subprocess.run([f"{folder}/bin/tempest", "--version"], check=True, capture_output=True)
+
+
+def disk(folder: Path) -> int:
+    """Return the bytes that a folder takes on the disk, links not followed."""
+    return sum(
+        os.lstat(os.path.join(parent, name)).st_blocks * 512
+        for parent, folders, files in os.walk(folder)
+        for name in [*folders, *files]
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure everything and print JSON; exits with 1 when a limit is not kept."""
+    parser = argparse.ArgumentParser(prog="tests/bench/run env", description=__doc__)
+    parser.add_argument("--runs", type=int, default=20)
+    asked = parser.parse_args(arguments)
+    load = os.getloadavg()[0]
+    place = CACHE / "bench"
+    place.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="env-", dir=place))
+    try:
+        return report(measure(Bench(work), asked.runs), load)
+    finally:
+        remove_tree(work)
+
+
+def measure(bench: Bench, runs: int) -> list[Result]:
+    """Take all the measurements, ours and the peers' in the same run."""
+    results = []
+
+    def compare(
+        name: str, ours: Callable[[], float], peer: Callable[[], float] | None, peer_name: str, scale: float, unit: str,
+        limit: float | None = None, ratio: float | None = None,
+    ) -> Result:  # fmt: skip
+        say(f"{name}: ours, {runs} times")
+        mine = median(runs, ours) * scale
+        say(f"{name}: {mine:.1f} {unit}" + (f"; {peer_name}, {runs} times" if peer else ""))
+        theirs = median(runs, peer) * scale if peer else None
+        results.append(Result(name, mine, theirs, unit, runs, peer_name, runs if peer else 0, limit, ratio))
+        return results[-1]
+
+    say("warming up")
+    bench.ours()
+    bench.uv_environment()
+    one = compare("environment, warm", bench.ours, bench.uv_environment, "uv", 1000, "ms", 25, 1 / 10)
+    compare("removal", bench.removal, None, "", 1000, "ms", 25)
+    sizes: list[int] = []
+    bench.ours(lambda folder: sizes.append(disk(folder)))
+    results.append(Result("disk", sizes[0] / 1e6, None, "MB", 1, limit=1.0))
+    compare(
+        "to 'tempest --version'", lambda: bench.ours(version_of), lambda: bench.uv_environment(version_of), "uv",
+        1000, "ms", ratio=1 / 2,
+    )  # fmt: skip
+    say(f"{AT_ONCE} at once")
+    together = median(runs, bench.at_once) * 1000
+    results.append(
+        Result(f"{AT_ONCE} at once", together, one.ours, "ms", runs, "one of them", runs, ratio_limit=AT_ONCE)
+    )
+    compare(
+        "cold store", bench.cold, lambda: bench.uv_environment(lambda _: None, "--compile-bytecode"),
+        "uv --compile-bytecode", 1, "s", ratio=2,
+    )  # fmt: skip
+    ordinary = bench.fresh()
+    bench.pip_environment(ordinary)
+    environment = Environment(bench.offer, bench.settings, bench.fresh())
+    mine, theirs = bench.lister(environment.__enter__().path), bench.lister(ordinary)
+    mine(), theirs()
+    compare("tempest run --list-tests", mine, theirs, "virtualenv, pip", 1, "s", ratio=1.05)
+    environment.remove()
+    say(f"environment: virtualenv + pip, {runs} times")
+    pip = median(runs, bench.pip_environment) * 1000
+    results.append(Result("environment, warm", one.ours, pip, "ms", runs, "virtualenv, pip", runs, 25, 1 / 300))
+    return results
