@@ -39,7 +39,7 @@ def run(asked: argparse.Namespace) -> int:
     """Make the bundle and say what is in it. :raises BundleError: it cannot be made."""
     system = System()
     versions = [version.strip() for version in asked.tempest.split(",") if version.strip()]
-    repository = f"file:{asked.repository}" if asked.repository.startswith("/") else asked.repository
+    repository = f"file://{asked.repository}" if asked.repository.startswith("/") else asked.repository
     wanted = bundle_make.Wanted(
         repository=repository,
         key=asked.key.resolve(),

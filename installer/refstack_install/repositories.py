@@ -40,12 +40,12 @@ def address(answers: Answers, manager: PackageManager) -> str:
 def base(answers: Answers) -> str:
     """Return the address below which the repositories of both kinds lie. :raises AnswersError: none is given."""
     if answers.text("bundle.file"):
-        return f"file:{BUNDLE_FOLDER}"
+        return f"file://{BUNDLE_FOLDER}"
     url = answers.text("repository.url")
     if not url:
         raise AnswersError("repository.url is not given", todo="name the packages' repository, or a --bundle")
     if url.startswith("/"):
-        return f"file:{url.rstrip('/')}"
+        return f"file://{url.rstrip('/')}"
     if not url.startswith(("http://", "https://", "file:/")) or any(c.isspace() for c in url):
         raise AnswersError(f"repository.url = {url!r}", "http:, https: or file: is expected", "mend that")
     return url.rstrip("/")
@@ -59,7 +59,7 @@ def _present_key(system: System, answers: Answers, manager: PackageManager, fing
     if manager.owns(manager.key_path):
         # the keyring package renews it when keys change
         return openpgp.dearmor(present)
-    source = answers.text("repository.key") or f"{base(answers)}/".removeprefix("file:")
+    source = answers.text("repository.key") or f"{base(answers)}/".removeprefix("file://")
     from_url = "://" in source
     try:
         key = openpgp.dearmor(present)
@@ -75,7 +75,7 @@ def _key(system: System, answers: Answers) -> bytes:
     source = answers.text("repository.key")
     if answers.text("bundle.file"):
         source = str(system.path(BUNDLE_FOLDER) / "key.asc")
-    source = source or f"{base(answers)}/refstack-archive-keyring.asc".removeprefix("file:")
+    source = source or f"{base(answers)}/refstack-archive-keyring.asc".removeprefix("file://")
     if "://" not in source:
         content = files.read(Path(source))
         if content is None:

@@ -49,7 +49,8 @@ class Dnf(RpmManager):
 
     def dnf(self) -> list[str]:
         """Return how dnf is called: never asking, failing on a lock (the wait for it is ours)."""
-        root = [] if self.system.is_live else [f"--installroot={self.system.root}", "--releasever=9"]
+        key = f"--setopt=refstack.gpgkey=file://{self.system.path(self.key_path)}"
+        root = [] if self.system.is_live else [f"--installroot={self.system.root}", "--releasever=9", key]
         return [
             "dnf",
             "-y",

@@ -1,0 +1,160 @@
+"""The dnf back end with the real dnf and rpm: signed packages from a signed repository into a root of their own.
+
+The packages are small ones made here: what is tried is the installer's dealing with dnf. No EL or Fedora machine is at
+hand, so units are not started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from refstack_worker.builder.publish import Publisher
+from refstack_worker.builder.repository import Repository
+
+INSTALLER = Path(__file__).resolve().parents[3] / "installer" / "refstack-install"
+OS_RELEASE = 'ID=rocky\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.4"\nPRETTY_NAME="Rocky Linux 9.4"\n'
+SPEC = """
+Name: {name}
+Version: {version}
+Release: 1
+Summary: test
+License: Apache-2.0
+BuildArch: noarch
+{requires}
+%description
+test
+%install
+mkdir -p %{{buildroot}}/usr/share/{name}
+echo {version} > %{{buildroot}}/usr/share/{name}/version
+%files
+/usr/share/{name}
+"""
+PACKAGES = (
+    ("refstack-worker", "1.0", "Requires: python3-gear"),
+    ("refstack-worker", "1.1", "Requires: python3-gear"),
+    ("python3-gear", "0.16", ""),
+    ("refstack-tempest-47.0.0", "47.0.0", ""),
+    ("refstack-tempest-43.0.0", "43.0.0", ""),
+)
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="rpm --root needs root"),
+    pytest.mark.skipif(not all(map(shutil.which, ("dnf", "rpmbuild", "createrepo_c"))), reason="dnf is not here"),
+]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A published repository, and the answers to install from it."""
+
+    folder: Path
+    fingerprint: str
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    home = folder / "gnupg"
+    home.mkdir(mode=0o700)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GNUPGHOME", str(home))
+        key = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-gen-key", "t <t@example.invalid>", "rsa3072"]
+        subprocess.run([*key, "sign"], check=True, capture_output=True)
+        listing = subprocess.run(["gpg", "--list-keys", "--with-colons"], capture_output=True, text=True, check=True)
+        fingerprint = next(line.split(":")[9] for line in listing.stdout.splitlines() if line.startswith("fpr"))
+        rpms = [build(folder, *package) for package in PACKAGES]
+        Publisher(Repository(folder / "repository"), key=fingerprint).publish(rpms)
+        yield Site(folder, fingerprint)
+        subprocess.run(["gpgconf", "--kill", "all"], check=False)
+
+
+def build(folder: Path, name: str, version: str, requires: str) -> Path:
+    spec = folder / f"{name}.spec"
+    spec.write_text(SPEC.format(name=name, version=version, requires=requires))
+    words = ["rpmbuild", "-bb", "--define", f"_topdir {folder}/rpm", "--define", f"_rpmdir {folder}", spec]
+    subprocess.run(words, check=True, capture_output=True)
+    return next(folder.glob(f"noarch/{name}-{version}-1*.rpm"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    for name in ("etc", "var/lib"):
+        (root / name).mkdir(parents=True)
+    (root / "etc" / "os-release").write_text(OS_RELEASE)
+    (root / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (root / "etc" / "group").write_text("root:x:0:\n")
+    return root
+
+
+def install(site: Site, root: Path, command: str, *more: str) -> tuple[int, dict[str, object]]:
+    for name, kind, letter in (("fleet.key", "seal-private", "QUFB"), ("server.pub", "sign-public", "QkJC")):
+        (root.parent / name).write_text(f"refstack-{kind} {letter * 10}QUE=\n")
+    answers = {
+        "repository.url": site.folder / "repository", "repository.fingerprint": site.fingerprint,
+        "tempest.versions": "47.0.0", "gearman.servers": "127.0.0.1", "server.urls": "http://127.0.0.1:1",
+        "keys.fleet": root.parent / "fleet.key", "keys.servers": root.parent / "server.pub",
+        "preflight.services": "no", "service.enable": "no", "service.start": "no", "preflight.disk_mb": "10",
+    }  # fmt: skip
+    words = [f"--set={name}={value}" for name, value in answers.items()]
+    argv = [sys.executable, INSTALLER, command, "--json", f"--root={root}", *words, *more]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    return done.returncode, json.loads(done.stdout)
+
+
+def packages(root: Path) -> dict[str, str]:
+    out = subprocess.run(["rpm", "--root", root, "-qa", "--qf", "%{NAME} %{VERSION}\n"], capture_output=True, text=True)
+    return dict(line.split() for line in out.stdout.splitlines() if not line.startswith("gpg-pubkey"))
+
+
+def test_a_node_comes_and_goes(site: Site, root: Path) -> None:
+    assert install(site, root, "plan")[0] == 2
+    assert packages(root) == {}
+    code, told = install(site, root, "apply")
+    assert code == 0, told["error"]
+    assert packages(root) == {"refstack-worker": "1.1", "python3-gear": "0.16", "refstack-tempest-47.0.0": "47.0.0"}
+    code, told = install(site, root, "apply")
+    assert (code, told["changed"]) == (0, False)
+    assert install(site, root, "plan")[0] == 0
+    code, told = install(site, root, "remove")
+    assert code == 0, told["error"]
+    assert packages(root) == {}
+    assert not [path for path in root.rglob("*refstack*") if "/var/lib/rpm" not in str(path)]
+
+
+def test_a_version_and_its_upgrade(site: Site, root: Path) -> None:
+    code, told = install(site, root, "apply", "--package-version", "1.0")
+    assert code == 0, told["error"]
+    assert packages(root)["refstack-worker"] == "1.0"
+    code, told = install(site, root, "apply", "--package-version", "1.1")
+    assert code == 0, told["error"]
+    assert packages(root)["refstack-worker"] == "1.1"
+    assert install(site, root, "plan", "--package-version", "1.1")[0] == 0
+
+
+def test_a_version_that_is_not_there(site: Site, root: Path) -> None:
+    code, told = install(site, root, "apply", "--tempest", "1.2.3")
+    assert code == 5
+    assert told["error"]["step"] == "tempest"
+    assert "the repository does not have that" in told["error"]["todo"]
+    assert set(packages(root)) == {"refstack-worker", "python3-gear"}
+
+
+def test_a_repository_signed_by_somebody_else(site: Site, root: Path, tmp_path: Path) -> None:
+    forged = tmp_path / "forged"
+    shutil.copytree(site.folder / "repository", forged)
+    (forged / "yum" / "repodata" / "repomd.xml.asc").write_text("nothing")
+    code, told = install(site, root, "apply", "--repository", str(forged))
+    assert code == 5
+    assert told["error"]["step"] == "repository"
+    assert packages(root) == {}
+    assert not (root / "etc" / "yum.repos.d" / "refstack.repo").exists()
