@@ -28,6 +28,9 @@ OUTPUT_IN_MESSAGE = 2000
 POLL_SECONDS = 0.02
 """How often a process tree is looked at while it ends."""
 
+KILL_SECONDS = 30.0
+"""For how long processes are killed that do not go: what is stuck in the kernel cannot be waited for."""
+
 
 @dataclass(frozen=True)
 class Completed:
@@ -114,55 +117,77 @@ def kill_group(pid: int, signum: int = signal.SIGKILL) -> None:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """Yield the ids of all the living processes below ``pid`` (Linux: ``/proc/<pid>/task/*/children``)."""
+    """Yield the ids of all the living processes below ``pid``; ended ones that nobody collected (zombies) are none.
+
+    Linux. From one look at the whole process table: ``/proc/<pid>/task/*/children`` misses some while others end.
+    """
+    below: dict[int, list[int]] = {}
+    zombies: set[int] = set()
+    for child, parent, state in _table():
+        below.setdefault(parent, []).append(child)
+        if state in "ZX":
+            zombies.add(child)
     todo = [pid]
     while todo:
-        parent = todo.pop()
-        for child in _children(parent):
-            yield child
+        for child in below.get(todo.pop(), ()):
             todo.append(child)
+            if child not in zombies:
+                yield child
 
 
-def end_tree(pid: int, grace: float) -> None:
+def end_tree(pid: int, grace: float, patience: float = KILL_SECONDS) -> bool:
     """End all the processes below ``pid``: TERM, ``grace`` seconds to comply, then KILL until none is left.
 
-    ``pid`` itself is left alone. It must be a sub-reaper (or the caller), so that orphans come back to it.
+    ``pid`` itself is left alone. It must be a sub-reaper, so that orphans come back to it.
+
+    :param patience: seconds after which processes that even KILL does not end (a dead disk, another user) are given up.
+    :returns: whether none is left.
     """
-    for signum, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, float("inf"))):
-        deadline = time.monotonic() + patience
-        told: set[int] = set()
-        while alive := list(descendants(pid)):
-            for child in alive:
-                if signum == signal.SIGKILL or child not in told:
-                    told.add(child)
-                    with suppress(ProcessLookupError, PermissionError):
-                        os.kill(child, signum)
-            reap(pid)
-            if time.monotonic() >= deadline:
-                break
-            time.sleep(POLL_SECONDS)
+    return _end_all(pid, signal.SIGTERM, grace) or _end_all(pid, signal.SIGKILL, patience)
 
 
-def reap(pid: int) -> None:
-    """Collect the ended children of this process when ``pid`` is this process, so that none stays a zombie."""
+def reap(pid: int) -> bool:
+    """Collect the ended children of this process when ``pid`` is this process, so that none stays a zombie.
+
+    :returns: whether it may still have children. That it has none is the kernel's word, and then there are no
+        descendants either, for orphans of a sub-reaper are its children.
+    """
     if pid != os.getpid():
-        return
-    with suppress(ChildProcessError):
+        return True
+    try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+    except ChildProcessError:
+        return False
+    return True
 
 
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    try:
-        tasks = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return found
-    for task in tasks:
-        with suppress(OSError):
-            text = Path(f"/proc/{pid}/task/{task}/children").read_text()
-            found.extend(int(word) for word in text.split())
-    return found
+def _end_all(pid: int, signum: int, patience: float) -> bool:
+    deadline = time.monotonic() + patience
+    told: set[int] = set()
+    while reap(pid):
+        alive = list(descendants(pid))
+        if not alive and pid != os.getpid():
+            return True
+        for child in alive:
+            if signum == signal.SIGKILL or child not in told:
+                told.add(child)
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(child, signum)
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _table() -> Iterator[tuple[int, int, str]]:
+    """Yield id, parent's id and state (one letter) of every process, as proc(5) has them in ``/proc/<pid>/stat``."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with suppress(OSError, ValueError, IndexError):
+                with open(f"/proc/{name}/stat", "rb") as stat:
+                    words = stat.read().rpartition(b")")[2].split()
+                yield int(name), int(words[1]), words[0].decode("ascii")
 
 
 def _failure(done: Completed) -> str:

@@ -1,0 +1,64 @@
+"""The environment of a run, made beside the run's thread, so that an order is obeyed also while it is being made."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from refstack_worker.environments.environment import BuiltEnvironment, Environment
+from refstack_worker.errors import RefstackError, StoreError
+from refstack_worker.worker import logs
+
+LOG = logging.getLogger(__name__)
+
+
+class Building:
+    """``with Building(...) as building: built = building.wait(given_up)``; leaving it removes the environment."""
+
+    def __init__(self, make: Callable[[], Environment]) -> None:
+        self._make = make
+        self._made = threading.Event()
+        self._environment: Environment | None = None
+        self._built: BuiltEnvironment | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._build, args=(logs.RUN.get(),), name="environment", daemon=True)
+
+    def __enter__(self) -> Building:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        if self._built is not None and self._environment is not None:
+            try:
+                self._environment.remove()
+            except RefstackError as error:
+                LOG.error("%s; remove it by hand", error)
+
+    def wait(self, given_up: threading.Event) -> BuiltEnvironment | None:
+        """Return the environment, or None when ``given_up`` was set first.
+
+        :raises EnvironmentBuildError: there will be none.
+        """
+        while not self._made.wait(0.02):
+            if given_up.is_set():
+                return None
+        if self._error is not None:
+            raise self._error
+        return self._built
+
+    def _build(self, run: str) -> None:
+        with logs.about(run):
+            try:
+                self._environment = self._make()
+                self._built = self._environment.__enter__()
+            except RefstackError as error:
+                self._error = error
+            except OSError as error:
+                self._error = StoreError(f"environment: {error}")
+            except Exception as error:  # a fault of this program must not leave the run waiting for ever
+                LOG.exception("the environment cannot be made")
+                self._error = StoreError(f"environment: {type(error).__name__}: {error}")
+            finally:
+                self._made.set()

@@ -1,0 +1,120 @@
+"""The daemon's local socket: one JSON object a line in each direction; ``GET /metrics`` and ``/health`` for curl."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from refstack_worker.errors import RefstackError, UsageError
+
+LOG = logging.getLogger(__name__)
+
+MODE = 0o660
+MAX_LINE = 65536
+SECONDS = 10.0
+"""For a caller to say what it wants, and for the daemon to answer."""
+
+Answer = Mapping[str, Any]
+
+
+class Control:
+    """Serves the socket from threads of its own."""
+
+    def __init__(self, path: Path, commands: Mapping[str, Callable[[], Answer]]) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            path.unlink()  # of an earlier life: the lock on the state folder says that it is over
+        self._server = _Server(str(path), _handler(commands))
+        os.chmod(path, MODE)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="control", daemon=True)
+
+    def start(self) -> None:
+        """Listen."""
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it listens."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End it and remove the socket."""
+        self._server.shutdown()
+        self._server.server_close()
+        with suppress(FileNotFoundError):
+            self._path.unlink()
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+def _handler(commands: Mapping[str, Callable[[], Answer]]) -> type[socketserver.StreamRequestHandler]:
+    class Handler(socketserver.StreamRequestHandler):
+        timeout = SECONDS
+
+        def handle(self) -> None:
+            with suppress(OSError):
+                line = self.rfile.readline(MAX_LINE)
+                if line.startswith(b"GET "):
+                    self.wfile.write(_http(line, commands))
+                elif line:
+                    self.wfile.write(json.dumps(_answer(line, commands)).encode() + b"\n")
+
+    return Handler
+
+
+def _answer(line: bytes, commands: Mapping[str, Callable[[], Answer]]) -> Answer:
+    try:
+        wish = json.loads(line)
+        command = commands[wish["command"]]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {"ok": False, "error": f'a line {{"command": one of {", ".join(commands)}}} is expected'}
+    return {"ok": True, **command()}
+
+
+def _http(line: bytes, commands: Mapping[str, Callable[[], Answer]]) -> bytes:
+    words = line.split()
+    path = words[1].decode("ascii", "replace") if len(words) > 1 else ""
+    if path == "/metrics":
+        status, text = "200 OK", str(commands["metrics"]()["text"])
+    elif path == "/health":
+        health = commands["health"]()
+        status, text = "200 OK" if health["healthy"] else "503 Service Unavailable", json.dumps(health) + "\n"
+    else:
+        status, text = "404 Not Found", "/metrics and /health are here\n"
+    body = text.encode()
+    head = f"HTTP/1.0 {status}\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def ask(path: Path, command: str) -> dict[str, Any]:
+    """Ask the daemon of this node.
+
+    :raises RefstackError: it does not run, or may not be asked by this user.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(SECONDS)
+            connection.connect(str(path))
+            connection.sendall(json.dumps({"command": command}).encode() + b"\n")
+            with connection.makefile("rb") as stream:
+                answer = json.loads(stream.readline())
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise RefstackError(f"{path}: the worker does not run; 'systemctl start refstack-worker' starts it") from None
+    except PermissionError:
+        raise RefstackError(f"{path}: this user may not ask the worker; use root or its group") from None
+    except (OSError, ValueError) as error:
+        raise RefstackError(f"{path}: the worker does not answer: {error}") from error
+    if not isinstance(answer, dict) or not answer.get("ok"):
+        raise UsageError(str(answer.get("error", answer) if isinstance(answer, dict) else answer))
+    return answer

@@ -1,0 +1,161 @@
+"""The thread that tells what lies in the spool, and meanwhile keeps those attempts alive on the server."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+from refstack_worker.config.worker import WorkerSettings
+from refstack_worker.contract.report import Progress, Report
+from refstack_worker.contract.sealing import Opener
+from refstack_worker.contract.states import RunState
+from refstack_worker.errors import RefstackError, RefusedError, ServerError
+from refstack_worker.worker import logs
+from refstack_worker.worker.commands import Commands
+from refstack_worker.worker.ending import NOT_POSTED, PASSED, TESTS_FAILED
+from refstack_worker.worker.reporter import Held, Reporter
+from refstack_worker.worker.runner import Runner, Session
+from refstack_worker.worker.spool import RESULT, Entry, Spool
+from refstack_worker.worker.telling import CleanupListener
+
+LOG = logging.getLogger(__name__)
+
+IDLE_SECONDS = 5.0
+"""How often the folder is looked at while nothing is in it."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What posting a result takes."""
+
+    settings: WorkerSettings
+    opener: Opener
+    runner: Runner
+    """Posts as the worker's own user, who alone can read the spool."""
+    program: tuple[str, ...]
+
+
+class Forwarder(threading.Thread):
+    """Tries each entry again with growing pauses, until the server takes it or refuses it for good."""
+
+    def __init__(self, spool: Spool, tools: Tools) -> None:
+        super().__init__(name="spool", daemon=True)
+        self._spool = spool
+        self._tools = tools
+        self._stopped = threading.Event()
+        self._wake = threading.Event()
+        self._session: Session | None = None
+        self._beats: dict[str, float] = {}
+
+    def stop(self) -> None:
+        """End it; a post under way is broken off and made again later."""
+        self._stopped.set()
+        self._wake.set()
+        session = self._session
+        if session is not None:
+            session.stop()
+        if self.is_alive():
+            self.join()
+
+    def nudge(self) -> None:
+        """Look at the folder now."""
+        self._wake.set()
+
+    def run(self) -> None:
+        """Tell what is due."""
+        while not self._stopped.is_set():
+            entries = self._spool.entries()
+            for entry in entries:
+                if not self._stopped.is_set():
+                    self._look_after(entry)
+            self._beats = {entry.name: self._beats.get(entry.name, 0.0) for entry in entries}
+            self._wake.wait(self._pause(entries))
+            self._wake.clear()
+
+    def _pause(self, entries: list[Entry]) -> float:
+        if not entries:
+            return IDLE_SECONDS
+        now = time.time()
+        due = [max(0.05, entry.next_try - now) for entry in entries]
+        return min(*due, *(entry.heartbeat_seconds for entry in entries), IDLE_SECONDS)
+
+    def _look_after(self, entry: Entry) -> None:
+        with logs.about(entry.run):
+            try:
+                if self._spool.is_too_old(entry):
+                    LOG.error("given up after %g days: %s", self._tools.settings.spool.keep_days, entry.error)
+                    self._spool.remove(entry)
+                elif entry.next_try <= time.time():
+                    self._tell(entry)
+                elif entry.kind == RESULT:
+                    self._beat(entry)
+            except RefusedError as error:
+                LOG.warning("the server does not want it any more: %s", error)
+                self._spool.remove(entry)
+            except (RefstackError, OSError) as error:
+                LOG.warning("still in the spool: %s", error)
+                self._spool.failed(entry, str(error))
+
+    def _tell(self, entry: Entry) -> None:
+        held = self._spool.held(entry, self._tools.opener)
+        with logs.SECRETS.hidden({held.payload.secret, *logs.secret_values(held.payload.conf_json)}):
+            if entry.kind == RESULT:
+                self._post(entry, held)
+            else:
+                self._say(entry, held)
+                self._spool.remove(entry)
+                LOG.info("told: %s %s", entry.kind, entry.message)
+
+    def _say(self, entry: Entry, held: Held) -> None:
+        reporter = Reporter(held, self._tools.settings.server)
+        try:
+            if entry.status:
+                reporter.report(Report(RunState(entry.status), entry.message, entry.reason), 0.0)
+            else:
+                reporter.release(entry.message or entry.reason, 0.0)
+        finally:
+            reporter.close()
+
+    def _post(self, entry: Entry, held: Held) -> None:
+        self._send_beat(entry, held)
+        commands = Commands(self._tools.program, self._tools.settings, held)
+        listener = CleanupListener()
+        with self._tools.runner.open(f"post-{entry.name}") as self._session:
+            end = self._session.run(commands.post(str(self._spool.path(entry))), listener)
+        self._session = None
+        said = str(listener.last.get("message", end.message))
+        if end.status in (PASSED, TESTS_FAILED):
+            self._spool.remove(entry)
+            LOG.info("result posted from the spool")
+        elif end.status == NOT_POSTED and listener.last.get("reason") == "refused":
+            raise RefusedError(said)
+        else:
+            raise ServerError(said or f"execute_test ended with status {end.status}")
+
+    def _beat(self, entry: Entry) -> None:
+        """Keep the attempt alive between the tries."""
+        if time.monotonic() - self._beats.get(entry.name, 0.0) < entry.heartbeat_seconds:
+            return
+        self._beats[entry.name] = time.monotonic()
+        try:
+            self._send_beat(entry, self._spool.held(entry, self._tools.opener))
+        except RefusedError:
+            raise
+        except RefstackError as error:
+            LOG.debug("%s", error)  # the next try will say it
+        else:
+            self._spool.due_now(entry)  # the server is back
+
+    def _send_beat(self, entry: Entry, held: Held) -> None:
+        """Say that the attempt is alive. :raises RefusedError: the server does not want it any more."""
+        reporter = Reporter(held, self._tools.settings.server)
+        try:
+            orders = reporter.heartbeat(RunState.POSTING, Progress())
+            if orders.order == "cancel":
+                reporter.report(Report(RunState.CANCELLED, "cancelled before its result was posted", "cancelled"), 0.0)
+        finally:
+            reporter.close()
+        if orders.order != "go":
+            raise RefusedError(f"the server says {orders.order} ({orders.reason})")

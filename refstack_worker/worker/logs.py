@@ -1,0 +1,135 @@
+"""What the daemon logs: to stderr, each line with test id and attempt, never with a secret."""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import logging
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any
+
+from refstack_worker.config.worker import LogSettings
+
+RUN: contextvars.ContextVar[str] = contextvars.ContextVar("run", default="")
+"""``<test id>:<attempt>`` of what this thread works for."""
+
+SECRET_NAME = re.compile(r"passw|secret|token|credential|private|_key\b|apikey|api_key", re.IGNORECASE)
+"""Options whose values are never shown."""
+SHORTEST = 4
+"""Characters of a value that is masked; a shorter one would mask half of every line."""
+HIDDEN = "***"
+
+
+class Secrets:
+    """The secrets of the runs at hand: belt and braces, for nobody should log them in the first place."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counted: dict[str, int] = {}
+        self._pattern: re.Pattern[str] | None = None
+
+    @contextmanager
+    def hidden(self, secrets: Iterable[str]) -> Iterator[None]:
+        """Mask these for as long as the context lasts."""
+        known = {secret for secret in secrets if len(secret) >= SHORTEST}
+        self._count(known, 1)
+        try:
+            yield
+        finally:
+            self._count(known, -1)
+
+    def mask(self, text: str) -> str:
+        """Return text without the secrets."""
+        pattern = self._pattern
+        return pattern.sub(HIDDEN, text) if pattern else text
+
+    def _count(self, secrets: Iterable[str], step: int) -> None:
+        with self._lock:
+            for secret in secrets:
+                self._counted[secret] = self._counted.get(secret, 0) + step
+                if not self._counted[secret]:
+                    del self._counted[secret]
+            longest_first = sorted(self._counted, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+
+SECRETS = Secrets()
+
+
+def secret_values(conf: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Return the values in a configuration that are secret by the names of their options."""
+    found: set[str] = set()
+    for values in conf.values():
+        for option, value in values.items():
+            if SECRET_NAME.search(option):
+                found.update(str(item) for item in (value if isinstance(value, list) else [value]))
+    return found
+
+
+class Formatter(logging.Formatter):
+    """One line a record, plain or JSON; with the journal's priorities where the journal listens."""
+
+    def __init__(self, form: str, journal: bool) -> None:
+        super().__init__()
+        self._json = form == "json"
+        self._journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as the daemon writes it."""
+        run = getattr(record, "run", "") or RUN.get()
+        text = SECRETS.mask(super().format(record))
+        line = self._as_json(record, run, text) if self._json else self._plain(record, run, text)
+        return f"<{_priority(record.levelno)}>{line}" if self._journal else line
+
+    def _plain(self, record: logging.LogRecord, run: str, text: str) -> str:
+        start = "" if self._journal else f"{_time(record)} {record.levelname} "
+        test_id, _, attempt = run.partition(":")
+        about = f"test {test_id} attempt {attempt}: " if run else ""
+        return start + about + text.replace("\n", "\n  " if not self._journal else " | ")
+
+    def _as_json(self, record: logging.LogRecord, run: str, text: str) -> str:
+        shown: dict[str, Any] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": text,
+        }
+        if run:
+            test_id, _, attempt = run.partition(":")
+            shown.update(test_id=int(test_id), attempt=int(attempt))
+        return json.dumps(shown)
+
+
+def set_up(settings: LogSettings) -> None:
+    """Log to stderr as the settings say, in place of what was set up before."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Formatter(settings.format, "JOURNAL_STREAM" in os.environ))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("refstack_worker").setLevel(settings.level.upper())
+
+
+@contextmanager
+def about(run: str) -> Iterator[None]:
+    """Name a run (``<test id>:<attempt>``) in what this thread logs."""
+    token = RUN.set(run)
+    try:
+        yield
+    finally:
+        RUN.reset(token)
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _priority(level: int) -> int:
+    # sd-daemon(3): 3 error, 4 warning, 6 info, 7 debug
+    return 3 if level >= logging.ERROR else 4 if level >= logging.WARNING else 6 if level >= logging.INFO else 7
