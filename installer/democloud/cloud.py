@@ -28,8 +28,13 @@ from democloud.software import Say
 
 
 def default_cache() -> Path:
-    """Where downloads and prepared parts are kept between clouds (``REFSTACK_DEMO_CACHE`` or the user's cache)."""
+    """Where downloads and prepared parts are kept between clouds.
+
+    ``REFSTACK_DEMO_CACHE``, or a folder that the services' own account can enter too, or the user's cache.
+    """
     chosen = os.environ.get("REFSTACK_DEMO_CACHE")
+    if not chosen and os.geteuid() == 0:
+        return Path("/var/cache/refstack-worker/demo")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(chosen) if chosen else Path(base) / "refstack-worker" / "demo"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,12 +53,14 @@ def prepare(cache: Path, say: Say) -> Software:
     debian_packages(missing_packages(), say)
     with open(cache / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return Software(virtualenv(cache, "cloud", REQUIREMENTS, say))
+        return Software(virtualenv(cache, "cloud", [REQUIREMENTS], say))
 
 
 def missing_packages() -> list[str]:
     """Names of the Debian packages that the cloud needs and that are not installed."""
     missing = [package for program, package in DEBIAN.items() if not shutil.which(program, path=_search_path())]
+    if importlib.util.find_spec("ensurepip") is None:
+        missing.append("python3-venv")
     if not any(Path("/usr/lib").glob("**/liberasurecode.so.1")):
         missing.append(LIBRARY)
     return missing
@@ -83,12 +86,13 @@ def debian_packages(names: list[str], say: Say) -> None:
         raise CloudError(f"Debian packages of the test cloud: {error}") from error
 
 
-def virtualenv(cache: Path, name: str, requirements: Path, say: Say) -> Path:
+def virtualenv(cache: Path, name: str, requirements: Sequence[Path], say: Say) -> Path:
     """Return a virtualenv of this interpreter that holds ``requirements``, made only if it is not in ``cache`` yet.
 
     :raises CloudError: it cannot be made.
     """
-    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    wanted = b"".join(each.read_bytes() for each in requirements)
+    digest = hashlib.sha256(wanted + sys.version.encode()).hexdigest()[:12]
     home = cache / f"{name}-{digest}"
     if (home / ".complete").is_file():
         return home
@@ -96,7 +100,7 @@ def virtualenv(cache: Path, name: str, requirements: Path, say: Say) -> Path:
     say(f"making the virtualenv {home} (about a minute, only this once)")
     try:
         process.run([sys.executable, "-m", "venv", home], process.Options(timeout=300))
-        _install(home, ["-r", str(requirements)])
+        _install(home, [word for each in requirements for word in ("-r", str(each))])
     except ProcessError as error:
         raise CloudError(f"virtualenv of the test cloud: {error}") from error
     (home / ".complete").touch()
