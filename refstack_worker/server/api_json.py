@@ -145,7 +145,9 @@ def times(record: Any, *names: str) -> dict[str, str | None]:
 
 
 def _object(body: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = body.get(name) or {}
+    value = body.get(name)
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise UsageError(f"{name}: a JSON object is expected")
     return value

@@ -79,8 +79,9 @@ class WorkerCalls:
         reason = body.get("reason", "")
         if not isinstance(reason, str):
             raise UsageError("reason: a text is expected")
+        worker = _worker(body)
         self._store.release(proof, _claim_id(body), clean_line(reason))
-        LOG.info("run %d:%d handed back by %s", test_id, attempt, _worker(body))
+        LOG.info("run %d:%d handed back by %s", test_id, attempt, worker)
         self._around.nudge()
         return jsonify({})
 

@@ -133,7 +133,7 @@ class RunLedger(LedgerBase):
 
     def _check(self, new: NewRun) -> None:
         spec = new.spec
-        payloads.Payload.from_json(
+        wanted = payloads.Payload.from_json(
             {
                 "version": payloads.VERSION,
                 "test_id": 1,
@@ -147,6 +147,8 @@ class RunLedger(LedgerBase):
                 "secret": payloads.new_secret(),
             }
         )
+        # its size counts as well
+        wanted.to_bytes()
         if spec.priority not in (-1, 0, 1):
             raise PayloadError("priority: -1 (low), 0 or 1 (high) is expected")
         spec.function  # noqa: B018 - refuses a malformed tag
