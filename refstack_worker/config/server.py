@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union
 
-from refstack_worker.config import refstack_cfg
+from refstack_worker.config import refstack_cfg, users
+from refstack_worker.config.users import UserSettings
 from refstack_worker.config.values import Values
 from refstack_worker.contract import options
 from refstack_worker.contract.payload import check_callback
@@ -53,6 +54,7 @@ NAMES = frozenset(
         "TEMPEST_TESTCASES",
         "TEMPEST_VERSION",
         "TEMPEST_HOME",
+        *users.NAMES,
     }
 )
 """The names in ``refstack.cfg`` that are ours; all others are left alone."""
@@ -149,6 +151,7 @@ class ServerSettings:
     web: WebSettings = WebSettings()
     rules: RunRules = RunRules()
     tempest: TempestSettings = TempestSettings()
+    users: UserSettings = UserSettings()
 
 
 def load(path: Path | None = None) -> ServerSettings:
@@ -172,6 +175,7 @@ def from_mapping(given: Mapping[str, Any], where: str = "settings") -> ServerSet
         web=_web(values),
         rules=_rules(values),
         tempest=_tempest(values),
+        users=users.read(values),
     )
 
 

@@ -12,14 +12,26 @@ from collections.abc import Callable
 
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.server import schema
+from refstack_worker.server.ledger_accounts import AccountLedger
 from refstack_worker.server.ledger_admin import AdminLedger
+from refstack_worker.server.ledger_clouds import CloudLedger
 from refstack_worker.server.ledger_dispatch import DispatchLedger
+from refstack_worker.server.ledger_guidelines import GuidelineLedger
 from refstack_worker.server.ledger_results import ResultLedger
 from refstack_worker.server.ledger_runs import RunLedger
 from refstack_worker.server.ledger_workers import WorkerLedger
 
 
-class Store(RunLedger, DispatchLedger, WorkerLedger, ResultLedger, AdminLedger):
+class Store(
+    RunLedger,
+    DispatchLedger,
+    WorkerLedger,
+    ResultLedger,
+    AdminLedger,
+    AccountLedger,
+    CloudLedger,
+    GuidelineLedger,
+):
     """The whole ledger."""
 
     @classmethod
