@@ -161,6 +161,7 @@ class CleanRoot:
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
         words = [
             *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--as-pid2", "--console=pipe"),
+            f"--machine={self._work.name.replace('_', '-')}",
             f"--directory={self.path}",
             f"--chdir={enter.cwd}",
             f"--user={enter.user}",

@@ -1,61 +1,73 @@
-"""Booted Debian machines for the tests: systemd is process 1, what is done in them is gone afterwards."""
+"""Booted Debian machines for the system tests: systemd as process 1, a network of its own, gone when the test ends.
+
+    with Machine() as machine:
+        machine.run("systemctl", "is-system-running")
+
+A machine is a throw-away overlay on a root that is made once and kept in the cache (``refstack_worker.builder.roots``).
+It reaches the test's host at ``machine.host`` and nothing else: what it may fetch, a :class:`~tests.system.mirror.Mirror`
+hands out there.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 from refstack_worker import process
-from refstack_worker.builder.roots import CleanRoot, RootRecipe, base_root
+from refstack_worker.builder.roots import CleanRoot, RootRecipe, base_root, default_cache
 from refstack_worker.errors import ProcessError
 
-CACHE = Path(os.environ.get("REFSTACK_TEST_CACHE") or Path.home() / ".cache" / "refstack-worker-tests")
-BARE = ("ca-certificates", "dbus", "python3", "systemd", "systemd-sysv")
-"""What a bare node has beside the essential packages and apt."""
-BOOT_SECONDS = 60.0
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
-HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
+BARE = ("ca-certificates", "dbus", "iproute2", "systemd", "systemd-sysv")
+"""What makes a bare Debian bootable; nothing of the project, and no Python."""
 
+BOOT_SECONDS = 90
+HOSTS = "127.0.0.1 localhost {name}\n::1 localhost\n"
 
-@dataclass(frozen=True)
-class Recipe:
-    """What machine is wanted."""
-
-    suite: str = "bookworm"
-    include: tuple[str, ...] = BARE
-    network: bool = True
-    """The host's network (so ports are shared with it); without it a loopback of its own, and nothing else."""
-    binds: Mapping[Path, str] = field(default_factory=dict)
-    """Folders of the host, read-only, and where they appear."""
-    size: str = ""
-    """Limit of what may be written (``2G``)."""
+_numbers = itertools.count(1)
 
 
 class Machine:
-    """A machine that is up while the context lasts."""
+    """One booted machine."""
 
-    def __init__(self, recipe: Recipe = Recipe()) -> None:
-        self.recipe = recipe
-        self.root = CleanRoot(base_root(RootRecipe(recipe.suite, recipe.include), CACHE), recipe.size)
-        self._nspawn: subprocess.Popen[bytes] | None = None
-        self.pid = 0
-        """Its process 1, as the host counts."""
+    def __init__(self, suite: str = "bookworm", include: tuple[str, ...] = BARE, hosts: bool = True) -> None:
+        """:param hosts: write ``/etc/hosts``, which a minimal root lacks and every installed machine has."""
+        self.suite = suite
+        self.name = f"rs{os.getpid()}n{next(_numbers)}"
+        self._include = include
+        self._hosts = hosts
+        self._clean = ExitStack()
+        self._root: CleanRoot | None = None
+        self._nspawn: subprocess.Popen[Any] | None = None
+        self._leader = 0
+        block = (os.getpid() * 64 + int(self.name.partition("n")[2])) % 16384
+        self.host = f"10.213.{block // 64}.{block % 64 * 4 + 1}"
+        """Address of the test's host, as the machine sees it."""
+        self.address = f"10.213.{block // 64}.{block % 64 * 4 + 2}"
+        """Address of the machine."""
 
     @property
     def path(self) -> Path:
-        """Its root folder, as the host sees it."""
-        return self.root.path
+        """The machine's root as the host sees it."""
+        assert self._root is not None
+        return self._root.path
+
+    # its life
 
     def __enter__(self) -> Machine:
-        self.root.__enter__()
         try:
-            self.root.write("/etc/hosts", HOSTS)
-            self.root.write("/etc/machine-id", "")
+            self._root = self._clean.enter_context(CleanRoot(base_root(RootRecipe(self.suite, self._include), cache())))
+            self._make_network()
+            if self._hosts:
+                self._root.write("etc/hosts", HOSTS.format(name=self.name))
+            self._root.write("etc/hostname", f"{self.name}\n")
             self.boot()
         except BaseException:
             self.__exit__()
@@ -64,108 +76,125 @@ class Machine:
 
     def __exit__(self, *_: object) -> None:
         self.power_off()
-        self.root.__exit__()
+        self._clean.close()
 
     def boot(self) -> None:
-        """Switch it on and wait until it is up."""
-        words: list[str | Path] = [
-            "systemd-nspawn",
-            "--quiet",
-            "--boot",
-            "--register=no",
-            "--keep-unit",
-            "--console=pipe",
-        ]
-        words += [f"--directory={self.path}", "--machine=refstack-test"]
-        words += ["--resolv-conf=copy-host"] if self.recipe.network else ["--private-network"]
-        words += [f"--bind-ro={host}:{inside}" for host, inside in self.recipe.binds.items()]
+        """Start it and wait until its systemd has nothing left to start."""
+        log = self._clean.enter_context(tempfile.TemporaryFile())
         self._nspawn = process.start(
-            words,
+            [
+                *("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--resolv-conf=off"),
+                *(f"--machine={self.name}", f"--directory={self.path}", "--console=pipe"),
+                f"--network-namespace-path=/run/netns/{self.name}",
+            ],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         deadline = time.monotonic() + BOOT_SECONDS
-        while not self._is_up():
-            if time.monotonic() > deadline or self._nspawn.poll() is not None:
-                raise ProcessError(f"{self.path}: does not come up")
+        while time.monotonic() < deadline and self._nspawn.poll() is None:
+            state = self._state()
+            if state in ("running", "degraded"):
+                return
             time.sleep(0.1)
-        self.run(["systemctl", "is-system-running", "--wait"], check=False)
+        log.seek(0)
+        raise AssertionError(f"{self.name} did not boot: {log.read()[-2000:].decode(errors='replace')}")
+
+    def _state(self) -> str:
+        if not self._leader:
+            assert self._nspawn is not None
+            children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
+            self._leader = int(children[0]) if children else 0
+        if not self._leader:
+            return ""
+        with suppress(ProcessError):
+            return self.run("systemctl", "is-system-running", check=False).stdout.strip()
+        return ""
 
     def power_off(self) -> None:
-        """Switch it off, hard after a while."""
+        """Shut it down in order; after 30 seconds by force."""
         if self._nspawn is None:
             return
-        if self.pid and self._nspawn.poll() is None:
-            self.run(["systemctl", "poweroff"], check=False)
+        if self._nspawn.poll() is None and self._leader:
+            with suppress(ProcessLookupError):
+                os.kill(self._leader, signal.SIGRTMIN + 4)  # systemd: power off
         try:
             self._nspawn.wait(30)
         except subprocess.TimeoutExpired:
-            self.kill()
-        self._nspawn, self.pid = None, 0
-
-    def kill(self) -> None:
-        """Pull the plug."""
-        if self._nspawn is not None:
-            process.kill_group(self._nspawn.pid, signal.SIGKILL)
-            if self.pid:
-                process.kill_group(self.pid, signal.SIGKILL)
+            process.kill_group(self._nspawn.pid)
             self._nspawn.wait()
+        self._nspawn, self._leader = None, 0
+
+    def _make_network(self) -> None:
+        outside, inside = f"{self.name}h", f"{self.name}m"
+        self._clean.callback(process.run, ["ip", "netns", "del", self.name], process.Options(check=False))
+        process.run(["ip", "netns", "add", self.name])
+        process.run(["ip", "link", "add", outside, "type", "veth", "peer", "name", inside, "netns", self.name])
+        process.run(["ip", "addr", "add", f"{self.host}/30", "dev", outside])
+        process.run(["ip", "link", "set", outside, "up"])
+        within = ["ip", "-n", self.name]
+        process.run([*within, "link", "set", "lo", "up"])
+        process.run([*within, "addr", "add", f"{self.address}/30", "dev", inside])
+        process.run([*within, "link", "set", inside, "up"])
+
+    # what is done in it
 
     def run(
-        self,
-        argv: Sequence[str | Path],
-        check: bool = True,
-        env: Mapping[str, str] | None = None,
-        input: str | None = None,
-        timeout: float = 900,
+        self, *argv: str | Path, check: bool = True, env: dict[str, str] | None = None, timeout: float = 600
     ) -> process.Completed:
-        """Run a command on it. :raises ProcessError: it failed (unless ``check`` is off)."""
-        options = process.Options(input=input, check=check, timeout=timeout, env={**os.environ, **ENVIRONMENT})
-        return process.run(self.command(argv, env), options)
+        """Run a command as root in it."""
+        options = process.Options(check=check, timeout=timeout, env=self._environment(env))
+        return process.run([*self._enter(), *argv], options)
 
-    def start(self, argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start a command on it and return it running."""
-        return process.start(
-            self.command(argv, env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        )
+    def sh(self, script: str, check: bool = True, timeout: float = 600) -> str:
+        """Run a shell script as root in it and return what it prints on both."""
+        return self.run("sh", "-ec", f"exec 2>&1\n{script}", check=check, timeout=timeout).stdout
 
-    def command(self, argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> list[str]:
-        """Return the words that run a command on it."""
-        words = ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-p", "-C", "-n", "--", "env", "-i", "-C", "/"]
-        words += [f"{name}={value}" for name, value in {**ENVIRONMENT, **(env or {})}.items()]
-        return [*words, *(str(word) for word in argv)]
+    def start(self, *argv: str | Path, **popen: Any) -> subprocess.Popen[Any]:
+        """Start a command as root in it and return it running; ``power_off`` ends it with all the rest."""
+        return process.start([*self._enter(), *argv], env=self._environment(None), **popen)
 
-    def write(self, inside: str, content: str | bytes, mode: int = 0o644) -> None:
-        """Write a file on it."""
-        self.root.write(inside, content, mode)
+    def _enter(self) -> list[str]:
+        assert self._leader, "not booted"
+        return ["nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-p", "-n", "-C", "-r", "-w", "--"]
 
-    def read(self, inside: str) -> str:
-        """Return what a file of it holds."""
-        return self.path.joinpath(inside.lstrip("/")).read_text()
+    @staticmethod
+    def _environment(more: dict[str, str] | None) -> dict[str, str]:
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        return {"PATH": path, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root", **(more or {})}
 
-    def state(self, unit: str) -> str:
-        """Return a unit's active state."""
-        return self.run(["systemctl", "is-active", unit], check=False).stdout.strip()
+    def write(self, path: str, content: str | bytes, mode: int = 0o644, owner: str = "root:root") -> None:
+        """Write a file in it."""
+        assert self._root is not None
+        self._root.write(path, content, mode)
+        if owner != "root:root":
+            self.run("chown", owner, path)
 
-    def journal(self, unit: str = "") -> str:
-        """Return the journal, of one unit if that is named."""
-        words = ["journalctl", "--no-pager", "-o", "short-monotonic", *(["-u", unit] if unit else [])]
-        return self.run(words, check=False).stdout
+    def read(self, path: str) -> str:
+        """Return the content of a file in it."""
+        return (self.path / path.lstrip("/")).read_text()
 
-    def _is_up(self) -> bool:
-        assert self._nspawn is not None
-        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
-        found = children.read_text().split() if children.exists() else []
-        if not found:
-            return False
-        self.pid = int(found[0])
-        # before that its mounts are not complete, and a command would look at the host's files
-        if not Path(f"/proc/{self.pid}/root/run/systemd/private").exists():
-            return False
-        return self.run(["systemctl", "is-system-running"], check=False).stdout.strip() in (
-            "running",
-            "degraded",
-            "starting",
-        )
+    def exists(self, path: str) -> bool:
+        """Tell whether there is something of that name in it."""
+        return os.path.lexists(self.path / path.lstrip("/"))
+
+    def journal(self, unit: str) -> str:
+        """Return what a unit wrote."""
+        return self.run("journalctl", "--no-pager", "-o", "cat", "-u", unit, check=False).stdout
+
+    def wait(self, what: str, condition: Callable[[], Any], seconds: float = 60) -> Any:
+        """Ask until ``condition`` holds and return what it said; fail with ``what`` after ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = condition()
+            if found:
+                return found
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{what}: not within {seconds:g} s")
+            time.sleep(0.1)
+
+
+def cache() -> Path:
+    """Return the folder that outlives test runs."""
+    return default_cache()
