@@ -30,6 +30,8 @@ class Wanted:
     release: str
     """The distribution's own suite (``bookworm``), or its release (``9``)."""
     packages: tuple[str, ...]
+    optional: tuple[str, ...]
+    """Packages that come along if the repository has them."""
     mirror: str
     mirror_key: Path
     sign_key: str
@@ -41,7 +43,8 @@ def apt(wanted: Wanted, tree: Path, scratch: Path, system: System) -> int:
     pool.mkdir(parents=True)
     options = _private_apt(wanted, scratch)
     _must(system, ["apt-get", *options, "update"], "fetching the package indexes")
-    words = ["install", "-y", "--download-only", "--no-install-recommends", *wanted.packages]
+    there = [name for name in wanted.optional if system.run(["apt-cache", *options[1:], "show", name]).out]
+    words = ["install", "-y", "--download-only", "--no-install-recommends", *wanted.packages, *there]
     _must(system, ["apt-get", *options, *words], "fetching the packages")
     for deb in sorted((scratch / "cache" / "archives").glob("*.deb")):
         shutil.copyfile(deb, pool / deb.name.replace("%3a", "_"))
