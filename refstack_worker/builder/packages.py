@@ -162,7 +162,9 @@ def write_licences(facts: Mapping[str, WheelFacts], folder: Path) -> None:
         for name, content in about.texts:
             path = folder / f"{about.name}-{about.version}" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            if not content:
+            if path.exists() and path.read_bytes() != content:  # of a wheel for another interpreter
+                path = path.with_name(f"{name}.{len(list(path.parent.iterdir())) + 1}")
+            if not content or path.exists():
                 continue
             if content in first:
                 path.symlink_to(os.path.relpath(first[content], path.parent))
