@@ -60,7 +60,8 @@ class RefstackApp(App):
         self.NAME = program.name
         self.program = program
         self._failure: BaseException | None = None
-        super().__init__(program.description, software_version(), manager)
+        # deferred: 'run create --help' is about 'run create', not about the program
+        super().__init__(program.description, software_version(), manager, deferred_help=True)
 
     def run(self, argv: list[str]) -> int:
         """Carry out one command line and return the process's exit status."""
@@ -88,7 +89,7 @@ class RefstackApp(App):
 
     def initialize_app(self, argv: list[str]) -> None:
         """Refuse an empty command line: none of the programs has an interactive mode."""
-        if not argv:
+        if not argv and not self.options.deferred_help:
             self._failure = UsageError(f"no command given; '{self.NAME} help' lists them")
             raise self._failure
 

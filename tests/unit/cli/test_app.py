@@ -80,3 +80,15 @@ def test_journal_priorities(capsys, monkeypatch):
 def test_log_file_keeps_times(tmp_path):
     app.main(PROGRAM, ["--log-file", str(tmp_path / "log"), "fail"])
     assert "ERROR refstack_worker: /store" in (tmp_path / "log").read_text()
+
+
+def test_help_behind_a_command_is_about_the_command(capsys):
+    assert app.main(PROGRAM, ["break", "it", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "usage: refstack-x break it" in out
+    assert "Raise what no command should." in out
+
+
+def test_help_alone_lists_the_commands(capsys):
+    assert app.main(PROGRAM, ["--help"]) == 0
+    assert "break it" in capsys.readouterr().out
