@@ -17,15 +17,13 @@ from refstack_worker.server.ledger_admin import AdminLedger
 from refstack_worker.server.ledger_clouds import CloudLedger
 from refstack_worker.server.ledger_dispatch import DispatchLedger
 from refstack_worker.server.ledger_guidelines import GuidelineLedger
+from refstack_worker.server.ledger_local import LocalLedger
 from refstack_worker.server.ledger_results import ResultLedger
-from refstack_worker.server.ledger_runs import RunLedger
-from refstack_worker.server.ledger_workers import WorkerLedger
 
 
 class Store(
-    RunLedger,
+    LocalLedger,
     DispatchLedger,
-    WorkerLedger,
     ResultLedger,
     AdminLedger,
     AccountLedger,
