@@ -21,6 +21,7 @@ from typing import Any
 from cliff.app import App
 from cliff.command import Command
 from cliff.commandmanager import CommandManager
+from cliff.help import HelpExit
 
 from refstack_worker.errors import RefstackError, UsageError
 
@@ -65,7 +66,10 @@ class RefstackApp(App):
 
     def run(self, argv: list[str]) -> int:
         """Carry out one command line and return the process's exit status."""
-        result = super().run(argv)
+        try:
+            result = super().run(argv)
+        except HelpExit:
+            return 0
         if isinstance(self._failure, RefstackError):
             return self._failure.exit_code
         return int(result or 0)
