@@ -1,0 +1,126 @@
+"""The API behind a real HTTP server, on PostgreSQL: uploads that break off, come in pieces, or all at once."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+import waitress
+
+from refstack_worker.contract.states import RunState
+from refstack_worker.server.api import create_app
+from refstack_worker.server.records import ResultQuery
+from refstack_worker.server.store import Store
+from tests.unit.server.ledger import Event, Job, claimed, queued, stream
+
+STREAM = stream([Event(f"a.B.test_{number}") for number in range(50)], padding=20_000)
+BOUNDARY = "b0undary"
+
+
+@pytest.fixture
+def address(store: Store) -> Iterator[tuple[str, int]]:
+    server = waitress.create_server(create_app(store), host="127.0.0.1", port=0, threads=8)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    yield "127.0.0.1", server.effective_port
+    server.task_dispatcher.shutdown(timeout=10)
+    server.close()
+    thread.join(10)
+
+
+def body() -> bytes:
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="subunit"\r\n\r\n'
+    return head.encode() + STREAM + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+def head(job: Job, length: str) -> bytes:
+    key = job.submission.key
+    return (
+        f"POST /post-result?test_id={key.test_id}&attempt={key.attempt} HTTP/1.1\r\nHost: refstack\r\n"
+        f"Authorization: Bearer {job.submission.secret}\r\n{length}\r\n"
+        f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nConnection: close\r\n\r\n"
+    ).encode()
+
+
+def post(address: tuple[str, int], job: Job) -> requests.Response:
+    key = job.submission.key
+    return requests.post(
+        f"http://{address[0]}:{address[1]}/post-result?test_id={key.test_id}&attempt={key.attempt}",
+        files={"file": STREAM},
+        headers={"Authorization": f"Bearer {job.submission.secret}"},
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.99])
+def test_a_connection_closed_halfway_through_accepts_nothing(
+    address: tuple[str, int], store: Store, part: float
+) -> None:
+    job = claimed(store)
+    data = body()
+    with socket.create_connection(address) as connection:
+        connection.sendall(head(job, f"Content-Length: {len(data)}") + data[: int(len(data) * part)])
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(30)
+        while connection.recv(65_536):
+            pass
+    assert store.run(job.submission.key.test_id).state is RunState.CLAIMED
+    assert post(address, job).status_code == 201
+    assert store.run(job.submission.key.test_id).state is RunState.FINISHED
+    assert list((store.settings.data / "uploads").iterdir()) == []
+
+
+def test_a_body_without_its_end_is_refused(address: tuple[str, int], store: Store) -> None:
+    job = claimed(store)
+    data = body()[:-30]
+    with socket.create_connection(address) as connection:
+        connection.sendall(head(job, f"Content-Length: {len(data)}") + data)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 400
+    assert store.run(job.submission.key.test_id).state is RunState.CLAIMED
+
+
+def test_in_pieces_of_unknown_length(address: tuple[str, int], store: Store) -> None:
+    job = claimed(store)
+    data = body()
+    with socket.create_connection(address) as connection:
+        connection.sendall(head(job, "Transfer-Encoding: chunked"))
+        for start in range(0, len(data), 100_000):
+            piece = data[start : start + 100_000]
+            connection.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        connection.sendall(b"0\r\n\r\n")
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 201
+    assert len(store.result_tests(job.submission.key.test_id, ResultQuery())) == 50
+
+
+def test_many_workers_claim_over_http_and_one_wins(address: tuple[str, int], store: Store) -> None:
+    job = queued(store)
+    key = job.submission.key
+    start = threading.Barrier(8)
+
+    def grab(number: int) -> int:
+        start.wait()
+        return requests.post(
+            f"http://{address[0]}:{address[1]}/worker/v1/runs/{key.test_id}/attempts/{key.attempt}/claim",
+            json={"claim": f"claim-{number}", "worker": f"node-{number}"},
+            headers={"Authorization": f"Bearer {job.submission.secret}"},
+            timeout=60,
+        ).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(grab, range(8))) == [200] + [409] * 7
+
+
+def test_many_results_at_once_are_one(address: tuple[str, int], store: Store) -> None:
+    job = claimed(store)
+    with ThreadPoolExecutor(6) as pool:
+        assert {answer.status_code for answer in pool.map(lambda _: post(address, job), range(6))} == {201}
+    assert len(store.result_tests(job.submission.key.test_id, ResultQuery())) == 50

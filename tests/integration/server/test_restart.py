@@ -1,0 +1,24 @@
+"""PostgreSQL goes away and comes back under a ledger that is in use."""
+
+from __future__ import annotations
+
+import pytest
+
+from refstack_worker.contract.report import Report
+from refstack_worker.contract.states import RunState
+from refstack_worker.errors import LedgerError
+from refstack_worker.server.store import Store
+from tests.integration.postgresql import Cluster
+from tests.unit.server.ledger import claimed
+
+
+def test_a_restart_is_an_error_that_says_so_and_then_all_goes_on(store: Store, postgresql: Cluster) -> None:
+    job = claimed(store)
+    postgresql.stop()
+    try:
+        with pytest.raises(LedgerError, match="DATABASE_URL"):
+            store.report(job.proof, Report(RunState.RUNNING))
+    finally:
+        postgresql.start()
+    store.report(job.proof, Report(RunState.RUNNING))
+    assert store.run(job.submission.key.test_id).state is RunState.RUNNING
