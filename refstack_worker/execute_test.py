@@ -2191,10 +2191,19 @@ def tempestconf(tempest: Tempest, workspace: Workspace, given: Conf, discovery: 
     if tool_run.returncode or not out.is_file():
         last = MASK.text(said.decode("utf-8", "replace")).strip().splitlines()[-1:] or ["nothing said"]
         raise TempestFailure(f"python-tempestconf ended with status {tool_run.returncode}: {last[0][:400]}")
-    reader = configparser.RawConfigParser(strict=False)
+    found = read_conf(out)
+    # its own logging is none of the run's business: debug would put the bodies of all requests into the log
+    found.pop("DEFAULT", None)
+    return found
+
+
+def read_conf(path: Path) -> Conf:
+    """Read a ``tempest.conf`` back."""
+    reader = configparser.RawConfigParser(strict=False, default_section="\0", interpolation=None)
     reader.optionxform = str  # type: ignore[assignment,method-assign]
-    reader.read(out, encoding="utf-8")
-    return {section: dict(reader.items(section)) for section in reader.sections()}
+    reader.read(path, encoding="utf-8")
+    return {section: {option: _unwritten(value) for option, value in reader.items(section)}
+            for section in reader.sections()}  # fmt: skip
 
 
 @dataclass
@@ -2265,11 +2274,7 @@ def cleanup_only(settings: Settings, voice: Voice) -> tuple[int, str, str]:
 def cleanup_conf(settings: Settings, workspace: Workspace) -> Conf:
     """The configuration of the run that left something: its own file if it is still there."""
     if workspace.conf.is_file():
-        reader = configparser.RawConfigParser(strict=False)
-        reader.optionxform = str  # type: ignore[assignment,method-assign]
-        reader.read(workspace.conf, encoding="utf-8")
-        read = {section: {option: _unwritten(value) for option, value in reader.items(section)}
-                for section in reader.sections()}  # fmt: skip
+        read = read_conf(workspace.conf)
         read["DEFAULT"] = {}
         return merge(check_conf(read, str(workspace.conf)), settings.conf_json)
     try:
