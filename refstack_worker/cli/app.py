@@ -144,6 +144,8 @@ def software_version() -> str:
 
 def main(program: Program, argv: Sequence[str] | None = None) -> int:
     """Run a program on ``argv`` (default: the process's own) and return its exit status."""
+    # a table as wide as the terminal; cliff lets it break lines of values that are wider only when it is asked
+    os.environ.setdefault("CLIFF_FIT_WIDTH", "1")
     try:
         return RefstackApp(program).run(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
