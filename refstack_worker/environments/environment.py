@@ -14,28 +14,25 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments import leases, plans, proof
 from refstack_worker.environments.catalogue import Offer
 from refstack_worker.environments.files import disk_errors, remove_tree
 from refstack_worker.environments.interpreters import Interpreter
-from refstack_worker.environments.plans import KeptPlan, link_name
-from refstack_worker.environments.skeleton import make_open_folder, skeleton_of, write_open_file
+from refstack_worker.environments.lock import Lock
+from refstack_worker.environments.plans import KeptPlan
+from refstack_worker.environments.skeleton import Skeleton, make_open_folder, skeleton_of, write_open_file
 from refstack_worker.environments.store import Store
 from refstack_worker.errors import EnvironmentBuildError, RefstackError, VersionUnavailableError
 
 LOG = logging.getLogger(__name__)
 
-ATTEMPTS = 3
+ATTEMPTS = 4
 """How often entries are fetched again when a clean-up takes them between fetching and leasing."""
 
-LINKS = ".links"
-"""Name in an environment of the link to its plan's links."""
-
 _TURN = threading.Lock()
-"""Laying one out is hundreds of tiny system calls; threads that do it at once wait for each other at every one."""
+"""Making one is hundreds of tiny system calls; threads that do it at once wait for each other at every one."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,7 @@ class Environment:
         self.settings = settings
         self.folder = folder.absolute()
         self.store = Store(settings.store)
+        self._begun = False
         self._lease: leases.Lease | None = None
 
     def __enter__(self) -> BuiltEnvironment:
@@ -82,7 +80,7 @@ class Environment:
             raise EnvironmentBuildError(f"{self.folder}: exists already; an environment is made in a new folder")
         try:
             with disk_errors(f"environment {self.folder}"):
-                self._make(self._lease_entries(), interpreter)
+                self._make(lock, interpreter)
             tests = proof.proved(self.store, lock, interpreter)
             if not tests:
                 LOG.info("Tempest %s on %s: listing its tests once", lock.label, interpreter.name)
@@ -100,6 +98,8 @@ class Environment:
 
     def remove(self) -> None:
         """Remove the environment and give what it used free."""
+        if not self._begun:
+            return
         with disk_errors(f"environment {self.folder}"):
             remove_tree(self.folder)
         if self._lease is not None:
@@ -109,42 +109,41 @@ class Environment:
         """Leave the environment where it is; its lease ends when somebody removes the folder."""
         self._lease = None
 
-    def _offered(self) -> Any:
+    def _offered(self) -> tuple[Lock, Interpreter]:
         if self.offer.problem or self.offer.lock is None or self.offer.interpreter is None:
             raise VersionUnavailableError(f"Tempest {self.offer.label}: {self.offer.problem}")
         return self.offer.lock, self.offer.interpreter
 
-    def _lease_entries(self) -> KeptPlan:
-        lock, interpreter = self._offered()
-        self.store.prepare()
+    def _make(self, lock: Lock, interpreter: Interpreter) -> None:
+        skeleton = skeleton_of(interpreter, self.store.prepare())
         names = [self.store.name(wheel, interpreter) for wheel in lock.wheels]
         for _ in range(ATTEMPTS):
+            with _TURN:
+                if self._lease_entries(lock, names):
+                    self._lay_out(skeleton, plans.kept_plan(self.store, names, interpreter))
+                    return
             self.store.ensure(lock.wheels, interpreter, self.offer.fetcher(self.settings))
-            self.folder.mkdir(parents=True)
-            self._lease = leases.take(self.store, self.folder, f"Tempest {lock.label}", names)
-            if self._lease is not None:
-                return plans.kept_plan(self.store, names, interpreter)
-            self.folder.rmdir()
         raise EnvironmentBuildError(f"{self.store.root}: entries go as they are made; is 'env gc' running in a loop?")
 
-    def _make(self, kept: KeptPlan, interpreter: Interpreter) -> None:
-        skeleton = skeleton_of(interpreter, self.store)
+    def _lease_entries(self, lock: Lock, names: list[str]) -> bool:
+        if not self._begun:
+            self.folder.mkdir(parents=True)
+            self._begun = True
+        self._lease = leases.take(self.store, self.folder, f"Tempest {lock.label}", names)
+        return self._lease is not None
+
+    def _lay_out(self, skeleton: Skeleton, kept: KeptPlan) -> None:
         folder = str(self.folder)
         first = shebang(f"{folder}/bin/python")
-        with _TURN:
-            skeleton.lay_out(self.folder)
-            os.symlink(kept.links, f"{folder}/{LINKS}")
-            for path in kept.plan.folders:
-                make_open_folder(f"{folder}/{path}")
-            for number, (path, _) in enumerate(kept.plan.links):
-                up = "../" * path.count("/")
-                os.symlink(f"{up}{LINKS}/{link_name(number, path)}", f"{folder}/{path}")
-            for name, content in kept.plan.scripts:
-                body = content.encode("utf-8", "surrogateescape")
-                write_open_file(f"{folder}/bin/{name}", first + body, 0o755)
+        skeleton.lay_out(self.folder)
+        for path in kept.plan.folders:
+            make_open_folder(f"{folder}/{path}")
+        kept.link_into(self.folder)
+        for name, content in kept.plan.scripts:
+            write_open_file(f"{folder}/bin/{name}", first + content.encode("utf-8", "surrogateescape"), 0o755)
 
     def _failed(self) -> None:
-        if self.settings.keep_failed and self.folder.exists():
+        if self.settings.keep_failed and self._begun:
             LOG.warning("%s: kept to look at; remove it when done", self.folder)
             return
         try:

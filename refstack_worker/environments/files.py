@@ -56,6 +56,14 @@ def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
     sync_folder(path.parent)
 
 
+def sweep_temporaries(folder: Path) -> None:
+    """Remove what a killed :func:`write_whole` left in a folder."""
+    for path in folder.glob(".*.*.*"):
+        pid = path.name.split(".")[-2]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            path.unlink(missing_ok=True)
+
+
 def write_plainly(path: Path, content: bytes) -> None:
     """Write a read-only file; that it reaches the disk is seen to for the whole batch."""
     path.write_bytes(content)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from refstack_worker.environments import leases
 from refstack_worker.environments.entries import Entries
-from refstack_worker.environments.files import disk_errors, remove_tree
+from refstack_worker.environments.files import disk_errors, remove_tree, sweep_temporaries
 from refstack_worker.environments.locking import locked, sweep, work_folder
 from refstack_worker.environments.plans import all_plans
 
@@ -45,8 +45,9 @@ def collect(store: Entries, limit: int, in_use: Iterable[str]) -> Collected:
     wheels = set(in_use)
     with disk_errors(f"store {store.root}"):
         store.prepare()
-        sweep(store.work)
-        sweep(store.incoming)
+        for folder in (store.work, store.incoming, store.locks):
+            sweep(folder)
+        sweep_temporaries(store.proofs)
         with work_folder(store.work) as trash:
             with locked(store.root / "gc.lock"):  # no environment can take a lease meanwhile
                 leased = {name for lease in leases.live(store) for name in lease.entries}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +45,12 @@ def take(store: Entries, folder: Path, label: str, entries: Sequence[str]) -> Le
     """Note that an environment uses entries; ``None`` when one of them is not there (any more)."""
     path = store.leases / f"{os.getpid()}-{os.urandom(6).hex()}.json"
     content = json.dumps({"folder": str(folder), "label": label, "entries": list(entries)})
+    since = time.time()
     with disk_errors(f"store {store.root}"), locked(store.root / "gc.lock", shared=True):
         if not store.names().issuperset(entries):
             return None
         path.write_text(content)
-    return _read(path)
+    return Lease(path, folder, label, tuple(entries), since)
 
 
 def live(store: Entries) -> list[Lease]:

@@ -1,14 +1,15 @@
 """Plans as the store keeps them, each with its links ready made.
 
     plans/<key>/plan.json
-    plans/<key>/links/<n>-<name>    → ../../../entries/<entry>/<path>
+    plans/<key>/links/<n>-<name>    → <store>/entries/<entry>/<path>
 
-An environment links into ``links/`` by a short relative path. Short links live in their inode: removing one with a
-long target costs ten times as much, and a disk block.
+An environment takes these links by hard links: that is a name in a folder and nothing more, where a link of its own
+would cost an inode and, with a target this long, a disk block, to be made and freed each time.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,18 @@ class KeptPlan:
     """A plan in the store."""
 
     folder: Path
+    entries_folder: Path
     plan: Plan
+
+    def link_into(self, environment: Path) -> None:
+        """Make all the links of the plan in an environment, whose folders are there."""
+        for number, (path, target) in enumerate(self.plan.links):
+            try:
+                os.link(f"{self.links}/{link_name(number, path)}", f"{environment}/{path}", follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM):
+                    raise
+                os.symlink(f"{self.entries_folder}/{target}", f"{environment}/{path}")
 
     @property
     def links(self) -> Path:
@@ -52,7 +64,7 @@ class KeptPlan:
         """Say what is wrong with its links; empty when nothing is."""
         for number, (path, target) in enumerate(self.plan.links):
             link = self.links / link_name(number, path)
-            if not link.is_symlink() or os.readlink(link) != _into_entries(target):
+            if not link.is_symlink() or os.readlink(link) != f"{self.entries_folder}/{target}":
                 return f"{LINKS}/{link.name} does not lead to {target}"
         return ""
 
@@ -68,21 +80,22 @@ def kept_plan(store: Entries, names: Sequence[str], interpreter: Interpreter) ->
     :raises StoreError: an entry is damaged.
     :raises WheelError: the wheels do not go together.
     """
-    key = hashlib.sha256("\n".join([*names, interpreter.series]).encode()).hexdigest()[:32]
+    about = "\n".join([*names, interpreter.series, str(store.entries)])  # links name the store: one moved makes others
+    key = hashlib.sha256(about.encode()).hexdigest()[:32]
     folder = store.plans / key
-    kept = _read(folder)
+    kept = _read(store, folder)
     if kept is not None:
         os.utime(folder / FILE)  # says when these entries were last used
         return kept
     plan = make_plan({name: store.manifest(name) for name in names}, interpreter, store.entries)
     _keep(store, folder, plan)
-    return KeptPlan(folder, plan)
+    return KeptPlan(folder, store.entries, plan)
 
 
 def all_plans(store: Entries) -> Iterator[KeptPlan]:
     """Yield every plan; what is none is removed on the way."""
     for folder in sorted(store.plans.iterdir()) if store.plans.is_dir() else ():
-        kept = _read(folder)
+        kept = _read(store, folder)
         if kept is not None:
             yield kept
         else:
@@ -94,7 +107,7 @@ def _keep(store: Entries, folder: Path, plan: Plan) -> None:
         made = make_folder(work / folder.name)
         make_folder(made / LINKS)
         for number, (path, target) in enumerate(plan.links):
-            os.symlink(_into_entries(target), made / LINKS / link_name(number, path))
+            os.symlink(f"{store.entries}/{target}", made / LINKS / link_name(number, path))
         write_plainly(made / FILE, plan.to_json())
         sync_file_system(made)
         with suppress(FileExistsError, OSError):  # another was faster with the same
@@ -102,12 +115,8 @@ def _keep(store: Entries, folder: Path, plan: Plan) -> None:
     sync_folder(store.plans)
 
 
-def _into_entries(target: str) -> str:
-    return f"../../../entries/{target}"
-
-
-def _read(folder: Path) -> KeptPlan | None:
+def _read(store: Entries, folder: Path) -> KeptPlan | None:
     try:
-        return KeptPlan(folder, Plan.from_json((folder / FILE).read_bytes()))
+        return KeptPlan(folder, store.entries, Plan.from_json((folder / FILE).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from refstack_worker.environments import gc
 from refstack_worker.environments.entries import Entries
-from refstack_worker.environments.files import disk_errors, sha256_of
+from refstack_worker.environments.files import disk_errors, sha256_of, sweep_temporaries
 from refstack_worker.environments.gc import Collected
 from refstack_worker.environments.locking import sweep, work_folder
 from refstack_worker.environments.plans import all_plans
@@ -47,7 +47,9 @@ class Store(Entries):
             return []
         with disk_errors(f"store {self.root}"):
             self.prepare()
-            sweep(self.work)
+            for folder in (self.work, self.locks):
+                sweep(folder)
+            sweep_temporaries(self.proofs)
             return [*self._damaged_entries(), *self._damaged_plans()]
 
     def remove(self, damage: Damage) -> None:

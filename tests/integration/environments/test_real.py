@@ -1,0 +1,96 @@
+"""Real Tempest versions: as many tests as an ordinary virtualenv, everything visible, two at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from refstack_worker.environments.environment import Environment
+from refstack_worker.environments.lock import read_lock
+from refstack_worker.environments.proof import list_tests
+from refstack_worker.environments.store import Store
+from tests.tempests import RELEASES
+
+LOOK = """
+import importlib.metadata as m, json
+print(json.dumps([
+    sorted({d.metadata["Name"].lower().replace("_", "-").replace(".", "-") for d in m.distributions()}),
+    [e.name for e in m.entry_points(group="tempest.test_plugins")],
+]))
+"""
+
+
+def ordinary(lock: Path, folder: Path) -> Path:
+    """Make an ordinary virtualenv of a lock's wheels with pip."""
+    subprocess.run([sys.executable, "-m", "virtualenv", "-q", "-p", "python3.11", folder], check=True)
+    wheels = [lock.parent / wheel.path for wheel in read_lock(lock).wheels]
+    pip = [folder / "bin/python", "-m", "pip", "install", "-q", "--no-index", "--no-deps", *wheels]
+    subprocess.run(pip, check=True)
+    return folder
+
+
+@pytest.mark.parametrize("version", [version for version in RELEASES if version != "24.0.0"])
+def test_as_many_tests_as_an_ordinary_virtualenv(build_settings, tmp_path, version):
+    settings, offer = build_settings(version)
+    with Environment(offer, settings, tmp_path / "ours") as built:
+        ours = list_tests(built.path, "ours")
+    theirs = list_tests(ordinary(offer.lock.path, tmp_path / "ordinary"), "ordinary")
+    assert sorted(ours) == sorted(theirs)
+    assert len(ours) == offer.lock.compatibility.tests > 1000
+
+
+def test_every_distribution_is_seen(build_settings, tmp_path):
+    settings, offer = build_settings("47.0.0")
+    names = {wheel.name for wheel in offer.lock.wheels}
+    with Environment(offer, settings, tmp_path / "env") as built:
+        seen = subprocess.run([built.python, "-c", LOOK], capture_output=True, text=True, check=True).stdout
+        assert set(json.loads(seen)[0]) == names
+        listed = subprocess.run(
+            [sys.executable, "-m", "pip", "--python", built.python, "list", "--format", "json"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert {row["name"].lower().replace("_", "-").replace(".", "-") for row in json.loads(listed.stdout)} == names
+        check = subprocess.run([sys.executable, "-m", "pip", "--python", built.python, "check"], capture_output=True)
+        assert check.returncode == 0, check.stdout
+
+
+def test_every_console_script_starts(build_settings, tmp_path):
+    settings, offer = build_settings("47.0.0")
+    with Environment(offer, settings, tmp_path / "env") as built:
+        for name in ("tempest", "stestr", "subunit-trace", "oslo-config-generator", "verify-tempest-config"):
+            done = subprocess.run([built.bin / name, "--help"], capture_output=True, text=True)
+            assert done.returncode == 0, (name, done.stderr)
+
+
+def test_a_plugin_comes_on_top(build_settings, tmp_path):
+    settings, offer = build_settings("47.0.0", plugins=("keystone-tempest-plugin==0.22.0",))
+    with Environment(offer, settings, tmp_path / "env") as built:
+        seen = subprocess.run([built.python, "-c", LOOK], capture_output=True, text=True, check=True).stdout
+        assert json.loads(seen)[1] == ["keystone_tests"]
+        assert built.tests > 3000
+
+
+def test_two_versions_at_once(build_settings, tmp_path):
+    pairs = [build_settings("47.0.0"), build_settings("43.0.0")]
+
+    def run(number: int) -> tuple[str, int]:
+        settings, offer = pairs[number]
+        with Environment(offer, settings, tmp_path / str(number)) as built:
+            said = subprocess.run([built.bin / "tempest", "--version"], capture_output=True, text=True, check=True)
+            return said.stdout, len(list_tests(built.path, "it"))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(run, [0, 1])) == [("tempest 47.0.0\n", 1575), ("tempest 43.0.0\n", 1542)]
+
+
+def test_running_leaves_the_store_as_it_was(build_settings, tmp_path):
+    """Even as root, whom no mode keeps from writing byte-code."""
+    settings, offer = build_settings("47.0.0", store=tmp_path / "store")
+    with Environment(offer, settings, tmp_path / "env") as built:
+        list_tests(built.path, "it")
+    assert Store(settings.store).verify() == []
