@@ -14,10 +14,14 @@ from refstack_worker.errors import RefstackError
 from refstack_worker.server import api_support as support
 from refstack_worker.server import schema
 from refstack_worker.server.api_admin import AdminCalls
+from refstack_worker.server.api_clouds import CloudCalls
+from refstack_worker.server.api_guard import Guard
 from refstack_worker.server.api_runs import RunCalls
 from refstack_worker.server.api_support import StreamedRequest, Surroundings
 from refstack_worker.server.api_testers import TesterCalls
+from refstack_worker.server.api_users import UserCalls
 from refstack_worker.server.api_worker import WorkerCalls
+from refstack_worker.server.events import Hub
 from refstack_worker.server.nudge import Nudge, Queue
 from refstack_worker.server.store import Store
 
@@ -43,8 +47,13 @@ def create_app(store: Store, queue: Queue | None = None) -> Flask:
         MAX_CONTENT_LENGTH=store.settings.web.max_result_bytes + 2**20,
         MAX_FORM_MEMORY_SIZE=support.MOST_BODY,
     )
+    hub = Hub(store, store.settings.users.event_streams)
+    guard = Guard(store)
+    guard.register(app)
     for calls in (TesterCalls(around), WorkerCalls(around), RunCalls(around), AdminCalls(around)):
         calls.register(app)
+    UserCalls(around, hub).register(app)
+    CloudCalls(around).register(app)
     app.add_url_rule("/health", view_func=lambda: _health(store))
     app.register_error_handler(RefstackError, _domain_error)
     app.register_error_handler(HTTPException, _http_error)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
-from refstack_worker.contract.payload import Testcases
 from refstack_worker.contract.states import RunState
-from refstack_worker.errors import StateError, UsageError
+from refstack_worker.errors import UsageError
 from refstack_worker.server import auth
-from refstack_worker.server.api_json import attempt_json, iso, message_json, new_run, run_json, test_json
+from refstack_worker.server.api_json import attempt_json, iso, message_json, run_json, test_json
 from refstack_worker.server.api_support import LARGEST_ID, Surroundings, json_body, number, text
-from refstack_worker.server.ledger_base import no_run
-from refstack_worker.server.records import NewRun, ResultQuery, Run, RunQuery
+from refstack_worker.server.desk import Desk
+from refstack_worker.server.records import ResultQuery, Run, RunQuery
 
 MOST_RUNS = 200
 MOST_TESTS = 2000
 MOST_MESSAGES = 1000
-MOST_RERUN = 20_000
-"""Failed tests that one re-run takes by name."""
 
 
 class RunCalls:
@@ -29,6 +25,7 @@ class RunCalls:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._store = around.store
+        self._desk = Desk(around.store, around.nudge)
 
     def register(self, app: Flask) -> None:
         """Add the calls to an application."""
@@ -50,7 +47,7 @@ class RunCalls:
     def create(self) -> Response:
         """Record a run and give it to the queue."""
         caller = auth.caller(request, self._store)
-        return self._created(caller, new_run(json_body()))
+        return self._created(self._desk.create(caller, json_body(), _key()))
 
     def list(self) -> Response:
         """List runs, newest first; ``before`` is the way to the next page."""
@@ -58,7 +55,7 @@ class RunCalls:
         given = request.args
         query = RunQuery(
             states=_states(given.getlist("state")),
-            owner_id=caller.owner_id,
+            viewer=self._desk.viewer(caller),
             cloud_id=_optional("cloud_id"),
             tempest_version=text(given, "tempest_version", 40),
             worker=text(given, "worker", 200),
@@ -128,66 +125,34 @@ class RunCalls:
 
     def cancel(self, test_id: int) -> Response:
         """Cancel a run."""
-        caller = auth.caller(request, self._store)
-        self._visible(test_id, caller)
-        run = self._store.cancel(test_id, caller.name)
-        self._around.nudge()
+        run = self._desk.cancel(auth.caller(request, self._store), test_id)
         answer = jsonify(run_json(run))
         answer.status_code = 200 if run.state.is_end else 202
         return answer
 
     def rerun(self, test_id: int) -> Response:
-        """Run the same again, all of it or what failed. The passwords are gone, so they are asked for anew."""
-        caller = auth.caller(request, self._store)
-        old = self._visible(test_id, caller)
-        body = json_body()
-        wanted = new_run({name: value for name, value in body.items() if name != "only"})
-        if not old.state.is_end:
-            raise StateError(f"run {test_id} has not ended; cancel it first")
-        spec = replace(old.spec, testcases=self._again(old, body.get("only", "all")))
-        new = NewRun(
-            spec=spec,
-            conf_json=wanted.conf_json,
-            cloud_id=old.cloud.id or None,
-            label=wanted.label or old.label,
-            owner_id=old.owner_id,
-            rerun_of=test_id,
-        )
-        return self._created(caller, new)
+        """Run the same again, all of it or what failed. Passwords that no cloud keeps have to be given anew."""
+        return self._created(self._desk.rerun(auth.caller(request, self._store), test_id, json_body(), _key()))
 
-    def _again(self, old: Run, only: Any) -> Testcases | None:
-        if only == "all":
-            return old.spec.testcases
-        if only != "failed":
-            raise UsageError("only: all or failed is expected")
-        failed = self._store.result_tests(old.test_id, ResultQuery("failed", limit=MOST_RERUN))
-        if not failed:
-            raise StateError(f"run {old.test_id} has no failed test to run again")
-        return Testcases(names=tuple(f"id-{test.uuid}" if test.uuid else test.name for test in failed))
-
-    def _created(self, caller: auth.Caller, new: NewRun) -> Response:
-        key = text(dict(request.headers), "Idempotency-Key", 200)
-        owner = new.owner_id if caller.is_operator else caller.owner_id
-        run = self._store.add_run(replace(new, created_by=caller.name, owner_id=owner, idempotency_key=key))
-        self._around.nudge()
+    def _created(self, run: Run) -> Response:
         answer = self._shown(run)
         answer.status_code = 201
         answer.headers["Location"] = f"/v1/runs/{run.test_id}"
         return answer
 
-    def _visible(self, test_id: int, caller: auth.Caller | None = None) -> Run:
+    def _visible(self, test_id: int) -> Run:
         """Return a run if it is the caller's; somebody else's looks as if it were not there."""
-        who = caller or auth.caller(request, self._store)
-        run = self._store.run(number(test_id, "test_id", 1, LARGEST_ID))
-        if not who.may_see(run):
-            raise no_run(test_id)
-        return run
+        return self._desk.run(auth.caller(request, self._store), test_id)
 
     def _shown(self, run: Run) -> Response:
         answer = jsonify(run_json(run))
         answer.add_etag()
         answer.make_conditional(request)
         return answer
+
+
+def _key() -> str:
+    return text(dict(request.headers), "Idempotency-Key", 180)
 
 
 def _states(names: list[str]) -> tuple[RunState, ...]:

@@ -11,14 +11,16 @@ from flask import Request
 
 from refstack_worker.config.server import Network
 from refstack_worker.server.ledger_base import refused
-from refstack_worker.server.records import Run, Token
+from refstack_worker.server.records import Token
 from refstack_worker.server.store import Store
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 OPERATOR = "operator"
 VENDOR = "vendor"
-SCOPES = (OPERATOR, VENDOR)
+READ = "read"
+"""Takes away: such a token looks and changes nothing."""
+SCOPES = (OPERATOR, VENDOR, READ)
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,10 @@ class Caller:
         # a vendor's token without a user sees nothing: no user has the id -1
         return None if self.is_operator else self.token.user_id if self.token.user_id is not None else -1
 
-    def may_see(self, run: Run) -> bool:
-        return self.is_operator or run.owner_id == self.owner_id
+    def need_writer(self) -> None:
+        """Raise :class:`RefusedError` if the caller may only look."""
+        if READ in self.token.scopes:
+            raise refused("scope", "this token may only look: it has the scope 'read'")
 
     def need_operator(self) -> None:
         """Raise :class:`RefusedError` unless the caller is an operator."""

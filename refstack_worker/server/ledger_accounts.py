@@ -13,8 +13,8 @@ from refstack_worker.errors import NotFoundError, StateError
 from refstack_worker.server import models
 from refstack_worker.server import models_accounts as more
 from refstack_worker.server.ledger_base import LedgerBase, Row, new_id, no_run
-from refstack_worker.server.records import Token
-from refstack_worker.server.records_users import Session, User, Vendor, Viewer
+from refstack_worker.server.records import Token, Viewer
+from refstack_worker.server.records_users import Session, User, Vendor
 
 
 class AccountLedger(LedgerBase):

@@ -12,8 +12,8 @@ from refstack_worker.errors import NotFoundError, StateError
 from refstack_worker.server import models
 from refstack_worker.server import models_accounts as more
 from refstack_worker.server.ledger_base import LedgerBase, Row, new_id
-from refstack_worker.server.records import Cloud, Conf
-from refstack_worker.server.records_users import CloudCheck, KnownCloud, NewCloud, Viewer
+from refstack_worker.server.records import Cloud, Conf, Viewer
+from refstack_worker.server.records_users import CloudCheck, KnownCloud, NewCloud
 
 _LEGACY = ("label", "endpoint_v3", "test_user", "alt_user", "admin_user", "version")
 

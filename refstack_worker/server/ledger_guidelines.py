@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import delete, func, insert, or_, select, true
+from sqlalchemy import delete, false, func, insert, or_, select, true
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import NotFoundError
@@ -14,7 +14,8 @@ from refstack_worker.server import guidelines, models
 from refstack_worker.server import models_accounts as more
 from refstack_worker.server.guidelines import Guideline, Verdict
 from refstack_worker.server.ledger_base import LedgerBase, Row, new_id
-from refstack_worker.server.records_users import Choice, StoredGuideline, Viewer
+from refstack_worker.server.records import Viewer
+from refstack_worker.server.records_users import Choice, StoredGuideline
 
 _COLUMNS = [column for column in more.guideline.c if column.name != "text"]
 _HELD = tuple(state.value for state in RunState if not state.is_end and state is not RunState.QUEUED)
@@ -202,8 +203,8 @@ class GuidelineLedger(LedgerBase):
             .select_from(run.join(attempt, current))
             .where(run.c.test_id.in_(list(after)))
         )
-        least = min(after.values(), default=0)
-        said = select(status).where(status.c.test_id.in_(list(after)), status.c.id > least).order_by(status.c.id)
+        newer = [(status.c.test_id == test_id) & (status.c.id > last) for test_id, last in after.items()]
+        said = select(status).where(or_(false(), *newer)).order_by(status.c.id)
         with self.database.reading() as connection:
             rows = connection.execute(question).mappings().all()
             messages = connection.execute(said.limit(2000)).mappings().all()

@@ -17,6 +17,7 @@ from refstack_worker.contract.report import Progress
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import NotFoundError, PayloadError, StateError
 from refstack_worker.server import models
+from refstack_worker.server.ledger_accounts import seen_by
 from refstack_worker.server.ledger_base import LedgerBase, Move, Row, new_id, no_run
 from refstack_worker.server.records import (
     Attempt,
@@ -238,6 +239,8 @@ def _conditions(query: RunQuery) -> list[Any]:
         found.append(run.c.state.in_([state.value for state in query.states]))
     if query.owner_id is not None:
         found.append(run.c.owner_id == query.owner_id)
+    if query.viewer is not None:
+        found.append(seen_by(query.viewer))
     if query.cloud_id is not None:
         found.append(models.test.c.cloud_id == query.cloud_id)
     if query.tempest_version:

@@ -140,11 +140,23 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Viewer:
+    """Whose runs and clouds somebody sees."""
+
+    owner_ids: tuple[int, ...]
+    """Users: himself and those of his vendor."""
+    vendor_id: int | None = None
+    """What is shared with this vendor he sees, too."""
+
+
+@dataclass(frozen=True)
 class RunQuery:
     """Which runs to list, newest first; what is empty does not narrow."""
 
     states: tuple[RunState, ...] = ()
     owner_id: int | None = None
+    viewer: Viewer | None = None
+    """None: everybody's."""
     cloud_id: int | None = None
     tempest_version: str = ""
     worker: str = ""

@@ -37,16 +37,6 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Viewer:
-    """Whose runs and clouds somebody sees."""
-
-    owner_ids: tuple[int, ...]
-    """Users: himself and those of his vendor."""
-    vendor_id: int | None = None
-    """What is shared with this vendor he sees, too."""
-
-
-@dataclass(frozen=True)
 class CloudCheck:
     """What came of the last look at a cloud."""
 
