@@ -1,0 +1,164 @@
+"""A small RefStack server for the worker's tests: real HTTP, speaks docs/protocol.md, does as a test tells it."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+HEARTBEAT = 0.2
+
+
+@dataclass
+class Attempt:
+    """What the server knows of one attempt."""
+
+    secret: str
+    claim: str = ""
+    claims: int = 0
+    order: str = "go"
+    superseded: bool = False
+    states: list[tuple[str, str, str]] = field(default_factory=list)
+    """State, reason and message of each report."""
+    messages: list[str] = field(default_factory=list)
+    beats: list[dict[str, Any]] = field(default_factory=list)
+    released: str = ""
+    results: list[bytes] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """The last state that was reported, or ``finished`` with a result."""
+        return "finished" if self.results else self.states[-1][0] if self.states else ""
+
+
+class StandIn:
+    """The state of the server; tests look at it and change it."""
+
+    def __init__(self) -> None:
+        self.attempts: dict[tuple[int, int], Attempt] = {}
+        self.nodes: list[bytes] = []
+        self.url = ""
+        self.down = False
+        """Answer 500 to everything."""
+        self.refuse_results = False
+        """Answer 503 to results alone."""
+        self.lock = threading.Lock()
+        self.calls: list[str] = []
+
+    def expect(self, test_id: int, attempt: int, secret: str) -> Attempt:
+        """Know an attempt from now on."""
+        made = self.attempts[test_id, attempt] = Attempt(secret)
+        return made
+
+    def answer(self, path: str, body: bytes, bearer: str) -> tuple[int, dict[str, Any]]:
+        """Return status and JSON for a call."""
+        with self.lock:
+            self.calls.append(path)
+            if self.down:
+                return 500, {"error": "down for a test"}
+            if path.startswith("/worker/v1/nodes/"):
+                self.nodes.append(body)
+                return 200, {"seconds": 30}
+            found = re.fullmatch(r"/worker/v1/runs/(\d+)/attempts/(\d+)/(\w+)", path)
+            if found:
+                return self._worker_call(found[3], (int(found[1]), int(found[2])), json.loads(body), bearer)
+            if path == "/update-test-status/":
+                return self._status(json.loads(body), bearer)
+            return 404, {"error": "nothing here", "reason": "not-found"}
+
+    def post_result(self, question: dict[str, list[str]], body: bytes, bearer: str) -> tuple[int, dict[str, Any]]:
+        """Take a result."""
+        with self.lock:
+            if self.down or self.refuse_results:
+                return 503, {"error": "not now"}
+            attempt = self.attempts[int(question["test_id"][0]), int(question["attempt"][0])]
+            if bearer != attempt.secret:
+                return 403, {"error": "wrong proof", "reason": "wrong-proof"}
+            if attempt.superseded:
+                return 409, {"error": "superseded", "reason": "superseded"}
+            attempt.results.append(body)
+            return 201, {"message": "thank you"}
+
+    def _worker_call(self, call: str, key: tuple[int, int], body: Any, bearer: str) -> tuple[int, dict[str, Any]]:
+        attempt = self.attempts.get(key)
+        if attempt is None or bearer != attempt.secret:
+            return 403, {"error": "wrong proof", "reason": "wrong-proof"}
+        if call == "claim":
+            attempt.claims += 1
+            if attempt.claim and attempt.claim != body["claim"]:
+                return 409, {"error": "claimed", "reason": "claimed"}
+            attempt.claim = body["claim"]
+            return 200, {"heartbeat_seconds": HEARTBEAT, "state": "claimed"}
+        if attempt.superseded or attempt.claim != body["claim"]:
+            return 409, {"error": "superseded", "reason": "superseded"}
+        if call == "heartbeat":
+            attempt.beats.append({**body, "at": time.monotonic()})
+            order = "stop" if attempt.results else attempt.order
+            return 200, {"order": order, "reason": "", "heartbeat_seconds": HEARTBEAT}
+        attempt.released = body["reason"]
+        attempt.superseded = True
+        return 200, {}
+
+    def _status(self, body: Any, bearer: str) -> tuple[int, dict[str, Any]]:
+        attempt = self.attempts.get((int(body["test_id"]), int(body["attempt"])))
+        if attempt is None or bearer != attempt.secret or attempt.superseded:
+            return 405, {"error": "not allowed", "reason": "superseded"}
+        if body.get("status"):
+            attempt.states.append((body["status"], body.get("reason", ""), body.get("message", "")))
+            if body["status"] in ("failed", "cancelled"):
+                attempt.order = "stop"
+        else:
+            attempt.messages.append(body["message"])
+        return 202, {}
+
+
+@contextmanager
+def serving() -> Iterator[StandIn]:
+    """The server, for the length of the block."""
+    standin = StandIn()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            parts = urlsplit(self.path)
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            bearer = self.headers.get("Authorization", "").removeprefix("Bearer ")
+            if parts.path == "/post-result":
+                status, answer = standin.post_result(parse_qs(parts.query), body, bearer)
+            else:
+                status, answer = standin.answer(parts.path, body, bearer)
+            text = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 64
+
+        def handle_error(self, *_: Any) -> None:
+            pass  # a worker that was killed in the middle of a call
+
+    server = Server(("127.0.0.1", 0), Handler)
+    standin.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield standin
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
