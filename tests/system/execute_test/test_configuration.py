@@ -21,8 +21,8 @@ group = conf.group
 print(json.dumps([[getattr(group, f"o{i}") for i in range(count)], group.many, group.yes]))
 """
 
-VALUES = ["plain", "pa$$word", "${group.o0}", "$o0", "a=b", "# no comment", "; nor this", " blanks ", "'quoted'", '"quoted"',
-          '"half', "%(o0)s", "\\n", "ünïcode", "[group]", "a,b", "tab\tin", "trailing\\"]  # fmt: skip
+VALUES = ["plain", "pa$$word", "${group.o0}", "$o0", "a=b", "# no comment", "; nor this", " blanks ", "'quoted'",
+          '"quoted"', '"half', "%(o0)s", "\\n", "ünïcode", "[group]", "a,b", "tab\tin", "trailing\\"]  # fmt: skip
 
 
 def test_any_value_arrives_in_tempest_as_it_was_given(tempest_home: Path, tmp_path: Path) -> None:

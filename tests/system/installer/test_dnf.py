@@ -61,7 +61,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def yum_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     home = folder / "gnupg"
     home.mkdir(mode=0o700)
@@ -96,11 +96,11 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def install(site: Site, root: Path, command: str, *more: str) -> tuple[int, dict[str, object]]:
+def install(yum_site: Site, root: Path, command: str, *more: str) -> tuple[int, dict[str, object]]:
     for name, kind, letter in (("fleet.key", "seal-private", "QUFB"), ("server.pub", "sign-public", "QkJC")):
         (root.parent / name).write_text(f"refstack-{kind} {letter * 10}QUE=\n")
     answers = {
-        "repository.url": site.folder / "repository", "repository.fingerprint": site.fingerprint,
+        "repository.url": yum_site.folder / "repository", "repository.fingerprint": yum_site.fingerprint,
         "tempest.versions": "47.0.0", "gearman.servers": "127.0.0.1", "server.urls": "http://127.0.0.1:1",
         "keys.fleet": root.parent / "fleet.key", "keys.servers": root.parent / "server.pub",
         "preflight.services": "no", "service.enable": "no", "service.start": "no", "preflight.disk_mb": "10",
@@ -116,44 +116,44 @@ def packages(root: Path) -> dict[str, str]:
     return dict(line.split() for line in out.stdout.splitlines() if not line.startswith("gpg-pubkey"))
 
 
-def test_a_node_comes_and_goes(site: Site, root: Path) -> None:
-    assert install(site, root, "plan")[0] == 2
+def test_a_node_comes_and_goes(yum_site: Site, root: Path) -> None:
+    assert install(yum_site, root, "plan")[0] == 2
     assert packages(root) == {}
-    code, told = install(site, root, "apply")
+    code, told = install(yum_site, root, "apply")
     assert code == 0, told["error"]
     assert packages(root) == {"refstack-worker": "1.1", "python3-gear": "0.16", "refstack-tempest-47.0.0": "47.0.0"}
-    code, told = install(site, root, "apply")
+    code, told = install(yum_site, root, "apply")
     assert (code, told["changed"]) == (0, False)
-    assert install(site, root, "plan")[0] == 0
-    code, told = install(site, root, "remove")
+    assert install(yum_site, root, "plan")[0] == 0
+    code, told = install(yum_site, root, "remove")
     assert code == 0, told["error"]
     assert packages(root) == {}
     assert not [path for path in root.rglob("*refstack*") if "/var/lib/rpm" not in str(path)]
 
 
-def test_a_version_and_its_upgrade(site: Site, root: Path) -> None:
-    code, told = install(site, root, "apply", "--package-version", "1.0")
+def test_a_version_and_its_upgrade(yum_site: Site, root: Path) -> None:
+    code, told = install(yum_site, root, "apply", "--package-version", "1.0")
     assert code == 0, told["error"]
     assert packages(root)["refstack-worker"] == "1.0"
-    code, told = install(site, root, "apply", "--package-version", "1.1")
+    code, told = install(yum_site, root, "apply", "--package-version", "1.1")
     assert code == 0, told["error"]
     assert packages(root)["refstack-worker"] == "1.1"
-    assert install(site, root, "plan", "--package-version", "1.1")[0] == 0
+    assert install(yum_site, root, "plan", "--package-version", "1.1")[0] == 0
 
 
-def test_a_version_that_is_not_there(site: Site, root: Path) -> None:
-    code, told = install(site, root, "apply", "--tempest", "1.2.3")
+def test_a_version_that_is_not_there(yum_site: Site, root: Path) -> None:
+    code, told = install(yum_site, root, "apply", "--tempest", "1.2.3")
     assert code == 5
     assert told["error"]["step"] == "tempest"
     assert "the repository does not have that" in told["error"]["todo"]
     assert set(packages(root)) == {"refstack-worker", "python3-gear"}
 
 
-def test_a_repository_signed_by_somebody_else(site: Site, root: Path, tmp_path: Path) -> None:
+def test_a_repository_signed_by_somebody_else(yum_site: Site, root: Path, tmp_path: Path) -> None:
     forged = tmp_path / "forged"
-    shutil.copytree(site.folder / "repository", forged)
+    shutil.copytree(yum_site.folder / "repository", forged)
     (forged / "yum" / "repodata" / "repomd.xml.asc").write_text("nothing")
-    code, told = install(site, root, "apply", "--repository", str(forged))
+    code, told = install(yum_site, root, "apply", "--repository", str(forged))
     assert code == 5
     assert told["error"]["step"] == "repository"
     assert packages(root) == {}

@@ -1,0 +1,52 @@
+"""From a bare, booted Debian to a node that gearmand knows, and back."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.system.installer.nodes import NODE, TEMPEST, Node, Site, changed, steps
+
+
+@pytest.mark.parametrize("suite", ["bookworm"])
+def test_a_bare_machine_becomes_a_node_and_is_bare_again(site: Site, suite: str) -> None:
+    with Node(site, suite) as node:
+        before = node.picture()
+        code, told = node.install("plan")
+        assert code == 2, told["error"]
+        assert changed(before, node.picture()) == [], "plan changes nothing"
+
+        code, told = node.install("apply")
+        assert code == 0, told["error"]
+        assert told["changed"] is True
+        assert steps(told)["registered"] in ("changed", "unchanged")
+
+        code, told = node.install("verify")
+        assert code == 0, told["error"]
+        assert steps(told)["selftest"] == "verified"
+
+        code, told = node.install("plan")
+        assert (code, told["pending"]) == (0, False), told
+        assert told["seconds"] <= 1.0
+        code, told = node.install("apply")
+        assert (code, told["changed"]) == (0, False), told
+
+        code, told = node.install("remove")
+        assert code == 0, told["error"]
+        assert changed(before, node.picture()) == []
+
+
+def test_new_settings_and_the_status_of_a_node(site: Site) -> None:
+    with Node(site) as node:
+        assert node.install("apply")[0] == 0
+        status = node.machine.run("refstack-worker", "status", "-f", "json").stdout
+        assert f'"{NODE}"' in status and TEMPEST in status
+        node.answer(node_tags='["eu"]')
+        code, told = node.install("apply")
+        assert code == 0, told["error"]
+        assert (steps(told)["configuration"], steps(told)["unit"]) == ("changed", "changed")
+        node.machine.wait(
+            "the worker has the tag",
+            lambda: '"eu"' in node.machine.run("refstack-worker", "status", "-f", "json", check=False).stdout,
+            30,
+        )
+        assert node.install("plan")[0] == 0

@@ -1,0 +1,150 @@
+"""The packages that the tests install: built once for a commit, signed with a key of the tests, kept in the cache."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from refstack_worker import process
+from tests.system.machines import Machine, cache
+from tests.system.mirror import SITE, Mirror
+from tests.system.packages.node import Node
+from tests.tempests import CONSTRAINTS, EXCLUDE_NEWER, package
+
+TOP = Path(__file__).resolve().parents[3]
+USER = "tests@refstack.test"
+FIRST = "47.0.0"
+SECOND = "43.0.0" if CONSTRAINTS else "46.3.0"
+"""Without constraints (REFSTACK_TEST_CONSTRAINTS) only recent versions can be locked."""
+
+NEXT = "0.1.1"
+"""A version that is newer than any snapshot of this one: what nodes are upgraded to."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """Where the packages are."""
+
+    folder: Path
+
+    def debs(self, kind: str = "deb") -> list[Path]:
+        """Return the Debian packages of ``deb`` (this commit), ``next`` or ``tempest``."""
+        return sorted((self.folder / kind).glob("*.deb"))
+
+    def sources(self) -> list[Path]:
+        """Return what belongs to the source packages."""
+        found = self.folder / "deb"
+        return sorted([*found.glob("*.dsc"), *found.glob("*.tar.*")])
+
+    def rpms(self) -> list[Path]:
+        """Return the RPMs, sources left out."""
+        return sorted(
+            p for kind in ("rpm", "tempest") for p in (self.folder / kind).glob("*.rpm") if ".src." not in p.name
+        )
+
+    def tempest(self, version: str) -> Path:
+        """Return the Debian package of a Tempest version."""
+        return next((self.folder / "tempest").glob(f"refstack-tempest-{version}_*.deb"))
+
+
+@pytest.fixture(scope="session")
+def gnupg_home() -> Path:
+    """gpg's folder with a key of the tests; its public half in ``key.asc``."""
+    home = cache() / "gnupg"
+    if not (home / "key.asc").exists():
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(mode=0o700, parents=True)
+        gpg(home, "--passphrase", "", "--quick-generate-key", f"RefStack tests <{USER}>", "rsa4096", "sign", "10y")
+        (home / "key.asc").write_text(gpg(home, "--armor", "--export", USER))
+    return home
+
+
+def gpg(home: Path, *words: str) -> str:
+    return process.run(["gpg", "--batch", "--homedir", home, *words]).stdout
+
+
+@pytest.fixture(scope="session")
+def built(gnupg_home: Path) -> Built:
+    """All packages of this commit, and the project's own once more under the next version."""
+    given = os.environ.get("REFSTACK_TEST_PACKAGES")
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=TOP, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    folder = Path(given) if given else cache() / "packages" / commit
+    if not (folder / "complete").exists():
+        key = gnupg_home / "key.asc"
+        build(folder, "deb", "--keyring", key)
+        build(folder, "rpm", "--nocheck", "--keyring", key)
+        build(folder / "as-next", "deb", "--nocheck", "--version", NEXT, "--keyring", key)
+        shutil.copytree(folder / "as-next" / "deb", folder / "next", dirs_exist_ok=True)
+        for version in (FIRST, SECOND):
+            build_tempest(version, folder / "tempest")
+        (folder / "complete").touch()
+    return Built(folder)
+
+
+def build(out: Path, *words: object) -> None:
+    process.run([TOP / "packaging" / "build", *map(str, words), "--out", out], process.Options(timeout=3600))
+
+
+def build_tempest(version: str, out: Path) -> None:
+    """Lock a version for the Pythons of both Debian releases (as far as they are on this machine) and package it."""
+    locks = cache() / "tempests" / "packages"
+    words = ["--exclude-newer", EXCLUDE_NEWER, "--output", locks, "--cache", cache() / "package"]
+    if version != FIRST and CONSTRAINTS:
+        words += ["--constraints", f"{CONSTRAINTS}/2025.1.txt"]
+    for name, python in pythons().items():
+        if not list((locks / version).glob(f"pylock.{name}-*.toml")):
+            done = package("lock", version, "--python", python, *words)
+            assert done.returncode == 0, done.stderr
+    done = package("build-package", locks / version, "--out", out)
+    assert done.returncode == 0, done.stderr
+
+
+def pythons() -> dict[str, str]:
+    """Return the interpreters to lock for: Debian 12's, and 3.13 for Debian 13 if this machine has one."""
+    others = ["/usr/bin/python3.13", *glob.glob(str(Path.home() / ".pyenv/versions/3.13.*/bin/python3.13"))]
+    found = next((path for path in others if Path(path).exists()), "")
+    return {"py311": "3.11", **({"py313": found} if found else {})}
+
+
+@pytest.fixture(scope="session")
+def publish(gnupg_home: Path):  # type: ignore[no-untyped-def]
+    """Publish packages into a repository."""
+
+    def publish_(repository: Path, files: list[Path]) -> Path:
+        words = ["--repo", repository, "--key", USER, "--gnupg-home", gnupg_home, "--url", f"http://{SITE}"]
+        done = package("publish", *words, *files)
+        assert done.returncode == 0, done.stderr
+        return repository
+
+    return publish_
+
+
+@pytest.fixture(scope="session")
+def repository(built: Built, publish, tmp_path_factory: pytest.TempPathFactory) -> Path:  # type: ignore[no-untyped-def]
+    """A repository with the packages of this commit and of both Tempest versions; nobody changes it."""
+    folder = tmp_path_factory.mktemp("repository")
+    return publish(folder, [*built.debs(), *built.sources(), *built.debs("tempest")])  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def own_repository(repository: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(repository, tmp_path / "own-repository"))
+
+
+@pytest.fixture
+def bare(repository: Path) -> Iterator[Node]:
+    """A booted bare Debian 12 that can reach the repository; nothing of it is installed."""
+    with Mirror(repository) as mirror, Machine() as machine:
+        node = Node(machine, mirror, repository)
+        node.add_source()
+        yield node
