@@ -33,7 +33,7 @@ PATIENCE = 60.0
 """Seconds that a step may take on a busy machine before a test gives up on it."""
 
 
-def eventually(what: str, question: Callable[[], T], patience: float = PATIENCE) -> T:
+def eventually(what: str | Callable[[], str], question: Callable[[], T], patience: float = PATIENCE) -> T:
     """Ask until the answer is truthy and return it; fail with ``what`` when patience ends."""
     deadline = time.monotonic() + patience
     while True:
@@ -41,7 +41,8 @@ def eventually(what: str, question: Callable[[], T], patience: float = PATIENCE)
         if answer:
             return answer
         if time.monotonic() > deadline:
-            raise AssertionError(f"did not come about within {patience:g} s: {what}")
+            said = what if isinstance(what, str) else what()
+            raise AssertionError(f"did not come about within {patience:g} s: {said}")
         time.sleep(0.05)
 
 
@@ -181,7 +182,13 @@ class Site:
             listen = self.url.removeprefix("http://")
             self.services = [self._program("api", "api", "--listen", listen), self._program("monitor", "monitor")]
         port = int(self.url.rpartition(":")[2])
-        eventually(f"the server answers: {self.logs()[-3000:]}", lambda: answers(port) and self.token.exists())
+
+        def is_up() -> bool:
+            ended = [program.log.name for program in self.services if program.process.poll() is not None]
+            assert not ended, f"ended: {ended}\n{self.logs()[-6000:]}"
+            return answers(port) and self.token.exists()
+
+        eventually(lambda: f"the server answers\n{self.logs()[-3000:]}", is_up)
 
     def end_services(self) -> None:
         for program in self.services:

@@ -1,0 +1,63 @@
+"""What the integration tests share: a real cloud, a real lock of Tempest, and the set-ups of the whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration import processes
+from tests.integration.postgresql import Cluster, postgresql, postgresql_url
+
+sys.path.append(str(processes.TOP / "installer"))
+
+from democloud.cloud import Cloud  # noqa: E402 - the demo's cloud lies outside the package
+
+__all__ = ["postgresql", "postgresql_url"]
+
+TEMPEST = "47.0.0"
+KINDS = ("production", "embedded")
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A Keystone and a Swift."""
+    with Cloud(tmp_path_factory.mktemp("cloud") / "cloud") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def locks() -> Path:
+    """A folder with the lock and the wheels of one Tempest version, made once and kept in the cache of the tests."""
+    folder = processes.CACHE / "locks"
+    if not list((folder / TEMPEST).glob("pylock.*.toml")):
+        folder.mkdir(parents=True, exist_ok=True)
+        words = [sys.executable, "-m", "refstack_worker.cli.package", "lock", TEMPEST, "--output", str(folder)]
+        subprocess.run(words, check=True, cwd=processes.TOP)
+    return folder
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Site]:
+    """A set-up without workers that the tests of a module share."""
+    with _site(request, tmp_path_factory, getattr(request.module, "SITE", {})) as made:
+        yield made
+
+
+@pytest.fixture(params=KINDS)
+def own_site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Site]:
+    """A set-up without workers for a test that breaks it."""
+    with _site(request, tmp_path_factory, getattr(request.module, "SITE", {})) as made:
+        yield made
+
+
+def _site(request: pytest.FixtureRequest, folders: pytest.TempPathFactory, more: dict[str, Any]) -> Any:
+    url = ""
+    if request.param == "production":
+        cluster: Cluster = request.getfixturevalue("postgresql")
+        url = cluster.new_database()
+    return processes.site(request.param, folders.mktemp(request.param) / "site", url, **more)
