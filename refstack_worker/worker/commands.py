@@ -76,9 +76,9 @@ class Commands:
         ]  # fmt: skip
         return self._command(words, self._files)
 
-    def post(self, folder: str) -> Command:
+    def post(self, folder: str, patience: int = POST_PATIENCE) -> Command:
         """Post a result that lies in a folder."""
-        words = [*self._call, "--post-only", folder, "--patience", str(POST_PATIENCE), "--progress", "json"]
+        words = [*self._call, "--post-only", folder, "--patience", str(patience), "--progress", "json"]
         return self._command(words, self._files)
 
     @property

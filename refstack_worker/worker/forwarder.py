@@ -1,10 +1,11 @@
-"""The thread that tells what lies in the spool, and meanwhile keeps those attempts alive on the server."""
+"""The threads that tell what lies in the spool, and meanwhile keep those attempts alive on the server."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from refstack_worker.config.worker import WorkerSettings
@@ -22,6 +23,8 @@ from refstack_worker.worker.telling import CleanupListener
 
 LOG = logging.getLogger(__name__)
 
+SPOOL_PATIENCE = 10
+"""Seconds of one try; there will be others."""
 IDLE_SECONDS = 5.0
 """How often the folder is looked at while nothing is in it."""
 
@@ -37,6 +40,49 @@ class Tools:
     program: tuple[str, ...]
 
 
+class Beats(threading.Thread):
+    """The heartbeats of what lies in the spool, on their own, for a post may take long."""
+
+    def __init__(self, spool: Spool, tools: Tools, heard_again: Callable[[Entry], None]) -> None:
+        super().__init__(name="spool heartbeats", daemon=True)
+        self._spool = spool
+        self._tools = tools
+        self._heard_again = heard_again
+        self._stopped = threading.Event()
+        self._unheard: set[str] = set()
+        self.unwanted: dict[str, str] = {}
+        """Entry to why the server does not want it any more."""
+
+    def stop(self) -> None:
+        """End it."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Beat for each result, as often as the server wants for the most urgent."""
+        pause = IDLE_SECONDS
+        while not self._stopped.wait(pause):
+            entries = [entry for entry in self._spool.entries() if entry.kind == RESULT]
+            pause = min([IDLE_SECONDS, *(entry.heartbeat_seconds for entry in entries)])
+            self._unheard &= {entry.name for entry in entries}
+            for entry in entries:
+                with logs.about(entry.run):
+                    self._beat(entry)
+
+    def _beat(self, entry: Entry) -> None:
+        try:
+            beat(self._spool.held(entry, self._tools.opener), self._tools.settings)
+        except RefusedError as error:
+            self.unwanted[entry.name] = str(error)
+            self._heard_again(entry)
+        except RefstackError as error:
+            LOG.debug("%s", error)  # the next try to post will say it
+            self._unheard.add(entry.name)
+        else:
+            if entry.name in self._unheard:
+                self._unheard.discard(entry.name)
+                self._heard_again(entry)
+
+
 class Forwarder(threading.Thread):
     """Tries each entry again with growing pauses, until the server takes it or refuses it for good."""
 
@@ -47,11 +93,12 @@ class Forwarder(threading.Thread):
         self._stopped = threading.Event()
         self._wake = threading.Event()
         self._session: Session | None = None
-        self._beats: dict[str, float] = {}
+        self._beats = Beats(spool, tools, self._heard_again)
 
     def stop(self) -> None:
         """End it; a post under way is broken off and made again later."""
         self._stopped.set()
+        self._beats.stop()
         self._wake.set()
         session = self._session
         if session is not None:
@@ -65,12 +112,12 @@ class Forwarder(threading.Thread):
 
     def run(self) -> None:
         """Tell what is due."""
+        self._beats.start()
         while not self._stopped.is_set():
             entries = self._spool.entries()
             for entry in entries:
                 if not self._stopped.is_set():
                     self._look_after(entry)
-            self._beats = {entry.name: self._beats.get(entry.name, 0.0) for entry in entries}
             self._wake.wait(self._pause(entries))
             self._wake.clear()
 
@@ -78,8 +125,12 @@ class Forwarder(threading.Thread):
         if not entries:
             return IDLE_SECONDS
         now = time.time()
-        due = [max(0.05, entry.next_try - now) for entry in entries]
-        return min(*due, *(entry.heartbeat_seconds for entry in entries), IDLE_SECONDS)
+        return min([IDLE_SECONDS, *(max(0.05, entry.next_try - now) for entry in entries)])
+
+    def _heard_again(self, entry: Entry) -> None:
+        """The server is back, or does not want it any more: no reason to wait."""
+        self._spool.due_now(entry)
+        self._wake.set()
 
     def _look_after(self, entry: Entry) -> None:
         with logs.about(entry.run):
@@ -87,10 +138,10 @@ class Forwarder(threading.Thread):
                 if self._spool.is_too_old(entry):
                     LOG.error("given up after %g days: %s", self._tools.settings.spool.keep_days, entry.error)
                     self._spool.remove(entry)
+                elif entry.name in self._beats.unwanted:
+                    raise RefusedError(self._beats.unwanted.pop(entry.name))
                 elif entry.next_try <= time.time():
                     self._tell(entry)
-                elif entry.kind == RESULT:
-                    self._beat(entry)
             except RefusedError as error:
                 LOG.warning("the server does not want it any more: %s", error)
                 self._spool.remove(entry)
@@ -119,11 +170,11 @@ class Forwarder(threading.Thread):
             reporter.close()
 
     def _post(self, entry: Entry, held: Held) -> None:
-        self._send_beat(entry, held)
+        beat(held, self._tools.settings)
         commands = Commands(self._tools.program, self._tools.settings, held)
         listener = CleanupListener()
         with self._tools.runner.open(f"post-{entry.name}") as self._session:
-            end = self._session.run(commands.post(str(self._spool.path(entry))), listener)
+            end = self._session.run(commands.post(str(self._spool.path(entry)), SPOOL_PATIENCE), listener)
         self._session = None
         said = str(listener.last.get("message", end.message))
         if end.status in (PASSED, TESTS_FAILED):
@@ -134,28 +185,19 @@ class Forwarder(threading.Thread):
         else:
             raise ServerError(said or f"execute_test ended with status {end.status}")
 
-    def _beat(self, entry: Entry) -> None:
-        """Keep the attempt alive between the tries."""
-        if time.monotonic() - self._beats.get(entry.name, 0.0) < entry.heartbeat_seconds:
-            return
-        self._beats[entry.name] = time.monotonic()
-        try:
-            self._send_beat(entry, self._spool.held(entry, self._tools.opener))
-        except RefusedError:
-            raise
-        except RefstackError as error:
-            LOG.debug("%s", error)  # the next try will say it
-        else:
-            self._spool.due_now(entry)  # the server is back
 
-    def _send_beat(self, entry: Entry, held: Held) -> None:
-        """Say that the attempt is alive. :raises RefusedError: the server does not want it any more."""
-        reporter = Reporter(held, self._tools.settings.server)
-        try:
-            orders = reporter.heartbeat(RunState.POSTING, Progress())
-            if orders.order == "cancel":
-                reporter.report(Report(RunState.CANCELLED, "cancelled before its result was posted", "cancelled"), 0.0)
-        finally:
-            reporter.close()
-        if orders.order != "go":
-            raise RefusedError(f"the server says {orders.order} ({orders.reason})")
+def beat(held: Held, settings: WorkerSettings) -> None:
+    """Say that an attempt whose result is on its way is alive.
+
+    :raises RefusedError: the server does not want it any more.
+    :raises ServerError: not heard.
+    """
+    reporter = Reporter(held, settings.server)
+    try:
+        orders = reporter.heartbeat(RunState.POSTING, Progress())
+        if orders.order == "cancel":
+            reporter.report(Report(RunState.CANCELLED, "cancelled before its result was posted", "cancelled"), 0.0)
+    finally:
+        reporter.close()
+    if orders.order != "go":
+        raise RefusedError(f"the server says {orders.order} ({orders.reason})")

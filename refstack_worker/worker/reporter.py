@@ -197,13 +197,16 @@ class Reporter:
             "attempt": self.held.payload.attempt,
             "worker": self.held.worker,
         }
-        limit = self._settings.patience if patience is None else patience
+        limit = self._patience(patience)
         self._http.patiently("/update-test-status/", body, limit)
 
     def release(self, reason: str, patience: float | None = None) -> None:
         """Give the attempt back; the server makes the next one at once. Raises as :meth:`report` does."""
-        limit = self._settings.patience if patience is None else patience
-        self._http.patiently(f"{self._attempt}/release", {**self._me, "reason": clean_line(reason)}, limit)
+        body = {**self._me, "reason": clean_line(reason)}
+        self._http.patiently(f"{self._attempt}/release", body, self._patience(patience))
+
+    def _patience(self, asked: float | None) -> float:
+        return self._settings.patience if asked is None else min(asked, self._settings.patience)
 
     @property
     def _me(self) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Node:
         usual: dict[str, dict[str, Any]] = {
             "node": {"name": "node-1", "state_folder": str(base / "state"), "runtime_folder": str(base / "run")},
             "gearman": {"servers": [f"127.0.0.1:{self.port}"]},
-            "server": {"urls": [self.server.url], "timeout": 5.0},
+            "server": {"urls": [self.server.url], "timeout": 5.0, "patience": 8.0},
             "keys": {
                 "fleet_private": str(self.folder / "fleet.key"),
                 "server_public": str(self.folder / "sign.pub"),
