@@ -135,6 +135,10 @@ class Machine:
         assert words[0] == "selftest"
         return json.dumps({"state": "finished"})
 
+    def do_runuser(self, words: list[str]) -> str:
+        assert words[:3] == ["-u", "refstack-worker", "--"]
+        return self.do_refstack_worker(words[4:])
+
     def do_journalctl(self, words: list[str]) -> str:
         return "the unit's last words\n"
 
