@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from refstack_worker.config.server import ServerSettings
@@ -29,6 +29,13 @@ Row = Any
 MESSAGES_PER_RUN = 5000
 """Status messages that are kept of a run; a worker gone wild must not fill the disk."""
 MOST_ATTEMPTS = payloads.SCHEMA["properties"]["attempt"]["maximum"]
+
+
+_STATUS = insert(models.test_status)
+_RUN = select(models.run).where(models.run.c.test_id == bindparam("of_test")).with_for_update()
+_ATTEMPTS = select(models.attempt).where(models.attempt.c.test_id == bindparam("of_test"))
+_ATTEMPT = _ATTEMPTS.where(models.attempt.c.attempt == bindparam("of_attempt"))
+"""Put together once, because every call of a worker asks these."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +67,7 @@ class LedgerBase:
 
     def _locked_run(self, connection: Connection, test_id: int) -> Row:
         """Return a run's row, which nobody else changes until the transaction ends."""
-        found = connection.execute(select(models.run).where(models.run.c.test_id == test_id).with_for_update())
-        row = found.mappings().first()
+        row = connection.execute(_RUN, {"of_test": test_id}).mappings().first()
         if row is None:
             raise no_run(test_id)
         return row
@@ -82,20 +88,25 @@ class LedgerBase:
         if move.state.is_end:
             values.update(ended_at=now, sealed_conf=None)
             self._end_attempt(connection, key_of(run), move.outcome or move.state.value, move.message)
-        connection.execute(update(models.run).where(models.run.c.test_id == run["test_id"]).values(values))
-        said = ": ".join(part for part in (move.state.value, move.message) if part)
         if move.state is not old or move.message:
-            self._say(connection, run, said)
+            said = ": ".join(part for part in (move.state.value, move.message) if part)
+            values.update(self._tell(connection, run, said))
+        connection.execute(update(models.run).where(models.run.c.test_id == run["test_id"]).values(values))
 
     def _say(self, connection: Connection, run: Row, text: str) -> None:
         """Add a row to the legacy ``test_status`` table."""
+        counted = self._tell(connection, run, text)
+        if counted:
+            connection.execute(update(models.run).where(models.run.c.test_id == run["test_id"]).values(counted))
+
+    def _tell(self, connection: Connection, run: Row, text: str) -> dict[str, Any]:
+        """Add a row as :meth:`_say` does, and return what the caller then has to set in the run's row."""
         if run["messages"] >= MESSAGES_PER_RUN:
-            return
+            return {}
         stamp = datetime.fromtimestamp(self.clock(), timezone.utc).replace(tzinfo=None)
         row = {"test_id": run["test_id"], "message": clean_line(text), "timestamp": stamp}
-        connection.execute(insert(models.test_status).values(row))
-        counted = update(models.run).where(models.run.c.test_id == run["test_id"])
-        connection.execute(counted.values(messages=models.run.c.messages + 1))
+        connection.execute(_STATUS, row)
+        return {"messages": models.run.c.messages + 1}
 
     def _end_attempt(self, connection: Connection, key: AttemptKey, outcome: str, note: str) -> None:
         attempt = models.attempt
@@ -146,19 +157,27 @@ class LedgerBase:
             return Move(RunState.FAILED, said, "attempts", how.value)
         return None
 
+    def _held(self, connection: Connection, proof: Proof) -> tuple[Row, Row]:
+        """Return the rows of a run, locked, and of its attempt that a caller has proven to hold; see :meth:`_proven`.
+
+        Two questions on purpose: in one, PostgreSQL would wait for the run's lock and then show the attempt as it was
+        before the wait.
+        """
+        return self._locked_run(connection, proof.test_id), self._proven(connection, proof)
+
     def _proven(self, connection: Connection, proof: Proof) -> Row:
         """Return the row of the attempt that a caller has proven to hold.
 
         :raises RefusedError: reason ``no-proof`` or ``wrong-proof``.
         :raises NotFoundError: there is no such run.
         """
+        parameters = {"of_test": proof.test_id, "of_attempt": proof.attempt}
+        question = _ATTEMPTS if proof.attempt is None else _ATTEMPT
+        return self._choose(connection, proof, connection.execute(question, parameters).mappings().all())
+
+    def _choose(self, connection: Connection, proof: Proof, rows: Sequence[Row]) -> Row:
         if not proof.secret:
             raise refused("no-proof", "the secret of the attempt is needed as a bearer token")
-        attempt = models.attempt
-        question = select(attempt).where(attempt.c.test_id == proof.test_id)
-        if proof.attempt is not None:
-            question = question.where(attempt.c.attempt == proof.attempt)
-        rows = connection.execute(question).mappings().all()
         matching = [row for row in rows if payloads.proves(proof.secret, row["secret_digest"] or "")]
         if not matching:
             raise self._disproved(connection, proof)

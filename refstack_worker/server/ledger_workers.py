@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.engine import Connection
 
 from refstack_worker.contract.report import Report
@@ -38,6 +38,25 @@ _BY_WORKER = frozenset(
 )
 """States that a worker may report; ``finished`` comes with a result, ``queued`` with a release."""
 
+_ATTEMPT = (models.attempt.c.test_id == bindparam("of_test")) & (models.attempt.c.attempt == bindparam("of_attempt"))
+_BEATING = (
+    select(
+        models.attempt.c.attempt,
+        models.attempt.c.secret_digest,
+        models.attempt.c.claim_id,
+        models.run.c.state,
+        models.run.c.attempt.label("current"),
+    )
+    .select_from(models.attempt.join(models.run, models.run.c.test_id == models.attempt.c.test_id))
+    .where(_ATTEMPT)
+)
+_BEAT = (
+    update(models.attempt)
+    .where(_ATTEMPT, models.attempt.c.is_open)
+    .values(heartbeat_at=bindparam("now"), contested_at=0.0, progress=bindparam("so_far"))
+)
+"""Heartbeats are the most frequent question by far, so these two are put together once."""
+
 
 class WorkerLedger(LedgerBase):
     """What a worker, or ``execute_test``, may do with the secret of its attempt."""
@@ -62,8 +81,7 @@ class WorkerLedger(LedgerBase):
     def claim(self, proof: Proof, claim: Claim) -> ClaimAnswer:
         """Give an attempt to the first worker that asks; the same claim again is answered as the first time."""
         with self.database.writing() as connection:
-            run = self._locked_run(connection, proof.test_id)
-            attempt = self._proven(connection, proof)
+            run, attempt = self._held(connection, proof)
             state = RunState(run["state"])
             if run["attempt"] != attempt["attempt"]:
                 return ClaimAnswer(False, "superseded", state)
@@ -82,22 +100,16 @@ class WorkerLedger(LedgerBase):
 
     def heartbeat(self, proof: Proof, beat: Heartbeat) -> Ordered:
         """Note that a worker is alive and how far its run is; tell it whether to go on."""
-        run, attempt = models.run, models.attempt
+        parameters = {"of_test": proof.test_id, "of_attempt": proof.attempt}
         with self.database.writing() as connection:
-            held = self._proven(connection, proof)
-            question = select(run.c.state, run.c.attempt).where(run.c.test_id == proof.test_id)
-            row = connection.execute(question).mappings().one()
-            ordered = _order(row, held, beat)
+            rows = connection.execute(_BEATING, parameters).mappings().all()
+            row = self._choose(connection, proof, rows)
+            ordered = _order(row, beat)
             if ordered.order is Order.STOP:
                 return ordered
-            values = {
-                "heartbeat_at": self.clock(),
-                "contested_at": 0.0,
-                "progress": json.dumps(beat.progress.to_json()),
-            }
+            progress = json.dumps(beat.progress.to_json())
             # superseded since it was read: the row is closed and stays as it is
-            still = is_attempt(key_of(held)) & attempt.c.is_open
-            changed = connection.execute(update(attempt).where(still).values(values))
+            changed = connection.execute(_BEAT, {**parameters, "now": self.clock(), "so_far": progress})
             return ordered if changed.rowcount else Ordered(Order.STOP, "superseded")
 
     def release(self, proof: Proof, claim_id: str, reason: str) -> None:
@@ -106,8 +118,7 @@ class WorkerLedger(LedgerBase):
         :raises RefusedError: ``superseded``, ``ended``, or ``claimed`` by somebody else.
         """
         with self.database.writing() as connection:
-            run = self._locked_run(connection, proof.test_id)
-            attempt = self._proven(connection, proof)
+            run, attempt = self._held(connection, proof)
             if run["attempt"] != attempt["attempt"] and attempt["outcome"] == GiveBack.RELEASED.value:
                 return
             _check_current(run, attempt)
@@ -126,8 +137,7 @@ class WorkerLedger(LedgerBase):
         :raises StateError: a state that is not a worker's to report.
         """
         with self.database.writing() as connection:
-            run = self._locked_run(connection, proof.test_id)
-            attempt = self._proven(connection, proof)
+            run, attempt = self._held(connection, proof)
             if run["attempt"] != attempt["attempt"]:
                 raise superseded(run)
             self._take(connection, run, report)
@@ -187,9 +197,9 @@ def _check_current(run: Row, attempt: Row) -> None:
         raise refused("ended", f"the run has ended: {run['state']}")
 
 
-def _order(run: Row, held: Row, beat: Heartbeat) -> Ordered:
-    state = RunState(run["state"])
-    if run["attempt"] != held["attempt"]:
+def _order(held: Row, beat: Heartbeat) -> Ordered:
+    state = RunState(held["state"])
+    if held["current"] != held["attempt"]:
         return Ordered(Order.STOP, "superseded")
     if state.is_end:
         return Ordered(Order.STOP, state.value)

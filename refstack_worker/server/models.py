@@ -94,6 +94,9 @@ test_status = Table(
     Column("timestamp", DateTime),
 )
 
+Index("queue_status_of_test", test_status.c.test_id, test_status.c.id)
+"""The one thing that the queue adds to a table of RefStack's: without it every look at messages reads all of them."""
+
 LEGACY_TABLES = (vendor, user, apikey, cloud, test, test_status)
 
 _Seconds = Float(53)

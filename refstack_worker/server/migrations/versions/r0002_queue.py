@@ -30,9 +30,11 @@ def upgrade() -> None:
     _node()
     _setting()
     _token()
+    op.create_index("queue_status_of_test", "test_status", ["test_id", "id"])
 
 
 def downgrade() -> None:
+    op.drop_index("queue_status_of_test", "test_status")
     for name in reversed(_TABLES):
         op.drop_table(name)
 
