@@ -90,7 +90,8 @@ def list_tests(environment: Path, what: str) -> list[str]:
     """
     with tempfile.TemporaryDirectory(prefix="refstack-list-") as home:
         # A workspace of its own, made by this very Tempest: another's .stestr.conf makes unittest's discovery stop.
-        env = {"PATH": f"{environment}/bin:{os.defpath}", "HOME": home, "LC_ALL": "C.UTF-8"}
+        # TMPDIR too: Tempest locks in a folder there, which must not be one that belongs to another user's Tempest.
+        env = {"PATH": f"{environment}/bin:{os.defpath}", "HOME": home, "TMPDIR": home, "LC_ALL": "C.UTF-8"}
         options = process.Options(cwd=Path(home), env=env, timeout=SECONDS, check=False)
         tempest = environment / "bin" / "tempest"
         _run([tempest, "init", "--workspace-path", f"{home}/ws.yaml", f"{home}/ws"], options, what)

@@ -138,7 +138,7 @@ class Bench:
     def lister(self, folder: Path) -> Callable[[], float]:
         """Return what times the listing of the tests of the Tempest in a folder, in a workspace of its own."""
         home = Path(tempfile.mkdtemp(dir=self.work))
-        env = {"PATH": f"{folder}/bin:{os.defpath}", "HOME": str(home)}
+        env = {"PATH": f"{folder}/bin:{os.defpath}", "HOME": str(home), "TMPDIR": str(home)}
         tempest, workspace = f"{folder}/bin/tempest", home / "workspace"
         init = [tempest, "init", "--workspace-path", f"{home}/workspaces.yaml", str(workspace)]
         subprocess.run(init, check=True, env=env, capture_output=True)

@@ -8,6 +8,7 @@ import signal
 import ssl
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from refstack_worker.builder import wheelhouse
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.environment import Environment
-from refstack_worker.environments.store import Store
+from refstack_worker.environments.store import Damage, Store
 from refstack_worker.errors import StoreError, VersionUnavailableError
 from tests.tempests import TOP, locked
 from tests.unit.environments.sites import serving
@@ -134,7 +135,8 @@ def test_killed_at_random_moments(tmp_path):
         except subprocess.TimeoutExpired:
             pass
         for process in chance.sample(processes, chance.choice((1, 4, 8))):
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended already
+                os.killpg(process.pid, signal.SIGKILL)
         for process in processes:
             process.wait()
             process.stdout.close()
@@ -143,14 +145,8 @@ def test_killed_at_random_moments(tmp_path):
         whole += len(store.names())
         for name in chance.sample(sorted(store.names()), len(store.names())):
             if chance.random() < 0.5:  # so that the next round has work
-                store.remove(replace_damage(store, name))
+                store.remove(Damage(store.entries / name, name, "taken out by the test"))
     with Environment(Catalogue(settings).find(Want(version="47.0.0")), settings, tmp_path / "last") as built:
         assert built.tests == 3
     assert store.verify() == []
     assert whole > 0 or ROUNDS < 3
-
-
-def replace_damage(store: Store, name: str):
-    from refstack_worker.environments.store import Damage
-
-    return Damage(store.entries / name, name, "taken out by the test")

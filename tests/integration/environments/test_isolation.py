@@ -88,7 +88,7 @@ def test_an_unprivileged_run_lists_the_tests(nobody, open_tmp):
     before = os.umask(0o077)  # as the worker's unit has it
     try:
         with Environment(offer, settings, open_tmp / "env") as built:
-            env = {"PATH": f"{built.bin}:/usr/bin:/bin", "HOME": str(home)}
+            env = {"PATH": f"{built.bin}:/usr/bin:/bin", "HOME": str(home), "TMPDIR": str(home)}
             as_nobody = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": [], "env": env, "text": True}
             init = ["tempest", "init", "--workspace-path", f"{home}/w.yaml", f"{home}/ws"]
             subprocess.run(
