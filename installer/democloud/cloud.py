@@ -39,6 +39,13 @@ def default_cache() -> Path:
     return Path(chosen) if chosen else Path(base) / "refstack-worker" / "demo"
 
 
+FEATURES = (
+    "account_quotas", "bulk_delete", "bulk_upload", "container_quotas", "crossdomain", "dlo", "formpost", "slo",
+    "staticweb", "symlink", "tempurl", "versioned_writes",
+)  # fmt: skip
+"""What a vendor would say that this Swift can do, as Tempest calls it."""
+
+
 @dataclass(frozen=True)
 class Options:
     """How a cloud is made."""
@@ -116,6 +123,8 @@ class Cloud:
             },
             "identity": {"uri_v3": self.auth_url, "auth_version": "v3", "region": self.region},
             "object-storage": {"operator_role": "member", "reseller_admin_role": "ResellerAdmin"},
+            # there is no second cluster here to synchronise with
+            "object-storage-feature-enabled": {"container_sync": False, "discoverable_apis": list(FEATURES)},
         }
 
     def start(self) -> None:

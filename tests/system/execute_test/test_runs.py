@@ -81,7 +81,7 @@ def run_by_hand(cloud: Cloud, caller: Caller, tests: tuple[str, ...]) -> dict[st
     folder.mkdir()
     conf = {**cloud.tempest_conf(), "service_available": {"swift": True, "nova": False, "glance": False,
             "cinder": False, "neutron": False}, "oslo_concurrency": {"lock_path": str(folder)}}  # fmt: skip
-    text = "".join(f"[{section}]\n" + "".join(f"{name} = {value}\n" for name, value in options.items())
+    text = "".join(f"[{section}]\n" + "".join(f"{name} = {plain(value)}\n" for name, value in options.items())
                    for section, options in conf.items())  # fmt: skip
     (folder / "tempest.conf").write_text(text)
     (folder / "list").write_text("".join(f"^{test}\\b\n" for test in tests))
@@ -91,6 +91,10 @@ def run_by_hand(cloud: Cloud, caller: Caller, tests: tuple[str, ...]) -> dict[st
         cwd=folder, capture_output=True, env={"PATH": "/usr/bin:/bin", "HOME": str(folder)}, timeout=300,
     )  # fmt: skip
     return {test: status for test, status in results(done.stdout).items() if "garbage" not in test}
+
+
+def plain(value: Any) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)
 
 
 def identity_service(cloud: Cloud) -> str:
