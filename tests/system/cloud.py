@@ -29,6 +29,13 @@ TESTS = [
 SLOW_TESTS = ["tempest.api.object_storage"]
 """Over a hundred tests: time enough to do something while they run."""
 
+PREPARE = """
+import sys
+from pathlib import Path
+from democloud import software
+software.prepare(Path(sys.argv[1]), print)
+"""
+
 
 @contextmanager
 def cloud_in(machine: Machine, folder: Path) -> Iterator[dict[str, Any]]:
@@ -36,8 +43,7 @@ def cloud_in(machine: Machine, folder: Path) -> Iterator[dict[str, Any]]:
     env = {**os.environ, "PYTHONPATH": f"{INSTALLER}:{TOP}", "PYTHONDONTWRITEBYTECODE": "1"}
     kept = cache() / "democloud"
     options = process.Options(env=env, cwd=TOP, timeout=600)
-    prepare = "import sys; from pathlib import Path; from democloud import software; software.prepare(Path(sys.argv[1]), print)"
-    process.run(["/usr/bin/python3", "-c", prepare, kept], options)  # with the network, which the machine has not
+    process.run(["/usr/bin/python3", "-c", PREPARE, kept], options)  # with the network, which the machine has not
     program = ["nsenter", f"--net=/run/netns/{machine.name}", "--", "/usr/bin/python3", "-m", "democloud"]
     place = folder / "cloud"
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.system.machines import Machine
-from tests.system.mirror import SITE, Mirror
+from tests.system.mirror import Mirror
 
 URL = "http://127.0.0.1:8000"
 TOKEN_FILE = "/root/token"
@@ -109,6 +109,3 @@ class Node:
     def functions(self) -> str:
         """Return what gearmand says of its functions."""
         return self.machine.sh("gearadmin --status || (printf 'status\\n'; sleep 1) | nc -q1 127.0.0.1 4730")
-
-
-SOURCE_HOST = SITE

@@ -16,6 +16,7 @@ from tests.system.packages.node import KEYRING
 from tests.tempests import package
 
 SOURCE = f"Types: deb\nURIs: file:/repository/apt\nSuites: stable\nComponents: main\nSigned-By: /etc/apt/{KEYRING}\n"
+NEXT_USER = "next@refstack.test"
 
 
 class Apt:
