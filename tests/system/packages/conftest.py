@@ -73,9 +73,7 @@ def gpg(home: Path, *words: str) -> str:
 def built(gnupg_home: Path) -> Built:
     """All packages of this commit, and the project's own once more under the next version."""
     given = os.environ.get("REFSTACK_TEST_PACKAGES")
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=TOP, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    commit = process.run(["git", "rev-parse", "HEAD"], process.Options(cwd=TOP)).stdout.strip()
     folder = Path(given) if given else cache() / "packages" / commit
     if not (folder / "complete").exists():
         key = gnupg_home / "key.asc"
