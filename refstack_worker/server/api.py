@@ -24,6 +24,10 @@ from refstack_worker.server.api_worker import WorkerCalls
 from refstack_worker.server.events import Hub
 from refstack_worker.server.nudge import Nudge, Queue
 from refstack_worker.server.store import Store
+from refstack_worker.server.web import Web
+from refstack_worker.server.web_admin import AdminPages
+from refstack_worker.server.web_clouds import CloudPages
+from refstack_worker.server.web_runs import RunPages
 
 LOG = logging.getLogger(__name__)
 
@@ -54,6 +58,11 @@ def create_app(store: Store, queue: Queue | None = None) -> Flask:
         calls.register(app)
     UserCalls(around, hub).register(app)
     CloudCalls(around).register(app)
+    web = Web(around, guard)
+    RunPages(web, hub)
+    CloudPages(web)
+    AdminPages(web)
+    web.register(app)
     app.add_url_rule("/health", view_func=lambda: _health(store))
     app.register_error_handler(RefstackError, _domain_error)
     app.register_error_handler(HTTPException, _http_error)

@@ -204,10 +204,10 @@ class UserCalls:
         return auth.caller(request, self._store)
 
 
-def event_stream(hub: Hub, test_id: int) -> Response:
-    """Return the answer that follows a run."""
+def event_stream(hub: Hub, test_id: int, after: int = 0) -> Response:
+    """Return the answer that follows a run. :param after: last message that the watcher has, unless it says itself."""
     last = request.headers.get("Last-Event-ID", "")
-    after = int(last) if last.isascii() and last.isdigit() and len(last) < 12 else 0
+    after = int(last) if last.isascii() and last.isdigit() and len(last) < 12 else after
     answer = Response(hub.stream(test_id, after), mimetype="text/event-stream")
     answer.headers["Cache-Control"] = "no-cache"
     # nginx would keep the events back until its buffer is full
