@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refstack_worker.config import server
+from refstack_worker.errors import ConfigError
+from refstack_worker.gearman import Address
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "server.md"
+
+
+def test_the_specifications_own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "refstack.cfg"
+    file.write_text('GEARMAN_SERVER = "localhost"\nGEARMAN_PORT = 4731\nTEST_METHOD = "GEARMAN"\nDEBUG = open("x")\n')
+    monkeypatch.setenv("REFSTACK_CFG", str(file))
+    settings = server.load()
+    assert settings.queue.servers == (Address("localhost", 4731),)
+    assert settings.queue.method == "gearman"
+    assert server.load(file) == settings
+
+
+def test_usual_values() -> None:
+    settings = server.from_mapping({})
+    assert settings.queue.servers == (Address("127.0.0.1", 4730),)
+    assert settings.database.url == "sqlite:////var/lib/refstack/refstack.sqlite"
+    assert settings.rules == server.RunRules() and settings.web == server.WebSettings()
+    assert not settings.web.allow_anonymous_results
+    assert [str(network) for network in settings.web.testing_hosts] == ["127.0.0.0/8", "::1/128"]
+    assert settings.keys.sign == Path("/etc/refstack/keys/sign.key")
+
+
+def test_several_servers_and_networks() -> None:
+    settings = server.from_mapping(
+        {
+            "GEARMAN_SERVER": ["a.example", "b.example:4999", "[2001:db8::1]:4730"],
+            "TESTING_HOSTS": "10.1.0.0/16, 2001:db8::/32",
+            "TRUSTED_PROXIES": ["192.0.2.1"],
+        }
+    )
+    assert [str(address) for address in settings.queue.servers] == [
+        "a.example:4730",
+        "b.example:4999",
+        "[2001:db8::1]:4730",
+    ]
+    assert settings.web.testing_hosts == (ipaddress.ip_network("10.1.0.0/16"), ipaddress.ip_network("2001:db8::/32"))
+
+
+def test_refstacks_own_name_for_the_database() -> None:
+    url = "postgresql://refstack:hidden@db/refstack"
+    settings = server.from_mapping({"SQLALCHEMY_DATABASE_URI": url})
+    assert settings.database.url == url and "hidden" not in repr(settings)
+    both = server.from_mapping({"SQLALCHEMY_DATABASE_URI": url, "DATABASE_URL": "sqlite:////x"})
+    assert both.database.url == "sqlite:////x"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"GEARMAN_PORT": 0},
+        {"GEARMAN_PORT": "x"},
+        {"GEARMAN_SERVER": []},
+        {"GEARMAN_SERVER": 4730},
+        {"GEARMAN_SERVER": "host:port"},
+        {"TEST_METHOD": "docker"},
+        {"TESTING_HOSTS": ["worker.example"]},
+        {"TESTING_HOSTS": ["10.1.2.3/16"]},
+        {"APP_ADDRESS": "refstack.example"},
+        {"APP_ADDRESS": "https://user:pw@refstack.example"},
+        {"DATABASE_URL": "refstack.db"},
+        {"ATTEMPT_LIMIT": 0},
+        {"ATTEMPT_LIMIT": True},
+        {"HEARTBEAT_SECONDS": 30, "HEARTBEAT_LIMIT": 60},
+        {"ALLOW_ANONYMOUS_RESULTS": "no"},
+        {"TEMPEST_CONFIG": {"DEFAULT": {"log_file": "/x"}}},
+        {"TEMPEST_CONFIG": ["x"]},
+        {"KEY_FOLDER": 5},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_names_the_setting(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        server.from_mapping(given, "refstack.cfg")
+    assert "hidden" not in str(caught.value)
+    assert re.search("|".join(given) + "|gearman server", str(caught.value))
+
+
+def test_a_missing_file_says_how_to_name_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REFSTACK_CFG", str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match="REFSTACK_CFG"):
+        server.load()
+
+
+def test_every_setting_is_described() -> None:
+    described = set(re.findall(r"`([A-Z_]{6,})`", PAGE.read_text("utf-8")))
+    assert server.NAMES <= described
