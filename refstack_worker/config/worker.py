@@ -334,4 +334,4 @@ def _check_places(settings: WorkerSettings, wrong: Callable[[str, str], ConfigEr
         try:
             check_callback(url)
         except PayloadError as error:
-            raise wrong("server.urls", f"{url!r}: {str(error).removeprefix('payload: callback: ')}") from None
+            raise wrong("server.urls", str(error).removeprefix("payload: callback: ")) from None

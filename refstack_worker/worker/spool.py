@@ -14,6 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -170,7 +171,12 @@ class Spool:
 
     def size(self) -> int:
         """Return the bytes of all entries."""
-        return sum(path.stat().st_size for path in self.folder.glob("*/*") if path.is_file())
+        found = 0
+        for path in self.folder.glob("*/*"):
+            with suppress(OSError):  # told and removed meanwhile
+                if path.is_file() and not path.parent.name.startswith(FRESH):
+                    found += path.stat().st_size
+        return found
 
     def _write(self, entry: Entry) -> None:
         try:

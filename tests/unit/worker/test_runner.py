@@ -87,7 +87,8 @@ def test_events_logs_files_and_status_come_back(embedded: EmbeddedRunner, tmp_pa
     text = """
 import json, os, stat, sys
 print(json.dumps({"event": "state", "token": open(sys.argv[1]).read(),
-      "mode": oct(stat.S_IMODE(os.stat(sys.argv[1]).st_mode)), "folder": oct(stat.S_IMODE(os.stat(os.path.dirname(sys.argv[1])).st_mode)),
+      "mode": oct(stat.S_IMODE(os.stat(sys.argv[1]).st_mode)), 
+      "folder": oct(stat.S_IMODE(os.stat(os.path.dirname(sys.argv[1])).st_mode)),
       "cwd": os.getcwd(), "home": os.environ["HOME"], "env": sorted(os.environ)}))
 print("no JSON"); print("[1]"); sys.stdout.write("half")
 print("to stderr", file=sys.stderr)

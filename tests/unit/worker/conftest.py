@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from refstack_worker.config.worker import ServerLinkSettings
+from refstack_worker.contract import keys, sealing
+from refstack_worker.contract.payload import Payload, new_secret, now
+from refstack_worker.worker.reporter import Held
+from tests.unit.http_server import Scripted, serving
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with serving() as script:
+        yield script
+
+
+@pytest.fixture
+def link() -> ServerLinkSettings:
+    return ServerLinkSettings(timeout=5.0, patience=5.0)
+
+
+@pytest.fixture
+def opener(tmp_path: Path) -> sealing.Opener:
+    keys.generate_pair("sign", tmp_path / "sign.key", tmp_path / "sign.pub")
+    keys.generate_pair("seal", tmp_path / "fleet.key", tmp_path / "fleet.pub")
+    return sealing.Opener(keys.load_seal_private(tmp_path / "fleet.key"), keys.load_sign_public(tmp_path / "sign.pub"))
+
+
+@pytest.fixture
+def held(tmp_path: Path, opener: sealing.Opener, server: Scripted) -> Held:
+    payload = Payload(
+        test_id=7, attempt=2, callback=server.url, conf_json={"identity": {"admin_password": "hunter22"}},
+        secret=new_secret(), submitted_at=now(), tempest_version="47.0.0",
+    )  # fmt: skip
+    sealer = sealing.Sealer(
+        keys.load_sign_private(tmp_path / "sign.key"), keys.load_seal_public(tmp_path / "fleet.pub")
+    )
+    return Held(payload, sealer.seal(payload), "c" * 32, "node-1", "47.0.0")

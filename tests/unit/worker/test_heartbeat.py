@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import threading
+
+from refstack_worker.config.worker import ServerLinkSettings
+from refstack_worker.worker.heartbeat import Heart, Order, OrderBook
+from refstack_worker.worker.reporter import Held, Reporter
+from tests.unit.http_server import Reply, Scripted, as_json
+from tests.unit.worker.helpers import eventually
+
+BEAT = "/worker/v1/runs/7/attempts/2/heartbeat"
+GO = as_json({"order": "go", "heartbeat_seconds": 0.05})
+
+
+def beating(held: Held, link: ServerLinkSettings, patience: float = 60.0) -> tuple[Heart, OrderBook]:
+    orders = OrderBook()
+    heart = Heart(Reporter(held, link), orders, 0.05, patience)
+    heart.start()
+    return heart, orders
+
+
+def test_it_beats_until_it_is_stopped(held: Held, link: ServerLinkSettings, server: Scripted) -> None:
+    server.on(BEAT, GO)
+    heart, orders = beating(held, link)
+    eventually(lambda: len(server.asked) > 3)
+    heart.stop()
+    assert not heart.is_alive() and orders.order is None
+
+
+def test_a_cancel_is_passed_on(held: Held, link: ServerLinkSettings, server: Scripted) -> None:
+    server.on(BEAT, GO, as_json({"order": "cancel", "reason": "vendor", "heartbeat_seconds": 0.05}))
+    heart, orders = beating(held, link)
+    assert orders.given.wait(10)
+    heart.stop()
+    assert (orders.order, orders.reason) == (Order.CANCEL, "vendor")
+
+
+def test_a_refusal_means_stop_and_overrules_a_cancel(held: Held, link: ServerLinkSettings, server: Scripted) -> None:
+    server.on(BEAT, as_json({"error": "x", "reason": "superseded"}, 409))
+    heart, orders = beating(held, link)
+    orders.give(Order.CANCEL)
+    eventually(lambda: orders.order is Order.STOP)
+    heart.stop()
+    assert orders.reason == "superseded"
+
+
+def test_a_proxys_error_page_stops_nothing(held: Held, link: ServerLinkSettings, server: Scripted) -> None:
+    page = Reply(404, b"<html>gone</html>", {"Content-Type": "text/html"})
+    server.on(BEAT, page, page, Reply(502, b"<html>"), Reply(cut=2), GO)
+    heart, orders = beating(held, link)
+    eventually(lambda: len(server.asked) > 6)
+    heart.stop()
+    assert orders.order is None
+
+
+def test_silence_beyond_patience_means_lost(held: Held, link: ServerLinkSettings, server: Scripted) -> None:
+    server.on(BEAT, Reply(500))
+    heart, orders = beating(held, link, patience=0.2)
+    assert orders.given.wait(10)
+    heart.stop()
+    assert orders.order is Order.LOST
+
+
+def test_the_first_order_counts_and_late_listeners_hear_it() -> None:
+    orders = OrderBook()
+    heard = []
+    orders.on_order(lambda: heard.append("early"))
+    orders.give(Order.CANCEL)
+    orders.give(Order.HAND_BACK)
+    orders.on_order(lambda: heard.append("late"))
+    assert orders.order is Order.CANCEL and orders.hurried.is_set()
+    assert heard == ["early", "late"]
+
+
+def test_stop_from_the_hearts_own_thread_does_not_wait_for_itself(
+    held: Held, link: ServerLinkSettings, server: Scripted
+) -> None:
+    server.on(BEAT, as_json({"order": "stop", "heartbeat_seconds": 0.05}))
+    orders = OrderBook()
+    heart = Heart(Reporter(held, link), orders, 0.05, 60.0)
+    stopped = threading.Event()
+    orders.on_order(lambda: (heart.stop(), stopped.set()))
+    heart.start()
+    assert stopped.wait(10)
+    heart.join(10)
+    assert not heart.is_alive()
