@@ -146,6 +146,8 @@ def add_lock_options(parser: argparse.ArgumentParser) -> None:
 
 def lock(parsed_args: argparse.Namespace) -> locks.Lock:
     """Make the lock that the arguments ask for."""
+    if parsed_args.ca_file:
+        os.environ["SSL_CERT_FILE"] = parsed_args.ca_file  # the resolver looks there
     with tempfile.TemporaryDirectory(prefix="refstack-lock-") as scratch:
         constraints, name = constraints_of(parsed_args.constraints, Path(scratch), parsed_args.ca_file)
         plugins = plugins_of(parsed_args.plugins).items()

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Callable
@@ -36,7 +37,7 @@ LAYOUT = "1"
 
 COMPILER = Path(__file__).with_name("compile_tree.py")
 
-Opener = Callable[[Sequence[LockedWheel], Path], Iterator[tuple[LockedWheel, BinaryIO]]]
+Opener = Callable[[Sequence[LockedWheel], Path], Generator[tuple[LockedWheel, BinaryIO], None, None]]
 """Gives verified wheels, open for reading, in whatever order they arrive; may use the folder. See ``wheelhouse.py``."""
 
 
@@ -101,9 +102,12 @@ class Entries:
         sweep(self.work)
         with work_folder(self.work) as folder:
             manifests = {}
-            for wheel, stream in opener(wheels, make_folder(folder / "arrived")):
-                name = self.name(wheel, interpreter)
-                manifests[name] = unpack(wheel.filename, wheel.sha256, stream, folder / name)
+            with closing(
+                opener(wheels, make_folder(folder / "arrived"))
+            ) as arriving:  # ends its threads, come what may
+                for wheel, stream in arriving:
+                    name = self.name(wheel, interpreter)
+                    manifests[name] = unpack(wheel.filename, wheel.sha256, stream, folder / name)
             for name, manifest in compiled(folder, manifests, interpreter).items():
                 finish(folder / name, manifest)
             sync_file_system(folder)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import glob
 import json
+import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from packaging.utils import parse_wheel_filename
 from refstack_worker import process
 from refstack_worker.environments.lock import Lock, LockedWheel
 from refstack_worker.errors import EnvironmentBuildError, RefstackError
+
+LOG = logging.getLogger(__name__)
 
 SYSTEM_FOLDERS = (Path("/usr/bin"), Path("/usr/local/bin"))
 """Where interpreters are looked for; others are configured."""
@@ -154,13 +157,16 @@ def candidates(extra: Iterable[Path] = ()) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def find(extra: Iterable[Path] = ()) -> list[Interpreter]:
+def find(extra: Sequence[Path] = ()) -> list[Interpreter]:
     """Return the interpreters that work, one for each thing that is an interpreter, in the order of preference."""
+    configured = set(extra)
     found: dict[str, Interpreter] = {}
     for path in candidates(extra):
         try:
             interpreter = probe(path)
-        except EnvironmentBuildError:
+        except EnvironmentBuildError as error:
+            if path in configured:
+                LOG.warning("%s; is 'interpreters' right?", error)
             continue
         found.setdefault(interpreter.fact("_real"), interpreter)
     return list(found.values())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +96,9 @@ class Fetcher:
     parts: Path
     """Folder for what is under way."""
 
-    def __call__(self, wheels: Sequence[LockedWheel], folder: Path) -> Iterator[tuple[LockedWheel, BinaryIO]]:
+    def __call__(
+        self, wheels: Sequence[LockedWheel], folder: Path
+    ) -> Generator[tuple[LockedWheel, BinaryIO], None, None]:
         """Yield each wheel, verified and open, in the order in which they arrive.
 
         :param folder: for what is downloaded; whatever is in there later may be thrown away.

@@ -18,6 +18,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
         self.server.asked.append((self.path, self.headers.get("Range")))
         path = Path(self.translate_path(self.path))
+        if path.is_dir():
+            path /= "index.html"
         fault = self.server.faults.get(path.name, "")
         if not path.is_file() or fault == "absent":
             return self.answer(404, b"")

@@ -105,6 +105,21 @@ def test_a_second_source_helps_out(remote, site, locks, tmp_path):
         assert built.tests == 3
 
 
+def test_an_index_only_where_it_is_configured(settings, locks, tmp_path):
+    wheels = {path.name: path for path in (locks / "47.0.0/wheels").iterdir()}
+    for name, path in wheels.items():
+        page = tmp_path / "index" / name.split("-")[0].replace("_", "-")
+        page.mkdir(parents=True)
+        path.rename(page / name)
+        (page / "index.html").write_text(f'<html><a href="{name}#sha256=0">{name}</a></html>')
+    with pytest.raises(VersionUnavailableError, match="is nowhere on this node"):
+        Catalogue(settings).find(Want(version="47.0.0"))
+    with serving(tmp_path / "index") as index:
+        indexed = replace(settings, index=index.url)
+        with Environment(Catalogue(indexed).find(Want(version="47.0.0")), indexed, tmp_path / "env") as built:
+            assert built.tests == 3
+
+
 def test_a_lock_that_was_changed_on_the_way(remote, house, site):
     lock = next(house.glob("47.0.0/pylock*"))
     lock.write_text(lock.read_text() + "# changed\n")
