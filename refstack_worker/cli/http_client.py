@@ -33,6 +33,8 @@ CA_FILE = "REFSTACK_CA_FILE"
 TIMEOUT = (10.0, 60.0)
 """Seconds for a connect, and between two pieces of an answer."""
 PIECE = 1024 * 1024
+LONGEST_WAIT = 60
+"""Seconds that the server may make a command wait at a time."""
 PAUSES = (0.2, 1.0, 2.0, 5.0)
 """Seconds before a question is asked again that the server did not answer."""
 
@@ -82,7 +84,7 @@ class Api:
         def call() -> Any:
             return self._json("POST", path, json=body or {}, headers=headers)
 
-        return _patiently(call) if key else call()
+        return _patiently(call, is_repeatable=bool(key))
 
     def save(self, path: str, out: BinaryIO) -> int:
         """Write what is at a path into a file and return its size."""
@@ -121,6 +123,14 @@ class Api:
 
 class _Unreachable(ServerError):
     """No answer came: asking again may help."""
+
+
+class _TooMany(RefusedError):
+    """The server wants to be asked later."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -172,12 +182,16 @@ def _token(path: Path) -> str:
     return text
 
 
-def _patiently(call: Callable[[], T]) -> T:
+def _patiently(call: Callable[[], T], is_repeatable: bool = True) -> T:
     for pause in PAUSES:
         try:
             return call()
         except _Unreachable:
+            if not is_repeatable:
+                raise
             time.sleep(pause)
+        except _TooMany as error:
+            time.sleep(error.seconds)
     return call()
 
 
@@ -185,6 +199,8 @@ def _check(answer: Any) -> None:
     if answer.status_code < 300:
         return
     detail, reason = _problem(answer)
+    if answer.status_code == 429:
+        raise _TooMany(detail, _retry_after(answer))
     kinds: dict[int, type[RefstackError]] = {
         400: UsageError,
         401: RefusedError,
@@ -193,12 +209,16 @@ def _check(answer: Any) -> None:
         409: StateError,
         413: UsageError,
         422: UsageError,
-        429: RefusedError,
     }
     error = kinds.get(answer.status_code, ServerError)(detail)
     if reason:
         error.reason = reason
     raise error
+
+
+def _retry_after(answer: Any) -> float:
+    told = str(answer.headers.get("Retry-After", ""))
+    return float(min(int(told), LONGEST_WAIT)) if told.isdigit() else PAUSES[1]
 
 
 def _problem(answer: Any) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
+import json
 import os
 import re
 import signal
@@ -21,6 +22,8 @@ from tests.integration.conftest import TEMPEST
 from tests.integration.processes import below, command_lines, eventually, files_with
 
 SHORT = ["tempest.api.identity.v3.test_tokens", "tempest.api.object_storage.test_account_services"]
+MIDDLE = ["tempest.api.object_storage.test_object_services"]
+"""About forty tests: long enough for something to happen in between."""
 LONG = ["tempest.api.object_storage", "tempest.api.identity"]
 NUMBERS = itertools.count(1)
 
@@ -79,7 +82,7 @@ def left_behind(program_folder: Path):
 def test_run_passes_and_its_password_is_found_nowhere(site, worker, cloud):
     program = worker()
     base = program.log.parent
-    test_id = create(site, cloud, LONG[:1])
+    test_id = create(site, cloud, MIDDLE)
     in_the_middle(site, test_id)
     password = cloud.admin_password
     where = {pid: line for pid, line in command_lines().items() if password in line}
@@ -109,7 +112,7 @@ def test_short_run_over_http_commands_alone(site, worker, cloud, tmp_path):
     worker()
     conf = cloud.tempest_conf()
     password = conf["auth"].pop("admin_password")
-    (tmp_path / "conf.json").write_text(str(conf).replace("'", '"').replace("True", "true"))
+    (tmp_path / "conf.json").write_text(json.dumps(conf))
     (tmp_path / "password").touch(mode=0o600)
     (tmp_path / "password").write_text(f"auth.admin_password={password}\n")
     (tmp_path / "cases").write_text("# two modules\n" + "\n".join(SHORT))
@@ -127,7 +130,7 @@ def test_short_run_over_http_commands_alone(site, worker, cloud, tmp_path):
 
 def test_killed_worker_the_run_finishes_as_attempt_2_and_counts_once(site, worker, cloud):
     first = worker()
-    test_id = create(site, cloud, LONG[:1])
+    test_id = create(site, cloud, MIDDLE)
     in_the_middle(site, test_id)
     belonging = below(first.pid)
     first.kill()
@@ -147,7 +150,7 @@ def test_killed_worker_the_run_finishes_as_attempt_2_and_counts_once(site, worke
 
 def test_stopped_worker_hands_the_run_back_and_another_takes_it(site, worker, cloud):
     first = worker()
-    test_id = create(site, cloud, LONG[:1])
+    test_id = create(site, cloud, MIDDLE)
     in_the_middle(site, test_id)
     assert first.end() == 0
     assert left_behind(first.log.parent) == []
@@ -201,7 +204,7 @@ def test_test_cases_that_select_nothing_are_the_vendors_mistake(site, worker, cl
 
 def test_frozen_worker_is_replaced_and_its_late_words_change_nothing(site, worker, cloud):
     first = worker()
-    test_id = create(site, cloud, LONG[:1])
+    test_id = create(site, cloud, MIDDLE)
     in_the_middle(site, test_id)
     frozen = {first.pid, *below(first.pid)}
     for pid in frozen:
