@@ -19,6 +19,8 @@ LOG = logging.getLogger(__name__)
 
 MODE = 0o660
 MAX_LINE = 65536
+POLL_SECONDS = 0.5
+"""How soon the end is noticed."""
 SECONDS = 10.0
 """For a caller to say what it wants, and for the daemon to answer."""
 
@@ -35,7 +37,9 @@ class Control:
             path.unlink()  # of an earlier life: the lock on the state folder says that it is over
         self._server = _Server(str(path), _handler(commands))
         os.chmod(path, MODE)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="control", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(POLL_SECONDS,), name="control", daemon=True
+        )
 
     def start(self) -> None:
         """Listen."""

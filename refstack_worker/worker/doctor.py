@@ -118,15 +118,18 @@ def _gearman(address: Address) -> Finding:
     try:
         with socket.create_connection((address.host, address.port), CONNECT_SECONDS) as connection:
             connection.settimeout(CONNECT_SECONDS)
-            connection.sendall(b"version\n")
-            said = connection.recv(200).decode("ascii", "replace").strip()
+            connection.sendall(b"status\n")
+            said = b""
+            while not said.endswith(b".\n") and (data := connection.recv(65536)):
+                said += data
     except socket.gaierror:
         return Finding(check, BAD, f"the name {address.host} does not resolve", "mend gearman.servers or the DNS")
     except OSError as error:
         return Finding(check, BAD, f"not reached: {error}", "start gearmand there, and let this node through")
-    if not said:
-        return Finding(check, BAD, "takes the connection and says nothing", "is that a Gearman server?")
-    return Finding(check, GOOD, f"answers: {said[:60]}")
+    if not said.endswith(b".\n"):
+        return Finding(check, BAD, "does not speak Gearman", "mend the port in gearman.servers")
+    mine = sum(line.startswith(b"refstack:") for line in said.splitlines())
+    return Finding(check, GOOD, f"answers; knows {mine} functions of RefStack")
 
 
 def check_servers(settings: WorkerSettings) -> Iterator[Finding]:

@@ -98,7 +98,8 @@ class Slot(threading.Thread):
             job = self.queue.next_job()
         except Interrupted:
             return
-        ending = self._carry_out(Grabbed(job.name, str(job.unique), bytes(job.arguments)))
+        unique = (job.unique or b"").decode("utf-8", "replace")
+        ending = self._carry_out(Grabbed(job.name, unique, bytes(job.arguments)))
         self.queue.done(job)
         self._ended(ending)
         self._rest(ending)

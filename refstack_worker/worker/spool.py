@@ -226,6 +226,8 @@ class Writer:
     def keep(self, entry: Entry) -> None:
         """Make it an entry that lasts. :raises SpoolError: the disk does not take it."""
         try:
+            if self.problem:
+                raise OSError(errno.EIO, self.problem.partition(": ")[2])
             if self._left - self._spool.size() < 0:
                 raise OSError(errno.ENOSPC, "the spool is as large as spool.limit_mb allows")
             self._write(PAYLOAD, self._held.envelope)
