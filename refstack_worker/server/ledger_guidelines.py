@@ -157,6 +157,7 @@ class GuidelineLedger(LedgerBase):
         sooner = or_(
             run.c.priority > this.c.priority,
             (run.c.priority == this.c.priority) & (run.c.queued_at < this.c.queued_at),
+            (run.c.priority == this.c.priority) & (run.c.queued_at == this.c.queued_at) & (run.c.test_id < test_id),
         )
         question = select(func.count()).select_from(run.join(this, this.c.test_id == test_id))
         with self.database.reading() as connection:

@@ -1,0 +1,188 @@
+"""A server to look at with a browser: real ledger, real HTTP, and runs brought through their states as by a worker."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from refstack_worker.contract.payload import Testcases
+from refstack_worker.contract.report import Progress, Report
+from refstack_worker.contract.states import RunState
+from refstack_worker.gearman import Address
+from refstack_worker.server.api import create_app
+from refstack_worker.server.app import http_server
+from refstack_worker.server.ledger_results import Upload
+from refstack_worker.server.records import Claim, Heartbeat, NewRun, Node, RunSpec
+from refstack_worker.server.records_users import Choice, NewCloud, StoredGuideline
+from refstack_worker.server.store import Store
+from tests.unit.server.ledger import Event, Job, claimed, make_settings, stream, submit
+
+PROGRAM = "Example Powered Storage"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running server and who may enter it."""
+
+    store: Store
+    url: str
+    folder: Path
+    tokens: dict[str, str]
+    users: dict[str, int]
+
+
+def uuid(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+CAPABILITIES = {
+    "objectstore-container-create": ("Create a container", 6),
+    "objectstore-object-get": ("Read an object", 9),
+    "objectstore-temp-url-get": ("Read by a temporary address", 4),
+    "identity-tokens-create": ("Get a token", 5),
+}
+
+
+def names() -> list[tuple[str, str, str]]:
+    """Capability, test name and id of each test of :func:`guideline`."""
+    found = []
+    for capability, (_about, count) in CAPABILITIES.items():
+        words = capability.split("-")
+        area = "identity" if words[0] == "identity" else "object_storage"
+        found += [
+            (
+                capability,
+                f"tempest.api.{area}.test_{words[1]}.{words[1].title()}Test.test_{'_'.join(words[1:])}_{number}",
+                uuid(len(found) + number),
+            )
+            for number in range(count)
+        ]
+    return found
+
+
+def guideline(name: str = "2026.06") -> str:
+    """Return a guideline of schema 2.0, made for the tests."""
+    tests: dict[str, dict[str, Any]] = {capability: {} for capability in CAPABILITIES}
+    for capability, test, known in names():
+        tests[capability][test] = {"idempotent_id": f"id-{known}"}
+    return json.dumps(
+        {
+            "metadata": {"id": name, "schema": "2.0"},
+            "platforms": {
+                PROGRAM: {"description": "Object storage and identity.", "components": [{"name": "storage"}]}
+            },
+            "components": {"storage": {"capabilities": {"required": list(CAPABILITIES), "advisory": []}}},
+            "capabilities": {
+                one: {"description": about, "tests": tests[one]} for one, (about, _count) in CAPABILITIES.items()
+            },
+        }
+    )
+
+
+def events(failing: Sequence[str] = ()) -> list[Event]:
+    """Return a result: every test of the guideline, those of the named capabilities failed."""
+    trace = (
+        'Traceback (most recent call last):\n  File "tempest/api/object_storage/test_temp.py", line 91, in test\n'
+        "    resp, body = self.object_client.get(url)\ntempest.lib.exceptions.Unauthorized: Unauthorized\nDetails: 401"
+    )
+    found = [
+        Event(
+            f"{name}[id-{known}]",
+            "fail" if capability in failing else "success",
+            trace if capability in failing else "",
+            0.6,
+        )
+        for capability, name, known in names()
+    ]
+    skipped = Event(
+        "tempest.api.object_storage.test_container_sync.SyncTest.test_sync", "skip", "no realm is configured", 0
+    )
+    return [*found, skipped]
+
+
+def run_of(site: Site, who: str, cloud_id: int, label: str) -> NewRun:
+    spec = RunSpec(
+        tempest_version="47.0.0", testcases=Testcases(names=tuple(f"id-{known}" for _c, _n, known in names()))
+    )
+    return NewRun(spec, label=label, cloud_id=cloud_id, owner_id=site.users[who], created_by=who)
+
+
+def finish(site: Site, job: Job, failing: Sequence[str] = (), seconds: float = 1.0) -> None:
+    file = site.folder / f"result-{job.submission.key}.subunit".replace(":", "-")
+    made = [replace(event, seconds=event.seconds * seconds) for event in events(failing)]
+    file.write_bytes(stream(made))
+    site.store.accept_result(job.proof, Upload.of(file, {"cpid": "c0ffee"}))
+
+
+def begin(site: Site, new: NewRun, worker: str = "node-a") -> Job:
+    """Take a run as a worker does."""
+    job = submit(site.store, site.store.add_run(new).test_id)
+    site.store.claim(job.proof, Claim(f"claim-{job.submission.key}", worker, "47.0.0"))
+    site.store.report(job.proof, Report(RunState.BUILDING, "Tempest 47.0.0 on Python 3.11"))
+    site.store.report(job.proof, Report(RunState.RUNNING, "24 tests"))
+    return job
+
+
+def beat(site: Site, job: Job, done: int, failed: int = 0) -> Any:
+    test = names()[min(done, len(names()) - 1)][1]
+    progress = Progress(
+        total=24, done=done, passed=done - failed, failed=failed, skipped=0, seconds_left=12.0, test=test
+    )
+    return site.store.heartbeat(job.proof, Heartbeat(f"claim-{job.submission.key}", "node-a", progress))
+
+
+@contextmanager
+def serving(folder: Path, **settings: Any) -> Iterator[Site]:
+    """Serve an empty ledger with two vendors, ann of Acme and bob of Bravo, and an operator."""
+    made = make_settings(folder, CLOUD_NETWORKS="127.0.0.0/8", **settings)
+    store = Store.open(made)
+    store.upgrade()
+    tokens, users = {}, {}
+    for name, vendor in (("ann", "Acme Cloud"), ("bob", "Bravo Hosting")):
+        user = store.add_user(name, f"{name}@example.org", store.add_vendor(vendor).id)
+        users[name] = user.id
+        tokens[name] = store.add_token(f"{name} of {vendor}", ["vendor"], user.id)[1]
+    tokens["operator"] = store.add_token("operator", ["operator"])[1]
+    server = http_server(create_app(store), Address("127.0.0.1", 0), made)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield Site(store, f"http://127.0.0.1:{server.effective_port}", folder, tokens, users)
+    finally:
+        server.task_dispatcher.shutdown(cancel_pending=True, timeout=5)
+        server.close()
+        store.close()
+
+
+def furnish(site: Site) -> dict[str, int]:
+    """Fill a site with what a vendor has after some weeks; return the ids of what is worth looking at."""
+    store = site.store
+    stored = store.add_guideline(guideline(), StoredGuideline(0, "", "", added_by="operator"))
+    cloud = store.add_cloud(
+        NewCloud("Acme Public, Frankfurt", "https://identity.fra.acme.example/v3", "fra-1", "2025.1", "interop",
+                 "interop-2", "interop-admin", user_id=site.users["ann"], conf_json={"identity": {"password": "pw-1"}})
+    ).cloud  # fmt: skip
+    temp, both = ["objectstore-temp-url-get"], ["objectstore-temp-url-get", "objectstore-object-get"]
+    shapes = ((both, 1.6), (temp, 1.5), ([], 1.2), (temp, 1.4), ([], 1.1), ([], 1.25), ([], 0.9), (temp, 1.0))
+    last = 0
+    for number, (failing, pace) in enumerate(shapes):
+        job = begin(site, run_of(site, "ann", cloud.id, f"Certification, try {number + 1}"))
+        last = job.submission.key.test_id
+        store.choose(last, Choice(stored.id, PROGRAM))
+        finish(site, job, failing, pace)
+    running = begin(site, run_of(site, "ann", cloud.id, "Nightly"))
+    beat(site, running, 9, 1)
+    waiting = store.add_run(run_of(site, "ann", cloud.id, "After the upgrade")).test_id
+    now = time.time()
+    for name, busy, state in (("node-a.fra", 1, "ready"), ("node-b.fra", 2, "ready"), ("node-c.ams", 0, "draining")):
+        store.node_seen(Node(name, ("47.0.0", "46.3.0", "43.0.0"), 2, busy, ("eu",), state, "0.1.0", now, now))
+    return {"cloud": cloud.id, "judged": last, "running": running.submission.key.test_id, "waiting": waiting}
+
+
+__all__ = ["Site", "beat", "begin", "claimed", "finish", "furnish", "guideline", "run_of", "serving"]

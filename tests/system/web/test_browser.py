@@ -1,0 +1,234 @@
+"""A real Chromium goes through the pages as a vendor, as an operator, and as somebody who has no business there."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+if importlib.util.find_spec("selenium") is None or not shutil.which("chromedriver"):
+    pytest.skip("needs selenium and chromium-driver", allow_module_level=True)
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support import expected_conditions as seen
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from refstack_worker.contract.report import Report
+from refstack_worker.contract.states import RunState
+from refstack_worker.server.records import Claim
+from tests.system.web import look
+from tests.system.web.site import PROGRAM, Site, beat, begin, finish, furnish, guideline, run_of, serving
+from tests.unit.server.ledger import submit
+
+PATIENCE = 20
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with serving(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[Any]:
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    made = look.browser(downloads)
+    yield made
+    made.quit()
+
+
+def click(driver: Any, words: str) -> None:
+    found = driver.find_element(By.XPATH, f"//*[self::a or self::button or self::summary][normalize-space()='{words}']")
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
+    found.click()
+
+
+def fill(driver: Any, **values: str) -> None:
+    for name, value in values.items():
+        field = driver.find_element(By.NAME, name)
+        field.clear()
+        field.send_keys(value)
+
+
+def until(driver: Any, css: str, text: str) -> None:
+    WebDriverWait(driver, PATIENCE).until(seen.text_to_be_present_in_element((By.CSS_SELECTOR, css), text))
+
+
+def body(driver: Any) -> str:
+    return str(driver.find_element(By.TAG_NAME, "main").text)
+
+
+def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -> None:
+    file = tmp_path / "2026.06.json"
+    file.write_text(guideline())
+    look.sign_in(driver, site, "ann")
+
+    click(driver, "Guidelines")
+    driver.find_element(By.NAME, "file").send_keys(str(file))
+    click(driver, "Add")
+    assert PROGRAM in body(driver) and "24" in body(driver)
+
+    click(driver, "Clouds")
+    click(driver, "Enter a cloud")
+    fill(driver, label="Acme", endpoint_v3=f"{site.url}/v3", test_user="interop", password="pw-of-ann-1")
+    driver.find_element(By.NAME, "keep").click()
+    click(driver, "Enter and check")
+    # there is no Keystone at that address, and the page says so
+    assert "Something is not right." in body(driver) and "Keystone" in body(driver)
+    assert "kept, sealed" in body(driver) and "pw-of-ann-1" not in driver.page_source
+
+    click(driver, "New run")
+    Select(driver.find_element(By.NAME, "program")).select_by_visible_text(f"2026.06: {PROGRAM} (24 tests)")
+    fill(driver, version="47.0.0", label="First")
+    click(driver, "Start the run")
+    until(driver, "#state", "queued")
+    test_id = int(driver.current_url.rpartition("/")[2])
+
+    job = submit(site.store, test_id)
+    assert job.submission.conf_json == {"identity": {"password": "pw-of-ann-1"}}
+    assert len(job.submission.spec.testcases.names) == 24  # type: ignore[union-attr]
+    site.store.claim(job.proof, Claim(f"claim-{job.submission.key}", "node-a", "47.0.0"))
+    site.store.report(job.proof, Report(RunState.BUILDING, "an environment"))
+    until(driver, "#timeline", "building: an environment")
+    site.store.report(job.proof, Report(RunState.RUNNING))
+    beat(site, job, 7, 1)
+    until(driver, "#done", "7 of 24 tests")
+    until(driver, "#tally", "1 failed")
+    beat(site, job, 20, 1)
+    until(driver, "#done", "20 of 24 tests")
+    finish(site, job, ["objectstore-temp-url-get"])
+    until(driver, "#state", "finished, with failures")
+
+    verdict = driver.find_element(By.CLASS_NAME, "verdict").text
+    assert f"{PROGRAM}: not passed" in verdict and "20 of 24" in verdict
+    assert re.search(
+        r"objectstore-temp-url-get.*\n.*failed tempest\.api\.object_storage\.\S*test_temp_url_get_0", verdict
+    )
+    driver.find_element(By.CSS_SELECTOR, ".figures .failed a").click()
+    assert len(driver.find_elements(By.CSS_SELECTOR, "section tbody tr")) == 4
+    assert "Unauthorized" in body(driver)
+    fill(driver, q="url_get_2")
+    driver.find_element(By.CSS_SELECTOR, "form[aria-label='Filter tests'] button").click()
+    assert len(driver.find_elements(By.CSS_SELECTOR, "section tbody tr")) == 1
+
+    downloads(driver, tmp_path / "downloads", test_id)
+    click(driver, "Run again")
+    driver.find_element(By.CSS_SELECTOR, "input[value=failed]").click()
+    driver.find_element(By.CSS_SELECTOR, "form.inside button").click()
+    until(driver, "#state", "queued")
+    again = submit(site.store, int(driver.current_url.rpartition("/")[2]))
+    assert len(again.submission.spec.testcases.names) == 4  # type: ignore[union-attr]
+    assert again.submission.conf_json == {"identity": {"password": "pw-of-ann-1"}}
+    click(driver, "Cancel the run")
+    until(driver, "#state", "cancelled")
+    assert not [line for line in driver.get_log("browser") if line["level"] == "SEVERE"]
+
+
+def downloads(driver: Any, folder: Path, test_id: int) -> None:
+    kinds = {"subunit stream": "subunit", "JUnit XML": "xml", "HTML, one file": "html", "CSV": "csv", "JSON": "json"}
+    for link, suffix in kinds.items():
+        if not driver.find_element(By.CSS_SELECTOR, "details.menu").get_attribute("open"):
+            click(driver, "Download")
+        click(driver, link)
+        file = folder / f"run-{test_id}.{suffix}"
+        WebDriverWait(driver, PATIENCE).until(lambda _driver, file=file: file.exists() and file.stat().st_size > 0)
+    whole = json.loads((folder / f"run-{test_id}.json").read_text())
+    assert len(whole["tests"]) == 25 and whole["verdict"]["required"]["passed"] == 20
+    assert (folder / f"run-{test_id}.subunit").read_bytes().startswith(b"\xb3")
+    assert "<failure" in (folder / f"run-{test_id}.xml").read_text()
+    driver.find_element(By.TAG_NAME, "h1").click()
+
+
+def test_the_wrong_user_gets_nothing(site: Site, driver: Any) -> None:
+    ids = furnish(site)
+    look.sign_in(driver, site, "bob")
+    assert "No runs yet." in body(driver)
+    for path in (f"/runs/{ids['judged']}", f"/runs/{ids['running']}", f"/clouds/{ids['cloud']}", "/fleet",
+                 f"/runs/{ids['judged']}/file/subunit", f"/runs/{ids['judged']}/compare?with={ids['judged'] - 1}",
+                 f"/clouds/{ids['cloud']}/change", f"/runs/{ids['running']}/events"):  # fmt: skip
+        driver.get(site.url + path)
+        assert "Acme" not in driver.page_source and "tempest.api" not in driver.page_source, path
+        assert "Not found" in body(driver) or "needs a token" in body(driver), path
+    driver.get(f"{site.url}/clouds")
+    assert "No clouds yet." in body(driver)
+
+
+def test_without_javascript_a_run_is_started_and_cancelled(site: Site, driver: Any) -> None:
+    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    look.sign_in(driver, site, "ann")
+    driver.get(f"{site.url}/runs/new")
+    fill(driver, version="47.0.0", label="Without scripts")
+    driver.find_element(By.CSS_SELECTOR, "input[value=all]").click()
+    click(driver, "Start the run")
+    assert driver.find_element(By.ID, "state").text == "queued"
+    click(driver, "Cancel the run")
+    assert driver.find_element(By.ID, "state").text == "cancelled"
+
+
+def test_a_form_of_another_site_is_refused(site: Site, driver: Any) -> None:
+    furnish(site)
+    look.sign_in(driver, site, "operator")
+    driver.get(f"{site.url}/fleet")
+    driver.execute_script("document.querySelector('main [name=form_key]').value = 'f'.repeat(64)")
+    click(driver, "Pause the queue")
+    assert "another session" in body(driver)
+    assert not site.store.is_paused()
+
+
+def test_signing_out_ends_the_session(site: Site, driver: Any) -> None:
+    look.sign_in(driver, site, "ann")
+    cookie = driver.get_cookie("refstack_session")
+    assert cookie["httpOnly"] and cookie["sameSite"] == "Lax"
+    click(driver, "Sign out")
+    driver.add_cookie({"name": "refstack_session", "value": cookie["value"]})
+    driver.get(f"{site.url}/runs")
+    assert "/sign-in" in driver.current_url
+
+
+def test_a_token_is_made_shown_once_and_revoked(site: Site, driver: Any) -> None:
+    look.sign_in(driver, site, "ann")
+    click(driver, "Tokens")
+    fill(driver, name="for the script")
+    click(driver, "Make")
+    secret = driver.find_element(By.CLASS_NAME, "secret").text
+    assert site.store.token(secret).user_id == site.users["ann"]  # type: ignore[union-attr]
+    driver.get(f"{site.url}/tokens")
+    assert secret not in driver.page_source
+    driver.find_element(By.XPATH, "//button[@aria-label='Revoke for the script']").click()
+    assert site.store.token(secret) is None
+
+
+def test_what_a_worker_or_a_vendor_writes_stays_text(site: Site, driver: Any) -> None:
+    job = begin(site, plain(site))
+    look.sign_in(driver, site, "ann")
+    driver.get(f"{site.url}/runs/{job.submission.key.test_id}")
+    site.store.report(job.proof, Report(None, "<b>bold</b> & <script>alert(1)</script>"))
+    until(driver, "#timeline", "<b>bold</b> & <script>alert(1)</script>")
+    assert "<img" in driver.find_element(By.TAG_NAME, "h1").text
+
+
+def plain(site: Site) -> Any:
+    return replace(run_of(site, "ann", 0, "<img src=x onerror=alert(1)>"), cloud_id=None)
+
+
+@pytest.mark.parametrize("size", list(look.SIZES))
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(
+    site: Site, driver: Any, size: str, scheme: str
+) -> None:
+    pytest.importorskip("axe_playwright_python")
+    ids = furnish(site)
+    look.shape(driver, size, scheme)
+    look.sign_in(driver, site, "operator")
+    for name, path in look.pages(ids).items():
+        driver.get(site.url + path)
+        assert not look.serious(driver), name
+        assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth"), name
