@@ -105,10 +105,11 @@ class Engine:
         report = _Report(self.reporter, step)
         try:
             yield report
-        except InstallError as error:
+        except (InstallError, OSError) as error:
+            failure = error if isinstance(error, InstallError) else _as_failure(error)
             report([], "failed")
-            self.reporter.failed(step, error)
-            raise
+            self.reporter.failed(step, failure)
+            raise failure from error
 
 
 class _Report:

@@ -33,6 +33,8 @@ def read(path: Path) -> bytes | None:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise StepError(f"{path} cannot be read", error.strerror or "", "mend that and run again") from error
 
 
 def mode_of(path: Path) -> int | None:

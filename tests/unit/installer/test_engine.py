@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from refstack_install import catalogue, toml
 from refstack_install.engine import Engine
-from refstack_install.errors import BusyError, StepError
+from refstack_install.errors import BusyError, StepError, VerifyError
 from refstack_install.journal import Journal
 from refstack_install.output import PersonReporter, Reporter
+from refstack_install.system import Done
 
 from tests.unit.installer.conftest import FLEET, NODE, TEMPEST, Machine
 
@@ -143,6 +144,14 @@ def test_a_person_sees_differences(machine: Machine, capsys: pytest.CaptureFixtu
     person = PersonReporter(io.StringIO())
     Engine(catalogue.steps(context), Journal(context.system), person).plan()
     assert "+slots = 3" in person.out.getvalue()
+
+
+def test_verify_fails_as_verify_and_changes_nothing(machine: Machine) -> None:
+    engine(machine).apply()
+    machine.faults = {"refstack-worker selftest": Done(("selftest",), 11, "", "the run failed")}
+    with pytest.raises(VerifyError, match="self-test run of Tempest 47.0.0 did not pass: the run failed") as caught:
+        engine(machine).verify()
+    assert caught.value.exit_code == 7
 
 
 def test_two_installers_do_not_meet(machine: Machine) -> None:
