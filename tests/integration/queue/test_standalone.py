@@ -76,6 +76,8 @@ def test_run_that_was_queued_before_a_restart_is_carried_out_after_it(alone, clo
     cases = {"names": ["tempest.api.identity.v3.test_tokens"]}
     run = {"tempest_version": TEMPEST, "conf_json": cloud.tempest_conf(), "testcases": cases}
     test_id = alone.api.post("/v1/runs", run)["test_id"]
+    path = f"/v1/runs/{test_id}/attempts"
+    eventually("the queue has it", lambda: alone.api.get(path)["attempts"][0]["submitted_at"])
     alone.program.kill()
     alone.start()
     ended = eventually("the run ends", lambda: _ended(alone.api.get(f"/v1/runs/{test_id}")), 240)
