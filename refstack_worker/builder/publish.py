@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +19,9 @@ from refstack_worker.builder.signing import Key, Keyring
 from refstack_worker.builder.tempest_package import VIRTUAL
 from refstack_worker.environments.files import make_folder
 from refstack_worker.errors import BuildError, NotFoundError, UsageError
+
+SNAPSHOT = re.compile(r"~git(\d+).*")
+"""End of the version of a snapshot (``packaging/build``), which comes before the release."""
 
 DEBIAN = (".deb", ".dsc", ".xz", ".gz")
 
@@ -212,7 +216,7 @@ class Published:
         text = text.removeprefix("0:")
         upstream, _, revision = text.partition("-")
         try:
-            return Version(upstream.replace("~git", ".dev").replace("~", ".dev")), revision
+            return Version(SNAPSHOT.sub(r".dev\1", upstream).replace("~", "")), revision
         except InvalidVersion:
             return Version("0"), text
 
