@@ -16,8 +16,7 @@ from cliff.show import ShowOne
 from refstack_worker.cli.app import software_version
 from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.errors import RefstackError
-from refstack_worker.worker import control, doctor, logs
-from refstack_worker.worker.daemon import Daemon
+from refstack_worker.worker import control, doctor, serve
 from refstack_worker.worker.spool import Entry, Spool
 
 POLL_SECONDS = 0.2
@@ -40,11 +39,9 @@ def settings_of(app: Any) -> WorkerSettings:
 class Run(Command):
     """Be the worker of this node: take runs until TERM (gives running ones back) or USR1 (finishes them)."""
 
-    def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Work."""
-        settings = settings_of(self.app)
-        logs.set_up(settings.log)
-        return Daemon(settings, software_version()).run()
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Check the settings, and become the daemon."""
+        serve.become(settings_of(self.app).file, software_version())
 
 
 class _Asking(Command):

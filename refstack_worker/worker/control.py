@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 
 MODE = 0o660
 MAX_LINE = 65536
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
 """How soon the end is noticed."""
 SECONDS = 10.0
 """For a caller to say what it wants, and for the daemon to answer."""

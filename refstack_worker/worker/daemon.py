@@ -39,7 +39,7 @@ from refstack_worker.worker.spool import RELEASE, RESULT, Entry, Spool
 
 LOG = logging.getLogger(__name__)
 
-TICK_SECONDS = 2.0
+TICK_SECONDS = 3.0
 """How often the main thread looks around: versions, disks, connections."""
 LAST_ERRORS = 20
 AGAIN = 75
@@ -305,6 +305,7 @@ class Daemon:
 
     def _run_ended(self, ending: Ending) -> None:
         self._ended[ending.kind.value] += 1
+        self._forwarder.nudge()
         if ending.node_fault:
             self._note(ending.reason, ending.message)
         self._voice.nudge()

@@ -25,8 +25,8 @@ LOG = logging.getLogger(__name__)
 
 SPOOL_PATIENCE = 10
 """Seconds of one try; there will be others."""
-IDLE_SECONDS = 5.0
-"""How often the folder is looked at while nothing is in it."""
+IDLE_SECONDS = 15.0
+"""How often the folder is looked at while nothing is in it and nobody says that something is."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Beats(threading.Thread):
         self._tools = tools
         self._heard_again = heard_again
         self._stopped = threading.Event()
+        self._wake = threading.Event()
         self._unheard: set[str] = set()
         self.unwanted: dict[str, str] = {}
         """Entry to why the server does not want it any more."""
@@ -56,11 +57,18 @@ class Beats(threading.Thread):
     def stop(self) -> None:
         """End it."""
         self._stopped.set()
+        self._wake.set()
+
+    def nudge(self) -> None:
+        """Look at the folder now."""
+        self._wake.set()
 
     def run(self) -> None:
         """Beat for each result, as often as the server wants for the most urgent."""
-        pause = IDLE_SECONDS
-        while not self._stopped.wait(pause):
+        pause = 0.0
+        while not self._stopped.is_set():
+            self._wake.wait(pause)
+            self._wake.clear()
             entries = [entry for entry in self._spool.entries() if entry.kind == RESULT]
             pause = min([IDLE_SECONDS, *(entry.heartbeat_seconds for entry in entries)])
             self._unheard &= {entry.name for entry in entries}
@@ -108,6 +116,7 @@ class Forwarder(threading.Thread):
 
     def nudge(self) -> None:
         """Look at the folder now."""
+        self._beats.nudge()
         self._wake.set()
 
     def run(self) -> None:
