@@ -35,6 +35,18 @@ COMMANDS = {
     "run cancel": "refstack_worker.cli.queue_runs:RunCancel",
     "run rerun": "refstack_worker.cli.queue_runs:RunRerun",
     "run report": "refstack_worker.cli.queue_runs:RunReport",
+    "cloud list": "refstack_worker.cli.queue_users:CloudList",
+    "cloud create": "refstack_worker.cli.queue_users:CloudCreate",
+    "cloud check": "refstack_worker.cli.queue_users:CloudCheck",
+    "guideline list": "refstack_worker.cli.queue_users:GuidelineList",
+    "guideline add": "refstack_worker.cli.queue_users:GuidelineAdd",
+    "run verdict": "refstack_worker.cli.queue_users:RunVerdict",
+    "run export": "refstack_worker.cli.queue_users:RunExport",
+    "vendor list": "refstack_worker.cli.queue_users:VendorList",
+    "vendor create": "refstack_worker.cli.queue_users:VendorCreate",
+    "user list": "refstack_worker.cli.queue_users:UserList",
+    "user create": "refstack_worker.cli.queue_users:UserCreate",
+    "worker demand": "refstack_worker.cli.queue_users:WorkerDemand",
 }
 """Where each command is; it is imported when it is wanted: 'run …' needs neither Flask nor SQLAlchemy."""
 

@@ -49,6 +49,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--regex", action="append", default=[], help="tests whose names it is found in; may be repeated"
     )
+    parser.add_argument("--guideline", default="", metavar="NAME", help="interop guideline on the server, as 2020.06")
+    parser.add_argument("--program", default="", help="of the guideline, as 'OpenStack Powered Storage'")
     parser.add_argument("--plugin", action="append", default=[], metavar="NAME==V", help="Tempest plugin; repeatable")
     parser.add_argument("--concurrency", type=int, default=0, help="default: as many as the node has cores")
     parser.add_argument("--timeout", type=int, default=0, help="seconds for the whole run; default: the operator's")
@@ -65,6 +67,7 @@ def body_of(options: argparse.Namespace) -> dict[str, Any]:
         "openstack_release": options.openstack_release,
         "plugins": plugins_of(options.plugin),
         "testcases": testcases_of(options.testcases, options.regex),
+        "guideline": _guideline(options.guideline, options.program),
         "concurrency": options.concurrency,
         "timeout": options.timeout,
         "tag": options.tag,
@@ -74,6 +77,12 @@ def body_of(options: argparse.Namespace) -> dict[str, Any]:
         "conf_json": conf_of(options),
     }
     return {name: value for name, value in wanted.items() if value}
+
+
+def _guideline(name: str, program: str) -> dict[str, str]:
+    if bool(name) != bool(program):
+        raise UsageError("--guideline, --program: one needs the other ('refstack-queue guideline list' shows them)")
+    return {"name": name, "program": program} if name else {}
 
 
 def conf_of(options: argparse.Namespace, ask: Callable[[str], str] = getpass.getpass) -> Conf:

@@ -171,6 +171,8 @@ class Desk:
 
     def _add(self, caller: Caller, new: NewRun, key: str, choice: Choice | None) -> Run:
         conf = new.conf_json
+        if not all(isinstance(section, dict) for section in conf.values()):
+            raise UsageError("conf_json: an object of sections, each an object of options, is expected")
         if new.cloud_id is not None:
             self._need_cloud(caller, new.cloud_id)
             conf = miniconf.merged(self.store.kept_conf(new.cloud_id), conf)

@@ -79,7 +79,10 @@ class AdminLedger(LedgerBase):
     def add_token(
         self, name: str, scopes: Sequence[str], user_id: int | None = None, expires_at: float = 0.0
     ) -> tuple[Token, str]:
-        """Make an API token; its secret is returned this once and kept nowhere."""
+        """Make an API token; its secret is returned this once and kept nowhere.
+
+        :raises NotFoundError: there is no such user.
+        """
         secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
         row = {
             "name": name[:200],
@@ -89,10 +92,13 @@ class AdminLedger(LedgerBase):
             "created_at": self.clock(),
             "expires_at": expires_at,
         }
-        with self.database.writing() as connection:
-            added = connection.execute(insert(models.token).values(row))
-            made = connection.execute(select(models.token).where(models.token.c.id == new_id(added)))
-            return _token(made.mappings().one()), secret
+        try:
+            with self.database.writing() as connection:
+                added = connection.execute(insert(models.token).values(row))
+                made = connection.execute(select(models.token).where(models.token.c.id == new_id(added)))
+                return _token(made.mappings().one()), secret
+        except IntegrityError:
+            raise NotFoundError(f"there is no user {user_id}") from None
 
     def tokens(self) -> list[Token]:
         """Return all the tokens, revoked and expired ones too."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.contract import options
 from refstack_worker.errors import NotFoundError, StateError
@@ -38,12 +39,19 @@ class CloudLedger(LedgerBase):
         return _cloud(row)
 
     def add_cloud(self, new: NewCloud) -> KnownCloud:
-        """Enter a cloud. :raises PayloadError: options that no run may have."""
+        """Enter a cloud.
+
+        :raises PayloadError: options that no run may have.
+        :raises NotFoundError: there is no such user.
+        """
         values = {name: getattr(new, name) for name in _LEGACY}
-        with self.database.writing() as connection:
-            made = connection.execute(insert(models.cloud).values(**values, endpoint="", user_id=new.user_id))
-            cloud_id = new_id(made)
-            self._add_extra(connection, cloud_id, new)
+        try:
+            with self.database.writing() as connection:
+                made = connection.execute(insert(models.cloud).values(**values, endpoint="", user_id=new.user_id))
+                cloud_id = new_id(made)
+                self._add_extra(connection, cloud_id, new)
+        except IntegrityError:
+            raise NotFoundError(f"there is no user {new.user_id}") from None
         return self.cloud(cloud_id)
 
     def change_cloud(self, cloud_id: int, new: NewCloud) -> KnownCloud:

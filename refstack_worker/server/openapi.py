@@ -86,7 +86,11 @@ def _answer(status: int, schema: Any) -> Json:
     made: Json = {"description": {201: "made", 204: "gone", 304: "unchanged"}.get(status, "done")}
     if isinstance(schema, (str, tuple)):
         kinds = (schema,) if isinstance(schema, str) else schema
-        made["content"] = {kind: {"schema": {} if "json" in kind else {"type": "string"}} for kind in kinds}
+        made["content"] = {kind: {"schema": _content(kind)} for kind in kinds}
     elif schema is not None:
         made["content"] = {"application/json": {"schema": schema}}
     return made
+
+
+def _content(kind: str) -> Json:
+    return {} if kind in ("application/json", "text/event-stream") else {"type": "string"}

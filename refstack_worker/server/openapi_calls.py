@@ -158,7 +158,7 @@ CALLS = (
         "/v1/clouds",
         "Enter a cloud",
         {201: reference("Cloud")},
-        (_BAD, _NO_TOKEN, _FORBIDDEN, _STATE, 413),
+        (_BAD, _NO_TOKEN, _FORBIDDEN, _MISSING, _STATE, 413),
         reference("NewCloud"),
     ),
     Call("get", "/v1/clouds/{cloud_id}", "Show a cloud", {200: reference("Cloud")}, _OF_RUN),
