@@ -21,6 +21,7 @@ from typing import Any
 from refstack_worker import process
 from refstack_worker.builder.publish import Publisher
 from refstack_worker.builder.repository import Repository
+from refstack_worker.builder.roots import PYTHONS
 from refstack_worker.contract import keys
 from tests.system.machines import BARE, Machine, cache
 from tests.system.mirror import SITE, Mirror
@@ -92,9 +93,11 @@ def _built() -> Path:
         build = [sys.executable, TOP / "packaging" / "build", "deb", "--nocheck", "--out", folder]
         subprocess.run(build, check=True, env=environment)
         (folder / "complete").touch()
-    tempest = cache() / "packages" / f"tempest-{TEMPEST}"
+    tempest = cache() / "packages" / f"tempest-{TEMPEST}{'-trixie' if python_of('trixie') else ''}"
     if not (tempest / "complete").exists():
         words = ["build", TEMPEST, "--python", "3.11", "--format", "deb", "--exclude-newer", EXCLUDE_NEWER]
+        more = python_of("trixie")
+        words += ["--also-python", more] if more else []
         words += ["--cache", cache() / "package", "--output", tempest / "locks", "--out", tempest]
         argv = [sys.executable, "-m", "refstack_worker.cli.package", *words]
         subprocess.run(argv, check=True, env=environment, cwd=TOP)
@@ -102,6 +105,16 @@ def _built() -> Path:
     for package in tempest.glob("*.deb"):
         shutil.copy(package, folder)
     return folder
+
+
+def python_of(suite: str) -> str:
+    """Return an interpreter of this machine of the version that a Debian release has; empty when there is none."""
+    version = PYTHONS[suite]
+    places = [
+        shutil.which(f"python{version}") or "",
+        *map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python")),
+    ]
+    return next((place for place in places if place), "")
 
 
 def installer() -> bytes:

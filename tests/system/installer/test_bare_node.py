@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from tests.system.installer import nodes
 from tests.system.installer.nodes import NODE, TEMPEST, Node, Site, changed, steps
 
 
-@pytest.mark.parametrize("suite", ["bookworm"])
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
 def test_a_bare_machine_becomes_a_node_and_is_bare_again(site: Site, suite: str) -> None:
+    if suite != "bookworm" and not nodes.python_of(suite):
+        pytest.skip(f"a Tempest package for {suite} needs its Python {nodes.PYTHONS[suite]} here to be locked with")
     with Node(site, suite) as node:
         before = node.picture()
         code, told = node.install("plan")

@@ -97,12 +97,15 @@ def a_store_with_room(node: Node) -> None:
     node.machine.sh("umount -l /var/cache/refstack-worker")
 
 
+DROP_IN = "/etc/systemd/system/refstack-worker.service.d/broken.conf"
+
+
 def a_worker_that_does_not_start(node: Node) -> None:
-    node.machine.write("/etc/refstack-worker/conf.d/99-wrong.toml", "[gearman]\nserver = 1\n")
+    node.machine.write(DROP_IN, "[Service]\nExecStart=\nExecStart=/bin/false\nRestart=no\n")
 
 
 def a_worker_that_starts(node: Node) -> None:
-    node.machine.sh("rm /etc/refstack-worker/conf.d/99-wrong.toml; systemctl reset-failed refstack-worker || true")
+    node.machine.sh(f"rm -r {DROP_IN.rpartition('/')[0]}; systemctl daemon-reload")
 
 
 def no_gearmand(node: Node) -> None:

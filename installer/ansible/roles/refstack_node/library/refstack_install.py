@@ -64,12 +64,12 @@ def main():
     try:
         document = json.loads(out)
     except ValueError:
-        module.fail_json(msg="refstack-install said no JSON: " + (err or out)[-2000:], rc=status)
+        module.fail_json(msg="refstack-install said no JSON: " + (err or out)[-2000:], status=status)
     result = told(document)
     result["installed"] = os.path.exists("/usr/bin/refstack-worker")
     if status not in FINE:
-        module.fail_json(msg=document["error"]["message"], rc=status, **result)
-    module.exit_json(rc=status, **result)
+        module.fail_json(msg=document["error"]["message"], status=status, **result)
+    module.exit_json(status=status, **result)
 
 
 def what_to_call(module):
