@@ -1,0 +1,216 @@
+"""The ledger under any order of what workers, submitters, monitors and vendors may do, with a clock that is moved.
+
+No run is lost, none has two holders, at most one result is counted, a superseded attempt changes nothing, and every run
+ends once its workers are gone and the monitor looks.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as some
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from sqlalchemy import select
+
+from refstack_worker.contract.report import Report
+from refstack_worker.contract.states import HELD, RunState
+from refstack_worker.errors import RefusedError, StateError
+from refstack_worker.server import models
+from refstack_worker.server.ledger_results import Upload
+from refstack_worker.server.records import Claim, GiveBack, Heartbeat, Order, QueuedJob
+from refstack_worker.server.store import Store
+from tests.unit.server.ledger import Clock, Event, Job, make_settings, new_run, stream, submit
+
+WORKERS = some.sampled_from(["node-1", "node-2", "node-3"])
+FEW_SECONDS = some.sampled_from([1.0, 7.0, 61.0, 1000.0])
+
+
+class Ledger(RuleBasedStateMachine):
+    """What all of them may do, in any order."""
+
+    jobs = Bundle("jobs")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="refstack-model-"))
+        self.clock = Clock()
+        self.store = Store.open(make_settings(self.folder, QUEUE_TIMEOUT=5000, RELEASE_LIMIT=3), self.clock)
+        self.results: dict[int, tuple[int, str]] = {}
+        """Run to attempt and digest of the result that was accepted."""
+        self.ends: dict[int, RunState] = {}
+        self.uploads = 0
+
+    def teardown(self) -> None:
+        # the vendors wait, all the workers are dead, the monitor looks: every run has to end by itself
+        self.store.resume("operator")
+        for _ in range(12):
+            self.clock.forward(20_000)
+            self.look()
+        assert {run["state"] for run in self.rows()} <= {"finished", "failed", "cancelled"}
+        self.store.close()
+        shutil.rmtree(self.folder)
+
+    def rows(self) -> list[Any]:
+        with self.store.database.reading() as connection:
+            return list(connection.execute(select(models.run)).mappings().all())
+
+    @initialize()
+    def begin(self) -> None:
+        self.store.upgrade()
+        self.record()
+
+    @rule()
+    def record(self) -> None:
+        if len(self.rows()) < 2:
+            self.store.add_run(new_run())
+
+    @rule(target=jobs, number=some.integers(1, 2))
+    def submit(self, number: int) -> Any:
+        job = self.submit_one(number)
+        return multiple() if job is None else job
+
+    def submit_one(self, number: int) -> Job | None:
+        if self.store.is_paused() or not any(run["test_id"] == number for run in self.rows()):
+            return None
+        with suppress(ValueError):
+            # nothing to submit for this run: it is held, over, or somebody has it under a lease
+            return submit(self.store, number)
+        return None
+
+    @rule(target=jobs, number=some.integers(1, 2), worker=WORKERS)
+    def hold(self, number: int, worker: str) -> Any:
+        """What mostly happens, so that the rare things happen to runs that are under way."""
+        job = self.submit_one(number)
+        if job is None:
+            return multiple()
+        self.claim(job, worker)
+        return job
+
+    @rule()
+    def all_workers_die(self) -> None:
+        self.clock.forward(61.0)
+        self.look()
+
+    @rule(die_after_sealing=some.booleans())
+    def submitter_dies(self, die_after_sealing: bool) -> None:
+        taken = self.store.next_to_submit(1)
+        if die_after_sealing:
+            self.store.sealed([(one, "0" * 64) for one in taken])
+
+    @rule(job=jobs)
+    def submitted_late(self, job: Job) -> None:
+        self.store.submitted([QueuedJob(job.submission.key, "gearman:4730", "H:late", "f", self.clock())])
+
+    @rule(job=jobs, worker=WORKERS)
+    def claim(self, job: Job, worker: str) -> None:
+        before = self.attempt(job)
+        answer = self.store.claim(job.proof, Claim(worker, worker))
+        if answer.granted:
+            assert before["claim_id"] in (None, worker) and before["is_open"]
+
+    @rule(job=jobs, worker=WORKERS)
+    def heartbeat(self, job: Job, worker: str) -> None:
+        ordered = self.store.heartbeat(job.proof, Heartbeat(worker, worker))
+        attempt = self.attempt(job)
+        assert (ordered.order is Order.STOP) == (not attempt["is_open"] or attempt["claim_id"] != worker)
+
+    @rule(job=jobs, state=some.sampled_from([None, *RunState]))
+    def report(self, job: Job, state: RunState | None) -> None:
+        before = self.store.run(job.submission.key.test_id)
+        try:
+            self.store.report(job.proof, Report(state, "a word"))
+        except (RefusedError, StateError):
+            assert self.store.run(before.test_id) == before
+        else:
+            assert before.attempt == job.submission.key.attempt
+
+    @rule(job=jobs, same=some.booleans())
+    def post(self, job: Job, same: bool) -> None:
+        self.uploads += 0 if same else 1
+        file = self.folder / "upload"
+        file.write_bytes(stream([Event(f"test_{self.uploads}")]))
+        upload = Upload.of(file, {})
+        key = job.submission.key
+        before = self.store.run(key.test_id)
+        known = self.results.get(key.test_id)
+        try:
+            accepted = self.store.accept_result(job.proof, upload)
+        except RefusedError:
+            assert self.store.run(key.test_id) == before
+            return
+        if accepted.repeated:
+            assert known == (key.attempt, upload.digest)
+        else:
+            assert known is None and before.attempt == key.attempt and before.state in HELD
+            self.results[key.test_id] = (key.attempt, upload.digest)
+
+    @rule(job=jobs, worker=WORKERS)
+    def release(self, job: Job, worker: str) -> None:
+        with suppress(RefusedError):
+            self.store.release(job.proof, worker, "restarts")
+
+    @rule(job=jobs)
+    def queue_loses(self, job: Job) -> None:
+        self.store.give_back(job.submission.key, GiveBack.QUEUE_LOST, "gearmand restarted")
+
+    @rule(number=some.integers(1, 2))
+    def cancel(self, number: int) -> None:
+        if number <= len(self.rows()):
+            with suppress(StateError):
+                self.store.cancel(number, "the vendor")
+
+    @rule(seconds=FEW_SECONDS)
+    def wait(self, seconds: float) -> None:
+        self.clock.forward(seconds)
+
+    @rule()
+    def look(self) -> None:
+        self.store.expire_leases()
+        for attempt in self.store.silent_attempts():
+            assert self.store.lose_silent(attempt.key, "silent")
+        for overdue in self.store.overdue_runs():
+            assert self.store.expire(overdue)
+
+    @rule(paused=some.booleans())
+    def pause(self, paused: bool) -> None:
+        (self.store.pause if paused else self.store.resume)("operator")
+
+    def attempt(self, job: Job) -> Any:
+        key = job.submission.key
+        table = models.attempt
+        question = select(table).where(table.c.test_id == key.test_id, table.c.attempt == key.attempt)
+        with self.store.database.reading() as connection:
+            return connection.execute(question).mappings().one()
+
+    @invariant()
+    def the_rows_agree(self) -> None:
+        with self.store.database.reading() as connection:
+            runs = connection.execute(select(models.run)).mappings().all()
+            attempts = connection.execute(select(models.attempt)).mappings().all()
+            results = connection.execute(select(models.result)).mappings().all()
+        assert {row["test_id"]: (row["attempt"], row["digest"]) for row in results} == self.results
+        for run in runs:
+            state = RunState(run["state"])
+            own = [row for row in attempts if row["test_id"] == run["test_id"]]
+            assert [row["attempt"] for row in own] == list(range(1, run["attempt"] + 1))
+            assert [row["attempt"] for row in own if row["is_open"]] == ([] if state.is_end else [run["attempt"]])
+            assert (run["sealed_conf"] is None) == state.is_end
+            assert (state is RunState.FINISHED) == (run["test_id"] in self.results)
+            assert state not in HELD or own[-1]["claim_id"] is not None
+            assert state is not RunState.QUEUED or own[-1]["claim_id"] is None
+            assert self.ends.setdefault(run["test_id"], state) is state or not self.ends[run["test_id"]].is_end
+            self.ends[run["test_id"]] = state
+
+
+TestLedger = Ledger.TestCase
+TestLedger.settings = settings(
+    max_examples=30,
+    stateful_step_count=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
