@@ -91,8 +91,10 @@ class Ledger(RuleBasedStateMachine):
         self.claim(job, worker)
         return job
 
-    @rule()
-    def all_workers_die(self) -> None:
+    @rule(number=some.integers(1, 2), cancelled=some.booleans())
+    def all_workers_die(self, number: int, cancelled: bool) -> None:
+        if cancelled:
+            self.cancel(number)
         self.clock.forward(61.0)
         self.look()
 
