@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from refstack_install import unitcontrol
 from refstack_install.errors import StepError, VerifyError
 from refstack_install.step import Change, Record, Step
 from refstack_install.unitcontrol import UNITS, WORKER
+
+SETTLE_SECONDS = 15.0
+LOOK_SECONDS = 0.1
 
 
 class UnitEnabled(Step):
@@ -45,6 +50,12 @@ class UnitEnabled(Step):
         unitcontrol.clear_pending(self.system)
 
     def verify(self) -> None:
+        # one that was told to start anew is away for a moment
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while self._starts() and not all(unit.active for unit in unitcontrol.states(self.system)):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(LOOK_SECONDS)
         for unit in unitcontrol.states(self.system):
             if self._starts() and not unit.active:
                 raise VerifyError(
