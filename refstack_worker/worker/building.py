@@ -1,10 +1,18 @@
-"""The environment of a run, made beside the run's thread, so that an order is obeyed also while it is being made."""
+"""The environment of a run, made beside the run's thread, so that an order is obeyed also while it is being made.
+
+The first environment of a version proves itself: Tempest lists its tests in it, which takes seconds. When the run is
+ordered to end meanwhile, those processes end too.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from refstack_worker.environments.environment import BuiltEnvironment, Environment
 from refstack_worker.errors import RefstackError, StoreError
@@ -12,11 +20,14 @@ from refstack_worker.worker import logs
 
 LOG = logging.getLogger(__name__)
 
+POLL_SECONDS = 0.02
+
 
 class Building:
     """``with Building(...) as building: built = building.wait(given_up)``; leaving it removes the environment."""
 
-    def __init__(self, make: Callable[[], Environment]) -> None:
+    def __init__(self, folder: Path, make: Callable[[], Environment]) -> None:
+        self._folder = folder
         self._make = make
         self._made = threading.Event()
         self._environment: Environment | None = None
@@ -29,7 +40,9 @@ class Building:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.join()
+        while self._thread.is_alive():
+            end_processes_of(self._folder)
+            self._thread.join(POLL_SECONDS)
         if self._built is not None and self._environment is not None:
             try:
                 self._environment.remove()
@@ -41,7 +54,7 @@ class Building:
 
         :raises EnvironmentBuildError: there will be none.
         """
-        while not self._made.wait(0.02):
+        while not self._made.wait(POLL_SECONDS):
             if given_up.is_set():
                 return None
         if self._error is not None:
@@ -62,3 +75,13 @@ class Building:
                 self._error = StoreError(f"environment: {type(error).__name__}: {error}")
             finally:
                 self._made.set()
+
+
+def end_processes_of(folder: Path) -> None:
+    """Kill the programs of an environment that nobody waits for any more: it stands on their command lines."""
+    wanted = os.fsencode(folder) + b"/"
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            with suppress(OSError):
+                if wanted in Path(f"/proc/{name}/cmdline").read_bytes():
+                    os.kill(int(name), signal.SIGKILL)

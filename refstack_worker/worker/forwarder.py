@@ -149,7 +149,7 @@ class Forwarder(threading.Thread):
                     self._spool.remove(entry)
                 elif entry.name in self._beats.unwanted:
                     raise RefusedError(self._beats.unwanted.pop(entry.name))
-                elif entry.next_try <= time.time():
+                elif self._spool.is_due(entry):
                     self._tell(entry)
             except RefusedError as error:
                 LOG.warning("the server does not want it any more: %s", error)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Union
 
 from refstack_worker.config.worker import WorkerSettings
@@ -127,7 +128,8 @@ class Job:
     def _build_and_run(self, held: Held, voice: Voice, offer: FoundOffer) -> Ending:
         """Build, run, end. Whatever happens, the last word is told before things are cleared away."""
         commands = Commands(self._services.program, self._settings, held)
-        with Building(lambda: self._environment(held, offer)) as building:
+        folder = self._settings.run.environments / f"{held.payload.prefix}-{held.claim[:8]}"
+        with Building(folder, lambda: self._environment(folder, offer)) as building:
             try:
                 voice.heart.state = RunState.BUILDING
                 voice.teller.say(Report(RunState.BUILDING, f"building Tempest {held.tempest_version}"))
@@ -218,10 +220,10 @@ class Job:
         except RefstackError as error:
             return error
 
-    def _environment(self, held: Held, offer: FoundOffer) -> Environment:
+    def _environment(self, folder: Path, offer: FoundOffer) -> Environment:
         if isinstance(offer, RefstackError):
             raise offer
-        folder = make_folder(self._settings.run.environments) / f"{held.payload.prefix}-{held.claim[:8]}"
+        make_folder(folder.parent)
         return Environment(offer, self._settings.environments, folder)
 
     def _ordered_or(self, ending: Ending) -> Ending:

@@ -156,6 +156,11 @@ class Spool:
         self._write(noted)
         return noted
 
+    def is_due(self, entry: Entry) -> bool:
+        """Return whether an entry is to be tried now; a clock that jumped back does not make it wait."""
+        wait = entry.next_try - time.time()
+        return wait <= 0 or wait > self._settings.last_retry
+
     def is_too_old(self, entry: Entry) -> bool:
         """Return whether an entry has been kept for as long as the settings say."""
         return time.time() - entry.since > self._settings.keep_days * 86400

@@ -81,13 +81,13 @@ def stubborn(mark: str) -> None:
 
 def post(given: argparse.Namespace, folder: Path) -> int:
     url, test_id = given.callback
-    request = urllib.request.Request(
+    request = urllib.request.Request(  # noqa: S310 - the test's own server
         f"{url}/post-result?test_id={test_id}&attempt={given.attempt}",
         data=(folder / "subunit").read_bytes(),
         headers={"Authorization": f"Bearer {Path(given.token_file).read_text()}"},
     )
     try:
-        with urllib.request.urlopen(request) as answer:
+        with urllib.request.urlopen(request) as answer:  # noqa: S310
             assert answer.status == 201
     except urllib.error.HTTPError as error:
         return end(5, "refused" if error.code == 409 else "not-posted", f"answered {error.code}")

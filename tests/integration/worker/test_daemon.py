@@ -14,7 +14,7 @@ from refstack_worker.contract import functions, sealing
 from tests.integration.processes import below, eventually, files_with
 from tests.integration.worker.conftest import PASSWORD, VERSION, Node
 from tests.integration.worker.standin import Attempt
-from tests.unit.environments.wheels import make_version
+from tests.unit.environments.wheels import make_lock, make_version, make_wheel
 from tests.unit.worker.helpers import gone
 
 FUNCTION = functions.for_version(VERSION)
@@ -71,6 +71,30 @@ def test_a_cancel_ends_everything_within_five_seconds(node: Node) -> None:
     eventually("the cloud was cleaned", lambda: "clean-up: 3 leftovers removed" in attempt.messages)
     assert "clean-up: removed 3 things of refstack-13-1" in attempt.messages
     assert not attempt.results and not attempt.released
+
+
+def test_a_cancel_while_the_environment_is_made_ends_that_too(node: Node) -> None:
+    slow = f"""
+import os, sys, time
+def main():
+    if sys.argv[1] == "init":
+        os.makedirs(os.path.join(sys.argv[-1], "etc"))
+        return
+    open({str(node.mark)!r}, "a").write(f"{{os.getpid()}}\\n")
+    time.sleep(600)
+"""
+    folder = node.folder / "locks" / "46.0.0"
+    points = "[console_scripts]\ntempest = tempest.main:main\n"
+    files = {"tempest/__init__.py": "", "tempest/main.py": slow}
+    make_lock(folder, "46.0.0", [make_wheel(folder / "wheels", "tempest", "46.0.0", files, entry_points=points)])
+    node.start()
+    attempt = node.submit(18, "pass", tempest_version="46.0.0")
+    eventually("Tempest lists its tests", lambda: attempt.state == "building" and node.pids)
+    attempt.order = "cancel"
+    eventually("it is gone", lambda: all(gone(pid) for pid in node.pids), 5.0)
+    eventually("it is reported", lambda: attempt.state == "cancelled")
+    eventually("the node is clean", node.is_clean)
+    assert functions.for_version("46.0.0") in node.ask()["functions"], "that proves nothing against the version"
 
 
 def test_a_superseded_attempt_ends_and_says_nothing_more(node: Node) -> None:

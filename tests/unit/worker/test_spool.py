@@ -99,7 +99,10 @@ def test_tries_come_after_twice_the_time_up_to_a_limit(spool: Spool, held: Held)
     assert waits == [10, 20, 35, 35]
     (found,) = spool.entries()
     assert (found.tries, found.error) == (4, "down")
+    assert not spool.is_due(found)
     assert spool.due_now(found).next_try == 0.0
+    assert spool.is_due(spool.due_now(found))
+    assert spool.is_due(Entry(**{**found.__dict__, "next_try": time.time() + 3600})), "the clock jumped back"
 
 
 def test_an_entry_can_be_found_and_is_gone_when_removed(spool: Spool, held: Held) -> None:
