@@ -1,0 +1,379 @@
+"""The HTTP side under load: gunicorn with 4 workers, PostgreSQL, load from other processes.
+
+Heartbeats and status posts beside a bare Flask INSERT; lists over 100,000 runs; a result of 2,000 tests; 200 watchers.
+"""
+
+# ruff: noqa: E501, S310, S608 - the SQL reads better whole; every address is our own
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from refstack_worker.server.records import Claim, NewRun, RunSpec
+from refstack_worker.server.store import Store
+from tests.bench._measure import Result, report, say
+from tests.integration.postgresql import Cluster, _free_port, find_programs
+from tests.unit.server.ledger import Event, Job, make_settings, stream, submit
+
+TOP = Path(__file__).resolve().parents[2]
+RUNS = 64
+"""Held runs that beat."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A gunicorn."""
+
+    port: int
+    pid: int
+
+    def get(self, path: str, token: str) -> tuple[float, int]:
+        """Return seconds and bytes of an answer."""
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", headers={"Authorization": f"Bearer {token}"}
+        )
+        began = time.perf_counter()
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            size = len(answer.read())
+        return time.perf_counter() - began, size
+
+    def memory(self) -> int:
+        """Return the largest resident size that one of its processes ever had, in KiB."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        status = [Path(f"/proc/{child}/status").read_text() for child in children]
+        return max(int(one.partition("VmHWM:")[2].split()[0]) for one in status)
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="tests/bench/run api", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
+    parser.add_argument("--runs", type=int, default=100_000, help="in the list")
+    asked = parser.parse_args(arguments)
+    load_before = os.getloadavg()[0]
+    with cluster() as database, tempfile.TemporaryDirectory() as folder:
+        results = measure(database, Path(folder), asked)
+    return report(results, load_before)
+
+
+def measure(database: Cluster, folder: Path, asked: argparse.Namespace) -> list[Result]:
+    url = database.new_database()
+    settings = make_settings(folder, DATABASE_URL=url)
+    store = Store.open(settings)
+    store.upgrade()
+    (folder / "refstack.cfg").write_text(
+        f"DATABASE_URL = {url!r}\nDATA_FOLDER = {str(folder / 'data')!r}\nKEY_FOLDER = {str(folder / 'keys')!r}\n"
+        "APP_ADDRESS = 'http://127.0.0.1:8000'\nRATE_LIMIT = 0\nEVENT_STREAMS = 220\n"
+    )
+    with store.database.writing() as connection:
+        connection.execute(text("CREATE TABLE bare_beat (id serial PRIMARY KEY, at timestamptz, said text)"))
+    token = store.add_token("bench", ["operator"])[1]
+    jobs = [held(store) for _ in range(RUNS)]
+    try:
+        found = beats(folder, url, jobs, asked.seconds, store)
+        with gunicorn(
+            "refstack_worker.server.app:application()", {"REFSTACK_CFG": str(folder / "refstack.cfg")}
+        ) as server:
+            found += large_result(store, server, folder, token)
+            fill(store, asked.runs)
+            found += lists(server, token, asked.runs)
+        with gunicorn(
+            "refstack_worker.server.app:application()", {"REFSTACK_CFG": str(folder / "refstack.cfg")}, 220
+        ) as wide:
+            found += watchers(store, wide, jobs[0], token)
+    finally:
+        store.close()
+    return found
+
+
+def held(store: Store) -> Job:
+    job = submit(store, store.add_run(NewRun(RunSpec(tempest_version="47.0.0"), label="bench")).test_id)
+    store.claim(job.proof, Claim(f"c-{job.submission.key.test_id}", "node", "47.0.0"))
+    return job
+
+
+def beats(folder: Path, url: str, jobs: list[Job], seconds: float, store: Store) -> list[Result]:
+    progress = {"total": 100, "done": 7, "passed": 7, "failed": 0, "skipped": 0, "seconds_left": 9.0, "test": "t"}
+    requests: list[dict[str, Any]] = []
+    for job in jobs:
+        key, secret = job.submission.key, job.submission.secret
+        body = {"claim": f"c-{key.test_id}", "worker": "node", "state": "running", "progress": progress}
+        path = f"/worker/v1/runs/{key.test_id}/attempts/{key.attempt}/heartbeat"
+        requests += [{"path": path, "token": secret, "body": body}] * 9
+        said = {"payload": job.envelope.decode(), "test_id": key.test_id, "message": "goes on", "attempt": key.attempt}
+        requests.append({"path": "/update-test-status/", "token": secret, "body": said})
+    bare = [{"path": "/beat", "token": "x", "body": progress}]
+    with gunicorn("tests.bench._bare:application()", {"BARE_DATABASE": url}) as server:
+        say("the peer: a bare INSERT")
+        peer = load(server.port, bare, seconds)
+    said_before = count(store, "SELECT count(*) FROM test_status")
+    config = {"REFSTACK_CFG": str(folder / "refstack.cfg")}
+    with gunicorn("refstack_worker.server.app:application()", config) as server:
+        say("heartbeats and status posts")
+        ours = load(server.port, requests, seconds)
+    said = count(store, "SELECT count(*) FROM test_status") - said_before
+    say(f"status posts kept: {said}; answers that were not good: {ours['wrong']}")
+    p99 = 1000 * sorted(ours["times"])[int(len(ours["times"]) * 0.99)]
+    rate, peer_rate = ours["done"] / ours["seconds"], peer["done"] / peer["seconds"]
+    return [
+        AtLeast(
+            "heartbeats and status posts",
+            rate,
+            peer_rate,
+            "1/s",
+            ours["done"],
+            "bare Flask INSERT",
+            peer["done"],
+            500,
+            0.5,
+        ),
+        Result("p99 of a heartbeat", p99, None, "ms", ours["done"], limit=100),
+        Result("lost heartbeats and status posts", ours["wrong"], None, "requests", ours["done"], limit=0),
+    ]
+
+
+class AtLeast(Result):
+    """A result that is the better the larger it is."""
+
+    @property
+    def holds(self) -> bool:
+        return self.ours >= (self.limit or 0) and (self.ratio or 0) >= (self.ratio_limit or 0)
+
+
+def load(port: int, requests: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    """Let two processes of eight threads ask; one that only warms up goes first."""
+    words = [sys.executable, str(Path(__file__).with_name("_load.py")), str(port)]
+    subprocess.run([*words, "1", "4"], input=json.dumps(requests), text=True, capture_output=True, check=True)
+    parts = [requests[0::2] or requests, requests[1::2] or requests]
+    began = [
+        subprocess.Popen([*words, str(seconds), "8"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in parts
+    ]
+    threads: list[threading.Thread] = []
+    told: list[dict[str, Any]] = []
+    for process, part in zip(began, parts):
+
+        def ask(process: Any = process, part: Any = part) -> None:
+            told.append(json.loads(process.communicate(json.dumps(part))[0]))
+
+        threads.append(threading.Thread(target=ask))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+    return {
+        "done": sum(one["done"] for one in told),
+        "wrong": sum(one["wrong"] for one in told),
+        "seconds": max(one["seconds"] for one in told),
+        "times": [moment for one in told for moment in one["times"]],
+    }
+
+
+def large_result(store: Store, server: Server, folder: Path, token: str) -> list[Result]:
+    job = held(store)
+    data = stream([Event(f"tempest.api.m{n % 40}.T.test_{n}", "success") for n in range(2000)], padding=5000)
+    say(f"a result of 2000 tests, {len(data) / 1e6:.1f} MB")
+    key = job.submission.key
+    before = server.memory()
+    seconds = [post_and_show(server, job, data, token)]
+    grown = (server.memory() - before) / 1024
+    assert len(store.result_tests(key.test_id, _all())) == 2000
+    return [
+        Result("result of 2,000 tests: accepted, parsed and shown", seconds[0], None, "s", 1, limit=3),
+        Result("memory that it takes", grown, None, "MiB", 1, limit=40),
+    ]
+
+
+def _all() -> Any:
+    from refstack_worker.server.records import ResultQuery
+
+    return ResultQuery(limit=3000)
+
+
+def post_and_show(server: Server, job: Job, data: bytes, token: str) -> float:
+    key = job.submission.key
+    mark = b"--b0undary"
+    body = (
+        mark
+        + b'\r\nContent-Disposition: form-data; name="file"; filename="subunit"\r\n\r\n'
+        + data
+        + b"\r\n"
+        + mark
+        + b"--\r\n"
+    )
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{server.port}/post-result?test_id={key.test_id}&attempt={key.attempt}", body,
+        {"Authorization": f"Bearer {job.submission.secret}", "Content-Type": "multipart/form-data; boundary=b0undary"},
+    )  # fmt: skip
+    began = time.perf_counter()
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        answer.read()
+    server.get(f"/v1/runs/{key.test_id}/results?limit=2000", token)
+    return time.perf_counter() - began
+
+
+def fill(store: Store, runs: int) -> None:
+    """Record many finished runs, the last hundred with 2,000 tests each."""
+    say(f"filling in {runs} runs")
+    numbers = {"first": 10_000, "last": 10_000 + runs - 1}
+    many = "FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n"
+    now = store.clock()
+    statements = (
+        f"INSERT INTO test (id, finished) SELECT n, true {many}",
+        "INSERT INTO queue_run (test_id, state, attempt, lost, released, tempest_version, openstack_release, plugins, concurrency,"
+        " timeout, tag, priority, label, created_by, created_at, updated_at, queued_at, started_at, ended_at, cancel_asked_at,"
+        " reason, message, worker, passed, failed, skipped, messages, revision)"
+        " SELECT n, (ARRAY['finished','failed','cancelled'])[1 + n % 3], 1, 0, 0, '47.0.0', '', '{}', 0, 600, '', 0,"
+        f" 'label ' || n, 'bench', {now}, {now}, {now}, {now}, {now}, 0, '', '', 'node-' || n % 50, 1990, 10, 0, 0, 1 {many}",
+        "INSERT INTO queue_attempt (test_id, attempt, is_open, created_at, leased_until, priority, submitted_at, server, handle,"
+        " function, worker, claimed_at, heartbeat_at, contested_at, ended_at, outcome, note, is_withdrawn)"
+        f" SELECT n, 1, false, {now}, 0, 0, {now}, '', '', '', '', {now}, {now}, 0, {now}, 'finished', '', true {many}",
+        "INSERT INTO queue_result (test_id, attempt, digest, size, accepted_at, passed, failed, skipped, seconds)"
+        f" SELECT n, 1, 'x', 1, {now}, 1990, 10, 0, 99 FROM generate_series(CAST(:last AS int) - 99, CAST(:last AS int)) AS n",
+        "INSERT INTO queue_result_test (test_id, position, name, uuid, status, seconds, started_at, reason)"
+        " SELECT n, p, 'tempest.api.module_' || p % 40 || '.Test.test_' || p, '', CASE WHEN p % 200 = 0 THEN 'failed' ELSE"
+        " 'passed' END, 1, 0, '' FROM generate_series(CAST(:last AS int) - 99, CAST(:last AS int)) AS n, generate_series(1, 2000) AS p",
+        "ANALYZE",
+    )  # fmt: skip
+    with store.database.writing() as connection:
+        for statement in statements:
+            connection.execute(
+                text(statement.replace("'label ' ||", "'label ' ||")), numbers if ":" in statement else {}
+            )
+
+
+def lists(server: Server, token: str, runs: int) -> list[Result]:
+    last = 10_000 + runs - 1
+    questions = {
+        "page of the run list": "/v1/runs?limit=50",
+        "page in the middle": f"/v1/runs?limit=50&before={10_000 + runs // 2}",
+        "filtered by state": "/v1/runs?limit=50&state=failed",
+        "searched for": f"/v1/runs?limit=50&q=label%20{10_000 + runs // 3}",
+        "a run's failed tests": f"/v1/runs/{last}/results?status=failed",
+        "a run's tests searched": f"/v1/runs/{last}/results?q=module_17",
+    }
+    found = []
+    for name, path in questions.items():
+        server.get(path, token)
+        times = sorted(server.get(path, token)[0] for _ in range(40))
+        found.append(Result(f"{name}: p95", 1000 * times[int(len(times) * 0.95)], None, "ms", len(times), limit=200))
+    return found
+
+
+def watchers(store: Store, server: Server, job: Job, token: str, many: int = 200) -> list[Result]:
+    """Open streams on one run each and count what the database is asked while nothing happens."""
+    say(f"{many} watchers")
+    script = (
+        "import socket,sys,time\n"
+        "port,path,token,many=int(sys.argv[1]),sys.argv[2],sys.argv[3],int(sys.argv[4])\n"
+        "all=[]\n"
+        "for n in range(many):\n"
+        " s=socket.create_connection(('127.0.0.1',port)); s.sendall(f'GET {path} HTTP/1.1\\r\\nHost: x\\r\\nAuthorization: Bearer {token}\\r\\n\\r\\n'.encode()); all.append(s)\n"
+        "got=0\n"
+        "for s in all:\n"
+        " s.settimeout(20); data=b''\n"
+        " while b'event: run' not in data: data+=s.recv(65536)\n"
+        " got+=1\n"
+        "print(got,flush=True); sys.stdin.readline(); got=0\n"
+        "for s in all:\n"
+        " data=b''\n"
+        " while b'news-of-the-bench' not in data: data+=s.recv(65536)\n"
+        " got+=1\n"
+        "print(got,flush=True)\n"
+    )  # fmt: skip
+    path = f"/v1/runs/{job.submission.key.test_id}/events"
+    words = [sys.executable, "-c", script, str(server.port), path, token, str(many)]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None and process.stdout is not None
+    open_streams = int(process.stdout.readline() or 0)
+    # what opening the streams has asked is counted late
+    time.sleep(5)
+    before, began = transactions(store), time.monotonic()
+    time.sleep(8)
+    rate = (transactions(store) - before) / (time.monotonic() - began)
+    store.add_message(job.submission.key, "news-of-the-bench")
+    began = time.monotonic()
+    process.stdin.write("\n")
+    process.stdin.flush()
+    told = int(process.stdout.readline() or 0)
+    took = time.monotonic() - began
+    process.wait()
+    return [
+        AtLeast("watchers at once", open_streams, None, "streams", 1, limit=many),
+        AtLeast("watchers that heard the news", told, None, "streams", 1, limit=many),
+        Result("until all have heard it", took, None, "s", 1, limit=3),
+        Result("transactions of the database, with all of them waiting", rate, None, "1/s", 1, limit=20),
+    ]
+
+
+def transactions(store: Store) -> int:
+    # the statistics are written late: ask for them anew, and let them settle
+    time.sleep(1.1)
+    return count(store, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+
+
+def count(store: Store, question: str) -> int:
+    with store.database.reading() as connection:
+        return int(connection.execute(text(question)).scalar_one())
+
+
+@contextmanager
+def gunicorn(application: str, environment: dict[str, str], threads: int = 8) -> Iterator[Server]:
+    port = _free_port()
+    words = [sys.executable, "-m", "gunicorn", "--workers", "4", "--worker-class", "gthread", "--threads", str(threads)]
+    words += ["--bind", f"127.0.0.1:{port}", "--log-level", "warning", "--keep-alive", "30", application]
+    env = {**os.environ, **environment, "PYTHONPATH": str(TOP)}
+    process = subprocess.Popen(words, env=env, cwd=TOP, stdout=sys.stderr)
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/nothing", timeout=5)
+            except urllib.error.HTTPError:
+                if len(children.read_text().split()) >= 4:
+                    break
+            except OSError:
+                time.sleep(0.1)
+        yield Server(port, process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    programs = find_programs()
+    if programs is None:
+        sys.exit("PostgreSQL is not installed: apt-get install postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="refstack-bench-"))
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+    made = Cluster(programs, folder, _free_port())
+    try:
+        made.create()
+        made.start()
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(folder, ignore_errors=True)
