@@ -56,3 +56,17 @@ def test_what_is_no_key_file(tmp_path: Path, text: str, said: str) -> None:
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="refstack-queue keys"):
         keys.load_seal_private(tmp_path / "missing")
+
+
+def test_a_credential_of_systemd_may_be_its_groups_but_not_everybodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys.generate_pair("seal", tmp_path / "fleet.key", tmp_path / "fleet.pub")
+    (tmp_path / "fleet.key").chmod(0o440)
+    with pytest.raises(KeyFileError, match="others can read it"):
+        keys.load_seal_private(tmp_path / "fleet.key")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    keys.load_seal_private(tmp_path / "fleet.key")
+    (tmp_path / "fleet.key").chmod(0o444)
+    with pytest.raises(KeyFileError, match="others can read it"):
+        keys.load_seal_private(tmp_path / "fleet.key")
