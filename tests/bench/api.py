@@ -303,7 +303,7 @@ def watchers(store: Store, server: Server, job: Job, token: str, many: int = 200
     assert process.stdin is not None and process.stdout is not None
     open_streams = int(process.stdout.readline() or 0)
     # what opening the streams has asked is counted late
-    time.sleep(5)
+    time.sleep(12)
     before, began = transactions(store), time.monotonic()
     time.sleep(8)
     rate = (transactions(store) - before) / (time.monotonic() - began)
