@@ -170,6 +170,7 @@ def test_cancel_in_the_middle_leaves_no_process_after_five_seconds(site, worker,
     while alive(belonging):
         assert time.monotonic() - began < 5, f"still alive: {[command_lines().get(pid) for pid in alive(belonging)]}"
         time.sleep(0.02)
+    print(f"cancel: {time.monotonic() - began:.2f} s from the command to the last process gone")
     run = site.wait_for(test_id, "cancelled", patience=60)
     assert run["attempt"] == 1
     assert run["reason"] == "cancelled"
