@@ -29,6 +29,7 @@ def of(system: System, answers: Answers, manager: PackageManager) -> Repository:
         answers.text("repository.suite"),
         answers.text("repository.component"),
         key,
+        complete=bool(answers.text("bundle.file")),
     )
 
 

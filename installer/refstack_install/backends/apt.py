@@ -63,7 +63,7 @@ class Apt(PackageManager):
         return any(name.endswith("InRelease") for name in self._lists(repository))
 
     def refresh(self, repository: Repository) -> None:
-        if self._others_known():
+        if repository.complete or self._others_known():
             self._update(f"-oDir::Etc::sourcelist={SOURCES}", "-oDir::Etc::sourceparts=-", "-oAPT::Get::List-Cleanup=0")
         else:
             self._update()
@@ -89,9 +89,8 @@ class Apt(PackageManager):
         try:
             self.work(argv, what, **QUIET)
         except StepError as error:
-            if not _STALE.search(error.why):
+            if not _STALE.search(error.why) or not self._updated():
                 raise
-            self._update()
             self.work(argv, what, **QUIET)
 
     def remove(self, names: Sequence[str]) -> None:
@@ -133,6 +132,14 @@ class Apt(PackageManager):
 
     def _update(self, *options: str) -> None:
         self.work(["apt-get", *OPTIONS, *options, "update"], "fetching the package index", **QUIET)
+
+    def _updated(self) -> bool:
+        """Fetch all indexes; whether that could be done."""
+        try:
+            self._update()
+        except StepError:
+            return False
+        return True
 
     def _others_known(self) -> bool:
         folder = self.system.path(LISTS)

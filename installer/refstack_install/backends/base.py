@@ -61,6 +61,8 @@ class Repository:
     component: str
     key: bytes
     """The public key, binary."""
+    complete: bool = False
+    """It holds all that its packages depend on: no other repository is asked (a bundle)."""
 
 
 class PackageManager(ABC):
