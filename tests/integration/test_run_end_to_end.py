@@ -159,22 +159,24 @@ def test_stopped_worker_hands_the_run_back_and_another_takes_it(site, worker, cl
     assert (run["attempt"], run["attempts"][0]["outcome"]) == (2, "released")
 
 
-def test_cancel_in_the_middle_leaves_no_process_after_five_seconds(site, worker, cloud):
+def test_cancel_in_the_middle_ends_state_and_processes_within_five_seconds(site, worker, cloud):
     program = worker()
     test_id = create(site, cloud, LONG)
     in_the_middle(site, test_id)
-    belonging = {pid for pid in below(program.pid)}
-    assert len(belonging) >= 3, "agent, execute_test, tempest"
+    # the agent stays a little longer: it removes from the cloud what the run left there
+    lines = command_lines()
+    belonging = {pid for pid in below(program.pid) if "run_agent" not in lines.get(pid, "")}
+    assert len(belonging) >= 3, "execute_test, tempest, its test processes"
     began = time.monotonic()
     assert site.queue("run", "cancel", str(test_id), "-f", "json").json()["state"] in ("cancelling", "cancelled")
-    while alive(belonging):
-        assert time.monotonic() - began < 5, f"still alive: {[command_lines().get(pid) for pid in alive(belonging)]}"
+    while alive(belonging) or site.show(test_id)["state"] != "cancelled":
+        assert time.monotonic() - began < 5, f"still alive: {[lines[pid] for pid in alive(belonging)]}"
         time.sleep(0.02)
-    print(f"cancel: {time.monotonic() - began:.2f} s from the command to the last process gone")
-    run = site.wait_for(test_id, "cancelled", patience=60)
-    assert run["attempt"] == 1
-    assert run["reason"] == "cancelled"
+    print(f"cancel: {time.monotonic() - began:.2f} s from the command to the state and the last process gone")
+    run = site.show(test_id)
+    assert (run["attempt"], run["reason"]) == (1, "cancelled")
     eventually("the node is clean", lambda: not left_behind(program.log.parent) and not below(program.pid), 60)
+    assert "clean-up:" in site.said(test_id)
     assert site.queue("run", "watch", str(test_id)).status == 9
 
 
