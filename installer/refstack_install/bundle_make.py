@@ -79,7 +79,9 @@ def _private_apt(wanted: Wanted, scratch: Path) -> list[str]:
     for folder in ("state/lists/partial", "cache/archives/partial", "etc"):
         (scratch / folder).mkdir(parents=True)
     (scratch / "status").touch()
-    lines = [f"deb [signed-by={wanted.key}] {wanted.repository}/apt {wanted.suite} {wanted.component}"]
+    # what lies in a folder is not downloaded, it would stay there; with copy: it comes along
+    repository = re.sub(r"^file:", "copy:", wanted.repository)
+    lines = [f"deb [signed-by={wanted.key}] {repository}/apt {wanted.suite} {wanted.component}"]
     if wanted.mirror:
         lines.append(f"deb [signed-by={wanted.mirror_key}] {wanted.mirror} {wanted.release} main")
     (scratch / "etc" / "sources.list").write_text("\n".join(lines) + "\n")
