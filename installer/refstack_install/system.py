@@ -72,6 +72,13 @@ def run_program(argv: Sequence[str], extra: Mapping[str, str], timeout: float | 
             os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
         return Done(tuple(argv), 124, out, f"still running after {timeout:g} s and was killed")
+    except KeyboardInterrupt:
+        # a package manager ends what it does before anything is put back; anything else can go at once
+        if timeout is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
     return Done(tuple(argv), process.returncode, out, err)
 
 

@@ -15,7 +15,8 @@ from refstack_install.system import Done, System
 LOCK_POLL_SECONDS = 0.5
 
 LOCKED = re.compile(
-    r"Could not get lock|Unable to acquire the dpkg frontend lock|System management is locked|"
+    r"Could not get lock|lock was locked by another process|Unable to acquire the dpkg frontend lock|"
+    r"System management is locked|"
     r"Failed to obtain the transaction lock|[Aa]nother app is currently holding|"
     r"can't create transaction lock|Waiting for process with pid"
 )
