@@ -23,7 +23,7 @@ KEEPALIVE = {"keepalive": True, "tcp_keepidle": 30, "tcp_keepintvl": 10, "tcp_ke
 
 GET_STATUS_UNIQUE = 41
 STATUS_RES_UNIQUE = 42
-"""Packets by which gearmand (since 1.1) tells whether it has a job of this unique; gear's library does not have them."""
+"""Packets by which gearmand (since 1.1) tells whether it has a job of this unique; gear does not have them."""
 
 # gear tells of every packet at INFO
 logging.getLogger("gear").setLevel(logging.WARNING)
