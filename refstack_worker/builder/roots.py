@@ -83,13 +83,13 @@ def base_root(recipe: RootRecipe, cache: Path) -> Path:
 
 
 def tarball(recipe: RootRecipe, cache: Path) -> Path:
-    """Return the same as a ``.tar`` file, for tools that want one (piuparts)."""
+    """Return the same as a ``.tar.gz`` file, for tools that want one (piuparts)."""
     folder = base_root(recipe, cache)
-    path = folder.with_suffix(".tar")
+    path = folder.with_suffix(".tar.gz")
     with _alone(folder.with_suffix(".lock")):
         if not path.exists():
             part = path.with_suffix(".part")
-            process.run(["tar", "--numeric-owner", "--xattrs", "-C", folder, "-cf", part, "."])
+            process.run(["tar", "--numeric-owner", "--xattrs", "-C", folder, "-czf", part, "."])
             part.rename(path)
     return path
 

@@ -10,10 +10,11 @@ import pytest
 
 from refstack_worker import process
 from refstack_worker.builder.roots import CleanRoot, Enter, RootRecipe, base_root, tarball
-from tests.system.machines import cache
+from tests.system.machines import BARE, cache
 from tests.system.packages.conftest import FIRST, TOP, Built, build, build_tempest
 
 PLAIN = ("ca-certificates",)
+"""For a root that is a bare Debian but for what apt needs."""
 
 
 def test_lintian_has_nothing_to_say(built: Built) -> None:
@@ -83,7 +84,7 @@ def test_autopkgtest_of_the_source_package_passes(built: Built, tmp_path: Path) 
 
 def test_what_a_bare_debian_pulls_in(built: Built, repository: Path) -> None:
     """The figures that the documentation gives; a jump means that a dependency crept in."""
-    with CleanRoot(base_root(RootRecipe("bookworm", PLAIN), cache())) as root:
+    with CleanRoot(base_root(RootRecipe("bookworm", BARE), cache())) as root:
         inside = Enter(network=True, binds={repository: "/repository"})
         keyring = "refstack-archive-keyring.gpg"
         root.write(f"etc/apt/{keyring}", (repository / keyring).read_bytes())

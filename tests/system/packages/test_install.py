@@ -71,4 +71,4 @@ def test_the_script_stands_alone(bare: Node) -> None:
     bare.install("refstack-execute-test")
     names = bare.machine.sh("dpkg-query -W -f '${Package}\\n'").split()
     assert "python3-refstack-worker" not in names and "python3-requests" in names
-    assert "--tempest_home" in bare.machine.sh("execute_test --help")
+    assert "usage: execute_test" in bare.machine.sh("execute_test --help")

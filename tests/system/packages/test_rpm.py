@@ -81,7 +81,7 @@ def test_install_and_remove_with_their_scriptlets(built: Built) -> None:
             root.run(["stat", "-c", "%U %a", "/var/lib/refstack-worker"], inside).stdout.strip()
             == "refstack-worker 750"
         )
-        assert "--tempest_home" in (root.path / "usr/bin/execute_test").read_text()
+        assert (root.path / "usr/bin/execute_test").read_text().startswith("#!/usr/bin/python3\n")
         verified = root.run(["rpm", "--verify", "--nodeps", *sorted(NAMES)], Enter(check=False)).stdout
         changed = [
             line
