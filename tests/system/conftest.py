@@ -1,0 +1,31 @@
+"""Which system tests every change has to pass, and which only ``tests/run full`` runs.
+
+All of them take about an hour on 2 cores. For every change the main way of each part is run: the demo, ``execute_test``
+on a real cloud, the page in a browser, installation from the signed repository on a booted Debian 12.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+FOR_EVERY_CHANGE = (
+    "tests/system/test_demo.py",
+    "tests/system/execute_test/",
+    "tests/system/web/",
+    "tests/system/packages/test_install.py",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only the full run does, unless it was asked for or named on the command line."""
+    named = any("::" in word or word.endswith(".py") for word in config.args)
+    if named or os.environ.get("REFSTACK_TEST_FULL"):
+        return
+    config.hook.pytest_deselected(items=[item for item in items if not for_every_change(item)])
+    items[:] = filter(for_every_change, items)
+
+
+def for_every_change(item: pytest.Item) -> bool:
+    return item.nodeid.startswith(FOR_EVERY_CHANGE) and "[trixie]" not in item.nodeid
