@@ -245,6 +245,7 @@ def _cause(error: BaseException) -> str:
     for word, meaning in (
         ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted here; set server.ca_file"),
         ("Name or service not known", "its name does not resolve"),
+        ("Temporary failure in name resolution", "its name does not resolve now"),
         ("Connection refused", "refuses connections; is it running?"),
         ("timed out", "does not answer in time"),
     ):
