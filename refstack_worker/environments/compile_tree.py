@@ -1,4 +1,4 @@
-"""Byte-compile the files named on standard input; run by the interpreter that the byte-code is for.
+"""Byte-compile the files named on standard input, as they are named; run by the interpreter that the byte-code is for.
 
 Stands alone: standard library only, Python 3.6 and newer, since it runs in interpreters that know nothing of this
 package. Each input line is a JSON list ``[file, name to show in tracebacks, modification time]``; each output line
@@ -34,14 +34,15 @@ def compile_one(job: Any) -> Any:
 def main() -> None:
     warnings.simplefilter("ignore")
     sys.setrecursionlimit(10000)
-    jobs = [json.loads(line) for line in sys.stdin]
-    processes = min(int(sys.argv[1]), max(1, len(jobs) // 20))
-    with multiprocessing.get_context("fork").Pool(processes) as pool:
-        for done in pool.imap_unordered(compile_one, jobs, chunksize=8):
-            if done is not None and not done[1]:
-                sys.exit("cannot compile " + done[2])
-            if done is not None:
-                print(json.dumps(done))
+    done = []
+    with multiprocessing.get_context("fork").Pool(int(sys.argv[1])) as pool:
+        # lazily: files are named while others are still being unpacked
+        for result in pool.imap_unordered(compile_one, (json.loads(line) for line in sys.stdin), chunksize=8):
+            if result is not None and not result[1]:
+                sys.exit("cannot compile " + result[2])
+            if result is not None:
+                done.append(json.dumps(result))
+    print("\n".join(done))
 
 
 if __name__ == "__main__":

@@ -10,15 +10,13 @@ rename, after everything in it is on the disk; so whatever happens, a kill or a 
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Callable
 
-from refstack_worker import process
+from refstack_worker.environments.compiling import Compiler
 from refstack_worker.environments.files import (
     disk_errors,
     make_folder,
@@ -29,13 +27,11 @@ from refstack_worker.environments.files import (
 from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.lock import LockedWheel
 from refstack_worker.environments.locking import all_locked, locked, sweep, work_folder
-from refstack_worker.environments.unpack import MANIFEST, TIMESTAMP, Manifest, unpack
-from refstack_worker.errors import ProcessError, StoreError
+from refstack_worker.environments.unpack import MANIFEST, Manifest, unpack
+from refstack_worker.errors import StoreError
 
 LAYOUT = "1"
 """Build of the layout: counted up when what an entry holds changes, so that old entries are not taken for new ones."""
-
-COMPILER = Path(__file__).with_name("compile_tree.py")
 
 Opener = Callable[[Sequence[LockedWheel], Path], Generator[tuple[LockedWheel, BinaryIO], None, None]]
 """Gives verified wheels, open for reading, in whatever order they arrive; may use the folder. See ``wheelhouse.py``."""
@@ -52,6 +48,7 @@ class Entries:
         self.locks = self.root / "locks"
         self.leases = self.root / "leases"
         self.plans = self.root / "plans"
+        self.skeletons = self.root / "skeletons"
         self.proofs = self.root / "proofs"
 
     def prepare(self) -> Entries:
@@ -60,7 +57,8 @@ class Entries:
         :raises StoreError: it cannot be written.
         """
         with disk_errors(f"store {self.root}"):
-            for folder in (self.entries, self.incoming, self.work, self.locks, self.leases, self.plans, self.proofs):
+            kept = (self.entries, self.plans, self.skeletons, self.proofs, self.leases)
+            for folder in (*kept, self.incoming, self.work, self.locks):
                 make_folder(folder)
         return self
 
@@ -101,17 +99,23 @@ class Entries:
     def _fill(self, wheels: Sequence[LockedWheel], interpreter: Interpreter, opener: Opener) -> None:
         sweep(self.work)
         with work_folder(self.work) as folder:
-            manifests = {}
-            with closing(
-                opener(wheels, make_folder(folder / "arrived"))
-            ) as arriving:  # ends its threads, come what may
-                for wheel, stream in arriving:
-                    name = self.name(wheel, interpreter)
-                    manifests[name] = unpack(wheel.filename, wheel.sha256, stream, folder / name)
-            for name, manifest in compiled(folder, manifests, interpreter).items():
+            manifests = self._unpacked(wheels, interpreter, opener, folder)
+            for name, manifest in manifests.items():
                 finish(folder / name, manifest)
             sync_file_system(folder)
             self._publish(folder, list(manifests))
+
+    def _unpacked(
+        self, wheels: Sequence[LockedWheel], interpreter: Interpreter, opener: Opener, folder: Path
+    ) -> dict[str, Manifest]:
+        manifests = {}
+        with Compiler(interpreter, folder, len(wheels)) as compiler:
+            with closing(opener(wheels, make_folder(folder / "arrived"))) as arriving:  # ends its threads in any case
+                for wheel, stream in arriving:
+                    name = self.name(wheel, interpreter)
+                    manifests[name] = unpack(wheel.filename, wheel.sha256, stream, folder / name)
+                    compiler.add(name, manifests[name])
+            return compiler.finish(manifests)
 
     def _publish(self, folder: Path, names: Sequence[str]) -> None:
         with locked(self.root / "gc.lock", shared=True):
@@ -129,28 +133,6 @@ class Entries:
             return Manifest.from_json(path.read_bytes())
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"{path}: damaged ({error}); 'refstack-worker env verify --repair' mends it") from error
-
-
-def compiled(folder: Path, manifests: Mapping[str, Manifest], interpreter: Interpreter) -> dict[str, Manifest]:
-    """Byte-compile unpacked entries in ``folder`` and return their manifests with the byte-code in them."""
-    jobs = [
-        [f"{folder}/{name}/{path}", path.partition("/")[2], TIMESTAMP]
-        for name, manifest in manifests.items()
-        for path in manifest.files
-        if path.startswith("site/") and path.endswith(".py")
-    ]
-    lines = "".join(json.dumps(job) + "\n" for job in jobs)
-    cores = str(len(os.sched_getaffinity(0)))
-    try:
-        done = process.run([interpreter.path, "-I", "-S", COMPILER, cores], process.Options(input=lines))
-    except ProcessError as error:
-        raise StoreError(f"byte-compiling with {interpreter.path}: {error}") from error
-    files = {name: dict(manifest.files) for name, manifest in manifests.items()}
-    for line in done.stdout.splitlines():
-        _, path, digest, size = json.loads(line)
-        name, _, inside = os.path.relpath(path, folder).partition("/")
-        files[name][inside] = (digest, size, False)
-    return {name: replace(manifest, files=files[name]) for name, manifest in manifests.items()}
 
 
 def finish(entry: Path, manifest: Manifest) -> None:

@@ -9,7 +9,6 @@ Made of a seedless virtualenv and links into the store, in milliseconds; gone af
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from refstack_worker.environments.files import disk_errors, remove_tree
 from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.lock import Lock
 from refstack_worker.environments.plans import KeptPlan
-from refstack_worker.environments.skeleton import Skeleton, make_open_folder, skeleton_of, write_open_file
+from refstack_worker.environments.skeleton import Skeleton, make_open_folder, skeleton_of
 from refstack_worker.environments.store import Store
 from refstack_worker.errors import EnvironmentBuildError, RefstackError, VersionUnavailableError
 
@@ -133,14 +132,10 @@ class Environment:
         return self._lease is not None
 
     def _lay_out(self, skeleton: Skeleton, kept: KeptPlan) -> None:
-        folder = str(self.folder)
-        first = shebang(f"{folder}/bin/python")
         skeleton.lay_out(self.folder)
         for path in kept.plan.folders:
-            make_open_folder(f"{folder}/{path}")
+            make_open_folder(f"{self.folder}/{path}")
         kept.link_into(self.folder)
-        for name, content in kept.plan.scripts:
-            write_open_file(f"{folder}/bin/{name}", first + content.encode("utf-8", "surrogateescape"), 0o755)
 
     def _failed(self) -> None:
         if self.settings.keep_failed and self._begun:
@@ -150,11 +145,3 @@ class Environment:
             self.remove()
         except RefstackError as error:
             LOG.warning("%s", error)
-
-
-def shebang(python: str) -> bytes:
-    """Return the first line of a script; the kernel takes no blank in it and cuts it after 127 bytes."""
-    path = os.fsencode(python)
-    if b" " not in path and len(path) < 125:
-        return b"#!" + path + b"\n"
-    return b"#!/bin/sh\n'''exec' \"" + path + b'" "$0" "$@"' + b"\n' '''\n"

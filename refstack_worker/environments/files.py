@@ -6,6 +6,7 @@ import ctypes
 import errno
 import hashlib
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -64,10 +65,23 @@ def sweep_temporaries(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_plainly(path: Path, content: bytes) -> None:
-    """Write a read-only file; that it reaches the disk is seen to for the whole batch."""
+def write_plainly(path: Path, content: bytes, mode: int = 0o444) -> None:
+    """Write a file with exactly that mode; that it reaches the disk is seen to for a whole batch, or not needed."""
     path.write_bytes(content)
-    path.chmod(0o444)
+    path.chmod(mode)
+
+
+def place(source: str, target: str) -> None:
+    """Give a file, or a link, of the store another name: a hard link, which costs neither inode nor disk.
+
+    Where that cannot be (another file system, too many names already) it is copied.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM):
+            raise
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def sync_folder(path: Path) -> None:

@@ -29,7 +29,7 @@ class Plan:
     links: tuple[tuple[str, str], ...]
     """Path in the environment, path below the store's entries."""
     scripts: tuple[tuple[str, str], ...]
-    """Scripts to write below the environment's own first line: name, content."""
+    """Python scripts: name, content below the first line."""
 
     def to_json(self) -> bytes:
         """Return the plan as it is kept."""
@@ -82,6 +82,7 @@ def make_plan(entries: Mapping[str, Manifest], interpreter: Interpreter, root_fo
     links: list[tuple[str, str]] = []
     _collect(root, "", folders, links)
     scripts = {**_console_scripts(entries.values()), **_raw_scripts(entries, root_folder)}
+    folders += sorted({f"bin/{name.rpartition('/')[0]}" for name in scripts if "/" in name} - set(folders))
     return Plan(tuple(folders), tuple(links), tuple(sorted(scripts.items())))
 
 

@@ -2,14 +2,14 @@
 
     plans/<key>/plan.json
     plans/<key>/links/<n>-<name>    → <store>/entries/<entry>/<path>
+    plans/<key>/scripts/<n>-<name>  for bin/
 
-An environment takes these links by hard links: that is a name in a folder and nothing more, where a link of its own
-would cost an inode and, with a target this long, a disk block, to be made and freed each time.
+An environment takes these by hard links: that is a name in a folder and nothing more, where a link of its own would
+cost an inode and, with a target this long, a disk block, to be made and freed each time.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -18,13 +18,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refstack_worker.environments.entries import Entries
-from refstack_worker.environments.files import make_folder, remove_tree, sync_file_system, sync_folder, write_plainly
+from refstack_worker.environments.files import (
+    make_folder,
+    place,
+    remove_tree,
+    sync_file_system,
+    sync_folder,
+    write_plainly,
+)
 from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.locking import work_folder
 from refstack_worker.environments.plan import Plan, make_plan
 
 FILE = "plan.json"
 LINKS = "links"
+SCRIPTS = "scripts"
+
+HEAD = rb"""#!/bin/sh
+''':'
+self=$0; [ -L "$self" ] && self=$(readlink -f -- "$self")
+exec "${self%/*}/python" "$0" "$@"
+' '''
+"""
+"""What every script begins with; see :func:`script_bytes`."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +52,21 @@ class KeptPlan:
     plan: Plan
 
     def link_into(self, environment: Path) -> None:
-        """Make all the links of the plan in an environment, whose folders are there."""
-        for number, (path, target) in enumerate(self.plan.links):
-            try:
-                os.link(f"{self.links}/{link_name(number, path)}", f"{environment}/{path}", follow_symlinks=False)
-            except OSError as error:
-                if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM):
-                    raise
-                os.symlink(f"{self.entries_folder}/{target}", f"{environment}/{path}")
+        """Put all the links and scripts of the plan into an environment, whose folders are there."""
+        for number, (path, _) in enumerate(self.plan.links):
+            place(f"{self.links}/{link_name(number, path)}", f"{environment}/{path}")
+        for number, (name, _) in enumerate(self.plan.scripts):
+            place(f"{self.scripts}/{link_name(number, name)}", f"{environment}/bin/{name}")
 
     @property
     def links(self) -> Path:
         """Folder of the ready links."""
         return self.folder / LINKS
+
+    @property
+    def scripts(self) -> Path:
+        """Folder of the scripts."""
+        return self.folder / SCRIPTS
 
     @property
     def entries(self) -> set[str]:
@@ -66,7 +84,20 @@ class KeptPlan:
             link = self.links / link_name(number, path)
             if not link.is_symlink() or os.readlink(link) != f"{self.entries_folder}/{target}":
                 return f"{LINKS}/{link.name} does not lead to {target}"
+        for number, (name, content) in enumerate(self.plan.scripts):
+            script = self.scripts / link_name(number, name)
+            if not script.is_file() or script.read_bytes() != script_bytes(content):
+                return f"{SCRIPTS}/{script.name} was changed"
         return ""
+
+
+def script_bytes(body: str) -> bytes:
+    """Return a whole script of what stands below its first line.
+
+    It finds the interpreter beside itself, so that one file serves all environments. To a shell its head is three
+    commands, of which the last never returns; to Python it is a string.
+    """
+    return HEAD + body.encode("utf-8", "surrogateescape")
 
 
 def link_name(number: int, path: str) -> str:
@@ -108,6 +139,9 @@ def _keep(store: Entries, folder: Path, plan: Plan) -> None:
         make_folder(made / LINKS)
         for number, (path, target) in enumerate(plan.links):
             os.symlink(f"{store.entries}/{target}", made / LINKS / link_name(number, path))
+        make_folder(made / SCRIPTS)
+        for number, (name, content) in enumerate(plan.scripts):
+            write_plainly(made / SCRIPTS / link_name(number, name), script_bytes(content), 0o555)
         write_plainly(made / FILE, plan.to_json())
         sync_file_system(made)
         with suppress(FileExistsError, OSError):  # another was faster with the same

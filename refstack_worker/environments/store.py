@@ -14,6 +14,7 @@ from refstack_worker.environments.files import disk_errors, sha256_of, sweep_tem
 from refstack_worker.environments.gc import Collected
 from refstack_worker.environments.locking import sweep, work_folder
 from refstack_worker.environments.plans import all_plans
+from refstack_worker.environments.skeleton import all_skeletons
 from refstack_worker.environments.unpack import MANIFEST, Manifest
 from refstack_worker.errors import StoreError
 
@@ -80,6 +81,10 @@ class Store(Entries):
             problem = kept.problem()
             if problem:
                 yield Damage(kept.folder, "(links)", problem)
+        for skeleton in all_skeletons(self):
+            problem = skeleton.problem()
+            if problem:
+                yield Damage(skeleton.root, "(virtualenv)", problem)
 
 
 def _entry_problem(entry: Path, manifest: Manifest) -> str:

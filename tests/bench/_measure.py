@@ -38,9 +38,10 @@ class Result:
         )
 
 
-def median(runs: int, once: Callable[[], float]) -> float:
-    """Return the median of what ``once`` returns."""
-    return statistics.median(once() for _ in range(runs))
+def medians(runs: int, *each: Callable[[], float]) -> list[float]:
+    """Return the median of what each returns; they take turns, so that a busy moment of the machine hits all."""
+    taken = [[once() for once in each] for _ in range(runs)]
+    return [statistics.median(column) for column in zip(*taken)]
 
 
 def seconds(do: Callable[[], object]) -> float:

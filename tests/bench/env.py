@@ -20,7 +20,7 @@ from refstack_worker.environments.environment import Environment
 from refstack_worker.environments.files import remove_tree
 from refstack_worker.environments.lock import read_lock
 from refstack_worker.environments.store import Store
-from tests.bench._measure import Result, median, report, say, seconds
+from tests.bench._measure import Result, medians, report, say, seconds
 from tests.tempests import CACHE, locked
 
 VERSION = "47.0.0"
@@ -188,17 +188,16 @@ def measure(bench: Bench, runs: int) -> list[Result]:
         name: str, ours: Callable[[], float], peer: Callable[[], float] | None, peer_name: str, scale: float, unit: str,
         limit: float | None = None, ratio: float | None = None,
     ) -> Result:  # fmt: skip
-        say(f"{name}: ours, {runs} times")
-        mine = median(runs, ours) * scale
-        say(f"{name}: {mine:.1f} {unit}" + (f"; {peer_name}, {runs} times" if peer else ""))
-        theirs = median(runs, peer) * scale if peer else None
+        say(f"{name}, {runs} times" + (f", in turns with {peer_name}" if peer else ""))
+        mine, *others = (taken * scale for taken in medians(runs, ours, *([peer] if peer else [])))
+        theirs = others[0] if others else None
         results.append(Result(name, mine, theirs, unit, runs, peer_name, runs if peer else 0, limit, ratio))
         return results[-1]
 
     say("warming up")
     bench.ours()
     bench.uv_environment()
-    one = compare("environment, warm", bench.ours, bench.uv_environment, "uv", 1000, "ms", 25, 1 / 10)
+    compare("environment, warm", bench.ours, bench.uv_environment, "uv", 1000, "ms", 25, 1 / 10)
     compare("removal", bench.removal, None, "", 1000, "ms", 25)
     sizes: list[int] = []
     bench.ours(lambda folder: sizes.append(disk(folder)))
@@ -222,7 +221,5 @@ def measure(bench: Bench, runs: int) -> list[Result]:
     mine(), theirs()
     compare("tempest run --list-tests", mine, theirs, "virtualenv, pip", 1, "s", ratio=1.05)
     environment.remove()
-    say(f"environment: virtualenv + pip, {runs} times")
-    pip = median(runs, bench.pip_environment) * 1000
-    results.append(Result("environment, warm", one.ours, pip, "ms", runs, "virtualenv, pip", runs, 25, 1 / 300))
+    compare("environment, warm", bench.ours, bench.pip_environment, "virtualenv, pip", 1000, "ms", 25, 1 / 300)
     return results

@@ -54,6 +54,8 @@ def measure(version: str, python: str, work: Path) -> Row:
     subprocess.run([offer.interpreter.path, "-m", "venv", ordinary], check=True)
     wheels = [offer.lock.path.parent / wheel.path for wheel in offer.lock.wheels]
     env = {name: value for name, value in os.environ.items() if not name.startswith("PIP_FIND")}
+    if offer.interpreter.series in ("3.6", "3.7"):  # their own pip does not know the platforms of newer wheels
+        subprocess.run([ordinary / "bin/python", "-m", "pip", "install", "-q", "pip>=20,<22"], check=True, env=env)
     pip = [ordinary / "bin/python", "-m", "pip", "install", "-q", "--no-index", "--no-deps", *wheels]
     subprocess.run(pip, check=True, env=env)
     theirs = sorted(list_tests(ordinary, "ordinary"))
