@@ -187,8 +187,7 @@ class Daemon:
     def _obey(self, signum: int) -> None:
         LOG.info("%s", signal.Signals(signum).name)
         if signum in (signal.SIGUSR1, signal.SIGUSR2):
-            self._status = AGAIN if signum == signal.SIGUSR2 else 0
-            self._gate.drain()
+            self._finish(AGAIN if signum == signal.SIGUSR2 else 0)
         elif signum == signal.SIGHUP:
             self._reload()
         else:
@@ -196,6 +195,13 @@ class Daemon:
             self._gate.stop()
             for slot in self._slots:
                 slot.hand_back(f"node {self.settings.node.name} is being stopped")
+
+    def _finish(self, status: int) -> None:
+        """End when the running jobs are done. A node that was drained stays away, whatever an upgrade asks for then."""
+        if status == AGAIN and self._gate.is_ending:
+            return
+        self._status = status
+        self._gate.drain()
 
     def _reload(self) -> None:
         """Look for versions now; take changed settings by starting anew, when the running jobs are done."""
@@ -207,8 +213,7 @@ class Daemon:
             return
         if changed and "NOTIFY_SOCKET" in os.environ:
             LOG.info("the settings changed: starting anew when the running jobs are done")
-            self._status = AGAIN
-            self._gate.drain()
+            self._finish(AGAIN)
         elif changed:
             LOG.warning("the settings changed; start the worker anew to take them")
 
@@ -231,7 +236,7 @@ class Daemon:
             "status": self.status,
             "health": self.health,
             "metrics": lambda: {"text": metrics.text(self.status())},
-            "drain": act(self._gate.drain),
+            "drain": act(lambda: self._finish(0)),
             "pause": act(self._gate.pause),
             "resume": act(self._gate.resume),
             "reload": act(lambda: self._heard(signal.SIGHUP, None)),

@@ -280,6 +280,17 @@ def test_usr2_finishes_and_asks_to_be_started_again(node: Node) -> None:
     assert first.results
 
 
+def test_a_drained_node_stays_away_although_it_is_upgraded_meanwhile(node: Node) -> None:
+    program = node.start()
+    first = node.submit(64, "wait")
+    running(node, first)
+    node.ask("drain")
+    program.process.send_signal(signal.SIGUSR2)
+    Path(f"{node.mark}.go").touch()
+    assert program.process.wait(30) == 0
+    assert first.results
+
+
 def test_term_gives_the_run_back_and_leaves_a_clean_node(node: Node) -> None:
     program = node.start()
     attempt = node.submit(71, "stubborn")
