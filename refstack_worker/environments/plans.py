@@ -30,6 +30,9 @@ from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.locking import work_folder
 from refstack_worker.environments.plan import Plan, make_plan
 
+LAYOUT = "2"
+"""Counted up when a plan's folder holds something else, so that one made before is not taken for one of now."""
+
 FILE = "plan.json"
 LINKS = "links"
 SCRIPTS = "scripts"
@@ -111,7 +114,9 @@ def kept_plan(store: Entries, names: Sequence[str], interpreter: Interpreter) ->
     :raises StoreError: an entry is damaged.
     :raises WheelError: the wheels do not go together.
     """
-    about = "\n".join([*names, interpreter.series, str(store.entries)])  # links name the store: one moved makes others
+    about = "\n".join(
+        [LAYOUT, *names, interpreter.series, str(store.entries)]
+    )  # links name the store: one moved makes others
     key = hashlib.sha256(about.encode()).hexdigest()[:32]
     folder = store.plans / key
     kept = _read(store, folder)

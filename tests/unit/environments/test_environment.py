@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -222,3 +224,42 @@ def test_a_plan_with_a_wrong_link_is_found(offer, settings, folder):
     with Environment(offer, settings, folder) as built:
         assert output(built.bin / "tempest", "--version") == "tempest 47.0.0\n"
     assert store.verify() == []
+
+
+def test_on_another_file_system(offer, settings, tmp_path):
+    elsewhere = Path("/dev/shm")
+    if not os.access(elsewhere, os.W_OK) or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no other file system")
+    with tempfile.TemporaryDirectory(dir=elsewhere) as folder:
+        with Environment(offer, settings, Path(folder) / "env") as built:
+            assert output(built.bin / "tempest", "--version") == "tempest 47.0.0\n"
+            assert output(built.python, "-c", LOOK)
+        assert os.listdir(folder) == []
+
+
+def test_a_script_works_through_a_link(offer, settings, folder, tmp_path):
+    with Environment(offer, settings, folder) as built:
+        (tmp_path / "tempest").symlink_to(built.bin / "tempest")
+        assert output(tmp_path / "tempest", "--version") == "tempest 47.0.0\n"
+
+
+@pytest.mark.parametrize("kind", ["plans/*/scripts/*", "skeletons/*/tree/pyvenv.cfg"])
+def test_a_changed_file_that_environments_share_is_found(offer, settings, folder, kind):
+    store = Store(settings.store)
+    with Environment(offer, settings, folder):
+        pass
+    shared = next(store.root.glob(kind))
+    shared.chmod(0o644)
+    shared.write_text("changed")
+    (damage,) = store.verify()
+    assert "was changed" in damage.problem
+    store.remove(damage)
+    with Environment(offer, settings, folder) as built:
+        assert output(built.bin / "tempest", "--version") == "tempest 47.0.0\n"
+    assert store.verify() == []
+
+
+def test_only_what_names_its_folder_is_its_own(offer, settings, folder):
+    with Environment(offer, settings, folder):
+        own = [p for p in folder.rglob("*") if not p.is_dir() and p.lstat().st_nlink == 1 and not p.is_symlink()]
+        assert {path.name for path in own} <= {"activate"}
