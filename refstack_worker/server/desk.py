@@ -5,6 +5,7 @@ Everything passes here that depends on who asks: whose runs he sees, whose cloud
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +27,7 @@ from refstack_worker.server.store import Store
 MOST_RERUN = 20_000
 """Failed tests that one re-run takes by name."""
 _PIECE = 1000
+_FIXTURE = re.compile(r"(?:setUp|tearDown)(?:Class|Module) \((.+)\)")
 _GUIDELINE_FIELDS = frozenset({"id", "name", "program", "advisory"})
 
 
@@ -202,7 +204,7 @@ class Desk:
         failed = self.store.result_tests(old.test_id, ResultQuery("failed", limit=MOST_RERUN))
         if not failed:
             raise StateError(f"run {old.test_id} has no failed test to run again")
-        return Testcases(names=tuple(dict.fromkeys(f"id-{test.uuid}" if test.uuid else test.name for test in failed)))
+        return Testcases(names=tuple(dict.fromkeys(_selector(test) for test in failed)))
 
 
 def all_tests(store: Store, test_id: int) -> Iterator[TestResult]:
@@ -227,6 +229,14 @@ def compare(store: Store, old: int, new: int) -> dict[str, list[TestResult]]:
             found[kind if "failed" in (former.status, test.status) else "other"].append(test)
     found["gone"] = list(before.values())
     return found
+
+
+def _selector(test: TestResult) -> str:
+    """Return what picks a test again; where a class's fixture failed, which is no test, that is the class."""
+    fixture = _FIXTURE.fullmatch(test.name)
+    if fixture:
+        return fixture[1]
+    return f"id-{test.uuid}" if test.uuid else test.name
 
 
 def _key(test: TestResult) -> tuple[str, str]:

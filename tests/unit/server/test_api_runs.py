@@ -218,6 +218,17 @@ class TestCancelAndRerun:
         bad = client.post(f"/v1/runs/{number}/rerun", json={"only": "some"}, headers=operator)
         assert bad.status_code == 400
 
+    def test_rerun_of_a_class_whose_fixture_failed(
+        self, client: FlaskClient, store: Store, operator: dict[str, str], tmp_path: Path
+    ) -> None:
+        job = claimed(store)
+        file = tmp_path / "result"
+        names = ("setUpClass (tempest.x.Y)", "tearDownClass (tempest.x.Y)", "tempest.x.Z.test_a")
+        file.write_bytes(stream([Event(name, "fail") for name in names]))
+        store.accept_result(job.proof, Upload.of(file, {"exit_code": 1}))
+        answer = client.post("/v1/runs/1/rerun", json={"only": "failed", "conf_json": CONF}, headers=operator)
+        assert answer.json["testcases"] == {"names": ["tempest.x.Y", "tempest.x.Z.test_a"]}
+
     def test_no_rerun_of_what_runs(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
         claimed(store)
         assert client.post("/v1/runs/1/rerun", json={}, headers=operator).status_code == 409
