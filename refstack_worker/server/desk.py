@@ -97,6 +97,11 @@ class Desk:
             owner_id=old.owner_id,
             rerun_of=test_id,
         )
+        if new.cloud_id is None and not new.conf_json:
+            raise UsageError(
+                f"run {test_id} is of no recorded cloud, and its options were wiped when it ended; give them again: "
+                "conf_json (refstack-queue run rerun: --conf-json)"
+            )
         return self._add(caller, new, key, self.store.choice(test_id) if only == "all" else None)
 
     def cancel(self, caller: Caller, test_id: int) -> Run:

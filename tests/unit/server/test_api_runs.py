@@ -229,6 +229,14 @@ class TestCancelAndRerun:
         answer = client.post("/v1/runs/1/rerun", json={"only": "failed", "conf_json": CONF}, headers=operator)
         assert answer.json["testcases"] == {"names": ["tempest.x.Y", "tempest.x.Z.test_a"]}
 
+    def test_no_rerun_without_cloud_and_options(
+        self, client: FlaskClient, store: Store, operator: dict[str, str], finished: Callable[..., int]
+    ) -> None:
+        number = finished()
+        answer = client.post(f"/v1/runs/{number}/rerun", json={}, headers=operator)
+        assert answer.status_code == 400 and "--conf-json" in answer.json["detail"]
+        assert len(store.runs(RunQuery())) == 1
+
     def test_no_rerun_of_what_runs(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
         claimed(store)
         assert client.post("/v1/runs/1/rerun", json={}, headers=operator).status_code == 409
