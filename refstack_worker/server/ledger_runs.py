@@ -99,6 +99,8 @@ class RunLedger(LedgerBase):
         with self.database.writing() as connection:
             run = self._locked_run(connection, test_id)
             state = RunState(run["state"])
+            if state.is_end:
+                raise StateError(f"run {test_id} has ended already ({state.value})")
             message = f"cancelled by {by}" if by else "cancelled"
             if state is RunState.QUEUED:
                 self._move(connection, run, Move(RunState.CANCELLED, message, "cancelled"))

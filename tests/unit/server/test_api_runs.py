@@ -203,7 +203,8 @@ class TestCancelAndRerun:
         assert queue.told.wait(10)
         answer = client.post("/v1/runs/2/cancel", headers=operator)
         assert (answer.status_code, answer.json["state"]) == (202, "cancelling")
-        assert client.post("/v1/runs/1/cancel", headers=operator).status_code == 409
+        answer = client.post("/v1/runs/1/cancel", headers=operator)
+        assert (answer.status_code, answer.json["detail"]) == (409, "run 1 has ended already (cancelled)")
 
     def test_rerun_what_failed(
         self, client: FlaskClient, operator: dict[str, str], finished: Callable[..., int]
