@@ -94,8 +94,9 @@ class ResultLedger(LedgerBase):
         with self.database.reading() as connection:
             found = select(models.result).where(models.result.c.test_id == test_id)
             row = connection.execute(found).mappings().first()
+            run = None if row else connection.execute(_run_of(test_id)).mappings().first()
         if row is None:
-            raise NotFoundError(f"run {test_id} has no result")
+            raise NotFoundError(f"run {test_id} has no result{_why(run)}")
         return {**row, "summary": json.loads(row["summary"] or "{}")}
 
     def result_tests(self, test_id: int, query: ResultQuery) -> list[TestResult]:
@@ -198,6 +199,15 @@ def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def _run_of(test_id: int) -> Any:
     return select(models.run).where(models.run.c.test_id == test_id)
+
+
+def _why(run: Row | None) -> str:
+    """Return why a run has no result, to be put behind a sentence that says so."""
+    if run is None:
+        return ""
+    state = RunState(run["state"])
+    said = ": ".join(part for part in (run["reason"], run["message"]) if part) if state.is_end else ""
+    return f"{'' if state.is_end else ' yet'}: {state.value}{f' ({said})' if said else ''}"
 
 
 def _counts_text(counts: Counts) -> str:

@@ -238,6 +238,17 @@ class TestCancelAndRerun:
         assert answer.status_code == 400 and "--conf-json" in answer.json["detail"]
         assert len(store.runs(RunQuery())) == 1
 
+    def test_a_report_that_is_not_there_says_why(
+        self, client: FlaskClient, store: Store, operator: dict[str, str]
+    ) -> None:
+        queued(store)
+        answer = client.get("/v1/runs/1/report", headers=operator)
+        assert (answer.status_code, answer.json["detail"]) == (404, "run 1 has no result yet: queued")
+        store.cancel(1, "op")
+        answer = client.get("/v1/runs/1/report", headers=operator)
+        assert answer.json["detail"] == "run 1 has no result: cancelled (cancelled: cancelled by op)"
+        assert client.get("/v1/runs/1/exports/csv", headers=operator).json["detail"] == answer.json["detail"]
+
     def test_no_rerun_of_what_runs(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
         claimed(store)
         assert client.post("/v1/runs/1/rerun", json={}, headers=operator).status_code == 409
