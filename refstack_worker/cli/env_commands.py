@@ -6,7 +6,7 @@ import argparse
 import logging
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -138,10 +138,18 @@ class EnvList(Lister):
             columns: tuple[str, ...] = ("What", "Folder", "Since", "Entries")
             return columns, [(u.label, u.folder, _when(u.since), len(u.entries)) for u in leases.live(store)]
         columns = ("Wheel", "Entry", "MB", "Last use")
-        return columns, [
-            (store.manifest(use.name).wheel, use.name, round(use.size / 1e6, 2), _when(use.used))
-            for use in usage(store)
-        ]
+        return columns, list(_entries(store))
+
+
+def _entries(store: Store) -> Iterator[tuple[str, str, float, str]]:
+    for use in usage(store):
+        try:
+            wheel = store.manifest(use.name).wheel
+        except StoreError:
+            if (store.entries / use.name).exists():
+                raise
+            continue  # a clean-up has taken it meanwhile
+        yield wheel, use.name, round(use.size / 1e6, 2), _when(use.used)
 
 
 def _when(seconds: float) -> str:

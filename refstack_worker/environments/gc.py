@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from refstack_worker.environments import leases
@@ -74,8 +75,10 @@ def usage(store: Entries) -> list[EntryUse]:
             used[name] = max(kept.used, used.get(name, 0.0))
     found = []
     for name in sorted(store.names()):
-        since = (store.entries / name).stat().st_mtime
-        found.append(EntryUse(name, _size(f"{store.entries}/{name}"), max(since, used.get(name, 0.0))))
+        # a clean-up of another process may take an entry while this one looks
+        with suppress(FileNotFoundError):
+            since = (store.entries / name).stat().st_mtime
+            found.append(EntryUse(name, _size(f"{store.entries}/{name}"), max(since, used.get(name, 0.0))))
     return found
 
 

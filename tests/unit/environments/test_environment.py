@@ -157,6 +157,14 @@ def test_gc_spares_what_a_lock_names(offer, settings, folder):
     assert {name.partition(".")[0] for name in store.names()} == tempest
 
 
+def test_usage_outlives_a_clean_up_that_takes_entries_meanwhile(offer, settings, folder, monkeypatch):
+    with Environment(offer, settings, folder):
+        store = Store(settings.store)
+        names = store.names()
+    monkeypatch.setattr(store, "names", lambda: names | {"taken.cpython-311-x86_64.1"})
+    assert {use.name for use in usage(store)} == names != set()
+
+
 def test_gc_takes_the_longest_unused_first_and_stops_at_the_limit(settings, locks, folder):
     store = Store(settings.store)
     make_version(locks, "43.0.0", tests=5)
