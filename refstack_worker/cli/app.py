@@ -23,10 +23,16 @@ from cliff.command import Command
 from cliff.commandmanager import CommandManager
 from cliff.help import HelpExit
 
-from refstack_worker.errors import RefstackError, UsageError
+from refstack_worker.errors import ConfigError, RefstackError, UsageError
 
 LOG = logging.getLogger("refstack_worker")
 
+PARTS = {
+    **dict.fromkeys(("alembic", "cryptography", "flask", "sqlalchemy", "subunit", "waitress", "werkzeug"), "server"),
+    "psycopg2": "postgresql",
+    **dict.fromkeys(("tomli_w", "uv"), "builder"),
+}
+"""Modules that a plain installation lacks, to the extra of this project that brings them."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
 
@@ -73,6 +79,29 @@ class RefstackApp(App):
         if isinstance(self._failure, RefstackError):
             return self._failure.exit_code
         return int(result or 0)
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        """Carry out a command; one whose module cannot be loaded for want of an extra says which."""
+        try:
+            return int(super().run_subcommand(argv) or 0)
+        except ModuleNotFoundError as error:
+            self._failure = lacking(error)
+            if self._failure is error:
+                raise
+            LOG.error(self._failure)
+            return ConfigError.exit_code
+
+    def prepare_to_run_command(self, cmd: Command) -> None:
+        """Let a command that lacks an extra only while it runs say so as well, before cliff tells the error."""
+        run = cmd.run
+
+        def guarded(parsed_args: argparse.Namespace) -> int:
+            try:
+                return int(run(parsed_args) or 0)
+            except ModuleNotFoundError as error:
+                raise lacking(error) from error
+
+        cmd.run = guarded  # type: ignore[method-assign]
 
     @functools.cached_property
     def settings(self) -> Any:
@@ -132,6 +161,16 @@ def set_up_logging(level: int, log_file: str | None = None) -> None:
         to_file = logging.FileHandler(log_file)
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root.addHandler(to_file)
+
+
+def lacking(error: ModuleNotFoundError) -> Exception:
+    """Return the error that says which extra brings a missing module; the same error where none does."""
+    extra = PARTS.get((error.name or "").partition(".")[0])
+    if extra is None:
+        return error
+    package = " (or the package refstack-queue)" if extra == "server" else ""
+    part = "the server's part" if extra == "server" else f"the {extra} part"
+    return ConfigError(f"this needs {part}: install refstack-worker[{extra}]{package}")
 
 
 def software_version() -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 
 import pytest
 from cliff.command import Command
 from cliff.lister import Lister
 
 from refstack_worker.cli import app
-from refstack_worker.errors import StoreError
+from refstack_worker.errors import ConfigError, StoreError
 
 
 class Fails(Command):
@@ -34,7 +35,24 @@ class Lists(Lister):
         return ("name", "size"), [("a", 1)]
 
 
-PROGRAM = app.Program("refstack-x", "A program.", {"fail": Fails, "break it": Breaks, "list": Lists})
+class Wants(Command):
+    """Import what only PostgreSQL's users have."""
+
+    def take_action(self, parsed_args):
+        raise ModuleNotFoundError("No module named 'psycopg2'", name="psycopg2")
+
+
+PROGRAM = app.Program(
+    "refstack-x",
+    "A program.",
+    {
+        "fail": Fails,
+        "break it": Breaks,
+        "list": Lists,
+        "want": Wants,
+        "serve": "tests.unit.cli.lacks_server:Serve",
+    },
+)
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +98,19 @@ def test_journal_priorities(capsys, monkeypatch):
 def test_log_file_keeps_times(tmp_path):
     app.main(PROGRAM, ["--log-file", str(tmp_path / "log"), "fail"])
     assert "ERROR refstack_worker: /store" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("serve", "the server's part: install refstack-worker[server] (or the package refstack-queue)"),
+        ("want", "the postgresql part: install refstack-worker[postgresql]"),
+    ],
+)
+def test_missing_extra_is_one_line_and_config(capsys, monkeypatch, command, said):
+    monkeypatch.setitem(sys.modules, "alembic", None)
+    assert app.main(PROGRAM, [command]) == ConfigError.exit_code
+    assert capsys.readouterr().err == f"this needs {said}\n"
 
 
 def test_help_behind_a_command_is_about_the_command(capsys):
