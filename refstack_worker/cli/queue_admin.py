@@ -17,6 +17,7 @@ from cliff.show import ShowOne
 
 from refstack_worker.cli.queue_common import ledger, settings_of
 from refstack_worker.cli.standalone_files import make_keys
+from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract import keys
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import KeyFileError, QueueError, UsageError
@@ -77,12 +78,14 @@ class KeysGenerate(ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("folder", type=Path, help="as KEY_FOLDER in refstack.cfg; made if it is not there")
+        parser.add_argument(
+            "folder", type=Path, nargs="?", help="made if it is not there; default: KEY_FOLDER of refstack.cfg"
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Make them; what is there stays."""
-        made = make_keys(parsed_args.folder)
+        made = make_keys(parsed_args.folder or _key_folder(settings_of(self.app)))
         return tuple(made), tuple(made.values())
 
 
@@ -256,6 +259,14 @@ def seconds_of(text: str) -> int:
     if not found:
         raise UsageError(f"{text!r}: a time is written 90m, 12h or 30d")
     return int(found[1]) * UNITS[found[2]]
+
+
+def _key_folder(settings: ServerSettings) -> Path:
+    files = settings.keys
+    folders = {file.parent for file in (files.sign, files.fleet, files.store)}
+    if len(folders) > 1:
+        raise UsageError("folder: refstack.cfg has its keys in several (…_KEY_FILE); say which one is meant")
+    return folders.pop()
 
 
 def _open_states() -> tuple[RunState, ...]:

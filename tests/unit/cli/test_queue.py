@@ -76,6 +76,13 @@ def test_keys_are_listed_rotated_and_never_shown(call):
     assert call("keys", "rotate", "sign", str(call.folder.path))[0] == 3
 
 
+def test_keys_are_made_in_the_folder_of_the_settings(call):
+    for file in call.folder.keys.iterdir():
+        file.unlink()
+    assert call("keys", "generate", "-f", "json")[0] == 0
+    assert [row["State"] for row in json.loads(call("keys", "show", "-f", "json")[1])] == ["in use"] * 3
+
+
 def test_pause_resume_and_status_with_the_queue_away(call):
     call("db", "upgrade")
     assert call("pause")[0] == 0
