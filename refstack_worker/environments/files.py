@@ -109,10 +109,10 @@ def sync_file_system(path: Path) -> None:
         os.close(number)
 
 
-def remove_tree(path: Path) -> None:
+def remove_tree(path: Path, tries: int = 10) -> None:
     """Remove a folder and what is below it, read-only folders too; links are removed, never followed.
 
-    What is not there is no error.
+    What is not there is no error; what others put in meanwhile, the last breath of a process that was killed, goes too.
     """
     try:
         entries = list(os.scandir(path))
@@ -129,8 +129,14 @@ def remove_tree(path: Path) -> None:
         else:
             with suppress(FileNotFoundError):
                 os.unlink(entry.path)
-    with suppress(FileNotFoundError):
+    try:
         os.rmdir(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY or not tries:
+            raise
+        remove_tree(path, tries - 1)
 
 
 @contextmanager
