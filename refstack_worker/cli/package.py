@@ -23,6 +23,7 @@ from refstack_worker.builder.proving import prove_locks
 from refstack_worker.builder.resolve import Question
 from refstack_worker.cli import app, package_commands
 from refstack_worker.cli.env_commands import plugins_of
+from refstack_worker.contract.payload import release_trouble
 from refstack_worker.environments import interpreters
 from refstack_worker.environments import lock as locks
 from refstack_worker.environments.catalogue import is_url
@@ -146,6 +147,8 @@ def add_lock_options(parser: argparse.ArgumentParser) -> None:
 
 def lock(parsed_args: argparse.Namespace) -> locks.Lock:
     """Make the lock that the arguments ask for."""
+    if trouble := release_trouble(parsed_args.version):
+        raise UsageError(trouble)
     if parsed_args.ca_file:
         os.environ["SSL_CERT_FILE"] = parsed_args.ca_file  # the resolver looks there
     with tempfile.TemporaryDirectory(prefix="refstack-lock-") as scratch:

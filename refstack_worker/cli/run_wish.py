@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from refstack_worker.contract import jsontext
+from refstack_worker.contract.payload import release_trouble
 from refstack_worker.errors import PayloadError, UsageError
 from refstack_worker.server.vault import SECRET_OPTION
 
@@ -62,6 +63,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def body_of(options: argparse.Namespace) -> dict[str, Any]:
     """Return the body of ``POST /v1/runs`` that the options of :func:`add_run_options` say."""
+    trouble = release_trouble(options.tempest_version) if options.tempest_version else ""
+    if trouble:
+        raise UsageError(f"--tempest-version: {trouble}")
     wanted = {
         "tempest_version": options.tempest_version,
         "openstack_release": options.openstack_release,

@@ -93,6 +93,7 @@ SCHEMA: Mapping[str, Any] = {
     },
 }
 
+_RELEASE = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\Z", re.ASCII)
 _TEST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-\[\](),=:/ ]*\Z")
 
 
@@ -241,6 +242,14 @@ def check_exact_version(version: str, what: str) -> str:
     if str(parsed) != version:
         raise PayloadError(f"payload: {what}: write {version!r} as {parsed}")
     return version
+
+
+def release_trouble(version: str) -> str:
+    """Return what is wrong with the version of a Tempest release, which is three numbers; empty: nothing.
+
+    ``47`` is a valid version, but no release is called so: a run of it would wait for a node for ever.
+    """
+    return "" if _RELEASE.match(version) else f"{version[:40]!r} is no Tempest release; write three numbers, as 47.0.0"
 
 
 @functools.lru_cache(maxsize=1)

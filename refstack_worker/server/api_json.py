@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
-from refstack_worker.contract.payload import Testcases
+from refstack_worker.contract.payload import Testcases, release_trouble
 from refstack_worker.errors import UsageError
 from refstack_worker.server.api_support import LARGEST_ID, number, text
 from refstack_worker.server.records import Attempt, Message, NewRun, Node, Run, RunSpec, TestResult, Token
@@ -114,7 +114,7 @@ def new_run(body: Mapping[str, Any]) -> NewRun:
     if unknown:
         raise UsageError(f"unknown field {', '.join(str(name)[:40] for name in unknown[:5])}")
     spec = RunSpec(
-        tempest_version=text(body, "tempest_version", 40),
+        tempest_version=_release(body),
         openstack_release=text(body, "openstack_release", 40),
         plugins=_object(body, "plugins"),
         testcases=_testcases(body.get("testcases")),
@@ -130,6 +130,14 @@ def new_run(body: Mapping[str, Any]) -> NewRun:
         cloud_id=_id(body, "cloud_id"),
         label=text(body, "label", 200),
     )
+
+
+def _release(body: Mapping[str, Any]) -> str:
+    version = text(body, "tempest_version", 40)
+    trouble = release_trouble(version) if version else ""
+    if trouble:
+        raise UsageError(f"tempest_version: {trouble}")
+    return version
 
 
 def iso(moment: float) -> str | None:

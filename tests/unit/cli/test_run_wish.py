@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from refstack_worker.cli import run_wish
+from refstack_worker.cli import package, run_wish
 from refstack_worker.errors import UsageError
 
 
@@ -123,3 +123,13 @@ def test_malformed_password_line_is_named_without_its_text(tmp_path):
     with pytest.raises(UsageError, match=":1:") as caught:
         run_wish.body_of(parsed("--password-file", str(file)))
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", ["47", "47.0", "47.0.0rc1", "v47.0.0", "47.0.0\n"])
+def test_only_releases_are_run_and_locked(version):
+    options = parsed()
+    options.tempest_version = version
+    with pytest.raises(UsageError, match="as 47.0.0"):
+        run_wish.body_of(options)
+    with pytest.raises(UsageError, match="as 47.0.0"):
+        package.lock(argparse.Namespace(version=version))

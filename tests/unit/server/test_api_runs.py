@@ -89,6 +89,8 @@ class TestCreate:
         [
             {"tempest_version": "47.0.0; rm -rf /"},
             {"tempest_version": ""},
+            {"tempest_version": "47"},
+            {"tempest_version": "47.0.0rc1"},
             {"openstack_release": "2025.1"},
             {"conf_json": {"a": 1}},
             {"conf_json": {"DEFAULT": {"log_file": "/etc/x"}}},
