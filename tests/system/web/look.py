@@ -11,6 +11,7 @@ from typing import Any
 
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.system.web.site import Site, furnish, serving
 
@@ -33,6 +34,7 @@ def sign_in(driver: Any, site: Site, who: str) -> None:
     driver.get(f"{site.url}/sign-in")
     driver.find_element(By.NAME, "token").send_keys(site.tokens[who])
     driver.find_element(By.CSS_SELECTOR, "main button").click()
+    WebDriverWait(driver, 20).until(lambda _driver: "/sign-in" not in driver.current_url)
 
 
 def shape(driver: Any, size: str, scheme: str) -> None:

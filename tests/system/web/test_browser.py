@@ -6,7 +6,7 @@ import importlib.util
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 if importlib.util.find_spec("selenium") is None or not shutil.which("chromedriver"):
     pytest.skip("needs selenium and chromium-driver", allow_module_level=True)
 
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions as seen
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -28,6 +29,8 @@ from tests.system.web.site import PROGRAM, Site, beat, begin, finish, furnish, g
 from tests.unit.server.ledger import submit
 
 PATIENCE = 20
+"""Seconds."""
+STALE = (NoSuchElementException, StaleElementReferenceException)
 
 
 @pytest.fixture
@@ -41,6 +44,8 @@ def driver(tmp_path: Path) -> Iterator[Any]:
     downloads = tmp_path / "downloads"
     downloads.mkdir()
     made = look.browser(downloads)
+    # a page may take a moment to come, on a busy machine a long one
+    made.implicitly_wait(PATIENCE)
     yield made
     made.quit()
 
@@ -59,7 +64,18 @@ def fill(driver: Any, **values: str) -> None:
 
 
 def until(driver: Any, css: str, text: str) -> None:
-    WebDriverWait(driver, PATIENCE).until(seen.text_to_be_present_in_element((By.CSS_SELECTOR, css), text))
+    WebDriverWait(driver, PATIENCE, ignored_exceptions=STALE).until(
+        seen.text_to_be_present_in_element((By.CSS_SELECTOR, css), text)
+    )
+
+
+def eventually(driver: Any, condition: Callable[[], Any]) -> Any:
+    return WebDriverWait(driver, PATIENCE, ignored_exceptions=STALE).until(lambda _driver: condition())
+
+
+def shows(driver: Any, *texts: str) -> None:
+    """Wait until the page holds these texts."""
+    eventually(driver, lambda: all(text in body(driver) for text in texts))
 
 
 def body(driver: Any) -> str:
@@ -74,7 +90,7 @@ def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -
     click(driver, "Guidelines")
     driver.find_element(By.NAME, "file").send_keys(str(file))
     click(driver, "Add")
-    assert PROGRAM in body(driver) and "24" in body(driver)
+    shows(driver, PROGRAM, "24")
 
     click(driver, "Clouds")
     click(driver, "Enter a cloud")
@@ -82,8 +98,9 @@ def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -
     driver.find_element(By.NAME, "keep").click()
     click(driver, "Enter and check")
     # there is no Keystone at that address, and the page says so
-    assert "Something is not right." in body(driver) and "Keystone" in body(driver)
-    assert "kept, sealed" in body(driver) and "pw-of-ann-1" not in driver.page_source
+    shows(driver, "Something is not right.", "Keystone")
+    shows(driver, "kept, sealed")
+    assert "pw-of-ann-1" not in driver.page_source
 
     click(driver, "New run")
     Select(driver.find_element(By.NAME, "program")).select_by_visible_text(f"2026.06: {PROGRAM} (24 tests)")
@@ -113,11 +130,11 @@ def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -
         r"objectstore-temp-url-get.*\n.*failed tempest\.api\.object_storage\.\S*test_temp_url_get_0", verdict
     )
     driver.find_element(By.CSS_SELECTOR, ".figures .failed a").click()
-    assert len(driver.find_elements(By.CSS_SELECTOR, "section tbody tr")) == 4
-    assert "Unauthorized" in body(driver)
+    eventually(driver, lambda: len(driver.find_elements(By.CSS_SELECTOR, "section tbody tr")) == 4)
+    shows(driver, "Unauthorized")
     fill(driver, q="url_get_2")
     driver.find_element(By.CSS_SELECTOR, "form[aria-label='Filter tests'] button").click()
-    assert len(driver.find_elements(By.CSS_SELECTOR, "section tbody tr")) == 1
+    eventually(driver, lambda: len(driver.find_elements(By.CSS_SELECTOR, "section tbody tr")) == 1)
 
     downloads(driver, tmp_path / "downloads", test_id)
     click(driver, "Run again")
@@ -150,7 +167,7 @@ def downloads(driver: Any, folder: Path, test_id: int) -> None:
 def test_the_wrong_user_gets_nothing(site: Site, driver: Any) -> None:
     ids = furnish(site)
     look.sign_in(driver, site, "bob")
-    assert "No runs yet." in body(driver)
+    shows(driver, "No runs yet.")
     for path in (f"/runs/{ids['judged']}", f"/runs/{ids['running']}", f"/clouds/{ids['cloud']}", "/fleet",
                  f"/runs/{ids['judged']}/file/subunit", f"/runs/{ids['judged']}/compare?with={ids['judged'] - 1}",
                  f"/clouds/{ids['cloud']}/change", f"/runs/{ids['running']}/events"):  # fmt: skip
@@ -158,7 +175,7 @@ def test_the_wrong_user_gets_nothing(site: Site, driver: Any) -> None:
         assert "Acme" not in driver.page_source and "tempest.api" not in driver.page_source, path
         assert "Not found" in body(driver) or "needs a token" in body(driver), path
     driver.get(f"{site.url}/clouds")
-    assert "No clouds yet." in body(driver)
+    shows(driver, "No clouds yet.")
 
 
 def test_without_javascript_a_run_is_started_and_cancelled(site: Site, driver: Any) -> None:
@@ -168,9 +185,9 @@ def test_without_javascript_a_run_is_started_and_cancelled(site: Site, driver: A
     fill(driver, version="47.0.0", label="Without scripts")
     driver.find_element(By.CSS_SELECTOR, "input[value=all]").click()
     click(driver, "Start the run")
-    assert driver.find_element(By.ID, "state").text == "queued"
+    until(driver, "#state", "queued")
     click(driver, "Cancel the run")
-    assert driver.find_element(By.ID, "state").text == "cancelled"
+    until(driver, "#state", "cancelled")
 
 
 def test_a_form_of_another_site_is_refused(site: Site, driver: Any) -> None:
@@ -179,7 +196,7 @@ def test_a_form_of_another_site_is_refused(site: Site, driver: Any) -> None:
     driver.get(f"{site.url}/fleet")
     driver.execute_script("document.querySelector('main [name=form_key]').value = 'f'.repeat(64)")
     click(driver, "Pause the queue")
-    assert "another session" in body(driver)
+    shows(driver, "another session")
     assert not site.store.is_paused()
 
 
@@ -188,6 +205,7 @@ def test_signing_out_ends_the_session(site: Site, driver: Any) -> None:
     cookie = driver.get_cookie("refstack_session")
     assert cookie["httpOnly"] and cookie["sameSite"] == "Lax"
     click(driver, "Sign out")
+    eventually(driver, lambda: "/sign-in" in driver.current_url)
     driver.add_cookie({"name": "refstack_session", "value": cookie["value"]})
     driver.get(f"{site.url}/runs")
     assert "/sign-in" in driver.current_url
@@ -203,7 +221,7 @@ def test_a_token_is_made_shown_once_and_revoked(site: Site, driver: Any) -> None
     driver.get(f"{site.url}/tokens")
     assert secret not in driver.page_source
     driver.find_element(By.XPATH, "//button[@aria-label='Revoke for the script']").click()
-    assert site.store.token(secret) is None
+    eventually(driver, lambda: site.store.token(secret) is None)
 
 
 def test_what_a_worker_or_a_vendor_writes_stays_text(site: Site, driver: Any) -> None:
