@@ -150,7 +150,17 @@ class Resume(Command):
 
 
 class Status(ShowOne):
-    """Show the state of the whole queue: database, Gearman servers, runs that wait or are held, nodes."""
+    """Show the state of the whole queue: database, Gearman servers, runs that wait or are held, nodes.
+
+    The exit status is 7 when no Gearman server answers.
+    """
+
+    _is_queue_away = False
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Show it, and tell scripts too when there is no queue."""
+        result = int(super().run(parsed_args) or 0)
+        return QueueError.exit_code if self._is_queue_away else result
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Ask ledger and queue."""
@@ -167,7 +177,9 @@ class Status(ShowOne):
             }
         client = QueueClient(settings)
         try:
-            shown.update({f"gearman {name}": trouble or "answers" for name, trouble in client.servers().items()})
+            servers = client.servers()
+            self._is_queue_away = all(servers.values())
+            shown.update({f"gearman {name}": trouble or "answers" for name, trouble in servers.items()})
             shown["functions"] = _functions(client)
         finally:
             client.close()

@@ -86,7 +86,9 @@ def test_keys_are_made_in_the_folder_of_the_settings(call):
 def test_pause_resume_and_status_with_the_queue_away(call):
     call("db", "upgrade")
     assert call("pause")[0] == 0
-    shown = json.loads(call("status", "-f", "json")[1])
+    status, out, _ = call("status", "-f", "json")
+    assert status == 7
+    shown = json.loads(out)
     assert (shown["paused"], shown["nodes"], shown["functions"]) == (True, 0, "not known")
     assert any("cannot be reached" in str(value) for value in shown.values())
     assert call("resume")[0] == 0
