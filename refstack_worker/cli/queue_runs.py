@@ -23,9 +23,10 @@ from refstack_worker.errors import UsageError
 
 if TYPE_CHECKING:
     _Records = FormattableColumn[list[dict[str, Any]]]
+    _Value = FormattableColumn[Any]
 else:
     # cliff 4.0 (Debian 12) has no type parameter there
-    _Records = FormattableColumn
+    _Records = _Value = FormattableColumn
 
 Columns = tuple[Sequence[str], Sequence[Any]]
 Rows = tuple[Sequence[str], Iterable[Sequence[Any]]]
@@ -203,6 +204,27 @@ class FailedTests(_Records):
         return "\n".join(f"{item['name']}: {last_line(item['reason'])}" for item in self._value) or "none"
 
 
+class Tests(_Value):
+    """What was asked to run: one name or expression a line for people."""
+
+    def human_readable(self) -> str:
+        asked = self._value or {}
+        lines = [*asked.get("names", ()), *(f"regex {item}" for item in asked.get("regexes", ()))]
+        return "\n".join([*lines, *([asked["url"]] if asked.get("url") else [])]) or "the operator's default"
+
+
+class Counted(_Value):
+    """Progress or counts: a few words for people."""
+
+    def human_readable(self) -> str:
+        counts = self._value or {}
+        said = ", ".join(f"{counts.get(name) or 0} {name}" for name in ("passed", "failed", "skipped"))
+        return f"{counts['done']} of {counts['total']}: {said}" if counts.get("total") else said
+
+
+_COLUMNS = {"testcases": Tests, "progress": Counted, "counts": Counted}
+
+
 def last_line(text: str) -> str:
     """Return the last line that says something: of a traceback the error itself."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -216,7 +238,8 @@ def _with_id(parser: Any) -> argparse.ArgumentParser:
 
 
 def _shown(run: dict[str, Any]) -> Columns:
-    return SHOWN, tuple(run.get(name) for name in SHOWN)
+    values = ((name, run.get(name)) for name in SHOWN)
+    return SHOWN, tuple(_COLUMNS[name](value) if name in _COLUMNS else value for name, value in values)
 
 
 def _row(run: dict[str, Any]) -> tuple[Any, ...]:
