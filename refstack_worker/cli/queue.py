@@ -66,7 +66,8 @@ def load_settings(options: argparse.Namespace) -> ServerSettings:
 
 PROGRAM = app.Program(
     "refstack-queue",
-    "RefStack's queue of test runs. 'run …' needs --url and --token-file, the rest the server's refstack.cfg.",
+    "RefStack's queue of test runs. 'run', 'cloud', 'guideline', 'vendor', 'user' and 'worker demand' talk to the API: "
+    "they need --url and --token-file. The rest needs the server's refstack.cfg; 'standalone' makes its own.",
     COMMANDS,
     add_options,
     load_settings,

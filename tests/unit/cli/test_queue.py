@@ -95,6 +95,12 @@ def test_pause_resume_and_status_with_the_queue_away(call):
     assert json.loads(call("status", "-f", "json")[1])["paused"] is False
 
 
+def test_help_names_all_that_talk_to_the_api():
+    over_http = {words.split()[0] for words, where in queue.COMMANDS.items() if "queue_users:" in where}
+    over_http |= {words.split()[0] for words, where in queue.COMMANDS.items() if "queue_runs:" in where}
+    assert {word for word in over_http if f"'{word}" not in queue.PROGRAM.description} == set()
+
+
 def test_run_commands_need_url_and_token(call, monkeypatch):
     monkeypatch.delenv("REFSTACK_URL", raising=False)
     status, _, err = call("run", "list")
