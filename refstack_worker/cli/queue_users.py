@@ -126,6 +126,8 @@ class RunVerdict(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Ask."""
+        if bool(parsed_args.guideline) != bool(parsed_args.program):
+            raise UsageError("--guideline, --program: one needs the other ('refstack-queue guideline list' shows them)")
         query = {"guideline": parsed_args.guideline, "program": parsed_args.program} if parsed_args.guideline else {}
         with Api(access_of(self.app.options)) as api:
             told = api.get(f"/v1/runs/{parsed_args.id}/verdict", query)

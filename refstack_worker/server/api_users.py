@@ -95,7 +95,10 @@ class UserCalls:
         self._store.result(test_id)
         found = self._store.verdict(test_id, self._asked(caller))
         if found is None:
-            raise NotFoundError(f"run {test_id} was not made by a guideline; name one: ?guideline=2020.06&program=…")
+            raise NotFoundError(
+                f"run {test_id} was not made by a guideline; name one: "
+                "?guideline=2020.06&program=… (refstack-queue run verdict: --guideline and --program)"
+            )
         return jsonify(found.to_json())
 
     def export(self, test_id: int, name: str) -> Response:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from refstack_worker.cli import queue_runs
+import argparse
+
+import pytest
+
+from refstack_worker.cli import queue_runs, queue_users
+from refstack_worker.errors import UsageError
 
 PROGRESS = {"done": 3, "total": 9, "passed": 1, "failed": 2, "skipped": 0, "seconds_left": 60}
 COUNTS = {"passed": 0, "failed": 0, "skipped": 0}
@@ -28,3 +33,9 @@ def test_machines_read_what_the_api_says():
     assert told["counts"].machine_readable() == COUNTS
     assert told["testcases"].machine_readable() == TESTS
     assert shown(testcases=None)["testcases"].machine_readable() is None
+
+
+def test_verdict_needs_both_of_guideline_and_program():
+    asked = argparse.Namespace(id=1, guideline="2020.06", program="", json=False)
+    with pytest.raises(UsageError, match="--guideline, --program"):
+        queue_users.RunVerdict(None, None).take_action(asked)
