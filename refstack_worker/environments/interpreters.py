@@ -80,7 +80,7 @@ class Interpreter:
         """Short name, ``cpython-3.11``."""
         return f"{self.fact('implementation_name')}-{self.series}"
 
-    @property
+    @functools.cached_property
     def tag(self) -> str:
         """What byte-code and unpacked wheels of this interpreter are kept under: ``cpython-311-x86_64``."""
         return f"{self.fact('_cache_tag')}-{self.fact('platform_machine')}"

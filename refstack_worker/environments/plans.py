@@ -56,10 +56,11 @@ class KeptPlan:
 
     def link_into(self, environment: Path) -> None:
         """Put all the links and scripts of the plan into an environment, whose folders are there."""
+        links, scripts, target = str(self.links), str(self.scripts), str(environment)
         for number, (path, _) in enumerate(self.plan.links):
-            place(f"{self.links}/{link_name(number, path)}", f"{environment}/{path}")
+            place(f"{links}/{link_name(number, path)}", f"{target}/{path}")
         for number, (name, _) in enumerate(self.plan.scripts):
-            place(f"{self.scripts}/{link_name(number, name)}", f"{environment}/bin/{name}")
+            place(f"{scripts}/{link_name(number, name)}", f"{target}/bin/{name}")
 
     @property
     def links(self) -> Path:

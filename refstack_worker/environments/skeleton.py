@@ -62,15 +62,16 @@ class Skeleton:
         os.chmod(folder, FOLDER_MODE)
         for path in self.folders:
             make_open_folder(f"{folder}/{path}")
+        tree, target = f"{self.root}/{TREE}", str(folder)
         for path in self.links:
-            place(f"{self.root}/{TREE}/{path}", f"{folder}/{path}")
+            place(f"{tree}/{path}", f"{target}/{path}")
         for path, (_, own) in self.files.items():
             if own:
-                content = (self.root / TREE / path).read_bytes()
+                content = Path(tree, path).read_bytes()
                 own_content = content.replace(os.fsencode(self.origin), os.fsencode(folder))
                 write_plainly(folder / path, own_content, 0o755 if path.startswith("bin/") else 0o644)
             else:
-                place(f"{self.root}/{TREE}/{path}", f"{folder}/{path}")
+                place(f"{tree}/{path}", f"{target}/{path}")
 
     def problem(self) -> str:
         """Say what is wrong with what is kept; empty when nothing is."""
