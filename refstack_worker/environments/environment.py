@@ -30,8 +30,11 @@ LOG = logging.getLogger(__name__)
 ATTEMPTS = 4
 """How often entries are fetched again when a clean-up takes them between fetching and leasing."""
 
-_TURN = threading.Lock()
-"""Making one is hundreds of tiny system calls; threads that do it at once wait for each other at every one."""
+_TURN = threading.BoundedSemaphore(2)
+"""Making one is hundreds of tiny system calls, and threads that do it at once wait for the interpreter at every one.
+
+Two at a time fill each other's waits; with more the whole takes longer again: sixteen take 56 ms one at a time, 41 two
+at a time, 59 four at a time (medians of 20, on 4 cores)."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,7 @@ class Environment:
             raise EnvironmentBuildError(f"{self.folder}: exists already; an environment is made in a new folder")
         try:
             with disk_errors(f"environment {self.folder}"):
-                self._make(lock, interpreter)
-            tests = proof.proved(self.store, lock, interpreter)
+                tests = self._make(lock, interpreter)
             if not tests:
                 LOG.info("Tempest %s on %s: listing its tests once", lock.label, interpreter.name)
                 tests = proof.prove(self.store, lock, interpreter, self.folder)
@@ -113,14 +115,15 @@ class Environment:
             raise VersionUnavailableError(f"Tempest {self.offer.label}: {self.offer.problem}")
         return self.offer.lock, self.offer.interpreter
 
-    def _make(self, lock: Lock, interpreter: Interpreter) -> None:
-        skeleton = skeleton_of(interpreter, self.store.prepare())
-        names = [self.store.name(wheel, interpreter) for wheel in lock.wheels]
+    def _make(self, lock: Lock, interpreter: Interpreter) -> int:
+        """Make it and return the tests that it was proved to list, 0 when nobody proved it yet."""
         for _ in range(ATTEMPTS):
             with _TURN:
+                skeleton = skeleton_of(interpreter, self.store.prepare())
+                names = [self.store.name(wheel, interpreter) for wheel in lock.wheels]
                 if self._lease_entries(lock, names):
                     self._lay_out(skeleton, plans.kept_plan(self.store, names, interpreter))
-                    return
+                    return proof.proved(self.store, lock, interpreter)
             self.store.ensure(lock.wheels, interpreter, self.offer.fetcher(self.settings))
         raise EnvironmentBuildError(f"{self.store.root}: entries go as they are made; is 'env gc' running in a loop?")
 
