@@ -812,6 +812,8 @@ SERVICES = {
     "swift": ("object-store",),
 }
 """Option of ``[service_available]`` to the catalogue's types."""
+CLEANED_BY_TEMPEST = ("nova", "glance", "neutron", "cinder")
+"""What ``tempest cleanup`` looks after; in a cloud that has none of these its start of two seconds buys nothing."""
 
 CLOUD_PATIENCE = 5.0
 OPERATOR_ROLES = ("member", "Member", "_member_", "swiftoperator")
@@ -2253,11 +2255,12 @@ def cleanup_only(settings: Settings, voice: Voice) -> tuple[int, str, str]:
         user = administrator(merge(discovery.conf, given)) or ordinary_users(given)[0]
         leftovers = Leftovers(keystone, user, settings.prefix, voice)
         tempest = Tempest.find(settings.tempest_home)
-        if not discovery.accounts and tempest.cleanup_prefix:
+        conf = merge(discovery.conf, given)
+        if not discovery.accounts and tempest.cleanup_prefix and offers_any(conf, CLEANED_BY_TEMPEST):
             workspace.create()
             forced = workspace.forced(settings.prefix)
             forced["DEFAULT"]["log_file"] = "cleanup.log"
-            write_conf(workspace.conf, merge(discovery.conf, given, forced))
+            write_conf(workspace.conf, merge(conf, forced))
             tempest_cleanup(tempest, workspace, settings.prefix, leftovers.removal)
         leftovers.remove(workspace.folder, [workspace.tempest_log(), workspace.folder / "tempest.log"])
     finally:
@@ -2283,6 +2286,12 @@ def cleanup_conf(settings: Settings, workspace: Workspace) -> Conf:
         # a run that is over is nobody to the server any more; the vendor's own part may be enough
         LOG.warning("%s; going on with --conf-json alone", error)
         return merge(COMMON, settings.conf_json)
+
+
+def offers_any(conf: Conf, services: Iterable[str]) -> bool:
+    """Tell whether a configuration says that the cloud has one of these services."""
+    there = conf.get("service_available", {})
+    return any(str(there.get(name, "")).lower() in ("true", "1", "yes", "on") for name in services)
 
 
 def _unwritten(value: str) -> str:

@@ -186,3 +186,18 @@ def test_traces_of_a_run_in_its_log(tmp_path: Path) -> None:
     )
     traces = Traces.read([tmp_path / "absent.log", log])
     assert (traces.projects, traces.users, traces.classes) == ({project}, {user}, {"AccountTest"})
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted"),
+    [
+        ({}, False),
+        ({"swift": True, "nova": False}, False),
+        ({"nova": True}, True),
+        ({"cinder": "yes"}, True),
+        ({"neutron": "False"}, False),
+    ],
+)
+def test_tempest_cleans_up_only_where_the_cloud_has_what_it_looks_after(there: dict[str, object], wanted: bool) -> None:
+    conf = {"service_available": there}
+    assert execute_test.offers_any(conf, execute_test.CLEANED_BY_TEMPEST) is wanted
