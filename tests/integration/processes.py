@@ -269,10 +269,14 @@ class Site:
         return int(self.api.post("/v1/runs", {"conf_json": conf, **spec}, key=uuid.uuid4().hex)["test_id"])
 
     def show(self, test_id: int) -> dict[str, Any]:
-        """Return a run with its messages and attempts."""
+        """Return a run with its messages and attempts.
+
+        The run is asked for first: what is read after an end shows all that was written with it.
+        """
         path = f"/v1/runs/{test_id}"
+        run = self.api.get(path)
         told = {**self.api.get(f"{path}/messages"), "attempts": self.api.get(f"{path}/attempts")["attempts"]}
-        return {**told, **self.api.get(path)}
+        return {**told, **run}
 
     def said(self, test_id: int) -> str:
         """Return what was said about a run, a message a line."""
