@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -138,8 +138,11 @@ def beat(site: Site, job: Job, done: int, failed: int = 0) -> Any:
 
 
 @contextmanager
-def serving(folder: Path, **settings: Any) -> Iterator[Site]:
-    """Serve an empty ledger with two vendors, ann of Acme and bob of Bravo, and an operator."""
+def serving(folder: Path, prepare: Callable[[Any], object] | None = None, **settings: Any) -> Iterator[Site]:
+    """Serve an empty ledger with two vendors, ann of Acme and bob of Bravo, and an operator.
+
+    :param prepare: is given the Flask application before it serves.
+    """
     made = make_settings(folder, CLOUD_NETWORKS="127.0.0.0/8", **settings)
     store = Store.open(made)
     store.upgrade()
@@ -149,7 +152,10 @@ def serving(folder: Path, **settings: Any) -> Iterator[Site]:
         users[name] = user.id
         tokens[name] = store.add_token(f"{name} of {vendor}", ["vendor"], user.id)[1]
     tokens["operator"] = store.add_token("operator", ["operator"])[1]
-    server = http_server(create_app(store), Address("127.0.0.1", 0), made)
+    app = create_app(store)
+    if prepare is not None:
+        prepare(app)
+    server = http_server(app, Address("127.0.0.1", 0), made)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
