@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from refstack_worker import process
+from refstack_worker.environments import compile_tree
 from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.files import sha256_of
 from refstack_worker.environments.store import Store
@@ -50,6 +52,23 @@ def test_everything_is_compiled_and_read_only(fill, store):
     assert [path.stem.split(".")[0] for path in (entry / "site/tempest/__pycache__").iterdir()]
     for folder, folders, files in os.walk(entry / "site"):
         assert all(not os.stat(os.path.join(folder, name)).st_mode & 0o222 for name in [*folders, *files])
+
+
+def test_byte_code_is_what_the_interpreter_itself_would_write(fill, store, settings, tmp_path):
+    fill()
+    source = an_entry(store, "tempest") / "site/tempest/main.py"
+    python = Catalogue(settings).find(Want(version="47.0.0")).interpreter.path
+    code = "import py_compile, sys; print(py_compile.compile(sys.argv[1], sys.argv[2], 'tempest/main.py', True))"
+    process.run([python, "-c", code, source, tmp_path / "main.pyc"])
+    (ours,) = (source.parent / "__pycache__").glob("main.*.pyc")
+    assert ours.read_bytes() == (tmp_path / "main.pyc").read_bytes()
+
+
+def test_byte_code_that_a_wheel_brings_is_replaced(tmp_path):
+    path = tmp_path / "__pycache__" / "a.pyc"
+    for content in (b"the wheel's", b"ours"):
+        compile_tree.write(str(path), content, 946684800)
+    assert (path.read_bytes(), path.stat().st_mtime, path.stat().st_mode & 0o777) == (b"ours", 946684800, 0o444)
 
 
 def test_byte_code_is_the_same_in_another_store(fill, store, settings, tmp_path):
