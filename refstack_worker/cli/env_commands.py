@@ -202,12 +202,18 @@ class EnvGc(Command):
         """Clean up and say what went."""
         settings = settings_of(self.app)
         limit = settings.store_limit_mb if parsed_args.limit_mb is None else parsed_args.limit_mb
-        catalogue = Catalogue(settings)
-        wheels = {wheel.sha256 for lock in catalogue.locks() for wheel in lock.wheels}
-        done = catalogue.store.gc(limit << 20, wheels)
-        self.app.stdout.write(
-            f"removed {len(done.removed)} entries, {done.freed / 1e6:.1f} MB; {done.left / 1e6:.1f} MB left\n"
-        )
+        self.app.stdout.write(f"{collect(settings, limit)}\n")
+
+
+def collect(settings: EnvironmentSettings, limit_mb: int) -> str:
+    """Cut the store back to a limit and say what went.
+
+    :raises StoreError: the store cannot be written.
+    """
+    catalogue = Catalogue(settings)
+    wheels = {wheel.sha256 for lock in catalogue.locks() for wheel in lock.wheels}
+    done = catalogue.store.gc(limit_mb << 20, wheels)
+    return f"removed {len(done.removed)} entries, {done.freed / 1e6:.1f} MB; {done.left / 1e6:.1f} MB left"
 
 
 COMMANDS: dict[str, type[Command]] = {

@@ -12,7 +12,7 @@ from typing import Any
 
 from cliff.lister import Lister
 
-from refstack_worker.cli.env_commands import settings_of
+from refstack_worker.cli.env_commands import collect, settings_of
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments.catalogue import Catalogue, Offer
 from refstack_worker.environments.environment import Environment
@@ -31,6 +31,9 @@ class EnvWarm(Lister):
         """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("versions", nargs="*", metavar="VERSION", help="only these Tempest versions")
+        parser.add_argument(
+            "--collect", action="store_true", help="and remove from the store what no lock and no environment uses"
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
@@ -49,6 +52,8 @@ class EnvWarm(Lister):
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Print what was done, then fail when something was not."""
         super().run(parsed_args)
+        if parsed_args.collect:
+            self.app.stdout.write(f"{collect(settings_of(self.app), 0)}\n")
         if self._missing:
             raise EnvironmentBuildError(f"{', '.join(self._missing)}: not on this node; see 'refstack-worker versions'")
         if self._failed:
