@@ -27,8 +27,8 @@ def steps(context: Context) -> list[Step]:
         Configuration(context),
         SealingKey(context),
         TempestPackages(context, manager),
-        Warm(context),
         UnitEnabled(context),
+        Warm(context),  # after the units: the store fills while they start
         Registered(context),
         SelfTest(context),
     ]

@@ -1,4 +1,8 @@
-"""The environments' store, filled and proved before the node takes its first run."""
+"""The environments' store, filled and proved.
+
+Filling begins when the Tempest package is installed (the worker's package sees to that) and goes on while the units
+start. A run that the node takes before the end builds what it needs itself, or waits for it.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +34,7 @@ class Warm(Step):
         ]
 
     def apply(self) -> None:
+        # one that is at work already is waited for, not begun again
         done = self.system.run(["systemctl", "start", WARM_UNIT], SECONDS)
         if done.status != 0:
             raise StepError(
