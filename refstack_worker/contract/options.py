@@ -54,7 +54,16 @@ FORBIDDEN: Mapping[str, frozenset[str]] = {
 }
 """Section to options that only the node sets: paths, logs, locks, and what a run is known by in the cloud."""
 
-FORBIDDEN_SECTIONS = frozenset({"config_driver", "oslo_reports"})
+FORBIDDEN_SECTIONS = frozenset({"config_driver", "oslo_reports", "cli", "stress", "boto"})
+"""Sections that say what to execute or read on the node; the last three are those of old Tempests."""
+
+_OF_THE_NODE = re.compile(
+    r"(?:.*_)?(?:files?|filename|dirs?|directory|folder|paths?|cmd|command|executable|binary|program|socket|lockfile)\Z"
+)
+"""Names of options that mean a place on the node or a program, whoever defines them: plugins bring their own."""
+
+_OF_THE_GUEST = frozenset({("scenario", "target_dir")})
+"""Options that sound so and mean a place in a server of the vendor's cloud."""
 
 
 def check(conf_json: Mapping[str, Mapping[str, Any]]) -> None:
@@ -63,16 +72,28 @@ def check(conf_json: Mapping[str, Mapping[str, Any]]) -> None:
     :raises PayloadError: naming section and option, never the value.
     """
     for section, values in conf_json.items():
-        if not _NAME.match(section) or section in FORBIDDEN_SECTIONS:
+        if not _NAME.match(section) or section.lower() in FORBIDDEN_SECTIONS:
             raise PayloadError(f"payload: conf_json: the section {section[:80]!r} is not allowed")
         for option, value in values.items():
             _check_option(section, option, value)
 
 
+def is_the_nodes(section: str, option: str) -> bool:
+    """Return whether an option is the node's alone to set, however it is spelt.
+
+    oslo.config reads ``[Auth]`` as ``[auth]``, and ``-`` in names as ``_``.
+    """
+    group = "DEFAULT" if section.upper() == "DEFAULT" else section.lower()
+    name = option.replace("-", "_").replace(".", "_").lower()
+    if (group, name) in _OF_THE_GUEST:
+        return False
+    return name in FORBIDDEN.get(group, frozenset()) or _OF_THE_NODE.match(name) is not None
+
+
 def _check_option(section: str, option: str, value: Any) -> None:
     if not _NAME.match(option):
         raise PayloadError(f"payload: conf_json.{section}: the option {option[:80]!r} is not allowed")
-    if option.replace("-", "_").lower() in FORBIDDEN.get(section, frozenset()):
+    if is_the_nodes(section, option):
         raise PayloadError(f"payload: conf_json.{section}.{option}: is set by the node alone")
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, str) and any(mark in item for mark in "\n\r\0"):
