@@ -15,6 +15,7 @@ import configparser
 import contextlib
 import ctypes
 import hashlib
+import ipaddress
 import json
 import logging
 import os
@@ -23,6 +24,7 @@ import secrets
 import selectors
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -37,6 +39,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import requests
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 LOG = logging.getLogger("execute_test")
 
@@ -479,11 +483,63 @@ class Answer:
             raise Unavailable(f"{self.url} answers {self.status} with {kind} that is not JSON") from None
 
 
+METADATA = tuple(ipaddress.ip_network(text) for text in (
+    "169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "64:ff9b::a9fe:0/112", "100.100.100.200/32",
+    "168.63.129.16/32"))  # fmt: skip
+"""Where a machine's own provider tells it secrets. No cloud under test is there."""
+
+
+def is_metadata(address: str) -> bool:
+    """Whether an IP address is one of a metadata service, also when it is written as IPv6."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    plain = getattr(found, "ipv4_mapped", None) or found
+    return any(plain.version == network.version and plain in network for network in METADATA)
+
+
+class _Checked:
+    """A connection that says nothing to a metadata service, whatever its name resolved to this time."""
+
+    sock: Any
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]  # of urllib3's connection
+        peer = self.sock.getpeername()[0]
+        if is_metadata(peer):
+            self.close()  # type: ignore[attr-defined]
+            raise ValueError(f"{peer} is the address of a metadata service, which no run may ask")
+
+
+class _CheckedHttp(_Checked, HTTPConnection):
+    pass
+
+
+class _CheckedHttps(_Checked, HTTPSConnection):
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _CheckedHttp
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _CheckedHttps
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Makes connections that check whom they reached."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+
 class Client:
     """Requests that follow no redirect, read no ``.netrc``, and tell a passing failure from a final one."""
 
     def __init__(self, verify: bool | str = True, headers: Mapping[str, str] | None = None) -> None:
         self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _Adapter())
         # without an authentication of its own requests would take one from ~/.netrc
         self._session.auth = lambda request: request
         self._session.headers.update({"User-Agent": "refstack-execute_test", **(headers or {})})
@@ -816,6 +872,8 @@ CLEANED_BY_TEMPEST = ("nova", "glance", "neutron", "cinder")
 """What ``tempest cleanup`` looks after; in a cloud that has none of these its start of two seconds buys nothing."""
 
 CLOUD_PATIENCE = 5.0
+MOST_HOSTS = 20
+"""Hosts of a catalogue that are looked at; a cloud has a handful."""
 OPERATOR_ROLES = ("member", "Member", "_member_", "swiftoperator")
 
 
@@ -993,6 +1051,7 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
         raise BadInput("conf_json: no credentials: give auth.admin_username and auth.admin_password, "
                        "or identity.username and identity.password")  # fmt: skip
     tokens = [keystone.log_in(user) for user in users]
+    check_catalog(tokens[0])
     role = str(conf.get("identity", {}).get("admin_role") or "admin")
     if not admin and role in tokens[0].roles:
         admin = users[0]
@@ -1010,6 +1069,20 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
     accounts = [] if admin else [_account(user, token) for user, token in zip(users, tokens)]
     missing = tuple(name for name, there in services.items() if not there)
     return Discovery(found, cloud_id(tokens[0], keystone.url), accounts, tokens[0], missing)
+
+
+def check_catalog(token: Token) -> None:
+    """Refuse a catalogue that leads to a metadata service: Tempest goes wherever the catalogue says.
+
+    :raises CloudFailure: one of its addresses does.
+    """
+    listed = [point.get("url") for entry in token.catalog for point in entry.get("endpoints") or ()]
+    hosts = {urllib.parse.urlsplit(str(url)).hostname for url in listed if url}
+    for host in sorted(host for host in hosts if host)[:MOST_HOSTS]:
+        with contextlib.suppress(OSError, UnicodeError):
+            for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM):
+                if is_metadata(str(found[4][0])):
+                    raise CloudFailure(f"the cloud's catalogue names {host}, the address of a metadata service")
 
 
 def cloud_id(token: Token, url: str) -> str:

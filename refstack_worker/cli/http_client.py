@@ -58,8 +58,8 @@ class Api:
         # as an auth object, so that no .netrc takes its place
         self._session.auth = _Bearer(access.token)
         self._session.headers["Accept"] = "application/json"
-        if access.ca_file:
-            self._session.verify = access.ca_file
+        # given with each call: a session's own setting would lose against the environment's REQUESTS_CA_BUNDLE
+        self._verify = access.ca_file or None
 
     def __enter__(self) -> Api:
         return self
@@ -113,7 +113,7 @@ class Api:
         try:
             # a redirect would carry the token to wherever it points
             answer = self._session.request(
-                method, self._access.url + path, timeout=TIMEOUT, allow_redirects=False, **more
+                method, self._access.url + path, timeout=TIMEOUT, allow_redirects=False, verify=self._verify, **more
             )
         except requests.RequestException as error:
             raise _Unreachable(f"{self._access.url}: cannot be reached: {_cause(error)}") from error

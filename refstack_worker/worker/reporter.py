@@ -85,7 +85,6 @@ class Http:
         self._settings = settings
         self._auth = _Bearer(token)
         self._session = requests.Session()
-        self._session.verify = settings.ca_file or True
 
     def close(self) -> None:
         """Close its connections."""
@@ -108,6 +107,8 @@ class Http:
                 auth=self._auth,
                 timeout=timeout or self._settings.timeout,
                 allow_redirects=False,
+                # given with each call: a session's own setting would lose against the environment's REQUESTS_CA_BUNDLE
+                verify=self._settings.ca_file or True,
                 stream=True,
             ) as answer:
                 text = answer.raw.read(MAX_ANSWER, decode_content=True)
