@@ -17,6 +17,7 @@ COMMANDS = {
     "monitor": "refstack_worker.cli.queue_serve:MonitorQueue",
     "db upgrade": "refstack_worker.cli.queue_admin:DbUpgrade",
     "db downgrade": "refstack_worker.cli.queue_admin:DbDowngrade",
+    "db prune": "refstack_worker.cli.queue_admin:DbPrune",
     "db version": "refstack_worker.cli.queue_admin:DbVersion",
     "keys generate": "refstack_worker.cli.queue_admin:KeysGenerate",
     "keys show": "refstack_worker.cli.queue_admin:KeysShow",

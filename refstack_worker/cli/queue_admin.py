@@ -22,6 +22,7 @@ from refstack_worker.contract import keys
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import KeyFileError, QueueError, UsageError
 from refstack_worker.server import schema
+from refstack_worker.server.api_json import iso
 from refstack_worker.server.auth import SCOPES, VENDOR
 from refstack_worker.server.client import QueueClient
 from refstack_worker.server.records import RunQuery
@@ -58,6 +59,37 @@ class DbDowngrade(Command):
         """Migrate."""
         with ledger(settings_of(self.app)) as store:
             schema.downgrade(store.database, parsed_args.revision)
+
+
+class DbPrune(ShowOne):
+    """Remove runs that ended long ago, with their results, messages and attempts. Clouds and guidelines stay.
+
+    The monitor does the same once an hour where RETENTION_DAYS is set.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--older-than", type=seconds_of, metavar="90d", help="since the run's end; default: RETENTION_DAYS"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="only count them")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        """Remove them, some at a time."""
+        settings = settings_of(self.app)
+        seconds = parsed_args.older_than or settings.users.retention_seconds
+        if not seconds:
+            raise UsageError("--older-than: say how old (as 90d); refstack.cfg sets no RETENTION_DAYS")
+        before = time.time() - seconds
+        with ledger(settings) as store:
+            schema.check(store.database)
+            found = store.count_prunable(before)
+            while not parsed_args.dry_run and store.prune(before):
+                pass
+            left = store.count_prunable(before)
+        return ("ended before", "removed", "left"), (iso(before), found - left, left)
 
 
 class DbVersion(ShowOne):

@@ -21,6 +21,7 @@ NAMES = frozenset(
         "EVENT_STREAMS",
         "UPLOAD_URL",
         "UPLOAD_KEY_FILE",
+        "RETENTION_DAYS",
     }
 )
 
@@ -45,6 +46,13 @@ class UserSettings:
     """RefStack server to which results may be uploaded."""
     upload_key: Path | None = field(default=None, repr=False)
     """RSA key that signs them."""
+    retention_days: float = 0.0
+    """Age, counted from its end, at which the monitor removes a run with its result; 0: never."""
+
+    @property
+    def retention_seconds(self) -> float:
+        """The same in seconds."""
+        return self.retention_days * 86400
 
 
 def read(values: Values) -> UserSettings:
@@ -66,6 +74,7 @@ def read(values: Values) -> UserSettings:
         event_streams=int(values.number("EVENT_STREAMS", usual.event_streams, 0, 10**4)),
         upload_url=upload.rstrip("/"),
         upload_key=values.path("UPLOAD_KEY_FILE", None),
+        retention_days=values.number("RETENTION_DAYS", usual.retention_days, 0, 36500),
     )
 
 

@@ -16,6 +16,9 @@ from refstack_worker.server.ledger_base import LedgerBase, Row, new_id, no_run
 from refstack_worker.server.records import Token, Viewer
 from refstack_worker.server.records_users import Session, User, Vendor
 
+PRUNED_AT_ONCE = 50
+"""Runs that one transaction removes: with 2,000 tests each that is a fraction of a second for whoever else writes."""
+
 
 class AccountLedger(LedgerBase):
     """Vendors, users, sessions, shares."""
@@ -154,15 +157,28 @@ class AccountLedger(LedgerBase):
                 raise StateError(f"run {test_id} has not ended; cancel it first")
             self._delete(connection, test_id)
 
-    def prune(self, before: float, limit: int = 500) -> int:
-        """Remove runs that ended before a time, the oldest first, and return how many: call it until it returns 0."""
+    def prune(self, before: float, limit: int = PRUNED_AT_ONCE) -> int:
+        """Remove runs that ended before a time, the oldest first, with everything that is known of them.
+
+        Several at once do not wait for each other.
+
+        :param before: seconds since 1970.
+        :param limit: of runs that one transaction removes.
+        :returns: how many were removed; call it until that is less than the limit.
+        """
         run = models.run
-        question = select(run.c.test_id).where(run.c.ended_at > 0, run.c.ended_at < before).order_by(run.c.test_id)
+        question = select(run.c.test_id).where(_ended_before(before)).order_by(run.c.test_id).limit(limit)
         with self.database.writing() as connection:
-            found = connection.execute(question.limit(limit)).scalars().all()
+            found = connection.execute(question.with_for_update(skip_locked=True)).scalars().all()
             for test_id in found:
                 self._delete(connection, test_id)
         return len(found)
+
+    def count_prunable(self, before: float) -> int:
+        """Return how many runs :meth:`prune` would remove."""
+        question = select(func.count()).select_from(models.run).where(_ended_before(before))
+        with self.database.reading() as connection:
+            return int(connection.execute(question).scalar() or 0)
 
     def _delete(self, connection: Any, test_id: int) -> None:
         # a result hangs on the test, not on the run; so do the messages, in RefStack's own table
@@ -190,6 +206,10 @@ def check_owner(found: bool, test_id: int) -> None:
     """Raise the same error for somebody else's run as for one that is not there."""
     if not found:
         raise no_run(test_id)
+
+
+def _ended_before(moment: float) -> Any:
+    return (models.run.c.ended_at > 0) & (models.run.c.ended_at < moment)
 
 
 def _is_share(test_id: int, vendor_id: int) -> Any:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from refstack_worker.errors import RefstackError
 from refstack_worker.server.client import FunctionStatus, QueueClient, serves
+from refstack_worker.server.ledger_accounts import PRUNED_AT_ONCE
 from refstack_worker.server.records import GiveBack, QueuedJob
 from refstack_worker.server.store import Store
 
@@ -34,6 +35,8 @@ class Pace:
     """Queue: lost jobs and functions that nobody serves."""
     grace: float = 10.0
     """Age of a submitted job before the queue is asked for it."""
+    prune: float = 3600.0
+    """Runs that are older than ``RETENTION_DAYS``; while there are more of them, some go in each round."""
 
 
 USUAL_PACE = Pace()
@@ -47,6 +50,7 @@ class Monitor:
         self._client = client
         self._pace = pace
         self._next_queue_look = 0.0
+        self._next_prune = 0.0
         self._told: set[tuple[int, str]] = set()
 
     def run(self, stop: threading.Event) -> None:
@@ -68,6 +72,8 @@ class Monitor:
             self._next_queue_look = time.monotonic() + self._pace.queue
             steps += [self._resubmit_lost, self._tell_unserved]
         steps += [self._withdraw, self._submit]
+        if self._store.settings.users.retention_days and time.monotonic() >= self._next_prune:
+            steps.append(self._prune)
         troubles = [trouble for trouble in map(_tried, steps) if trouble]
         return "; ".join(dict.fromkeys(troubles))
 
@@ -122,6 +128,16 @@ class Monitor:
 
     def _submit(self) -> None:
         self._client.submit_pending(self._store)
+
+    def _prune(self) -> None:
+        days = self._store.settings.users.retention_days
+        # set first: what fails is tried again at the next hour, not in every round
+        self._next_prune = time.monotonic() + self._pace.prune
+        gone = self._store.prune(self._store.clock() - self._store.settings.users.retention_seconds)
+        if gone:
+            LOG.info("removed %d runs that ended more than %g days ago", gone, days)
+        if gone == PRUNED_AT_ONCE:
+            self._next_prune = 0.0
 
 
 def _tried(step: Callable[[], None]) -> str:
