@@ -18,6 +18,7 @@ from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import ConfigError
 from refstack_worker.server.api import create_app
 from refstack_worker.server.client import QueueClient
+from refstack_worker.server.hearing import Hearing, api_answers
 from refstack_worker.server.monitor import USUAL_PACE, Monitor, Pace
 from refstack_worker.server.store import Store
 
@@ -65,7 +66,9 @@ class Services:
 
     def monitor(self, pace: Pace = USUAL_PACE) -> Monitor:
         """Return a monitor; the caller runs it."""
-        return Monitor(self.store, self.client, pace)
+        settings = self.store.settings
+        hearing = Hearing(settings.rules.heartbeat_limit, api_answers(settings.web.address))
+        return Monitor(self.store, self.client, pace, hearing)
 
     def watch(self, pace: Pace = USUAL_PACE) -> None:
         """Run a monitor in a thread of this process."""

@@ -227,7 +227,9 @@ class DispatchLedger(LedgerBase):
         soon = now - CONTESTED_BEATS * rules.heartbeat_seconds
         is_contested = (attempt.c.contested_at > 0) & (attempt.c.heartbeat_at < soon)
         is_held = attempt.c.is_open & (attempt.c.claimed_at > 0) & run.c.state.in_(_WORKING)
-        return is_held & ((attempt.c.heartbeat_at < limit) | is_contested)
+        # heard in times to come: the clock was set back, and who lives is heard anew by it
+        is_odd = attempt.c.heartbeat_at > now + rules.heartbeat_limit
+        return is_held & ((attempt.c.heartbeat_at < limit) | is_odd | is_contested)
 
     def _is_overdue(self, now: float) -> Any:
         run, rules = models.run, self.settings.rules

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from refstack_worker.errors import RefstackError
+from refstack_worker.errors import LedgerError, RefstackError
 from refstack_worker.server.client import FunctionStatus, QueueClient, serves
+from refstack_worker.server.hearing import Hearing
 from refstack_worker.server.ledger_accounts import PRUNED_AT_ONCE
 from refstack_worker.server.records import GiveBack, QueuedJob
 from refstack_worker.server.store import Store
@@ -45,10 +46,14 @@ USUAL_PACE = Pace()
 class Monitor:
     """Looks after the runs of one ledger."""
 
-    def __init__(self, store: Store, client: QueueClient, pace: Pace = USUAL_PACE) -> None:
+    def __init__(
+        self, store: Store, client: QueueClient, pace: Pace = USUAL_PACE, hearing: Hearing | None = None
+    ) -> None:
+        """:param hearing: tells whether silence is the workers'; None: it always is."""
         self._store = store
         self._client = client
         self._pace = pace
+        self._hearing = hearing
         self._next_queue_look = 0.0
         self._next_prune = 0.0
         self._told: set[tuple[int, str]] = set()
@@ -67,6 +72,8 @@ class Monitor:
 
     def look(self) -> str:
         """Do one round and return what went wrong in it (empty: nothing)."""
+        if self._hearing is not None:
+            self._hearing.look()
         steps: list[Callable[[], None]] = [self._expire_leases, self._lose_silent, self._end_overdue]
         if time.monotonic() >= self._next_queue_look:
             self._next_queue_look = time.monotonic() + self._pace.queue
@@ -82,7 +89,15 @@ class Monitor:
             LOG.warning("%s: whoever submitted it went away: the next attempt follows", key)
 
     def _lose_silent(self) -> None:
-        for attempt in self._store.silent_attempts():
+        try:
+            silent = self._store.silent_attempts()
+        except LedgerError:
+            if self._hearing is not None:
+                self._hearing.disturbed()
+            raise
+        if silent and self._hearing is not None and not self._hearing.is_good():
+            return
+        for attempt in silent:
             heard = max(attempt.heartbeat_at, attempt.claimed_at)
             message = f"the worker {attempt.worker} was not heard of for {self._store.clock() - heard:.0f} s"
             LOG.warning("%s: %s", attempt.key, message)

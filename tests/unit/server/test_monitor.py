@@ -8,7 +8,9 @@ import pytest
 
 from refstack_worker import gearman
 from refstack_worker.contract.states import RunState
+from refstack_worker.errors import LedgerError
 from refstack_worker.server.client import QueueClient
+from refstack_worker.server.hearing import Clocks, Hearing
 from refstack_worker.server.monitor import Monitor, Pace
 from refstack_worker.server.records import Claim, GiveBack, Heartbeat, Proof
 from refstack_worker.server.store import Store
@@ -98,6 +100,51 @@ def test_silent_worker_is_replaced_by_the_next_attempt(site, secrets):
     assert (ended.state, ended.attempt) == (RunState.QUEUED, 2)
     assert f"{run.test_id}:2" in site.jobs()
     assert "node-1 was not heard of" in site.said(run.test_id)
+
+
+def test_nobody_is_given_up_while_this_side_was_deaf(site, secrets):
+    steady = [0.0]
+    limit = site.settings.rules.heartbeat_limit
+    hearing = Hearing(limit, lambda: True, Clocks(lambda: steady[0], site.clock))
+    monitor = Monitor(site.store, site.client, EVERY_TIME, hearing)
+    run = site.store.add_run(new_run())
+    monitor.look()
+    proof = site.claim(run.test_id, secrets)
+    steady[0] += limit
+    site.clock.forward(limit + 3600)
+    monitor.look()
+    assert site.store.run(run.test_id).attempt == 1, "the clock was set, and the worker not heard since"
+    site.store.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+    steady[0] += limit + 1
+    site.clock.forward(limit + 1)
+    monitor.look()
+    assert site.store.run(run.test_id).attempt == 2
+
+
+def test_ledger_that_was_away_excuses_the_workers(site, secrets, monkeypatch):
+    steady = [0.0]
+    limit = site.settings.rules.heartbeat_limit
+    monitor = Monitor(
+        site.store, site.client, EVERY_TIME, Hearing(limit, lambda: True, Clocks(lambda: steady[0], site.clock))
+    )
+    run = site.store.add_run(new_run())
+    monitor.look()
+    site.claim(run.test_id, secrets)
+    steady[0] += limit + 1
+    site.clock.forward(limit + 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(site.store, "silent_attempts", away)
+        assert "away" in monitor.look()
+    monitor.look()
+    assert site.store.run(run.test_id).attempt == 1
+    steady[0] += limit
+    site.clock.forward(limit)
+    monitor.look()
+    assert site.store.run(run.test_id).attempt == 2
+
+
+def away():
+    raise LedgerError("the database is away")
 
 
 def test_attempts_end_at_the_limit(site, secrets):

@@ -281,6 +281,13 @@ class TestClaims:
         clock.forward(30)
         assert store.silent_attempts() == [], "a heartbeat ends the doubt"
 
+    def test_worker_that_was_last_heard_in_times_to_come_is_silent(self, store: Store, clock: Clock) -> None:
+        job = claimed(store)
+        clock.forward(-3600)
+        assert [one.key for one in store.silent_attempts()] == [job.submission.key]
+        assert beat(store, job) is Order.GO
+        assert store.silent_attempts() == [], "it is heard by the clock as it is now"
+
     def test_what_is_over_cannot_be_claimed(self, store: Store) -> None:
         job = queued(store)
         store.cancel(job.submission.key.test_id, "me")

@@ -1,0 +1,88 @@
+"""Whether this side could have heard the workers: only then is a silent one to blame, and its run given to another.
+
+After the database was away, after the clocks of the server were set, while the API is down, and when the monitor has
+just been started, every worker looks silent. Hours of tests would be thrown away if they were all given up at once,
+although each is heard again within seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import requests
+
+LOG = logging.getLogger(__name__)
+
+MOST_DRIFT = 2.0
+"""Seconds by which the wall clock may run differently from one look to the next; beyond it has been set."""
+ANSWER_SECONDS = 5.0
+"""For the API to answer."""
+HOLD_LIMITS = 15
+"""Heartbeat limits for which an API that does not answer excuses everybody: with the usual 60 s as long as a worker is
+patient (``server.patience``), and a monitor that cannot reach the API's public address still finds who is lost."""
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Both kinds of time, in seconds."""
+
+    steady: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+
+
+class Hearing:
+    """Since when everything that it takes to hear a worker has been in order."""
+
+    def __init__(self, limit: float, api_answers: Callable[[], bool], clocks: Clocks | None = None) -> None:
+        """:param limit: seconds of silence after which an attempt is lost."""
+        self._limit = limit
+        self._api_answers = api_answers
+        self._clocks = clocks or Clocks()
+        self._since = self._clocks.steady()
+        self._offset = self._clocks.wall() - self._since
+        self._unanswered_since: float | None = None
+
+    def look(self) -> None:
+        """Compare the clocks; the monitor does it in each round."""
+        now = self._clocks.steady()
+        offset = self._clocks.wall() - now
+        if abs(offset - self._offset) > MOST_DRIFT:
+            LOG.warning("the clock was set by %+.0f s; silent workers get %g s", offset - self._offset, self._limit)
+            self._since = now
+        self._offset = offset
+
+    def disturbed(self) -> None:
+        """The ledger could not be read: heartbeats could not be written either."""
+        self._since = self._clocks.steady()
+
+    def is_good(self) -> bool:
+        """Return whether a worker that is silent now could have been heard for the whole limit."""
+        now = self._clocks.steady()
+        if self._api_answers():
+            self._unanswered_since = None
+        else:
+            if self._unanswered_since is None:
+                LOG.warning("workers are silent, but the API does not answer: nobody is given up for it yet")
+                self._unanswered_since = now
+            if now - self._unanswered_since < HOLD_LIMITS * self._limit:
+                self._since = now
+        return now - self._since >= self._limit
+
+
+def api_answers(address: str) -> Callable[[], bool]:
+    """Return a question: does the API answer at its public address? Who it is is not checked, for nothing is told."""
+    url = f"{address.rstrip('/')}/health"
+
+    def asked() -> bool:
+        try:
+            with requests.get(url, timeout=ANSWER_SECONDS, allow_redirects=False, stream=True) as answer:
+                return answer.status_code < 500
+        except requests.exceptions.SSLError:
+            return True
+        except requests.RequestException:
+            return False
+
+    return asked
