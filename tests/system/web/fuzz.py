@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> int:
     counted, began = Counted(), time.monotonic()
     status = fuzz(asked, counted)
     result = {
-        "command": "python -m tests.system.web.fuzz " + " ".join(arguments),
+        "command": f"python -m tests.system.web.fuzz --examples {asked.examples} --seed {asked.seed}",
         "schemathesis": version(),
         "checks": CHECKS.split(","),
         "left_out": [LEFT_OUT],
