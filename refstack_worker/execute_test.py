@@ -915,7 +915,7 @@ class Keystone:
         blind = str(identity.get("disable_ssl_certificate_validation", "")).lower() == "true"
         self._client = Client(False if blind else identity.get("ca_certificates_file") or True)
 
-    def ask(self, method: str, path: str, token: str = "", body: Any = None) -> Any:
+    def ask(self, method: str, path: str, token: str = "", body: Any = None) -> Any:  # nosec B107 - empty: none
         """One call; ``path`` begins behind ``/v3``. Returns the decoded JSON, or ``None`` for an empty answer.
 
         :raises CloudFailure: Keystone cannot be reached, or fails again and again.
@@ -2146,9 +2146,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         code, reason, message = error.exit_code, error.reason, str(error)
     except OSError as error:
         code, reason, message = TempestFailure.exit_code, TempestFailure.reason, f"this machine: {error}"
-    (LOG.info if code == 0 else LOG.error)("%s: %s", reason, message)
-    if not LOG.handlers:
-        print(f"execute_test: {MASK.text(message)}", file=sys.stderr)
+    if LOG.handlers:
+        (LOG.info if code == 0 else LOG.error)("%s: %s", reason, message)
+    elif not voice.as_json:  # nothing was begun: the message is all there is, and said once
+        print(f"execute_test: {reason}: {MASK.text(message)}", file=sys.stderr)
+        return code
     voice.end(code, reason, message)
     return code
 

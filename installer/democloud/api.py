@@ -59,7 +59,7 @@ class Session:
         raise CloudError(f"no {kind} in the catalogue of {self.account.auth_url}")
 
 
-def call(method: str, url: str, body: Any = None, token: str = "") -> Answer:
+def call(method: str, url: str, body: Any = None, token: str = "") -> Answer:  # nosec B107 - empty: none
     """Send one request; ``body`` goes as JSON.
 
     :raises CloudError: the service cannot be reached or answers 400 or more.

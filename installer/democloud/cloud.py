@@ -106,7 +106,7 @@ class Cloud:
         """Address of Swift's proxy."""
         return f"http://127.0.0.1:{self._known(self._swift).port}"
 
-    def session(self, user: str = "", password: str = "", project: str = "") -> Session:
+    def session(self, user: str = "", password: str = "", project: str = "") -> Session:  # nosec B107 - empty: none
         """Log in: as the administrator, or as somebody else."""
         admin = self._known(self._keystone).admin
         return Session(Account(self.auth_url, user or admin.user, password or admin.password, project or admin.project))

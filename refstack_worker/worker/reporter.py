@@ -80,7 +80,7 @@ class _Bearer(AuthBase):
 class Http:
     """Calls to one server. Each thread has its own."""
 
-    def __init__(self, base: str, settings: ServerLinkSettings, token: str = "") -> None:
+    def __init__(self, base: str, settings: ServerLinkSettings, token: str = "") -> None:  # nosec B107 - empty: none
         self._base = base.rstrip("/")
         self._settings = settings
         self._auth = _Bearer(token)

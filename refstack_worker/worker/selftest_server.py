@@ -172,7 +172,7 @@ def _token(url: str) -> dict[str, Any]:
     ]
     return {
         "methods": ["password"],
-        "user": {"id": "1" * 32, "name": USER, "domain": domain, "password_expires_at": None},
+        "user": {"id": "1" * 32, "name": USER, "domain": domain, "password_expires_at": None},  # nosec B105 - says "never"
         "project": {"id": "2" * 32, "name": USER, "domain": domain},
         "is_domain": False,
         "roles": [{"id": "3" * 32, "name": "member"}],

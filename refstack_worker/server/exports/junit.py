@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape, quoteattr  # nosec B406 - writes XML, reads none
 
 from refstack_worker.server.exports.report import ExportedRun, Pieces, class_of, moment
 from refstack_worker.server.records import TestResult
