@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +28,8 @@ from refstack_worker.errors import (
 )
 
 T = TypeVar("T")
+
+LOG = logging.getLogger(__name__)
 
 URL = "REFSTACK_URL"
 TOKEN_FILE = "REFSTACK_TOKEN_FILE"  # noqa: S105 - the name of a variable that names a file
@@ -173,12 +177,15 @@ def access_of(options: argparse.Namespace) -> Access:
 def _token(path: Path) -> str:
     try:
         text = path.read_text("ascii").strip()
+        mode = path.stat().st_mode
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; it should hold an API token") from error
     except UnicodeDecodeError:
         text = ""
     if not text or not text.isprintable() or " " in text:
         raise ConfigError(f"{path}: holds no API token (one line of text)")
+    if text and mode & (stat.S_IRGRP | stat.S_IROTH):
+        LOG.warning("%s: others on this machine can read this token; run 'chmod 600 %s'", path, path)
     return text
 
 

@@ -67,6 +67,9 @@ class Standalone(Command):
         """Run until a signal."""
         folder = Folder(parsed_args.folder.absolute())
         with owned(folder), until_signal() as stop:
+            for locks in parsed_args.locks:
+                if not locks.is_dir():
+                    raise ConfigError(f"--locks: {locks}: no such folder; 'refstack-package lock' makes one")
             wish = Wish(parsed_args.port, parsed_args.locks, parsed_args.slots)
             settings = prepare(folder, wish)
             token(folder, settings)

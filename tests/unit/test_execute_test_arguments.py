@@ -107,6 +107,7 @@ def test_stands_alone(tmp_path: Path) -> None:
 
 
 def test_imports_only_the_standard_library_and_requests() -> None:
+    """And what requests itself cannot be without, whose connections are looked at before they are used."""
     import ast
 
     tree = ast.parse(Path(execute_test.__file__).read_text())
@@ -117,4 +118,12 @@ def test_imports_only_the_standard_library_and_requests() -> None:
         elif isinstance(node, ast.ImportFrom):
             found.add((node.module or "").partition(".")[0])
     foreign = {name for name in found if name not in getattr(sys, "stdlib_module_names", found)}
-    assert foreign <= {"requests"}
+    assert foreign <= {"requests", "urllib3"}
+
+
+def test_a_mistake_on_the_command_line_is_said_once(tmp_path: Path) -> None:
+    words = [sys.executable, execute_test.__file__, "--no-such-option"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert (done.stdout + done.stderr).count("--no-such-option") == 1
+    assert done.stderr.startswith("execute_test: bad-input: ")

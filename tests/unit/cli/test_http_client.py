@@ -154,6 +154,17 @@ def test_access(tmp_path):
     assert "rsq_abc" not in repr(http_client.access_of(options(token_file=token)))
 
 
+def test_a_token_that_others_can_read_is_pointed_out(tmp_path, caplog):
+    token = tmp_path / "token"
+    token.write_text("rsq_abc\n")
+    token.chmod(0o600)
+    http_client.access_of(options(token_file=token))
+    assert not caplog.records
+    token.chmod(0o644)
+    http_client.access_of(options(token_file=token))
+    assert "chmod 600" in caplog.text and "rsq_abc" not in caplog.text
+
+
 @pytest.mark.parametrize("content", ["", "two words", "line\nline"])
 def test_unusable_token_file(tmp_path, content):
     token = tmp_path / "token"
