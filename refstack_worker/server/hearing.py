@@ -7,6 +7,7 @@ although each is heard again within seconds.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ MOST_DRIFT = 2.0
 """Seconds by which the wall clock may run differently from one look to the next; beyond it has been set."""
 ANSWER_SECONDS = 5.0
 """For the API to answer."""
+MOST_ANSWER = 4096
+"""Bytes of it that are read."""
 HOLD_LIMITS = 15
 """Heartbeat limits for which an API that does not answer excuses everybody: with the usual 60 s as long as a worker is
 patient (``server.patience``), and a monitor that cannot reach the API's public address still finds who is lost."""
@@ -79,10 +82,19 @@ def api_answers(address: str) -> Callable[[], bool]:
     def asked() -> bool:
         try:
             with requests.get(url, timeout=ANSWER_SECONDS, allow_redirects=False, stream=True) as answer:
-                return answer.status_code < 500
+                return answer.status_code < 500 and (answer.status_code != 200 or _is_ours(answer))
         except requests.exceptions.SSLError:
             return True
         except requests.RequestException:
             return False
 
     return asked
+
+
+def _is_ours(answer: requests.Response) -> bool:
+    """Whether a page is what the API says of its health, and not a proxy's own."""
+    text = answer.raw.read(MOST_ANSWER, decode_content=True)
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False

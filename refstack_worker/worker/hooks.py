@@ -8,6 +8,7 @@ from pathlib import Path
 
 from refstack_worker import process
 from refstack_worker.errors import ProcessError, RunError
+from refstack_worker.worker import strays
 from refstack_worker.worker.reporter import Held
 
 LOG = logging.getLogger(__name__)
@@ -16,9 +17,10 @@ SECONDS = 60.0
 """For one program."""
 
 
-def run(folder: Path, held: Held, ending: str = "") -> None:
+def run(folder: Path, held: Held, mark: str, ending: str = "") -> None:
     """Run the executable files of a folder; they get the run's ids in their environment, and no secret.
 
+    :param mark: whose they are, so that a worker that starts again ends them (:mod:`refstack_worker.worker.strays`).
     :param ending: how the run ended; empty before it.
     :raises RunError: one that runs before a run failed: the run is given back. Afterwards it is only logged.
     """
@@ -26,6 +28,7 @@ def run(folder: Path, held: Held, ending: str = "") -> None:
         env = {
             "PATH": os.defpath,
             "LC_ALL": "C.UTF-8",
+            strays.MARK: mark,
             "REFSTACK_TEST_ID": str(held.payload.test_id),
             "REFSTACK_ATTEMPT": str(held.payload.attempt),
             "REFSTACK_TEMPEST_VERSION": held.tempest_version,

@@ -23,7 +23,7 @@ from refstack_worker.environments.environment import BuiltEnvironment, Environme
 from refstack_worker.environments.files import make_folder
 from refstack_worker.errors import PayloadError, RefstackError, RefusedError, ServerError, SpoolError
 from refstack_worker.worker import ending as endings
-from refstack_worker.worker import hooks, logs, testlists
+from refstack_worker.worker import hooks, logs, strays, testlists
 from refstack_worker.worker.building import Building
 from refstack_worker.worker.cleanup import CloudCleanup
 from refstack_worker.worker.commands import Commands
@@ -134,7 +134,7 @@ class Job:
                 voice.heart.state = RunState.BUILDING
                 voice.teller.say(Report(RunState.BUILDING, f"building Tempest {held.tempest_version}"))
                 commands = replace(commands, testcases=testlists.entries(held, self._settings))
-                hooks.run(self._settings.run.pre_run_hooks, held)
+                hooks.run(self._settings.run.pre_run_hooks, held, self._hook_mark)
                 built = building.wait(self._orders.given)
                 if built is not None:
                     return self._run(commands, voice, built)
@@ -163,7 +163,7 @@ class Job:
                 voice.last_word(ending)
                 cleanup = CloudCleanup(session, commands, voice.reporter, self._orders)
                 cleanup.after(ending, built.path, listener.started)
-        hooks.run(self._settings.run.post_run_hooks, held, ending.kind.value)
+        hooks.run(self._settings.run.post_run_hooks, held, self._hook_mark, ending.kind.value)
         return ending
 
     def _execute(self, session: Session, command: Command, listener: RunListener) -> Ending:
@@ -225,6 +225,10 @@ class Job:
             raise offer
         make_folder(folder.parent)
         return Environment(offer, self._settings.environments, folder)
+
+    @property
+    def _hook_mark(self) -> str:
+        return f"{strays.instance_of(self._settings.node.state_folder)}/hook"
 
     def _ordered_or(self, ending: Ending) -> Ending:
         order = self._orders.order

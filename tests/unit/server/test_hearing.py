@@ -80,12 +80,24 @@ def test_api_that_is_back_gives_the_limit_to_be_heard(site):
     assert site.hearing.is_good()
 
 
-@pytest.mark.parametrize(("status", "expected"), [(200, True), (302, True), (404, True), (500, False), (503, False)])
-def test_api_answers_unless_it_fails(status, expected):
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, b'{"status": "ok"}', True),
+        (200, b"<html>a proxy's page</html>", False),
+        (200, b"\xff\x00", False),
+        (302, b"", True),
+        (404, b"", True),
+        (500, b"{}", False),
+        (503, b"{}", False),
+    ],
+)
+def test_api_answers_unless_it_fails(status, body, expected):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(status if self.path == "/base/health" else 418)
             self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *_):
             pass

@@ -39,17 +39,19 @@ def test_hooks_run_in_order_with_the_ids_and_no_secret(tmp_path: Path, held: Hel
             f"echo {name} $REFSTACK_TEST_ID:$REFSTACK_ATTEMPT $REFSTACK_ENDING >> {out}; env >> {out}.env",
         )
     hook(tmp_path / "d", "README", "exit 1", 0o644)
-    hooks.run(tmp_path / "d", held, "posted")
+    hooks.run(tmp_path / "d", held, "me/hook", "posted")
     assert out.read_text() == "10-a 7:2 posted\n20-b 7:2 posted\n"
-    assert held.payload.secret not in Path(f"{out}.env").read_text()
-    hooks.run(tmp_path / "absent", held)
+    given = Path(f"{out}.env").read_text()
+    assert held.payload.secret not in given
+    assert "REFSTACK_RUN=me/hook\n" in given, "a worker that starts again finds what a killed one has left"
+    hooks.run(tmp_path / "absent", held, "me/hook")
 
 
 def test_a_hook_that_fails_before_a_run_stops_it(tmp_path: Path, held: Held) -> None:
     hook(tmp_path / "d", "a", "echo no network >&2; exit 3")
     with pytest.raises(RunError, match="no network"):
-        hooks.run(tmp_path / "d", held)
-    hooks.run(tmp_path / "d", held, "posted")
+        hooks.run(tmp_path / "d", held, "me/hook")
+    hooks.run(tmp_path / "d", held, "me/hook", "posted")
 
 
 def test_lists_of_tests(held: Held, settings: WorkerSettings, server: Scripted) -> None:
