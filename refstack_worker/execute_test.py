@@ -14,6 +14,7 @@ import base64
 import configparser
 import contextlib
 import ctypes
+import difflib
 import hashlib
 import ipaddress
 import json
@@ -1220,16 +1221,18 @@ class Selection:
 # --- the Tempest that is given ----------------------------------------------------------------------------------------
 
 _LOOK = """
-import importlib.util, json, os, sys
+import importlib.util, json, os, re, sys
 from importlib import metadata
 spec = importlib.util.find_spec("tempest")
 home = os.path.dirname(spec.origin) if spec and spec.origin else ""
-def says(path, word):
+def text(path):
     try:
         with open(os.path.join(home, path), encoding="utf-8") as file:
-            return word in file.read()
+            return file.read()
     except OSError:
-        return False
+        return ""
+def says(path, word):
+    return word in text(path)
 try:
     version = metadata.version("tempest")
 except metadata.PackageNotFoundError:
@@ -1237,7 +1240,8 @@ except metadata.PackageNotFoundError:
 print(json.dumps({"home": home, "version": version,
     "include_list": says("cmd/run.py", "--include-list"),
     "name_prefix": says("config.py", "resource_name_prefix"),
-    "cleanup_prefix": says("cmd/cleanup.py", "--prefix")}))
+    "cleanup_prefix": says("cmd/cleanup.py", "--prefix"),
+    "names": sorted(set(re.findall("[\\\"']([a-z0-9][A-Za-z0-9_-]*)[\\\"']", text("config.py"))))}))
 """
 # reading the three files takes 60 ms, asking each command for its help takes seconds
 
@@ -1251,6 +1255,21 @@ class Tempest:
     include_list: bool
     name_prefix: bool
     cleanup_prefix: bool
+    names: frozenset[str] = frozenset()
+    """What its ``config.py`` names: sections, options, their former names, and some words more."""
+
+    def unknown(self, conf: Conf) -> list[str]:
+        """Options of a configuration that this Tempest will not read, each with what may have been meant.
+
+        Sections that it does not name may be a plugin's, and ``DEFAULT`` belongs to its libraries.
+        """
+        found = []
+        for section, options in conf.items():
+            for option in options if section in self.names else ():
+                if option.replace("-", "_") not in self.names and option not in self.names:
+                    near = difflib.get_close_matches(option, self.names, 1)
+                    found.append(f"[{section}] {option}" + (f" (did you mean {near[0]}?)" if near else ""))
+        return found
 
     @classmethod
     def find(cls, home: Path) -> Tempest:
@@ -1274,7 +1293,8 @@ class Tempest:
             raise TempestFailure(f"{python}: cannot be asked for its Tempest: {error}") from error
         if not seen["home"]:
             raise TempestFailure(f"{python}: has no tempest package although {program} is there")
-        return cls(program, seen["version"], seen["include_list"], seen["name_prefix"], seen["cleanup_prefix"])
+        return cls(program, seen["version"], seen["include_list"], seen["name_prefix"], seen["cleanup_prefix"],
+                   frozenset(seen["names"]))  # fmt: skip
 
 
 # --- the stream of results --------------------------------------------------------------------------------------------
@@ -2203,6 +2223,8 @@ def prepare(settings: Settings, workspace: Workspace, voice: Voice) -> Prepared:
     tempest = Tempest.find(settings.tempest_home)
     given = given_conf(settings)
     entries = settings.testcases or (Server(settings).testcases() if settings.callback else ("tempest",))
+    if unknown := tempest.unknown(settings.conf_json):
+        voice.message(f"Tempest {tempest.version} knows no such option, and ignores it: {', '.join(unknown[:10])}")
     keystone = Keystone(given)
     discovery = discover(given, keystone)
     if not discovery.accounts:

@@ -201,3 +201,16 @@ def test_traces_of_a_run_in_its_log(tmp_path: Path) -> None:
 def test_tempest_cleans_up_only_where_the_cloud_has_what_it_looks_after(there: dict[str, object], wanted: bool) -> None:
     conf = {"service_available": there}
     assert execute_test.offers_any(conf, execute_test.CLEANED_BY_TEMPEST) is wanted
+
+
+def test_options_that_tempest_does_not_know_are_named_with_what_was_meant() -> None:
+    names = frozenset({"auth", "admin_password", "identity", "uri_v3", "identity-feature-enabled", "api_v3"})
+    tempest = execute_test.Tempest(Path("tempest"), "47.0.0", True, True, True, names)
+    conf = {
+        "auth": {"admin_pasword": "x", "admin_password": "x"},
+        "identity": {"uri_v3": "http://c", "uri-v3": "http://c", "zzzzzz": 1},
+        "identity-feature-enabled": {"api_v3": True},
+        "a_plugins_own": {"whatever": 1},
+        "DEFAULT": {"debug": True},
+    }
+    assert tempest.unknown(conf) == ["[auth] admin_pasword (did you mean admin_password?)", "[identity] zzzzzz"]
