@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import requests
 from cliff.command import Command
 
+from refstack_worker import sdnotify
 from refstack_worker.cli.queue_common import settings_of
 from refstack_worker.errors import UsageError
 from refstack_worker.gearman import Address
@@ -21,6 +23,7 @@ from refstack_worker.server.app import Services
 LOG = logging.getLogger(__name__)
 
 LISTEN = "127.0.0.1:8000"
+ALIVE = "/static/icon.svg"
 
 
 class Api(Command):
@@ -44,7 +47,9 @@ class Api(Command):
             LOG.info("serving %s", url)
             if parsed_args.ready_file:
                 parsed_args.ready_file.write_text(url + "\n")
-            stop.wait()
+            sdnotify.notify(READY="1", STATUS=f"serving {url}")
+            wait_alive(stop, url)
+            sdnotify.notify(STOPPING="1")
 
 
 class MonitorQueue(Command):
@@ -55,7 +60,23 @@ class MonitorQueue(Command):
         services = Services(settings_of(self.app))
         with until_signal() as stop, services:
             LOG.info("watching over the runs of this ledger")
-            services.monitor().run(stop)
+            sdnotify.notify(READY="1")
+            services.monitor().run(stop, alive=lambda: sdnotify.notify(WATCHDOG="1"))
+            sdnotify.notify(STOPPING="1")
+
+
+def wait_alive(stop: threading.Event, url: str) -> None:
+    """Wait for ``stop``; meanwhile ask this process's own HTTP server, and tell systemd's watchdog when it answers.
+
+    What is asked for needs no database: that one is away is no reason to begin anew. Without a watchdog none is asked.
+    """
+    pause = sdnotify.watchdog_seconds() / 2
+    while not stop.wait(pause or None):
+        try:
+            requests.head(f"{url}{ALIVE}", timeout=pause, allow_redirects=False).close()
+            sdnotify.notify(WATCHDOG="1")
+        except requests.RequestException as error:
+            LOG.error("this process does not answer its own request: %s", error)
 
 
 def add_listen(parser: argparse.ArgumentParser) -> None:

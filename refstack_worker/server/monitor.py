@@ -58,8 +58,11 @@ class Monitor:
         self._next_prune = 0.0
         self._told: set[tuple[int, str]] = set()
 
-    def run(self, stop: threading.Event) -> None:
-        """Look again and again until ``stop`` is set. Trouble with database or queue is logged and outlived."""
+    def run(self, stop: threading.Event, alive: Callable[[], None] = lambda: None) -> None:
+        """Look again and again until ``stop`` is set. Trouble with database or queue is logged and outlived.
+
+        :param alive: called after every round, for whoever watches the watcher.
+        """
         troubled = False
         while not stop.is_set():
             trouble = self.look()
@@ -68,6 +71,7 @@ class Monitor:
             elif troubled and not trouble:
                 LOG.warning("monitor: all is well again")
             troubled = bool(trouble)
+            alive()
             stop.wait(self._pace.round)
 
     def look(self) -> str:

@@ -20,13 +20,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from refstack_worker import sdnotify
 from refstack_worker.config import worker as config
 from refstack_worker.config.worker import WorkerSettings, credential
 from refstack_worker.contract import functions, keys
 from refstack_worker.contract.sealing import NodeChannel, Opener
 from refstack_worker.environments.catalogue import Catalogue, Offer
 from refstack_worker.errors import ConfigError, SpoolError
-from refstack_worker.worker import commands, gate, metrics, runner, sdnotify, strays
+from refstack_worker.worker import commands, gate, metrics, runner, strays
 from refstack_worker.worker.control import Control
 from refstack_worker.worker.ending import Ending
 from refstack_worker.worker.forwarder import Forwarder, Tools

@@ -83,6 +83,19 @@ def test_submits_what_is_recorded(site):
     assert set(site.jobs()) == {f"{run.test_id}:1"}
 
 
+def test_each_round_says_that_the_monitor_lives_also_when_the_queue_is_away(site):
+    site.server.shutdown()
+    stop, rounds = threading.Event(), []
+
+    def alive():
+        rounds.append(1)
+        if len(rounds) == 3:
+            stop.set()
+
+    site.monitor.run(stop, alive)
+    assert len(rounds) == 3
+
+
 def test_silent_worker_is_replaced_by_the_next_attempt(site, secrets):
     run = site.store.add_run(new_run())
     site.monitor.look()

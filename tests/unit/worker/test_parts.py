@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from refstack_worker import sdnotify
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.config.worker import RunSettings, ServerLinkSettings, WorkerSettings
 from refstack_worker.contract.payload import Testcases
 from refstack_worker.errors import ConfigError, PayloadError, RunError, ServerError
-from refstack_worker.worker import commands, hooks, sdnotify, testlists
+from refstack_worker.worker import commands, hooks, testlists
 from refstack_worker.worker.commands import Commands
 from refstack_worker.worker.reporter import Held
 from tests.unit.http_server import Reply, Scripted
