@@ -25,6 +25,8 @@ GET_STATUS_UNIQUE = 41
 STATUS_RES_UNIQUE = 42
 """Packets by which gearmand (since 1.1) tells whether it has a job of this unique; gear does not have them."""
 
+LOG = logging.getLogger(__name__)
+
 # gear tells of every packet at INFO
 logging.getLogger("gear").setLevel(logging.WARNING)
 
@@ -72,6 +74,10 @@ class Worker(gear.Worker):  # type: ignore[misc]
         send_at_once(conn.conn)
         super()._onConnect(conn)
 
+    def handleError(self, packet: gear.Packet) -> None:  # noqa: N802 - gear's hook
+        """A server that was started again does not know a job any more: gear would leave it with a traceback."""
+        LOG.info("the queue says %s: %s", _text(packet.getArgument(0)), _text(packet.getArgument(1)))
+
 
 class Server(gear.Server):  # type: ignore[misc]
     """gear's server on connections that send at once: the queue of the embedded set-up.
@@ -102,6 +108,10 @@ def add_servers(client: gear.BaseClient, addresses: Iterable[Address]) -> None:
     """Make a client or worker connect to all these servers (it keeps trying in the background)."""
     for address in addresses:
         client.addServer(address.host, address.port, **KEEPALIVE)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def send_at_once(connection: socket.socket) -> None:

@@ -199,3 +199,21 @@ def test_a_frozen_server_does_not_keep_the_slot_from_the_others(
     finally:
         frozen.kill()
         frozen.communicate()
+
+
+def test_error_of_the_queue_costs_no_connection_and_no_traceback(servers, caplog) -> None:
+    at = address(servers[0])
+    with slot(at) as queue:
+        taken = take(queue)
+        eventually(lambda: at_work(servers[0]))
+        (connection,) = at_work(servers[0])
+        servers[0].sendError(connection, b"JOB_NOT_FOUND", b"Job given in work result not found")
+        submit(at, "1:1")
+        eventually(lambda: taken)
+        assert at_work(servers[0]) == [connection]
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def at_work(server: gearman.Server) -> list[Any]:
+    """The connections of the workers that a server knows."""
+    return [connection for connection in server.active_connections if connection.functions]
