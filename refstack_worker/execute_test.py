@@ -200,7 +200,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--token-file", metavar="FILE", help="file that holds the secret of the attempt")
     add("--conf-json", default="{}", metavar="JSON", help="options for tempest.conf: JSON, @FILE, or - for stdin")
     add("--tempest-home", "--tempest-dir", type=Path, metavar="DIR", help="virtualenv or checkout with Tempest")
-    add("--testcases", nargs="+", metavar="TEST", help="names, prefixes, id-UUIDs, regex:EXPRESSION; or @FILE")
+    add("--testcases", nargs="+", action="extend", metavar="TEST",
+        help="names, prefixes, id-UUIDs, regex:EXPRESSION; or @FILE")  # fmt: skip
     add("--concurrency", type=_number(0, 256), default=0, metavar="N", help="test processes (0: one for each core)")
     add("--timeout", type=_number(0, 10**7), default=0, metavar="S", help="seconds until the run is stopped (0: never)")
     add("--resource-prefix", default="", metavar="P", help="name what the run makes in the cloud P-…")
@@ -2165,7 +2166,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Failure as error:
         code, reason, message = error.exit_code, error.reason, str(error)
     except OSError as error:
-        code, reason, message = TempestFailure.exit_code, TempestFailure.reason, f"this machine: {error}"
+        # not the vendor's fault and not Tempest's: whoever calls may try elsewhere
+        code, reason, message = TempestFailure.exit_code, "machine", f"this machine: {error}"
     if LOG.handlers:
         (LOG.info if code == 0 else LOG.error)("%s: %s", reason, message)
     elif not voice.as_json:  # nothing was begun: the message is all there is, and said once

@@ -127,3 +127,8 @@ def test_a_mistake_on_the_command_line_is_said_once(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert (done.stdout + done.stderr).count("--no-such-option") == 1
     assert done.stderr.startswith("execute_test: bad-input: ")
+
+
+def test_test_cases_given_again_are_added() -> None:
+    words = ["--testcases", "tempest.api.one", "--testcases", "tempest.api.two", "tempest.api.three", *HOME]
+    assert parse(words).testcases == ("tempest.api.one", "tempest.api.two", "tempest.api.three")
