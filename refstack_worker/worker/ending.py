@@ -20,7 +20,8 @@ PASSED, TESTS_FAILED, BAD_INPUT, CLOUD, TEMPEST, NOT_POSTED, SERVER, STOPPED = r
 """Exit statuses of ``execute_test`` (``docs/protocol.md``)."""
 
 KILLED_ATTEMPTS = 3
-"""A run whose processes are killed from outside is tried again elsewhere; one that always is, fails."""
+"""A run whose processes are killed from outside, or that meets a full disk, is tried again elsewhere; one that always
+does, fails."""
 
 
 class Kind(enum.Enum):
@@ -85,6 +86,9 @@ def of_end(end: End, said: Mapping[str, object], attempt: int) -> Ending:
         return Ending(Kind.FAILED, "timeout", message)
     if end.status == SERVER:
         return Ending(Kind.RELEASED, "server", message)
+    if end.status == TEMPEST and reason == "machine":
+        kind = Kind.RELEASED if attempt < KILLED_ATTEMPTS else Kind.FAILED
+        return Ending(kind, "machine", f"this node is in trouble: {message}", True)
     if end.status in (BAD_INPUT, CLOUD, TEMPEST):
         return Ending(Kind.FAILED, reason or "run", message or f"execute_test ended with status {end.status}")
     if end.status is None and not end.lost:
