@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -45,7 +46,7 @@ PENDING = 2
 FINE = (0, PENDING)
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "command": {"required": True, "choices": ["plan", "apply", "verify", "remove"]},
@@ -72,9 +73,10 @@ def main():
     module.exit_json(status=status, **result)
 
 
-def what_to_call(module):
+def what_to_call(module: Any) -> tuple[str | None, list[str], dict[str, str]]:
     """Return the installer's command, its further words, and the environment that holds the keys."""
-    command, answers, environment = module.params["command"], dict(module.params["answers"]), {}
+    command, answers = module.params["command"], dict(module.params["answers"])
+    environment: dict[str, str] = {}
     if command == "remove":
         return (None if module.check_mode else command), [], {}
     for name, (key, variable) in KEYS.items():
@@ -92,14 +94,14 @@ def what_to_call(module):
     return ("plan" if module.check_mode and command == "apply" else command), words, environment
 
 
-def text(value):
+def text(value: Any) -> str:
     """Return a value as the installer takes it in a word."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def told(document):
+def told(document: dict[str, Any]) -> dict[str, Any]:
     """Return the installer's document as Ansible's result."""
     diff = [
         {
