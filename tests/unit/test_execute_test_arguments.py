@@ -96,6 +96,13 @@ def test_bad_input_ends_with_2_and_an_end_event(capsys: pytest.CaptureFixture[st
     assert (end["event"], end["exit_code"], end["reason"]) == ("end", 2, "bad-input")
 
 
+def test_machine_that_cannot_go_on_is_named_as_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--progress", "json", "--workdir", "/dev/null/work", "--callback", "http://127.0.0.1:9", "1", *HOME]
+    assert execute_test.main(words) == 4
+    end = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (end["exit_code"], end["reason"]) == (4, "machine"), end
+
+
 def test_stands_alone(tmp_path: Path) -> None:
     """Copied into an empty folder it needs nothing of the package."""
     alone = shutil.copy(execute_test.__file__, tmp_path / "execute_test.py")
