@@ -116,7 +116,7 @@ class RunCalls:
         )
 
     def subunit(self, test_id: int) -> Response:
-        """Give out the subunit stream as it was posted."""
+        """Give out the subunit stream as it was posted, but for the secrets."""
         self._visible(test_id)
         self._store.result(test_id)
         answer = Response(self._store.result_stream(test_id), mimetype="application/vnd.subunit")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.engine import Connection
@@ -24,7 +25,7 @@ from refstack_worker.server import models, results
 from refstack_worker.server.ledger_base import LedgerBase, Move, Row, key_of, new_id, refused
 from refstack_worker.server.ledger_workers import superseded
 from refstack_worker.server.records import Accepted, AttemptKey, Counts, Proof, ResultQuery, TestResult
-from refstack_worker.server.vault import secret_values
+from refstack_worker.server.vault import Masker, secret_values
 
 CHUNK = 1024 * 1024
 _ROWS = 500
@@ -69,6 +70,7 @@ class ResultLedger(LedgerBase):
             return known
         # parsing takes its time: outside of any transaction, and checked again inside
         secrets = secret_values(self.vault.open(run["sealed_conf"]))
+        upload = replace(upload, summary=Masker(secrets).value(upload.summary))
         with _parsed(upload, secrets) as (parsed, packed), self.database.writing() as connection:
             run = self._locked_run(connection, proof.test_id)
             known = self._known(connection, run, attempt, upload)
@@ -175,13 +177,14 @@ class ResultLedger(LedgerBase):
 
 @contextmanager
 def _parsed(upload: Upload, secrets: tuple[str, ...]) -> Iterator[tuple[results.Parsed, Path]]:
-    """Parse and compress an upload into files that are gone afterwards."""
+    """Parse, mask and compress an upload into files that are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="refstack-", dir=upload.path.parent) as folder:
-        parsed = results.parse(upload.path, Path(folder, "tests"), secrets)
         packed = Path(folder, "packed")
-        with upload.path.open("rb") as source, gzip.open(packed, "wb", compresslevel=4) as out:
-            while data := source.read(CHUNK):
-                out.write(data)
+        with (
+            gzip.open(packed, "wb", compresslevel=4) as file,
+            io.BufferedWriter(cast(io.RawIOBase, file), CHUNK) as out,
+        ):
+            parsed = results.parse(upload.path, Path(folder, "tests"), secrets, out)
         yield parsed, packed
 
 

@@ -24,7 +24,7 @@ from refstack_worker.server.records import (
     Ordered,
     Proof,
 )
-from refstack_worker.server.vault import mask, secret_values
+from refstack_worker.server.vault import Masker, secret_values
 
 _BY_WORKER = frozenset(
     {
@@ -154,7 +154,9 @@ class WorkerLedger(LedgerBase):
             raise StateError(f"the state {report.status.value} is not reported: it comes with a result or a release")
         if state.is_end:
             raise refused("ended", f"the run has ended: {state.value}")
-        if not may_move(state, report.status):
+        # what nobody has claimed is held by nobody, whatever is said of it
+        is_unclaimed = state is RunState.QUEUED and not report.status.is_end
+        if is_unclaimed or not may_move(state, report.status):
             self._say(connection, run, ": ".join(part for part in (report.status.value, message) if part))
             return
         reason = report.reason or report.status.value if report.status.is_end else ""
@@ -163,7 +165,7 @@ class WorkerLedger(LedgerBase):
     def _masked(self, run: Row, text: str) -> str:
         if not text or not run["sealed_conf"]:
             return text
-        return mask(text, secret_values(self.vault.open(run["sealed_conf"])))
+        return Masker(secret_values(self.vault.open(run["sealed_conf"]))).text(text)
 
     def _contest(self, connection: Connection, key: AttemptKey) -> None:
         attempt = models.attempt

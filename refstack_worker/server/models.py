@@ -204,7 +204,7 @@ result_chunk = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("data", LargeBinary, nullable=False),
 )
-"""The stream, compressed (gzip), in pieces of one MiB."""
+"""The stream without the secrets, compressed (gzip), in pieces of one MiB."""
 
 result_test = Table(
     "queue_result_test",

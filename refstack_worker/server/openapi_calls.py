@@ -112,7 +112,7 @@ CALLS = (
         },
     ),
     Call("get", f"{_RUN}/report", "Counts, durations, failed tests", {200: reference("Report")}, _OF_RUN),
-    Call("get", f"{_RUN}/subunit", "The subunit stream as posted", {200: "application/vnd.subunit"}, _OF_RUN),
+    Call("get", f"{_RUN}/subunit", "The subunit stream, secrets masked", {200: "application/vnd.subunit"}, _OF_RUN),
     Call(
         "get",
         f"{_RUN}/exports/{{name}}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,8 +17,9 @@ from typing import Any, BinaryIO, TextIO
 from subunit import ByteStreamToStreamResult
 
 from refstack_worker.errors import ResultError
+from refstack_worker.server.masked_stream import PIECE, MaskedStream
 from refstack_worker.server.records import Counts, TestResult
-from refstack_worker.server.vault import mask
+from refstack_worker.server.vault import Masker
 
 MOST_TESTS = 200_000
 MOST_OPEN = 20_000
@@ -64,21 +66,29 @@ class Parsed:
                 yield TestResult(**json.loads(line))
 
 
-def parse(stream: Path, rows: Path, secrets: Sequence[str] = ()) -> Parsed:
+def parse(stream: Path, rows: Path, secrets: Sequence[str] = (), kept: BinaryIO | None = None) -> Parsed:
     """Read a stream and write its tests to ``rows``, with these secrets masked.
 
+    :param kept: takes the stream itself, masked in the same way; byte for byte as it was when there is no secret.
     :raises ResultError: it is no whole subunit v2 stream, or holds no test.
     """
+    masker = Masker(secrets)
     with stream.open("rb") as source, rows.open("w", encoding="utf-8") as out:
-        collector = _Collector(out, secrets)
+        collector = _Collector(out, masker)
+        masked = MaskedStream(kept, masker, _NOISE) if kept is not None and masker else None
         try:
-            ByteStreamToStreamResult(_Source(source), non_subunit_name=_NOISE).run(collector)
+            ByteStreamToStreamResult(_Source(source), non_subunit_name=_NOISE).run(_Both(collector, masked))
         except ResultError:
             raise
         except Exception as error:
             # a packet whose checksum is right may still be nonsense, and the library raises what it happens to
             raise ResultError(f"result: damaged subunit stream: {type(error).__name__}") from error
         collector.finish()
+        if masked is not None:
+            masked.finish()
+        elif kept is not None:
+            source.seek(0)
+            shutil.copyfileobj(source, kept, PIECE)
     if collector.counts.total == 0:
         raise ResultError("result: no test in it; a subunit v2 stream is expected (as 'stestr last --subunit' writes)")
     return Parsed(collector.counts, collector.seconds, rows)
@@ -91,6 +101,20 @@ def split_id(test_id: str) -> tuple[str, str]:
     uuid = _UUID.search(attributes)
     name = f"{found['name']}{found['scenario']}" if found else test_id
     return name.strip(), uuid.group(1) if uuid else ""
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Passes the parser's events on to the collector, which refuses what is wrong, and then to the masked copy."""
+
+    collector: _Collector
+    masked: MaskedStream | None
+
+    def status(self, **event: Any) -> None:
+        """Take one event."""
+        self.collector.status(**event)
+        if self.masked is not None:
+            self.masked.status(**event)
 
 
 class _Source:
@@ -127,9 +151,9 @@ class _Open:
 class _Collector:
     """Takes the parser's events (the interface of ``testtools.StreamResult``) and writes each test when it ends."""
 
-    def __init__(self, out: TextIO, secrets: Sequence[str]) -> None:
+    def __init__(self, out: TextIO, masker: Masker) -> None:
         self._out = out
-        self._secrets = secrets
+        self._masker = masker
         self._open: dict[str, _Open] = {}
         self._noise = bytearray()
         self._kept = 0
@@ -207,7 +231,7 @@ class _Collector:
         name, uuid = split_id(test_id)
         row = TestResult(
             position=self._number,
-            name=mask(_clean(name), self._secrets)[:512],
+            name=self._masker.name(_clean(name))[:512],
             uuid=uuid,
             status=status,
             seconds=max(0.0, moment - test.began) if moment and test.began else 0.0,
@@ -219,7 +243,7 @@ class _Collector:
     def _reason(self, test: _Open) -> str:
         parts = [bytes(kept).decode("utf-8", "replace") for kept in test.details.values()]
         # masked before it is cut, or half a secret would stay
-        return mask(_clean("\n".join(parts)), self._secrets)[-LONGEST_REASON:]
+        return self._masker.text(_clean("\n".join(parts)))[-LONGEST_REASON:]
 
 
 def _is_reason(name: str) -> bool:

@@ -30,4 +30,4 @@ FORMATS: Mapping[str, Format] = {
         Format("json", "json", "application/json", as_json),
     )
 }
-"""All but the subunit stream, which is given out as it was posted."""
+"""All but the subunit stream, which is given out as it was posted, but for the secrets."""

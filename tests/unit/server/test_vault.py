@@ -13,4 +13,4 @@ def test_secret_values_are_the_texts_of_options_that_hold_secrets() -> None:
 
 
 def test_a_secret_within_a_secret_is_masked_as_a_whole() -> None:
-    assert vault.mask("x longer-pw-12345 y", ("longer-pw-12345", "pw-12345")) == "x *** y"
+    assert vault.Masker(("pw-12345", "longer-pw-12345")).text("x longer-pw-12345 y") == "x *** y"
