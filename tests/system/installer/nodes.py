@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -31,6 +32,8 @@ TEMPEST = "47.0.0"
 EXCLUDE_NEWER = "2026-11-20"
 GIVEN = os.environ.get("REFSTACK_TEST_PACKAGES", "")
 """Folder with packages to test, in place of building those of the commit."""
+NEXT = "0.1.1"
+"""A version that is newer than any snapshot of this one: what nodes are upgraded to."""
 NODE = "node-1"
 INSTALLER = "/root/refstack-install"
 ANSWERS = "/root/answers.toml"
@@ -66,7 +69,7 @@ def site(folder: Path) -> Iterator[Site]:
         subprocess.run([*key, "sign"], check=True, capture_output=True)
         listing = subprocess.run(["gpg", "--list-keys", "--with-colons"], capture_output=True, text=True, check=True)
         fingerprint = next(line.split(":")[9] for line in listing.stdout.splitlines() if line.startswith("fpr"))
-        Publisher(Repository(folder / "repository"), key=fingerprint).publish(packages())
+        Publisher(Repository(folder / "repository"), key=fingerprint, url=f"http://{SITE}").publish(packages())
         for kind in ("seal", "sign"):
             keys.generate_pair(kind, folder / f"{kind}.key", folder / f"{kind}.pub")
         yield Site(folder, fingerprint)
@@ -81,12 +84,27 @@ def site(folder: Path) -> Iterator[Site]:
 def packages() -> list[Path]:
     """Return the Debian packages of this commit and of Tempest, built when they are not in the cache."""
     folder = Path(GIVEN) if GIVEN else _built()
-    return sorted(folder.rglob("*.deb"))
+    return sorted(path for path in folder.rglob("*.deb") if not {"next", "as-next"} & set(path.parts))
+
+
+def next_packages() -> list[Path]:
+    """Return the project's own packages under the version ``NEXT``, built when they are not in the cache."""
+    folder = Path(GIVEN) if GIVEN else cache() / "packages" / _commit()
+    if not sorted((folder / "next").glob("*.deb")):
+        build = [sys.executable, TOP / "packaging" / "build", "deb", "--nocheck", "--version", NEXT]
+        with tempfile.TemporaryDirectory() as scratch:
+            subprocess.run([*build, "--out", scratch], check=True, env={**os.environ, "PYTHONPATH": str(TOP)})
+            shutil.copytree(Path(scratch, "deb"), folder / "next", dirs_exist_ok=True)
+    return sorted((folder / "next").glob("*.deb"))
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=TOP, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def _built() -> Path:
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=TOP, capture_output=True, text=True, check=True).stdout
-    folder = cache() / "packages" / commit.strip()
+    folder = cache() / "packages" / _commit()
     environment = {**os.environ, "PYTHONPATH": str(TOP)}
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
