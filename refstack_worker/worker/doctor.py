@@ -21,7 +21,7 @@ from refstack_worker.environments import interpreters
 from refstack_worker.environments.catalogue import Catalogue
 from refstack_worker.errors import ConfigError, RefstackError
 from refstack_worker.gearman import Address
-from refstack_worker.worker import commands, gate
+from refstack_worker.worker import commands, gate, listeners
 
 GOOD, WARNING, BAD = "ok", "warning", "bad"
 CONNECT_SECONDS = 5.0
@@ -101,16 +101,30 @@ def check_names(settings: WorkerSettings) -> Iterator[Finding]:
 
 
 def check_gearman(settings: WorkerSettings) -> Iterator[Finding]:
-    """Each Gearman server answers; one that is not on this machine is reached without TLS, which is said."""
+    """Each Gearman server answers; and whether what is said to it can be seen on the way."""
     for address in settings.gearman.addresses:
-        yield _gearman(address)
-        if not _is_loopback(address.host):
-            yield Finding(
-                f"gearman {address} TLS",
-                WARNING,
-                "no TLS: whoever is on the way can see and change who works for which version (runs are sealed)",
-                "reach it through a tunnel on loopback, or a network of its own",
-            )
+        finding = _gearman(address)
+        yield finding
+        if finding.result == GOOD or not _is_loopback(address.host):
+            yield _gearman_way(address)
+
+
+def _gearman_way(address: Address) -> Finding:
+    check = f"gearman {address} TLS"
+    if not _is_loopback(address.host):
+        return Finding(
+            check,
+            WARNING,
+            "no TLS: whoever is on the way can see and change who works for which version (runs are sealed)",
+            "reach it through a tunnel on loopback (docs/tls.md), or a network of its own",
+        )
+    program = listeners.program_on(address.port)
+    if program.startswith("stunnel"):
+        return Finding(check, GOOD, f"through a tunnel: {program} listens there; its settings say who is trusted")
+    if program:
+        return Finding(check, GOOD, f"none needed: {program} listens there, on this machine")
+    todo = "doctor as root sees whether a tunnel listens there"
+    return Finding(check, GOOD, "this machine itself, or a tunnel's end: not visible to this user", todo)
 
 
 def _gearman(address: Address) -> Finding:
@@ -124,8 +138,13 @@ def _gearman(address: Address) -> Finding:
                 said += data
     except socket.gaierror:
         return Finding(check, BAD, f"the name {address.host} does not resolve", "mend gearman.servers or the DNS")
+    except ConnectionResetError:
+        said = b""
     except OSError as error:
         return Finding(check, BAD, f"not reached: {error}", "start gearmand there, and let this node through")
+    if not said and _is_loopback(address.host):
+        todo = "if that is a tunnel: its other end is away or refuses this node's certificate; see the tunnel's log"
+        return Finding(check, BAD, "accepts the connection and closes it without a word", todo)
     if not said.endswith(b".\n"):
         return Finding(check, BAD, "does not speak Gearman", "mend the port in gearman.servers")
     mine = sum(line.startswith(b"refstack:") for line in said.splitlines())

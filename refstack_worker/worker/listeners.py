@@ -1,0 +1,35 @@
+"""Which program of this machine listens on a loopback port, as far as the asker may see (Linux, proc(5))."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+PROC = Path("/proc")
+_LISTEN = "0A"
+"""The state of a listening socket in ``/proc/net/tcp``."""
+
+
+def program_on(port: int) -> str:
+    """Return the name of the program that listens on a TCP port; empty: none, or this user may not know."""
+    wanted = {f"socket:[{inode}]" for inode in _inodes(port)}
+    if not wanted:
+        return ""
+    for entry in PROC.iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if any(os.readlink(number) in wanted for number in (entry / "fd").iterdir()):
+                    return (entry / "comm").read_text().strip()
+    return ""
+
+
+def _inodes(port: int) -> set[str]:
+    found: set[str] = set()
+    for name in ("tcp", "tcp6"):
+        with suppress(OSError):
+            for line in (PROC / "net" / name).read_text().splitlines()[1:]:
+                words = line.split()
+                if words[3] == _LISTEN and int(words[1].rpartition(":")[2], 16) == port:
+                    found.add(words[9])
+    return found
