@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import unquote
 
 from refstack_worker.contract.payload import Testcases
 from refstack_worker.errors import NotFoundError, StateError, UsageError
@@ -148,7 +149,9 @@ class Desk:
     def check_url(self, url: str, what: str) -> None:
         """Raise :class:`UsageError` unless the operator allows lists to be fetched from there."""
         allowed = self.store.settings.users.list_urls
-        if "/../" in url or "/./" in url or "\\" in url or not any(_is_below(url, start) for start in allowed):
+        # %2e is a dot to the server that is asked
+        climbs = {".", ".."} & set(unquote(url).replace("\\", "/").partition("?")[0].split("/"))
+        if climbs or "\\" in url or not any(_is_below(url, start) for start in allowed):
             raise UsageError(
                 f"{what}: nothing is fetched from there; the operator allows: {', '.join(allowed) or 'none'}"
             )
