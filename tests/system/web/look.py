@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.system.web.axe import serious
 from tests.system.web.site import Site, furnish, serving
 
 SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
@@ -47,28 +47,6 @@ def shape(driver: Any, size: str, scheme: str) -> None:
         {"name": "prefers-reduced-motion", "value": "reduce"},
     ]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-
-def serious(driver: Any) -> list[str]:
-    """Return what axe finds of serious or critical impact on the page that is shown."""
-    driver.execute_script(axe_script().read_text("utf-8"))
-    found = driver.execute_async_script(
-        "const done = arguments[0]; axe.run(document).then(done, e => done({error: String(e)}))"
-    )
-    assert "error" not in found, found
-    return [
-        f"{one['id']}: {node['target']}: {node.get('failureSummary', '')[:200]}"
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"][:3]
-    ]
-
-
-def axe_script() -> Path:
-    """Return axe itself, which comes with a package made for another driver; it is the newest on the index."""
-    found = importlib.util.find_spec("axe_playwright_python")
-    assert found is not None and found.submodule_search_locations, "axe-playwright-python is not installed"
-    return Path(found.submodule_search_locations[0], "axe.min.js")
 
 
 def pages(ids: dict[str, int]) -> dict[str, str]:
