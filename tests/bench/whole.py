@@ -1,0 +1,203 @@
+"""A run through the queue beside ``tempest run`` by hand: same environment, cloud and tests, compared one by one.
+
+The tests are those that an interop guideline requires (``--guideline FILE``), or Swift's of Tempest. What the queue
+takes is counted from the command that triggers the run to the moment at which its result is accepted. Exits with 1 too
+when a test ended otherwise than by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from refstack_worker import execute_test
+from refstack_worker.config.environments import EnvironmentSettings
+from refstack_worker.environments.catalogue import Catalogue, Want
+from refstack_worker.environments.environment import Environment
+from refstack_worker.environments.files import remove_tree
+from refstack_worker.server.results import parse
+from tests.bench._measure import Result, medians, report, say
+from tests.integration import processes
+from tests.integration.processes import Site, eventually
+from tests.tempests import CACHE, TOP, locked
+
+sys.path.append(str(TOP / "installer"))
+
+from democloud.cloud import Cloud  # noqa: E402 - the demo's cloud lies outside the package
+from democloud.guideline import required_tests  # noqa: E402
+
+VERSION = "47.0.0"
+SWIFT = ("tempest.api.object_storage",)
+RATIO, SECONDS = 1.05, 2.0
+"""What the queue may cost: that factor, and so many seconds."""
+ENDED = ("finished", "failed", "cancelled")
+
+Outcomes = Mapping[str, str]
+"""Test to how it ended."""
+
+
+@dataclass
+class ByHand:
+    """``tempest run`` in a workspace, with the configuration that a run of ``execute_test`` wrote."""
+
+    home: Path
+    """The environment."""
+    work: Path
+    conf: Path
+    tests: Sequence[str]
+    concurrency: int
+    outcomes: Outcomes | None = None
+
+    def __post_init__(self) -> None:
+        self._tempest = f"{self.home}/bin/tempest"
+        self._chosen = self.work / "tests.txt"
+        self._chosen.write_text("".join(f"{execute_test.expression(test)}\n" for test in self.tests))
+
+    def prepare(self) -> Path:
+        """Make a workspace, with a copy of the configuration that writes into it."""
+        place = Path(tempfile.mkdtemp(dir=self.work))
+        workspace = place / "w"
+        words = [self._tempest, "init", "--workspace-path", place / "workspaces.yaml", workspace]
+        subprocess.run(words, check=True, capture_output=True, env=self._environment(place))
+        conf = execute_test.read_conf(self.conf)
+        conf.setdefault("DEFAULT", {}).update(log_dir=str(workspace / "logs"))
+        conf["DEFAULT"].pop("resource_name_prefix", None)
+        conf.setdefault("oslo_concurrency", {})["lock_path"] = str(workspace / "lock")
+        (workspace / "etc" / "tempest.conf").unlink(missing_ok=True)
+        execute_test.write_conf(workspace / "etc" / "tempest.conf", conf)
+        return workspace
+
+    def __call__(self) -> float:
+        """Run the tests and return the seconds that it took."""
+        workspace = self.prepare()
+        words = [self._tempest, "run", "--include-list", self._chosen, "--concurrency", self.concurrency, "--subunit"]
+        stream = self.work / "by-hand.subunit"
+        with open(stream, "wb") as out:
+            began = time.monotonic()
+            subprocess.run(
+                [str(word) for word in words], cwd=workspace, stdout=out, stderr=subprocess.DEVNULL,
+                env=self._environment(workspace.parent), check=False,
+            )  # fmt: skip
+            took = time.monotonic() - began
+        self.outcomes = outcomes_of(stream, self.work)
+        return took
+
+    def _environment(self, home: Path) -> dict[str, str]:
+        return {"PATH": f"{self.home}/bin:{os.defpath}", "HOME": str(home), "LANG": "C.UTF-8"}
+
+
+@dataclass
+class Queued:
+    """The same tests through trigger, queue, worker and result."""
+
+    site: Site
+    conf: Mapping[str, Any]
+    work: Path
+    tests: Sequence[str]
+    concurrency: int
+    outcomes: Outcomes | None = None
+
+    def __call__(self) -> float:
+        """Trigger a run, and return the seconds until its result is there."""
+        conf = self.work / "conf.json"
+        conf.touch(mode=0o600)
+        conf.write_text(json.dumps(self.conf))
+        cases = self.work / "cases.txt"
+        cases.write_text("".join(f"{test}\n" for test in self.tests))
+        began = time.monotonic()
+        made = self.site.queue(
+            "run", "create", "--tempest-version", VERSION, "--conf-json", f"@{conf}", "--testcases", f"@{cases}",
+            "--concurrency", str(self.concurrency), "-f", "json",
+        )  # fmt: skip
+        test_id = int(made.json()["test_id"])
+        run = eventually(f"run {test_id} ends", lambda: self._ended(test_id), 900)
+        took = time.monotonic() - began
+        assert run["state"] == "finished", f"{run}\n{self.site.logs()[-4000:]}"
+        stream = self.work / "queued.subunit"
+        stream.unlink(missing_ok=True)
+        kept = self.site.queue("run", "export", str(test_id), "subunit", str(stream))
+        assert kept.status == 0, kept.stderr
+        self.outcomes = outcomes_of(stream, self.work)
+        return took
+
+    def _ended(self, test_id: int) -> dict[str, Any] | None:
+        run = self.site.show(test_id)
+        return run if run["state"] in ENDED else None
+
+
+def outcomes_of(stream: Path, work: Path) -> Outcomes:
+    """Return how each test of a subunit stream ended."""
+    return {test.name: test.status for test in parse(stream, work / "rows").tests()}
+
+
+def configuration(cloud: Cloud, home: Path, work: Path) -> Path:
+    """Return a ``tempest.conf`` with all that ``execute_test`` finds out about the cloud."""
+    asked = work / "asked.json"
+    asked.touch(mode=0o600)
+    asked.write_text(json.dumps(cloud.tempest_conf()))
+    words = [
+        sys.executable, execute_test.__file__, "--tempest-home", home, "--conf-json", f"@{asked}", "--keep",
+        "--workdir", work / "asked", "--testcases", "tempest.api.identity.v3.test_api_discovery",
+    ]  # fmt: skip
+    subprocess.run([str(word) for word in words], check=True, capture_output=True)
+    return execute_test.Workspace(work / "asked").conf
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print JSON; exits with 1 when the limit is not kept or a test ended otherwise."""
+    parser = argparse.ArgumentParser(prog="tests/bench/run whole", description=__doc__)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--guideline", metavar="FILE", help="the tests that this interop guideline requires")
+    parser.add_argument("--component", default="os_powered_storage")
+    parser.add_argument("--concurrency", type=int, default=2, metavar="N")
+    asked = parser.parse_args(arguments)
+    load = os.getloadavg()[0]
+    tests = required_tests(asked.guideline, asked.component) if asked.guideline else list(SWIFT)
+    (CACHE / "bench").mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="whole-", dir=CACHE / "bench"))
+    try:
+        return measure(work, tests, asked, load)
+    finally:
+        remove_tree(work)
+
+
+def measure(work: Path, tests: Sequence[str], asked: argparse.Namespace, load: float) -> int:
+    """Start everything, run both ways in turns, compare."""
+    locks = locked(VERSION, f"{sys.version_info[0]}.{sys.version_info[1]}")
+    settings = EnvironmentSettings(work / "store", (locks,))
+    environment = Environment(Catalogue(settings).find(Want(version=VERSION)), settings, work / "env")
+    with Cloud(work / "cloud") as cloud, environment as built, processes.site("embedded", work / "site", "") as site:
+        site.locks = [locks]
+        site.start_worker()
+        eventually("the worker is ready", lambda: site.api.get("/v1/nodes")["nodes"])
+        by_hand = ByHand(built.path, work, configuration(cloud, built.path, work), tests, asked.concurrency)
+        queued = Queued(site, cloud.tempest_conf(), work, tests, asked.concurrency)
+        say("warming up")
+        queued()
+        say(f"{len(tests)} test cases, {asked.runs} times, in turns with 'tempest run' by hand")
+        ours, theirs = medians(asked.runs, queued, by_hand)
+        return verdict(queued, by_hand, Result("trigger to result", ours, theirs, "s", asked.runs), load)
+
+
+def verdict(queued: Queued, by_hand: ByHand, measured: Result, load: float) -> int:
+    """Print what came out and whether test by test it is the same."""
+    assert measured.peer is not None
+    limit = RATIO * measured.peer + SECONDS
+    whole = replace(measured, peer_name="tempest run by hand", peer_runs=measured.runs, limit=limit)
+    ours, theirs = queued.outcomes or {}, by_hand.outcomes or {}
+    differ = {name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)}
+    for name in sorted(differ):
+        say(f"differs: {name}: {ours.get(name)} through the queue, {theirs.get(name)} by hand")
+    counts = {status: sum(1 for each in ours.values() if each == status) for status in sorted(set(ours.values()))}
+    say(f"{len(ours)} tests, {counts}; {len(differ)} ended otherwise than by hand")
+    status = report([whole, Result("tests that ended otherwise", len(differ), None, "tests", 1, limit=0)], load)
+    return status if ours else 1
