@@ -32,7 +32,12 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="session")
 def locks() -> Path:
-    """A folder with the lock and the wheels of one Tempest version, made once and kept in the cache of the tests."""
+    """A folder with the lock and the wheels of one Tempest version."""
+    return make_locks()
+
+
+def make_locks() -> Path:
+    """Return such a folder, made once and kept in the cache of the tests."""
     folder = processes.CACHE / "locks"
     if not list((folder / TEMPEST).glob("pylock.*.toml")):
         folder.mkdir(parents=True, exist_ok=True)

@@ -71,6 +71,14 @@ class Cluster:
             self._process.wait(PATIENCE)
             self._process = None
 
+    def crash(self) -> None:
+        """End the server as a crash would: nothing is written any more, the next start recovers."""
+        if self._process is not None:
+            # QUIT is PostgreSQL's immediate shutdown
+            self._process.send_signal(3)
+            self._process.wait(PATIENCE)
+            self._process = None
+
     def new_database(self) -> str:
         """Return the SQLAlchemy URL of a new empty database."""
         name = f"refstack_{next(self._numbers)}"

@@ -1,0 +1,125 @@
+"""One cell of the matrix: a run is brought to a step, the fault happens, and everything is looked at afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.integration.processes import eventually, files_with
+from tests.system.faults.expected import Expected, expected
+from tests.system.faults.faults import Fault
+from tests.system.faults.place import Place
+from tests.system.faults.steps import Step
+
+ENDS = ("finished", "failed", "cancelled")
+PATIENCE = 150.0
+"""Seconds for a run to end after the fault: leases and the monitor's looks at the queue are not scaled."""
+CLEAN_SECONDS = 60.0
+
+
+@dataclass
+class Outcome:
+    """What became of a run."""
+
+    fault: str
+    step: str
+    expected: Expected
+    state: str = ""
+    attempts: list[str] = field(default_factory=list)
+    """How each attempt ended."""
+    results: int = 0
+    seconds: float = 0.0
+    left_in_cloud: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    """What is not as it should be; empty: the cell is right."""
+
+
+def carry_out(place: Place, fault: Fault, step: Step) -> Outcome:
+    """Do one cell in a place that is in order; if it is right, the place is in order again."""
+    outcome = Outcome(fault.name, step.name, expected(fault.name, step.name))
+    began = time.monotonic()
+    try:
+        place.queue_server.use(fault.queue)
+        with fault.is_prepared(place):
+            eventually("the worker has its queue", place.is_connected)
+            before = place.in_cloud()
+            test_id = _to_step(place, step)
+            with fault.happens(place):
+                if step.is_let_go:
+                    place.release()
+                time.sleep(fault.seconds)
+            place.release()
+            _end(place, test_id, outcome)
+            outcome.left_in_cloud = sorted(place.in_cloud() - before)
+            _compare(place, test_id, outcome)
+    except AssertionError as error:
+        outcome.wrong.append(str(error)[-2000:])
+    except Exception as error:
+        outcome.wrong.append(f"{type(error).__name__}: {error}"[-2000:])
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _to_step(place: Place, step: Step) -> int:
+    step.arm(place)
+    test_id = place.trigger()
+    step.reach(place, test_id)
+    return test_id
+
+
+def _end(place: Place, test_id: int, outcome: Outcome) -> None:
+    """Wait for the run's end, and for the node to be clean."""
+    with contextlib.suppress(AssertionError):
+        eventually("the run ends", lambda: place.state(test_id)["state"] in ENDS, PATIENCE)
+    with contextlib.suppress(AssertionError):
+        eventually("the node is clean", lambda: not place.node.left(), CLEAN_SECONDS)
+
+
+def _compare(place: Place, test_id: int, outcome: Outcome) -> None:
+    run = place.state(test_id)
+    attempts = place.rows("SELECT * FROM queue_attempt WHERE test_id = :id ORDER BY attempt", id=test_id)
+    outcome.state = run["state"]
+    outcome.attempts = [row["outcome"] or "open" for row in attempts]
+    outcome.results = len(place.rows("SELECT * FROM queue_result WHERE test_id = :id", id=test_id))
+    outcome.wrong += _ledger(place, test_id, run, attempts)
+    wanted = outcome.expected
+    if run["state"] != wanted.state:
+        outcome.wrong.append(f"state {run['state']} ({run['message']}) in place of {wanted.state}")
+    if len(attempts) not in wanted.attempts:
+        outcome.wrong.append(f"{len(attempts)} attempts ({', '.join(outcome.attempts)}) in place of {wanted.text}")
+    outcome.wrong += [f"left on the node: {text}" for text in place.node.left()]
+    outcome.wrong += [f"left on the server: {path}" for path in _uploads(place)]
+    password = place.cloud.admin_password
+    outcome.wrong += [f"the password stands in {path}" for path in files_with(password, place.root)]
+    if outcome.left_in_cloud and not wanted.leaves_in_cloud:
+        outcome.wrong.append(f"left in the cloud: {', '.join(outcome.left_in_cloud)}")
+
+
+def _ledger(place: Place, test_id: int, run: dict[str, Any], attempts: list[dict[str, Any]]) -> list[str]:
+    """What is wrong whatever happened: one result, its tests once, nothing open, no secret kept."""
+    wrong = []
+    names = [row["name"] for row in place.rows("SELECT name FROM queue_result_test WHERE test_id = :id", id=test_id)]
+    results = place.rows("SELECT attempt FROM queue_result WHERE test_id = :id", id=test_id)
+    is_finished = run["state"] == "finished"
+    if len(results) != is_finished:
+        wrong.append(f"{len(results)} results of a run that is {run['state']}")
+    if len(names) != len(set(names)) or len(names) != (run["passed"] + run["failed"] + run["skipped"]):
+        wrong.append(f"tests are not counted once: {names}")
+    if is_finished and run["passed"] != 2:
+        wrong.append(f"{run['passed']} of 2 tests passed")
+    if is_finished and results and results[0]["attempt"] != run["attempt"]:
+        wrong.append(f"the result is of attempt {results[0]['attempt']}, the run at {run['attempt']}")
+    if run["sealed_conf"] is not None:
+        wrong.append("the sealed passwords were not wiped")
+    wrong += [f"attempt {row['attempt']} is still open" for row in attempts if row["is_open"]]
+    said = [row["message"] for row in place.rows("SELECT message FROM test_status WHERE test_id = :id", id=test_id)]
+    ends = [text for text in said if text.partition(":")[0] in ENDS]
+    if len(ends) != 1:
+        wrong.append(f"the end was told {len(ends)} times: {ends}")
+    return wrong
+
+
+def _uploads(place: Place) -> list[str]:
+    return sorted(path.name for path in place.disk.rglob("*") if path.is_file())

@@ -1,0 +1,264 @@
+"""The faults: each is injected while a run is held at a step, lasts, and is over."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.integration.processes import TOP, eventually
+from tests.system.faults.gates import GARBAGE
+from tests.system.faults.node import fill, wait_ended
+from tests.system.faults.place import OUTAGE, SILENCE, Place
+
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+HOUR = 3600
+SET_CLOCK = """
+import time
+kept, file = time.time, "{file}"
+def now():
+    with open(file) as offset:
+        return kept() + float(offset.read() or 0)
+time.time = now
+"""
+RESTART = 2.0
+"""Seconds until something that was killed is started again, as systemd would."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens."""
+
+    name: str
+    what: str
+    """For the table."""
+    happens: Callable[[Place], AbstractContextManager[None]]
+    """Entered: the fault is injected; left: it is over."""
+    seconds: float = SILENCE
+    """How long it lasts."""
+    queue: str = "libsqlite3"
+    is_prepared: Callable[[Place], AbstractContextManager[None]] = field(default=lambda _: contextlib.nullcontext())
+    """What the services need before the run is recorded."""
+
+
+@contextlib.contextmanager
+def _worker_killed(place: Place) -> Iterator[None]:
+    assert place.node.worker is not None
+    before = place.node.pids()
+    place.node.worker.kill()
+    # what it ran sees that it is gone, and ends although the cloud and the server hold it; a site's hook sees nothing
+    wait_ended({pid for pid in before if not _is_hook(pid)})
+    yield
+    place.start_worker_here()
+    wait_ended(before)
+
+
+@contextlib.contextmanager
+def _worker_frozen(place: Place) -> Iterator[None]:
+    assert place.node.worker is not None
+    os.kill(place.node.worker.pid, signal.SIGSTOP)
+    yield
+    os.kill(place.node.worker.pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def _node_off(place: Place) -> Iterator[None]:
+    place.node.power_off()
+    yield
+    place.node.hold.unlink(missing_ok=True)
+    place.node.power_on()
+    place.start_worker_here()
+
+
+@contextlib.contextmanager
+def _queue_killed(place: Place) -> Iterator[None]:
+    place.queue_server.program.kill()
+    yield
+    place.queue_server.start()
+
+
+@contextlib.contextmanager
+def _queue_frozen(place: Place) -> Iterator[None]:
+    os.kill(place.queue_server.program.pid, signal.SIGSTOP)
+    yield
+    os.kill(place.queue_server.program.pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def _black_hole(place: Place) -> Iterator[None]:
+    place.node.black_hole(True)
+    yield
+    place.node.black_hole(False)
+
+
+@contextlib.contextmanager
+def _api_down(place: Place) -> Iterator[None]:
+    assert place.http is not None
+    place.http.kill()
+    yield
+    place.start_api()
+
+
+def _answered_instead(status: int, body: bytes) -> Callable[[Place], AbstractContextManager[None]]:
+    @contextlib.contextmanager
+    def happens(place: Place) -> Iterator[None]:
+        place.gate.instead = (status, body)
+        yield
+        place.gate.instead = None
+
+    return happens
+
+
+@contextlib.contextmanager
+def _database_down(place: Place) -> Iterator[None]:
+    place.cluster.crash()
+    yield
+    place.cluster.start()
+
+
+@contextlib.contextmanager
+def _monitor_killed(place: Place) -> Iterator[None]:
+    for monitor in place.monitors:
+        monitor.kill()
+    place.monitors = []
+    yield
+    place.start_monitor()
+
+
+@contextlib.contextmanager
+def _two_monitors(place: Place) -> Iterator[None]:
+    """Both find at the same time that the node is gone."""
+    place.start_monitor()
+    second = place.monitors[-1]
+    eventually("the second monitor watches", lambda: "watching" in second.text())
+    with _node_off(place):
+        yield
+    place.monitors.remove(second)
+    second.end()
+
+
+@contextlib.contextmanager
+def _server_off(place: Place) -> Iterator[None]:
+    place.kill_services()
+    place.queue_server.program.kill()
+    place.cluster.crash()
+    yield
+    place.cluster.start()
+    place.queue_server.start()
+    place.start_services()
+
+
+def _disk_full(which: Callable[[Place], Path]) -> Callable[[Place], AbstractContextManager[None]]:
+    @contextlib.contextmanager
+    def happens(place: Place) -> Iterator[None]:
+        ballast = fill(which(place))
+        place.release()  # the run goes on into the full disk
+        yield
+        ballast.unlink()
+
+    return happens
+
+
+@contextlib.contextmanager
+def _queue_disk_full(place: Place) -> Iterator[None]:
+    with _disk_full(lambda p: p.queue_disk)(place):
+        yield
+    # once its disk was full gearmand refuses every job with QUEUE_ERROR, until it is started again
+    place.queue_server.program.kill()
+    place.queue_server.start()
+
+
+def _jump(hours: int) -> Callable[[Place], AbstractContextManager[None]]:
+    @contextlib.contextmanager
+    def happens(place: Place) -> Iterator[None]:
+        clock = _clock(place)
+        clock.write_text(f"{hours * HOUR:+d}")
+        yield
+
+    return happens
+
+
+def _clock(place: Place) -> Path:
+    return place.root / "clock"
+
+
+def _preload(place: Place) -> dict[str, str]:
+    assert FAKETIME.exists(), "libfaketime is not installed: apt-get install libfaketime"
+    _clock(place).write_text("+0")
+    return {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(_clock(place)),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+@contextlib.contextmanager
+def _server_clock(place: Place) -> Iterator[None]:
+    place.kill_services()
+    place.preload = _preload(place)
+    place.start_services()
+    yield
+    place.kill_services()
+    place.preload = {}
+    place.start_services()
+
+
+@contextlib.contextmanager
+def _worker_clock(place: Place) -> Iterator[None]:
+    """With libfaketime 0.9.10 Python's time.sleep fails, so the worker's wall clock is set in its Python."""
+    assert place.node.worker is not None
+    _clock(place).write_text("+0")
+    folder = place.root / "clocks"
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(SET_CLOCK.format(file=_clock(place)))
+    place.node.worker.end()
+    place.start_worker_here({"PYTHONPATH": f"{folder}:{TOP}"})
+    yield
+    place.node.worker.end()
+    place.start_worker_here()
+
+
+def _is_hook(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return b"10-slow" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+FAULTS = (
+    Fault("worker-kill", "kill -9 of the worker's process; started again", _worker_killed, RESTART),
+    Fault(
+        "worker-stop", "SIGSTOP of the worker's process for longer than the heartbeat limit, SIGCONT", _worker_frozen
+    ),
+    Fault("power-off", "the node: network and all processes gone at once, its disk stays; started again", _node_off),
+    Fault("gearmand-kill", "kill -9 of gearmand with libsqlite3; started again", _queue_killed, RESTART),
+    Fault(
+        "gearmand-kill-builtin",
+        "the same with the built-in queue: its jobs are lost",
+        _queue_killed,
+        RESTART,
+        "builtin",
+    ),
+    Fault("gearmand-stop", "SIGSTOP of gearmand for longer than the heartbeat limit, SIGCONT", _queue_frozen),
+    Fault("black-hole", "packets between node and server are dropped, both ways, longer than that", _black_hole),
+    Fault("api-down", "kill -9 of the API; started again after 'ten minutes'", _api_down, OUTAGE),
+    Fault("api-500", "the API answers 500 to everything, longer than the limit", _answered_instead(500, b"oops")),
+    Fault("api-garbage", "the API answers 200 with garbage", _answered_instead(200, GARBAGE)),
+    Fault("postgresql-down", "PostgreSQL crashes and is back after longer than the limit", _database_down),
+    Fault("monitor-kill", "kill -9 of the monitor; started again after longer than the limit", _monitor_killed),
+    Fault("two-monitors", "two monitors at once find the node switched off", _two_monitors),
+    Fault("server-off", "API, monitor, gearmand and PostgreSQL killed at once; started again later", _server_off),
+    Fault("disk-full-worker", "not a byte free on the node, for a while", _disk_full(lambda p: p.node.folder)),
+    Fault("disk-full-server", "not a byte free for uploads, for a while", _disk_full(lambda p: p.disk)),
+    Fault(
+        "disk-full-queue", "not a byte free for gearmand's libsqlite3; then gearmand started again", _queue_disk_full
+    ),
+    Fault("clock-ahead-server", "the server's clock jumps an hour ahead", _jump(1), is_prepared=_server_clock),
+    Fault("clock-back-server", "the server's clock jumps an hour back", _jump(-1), is_prepared=_server_clock),
+    Fault("clock-ahead-worker", "the worker's clock jumps an hour ahead", _jump(1), is_prepared=_worker_clock),
+    Fault("clock-back-worker", "the worker's clock jumps an hour back", _jump(-1), is_prepared=_worker_clock),
+)

@@ -1,0 +1,271 @@
+"""Everything of one installation: PostgreSQL, gearmand, API, monitor, a node and a real cloud, each a real process."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+
+from refstack_worker.errors import RefstackError
+from refstack_worker.worker import control
+from tests.integration.conftest import TEMPEST, Cloud
+from tests.integration.postgresql import Cluster, find_programs
+from tests.integration.processes import CACHE, Program, Site, answers, eventually, free_port
+from tests.integration.processes import _toml as toml
+from tests.system.faults.gates import ApiGate, CloudGate
+from tests.system.faults.node import Node, mount, unmount
+
+FACTOR = 15
+"""All the limits below are the product's defaults divided by this, but where it is said."""
+HEARTBEAT_LIMIT = 60 / FACTOR
+SILENCE = 2.5 * HEARTBEAT_LIMIT
+"""Seconds of a fault that is longer than the heartbeat limit, and than the monitor's waiting for it after trouble."""
+OUTAGE = 600 / FACTOR
+"""Ten minutes."""
+SETTINGS: Mapping[str, Any] = {
+    "HEARTBEAT_SECONDS": 0.5,  # not 0.13: this machine is shared
+    "HEARTBEAT_LIMIT": HEARTBEAT_LIMIT,
+    "RUN_GRACE": 900 / FACTOR,
+    "CANCEL_LIMIT": 10,  # not 4: the worker's grace between TERM and KILL stays as it is
+    "RUN_TIMEOUT": 14400,
+}
+TESTS = [
+    "tempest.api.identity.v3.test_tokens.TokensV3Test.test_validate_token",
+    "tempest.api.identity.v3.test_tokens.TokensV3Test.test_create_token",
+]
+SERVER_DISK_MB = 64
+
+
+class Queue:
+    """gearmand, with either queue; may be killed, frozen, and started again on the same port."""
+
+    def __init__(self, folder: Path, disk: Path, host: str) -> None:
+        self.port = free_port()
+        self.kind = "libsqlite3"
+        self._folder = folder
+        self._disk = disk
+        self._host = host
+
+    def start(self) -> None:
+        program = shutil.which("gearmand") or "/usr/sbin/gearmand"
+        words = [program, "-L", self._host, "-p", str(self.port), "-l", "stderr", "-q", self.kind]
+        if self.kind == "libsqlite3":
+            words.append(f"--libsqlite3-db={self._disk / 'gearmand.sqlite'}")
+        self.program = Program(words, self._folder / "gearmand.log")
+        eventually(lambda: f"gearmand listens: {self.program.text()[-500:]}", self._listens)
+
+    def use(self, kind: str) -> None:
+        """Go on with another kind of queue."""
+        if kind != self.kind:
+            self.program.end()
+            self.kind = kind
+            self.start()
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection((self._host, self.port), 1):
+            return True
+        return False
+
+
+class Place(Site):
+    """The installation; the services are started and ended one by one."""
+
+    def __init__(self, number: int, cloud: Cloud) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix=f"refstack-faults-{number}-"))
+        self.cloud = cloud
+        ports = [int(url.rpartition(":")[2].partition("/")[0]) for url in (cloud.auth_url, cloud.swift_url)]
+        self.cloud_gate = CloudGate(ports)
+        self.node = Node(number, self.root / "node", self.cloud_gate)
+        self.monitors: list[Program] = []
+        self.http: Program | None = None
+        self.preload: dict[str, str] = {}
+        """Environment of the services that are started from now on."""
+        super().__init__(self.root / "server", settings=dict(SETTINGS), locks=[CACHE / "locks"])
+
+    @property
+    def disk(self) -> Path:
+        """The server's disk: uploads on their way."""
+        return self.folder / "data"
+
+    @property
+    def queue_disk(self) -> Path:
+        """The disk of gearmand's queue."""
+        return self.folder / "queue"
+
+    def start(self) -> None:
+        """Start everything but the worker."""
+        self.folder.mkdir(mode=0o700)
+        for disk in (self.disk, self.queue_disk):
+            disk.mkdir()
+            mount(disk, SERVER_DISK_MB)
+        self.node.create()
+        self.cluster = _cluster(self.root)
+        self.database_url = self.cluster.new_database()
+        self.queue_server = Queue(self.folder, self.queue_disk, self.node.host)
+        self.queue_server.start()
+        self.queue_port = self.queue_server.port
+        self.gate = ApiGate(self.node.host, int(self.url.rpartition(":")[2]))
+        self.settings.update(APP_ADDRESS=self.gate.url, GEARMAN_SERVER=self.node.host)
+        self._write_config()
+        for words in (("keys", "generate", str(self.folder / "keys")), ("db", "upgrade")):
+            answer = self.queue(*words)
+            assert answer.status == 0, answer
+        made = self.queue("token", "create", "faults", "--scope", "operator", "-f", "json").json()
+        self.token.touch(mode=0o600)
+        self.token.write_text(made["token"])
+        self._write_worker_config()
+        self.start_services()
+
+    def start_services(self) -> None:
+        self.start_api()
+        self.start_monitor()
+
+    def start_api(self) -> None:
+        listen = self.url.removeprefix("http://")
+        self.http = self._service("api", "api", "--listen", listen)
+        eventually(lambda: f"the API answers\n{self.logs()[-3000:]}", lambda: answers(int(listen.rpartition(":")[2])))
+
+    def start_monitor(self) -> None:
+        self.monitors.append(self._service(f"monitor-{len(self.monitors)}", "monitor"))
+
+    def kill_services(self) -> None:
+        """kill -9 of API and monitors."""
+        for program in [*self.monitors, *([self.http] if self.http else [])]:
+            program.kill()
+        self.monitors = []
+
+    def _service(self, name: str, *words: str) -> Program:
+        command = [sys.executable, "-m", "refstack_worker.cli.queue", "--config", str(self.config), *words]
+        program = Program(command, self.folder / f"{name}.log", self.preload)
+        self.programs.append(program)
+        return program
+
+    # --- the node
+
+    @property
+    def worker_config(self) -> Path:
+        return self.node.folder / "worker.toml"
+
+    @property
+    def control(self) -> Path:
+        """The worker's socket."""
+        return self.node.folder / "run" / "control.sock"
+
+    def _write_worker_config(self) -> None:
+        sections = self._worker_sections(self.node.folder, "node-1")
+        sections["gearman"]["servers"] = [f"{self.node.host}:{self.queue_port}"]
+        # a call's 30 s over the factor would be 2 s, which is little on a busy machine
+        sections["server"] = {"urls": [self.gate.url], "patience": 900.0 / FACTOR, "timeout": 5.0}
+        sections["run"]["pre_run_hooks"] = str(self.node.folder / "pre-run.d")
+        sections["run"]["cleanup_seconds"] = 60.0
+        sections["spool"] = {"first_retry": 15.0 / FACTOR, "last_retry": 1800.0 / FACTOR}
+        self.worker_config.write_text(toml(sections, {}))
+
+    def start_worker_here(self, environment: Mapping[str, str] | None = None) -> Program:
+        """Start the node's worker and wait until it answers."""
+        program = self.node.start_worker(self.worker_config, environment)
+        if program not in self.programs:
+            self.programs.append(program)
+
+        def is_up() -> bool:
+            assert program.process.poll() is None, f"the worker ended\n{program.text()[-3000:]}"
+            return bool(self.ask("status"))
+
+        eventually(lambda: f"the worker answers\n{program.text()[-2000:]}", is_up)
+        return program
+
+    def ask(self, command: str) -> dict[str, Any]:
+        """Ask the worker; nothing if it does not answer."""
+        try:
+            return control.ask(self.control, command)
+        except (RefstackError, OSError, ValueError):
+            return {}
+
+    def is_connected(self) -> bool:
+        """Whether the worker has its queue."""
+        return any(item["connected"] for item in self.ask("status").get("gearman", ()))
+
+    # --- runs
+
+    def trigger(self) -> int:
+        """Record a run of two tests."""
+        spec = {"tempest_version": TEMPEST, "testcases": {"names": TESTS}, "concurrency": 1, "timeout": 7200}
+        return self.create(copy.deepcopy(self.cloud.tempest_conf()), **spec)
+
+    @functools.cached_property
+    def engine(self) -> Any:
+        url = self.database_url.replace("postgresql://", "postgresql+psycopg2://")
+        return sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
+
+    def rows(self, question: str, **values: Any) -> list[dict[str, Any]]:
+        """Ask the ledger itself."""
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(sqlalchemy.text(question), values).mappings()]
+
+    def state(self, test_id: int) -> dict[str, Any]:
+        """The row of a run."""
+        return self.rows("SELECT * FROM queue_run WHERE test_id = :id", id=test_id)[0]
+
+    def in_cloud(self) -> set[str]:
+        """Names of Keystone's users and projects: what runs make there."""
+        session = self.cloud.session()
+        found = {f"user {item['name']}" for item in session.keystone("GET", "/users")["users"]}
+        return found | {f"project {item['name']}" for item in session.keystone("GET", "/projects")["projects"]}
+
+    # --- in order again
+
+    def release(self) -> None:
+        """Open everything that holds a run at its step."""
+        self.gate.release()
+        self.cloud_gate.release()
+        self.node.hold.unlink(missing_ok=True)
+        self.ask("resume")
+
+    def end(self) -> None:
+        """End everything and remove it."""
+        with contextlib.suppress(AttributeError):
+            self.gate.instead = None
+            self.release()
+        if self.node.worker is not None and self.node.has_power:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.node.worker.pid, signal.SIGCONT)
+            self.node.worker.end(15)
+        for program in [*self.monitors, *([self.http] if self.http else [])]:
+            program.end()
+        with contextlib.suppress(AttributeError):
+            self.queue_server.program.process.kill()
+            self.queue_server.program.end()
+        with contextlib.suppress(AttributeError):
+            self.cluster.stop()
+        with contextlib.suppress(AttributeError):
+            self.gate.close()
+        self.node.remove()
+        for disk in (self.disk, self.queue_disk):
+            unmount(disk)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _cluster(folder: Path) -> Cluster:
+    programs = find_programs()
+    assert programs is not None, "PostgreSQL is not installed: apt-get install postgresql"
+    place = folder / f"postgresql-{uuid.uuid4().hex[:6]}"
+    place.mkdir()
+    folder.chmod(0o755)
+    if os.geteuid() == 0:
+        shutil.chown(place, "postgres", "postgres")
+    cluster = Cluster(programs, place, free_port())
+    cluster.create()
+    cluster.start()
+    return cluster
