@@ -99,7 +99,9 @@ class Monitor:
             if self._hearing is not None:
                 self._hearing.disturbed()
             raise
-        if silent and self._hearing is not None and not self._hearing.is_good():
+        if self._hearing is not None and not silent:
+            self._hearing.nobody_is_silent()
+        elif self._hearing is not None and not self._hearing.is_good():
             return
         for attempt in silent:
             heard = max(attempt.heartbeat_at, attempt.claimed_at)

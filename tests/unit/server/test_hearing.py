@@ -70,6 +70,16 @@ def test_api_that_is_down_excuses_everybody_but_not_for_ever(site):
     assert site.hearing.is_good()
 
 
+def test_each_time_that_the_api_is_down_counts_for_itself(site):
+    site.forward(LIMIT + 1)
+    site.answers = False
+    assert not site.hearing.is_good()
+    site.forward(LIMIT * HOLD_LIMITS)
+    site.hearing.nobody_is_silent()
+    site.forward(LIMIT)
+    assert not site.hearing.is_good()
+
+
 def test_api_that_is_back_gives_the_limit_to_be_heard(site):
     site.forward(LIMIT + 1)
     site.answers = False

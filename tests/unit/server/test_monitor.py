@@ -10,7 +10,7 @@ from refstack_worker import gearman
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import LedgerError
 from refstack_worker.server.client import QueueClient
-from refstack_worker.server.hearing import Clocks, Hearing
+from refstack_worker.server.hearing import HOLD_LIMITS, Clocks, Hearing
 from refstack_worker.server.monitor import Monitor, Pace
 from refstack_worker.server.records import Claim, GiveBack, Heartbeat, Proof
 from refstack_worker.server.store import Store
@@ -154,6 +154,32 @@ def test_ledger_that_was_away_excuses_the_workers(site, secrets, monkeypatch):
     site.clock.forward(limit)
     monitor.look()
     assert site.store.run(run.test_id).attempt == 2
+
+
+def test_second_outage_of_the_api_excuses_as_the_first_did(site, secrets):
+    steady, answers = [0.0], [True]
+    limit = site.settings.rules.heartbeat_limit
+    hearing = Hearing(limit, lambda: answers[0], Clocks(lambda: steady[0], site.clock))
+    monitor = Monitor(site.store, site.client, EVERY_TIME, hearing)
+
+    def forward(seconds):
+        steady[0] += seconds
+        site.clock.forward(seconds)
+        monitor.look()
+
+    run = site.store.add_run(new_run())
+    monitor.look()
+    proof = site.claim(run.test_id, secrets)
+    for _ in range(2):
+        answers[0] = False
+        forward(limit + 1)
+        answers[0] = True
+        site.store.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+        forward(1)
+        for _ in range(HOLD_LIMITS + 1):
+            site.store.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+            forward(limit - 1)
+        assert site.store.run(run.test_id).attempt == 1
 
 
 def away():
