@@ -83,15 +83,18 @@ class Apt(PackageManager):
         return found.group(1) if found and found.group(1) != "(none)" else ""
 
     def install(self, wanted: Mapping[str, str]) -> None:
-        words = [f"{name}={self._exact(name, version)}" if version else name for name, version in wanted.items()]
-        argv = ["apt-get", *OPTIONS, "--allow-downgrades", "install", *words]
-        what = f"installing {' '.join(words)}"
         try:
-            self.work(argv, what, **QUIET)
+            self._install(wanted)
         except StepError as error:
             if not _STALE.search(error.why) or not self._updated():
                 raise
-            self.work(argv, what, **QUIET)
+            self._install(wanted)
+
+    def _install(self, wanted: Mapping[str, str]) -> None:
+        # what a short version stands for is in the index: asked for again after that was fetched anew
+        words = [f"{name}={self._exact(name, version)}" if version else name for name, version in wanted.items()]
+        argv = ["apt-get", *OPTIONS, "--allow-downgrades", "install", *words]
+        self.work(argv, f"installing {' '.join(words)}", **QUIET)
 
     def remove(self, names: Sequence[str]) -> None:
         if not names:

@@ -43,7 +43,9 @@ class Dnf(RpmManager):
         words = self.words(wanted, "-")
         installed = self.installed()
         names = [name for name, version in wanted.items() if not version and name in installed]
-        self.work([*self.dnf(), "install", *words], f"installing {' '.join(words)}")
+        # an exact version may be newer than the index that the node has
+        fresh = ["--refresh"] if any(wanted.values()) else []
+        self.work([*self.dnf(), *fresh, "install", *words], f"installing {' '.join(words)}")
         if names:
             self.work([*self.dnf(), "upgrade", *names], f"upgrading {' '.join(names)}")
 
