@@ -13,8 +13,6 @@ class Expected:
     state: str = "finished"
     attempts: tuple[int, ...] = (1,)
     """How many there may be; more than one number: it depends on what is noticed first, and both are right."""
-    leaves_in_cloud: bool = False
-    """Nobody is left who could remove it; see the table's notes."""
 
     @property
     def text(self) -> str:

@@ -137,6 +137,8 @@ class CloudGate:
     def __init__(self, ports: Sequence[int]) -> None:
         self._ports = ports
         self._listening: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self._passing = 0
         self._open = threading.Event()
         self._open.set()
         self.held = 0
@@ -160,14 +162,20 @@ class CloudGate:
             listener.close()
         self._listening = []
 
-    def shut(self) -> None:
-        """Hold every request from now on."""
+    def shut(self, after: int = 0) -> None:
+        """Hold every request from now on, or ``after`` so many more."""
         self.held = 0
+        self._passing = after
         self._open.clear()
 
     def release(self) -> None:
         """Let all through."""
         self._open.set()
+
+    def _may_pass(self) -> bool:
+        with self._lock:
+            self._passing -= 1
+            return self._passing >= 0
 
     def _accept(self, listener: socket.socket, port: int) -> None:
         with contextlib.suppress(OSError):
@@ -184,7 +192,7 @@ class CloudGate:
                 if far in ready and not _copy(far, near):
                     return
                 if near in ready:
-                    if not self._open.is_set():
+                    if not self._open.is_set() and not self._may_pass():
                         self.held += 1
                         self._open.wait()
                         if _is_gone(near):

@@ -12,6 +12,9 @@ from tests.integration.processes import eventually
 from tests.system.faults.gates import Hold
 from tests.system.faults.place import Place
 
+SETTING_UP = 12
+"""Requests that Tempest may make before the cloud holds them: users and projects are made, the tests not done."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -49,7 +52,7 @@ def _building(place: Place, test_id: int) -> None:
 
 def _running(place: Place, test_id: int) -> None:
     eventually("it runs", lambda: place.state(test_id)["state"] == "running")
-    place.cloud_gate.shut()
+    place.cloud_gate.shut(after=SETTING_UP)
     eventually("a test waits for the cloud", lambda: place.cloud_gate.held > 0)
     assert place.state(test_id)["state"] == "running"
 

@@ -42,7 +42,7 @@ A cell is right when all of this is true:
 - it took as many attempts as are right, none is open, its end was told once, and no sealed password is kept;
 - on the node there is no process but the worker, no folder, no note, nothing in the spool;
 - no upload is left on the server, and the cloud's password stands in no file;
-- Keystone has the users and projects that it had before;
+- Keystone has the users and projects that it had before, or the messages of the run tell the vendor what may be left;
 - nobody did anything by hand but end the fault.
 """
 
@@ -55,6 +55,9 @@ NOTES = """\
 - ***claimed*** is the moment in which the server has granted the claim and the worker does not know it yet: there is no
   note on its disk, so if it dies then, only the heartbeat limit ends the attempt. The answer goes on as soon as the
   fault is there; at the other steps the run is held until the fault is over.
+- **The cloud.** At *running* and *cleaning* Tempest has made a project and a user. Where the node dies, with it goes
+  the knowledge which they are: the next attempt names those that it finds, and a worker that starts again after a
+  clean-up that was cut off says so.
 - ***accepted*** is the moment in which the server has the result and `execute_test` does not know it yet: it posts
   again, and the same bytes get the same answer.
 - **Disk full, worker**: the node takes no run as soon as it has noticed; a run that meets the full disk is handed back.
