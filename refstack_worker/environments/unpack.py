@@ -7,18 +7,18 @@ manifest. Console scripts are not made here: they name an environment's interpre
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
+import re
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from installer.destinations import WheelDestination
-from installer.exceptions import InstallerError
 from installer.records import Hash, RecordEntry
 from installer.sources import WheelFile
 from installer.utils import construct_record_file, copyfileobj_with_hashing
@@ -44,6 +44,12 @@ RATIO_FREE = 16 << 20
 
 MAX_FILES = 50_000
 """Files that one wheel may hold."""
+
+TWICE = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+"""What the system says when one member's name is in another's way."""
+
+LIKE_DATA = re.compile(r"[^/]*-[^/]*\.data(?!/)")
+"""A member for which ``installer`` looks for the data folder above it, for ever, because there is none."""
 
 SCHEMES = {"purelib": "site", "platlib": "site", "scripts": "scripts", "data": "data", "headers": "headers"}
 """Where a part of a wheel goes in an entry."""
@@ -100,13 +106,17 @@ def unpack(filename: str, sha256: str, stream: BinaryIO, entry: Path) -> Manifes
                 installer.install(source, destination, {"INSTALLER": b"refstack-worker\n"})
             name = source.distribution
     except StoreError as error:
-        if isinstance(error.__cause__, FileExistsError):
-            raise WheelError(f"{filename}: has a file twice ({error.__cause__.filename}); refused") from error
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in TWICE:
+            raise WheelError(f"{filename}: has a file twice, or as a folder too ({cause.filename}); refused") from error
+        if isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG:
+            raise WheelError(f"{filename}: has a file whose name is too long; refused") from error
         raise
-    except (InstallerError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise WheelError(f"{filename}: is not a wheel: {error}; refused") from error
-    except (AssertionError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
-        raise WheelError(f"{filename}: is not a wheel: {error}; refused") from error
+    except WheelError:
+        raise
+    except Exception as error:
+        # of what is no wheel, zipfile and installer raise whatever they happen to
+        raise WheelError(f"{filename}: is not a wheel: {error or type(error).__name__}; refused") from error
     return Manifest(filename, sha256, name, destination.files, tuple(sorted(destination.entry_points)))
 
 
@@ -139,6 +149,10 @@ def _member_problem(member: zipfile.ZipInfo, seen: set[str]) -> str:
         return "climbs out of the wheel"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device, not a file"
+    if name.rstrip("/") != str(path) or name.endswith("//"):
+        return "is no plain path"
+    if LIKE_DATA.match(name):
+        return "begins like the wheel's data folder and is not in it"
     if str(path) in seen and not name.endswith("/"):
         return "is there twice"
     seen.add(str(path))

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from refstack_worker.errors import RefstackError
+from refstack_worker.errors import RefstackError, UsageError
 from refstack_worker.server import api_support as support
 from refstack_worker.server import schema
 from refstack_worker.server.api_admin import AdminCalls
@@ -52,6 +52,7 @@ def create_app(store: Store, queue: Queue | None = None) -> Flask:
         MAX_FORM_MEMORY_SIZE=support.MOST_BODY,
     )
     hub = Hub(store, store.settings.users.event_streams)
+    app.before_request(_check_query)
     guard = Guard(store)
     guard.register(app)
     for calls in (TesterCalls(around), WorkerCalls(around), RunCalls(around), AdminCalls(around)):
@@ -69,6 +70,14 @@ def create_app(store: Store, queue: Queue | None = None) -> Flask:
     app.register_error_handler(Exception, _fault)
     app.after_request(_headers)
     return app
+
+
+def _check_query() -> None:
+    # Flask's own reading of it would be a fault of this program
+    try:
+        request.query_string.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError("the query is not UTF-8; write what is not ASCII as %XX") from None
 
 
 def _uploads(data: Path) -> Path:

@@ -69,6 +69,10 @@ def test_manifest_survives_its_file(tmp_path):
         ("pkg/fifo", stat.S_IFIFO, "link or a device"),
         ("pkg/__init__.py", stat.S_IFREG, "there twice"),
         ("pkg-1.0.data/nowhere/x", stat.S_IFREG, "is not a wheel"),
+        ("pkg//x", stat.S_IFREG, "is no plain path"),
+        ("./pkg/x", stat.S_IFREG, "is no plain path"),
+        ("pkg-1.0.data", stat.S_IFREG, "begins like the wheel's data folder"),
+        ("pkg-1.0.database/x", stat.S_IFREG, "begins like the wheel's data folder"),
     ],
 )
 def test_harm_is_refused_by_name(tmp_path, member, mode, says):
@@ -83,10 +87,29 @@ def test_harm_is_refused_by_name(tmp_path, member, mode, says):
     assert not Path("/tmp/absolute.py").exists()
 
 
+def test_a_record_that_is_none(tmp_path):
+    wheel = make_wheel(tmp_path, "pkg", "1.0", {"two\nlines.py": ""})
+    with pytest.raises(WheelError, match="is not a wheel"):
+        unpacked(wheel, tmp_path)
+
+
 def test_two_ways_to_the_same_file(tmp_path):
     wheel = make_wheel(tmp_path, "pkg", "1.0", {"pkg.py": "1", "pkg-1.0.data/purelib/pkg.py": "2"})
     with pytest.raises(WheelError, match=r"pkg-1.0.*twice"):
         unpacked(wheel, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"pkg": "1", "pkg/x.py": "2"}, "as a folder too"),
+        ({"pkg/x.py": "2", "pkg": "1"}, "as a folder too"),
+        ({"x" * 300: ""}, "too long"),
+    ],
+)
+def test_names_that_no_folder_takes_are_the_wheels_fault_not_the_disks(tmp_path, files, says):
+    with pytest.raises(WheelError, match=says):
+        unpacked(make_wheel(tmp_path, "demo", "1.0", files), tmp_path)
 
 
 def test_bomb_is_refused_before_it_grows(tmp_path):

@@ -337,6 +337,11 @@ class TestPostResult:
         assert post(client, job, query=f"?test_id={number_of(job)}&attempt=x").status_code == 400
         assert post(client, job, query="?test_id=-1").status_code == 400
 
+    def test_400_for_a_query_that_is_no_text(self, client: FlaskClient) -> None:
+        # as a server hands on bytes that a client did not escape
+        answer = client.get("/get-miniconf", environ_overrides={"QUERY_STRING": "\xff\xfetest_id=1"})
+        assert answer.status_code == 400 and "UTF-8" in answer.get_json()["error"]
+
     def test_anonymous_results_are_refused(self, client: FlaskClient) -> None:
         assert post(client, None).status_code == 401
 
