@@ -23,6 +23,11 @@ from refstack_worker.worker.telling import CleanupListener
 
 LOG = logging.getLogger(__name__)
 
+UNCLEARED = (
+    "clean-up: it was cut off with the worker; what carries {prefix}, and the projects and users that Tempest made for"
+    " its tests (tempest-…), may still be in the cloud"
+)
+"""Told to the vendor when nobody is left who could remove it."""
 SPOOL_PATIENCE = 10
 """Seconds of one try; there will be others."""
 IDLE_SECONDS = 15.0
@@ -174,9 +179,18 @@ class Forwarder(threading.Thread):
             if entry.status:
                 reporter.report(Report(RunState(entry.status), entry.message, entry.reason), 0.0)
             else:
-                reporter.release(entry.message or entry.reason, 0.0)
+                self._release(entry, held, reporter)
         finally:
             reporter.close()
+
+    def _release(self, entry: Entry, held: Held, reporter: Reporter) -> None:
+        """Give an attempt back; if its run had ended, it was cut off while the node cleared up after it."""
+        try:
+            reporter.release(entry.message or entry.reason, 0.0)
+        except RefusedError as error:
+            if error.reason == "ended":
+                reporter.report(Report(message=UNCLEARED.format(prefix=held.payload.prefix)), 0.0)
+            raise
 
     def _post(self, entry: Entry, held: Held) -> None:
         beat(held, self._tools.settings)
