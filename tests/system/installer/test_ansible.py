@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.system.installer.nodes import TOP, Node, Site, changed, installer
+from refstack_worker.builder.publish import Publisher
+from refstack_worker.builder.repository import Repository
+from tests.system.installer.nodes import NEXT, TOP, Node, Site, changed, installer, next_packages
 from tests.system.machines import cache
 
 ANSIBLE = "ansible-core>=2.15,<2.22"
@@ -125,3 +128,46 @@ def test_the_role(tmp_path: Path, ansible: Path, node: Node) -> None:
     assert told["changed"] == 1
     assert changed(before, node.picture()) == []
     assert play.run("-e", "refstack_state=absent")["changed"] == 0
+
+
+@pytest.fixture
+def own_site(site: Site, tmp_path: Path) -> Site:
+    """A site whose repository a test may change."""
+    shutil.copytree(site.folder, tmp_path / "site", ignore=shutil.ignore_patterns("gnupg"))
+    return Site(tmp_path / "site", site.fingerprint)
+
+
+def test_an_upgrade_drains_first_changes_and_proves_itself(own_site: Site, tmp_path: Path, ansible: Path) -> None:
+    with Node(own_site) as node:
+        play = Playbook(tmp_path, ansible, node)
+        assert play.run()["failed"] == 0, play.said
+        old = version(node)
+        assert old != NEXT
+        Publisher(Repository(own_site.repository), key=own_site.fingerprint).publish(next_packages())
+
+        told = play.run("upgrade.yml", "-e", f"refstack_version={NEXT}", "--check")
+        assert (told["failed"], told["changed"], version(node)) == (0, 1, old), play.said
+
+        told = play.run("upgrade.yml", "-e", "refstack_version=9.9.9")
+        assert told["failed"] == 1 and "the repository does not have that" in play.said, play.said
+        assert version(node) == old, "a node that could not be upgraded takes runs again"
+
+        told = play.run("upgrade.yml", "-e", f"refstack_version={NEXT}")
+        assert told["failed"] == 0, play.said
+        assert told["changed"] == 2, "drained and changed; the proof changes nothing"
+        tasks = re.findall(r"^TASK \[refstack_node : (.*?)\]", play.said, re.M)
+        assert tasks.index("Let the runs of this node end") < tasks.index("Make this machine a node"), tasks
+        assert tasks[-1] == "Prove it with a self-test run"
+        assert version(node) == NEXT
+        said = node.machine.journal("refstack-worker").splitlines()
+        lives = [line.split(":")[0] for line in said if line.startswith(("ready", "ended"))]
+        assert lives == ["ready", "ended", "ready", "ended", "ready"]
+        assert node.install("plan", "--set", f"packages.version={NEXT}")[0] == 0
+
+        told = play.run("upgrade.yml", "-e", f"refstack_version={NEXT}")
+        assert (told["failed"], told["changed"]) == (0, 0), play.said
+
+
+def version(node: Node) -> str:
+    """Return the software that the running worker is."""
+    return str(json.loads(node.machine.run("refstack-worker", "status", "-f", "json").stdout)["software"])
