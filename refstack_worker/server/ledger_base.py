@@ -32,6 +32,8 @@ MOST_ATTEMPTS = payloads.SCHEMA["properties"]["attempt"]["maximum"]
 
 
 _STATUS = insert(models.test_status)
+_COUNT = {"messages": models.run.c.messages + 1}
+_COUNTED = update(models.run).where(models.run.c.test_id == bindparam("of_test")).values(_COUNT)
 _RUN = select(models.run).where(models.run.c.test_id == bindparam("of_test")).with_for_update()
 _ATTEMPTS = select(models.attempt).where(models.attempt.c.test_id == bindparam("of_test"))
 _ATTEMPT = _ATTEMPTS.where(models.attempt.c.attempt == bindparam("of_attempt"))
@@ -97,7 +99,7 @@ class LedgerBase:
         """Add a row to the legacy ``test_status`` table."""
         counted = self._tell(connection, run, text)
         if counted:
-            connection.execute(update(models.run).where(models.run.c.test_id == run["test_id"]).values(counted))
+            connection.execute(_COUNTED, {"of_test": run["test_id"]})
 
     def _tell(self, connection: Connection, run: Row, text: str) -> dict[str, Any]:
         """Add a row as :meth:`_say` does, and return what the caller then has to set in the run's row."""
@@ -106,7 +108,7 @@ class LedgerBase:
         stamp = datetime.fromtimestamp(self.clock(), timezone.utc).replace(tzinfo=None)
         row = {"test_id": run["test_id"], "message": clean_line(text), "timestamp": stamp}
         connection.execute(_STATUS, row)
-        return {"messages": models.run.c.messages + 1}
+        return _COUNT
 
     def _end_attempt(self, connection: Connection, key: AttemptKey, outcome: str, note: str) -> None:
         attempt = models.attempt

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.engine import Connection
 
+from refstack_worker.contract import payload as payloads
 from refstack_worker.contract.report import Report
 from refstack_worker.contract.states import RunState, may_move
 from refstack_worker.errors import StateError
@@ -38,6 +39,8 @@ _BY_WORKER = frozenset(
 )
 """States that a worker may report; ``finished`` comes with a result, ``queued`` with a release."""
 
+_GO, _CANCEL = Ordered(Order.GO), Ordered(Order.CANCEL, "cancelled")
+
 _ATTEMPT = (models.attempt.c.test_id == bindparam("of_test")) & (models.attempt.c.attempt == bindparam("of_attempt"))
 _BEATING = (
     select(
@@ -55,7 +58,20 @@ _BEAT = (
     .where(_ATTEMPT, models.attempt.c.is_open)
     .values(heartbeat_at=bindparam("now"), contested_at=0.0, progress=bindparam("so_far"))
 )
-"""Heartbeats are the most frequent question by far, so these two are put together once."""
+"""Heartbeats are the most frequent question by far, so these are put together once."""
+_BEAT_AND_LOOK = (
+    update(models.attempt)
+    .where(
+        _ATTEMPT,
+        models.attempt.c.is_open,
+        models.attempt.c.secret_digest == bindparam("proof"),
+        models.attempt.c.claim_id == bindparam("claim"),
+        models.run.c.test_id == models.attempt.c.test_id,
+    )
+    .values(heartbeat_at=bindparam("now"), contested_at=0.0, progress=bindparam("so_far"))
+    .returning(models.run.c.state)
+)
+"""The usual heartbeat, of a claim that holds, in one statement; SQLite cannot return what stands in another table."""
 
 
 class WorkerLedger(LedgerBase):
@@ -100,6 +116,11 @@ class WorkerLedger(LedgerBase):
 
     def heartbeat(self, proof: Proof, beat: Heartbeat) -> Ordered:
         """Note that a worker is alive and how far its run is; tell it whether to go on."""
+        progress = json.dumps(beat.progress.to_json())
+        if not self.database.is_sqlite:
+            ordered = self._beat_at_once(proof, beat, progress)
+            if ordered is not None:
+                return ordered
         parameters = {"of_test": proof.test_id, "of_attempt": proof.attempt}
         with self.database.writing() as connection:
             rows = connection.execute(_BEATING, parameters).mappings().all()
@@ -107,10 +128,25 @@ class WorkerLedger(LedgerBase):
             ordered = _order(row, beat)
             if ordered.order is Order.STOP:
                 return ordered
-            progress = json.dumps(beat.progress.to_json())
             # superseded since it was read: the row is closed and stays as it is
             changed = connection.execute(_BEAT, {**parameters, "now": self.clock(), "so_far": progress})
             return ordered if changed.rowcount else Ordered(Order.STOP, "superseded")
+
+    def _beat_at_once(self, proof: Proof, beat: Heartbeat, progress: str) -> Ordered | None:
+        """Take the heartbeat of a claim that holds; None: it does not, and the long way tells why."""
+        parameters = {
+            "of_test": proof.test_id,
+            "of_attempt": proof.attempt,
+            "proof": payloads.secret_digest(proof.secret),
+            "claim": beat.claim_id,
+            "now": self.clock(),
+            "so_far": progress,
+        }
+        with self.database.one_statement() as connection:
+            state = connection.execute(_BEAT_AND_LOOK, parameters).scalar()
+        if state is None:
+            return None
+        return _CANCEL if state == RunState.CANCELLING.value else _GO
 
     def release(self, proof: Proof, claim_id: str, reason: str) -> None:
         """Take an attempt back from a worker that cannot go on; the next attempt follows at once.
@@ -207,4 +243,4 @@ def _order(held: Row, beat: Heartbeat) -> Ordered:
         return Ordered(Order.STOP, state.value)
     if held["claim_id"] != beat.claim_id:
         return Ordered(Order.STOP, "claimed")
-    return Ordered(Order.CANCEL, "cancelled") if state is RunState.CANCELLING else Ordered(Order.GO)
+    return _CANCEL if state is RunState.CANCELLING else _GO

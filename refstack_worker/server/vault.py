@@ -102,9 +102,19 @@ class _Pattern:
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self.spellings = sorted({one for secret in secrets for one in _spellings(secret)}, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(_expression, self.spellings)))
-        self._beginnings = {one[:end] for one in self.spellings for end in range(1, len(one))}
-        self._longest = max(map(len, self._beginnings), default=0)
+
+    # only when they are needed: most messages hold no secret, and are no piece of a stream
+    @cached_property
+    def _pattern(self) -> re.Pattern[bytes]:
+        return re.compile(b"|".join(map(_expression, self.spellings)))
+
+    @cached_property
+    def _beginnings(self) -> set[bytes]:
+        return {one[:end] for one in self.spellings for end in range(1, len(one))}
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self._beginnings), default=0)
 
     def text(self, text: str) -> str:
         data = text.encode("utf-8", "surrogatepass")

@@ -7,6 +7,7 @@ import pytest
 from refstack_worker.contract.report import Report
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import LedgerError
+from refstack_worker.server import database
 from refstack_worker.server.store import Store
 from tests.integration.postgresql import Cluster
 from tests.unit.server.ledger import claimed
@@ -22,3 +23,14 @@ def test_a_restart_is_an_error_that_says_so_and_then_all_goes_on(store: Store, p
         postgresql.start()
     store.report(job.proof, Report(RunState.RUNNING))
     assert store.run(job.submission.key.test_id).state is RunState.RUNNING
+
+
+def test_a_restart_while_nobody_asked_is_not_noticed(
+    store: Store, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = claimed(store)
+    postgresql.stop()
+    postgresql.start()
+    # as if the connection had been idle for longer than that
+    monkeypatch.setattr(database, "IDLE_SECONDS", 0.0)
+    assert store.run(job.submission.key.test_id).state is RunState.CLAIMED
