@@ -344,6 +344,8 @@ def gunicorn(application: str, environment: dict[str, str], threads: int = 8) ->
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise SystemExit(f"gunicorn ended with status {process.returncode}: see above")
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/nothing", timeout=5)
             except urllib.error.HTTPError:
