@@ -161,7 +161,7 @@ class CleanRoot:
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
         words = [
             *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--as-pid2", "--console=pipe"),
-            f"--machine={self._work.name.replace('_', '-')}",
+            f"--machine={machine_name(self._work)}",
             f"--directory={self.path}",
             f"--chdir={enter.cwd}",
             f"--user={enter.user}",
@@ -180,6 +180,11 @@ class CleanRoot:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         path.chmod(mode)
+
+
+def machine_name(folder: Path) -> str:
+    """Return a name for the machine of a temporary folder: it may hold no ``_``, and not end in ``-``."""
+    return folder.name.replace("_", "0")
 
 
 @contextmanager
