@@ -79,6 +79,13 @@ class TempestFailure(Failure):
     reason = "tempest"
 
 
+class MachineFailure(Failure):
+    """The machine itself gave up, as with a full disk: not the vendor's fault and not Tempest's."""
+
+    exit_code = 4
+    reason = "machine"
+
+
 class NotPosted(Failure):
     """The result could not be delivered; it is still in the work folder."""
 
@@ -2166,8 +2173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Failure as error:
         code, reason, message = error.exit_code, error.reason, str(error)
     except OSError as error:
-        # not the vendor's fault and not Tempest's: whoever calls may try elsewhere
-        code, reason, message = TempestFailure.exit_code, "machine", f"this machine: {error}"
+        code, reason, message = MachineFailure.exit_code, MachineFailure.reason, f"this machine: {error}"
     if LOG.handlers:
         (LOG.info if code == 0 else LOG.error)("%s: %s", reason, message)
     elif not voice.as_json:  # nothing was begun: the message is all there is, and said once
