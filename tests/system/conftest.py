@@ -13,7 +13,7 @@ import pytest
 FOR_EVERY_CHANGE = (
     "tests/system/test_demo.py",
     "tests/system/execute_test/",
-    "tests/system/web/",
+    "tests/system/web/test_browser.py",
     "tests/system/packages/test_install.py",
 )
 
