@@ -23,11 +23,12 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from refstack_worker.contract.report import Report
 from refstack_worker.contract.states import RunState
+from refstack_worker.server.ledger_results import Upload
 from refstack_worker.server.records import Claim
 from tests.system.web import look
 from tests.system.web.axe import serious
 from tests.system.web.site import PROGRAM, Site, beat, begin, finish, furnish, guideline, run_of, serving
-from tests.unit.server.ledger import submit
+from tests.unit.server.ledger import Event, stream, submit
 
 PATIENCE = 20
 """Seconds."""
@@ -232,6 +233,14 @@ def test_what_a_worker_or_a_vendor_writes_stays_text(site: Site, driver: Any) ->
     site.store.report(job.proof, Report(None, "<b>bold</b> & <script>alert(1)</script>"))
     until(driver, "#timeline", "<b>bold</b> & <script>alert(1)</script>")
     assert "<img" in driver.find_element(By.TAG_NAME, "h1").text
+    name = "tempest.<i>a_b</i>&.test_x"
+    file = site.folder / "hostile"
+    file.write_bytes(stream([Event(name)]))
+    site.store.accept_result(job.proof, Upload.of(file, {}))
+    until(driver, "#state", "finished")
+    # where it may be broken is no part of it
+    assert driver.find_element(By.CSS_SELECTOR, "td.name").get_attribute("textContent") == name
+    assert driver.find_element(By.CSS_SELECTOR, "td.name").text == name
 
 
 def plain(site: Site) -> Any:
