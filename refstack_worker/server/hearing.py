@@ -45,12 +45,14 @@ class Hearing:
         self._api_answers = api_answers
         self._clocks = clocks or Clocks()
         self._since = self._clocks.steady()
+        self._looked = self._since
         self._offset = self._clocks.wall() - self._since
+        self._is_disturbed = False
         self._unanswered_since: float | None = None
 
     def look(self) -> None:
         """Compare the clocks; the monitor does it in each round."""
-        now = self._clocks.steady()
+        self._looked = now = self._clocks.steady()
         offset = self._clocks.wall() - now
         if abs(offset - self._offset) > MOST_DRIFT:
             LOG.warning("the clock was set by %+.0f s; silent workers get %g s", offset - self._offset, self._limit)
@@ -59,24 +61,34 @@ class Hearing:
 
     def disturbed(self) -> None:
         """The ledger could not be read: heartbeats could not be written either."""
-        self._since = self._clocks.steady()
+        self._is_disturbed = True
 
     def nobody_is_silent(self) -> None:
         """All is well: should the API be found away later, that is another time."""
+        if self._is_disturbed or self._unanswered_since is not None:
+            self._since = self._clocks.steady()
         self._unanswered_since = None
+        self._is_disturbed = False
 
     def is_good(self) -> bool:
         """Return whether a worker that is silent now could have been heard for the whole limit."""
+        answers = self._api_answers()
         now = self._clocks.steady()
-        if self._api_answers():
+        # the time begins when all is found well again, not when it was last found wrong: workers need it to be heard
+        if self._is_disturbed or self._unanswered_since is not None or now - self._looked > self._limit / 2:
+            self._begin_anew(now)
+        self._is_disturbed = False
+        if answers:
             self._unanswered_since = None
-        else:
-            if self._unanswered_since is None:
-                LOG.warning("workers are silent, but the API does not answer: nobody is given up for it yet")
-                self._unanswered_since = now
-            if now - self._unanswered_since < HOLD_LIMITS * self._limit:
-                self._since = now
+        elif self._unanswered_since is None:
+            LOG.warning("workers are silent, but the API does not answer: nobody is given up for it yet")
+            self._unanswered_since = self._since = now
         return now - self._since >= self._limit
+
+    def _begin_anew(self, now: float) -> None:
+        """An API that has not answered for very long excuses nobody any more."""
+        if self._unanswered_since is None or now - self._unanswered_since < HOLD_LIMITS * self._limit:
+            self._since = now
 
 
 def api_answers(address: str) -> Callable[[], bool]:

@@ -80,6 +80,29 @@ def test_each_time_that_the_api_is_down_counts_for_itself(site):
     assert not site.hearing.is_good()
 
 
+def test_time_begins_when_all_is_well_again_however_long_the_last_round_took(site):
+    site.forward(LIMIT + 1)
+    site.answers = False
+    assert not site.hearing.is_good()
+    site.forward(LIMIT * 2)
+    site.answers = True
+    assert not site.hearing.is_good(), "the API is back this moment"
+    site.forward(LIMIT)
+    assert site.hearing.is_good()
+    site.hearing.disturbed()
+    site.forward(LIMIT * 2)
+    assert not site.hearing.is_good(), "the ledger is back this moment"
+    site.forward(LIMIT)
+    assert site.hearing.is_good()
+
+
+def test_ledger_that_answered_only_after_long_starts_the_time_anew(site):
+    site.forward(LIMIT + 1)
+    site.steady += LIMIT
+    site.wall += LIMIT
+    assert not site.hearing.is_good()
+
+
 def test_api_that_is_back_gives_the_limit_to_be_heard(site):
     site.forward(LIMIT + 1)
     site.answers = False
