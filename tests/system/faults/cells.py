@@ -34,6 +34,8 @@ class Outcome:
     left_in_cloud: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     """What is not as it should be; empty: the cell is right."""
+    first_try: str = ""
+    """What was not right when the cell was done beside others, if this is the second time, alone."""
 
 
 def carry_out(place: Place, fault: Fault, step: Step) -> Outcome:

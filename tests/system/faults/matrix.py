@@ -49,8 +49,23 @@ class Matrix:
             raise
         if self._faults:
             raise self._faults[0]
+        self._once_more()
         order = {(fault.name, step.name): number for number, (fault, step) in enumerate(self._cells)}
         return sorted(self._done, key=lambda outcome: order[outcome.fault, outcome.step])
+
+    def _once_more(self) -> None:
+        """Do alone, a second time, what was not right: this machine was busy. The page says which that were."""
+        again = {(one.fault, one.step): one for one in self._done if one.wrong}
+        for cell in self._cells:
+            if (cell[0].name, cell[1].name) in again:
+                self._todo.put(cell)
+        if again:
+            self._lane(0)
+        first = {id(one) for one in again.values()}
+        self._done = [one for one in self._done if id(one) not in first]
+        for one in self._done:
+            if (one.fault, one.step) in again:
+                one.first_try = "; ".join(again[one.fault, one.step].wrong)
 
     def _drop(self) -> None:
         with contextlib.suppress(queue.Empty):

@@ -109,10 +109,17 @@ def _cell(outcome: Outcome | None) -> str:
     if outcome is None:
         return ""
     text = f"{len(outcome.attempts)}: {', '.join(outcome.attempts)}"
+    if outcome.first_try:
+        text += " (second try)"
     return f"**WRONG** {text}" if outcome.wrong else text
 
 
 def _wrong(outcomes: Sequence[Outcome]) -> Iterable[str]:
+    again = [outcome for outcome in outcomes if outcome.first_try]
+    if again:
+        yield "## Done a second time\n\nNot right beside other cells on a busy machine, so done again alone:\n"
+    for outcome in again:
+        yield f"- {outcome.fault}, {outcome.step}: {outcome.first_try[:600]}"
     wrong = [outcome for outcome in outcomes if outcome.wrong]
     if wrong:
         yield "## What is wrong\n"
