@@ -82,7 +82,7 @@ class Web:
     def _check_form(self) -> None:
         if (request.content_length or 0) > MOST_FORM:
             raise UsageError("the form is too large")
-        if not hmac.compare_digest(request.form.get("form_key", ""), g.form_key):
+        if not hmac.compare_digest(request.form.get("form_key", "").encode(), g.form_key.encode()):
             raise refused("scope", "the form is from another session; load the page again")
         g.caller.need_writer()
 

@@ -129,13 +129,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _log_in(self, body: dict[str, Any]) -> None:
         user = body.get("auth", {}).get("identity", {}).get("password", {}).get("user", {})
-        if user.get("password") != self.server.password:
+        if not secrets.compare_digest(str(user.get("password")).encode(), self.server.password.encode()):
             self._answer(401, {"error": {"code": 401, "title": "Unauthorized", "message": "wrong password"}})
             return
         self._answer(201, {"token": _token(self.server.url)}, {"X-Subject-Token": secrets.token_hex(16)})
 
     def _is_proved(self) -> bool:
-        return secrets.compare_digest(self.headers.get("Authorization", ""), f"Bearer {self.server.secret}")
+        given, wanted = self.headers.get("Authorization", ""), f"Bearer {self.server.secret}"
+        return secrets.compare_digest(given.encode(), wanted.encode())
 
     def _proved(self, value: Any, status: int = 200) -> None:
         if self._is_proved():

@@ -23,7 +23,7 @@ from refstack_worker.server.store import Store
 from tests.fuzz import targets
 from tests.unit.server.ledger import PASSWORD, claimed, make_settings, new_run
 
-FRESH = 2000
+FRESH = 20_000
 """Requests after which the ledger begins anew, so that what they leave does not make it slower and larger."""
 
 NOT_HIDDEN = ("/get-miniconf",)

@@ -117,6 +117,13 @@ def test_refused_with_the_field_named(payload: Payload, fields: dict[str, Any], 
     assert said in refusal(changed(payload, **fields))
 
 
+@pytest.mark.parametrize(
+    "name", ["--help", "-c", "$(id)", "a;id", "a|id", "`id`", "a&b", "a\nb", "@/etc/passwd", "\x1b[2J"]
+)
+def test_a_name_that_is_an_option_or_a_shell_word_is_refused(payload: Payload, name: str) -> None:
+    assert "no test name" in refusal(changed(payload, testcases={"names": [name]}))
+
+
 def test_a_message_never_holds_the_value(payload: Payload) -> None:
     said = refusal(changed(payload, conf_json={"identity": {"password": {"deep": "s3cr3t-of-the-cloud"}}}))
     assert "s3cr3t" not in said
