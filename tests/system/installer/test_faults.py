@@ -90,7 +90,11 @@ def a_version_that_does_not_exist(node: Node) -> None:
 
 
 def a_store_that_cannot_be_written(node: Node) -> None:
-    node.machine.sh("mkdir -p /var/cache/refstack-worker; mount -t tmpfs -o size=4M tmpfs /var/cache/refstack-worker")
+    # what the package's arrival set going is ended first: it would lose its store in its middle
+    node.machine.sh(
+        "systemctl stop refstack-env-warm; mkdir -p /var/cache/refstack-worker\n"
+        "mount -t tmpfs -o size=4M tmpfs /var/cache/refstack-worker"
+    )
 
 
 def a_store_with_room(node: Node) -> None:
