@@ -130,6 +130,20 @@ def test_tests_that_only_begin_are_bounded(tmp_path: Path, monkeypatch: pytest.M
         parse(tmp_path, out.getvalue())
 
 
+def test_a_million_tests_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert results.MOST_TESTS < 1_000_000
+    monkeypatch.setattr(results, "MOST_TESTS", 20)
+    assert parse(tmp_path, stream([Event(f"t.{number}") for number in range(20)]))[0].counts.total == 20
+    with pytest.raises(ResultError, match="more than 20 tests"):
+        parse(tmp_path, stream([Event(f"t.{number}") for number in range(21)]))
+
+
+def test_a_packet_that_says_it_is_larger_than_any_is_refused_unread(tmp_path: Path) -> None:
+    # the longest length that the format can write, and nothing behind it
+    with pytest.raises(ResultError, match="subunit"):
+        parse(tmp_path, b"\xb3\x29\x01" + b"\xff\xff\xff\xff" + b"x" * 100)
+
+
 def test_text_of_open_tests_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "MOST_KEPT", 100_000)
     import io
