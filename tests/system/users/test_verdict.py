@@ -27,9 +27,11 @@ NEEDED_BY = {
     "container-quotas": {f"test_container_quotas.ContainerQuotasTest.test_{name}" for name in (
         "upload_large_object", "upload_too_many_objects"
     )},
+    "account-quotas": {"test_account_quotas_negative.AccountQuotasNegativeTest.test_user_modify_quota"},
+    "versioned_writes": {"test_object_version.ContainerTest.test_versioned_container"},
 }  # fmt: skip
-"""Middleware to the required tests that a Swift without it cannot pass. The third test of container quotas uploads what
-the quota would allow: that also works where no quota is heeded."""
+"""Middleware to the required tests that a Swift without it cannot pass: the table in ``docs/users.md``. Tests that
+upload what a quota would allow pass where no quota is heeded."""
 
 Names = set[tuple[str, str]]
 """Capability and test."""
