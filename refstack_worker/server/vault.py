@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape  # nosec B406 - writes XML, reads none
 
 from nacl.public import PrivateKey
 
