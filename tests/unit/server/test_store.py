@@ -616,3 +616,11 @@ class TestOperators:
     def test_count_states(self, store: Store) -> None:
         queued(store), queued(store), claimed(store)
         assert store.count_states() == {"claimed": 1, "queued": 2}
+
+
+def test_a_report_makes_no_run_held_that_nobody_claimed(store: Store) -> None:
+    job = queued(store)
+    store.report(job.proof, Report(RunState.RUNNING, "so it says"))
+    run = store.run(job.submission.key.test_id)
+    assert run.state is RunState.QUEUED
+    assert [message.message for message in store.messages(run.test_id)][-1] == "running: so it says"
