@@ -28,6 +28,9 @@ else:
 LOCK_NAME = re.compile(r"pylock(\.[^.]+)?\.toml")
 """PEP 751: ``pylock.toml`` or ``pylock.<name>.toml``, without a dot in the name."""
 
+FILENAME = re.compile(r"[A-Za-z0-9_.+!-]+\.whl")
+"""What the names of wheels are written with: no separator of folders, no blank."""
+
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -165,6 +168,9 @@ def check_filename(filename: str, name: str, version: str) -> None:
 
     :raises ValueError: it is not.
     """
+    if not FILENAME.fullmatch(filename):
+        # packaging looks at name and version only, and the tags behind them could climb
+        raise ValueError(f"{filename!r} is not the name of a wheel")
     try:
         of_name, of_version, _, _ = parse_wheel_filename(filename)
     except InvalidWheelFilename as error:

@@ -37,6 +37,8 @@ def test_everything_is_read(tmp_path):
         ('path = "wheels/', 'path = "../wheels/', "leaves the lock's folder"),
         ('path = "wheels/', 'path = "/wheels/', "leaves the lock's folder"),
         ('name = "tempest"', 'name = "other"', "is not other"),
+        ("-none-any.whl", "-none-/../../any.whl", "is not the name of a wheel"),
+        ("-none-any.whl", "-none-a ny.whl", "is not the name of a wheel"),
         ("size = ", "size = -", "is not a size"),
         ('sha256 = "', 'sha256 = "x', "is not a SHA-256"),
         ('sha256 = "', 'md5 = "', "sha256"),
