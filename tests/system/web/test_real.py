@@ -24,6 +24,7 @@ from tests.system.web import test_browser as pages  # skips this module too wher
 sys.path.append(str(Path(__file__).resolve().parents[3] / "installer"))
 
 from democloud.cloud import Cloud, Options
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 from subunit import ByteStreamToStreamResult
@@ -51,6 +52,7 @@ LACKING = [
 """What fails without it."""
 RUN_SECONDS = 180.0
 FORMATS = {"subunit stream": "subunit", "JUnit XML": "xml", "HTML, one file": "html", "CSV": "csv", "JSON": "json"}
+TEXT = "const at = document.querySelector(arguments[0]); return at ? at.textContent.trim() : ''"
 STATUS = """
 const done = arguments[2], stop = new AbortController();
 fetch(arguments[0], {...arguments[1], signal: stop.signal})
@@ -201,28 +203,39 @@ def watch_to_the_end(driver: Any, place: Place, state: str) -> None:
     """Stay on the page, which follows the run by itself; progress has to be seen on the way."""
     seen: set[str] = set()
 
-    def has_ended() -> bool:
-        try:
-            shown = driver.execute_script(
-                "return [document.querySelector('#state').textContent.trim(),"
-                " (document.querySelector('#done') || {textContent: ''}).textContent]"
-            )
-        except pages.STALE:
-            return False
-        if " of " in shown[1]:
-            seen.add(shown[1])
-        return bool(shown[0] == state)
+    def is_there() -> bool:
+        done = shown(driver, "#done")
+        if " of " in done:
+            seen.add(done)
+        return shown(driver, "#state") == state
 
-    eventually(lambda: f"{state}: {pages.body(driver)}\n{place.queue.logs()}", has_ended, RUN_SECONDS)
+    eventually(lambda: f"{state}: {pages.body(driver)}\n{place.queue.logs()}", is_there, RUN_SECONDS)
     assert len(seen) > 1, f"the page did not follow: {seen}"
     pages.shows(driver, "queued", f"claimed: attempt 1 by standalone with Tempest {TEMPEST}", "running", "posting")
 
 
+def shown(driver: Any, css: str) -> str:
+    """Return the text at a place of the page as it is now; nothing while there is no such place, or no page."""
+    try:
+        return str(driver.execute_script(TEXT, css))
+    except WebDriverException:
+        # the page is being loaded anew
+        return ""
+
+
+def wait_for(driver: Any, place: Place, state: str) -> None:
+    eventually(
+        lambda: f"{state}: {pages.body(driver)}\n{place.queue.logs()}",
+        lambda: shown(driver, "#state") == state,
+        RUN_SECONDS,
+    )
+
+
 def read_verdict(driver: Any, asked: Asked) -> None:
-    shown = driver.find_element(By.CLASS_NAME, "verdict")
-    assert f"{POWERED_STORAGE}: not passed" in shown.text
-    assert f"{asked.total - len(LACKING)} of {asked.total} required tests passed" in shown.text
-    named = [one.text for one in shown.find_elements(By.CSS_SELECTOR, ".lacking li li")]
+    verdict = driver.find_element(By.CLASS_NAME, "verdict")
+    assert f"{POWERED_STORAGE}: not passed" in verdict.text
+    assert f"{asked.total - len(LACKING)} of {asked.total} required tests passed" in verdict.text
+    named = [one.text for one in verdict.find_elements(By.CSS_SELECTOR, ".lacking li li")]
     assert sorted(named) == sorted(f"failed {test}" for test in LACKING)
     # and the failures with their text, on the real stream
     driver.find_element(By.CSS_SELECTOR, ".figures .failed a").click()
@@ -270,13 +283,13 @@ def of_stream(stream: bytes) -> dict[str, str]:
 
 def cancel_in_the_middle(driver: Any, place: Place) -> None:
     def is_running() -> bool:
-        done = driver.execute_script("return (document.querySelector('#bar') || {value: 0}).value")
-        return bool(done and done > 2)
+        done = shown(driver, "#done").partition(" of ")[0]
+        return done.isdigit() and int(done) > 2
 
     eventually(lambda: f"tests are run\n{place.queue.logs()}", is_running, RUN_SECONDS)
     pages.click(driver, "Cancel the run")
-    pages.until(driver, "#state", "cancelled")
-    assert not driver.find_elements(By.XPATH, "//*[normalize-space()='Download']"), "a cancelled run has no result"
+    wait_for(driver, place, "cancelled")
+    assert "Download" not in pages.body(driver), "a cancelled run has no result"
 
 
 def run_again_what_failed(driver: Any, place: Place, run: int) -> int:
@@ -289,15 +302,7 @@ def run_again_what_failed(driver: Any, place: Place, run: int) -> int:
     driver.find_element(By.CSS_SELECTOR, "form.inside button").click()
     pages.eventually(driver, lambda: not driver.current_url.endswith(f"/runs/{run}"))
     again = int(driver.current_url.rpartition("/")[2])
-
-    def has_ended() -> bool:
-        return bool(driver.find_element(By.ID, "state").text == "finished")
-
-    eventually(
-        lambda: f"{pages.body(driver)}\n{place.queue.logs()}",
-        lambda: pages.eventually(driver, has_ended),
-        RUN_SECONDS,
-    )
+    wait_for(driver, place, "finished")
     figures = [one.text for one in driver.find_elements(By.CSS_SELECTOR, ".figures dd")]
     assert figures[:3] == [str(len(LACKING)), "0", "0"]
     return again
