@@ -101,7 +101,8 @@ class ApiGate:
             with contextlib.suppress(OSError):
                 handler.connection.shutdown(socket.SHUT_RDWR)
             return
-        if hold is not None and hold.answered and not self._wait(handler):
+        # a refusal belongs to a job of an earlier run, which a queue that was started again hands out once more
+        if hold is not None and hold.answered and status < 300 and not self._wait(handler):
             return
         handler.send_response(status)
         for name, value in headers:
