@@ -60,7 +60,7 @@ def carry_out(place: Place, fault: Fault, step: Step) -> Outcome:
             outcome.left_in_cloud = sorted(place.in_cloud() - before)
             _compare(place, test_id, outcome)
     except AssertionError as error:
-        outcome.wrong.append(str(error)[-2000:])
+        outcome.wrong.append(str(error)[-2000:] or "what was expected at the step did not hold")
     except Exception as error:
         outcome.wrong.append(f"{type(error).__name__}: {error}"[-2000:])
     outcome.seconds = time.monotonic() - began
