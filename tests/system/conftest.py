@@ -1,7 +1,8 @@
 """Which system tests every change has to pass, and which only ``tests/run full`` runs.
 
 All of them take about an hour on 2 cores. For every change the main way of each part is run: the demo, ``execute_test``
-on a real cloud, the page in a browser, installation from the signed repository on a booted Debian 12.
+on a real cloud, the worst faults in the middle of a run, the page in a browser, installation from the signed repository
+on a booted Debian 12.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import pytest
 FOR_EVERY_CHANGE = (
     "tests/system/test_demo.py",
     "tests/system/execute_test/",
+    "tests/system/faults/",
     "tests/system/web/test_browser.py",
     "tests/system/packages/test_install.py",
 )
