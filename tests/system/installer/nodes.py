@@ -89,7 +89,7 @@ def packages() -> list[Path]:
 
 def next_packages() -> list[Path]:
     """Return the project's own packages under the version ``NEXT``, built when they are not in the cache."""
-    folder = Path(GIVEN) if GIVEN else cache() / "packages" / _commit()
+    folder = Path(GIVEN) if GIVEN else cache() / "packages" / f"installer-{_commit()}"
     if not sorted((folder / "next").glob("*.deb")):
         build = [sys.executable, TOP / "packaging" / "build", "deb", "--nocheck", "--version", NEXT]
         with tempfile.TemporaryDirectory() as scratch:
@@ -104,7 +104,7 @@ def _commit() -> str:
 
 
 def _built() -> Path:
-    folder = cache() / "packages" / _commit()
+    folder = cache() / "packages" / f"installer-{_commit()}"
     environment = {**os.environ, "PYTHONPATH": str(TOP)}
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -132,7 +132,12 @@ def python_of(suite: str) -> str:
         shutil.which(f"python{version}") or "",
         *map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python")),
     ]
-    return next((place for place in places if place), "")
+    return next((place for place in places if place and _works(place)), "")
+
+
+def _works(interpreter: str) -> bool:
+    """A version manager may put a name on the path that leads to nothing."""
+    return subprocess.run([interpreter, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
 def installer() -> bytes:
