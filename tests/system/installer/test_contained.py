@@ -67,8 +67,10 @@ def processes(node: Node) -> list[str]:
 
 def test_a_daemon_that_was_forked_twice_goes_with_its_run(node: Node) -> None:
     code = f"""
-import os, subprocess
-subprocess.Popen(['sh', '-c', 'setsid sh -c "exec -a {MARK} sleep 3600; : {MARK}" & :'], start_new_session=True)
+import os, subprocess, time
+subprocess.Popen(['sh', '-c', 'setsid sh -c "touch alive; sleep 3600; : {MARK}" & :'], start_new_session=True)
+while not os.path.exists('alive'):
+    time.sleep(0.05)
 print('left')
 """
     assert run(node, code)["lines"] == ["left"]
