@@ -99,7 +99,13 @@ class Machine:
                 return
             time.sleep(0.1)
         log.seek(0)
-        raise AssertionError(f"{self.name} did not boot: {log.read()[-2000:].decode(errors='replace')}")
+        said = log.read()[-2000:].decode(errors="replace")
+        raise AssertionError(f"{self.name} did not boot: {said}; {self._waits_for() if self._leader else 'it is gone'}")
+
+    def _waits_for(self) -> str:
+        with suppress(ProcessError):
+            return self.run("systemctl", "list-jobs", "--no-pager", check=False).stdout
+        return "its systemd does not answer"
 
     def _state(self) -> str:
         if not self._leader:
