@@ -223,7 +223,8 @@ class Half(Step):
     def snapshot(self): return files.snapshot(self.file)
     def undo(self, record): files.restore(record)
 
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+for each in (signal.SIGTERM, signal.SIGINT):  # whoever runs the tests in the background may have SIGINT ignored
+    signal.signal(each, signal.default_int_handler)
 system = System(Path(sys.argv[2]))
 Engine([Half(system)], Journal(system), Reporter()).apply()
 """
