@@ -1,8 +1,8 @@
 """Which system tests every change has to pass, and which only ``tests/run full`` runs.
 
 All of them take about an hour on 2 cores. For every change the main way of each part is run: the demo, ``execute_test``
-on a real cloud, the worst faults in the middle of a run, the page in a browser, the way of a bare Debian 12 to a node and
-back, installation from the signed repository on a booted Debian 12.
+on a real cloud, the worst faults in the middle of a run, the page in a browser, a booted bare Debian 12 that becomes a
+node and is bare again, installation on one from the signed repository.
 """
 
 from __future__ import annotations
