@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from cliff.command import Command
@@ -146,8 +147,9 @@ class Worker:
         words = [sys.executable, "-m", "refstack_worker.cli.worker", "--config", config, "run"]
         with open(self._folder.log, "ab") as log:
             self._process = process.start(
-                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=_end_with_us
-            )
+                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                preexec_fn=partial(_end_with, os.getpid()),
+            )  # fmt: skip
 
 
 def token(folder: Folder, settings: ServerSettings) -> None:
@@ -173,6 +175,8 @@ def _address_of(settings: ServerSettings) -> Address:
 _LIBC = ctypes.CDLL(None)
 
 
-def _end_with_us() -> None:
-    # a stand-alone queue that is killed must not leave its worker behind
+def _end_with(parent: int) -> None:
+    # a stand-alone queue that is killed must not leave its worker behind, not even in the moment before this is said
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)
