@@ -47,7 +47,7 @@ class Guard:
             return _too_many(seconds, "this token has made too many calls")
         if request.method not in _SAFE:
             # who has no good token is told so by the call itself
-            token = self._store.token(secret)
+            token = auth.known_token(request, self._store)
             if token is not None:
                 auth.Caller(token).need_writer()
         return None

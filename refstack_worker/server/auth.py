@@ -21,6 +21,7 @@ VENDOR = "vendor"
 READ = "read"
 """Takes away: such a token looks and changes nothing."""
 SCOPES = (OPERATOR, VENDOR, READ)
+_TOKEN = "refstack.token"  # noqa: S105 - where a request keeps what was found out
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,18 @@ def caller(request: Request, store: Store) -> Caller:
     secret = bearer(request)
     if not secret:
         raise refused("no-token", "an API token is needed: 'Authorization: Bearer <token>'")
-    token = store.token(secret)
+    token = known_token(request, store)
     if token is None or not set(token.scopes) & set(SCOPES):
         raise refused("wrong-token", "that API token is unknown, revoked or expired")
     return Caller(token)
+
+
+def known_token(request: Request, store: Store) -> Token | None:
+    """Return the good token that a request has, if any; the ledger is asked once for a request."""
+    if _TOKEN not in request.environ:
+        request.environ[_TOKEN] = store.token(bearer(request))
+    found: Token | None = request.environ[_TOKEN]
+    return found
 
 
 def bearer(request: Request) -> str:

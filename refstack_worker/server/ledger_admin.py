@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Sequence
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -20,6 +20,8 @@ from refstack_worker.server.records import Node, Token
 TOKEN_PREFIX = "rsq_"  # noqa: S105 - what a token begins with, so that scanners recognise one that leaked
 _USED_EVERY = 60.0
 """Seconds between two notes of when a token was used: not a write for every request."""
+# a random secret is looked up by its digest: the time that takes tells nothing of other secrets
+_TOKEN = select(models.token).where(models.token.c.digest == bindparam("of_secret"))
 
 
 class AdminLedger(LedgerBase):
@@ -116,10 +118,8 @@ class AdminLedger(LedgerBase):
     def token(self, secret: str) -> Token | None:
         """Return the token with this secret, if it is good now."""
         now = self.clock()
-        # a random secret is looked up by its digest: the time that takes tells nothing of other secrets
-        question = select(models.token).where(models.token.c.digest == _digest(secret))
         with self.database.reading() as connection:
-            row = connection.execute(question).mappings().first()
+            row = connection.execute(_TOKEN, {"of_secret": _digest(secret)}).mappings().first()
         if row is None or row["revoked_at"] or 0 < row["expires_at"] <= now:
             return None
         if row["last_used_at"] < now - _USED_EVERY:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
@@ -21,6 +21,7 @@ from refstack_worker.errors import NotFoundError, RefusedError
 from refstack_worker.server import models
 from refstack_worker.server.database import Database
 from refstack_worker.server.records import AttemptKey, GiveBack, Proof
+from refstack_worker.server.statements import IS_ATTEMPT, change_run
 from refstack_worker.server.vault import Vault
 
 Row = Any
@@ -32,12 +33,23 @@ MOST_ATTEMPTS = payloads.SCHEMA["properties"]["attempt"]["maximum"]
 
 
 _STATUS = insert(models.test_status)
-_COUNT = {"messages": models.run.c.messages + 1}
-_COUNTED = update(models.run).where(models.run.c.test_id == bindparam("of_test")).values(_COUNT)
+_NEW_ATTEMPT = insert(models.attempt)
 _RUN = select(models.run).where(models.run.c.test_id == bindparam("of_test")).with_for_update()
 _ATTEMPTS = select(models.attempt).where(models.attempt.c.test_id == bindparam("of_test"))
 _ATTEMPT = _ATTEMPTS.where(models.attempt.c.attempt == bindparam("of_attempt"))
+_END = (
+    update(models.attempt)
+    .where(IS_ATTEMPT, models.attempt.c.is_open)
+    .values(
+        is_open=False,
+        ended_at=bindparam("now"),
+        outcome=bindparam("how"),
+        note=bindparam("said"),
+        is_withdrawn=~((models.attempt.c.submitted_at > 0) & (models.attempt.c.claimed_at == 0)),
+    )
+)
 """Put together once, because every call of a worker asks these."""
+_CHANGED, _SAID = frozenset({"revision"}), frozenset({"messages"})
 
 
 @dataclass(frozen=True)
@@ -74,15 +86,17 @@ class LedgerBase:
             raise no_run(test_id)
         return row
 
-    def _move(self, connection: Connection, run: Row, move: Move) -> None:
+    def _move(self, connection: Connection, run: Row, move: Move, more: Mapping[str, Any] | None = None) -> None:
         """Change the state of a locked run; the only place where that happens.
 
+        :param more: columns that change with it.
         :raises StateError: ``contract/states.py`` does not allow it.
         """
         old = RunState(run["state"])
         check_move(old, move.state)
         now = self.clock()
-        values: dict[str, Any] = {"state": move.state.value, "updated_at": now, "revision": models.run.c.revision + 1}
+        values: dict[str, Any] = {"state": move.state.value, "updated_at": now, **(more or {})}
+        counted = _CHANGED
         if move.message:
             values["message"] = clean_line(move.message)
         if move.reason:
@@ -92,35 +106,25 @@ class LedgerBase:
             self._end_attempt(connection, key_of(run), move.outcome or move.state.value, move.message)
         if move.state is not old or move.message:
             said = ": ".join(part for part in (move.state.value, move.message) if part)
-            values.update(self._tell(connection, run, said))
-        connection.execute(update(models.run).where(models.run.c.test_id == run["test_id"]).values(values))
+            counted |= self._tell(connection, run, said)
+        change_run(connection, run["test_id"], values, counted)
 
     def _say(self, connection: Connection, run: Row, text: str) -> None:
         """Add a row to the legacy ``test_status`` table."""
-        counted = self._tell(connection, run, text)
-        if counted:
-            connection.execute(_COUNTED, {"of_test": run["test_id"]})
+        change_run(connection, run["test_id"], {}, self._tell(connection, run, text))
 
-    def _tell(self, connection: Connection, run: Row, text: str) -> dict[str, Any]:
-        """Add a row as :meth:`_say` does, and return what the caller then has to set in the run's row."""
+    def _tell(self, connection: Connection, run: Row, text: str) -> frozenset[str]:
+        """Add a row as :meth:`_say` does, and return what the caller then has to count in the run's row."""
         if run["messages"] >= MESSAGES_PER_RUN:
-            return {}
+            return frozenset()
         stamp = datetime.fromtimestamp(self.clock(), timezone.utc).replace(tzinfo=None)
         row = {"test_id": run["test_id"], "message": clean_line(text), "timestamp": stamp}
         connection.execute(_STATUS, row)
-        return _COUNT
+        return _SAID
 
     def _end_attempt(self, connection: Connection, key: AttemptKey, outcome: str, note: str) -> None:
-        attempt = models.attempt
-        in_queue = (attempt.c.submitted_at > 0) & (attempt.c.claimed_at == 0)
-        values = {
-            "is_open": False,
-            "ended_at": self.clock(),
-            "outcome": outcome[:40],
-            "note": clean_line(note),
-            "is_withdrawn": ~in_queue,
-        }
-        connection.execute(update(attempt).where(is_attempt(key), attempt.c.is_open).values(values))
+        told = {"now": self.clock(), "how": outcome[:40], "said": clean_line(note)}
+        connection.execute(_END, {"of_test": key.test_id, "of_attempt": key.attempt, **told})
 
     def _add_attempt(self, connection: Connection, run: Row, number: int) -> None:
         values = {
@@ -129,7 +133,7 @@ class LedgerBase:
             "priority": run["priority"],
             "created_at": self.clock(),
         }
-        connection.execute(insert(models.attempt).values(values))
+        connection.execute(_NEW_ATTEMPT, values)
 
     def _give_back(self, connection: Connection, run: Row, how: GiveBack, message: str) -> None:
         """End the current attempt of a locked run and make the next, or end the run where a limit is reached."""
@@ -143,9 +147,8 @@ class LedgerBase:
         values: dict[str, Any] = {"attempt": number, "worker": "", "started_at": 0.0, **counts}
         if how is not GiveBack.QUEUE_LOST:
             values["queued_at"] = self.clock()
-        connection.execute(update(models.run).where(models.run.c.test_id == run["test_id"]).values(values))
         self._add_attempt(connection, run, number)
-        self._move(connection, run, Move(RunState.QUEUED, f"{message}; attempt {number} follows"))
+        self._move(connection, run, Move(RunState.QUEUED, f"{message}; attempt {number} follows"), values)
 
     def _end_instead(self, run: Row, how: GiveBack, counts: Row, message: str) -> Move | None:
         rules = self.settings.rules

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import and_, case, select, update
+from sqlalchemy import and_, bindparam, case, select, update
 from sqlalchemy.engine import Connection
 
 from refstack_worker.contract import payload as payloads
@@ -27,12 +27,33 @@ from refstack_worker.server.records import (
     Submission,
     Why,
 )
+from refstack_worker.server.statements import IS_ATTEMPT, change_attempt
 
 LEASE_SECONDS = 60.0
 """Time for a submitter to give what it took to the queue."""
 CONTESTED_BEATS = 3
 """Missed heartbeats after which a holder is given up whose job gearmand has handed out again."""
 _WORKING = [state.value for state in HELD]
+_SEALED = (
+    update(models.attempt)
+    .where(IS_ATTEMPT, models.attempt.c.is_open, models.attempt.c.submitted_at == 0)
+    .where(models.attempt.c.secret_digest == bindparam("mine"))
+    .values(payload_digest=bindparam("digest"), leased_until=bindparam("until"))
+)
+_SUBMITTED = (
+    update(models.attempt)
+    .where(IS_ATTEMPT)
+    .values(
+        submitted_at=bindparam("at"),
+        server=bindparam("by"),
+        handle=bindparam("as_job"),
+        function=bindparam("of_function"),
+        leased_until=0.0,
+        # cancelled in the meantime: then the job just made is to be withdrawn
+        is_withdrawn=case((models.attempt.c.is_open | (models.attempt.c.claimed_at > 0), True), else_=False),
+    )
+)
+_PAUSED = select(models.setting.c.value).where(models.setting.c.name == "paused")
 
 
 class DispatchLedger(LedgerBase):
@@ -50,7 +71,7 @@ class DispatchLedger(LedgerBase):
                     "leased_until": self.clock() + LEASE_SECONDS,
                     "secret_digest": payloads.secret_digest(secret),
                 }
-                connection.execute(update(models.attempt).where(is_attempt(key_of(row))).values(values))
+                change_attempt(connection, key_of(row), values)
                 leased.append((row, secret))
         return [self._submission(row, secret) for row, secret in leased]
 
@@ -59,37 +80,36 @@ class DispatchLedger(LedgerBase):
 
         :returns: those that are still to be submitted; the others were cancelled, or their lease ran out.
         """
-        attempt = models.attempt
         good: set[AttemptKey] = set()
         with self.database.writing() as connection:
             for submission, digest in digests:
-                mine = attempt.c.secret_digest == payloads.secret_digest(submission.secret)
-                values = {"payload_digest": digest, "leased_until": self.clock() + LEASE_SECONDS}
-                changed = connection.execute(
-                    update(attempt)
-                    .where(is_attempt(submission.key), attempt.c.is_open, attempt.c.submitted_at == 0, mine)
-                    .values(values)
-                )
-                if changed.rowcount == 1:
+                told = {
+                    "of_test": submission.key.test_id,
+                    "of_attempt": submission.key.attempt,
+                    "mine": payloads.secret_digest(submission.secret),
+                    "digest": digest,
+                    "until": self.clock() + LEASE_SECONDS,
+                }
+                if connection.execute(_SEALED, told).rowcount == 1:
                     good.add(submission.key)
         return good
 
     def submitted(self, jobs: Iterable[QueuedJob]) -> None:
         """Note that the queue has these jobs."""
-        attempt = models.attempt
+        rows = [
+            {
+                "of_test": job.key.test_id,
+                "of_attempt": job.key.attempt,
+                "at": job.submitted_at or self.clock(),
+                "by": job.server[:260],
+                "as_job": job.handle[:260],
+                "of_function": job.function[:120],
+            }
+            for job in jobs
+        ]
         with self.database.writing() as connection:
-            for job in jobs:
-                # cancelled in the meantime: then the job just made is to be withdrawn
-                is_wanted = attempt.c.is_open | (attempt.c.claimed_at > 0)
-                values = {
-                    "submitted_at": job.submitted_at or self.clock(),
-                    "server": job.server[:260],
-                    "handle": job.handle[:260],
-                    "function": job.function[:120],
-                    "leased_until": 0.0,
-                    "is_withdrawn": case((is_wanted, True), else_=False),
-                }
-                connection.execute(update(attempt).where(is_attempt(job.key)).values(values))
+            if rows:
+                connection.execute(_SUBMITTED, rows)
 
     def submit_failed(self, keys: Iterable[AttemptKey], why: str) -> None:
         """End the lease of attempts that the queue surely does not have; they are taken again."""
@@ -257,8 +277,7 @@ class DispatchLedger(LedgerBase):
 
 def queue_is_paused(connection: Connection) -> bool:
     """Return whether operators have paused the whole queue."""
-    question = select(models.setting.c.value).where(models.setting.c.name == "paused")
-    return bool(connection.execute(question).scalar() == "yes")
+    return bool(connection.execute(_PAUSED).scalar() == "yes")
 
 
 def _is_current(run: Row, key: AttemptKey) -> bool:

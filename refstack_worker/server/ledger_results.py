@@ -78,9 +78,7 @@ class ResultLedger(LedgerBase):
                 return known
             self._store(connection, key_of(attempt), upload, parsed, packed)
             counts = parsed.counts
-            counted = update(models.run).where(models.run.c.test_id == proof.test_id).values(asdict(counts))
-            connection.execute(counted)
-            self._move(connection, run, Move(RunState.FINISHED, _counts_text(counts)))
+            self._move(connection, run, Move(RunState.FINISHED, _counts_text(counts)), asdict(counts))
             return Accepted(key_of(attempt), False, counts)
 
     def accept_anonymous(self, upload: Upload) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import timezone
 from typing import Any
 
-from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -33,6 +33,10 @@ from refstack_worker.server.records import (
 
 _CLOUD = [column.label(f"cloud_{column.name}") for column in models.cloud.c]
 _MOST_ROWS = 1000
+_NEW_TEST, _NEW_RUN = insert(models.test), insert(models.run)
+_SAME = select(models.run.c.test_id).where(
+    models.run.c.created_by == bindparam("who"), models.run.c.idempotency_key == bindparam("key")
+)
 
 
 class RunLedger(LedgerBase):
@@ -51,17 +55,14 @@ class RunLedger(LedgerBase):
             with self.database.writing() as connection:
                 known = self._idempotent(connection, new)
                 test_id = known or self._insert(connection, new, sealed)
+                return _one_run(connection, test_id)
         except IntegrityError:
-            test_id = self._after_collision(new)
-        return self.run(test_id)
+            return self.run(self._after_collision(new))
 
     def run(self, test_id: int) -> Run:
         """Return one run. :raises NotFoundError: there is none of that id."""
         with self.database.reading() as connection:
-            row = connection.execute(_runs().where(models.run.c.test_id == test_id)).mappings().first()
-        if row is None:
-            raise no_run(test_id)
-        return _run(row)
+            return _one_run(connection, test_id)
 
     def runs(self, query: RunQuery) -> list[Run]:
         """Return runs, newest first; see :class:`RunQuery`."""
@@ -159,11 +160,7 @@ class RunLedger(LedgerBase):
     def _idempotent(self, connection: Connection, new: NewRun) -> int | None:
         if not new.idempotency_key:
             return None
-        run = models.run
-        question = select(run.c.test_id).where(
-            run.c.created_by == new.created_by, run.c.idempotency_key == new.idempotency_key
-        )
-        found: int | None = connection.execute(question).scalar()
+        found: int | None = connection.execute(_SAME, {"who": new.created_by, "key": new.idempotency_key}).scalar()
         return found
 
     def _after_collision(self, new: NewRun) -> int:
@@ -198,15 +195,16 @@ class RunLedger(LedgerBase):
             "created_at": now,
             "updated_at": now,
             "queued_at": now,
+            "messages": 1,
         }
-        connection.execute(insert(models.run).values(row))
+        connection.execute(_NEW_RUN, row)
         self._add_attempt(connection, row, 1)
-        self._say(connection, {"test_id": test_id, "messages": 0}, "queued")
+        self._tell(connection, {"test_id": test_id, "messages": 0}, "queued")
         return test_id
 
     def _test_row(self, connection: Connection, new: NewRun) -> int:
         if new.test_id is None:
-            added = connection.execute(insert(models.test).values(cloud_id=new.cloud_id, finished=False))
+            added = connection.execute(_NEW_TEST, {"cloud_id": new.cloud_id, "finished": False})
             return new_id(added)
         known = select(models.test.c.id).where(models.test.c.id == new.test_id)
         if connection.execute(known).scalar() is None:
@@ -232,6 +230,16 @@ def _runs() -> Any:
     )
     columns = [column for column in run.c if column.name != "sealed_conf"]
     return select(*columns, attempt.c.progress, *_CLOUD).select_from(joined)
+
+
+_THE_RUN = _runs().where(models.run.c.test_id == bindparam("of_test"))
+
+
+def _one_run(connection: Connection, test_id: int) -> Run:
+    row = connection.execute(_THE_RUN, {"of_test": test_id}).mappings().first()
+    if row is None:
+        raise no_run(test_id)
+    return _run(row)
 
 
 def _conditions(query: RunQuery) -> list[Any]:

@@ -25,6 +25,7 @@ from refstack_worker.server.records import (
     Ordered,
     Proof,
 )
+from refstack_worker.server.statements import IS_ATTEMPT, change_attempt
 from refstack_worker.server.vault import Masker, secret_values
 
 _BY_WORKER = frozenset(
@@ -41,7 +42,6 @@ _BY_WORKER = frozenset(
 
 _GO, _CANCEL = Ordered(Order.GO), Ordered(Order.CANCEL, "cancelled")
 
-_ATTEMPT = (models.attempt.c.test_id == bindparam("of_test")) & (models.attempt.c.attempt == bindparam("of_attempt"))
 _BEATING = (
     select(
         models.attempt.c.attempt,
@@ -51,18 +51,18 @@ _BEATING = (
         models.run.c.attempt.label("current"),
     )
     .select_from(models.attempt.join(models.run, models.run.c.test_id == models.attempt.c.test_id))
-    .where(_ATTEMPT)
+    .where(IS_ATTEMPT)
 )
 _BEAT = (
     update(models.attempt)
-    .where(_ATTEMPT, models.attempt.c.is_open)
+    .where(IS_ATTEMPT, models.attempt.c.is_open)
     .values(heartbeat_at=bindparam("now"), contested_at=0.0, progress=bindparam("so_far"))
 )
 """Heartbeats are the most frequent question by far, so these are put together once."""
 _BEAT_AND_LOOK = (
     update(models.attempt)
     .where(
-        _ATTEMPT,
+        IS_ATTEMPT,
         models.attempt.c.is_open,
         models.attempt.c.secret_digest == bindparam("proof"),
         models.attempt.c.claim_id == bindparam("claim"),
@@ -216,11 +216,10 @@ class WorkerLedger(LedgerBase):
             "claimed_at": now,
             "heartbeat_at": now,
         }
-        connection.execute(update(models.attempt).where(is_attempt(key_of(run))).values(values))
-        taken = update(models.run).where(models.run.c.test_id == run["test_id"])
-        connection.execute(taken.values(worker=claim.worker[:200], started_at=now))
+        change_attempt(connection, key_of(run), values)
         version = f" with Tempest {claim.tempest_version}" if claim.tempest_version else ""
-        self._move(connection, run, Move(RunState.CLAIMED, f"attempt {run['attempt']} by {claim.worker}{version}"))
+        claimed = Move(RunState.CLAIMED, f"attempt {run['attempt']} by {claim.worker}{version}")
+        self._move(connection, run, claimed, {"worker": claim.worker[:200], "started_at": now})
 
 
 def superseded(run: Row) -> Exception:
