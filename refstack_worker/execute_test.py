@@ -644,7 +644,10 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._base = settings.callback
         self._settings = settings
-        headers = {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
+        # between two calls lie the tests, for hours: a server of many testers would hold a connection for each
+        headers = {"Connection": "close"}
+        if settings.token:
+            headers["Authorization"] = f"Bearer {settings.token}"
         self._client = Client(settings.ca_file or True, headers)
 
     def miniconf(self) -> Conf:

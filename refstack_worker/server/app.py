@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -26,6 +27,11 @@ LOG = logging.getLogger(__name__)
 
 THREADS = 16
 """Requests that one process answers at the same time; uploads and slow clients hold none until they are complete."""
+MOST_CONNECTIONS = 8192
+"""That one process keeps open. waitress's own limit is 100, and beyond it nobody is answered any more until somebody
+leaves: a fleet of 50 nodes with a run each has that many, most of them idle."""
+OTHER_FILES = 256
+"""Open files that are kept for all else: database, uploads, live streams."""
 STOP_SECONDS = 10.0
 """For requests that are being answered when the service is told to stop."""
 
@@ -100,6 +106,9 @@ def http_server(application: Callable[..., Any], address: gearman.Address, setti
             host=address.host,
             port=address.port,
             threads=THREADS,
+            connection_limit=connection_limit(),
+            # select() knows no file number above 1023
+            asyncore_use_poll=True,
             ident="refstack",
             max_request_body_size=settings.web.max_result_bytes + 2**20,
             # the application itself decides which proxies it believes
@@ -107,6 +116,13 @@ def http_server(application: Callable[..., Any], address: gearman.Address, setti
         )
     except (OSError, ValueError) as error:
         raise ConfigError(f"{address}: cannot listen there: {error}; is the port taken?") from error
+
+
+def connection_limit() -> int:
+    """Return how many connections this process may keep open: as many as its limit of open files has room for."""
+    files, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = MOST_CONNECTIONS if files == resource.RLIM_INFINITY else files - OTHER_FILES
+    return max(100, min(MOST_CONNECTIONS, room))
 
 
 def application(file: str = "") -> Callable[..., Any]:

@@ -58,7 +58,7 @@ class NodeVoice(threading.Thread):
 
     def _tell(self, url: str, http: Http) -> float:
         try:
-            answer = http.post(f"/worker/v1/nodes/{self._name}", self._message(), RETRY_SECONDS)
+            answer = http.post(f"/worker/v1/nodes/{self._name}", self._message(), RETRY_SECONDS, last=True)
         except (ServerError, RefusedError) as error:
             if not self.problems.get(url):
                 LOG.warning("node status: %s", error)

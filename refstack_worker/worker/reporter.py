@@ -33,6 +33,8 @@ LAST_WAIT = 30.0
 """Seconds between tries: the first, and the longest."""
 HEARTBEAT_TIMEOUT = 5.0
 """Seconds for a heartbeat: a late one is worth nothing, the next one is due."""
+KEPT_SECONDS = 5.0
+"""A connection on which nothing will be said for longer is closed: a server of a large fleet would hold thousands."""
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -90,20 +92,24 @@ class Http:
         """Close its connections."""
         self._session.close()
 
-    def post(self, path: str, body: Mapping[str, Any] | bytes, timeout: float = 0) -> Mapping[str, Any]:
+    def post(
+        self, path: str, body: Mapping[str, Any] | bytes, timeout: float = 0, last: bool = False
+    ) -> Mapping[str, Any]:
         """Say something once and return the answer.
 
+        :param last: nothing follows for a while: the connection is closed.
         :raises RefusedError: the server understood and says no; ``reason`` is its word for why.
         :raises ServerError: it cannot be reached, fails, or answers what is no answer; to be tried again.
         """
         url = self._base + path
         data = body if isinstance(body, bytes) else json.dumps(body).encode("utf-8")
         kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
+        headers = {"Content-Type": kind, "Accept": "application/json", **({"Connection": "close"} if last else {})}
         try:
             with self._session.post(
                 url,
                 data=data,
-                headers={"Content-Type": kind, "Accept": "application/json"},
+                headers=headers,
                 auth=self._auth,
                 timeout=timeout or self._settings.timeout,
                 allow_redirects=False,
@@ -156,6 +162,8 @@ class Reporter:
         self._settings = settings
         self._http = Http(payload.callback, settings, payload.secret)
         self._attempt = f"/worker/v1/runs/{payload.test_id}/attempts/{payload.attempt}"
+        self._pause = 0.0
+        """Seconds to the next heartbeat."""
 
     def close(self) -> None:
         """Close its connections."""
@@ -169,7 +177,8 @@ class Reporter:
         """
         body = {**self._me, "tempest_version": self.held.tempest_version}
         answer = self._http.patiently(f"{self._attempt}/claim", body, self._settings.patience, given_up)
-        return _seconds(answer)
+        self._pause = _seconds(answer)
+        return self._pause
 
     def heartbeat(self, state: RunState, progress: Progress) -> Orders:
         """Say that the attempt is alive and how far it is.
@@ -178,11 +187,13 @@ class Reporter:
         :raises ServerError: not heard.
         """
         body = {**self._me, "state": state.value, "progress": progress.to_json()}
-        answer = self._http.post(f"{self._attempt}/heartbeat", body, HEARTBEAT_TIMEOUT)
+        is_last = self._pause > KEPT_SECONDS
+        answer = self._http.post(f"{self._attempt}/heartbeat", body, HEARTBEAT_TIMEOUT, is_last)
         order = answer.get("order")
         if order not in ("go", "cancel", "stop"):
             raise ServerError(f"heartbeat: {str(order)[:40]!r} is no order")
-        return Orders(str(order), str(answer.get("reason", "")), _seconds(answer))
+        self._pause = _seconds(answer)
+        return Orders(str(order), str(answer.get("reason", "")), self._pause)
 
     def report(self, report: Report, patience: float | None = None) -> None:
         """Tell a state, a message, or both (``update-test-status``).

@@ -147,6 +147,12 @@ def test_mini_conf_and_test_cases(server: Scripted, tmp_path: Path) -> None:
     assert {asked.headers["Authorization"] for asked in server.asked} == {f"Bearer {TOKEN}"}
 
 
+def test_no_connection_is_held_open_while_the_tests_run(server: Scripted, tmp_path: Path) -> None:
+    server.on("/get-miniconf", as_json({}))
+    Server(settings(server, tmp_path)).miniconf()
+    assert server.asked[0].headers["Connection"] == "close"
+
+
 def test_mini_conf_that_stays_html(server: Scripted, tmp_path: Path) -> None:
     server.on("/get-miniconf", HTML)
     with pytest.raises(ServerFailure, match="text/html that is not JSON"):

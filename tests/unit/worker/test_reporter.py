@@ -134,3 +134,16 @@ def test_a_huge_answer_is_not_read(reporter: Reporter, server: Scripted) -> None
     server.on(BEAT, Reply(200, b'{"order": "go", "x": "' + b"y" * (1 << 20) + b'"}'))
     with pytest.raises(ServerError):
         reporter.heartbeat(RunState.RUNNING, Progress())
+
+
+@pytest.mark.parametrize(("pause", "is_kept"), [(2.0, True), (10.0, False)])
+def test_a_connection_is_not_held_open_between_rare_heartbeats(
+    reporter: Reporter, server: Scripted, pause: float, is_kept: bool
+) -> None:
+    server.on(CLAIM, as_json({"heartbeat_seconds": pause}))
+    server.on(BEAT, as_json({"order": "go", "heartbeat_seconds": pause}))
+    reporter.claim(threading.Event())
+    reporter.heartbeat(RunState.RUNNING, Progress())
+    claim, beat = server.asked
+    assert claim.headers["Connection"] == "keep-alive", "reports follow at once"
+    assert (beat.headers["Connection"] == "keep-alive") is is_kept

@@ -1,0 +1,61 @@
+"""The built-in HTTP server with a fleet's connections."""
+
+from __future__ import annotations
+
+import http.client
+import resource
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refstack_worker.gearman import Address
+from refstack_worker.server import app
+from tests.unit.server.ledger import make_settings
+
+IDLE = 300
+"""Connections that are kept and say nothing: three times waitress's usual limit."""
+
+
+def answer(_environ: Any, start: Callable[..., Any]) -> Iterable[bytes]:
+    start("200 OK", [("Content-Length", "2"), ("Content-Type", "text/plain")])
+    return [b"ok"]
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[int]:
+    server = app.http_server(answer, Address("127.0.0.1", 0), make_settings(tmp_path))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    yield int(server.effective_port)
+    server.task_dispatcher.shutdown()
+    server.close()
+
+
+def asked(port: int) -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", "/")
+    assert connection.getresponse().read() == b"ok"
+    return connection
+
+
+def test_idle_connections_of_a_fleet_keep_nobody_from_being_answered(port: int) -> None:
+    kept = [asked(port) for _ in range(IDLE)]
+    try:
+        asked(port).close()
+    finally:
+        for connection in kept:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    ("files", "connections"),
+    [(1024, 768), (65536, 8192), (resource.RLIM_INFINITY, 8192), (300, 100)],
+)
+def test_as_many_connections_as_open_files_have_room_for(
+    monkeypatch: pytest.MonkeyPatch, files: int, connections: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _what: (files, files))
+    assert app.connection_limit() == connections
