@@ -1,0 +1,295 @@
+"""Simulated nodes for ``tests/bench/scale.py``: many workers in one process, all of them the worker's own parts.
+
+A node here is the worker's slot, its connection to gearmand, its job with claim, heartbeats, reports and notes on disk,
+and its voice; three things are missing: the environment is not made, the program that would run Tempest is a wait in a
+thread, and one thread looks after all the slots. What that program asks and posts goes through ``execute_test``'s own
+calls, from a folder that it was given as the real one is.
+
+``python _fleet.py`` with the order (JSON) as the first line of stdin; a further line ``look`` is answered with a line
+of JSON; the end of stdin ends the nodes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import re
+import shutil
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from refstack_worker import execute_test
+from refstack_worker.config import worker as config
+from refstack_worker.contract import functions, keys
+from refstack_worker.contract.sealing import NodeChannel, Opener
+from refstack_worker.environments.catalogue import Offer, Want
+from refstack_worker.environments.environment import BuiltEnvironment
+from refstack_worker.worker import ending as endings
+from refstack_worker.worker import reporter, slots
+from refstack_worker.worker.gate import Gate
+from refstack_worker.worker.held import Notes
+from refstack_worker.worker.job import FoundOffer, Job, Services
+from refstack_worker.worker.nodevoice import NodeVoice
+from refstack_worker.worker.runner import Command, End, Listener
+from refstack_worker.worker.spool import Spool
+from tests.unit.server.ledger import Event, stream
+
+TESTS = 10
+"""In the result of a run."""
+COUNTS = {"total": TESTS, "done": TESTS, "passed": TESTS, "failed": 0, "skipped": 0, "seconds_left": 1.0, "test": "t"}
+
+
+class Tally:
+    """What happened in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        self.times: dict[str, list[float]] = {}
+
+    def add(self, what: str) -> None:
+        with self._lock:
+            self.counts[what] += 1
+
+    def time(self, what: str, seconds: float) -> None:
+        with self._lock:
+            self.times.setdefault(what, []).append(seconds)
+
+
+TALLY = Tally()
+
+
+class Executor:
+    """In the place of a run's processes: waits as long as the tests would take, and posts a result."""
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self._folder = folder
+        self._seconds = seconds
+        self._stopped = threading.Event()
+
+    def run(self, command: Command, listener: Listener, after_stop: bool = False) -> End:
+        """Do what ``execute_test`` does with the server when it is called so."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for name, data in command.files.items():
+            (self._folder / name).write_bytes(data)
+        settings = execute_test.parse([word.replace("{run}", str(self._folder)) for word in command.argv[1:]])
+        try:
+            if settings.cleanup_only:
+                TALLY.add("clean-ups")
+                return End(endings.PASSED)
+            server = execute_test.Server(settings)
+            if settings.post_only is None and not self._tests(server, settings, listener):
+                return End(endings.STOPPED, "stopped")
+            listener.event({"event": "state", "state": "posting"})
+            server.post(settings.workdir)
+        except execute_test.Failure as failure:
+            TALLY.add(f"execute_test: {failure.reason}")
+            listener.event({"event": "end", "reason": failure.reason, "message": str(failure)})
+            return End(failure.exit_code)
+        TALLY.add("posted")
+        listener.event({"event": "end", "exit_code": 0, "reason": "passed", "message": ""})
+        return End(endings.PASSED)
+
+    def _tests(self, server: execute_test.Server, settings: execute_test.Settings, listener: Listener) -> bool:
+        """Ask what a run asks, wait, and leave a result; return whether it was not stopped meanwhile."""
+        TALLY.add("executions")
+        server.miniconf()
+        if settings.testcases is None:
+            server.testcases()
+        listener.event({"event": "state", "state": "running"})
+        listener.event({"event": "progress", **COUNTS, "done": 1})
+        if self._stopped.wait(self._seconds):
+            return False
+        listener.event({"event": "progress", **COUNTS})
+        settings.workdir.mkdir(parents=True)
+        name = f"tempest.api.scale.test_{settings.test_id}_{settings.attempt}"
+        (settings.workdir / "subunit").write_bytes(_most_of_it() + stream([Event(name)]))
+        summary = {"test_id": settings.test_id, "attempt": settings.attempt, "exit_code": 0, "reason": "passed"}
+        (settings.workdir / "summary.json").write_text(json.dumps(summary))
+        return True
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+def _most_of_it(kept: dict[int, bytes] = {}) -> bytes:  # noqa: B006 - made once
+    if not kept:
+        kept[0] = stream([Event(f"tempest.api.scale.test_{number}") for number in range(TESTS - 1)])
+    return kept[0]
+
+
+class Executors:
+    """In the place of a runner."""
+
+    name = "simulated"
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self._folder = folder
+        self._seconds = seconds
+
+    @contextmanager
+    def open(self, run_id: str) -> Any:
+        folder = self._folder / run_id
+        try:
+            # scattered, so that the fleet does not act as one
+            yield Executor(folder, self._seconds * random.uniform(0.7, 1.3))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class AnyVersion:
+    """In the place of a catalogue."""
+
+    def find(self, want: Want) -> Offer:
+        return Offer(want.version)
+
+
+class NoEnvironment:
+    """In the place of an environment."""
+
+    def __init__(self, built: BuiltEnvironment) -> None:
+        self._built = built
+
+    def __enter__(self) -> BuiltEnvironment:
+        return self._built
+
+    def remove(self) -> None:
+        pass
+
+
+class SimulatedJob(Job):
+    """A job without an environment."""
+
+    def _environment(self, folder: Path, offer: FoundOffer) -> Any:
+        assert isinstance(offer, Offer)
+        return NoEnvironment(BuiltEnvironment(folder, offer.version, TESTS))
+
+
+class Node:
+    """One node of one slot."""
+
+    def __init__(
+        self, settings: config.WorkerSettings, opener: Opener, order: Mapping[str, Any], versions: Any
+    ) -> None:
+        self.settings = settings
+        self.versions = versions
+        state = settings.node.state_folder
+        self.services = Services(
+            settings, opener, Executors(state / "runs", order["run_seconds"]), AnyVersion(),  # type: ignore[arg-type]
+            Notes(settings.held_folder), Spool(settings.spool_folder, settings.spool), ("execute_test",),
+        )  # fmt: skip
+        self.services.notes.prepare()
+        self.services.spool.prepare()
+        self.gate = Gate()
+        self.slot = slots.Slot(0, self.services, self.gate, self._ended)
+        self.voice = NodeVoice(settings, NodeChannel.of_node(opener.private, opener.servers), self._look)
+
+    def start(self) -> None:
+        self.slot.connect(self.settings.gearman.addresses, [functions.for_version(name) for name in self.versions])
+        self.slot.start()
+        self.voice.start()
+
+    def left(self) -> int:
+        """Return what of its runs lies on its disk."""
+        state = self.settings.node.state_folder
+        return len(self.services.spool.entries()) + sum(1 for _ in (*state.glob("held/*"), *state.glob("runs/*")))
+
+    def _ended(self, ending: endings.Ending) -> None:
+        TALLY.add(f"{ending.kind.value} {ending.reason}".strip())
+        self.voice.nudge()
+
+    def _look(self) -> Mapping[str, Any]:
+        return {
+            "versions": self.versions, "slots": 1, "busy": int(self.slot.busy), "tags": [], "state": "ready",
+            "software": "simulated",
+        }  # fmt: skip
+
+
+class Warnings(logging.Handler):
+    """Counts what is logged, numbers left out."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        TALLY.add("log: " + re.sub(r"[0-9][0-9.]*", "N", record.getMessage())[:160])
+
+
+def main() -> None:
+    order = json.loads(sys.stdin.readline())
+    logging.basicConfig(level=logging.WARNING, handlers=[Warnings()])
+    logging.getLogger("execute_test").propagate = True
+    threading.stack_size(512 * 1024)
+    slots.Job = SimulatedJob  # type: ignore[misc]
+    _time_the_calls()
+    nodes = _nodes(order)
+    for node in nodes:
+        node.start()
+        time.sleep(order["pause"])
+    threading.Thread(target=_look_after, args=(nodes,), daemon=True).start()
+    print(json.dumps({"ready": len(nodes)}), flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(_told(nodes)), flush=True)
+    for node in nodes:
+        node.gate.stop()
+
+
+def _nodes(order: Mapping[str, Any]) -> list[Node]:
+    base = config.load(Path(order["config"]))
+    opener = Opener(keys.load_seal_private(base.keys.fleet_private), keys.load_sign_public(base.keys.server_public))
+    made = []
+    for number in range(order["first"], order["first"] + order["count"]):
+        name = f"node-{number:04}"
+        own = replace(base.node, name=name, state_folder=Path(order["folder"]) / name)
+        run = replace(base.run, environments=own.state_folder / "environments")
+        versions = [order["versions"][(number + k) % len(order["versions"])] for k in range(order["versions_a_node"])]
+        made.append(Node(replace(base, node=own, run=run), opener, order, sorted(versions)))
+    return made
+
+
+def _look_after(nodes: list[Node]) -> None:
+    while True:
+        time.sleep(3.0)  # as often as the daemon does
+        for node in nodes:
+            node.slot.tick()
+
+
+def _told(nodes: list[Node]) -> dict[str, Any]:
+    connected = sum(bool(node.slot.queue is not None and node.slot.queue.connected()) for node in nodes)
+    return {
+        "connected": connected,
+        "busy": sum(node.slot.busy for node in nodes),
+        "left": sum(node.left() for node in nodes),
+        "counts": dict(TALLY.counts),
+        "times": {what: _percentiles(sorted(times)) for what, times in TALLY.times.items()},
+    }
+
+
+def _percentiles(times: list[float]) -> dict[str, float]:
+    at = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+    found = {name: round(times[min(len(times) - 1, int(len(times) * part))] * 1000, 1) for name, part in at.items()}
+    return {"calls": len(times), **found}
+
+
+def _time_the_calls() -> None:
+    """Take the time of each call that a worker makes, whatever becomes of it."""
+    post: Callable[..., Any] = reporter.Http.post
+
+    def timed(self: reporter.Http, path: str, *rest: Any, **more: Any) -> Any:
+        what = "node" if "/nodes/" in path else path.strip("/").rpartition("/")[2]
+        began = time.perf_counter()
+        try:
+            return post(self, path, *rest, **more)
+        finally:
+            TALLY.time(what, time.perf_counter() - began)
+
+    reporter.Http.post = timed  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    main()
