@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from tests.integration.processes import eventually, files_with
+from tests.system.faults.accounts import ENDS, accounts
 from tests.system.faults.expected import Expected, expected
 from tests.system.faults.faults import Fault
 from tests.system.faults.place import Place
 from tests.system.faults.steps import Step
 
-ENDS = ("finished", "failed", "cancelled")
 PATIENCE = 150.0
 """Seconds for a run to end after the fault: leases and the monitor's looks at the queue are not scaled."""
 CLEAN_SECONDS = 60.0
@@ -44,14 +43,14 @@ def carry_out(place: Place, fault: Fault, step: Step) -> Outcome:
     began = time.monotonic()
     try:
         place.queue_server.use(fault.queue)
-        with fault.is_prepared(place):
-            eventually("the worker has its queue", place.is_connected)
+        with fault.is_prepared(place, place.node):
+            eventually("the worker has its queue", place.node.is_connected)
             before = place.in_cloud()
             test_id = _to_step(place, step)
             made = place.in_cloud() - before
             if step.name in ("running", "cleaning") and not made:
                 raise AssertionError("the run has made nothing in the cloud yet: held too early")
-            with fault.happens(place):
+            with fault.happens(place, place.node):
                 if step.is_let_go:
                     place.release()
                 time.sleep(fault.seconds)
@@ -83,17 +82,19 @@ def _end(place: Place, test_id: int, outcome: Outcome) -> None:
 
 
 def _compare(place: Place, test_id: int, outcome: Outcome) -> None:
-    run = place.state(test_id)
-    attempts = place.rows("SELECT * FROM queue_attempt WHERE test_id = :id ORDER BY attempt", id=test_id)
+    account = accounts(place, test_id)[test_id]
+    run = account.run
     outcome.state = run["state"]
-    outcome.attempts = [row["outcome"] or "open" for row in attempts]
-    outcome.results = len(place.rows("SELECT * FROM queue_result WHERE test_id = :id", id=test_id))
-    outcome.wrong += _ledger(place, test_id, run, attempts)
+    outcome.attempts = account.outcomes
+    outcome.results = len(account.results)
+    outcome.wrong += account.wrong()
     wanted = outcome.expected
     if run["state"] != wanted.state:
         outcome.wrong.append(f"state {run['state']} ({run['message']}) in place of {wanted.state}")
-    if len(attempts) not in wanted.attempts:
-        outcome.wrong.append(f"{len(attempts)} attempts ({', '.join(outcome.attempts)}) in place of {wanted.text}")
+    if len(account.attempts) not in wanted.attempts:
+        outcome.wrong.append(
+            f"{len(account.attempts)} attempts ({', '.join(outcome.attempts)}) in place of {wanted.text}"
+        )
     outcome.wrong += [f"left on the node: {text}" for text in place.node.left()]
     outcome.wrong += [f"left on the server: {path}" for path in _uploads(place)]
     password = place.cloud.admin_password
@@ -115,30 +116,6 @@ def _untold(place: Place, test_id: int, left: list[str]) -> list[str]:
     with contextlib.suppress(AssertionError):
         eventually("the vendor is told", lambda: not asked(), 10)
     return asked()
-
-
-def _ledger(place: Place, test_id: int, run: dict[str, Any], attempts: list[dict[str, Any]]) -> list[str]:
-    """What is wrong whatever happened: one result, its tests once, nothing open, no secret kept."""
-    wrong = []
-    names = [row["name"] for row in place.rows("SELECT name FROM queue_result_test WHERE test_id = :id", id=test_id)]
-    results = place.rows("SELECT attempt FROM queue_result WHERE test_id = :id", id=test_id)
-    is_finished = run["state"] == "finished"
-    if len(results) != is_finished:
-        wrong.append(f"{len(results)} results of a run that is {run['state']}")
-    if len(names) != len(set(names)) or len(names) != (run["passed"] + run["failed"] + run["skipped"]):
-        wrong.append(f"tests are not counted once: {names}")
-    if is_finished and run["passed"] != 2:
-        wrong.append(f"{run['passed']} of 2 tests passed")
-    if is_finished and results and results[0]["attempt"] != run["attempt"]:
-        wrong.append(f"the result is of attempt {results[0]['attempt']}, the run at {run['attempt']}")
-    if run["sealed_conf"] is not None:
-        wrong.append("the sealed passwords were not wiped")
-    wrong += [f"attempt {row['attempt']} is still open" for row in attempts if row["is_open"]]
-    said = [row["message"] for row in place.rows("SELECT message FROM test_status WHERE test_id = :id", id=test_id)]
-    ends = [text for text in said if text.partition(":")[0] in ENDS]
-    if len(ends) != 1:
-        wrong.append(f"the end was told {len(ends)} times: {ends}")
-    return wrong
 
 
 def _uploads(place: Place) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.integration.processes import TOP, eventually
 from tests.system.faults.gates import GARBAGE
-from tests.system.faults.node import fill, wait_ended
+from tests.system.faults.node import Node, fill, wait_ended
 from tests.system.faults.place import OUTAGE, SILENCE, Place
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
@@ -29,6 +29,10 @@ RESTART = 2.0
 """Seconds until something that was killed is started again, as systemd would."""
 
 
+Happens = Callable[[Place, Node], AbstractContextManager[None]]
+"""What happens to an installation; or to one node of it."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """What happens."""
@@ -36,76 +40,76 @@ class Fault:
     name: str
     what: str
     """For the table."""
-    happens: Callable[[Place], AbstractContextManager[None]]
+    happens: Happens
     """Entered: the fault is injected; left: it is over."""
     seconds: float = SILENCE
     """How long it lasts."""
     queue: str = "libsqlite3"
-    is_prepared: Callable[[Place], AbstractContextManager[None]] = field(default=lambda _: contextlib.nullcontext())
+    is_prepared: Happens = field(default=lambda *_: contextlib.nullcontext())
     """What the services need before the run is recorded."""
 
 
 @contextlib.contextmanager
-def _worker_killed(place: Place) -> Iterator[None]:
-    assert place.node.worker is not None
-    before = place.node.pids()
-    place.node.worker.kill()
+def _worker_killed(place: Place, node: Node) -> Iterator[None]:
+    assert node.worker is not None
+    before = node.pids()
+    node.worker.kill()
     # what it ran sees that it is gone, and ends although the cloud and the server hold it; a site's hook sees nothing
     wait_ended({pid for pid in before if not _is_hook(pid)})
     yield
-    place.start_worker_here()
+    place.start_node(node)
     wait_ended(before)
 
 
 @contextlib.contextmanager
-def _worker_frozen(place: Place) -> Iterator[None]:
-    assert place.node.worker is not None
-    os.kill(place.node.worker.pid, signal.SIGSTOP)
+def _worker_frozen(place: Place, node: Node) -> Iterator[None]:
+    assert node.worker is not None
+    os.kill(node.worker.pid, signal.SIGSTOP)
     yield
-    os.kill(place.node.worker.pid, signal.SIGCONT)
+    os.kill(node.worker.pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager
-def _node_off(place: Place) -> Iterator[None]:
-    place.node.power_off()
+def _node_off(place: Place, node: Node) -> Iterator[None]:
+    node.power_off()
     yield
-    place.node.hold.unlink(missing_ok=True)
-    place.node.power_on()
-    place.start_worker_here()
+    node.hold.unlink(missing_ok=True)
+    node.power_on()
+    place.start_node(node)
 
 
 @contextlib.contextmanager
-def _queue_killed(place: Place) -> Iterator[None]:
+def _queue_killed(place: Place, node: Node) -> Iterator[None]:
     place.queue_server.program.kill()
     yield
     place.queue_server.start()
 
 
 @contextlib.contextmanager
-def _queue_frozen(place: Place) -> Iterator[None]:
+def _queue_frozen(place: Place, node: Node) -> Iterator[None]:
     os.kill(place.queue_server.program.pid, signal.SIGSTOP)
     yield
     os.kill(place.queue_server.program.pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager
-def _black_hole(place: Place) -> Iterator[None]:
-    place.node.black_hole(True)
+def _black_hole(place: Place, node: Node) -> Iterator[None]:
+    node.black_hole(True)
     yield
-    place.node.black_hole(False)
+    node.black_hole(False)
 
 
 @contextlib.contextmanager
-def _api_down(place: Place) -> Iterator[None]:
+def _api_down(place: Place, node: Node) -> Iterator[None]:
     assert place.http is not None
     place.http.kill()
     yield
     place.start_api()
 
 
-def _answered_instead(status: int, body: bytes) -> Callable[[Place], AbstractContextManager[None]]:
+def _answered_instead(status: int, body: bytes) -> Happens:
     @contextlib.contextmanager
-    def happens(place: Place) -> Iterator[None]:
+    def happens(place: Place, node: Node) -> Iterator[None]:
         place.gate.instead = (status, body)
         yield
         place.gate.instead = None
@@ -114,14 +118,14 @@ def _answered_instead(status: int, body: bytes) -> Callable[[Place], AbstractCon
 
 
 @contextlib.contextmanager
-def _database_down(place: Place) -> Iterator[None]:
+def _database_down(place: Place, node: Node) -> Iterator[None]:
     place.cluster.crash()
     yield
     place.cluster.start()
 
 
 @contextlib.contextmanager
-def _monitor_killed(place: Place) -> Iterator[None]:
+def _monitor_killed(place: Place, node: Node) -> Iterator[None]:
     for monitor in place.monitors:
         monitor.kill()
     place.monitors = []
@@ -130,19 +134,19 @@ def _monitor_killed(place: Place) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _two_monitors(place: Place) -> Iterator[None]:
+def _two_monitors(place: Place, node: Node) -> Iterator[None]:
     """Both find at the same time that the node is gone."""
     place.start_monitor()
     second = place.monitors[-1]
     eventually("the second monitor watches", lambda: "watching" in second.text())
-    with _node_off(place):
+    with _node_off(place, node):
         yield
     place.monitors.remove(second)
     second.end()
 
 
 @contextlib.contextmanager
-def _server_off(place: Place) -> Iterator[None]:
+def _server_off(place: Place, node: Node) -> Iterator[None]:
     place.kill_services()
     place.queue_server.program.kill()
     place.cluster.crash()
@@ -152,10 +156,10 @@ def _server_off(place: Place) -> Iterator[None]:
     place.start_services()
 
 
-def _disk_full(which: Callable[[Place], Path]) -> Callable[[Place], AbstractContextManager[None]]:
+def _disk_full(which: Callable[[Place, Node], Path]) -> Happens:
     @contextlib.contextmanager
-    def happens(place: Place) -> Iterator[None]:
-        ballast = fill(which(place))
+    def happens(place: Place, node: Node) -> Iterator[None]:
+        ballast = fill(which(place, node))
         place.release()  # the run goes on into the full disk
         yield
         ballast.unlink()
@@ -164,41 +168,52 @@ def _disk_full(which: Callable[[Place], Path]) -> Callable[[Place], AbstractCont
 
 
 @contextlib.contextmanager
-def _queue_disk_full(place: Place) -> Iterator[None]:
-    with _disk_full(lambda p: p.queue_disk)(place):
+def _queue_disk_full(place: Place, node: Node) -> Iterator[None]:
+    with _disk_full(lambda place, _: place.queue_disk)(place, node):
         yield
     # once its disk was full gearmand refuses every job with QUEUE_ERROR, until it is started again
     place.queue_server.program.kill()
     place.queue_server.start()
 
 
-def _jump(hours: int) -> Callable[[Place], AbstractContextManager[None]]:
+def _jump(which: Callable[[Place, Node], Path], hours: int) -> Happens:
     @contextlib.contextmanager
-    def happens(place: Place) -> Iterator[None]:
-        clock = _clock(place)
-        clock.write_text(f"{hours * HOUR:+d}")
+    def happens(place: Place, node: Node) -> Iterator[None]:
+        which(place, node).write_text(f"{hours * HOUR:+d}")
         yield
 
     return happens
 
 
-def _clock(place: Place) -> Path:
+def set_clocks_right(place: Place) -> None:
+    """End what a jump began, for services and workers that go on: the clocks jump back."""
+    for clock in (_server_time(place), *(_node_time(place, node) for node in place.nodes)):
+        if clock.exists():
+            clock.write_text("+0")
+
+
+def _server_time(place: Place, _: object = None) -> Path:
+    """The file by which the services' clock is wrong, in seconds."""
     return place.root / "clock"
+
+
+def _node_time(place: Place, node: Node) -> Path:
+    return place.root / f"clock-{node.name}"
 
 
 def _preload(place: Place) -> dict[str, str]:
     assert FAKETIME.exists(), "libfaketime is not installed: apt-get install libfaketime"
-    _clock(place).write_text("+0")
+    _server_time(place).write_text("+0")
     return {
         "LD_PRELOAD": str(FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(_clock(place)),
+        "FAKETIME_TIMESTAMP_FILE": str(_server_time(place)),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
 
 
 @contextlib.contextmanager
-def _server_clock(place: Place) -> Iterator[None]:
+def _server_clock(place: Place, node: Node) -> Iterator[None]:
     place.kill_services()
     place.preload = _preload(place)
     place.start_services()
@@ -209,18 +224,21 @@ def _server_clock(place: Place) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _worker_clock(place: Place) -> Iterator[None]:
+def _worker_clock(place: Place, node: Node) -> Iterator[None]:
     """With libfaketime 0.9.10 Python's time.sleep fails, so the worker's wall clock is set in its Python."""
-    assert place.node.worker is not None
-    _clock(place).write_text("+0")
-    folder = place.root / "clocks"
+    assert node.worker is not None
+    clock = _node_time(place, node)
+    clock.write_text("+0")
+    folder = place.root / f"clocks-{node.name}"
     folder.mkdir(exist_ok=True)
-    (folder / "sitecustomize.py").write_text(SET_CLOCK.format(file=_clock(place)))
-    place.node.worker.end()
-    place.start_worker_here({"PYTHONPATH": f"{folder}:{TOP}"})
+    (folder / "sitecustomize.py").write_text(SET_CLOCK.format(file=clock))
+    node.environment = {"PYTHONPATH": f"{folder}:{TOP}"}
+    node.worker.end()
+    place.start_node(node)
     yield
-    place.node.worker.end()
-    place.start_worker_here()
+    node.environment = {}
+    node.worker.end()
+    place.start_node(node)
 
 
 def _is_hook(pid: int) -> bool:
@@ -252,13 +270,24 @@ FAULTS = (
     Fault("monitor-kill", "kill -9 of the monitor; started again after longer than the limit", _monitor_killed),
     Fault("two-monitors", "two monitors at once find the node switched off", _two_monitors),
     Fault("server-off", "API, monitor, gearmand and PostgreSQL killed at once; started again later", _server_off),
-    Fault("disk-full-worker", "not a byte free on the node, for a while", _disk_full(lambda p: p.node.folder)),
-    Fault("disk-full-server", "not a byte free for uploads, for a while", _disk_full(lambda p: p.disk)),
+    Fault("disk-full-worker", "not a byte free on the node, for a while", _disk_full(lambda _, node: node.folder)),
+    Fault("disk-full-server", "not a byte free for uploads, for a while", _disk_full(lambda place, _: place.disk)),
     Fault(
         "disk-full-queue", "not a byte free for gearmand's libsqlite3; then gearmand started again", _queue_disk_full
     ),
-    Fault("clock-ahead-server", "the server's clock jumps an hour ahead", _jump(1), is_prepared=_server_clock),
-    Fault("clock-back-server", "the server's clock jumps an hour back", _jump(-1), is_prepared=_server_clock),
-    Fault("clock-ahead-worker", "the worker's clock jumps an hour ahead", _jump(1), is_prepared=_worker_clock),
-    Fault("clock-back-worker", "the worker's clock jumps an hour back", _jump(-1), is_prepared=_worker_clock),
+    Fault(
+        "clock-ahead-server",
+        "the server's clock jumps an hour ahead",
+        _jump(_server_time, 1),
+        is_prepared=_server_clock,
+    ),
+    Fault(
+        "clock-back-server", "the server's clock jumps an hour back", _jump(_server_time, -1), is_prepared=_server_clock
+    ),
+    Fault(
+        "clock-ahead-worker", "the worker's clock jumps an hour ahead", _jump(_node_time, 1), is_prepared=_worker_clock
+    ),
+    Fault(
+        "clock-back-worker", "the worker's clock jumps an hour back", _jump(_node_time, -1), is_prepared=_worker_clock
+    ),
 )

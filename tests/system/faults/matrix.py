@@ -89,7 +89,7 @@ class Matrix:
         place = Place(number, cloud)
         try:
             place.start()
-            place.start_worker_here()
+            place.start_node(place.node)
             while True:
                 try:
                     fault, step = self._todo.get_nowait()

@@ -7,10 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from refstack_worker.errors import RefstackError
+from refstack_worker.worker import control
 from tests.integration.processes import TOP, Program, eventually
+from tests.integration.processes import _toml as toml
 from tests.system.faults.gates import CloudGate
 
 NOWHERE = "02:00:00:00:00:ff"
@@ -24,20 +28,38 @@ while [ -e {hold} ]; do echo "$REFSTACK_TEST_ID" > {seen}; sleep 0.1; done
 """
 
 
+def address(number: int, network: int, host: int) -> str:
+    """Return an address of this process's own: in networks of four, one for each number from 0 to 7."""
+    block = _block(number)
+    return f"10.{network}.{block // 64}.{block % 64 * 4 + host}"
+
+
+def _block(number: int) -> int:
+    return (os.getpid() * 8 + number) % 16000
+
+
 class Node:
     """One machine of the fleet."""
 
-    def __init__(self, number: int, folder: Path, cloud: CloudGate) -> None:
-        block = (os.getpid() * 8 + number) % 16000
-        self.name = f"rsf{block}"
-        self.host = f"10.215.{block // 64}.{block % 64 * 4 + 1}"
-        """Where it finds server and queue; theirs also while the node has no power."""
-        self._gateway = f"10.214.{block // 64}.{block % 64 * 4 + 1}"
-        self._address = f"10.214.{block // 64}.{block % 64 * 4 + 2}"
+    def __init__(self, number: int, folder: Path, cloud_ports: Sequence[int]) -> None:
+        self.name = f"rsf{_block(number)}"
+        self._gateway = address(number, 214, 1)
+        self._address = address(number, 214, 2)
         self.folder = folder
+        self.cloud_gate = CloudGate(cloud_ports)
         self.worker: Program | None = None
-        self._cloud = cloud
+        self.environment: dict[str, str] = {}
+        """Of the worker, from its next start on."""
         self.has_power = False
+
+    @property
+    def worker_config(self) -> Path:
+        return self.folder / "worker.toml"
+
+    @property
+    def control(self) -> Path:
+        """The worker's socket."""
+        return self.folder / "run" / "control.sock"
 
     @property
     def namespace(self) -> Path:
@@ -55,7 +77,6 @@ class Node:
 
     def create(self) -> None:
         """Make its disk and switch it on."""
-        _ip("addr", "add", f"{self.host}/32", "dev", "lo")
         self.folder.mkdir(parents=True, exist_ok=True)
         mount(self.folder, DISK_MB)
         (self.folder / "pre-run.d").mkdir()
@@ -68,7 +89,6 @@ class Node:
         """Switch it off and take its disk away."""
         self.power_off()
         unmount(self.folder)
-        subprocess.run(["ip", "addr", "del", f"{self.host}/32", "dev", "lo"], check=False, stderr=subprocess.DEVNULL)
 
     def power_on(self) -> None:
         """Plug it in: the network, and nothing that runs."""
@@ -81,7 +101,7 @@ class Node:
             _ip("-n", self.name, *words)
         _ip("-n", self.name, "route", "add", "default", "via", self._gateway)
         _ip("-n", self.name, "link", "set", "lo", "up")
-        self._cloud.listen(self.namespace)
+        self.cloud_gate.listen(self.namespace)
         self.has_power = True
 
     def power_off(self) -> None:
@@ -96,7 +116,7 @@ class Node:
                     os.kill(pid, signal.SIGKILL)
             if self.worker is not None:
                 self.worker.process.poll()
-        self._cloud.leave()
+        self.cloud_gate.leave()
         _ip("link", "del", f"{self.name}h")
         _ip("netns", "del", self.name)
 
@@ -112,12 +132,41 @@ class Node:
         done = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=False)
         return {pid for pid in map(int, done.stdout.split()) if _is_alive(pid)}
 
-    def start_worker(self, config: Path, environment: Mapping[str, str] | None = None) -> Program:
-        """Start ``refstack-worker run``."""
+    def configure(self, sections: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write the worker's settings."""
+        self.worker_config.write_text(toml(sections, {}))
+
+    def start_worker(self) -> Program:
+        """Start ``refstack-worker run`` and wait until it answers."""
         words = ["nsenter", f"--net={self.namespace}", "--", sys.executable, "-m", "refstack_worker.cli.worker"]
-        program = Program([*words, "--config", str(config), "run"], self.folder / "worker.log", environment)
+        words += ["--config", str(self.worker_config), "run"]
+        program = Program(words, self.folder / "worker.log", self.environment)
         self.worker = program
+
+        def is_up() -> bool:
+            assert program.process.poll() is None, f"the worker ended\n{program.text()[-3000:]}"
+            return bool(self.ask("status"))
+
+        eventually(lambda: f"the worker answers\n{program.text()[-2000:]}", is_up)
         return program
+
+    def ask(self, command: str) -> dict[str, Any]:
+        """Ask the worker; nothing if it does not answer."""
+        try:
+            return control.ask(self.control, command)
+        except (RefstackError, OSError, ValueError):
+            return {}
+
+    def is_connected(self) -> bool:
+        """Whether the worker has its queue."""
+        return any(item["connected"] for item in self.ask("status").get("gearman", ()))
+
+    def end_worker(self) -> None:
+        """End it in whatever state it is."""
+        if self.worker is not None and self.has_power:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.worker.pid, signal.SIGCONT)
+            self.worker.end(15)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run ``refstack-worker`` on the node to its end."""

@@ -1,4 +1,4 @@
-"""Everything of one installation: PostgreSQL, gearmand, API, monitor, a node and a real cloud, each a real process."""
+"""Everything of one installation: PostgreSQL, gearmand, API, monitor, nodes and a real cloud, each a real process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import copy
 import functools
 import os
 import shutil
-import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import uuid
@@ -18,14 +18,11 @@ from typing import Any
 
 import sqlalchemy
 
-from refstack_worker.errors import RefstackError
-from refstack_worker.worker import control
 from tests.integration.conftest import TEMPEST, Cloud
 from tests.integration.postgresql import Cluster, find_programs
 from tests.integration.processes import CACHE, Program, Site, answers, eventually, free_port
-from tests.integration.processes import _toml as toml
-from tests.system.faults.gates import ApiGate, CloudGate
-from tests.system.faults.node import Node, mount, unmount
+from tests.system.faults.gates import ApiGate
+from tests.system.faults.node import Node, address, mount, unmount
 
 FACTOR = 15
 """All the limits below are the product's defaults divided by this, but where it is said."""
@@ -82,17 +79,30 @@ class Queue:
 class Place(Site):
     """The installation; the services are started and ended one by one."""
 
-    def __init__(self, number: int, cloud: Cloud) -> None:
+    def __init__(self, number: int, cloud: Cloud, nodes: int = 1, slots: int = 1) -> None:
+        """Plan it.
+
+        :param number: 0 to 7, another one for each installation of this process; ``number * nodes + nodes`` is 8 at
+            most.
+        :param slots: runs side by side on each node.
+        """
         self.root = Path(tempfile.mkdtemp(prefix=f"refstack-faults-{number}-"))
         self.cloud = cloud
         ports = [int(url.rpartition(":")[2].partition("/")[0]) for url in (cloud.auth_url, cloud.swift_url)]
-        self.cloud_gate = CloudGate(ports)
-        self.node = Node(number, self.root / "node", self.cloud_gate)
+        self.host = address(number, 215, 1)
+        """Where nodes find server and queue."""
+        self.nodes = [Node(number * nodes + at, self.root / f"node-{at + 1}", ports) for at in range(nodes)]
+        self._slots = slots
         self.monitors: list[Program] = []
         self.http: Program | None = None
         self.preload: dict[str, str] = {}
         """Environment of the services that are started from now on."""
         super().__init__(self.root / "server", settings=dict(SETTINGS), locks=[CACHE / "locks"])
+
+    @property
+    def node(self) -> Node:
+        """The node, where there is only one; else the first."""
+        return self.nodes[0]
 
     @property
     def disk(self) -> Path:
@@ -105,19 +115,21 @@ class Place(Site):
         return self.folder / "queue"
 
     def start(self) -> None:
-        """Start everything but the worker."""
+        """Start everything but the workers."""
+        subprocess.run(["ip", "addr", "add", f"{self.host}/32", "dev", "lo"], check=True)
         self.folder.mkdir(mode=0o700)
         for disk in (self.disk, self.queue_disk):
             disk.mkdir()
             mount(disk, SERVER_DISK_MB)
-        self.node.create()
+        for node in self.nodes:
+            node.create()
         self.cluster = _cluster(self.root)
         self.database_url = self.cluster.new_database()
-        self.queue_server = Queue(self.folder, self.queue_disk, self.node.host)
+        self.queue_server = Queue(self.folder, self.queue_disk, self.host)
         self.queue_server.start()
         self.queue_port = self.queue_server.port
-        self.gate = ApiGate(self.node.host, int(self.url.rpartition(":")[2]))
-        self.settings.update(APP_ADDRESS=self.gate.url, GEARMAN_SERVER=self.node.host)
+        self.gate = ApiGate(self.host, int(self.url.rpartition(":")[2]))
+        self.settings.update(APP_ADDRESS=self.gate.url, GEARMAN_SERVER=self.host)
         self._write_config()
         for words in (("keys", "generate", str(self.folder / "keys")), ("db", "upgrade")):
             answer = self.queue(*words)
@@ -125,7 +137,8 @@ class Place(Site):
         made = self.queue("token", "create", "faults", "--scope", "operator", "-f", "json").json()
         self.token.touch(mode=0o600)
         self.token.write_text(made["token"])
-        self._write_worker_config()
+        for number, node in enumerate(self.nodes, 1):
+            node.configure(self._node_sections(node, f"node-{number}"))
         self.start_services()
 
     def start_services(self) -> None:
@@ -152,50 +165,22 @@ class Place(Site):
         self.programs.append(program)
         return program
 
-    # --- the node
+    # --- the nodes
 
-    @property
-    def worker_config(self) -> Path:
-        return self.node.folder / "worker.toml"
-
-    @property
-    def control(self) -> Path:
-        """The worker's socket."""
-        return self.node.folder / "run" / "control.sock"
-
-    def _write_worker_config(self) -> None:
-        sections = self._worker_sections(self.node.folder, "node-1")
-        sections["gearman"]["servers"] = [f"{self.node.host}:{self.queue_port}"]
+    def _node_sections(self, node: Node, name: str) -> dict[str, dict[str, Any]]:
+        sections = self._worker_sections(node.folder, name)
+        sections["node"]["slots"] = self._slots
+        sections["gearman"]["servers"] = [f"{self.host}:{self.queue_port}"]
         # a call's 30 s over the factor would be 2 s, which is little on a busy machine
         sections["server"] = {"urls": [self.gate.url], "patience": 900.0 / FACTOR, "timeout": 5.0}
-        sections["run"]["pre_run_hooks"] = str(self.node.folder / "pre-run.d")
+        sections["run"]["pre_run_hooks"] = str(node.folder / "pre-run.d")
         sections["run"]["cleanup_seconds"] = 60.0
         sections["spool"] = {"first_retry": 15.0 / FACTOR, "last_retry": 1800.0 / FACTOR}
-        self.worker_config.write_text(toml(sections, {}))
+        return sections
 
-    def start_worker_here(self, environment: Mapping[str, str] | None = None) -> Program:
-        """Start the node's worker and wait until it answers."""
-        program = self.node.start_worker(self.worker_config, environment)
-        if program not in self.programs:
-            self.programs.append(program)
-
-        def is_up() -> bool:
-            assert program.process.poll() is None, f"the worker ended\n{program.text()[-3000:]}"
-            return bool(self.ask("status"))
-
-        eventually(lambda: f"the worker answers\n{program.text()[-2000:]}", is_up)
-        return program
-
-    def ask(self, command: str) -> dict[str, Any]:
-        """Ask the worker; nothing if it does not answer."""
-        try:
-            return control.ask(self.control, command)
-        except (RefstackError, OSError, ValueError):
-            return {}
-
-    def is_connected(self) -> bool:
-        """Whether the worker has its queue."""
-        return any(item["connected"] for item in self.ask("status").get("gearman", ()))
+    def start_node(self, node: Node) -> None:
+        """Start a node's worker and wait until it answers."""
+        self.programs.append(node.start_worker())
 
     # --- runs
 
@@ -229,19 +214,18 @@ class Place(Site):
     def release(self) -> None:
         """Open everything that holds a run at its step."""
         self.gate.release()
-        self.cloud_gate.release()
-        self.node.hold.unlink(missing_ok=True)
-        self.ask("resume")
+        for node in self.nodes:
+            node.cloud_gate.release()
+            node.hold.unlink(missing_ok=True)
+            node.ask("resume")
 
     def end(self) -> None:
         """End everything and remove it."""
         with contextlib.suppress(AttributeError):
             self.gate.instead = None
             self.release()
-        if self.node.worker is not None and self.node.has_power:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.node.worker.pid, signal.SIGCONT)
-            self.node.worker.end(15)
+        for node in self.nodes:
+            node.end_worker()
         for program in [*self.monitors, *([self.http] if self.http else [])]:
             program.end()
         with contextlib.suppress(AttributeError):
@@ -251,7 +235,9 @@ class Place(Site):
             self.cluster.stop()
         with contextlib.suppress(AttributeError):
             self.gate.close()
-        self.node.remove()
+        for node in self.nodes:
+            node.remove()
+        subprocess.run(["ip", "addr", "del", f"{self.host}/32", "dev", "lo"], check=False, stderr=subprocess.DEVNULL)
         for disk in (self.disk, self.queue_disk):
             unmount(disk)
         shutil.rmtree(self.root, ignore_errors=True)

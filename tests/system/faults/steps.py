@@ -52,8 +52,8 @@ def _building(place: Place, test_id: int) -> None:
 
 def _running(place: Place, test_id: int) -> None:
     eventually("it runs", lambda: place.state(test_id)["state"] == "running")
-    place.cloud_gate.shut(after=SETTING_UP)
-    eventually("a test waits for the cloud", lambda: place.cloud_gate.held > 0)
+    place.node.cloud_gate.shut(after=SETTING_UP)
+    eventually("a test waits for the cloud", lambda: place.node.cloud_gate.held > 0)
     assert place.state(test_id)["state"] == "running"
 
 
@@ -72,8 +72,8 @@ def _cleaning(place: Place, test_id: int) -> None:
     place.api.post(f"/v1/runs/{test_id}/cancel")
     eventually("it is cancelled", lambda: place.state(test_id)["state"] == "cancelled")
     eventually("the clean-up works", lambda: _cleans(place))
-    held = place.cloud_gate.held
-    eventually("the clean-up waits for the cloud", lambda: place.cloud_gate.held > held or _cleaner_waits(place))
+    held = place.node.cloud_gate.held
+    eventually("the clean-up waits for the cloud", lambda: place.node.cloud_gate.held > held or _cleaner_waits(place))
 
 
 def _cleans(place: Place) -> bool:
@@ -144,5 +144,5 @@ STEPS = (
 
 
 def _pause(place: Place) -> None:
-    control.ask(place.control, "pause")
-    eventually("the node is paused", lambda: not place.ask("status")["accepting"])
+    control.ask(place.node.control, "pause")
+    eventually("the node is paused", lambda: not place.node.ask("status")["accepting"])
