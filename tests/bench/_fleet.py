@@ -94,7 +94,7 @@ class Executor:
             TALLY.add(f"execute_test: {failure.reason}")
             listener.event({"event": "end", "reason": failure.reason, "message": str(failure)})
             return End(failure.exit_code)
-        TALLY.add("posted")
+        TALLY.add("results posted")
         listener.event({"event": "end", "exit_code": 0, "reason": "passed", "message": ""})
         return End(endings.PASSED)
 
@@ -225,7 +225,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[Warnings()])
     logging.getLogger("execute_test").propagate = True
     threading.stack_size(512 * 1024)
-    slots.Job = SimulatedJob  # type: ignore[misc]
+    slots.Job = SimulatedJob  # type: ignore[attr-defined]
     _time_the_calls()
     nodes = _nodes(order)
     for node in nodes:

@@ -40,7 +40,7 @@ class Group:
         seen: dict[int, float] = {}
         for pid in self.pids():
             with suppress(OSError, ValueError, IndexError):
-                seen[pid] = _cpu(pid)
+                seen[pid] = cpu(pid)
                 found["own_mb"] += _memory(pid, "Private_") / 1024
                 found["rss_mb"] += _memory(pid, "Rss:") / 1024
                 names = _files(pid)
@@ -104,6 +104,12 @@ def cores(samples: list[dict[str, Any]], name: str) -> float:
     return round((samples[-1][name]["cpu_s"] - samples[0][name]["cpu_s"]) / seconds, 3) if seconds else 0.0
 
 
+def most_memory(samples: list[dict[str, Any]], names: Iterable[str]) -> dict[str, dict[str, float]]:
+    """Return the most memory that each group had in any sample (MiB)."""
+    kinds = ("own_mb", "rss_mb")
+    return {name: {kind: max(sample[name][kind] for sample in samples) for kind in kinds} for name in names}
+
+
 def tree(pid: int) -> set[int]:
     """Return a process and all below it."""
     return {pid, *below(pid)}
@@ -140,7 +146,8 @@ def _at(sample: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def _cpu(pid: int) -> float:
+def cpu(pid: int) -> float:
+    """Return the CPU seconds of a process so far."""
     words = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     return (int(words[11]) + int(words[12])) / TICKS
 

@@ -16,8 +16,6 @@ import os
 import re
 import shutil
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -31,15 +29,30 @@ import sqlalchemy
 
 from refstack_worker.cli.http_client import Access, Api
 from tests.bench._measure import say
-from tests.bench._watch import GROWTH, PAUSE, SLACK, Group, Watch, cores, flatness, queue_status, saved, tree
+from tests.bench._nodes import Fleet, versions
+from tests.bench._watch import (
+    GROWTH,
+    PAUSE,
+    SLACK,
+    Group,
+    Watch,
+    cores,
+    cpu,
+    flatness,
+    most_memory,
+    queue_status,
+    saved,
+    tree,
+)
 from tests.bench.api import cluster
 from tests.integration.processes import Site, eventually, site
 
-TOP = Path(__file__).resolve().parents[2]
 CONF = {"identity": {"uri_v3": "http://127.0.0.1:9/v3", "password": "of-the-simulation-5102"}}
+SHOWN = 12
+"""Every such sample stands in the JSON."""
 GROUPS = ("api", "monitor", "gearmand", "postgresql", "fleet")
 RECORDERS = 8
-VERSIONS_A_NODE = 5
+IDLE_TRIGGERS = 20
 
 
 def main(arguments: list[str]) -> int:
@@ -76,53 +89,6 @@ def main(arguments: list[str]) -> int:
     return 0 if told["holds"] else 1
 
 
-class Fleet:
-    """The processes of simulated nodes."""
-
-    def __init__(self, place: Site, asked: argparse.Namespace, config: Path) -> None:
-        share = -(-asked.workers // asked.processes)
-        self._logs = (place.folder / "fleet.log").open("ab")
-        self.processes = []
-        for first in range(0, asked.workers, share):
-            words = [sys.executable, str(Path(__file__).with_name("_fleet.py"))]
-            env = {**os.environ, "PYTHONPATH": str(TOP)}
-            process = subprocess.Popen(
-                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._logs, text=True, env=env
-            )
-            self._say(process, {
-                "first": first, "count": min(share, asked.workers - first), "versions": versions(asked.versions),
-                "versions_a_node": min(VERSIONS_A_NODE, asked.versions), "run_seconds": asked.run_seconds,
-                "config": str(config), "folder": str(place.folder / "nodes"), "pause": 0.02,
-            })  # fmt: skip
-            self.processes.append(process)
-        for process in self.processes:
-            assert process.stdout is not None and json.loads(process.stdout.readline())["ready"]
-
-    def look(self) -> dict[str, Any]:
-        """Return what all of them tell, added up."""
-        told = []
-        for process in self.processes:
-            self._say(process, "look")
-        for process in self.processes:
-            assert process.stdout is not None
-            told.append(json.loads(process.stdout.readline()))
-        counts: Counter[str] = sum((Counter(one["counts"]) for one in told), Counter())
-        sums = {name: sum(one[name] for one in told) for name in ("connected", "busy", "left")}
-        return {**sums, "counts": dict(counts.most_common()), "times": _worst([one["times"] for one in told])}
-
-    def end(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.communicate()
-        self._logs.close()
-
-    @staticmethod
-    def _say(process: subprocess.Popen[str], what: Any) -> None:
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(what) + "\n")
-        process.stdin.flush()
-
-
 class Bench:
     """The whole course of it in one set-up."""
 
@@ -149,11 +115,11 @@ class Bench:
     def results(self) -> dict[str, Any]:
         """Do it, and say what was found."""
         late = max(1, self.asked.runs // 100)
-        recorded = self._record(0, self.asked.runs - late)
-        began = time.monotonic()
         self.watch.start()
         try:
-            self.fleet = Fleet(self.place, self.asked, self.config)
+            recorded = self._record(0, self.asked.runs - late)
+            began = time.monotonic()
+            self.fleet = Fleet(self.place.folder, self.asked, self.config)
             fleet_took = round(time.monotonic() - began, 1)
             self._until(self.asked.runs // 2)
             outage = self._outage(late)
@@ -162,11 +128,12 @@ class Bench:
             end = time.monotonic() - self.watch._began
             emptied = self._until_empty()
             told = self.fleet.look()
+            checks, ledger = self._checks(told), self._ledger()
+            idle = self._idle()
         finally:
             self.watch.stop()
             if self.fleet is not None:
                 self.fleet.end()
-        checks = self._checks(told)
         window = [one for one in self.watch.samples if self._is_between(one, end)]
         flat = flatness(window)
         checks["memory, connections and files flat"] = all(one["flat"] for one in flat.values())
@@ -180,8 +147,12 @@ class Bench:
             "queue_empty_after_s": emptied,
             "cores_from_a_quarter_to_the_end": {name: cores(window, name) for name in GROUPS},
             "flatness": {"rule": _rule(), "series": flat},
-            "ledger": self._ledger(),
+            "most_memory_mb": most_memory(self.watch.samples, GROUPS),
+            "ledger": ledger,
+            "idle_fleet": idle,
+            "tables": self._tables(),
             "logged": self._logged(),
+            "samples": self.watch.samples[::SHOWN],
         }
 
     # --- the steps
@@ -253,6 +224,29 @@ class Bench:
             time.sleep(0.2)
         return round(time.monotonic() - began, 1)
 
+    def _idle(self) -> dict[str, Any]:
+        """Trigger runs one after the other while all the nodes wait; each wakes all that serve its version."""
+        before = self.gearmand_cpu()
+        made = [self._claimed(number) for number in range(self.asked.runs, self.asked.runs + IDLE_TRIGGERS)]
+        times = sorted(made)
+        return {
+            "triggers": len(times),
+            "trigger_to_claim_ms": {"p50": times[len(times) // 2], "max": times[-1]},
+            "gearmand_cpu_ms_each": round((self.gearmand_cpu() - before) * 1000 / len(times), 1),
+        }
+
+    def _claimed(self, number: int) -> float:
+        """Return the milliseconds from the trigger to the claim."""
+        names = versions(self.asked.versions)
+        began = time.time()
+        test_id = self.place.create(CONF, tempest_version=names[number % len(names)])
+        question = f"SELECT claimed_at FROM queue_attempt WHERE test_id = {test_id} AND claimed_at > 0"
+        claimed = eventually("the run is claimed", lambda: self._rows(question), 60)[0][0]
+        return round((float(claimed) - began) * 1000, 1)
+
+    def gearmand_cpu(self) -> float:
+        return cpu(self.gearmand.program.pid)
+
     # --- what is looked at
 
     def _sample(self) -> Mapping[str, Any]:
@@ -310,6 +304,15 @@ class Bench:
             "claim_to_end_s": dict(zip(("p50", "p99", "max"), (round(one, 1) for one in self._rows(waits)[0][0]))),
         }
 
+    def _tables(self) -> dict[str, Any]:
+        """Return how the database read and wrote its largest tables."""
+        names = ("seq_scan", "seq_tup_read", "idx_scan", "n_tup_ins", "n_tup_upd", "n_tup_hot_upd", "n_dead_tup")
+        question = (
+            f"SELECT relname, pg_total_relation_size(relid) / 1048576, {', '.join(names)} FROM pg_stat_user_tables"
+        )
+        rows = self._rows(f"{question} ORDER BY pg_total_relation_size(relid) DESC LIMIT 6")
+        return {row[0]: {"mb": row[1], **dict(zip(names, row[2:]))} for row in rows}
+
     def _logged(self) -> dict[str, Any]:
         """Return the warnings of the server's side, numbers left out, the most frequent first."""
         found: dict[str, Any] = {}
@@ -339,22 +342,6 @@ class Bench:
         program.kill()
         self.place.workers.pop("template")
         return self.place.folder / "template" / "worker.toml"
-
-
-def versions(count: int) -> list[str]:
-    """Return so many Tempest versions."""
-    return [f"{47 - number}.0.0" for number in range(count)]
-
-
-def _worst(told: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Join percentiles of several processes: calls are added, of the rest the worst is taken."""
-    found: dict[str, dict[str, float]] = {}
-    for one in told:
-        for what, numbers in one.items():
-            old = found.setdefault(what, dict.fromkeys(numbers, 0.0))
-            for name, value in numbers.items():
-                old[name] = old[name] + value if name == "calls" else max(old[name], value)
-    return found
 
 
 def _rule() -> str:
