@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from refstack_worker.server.store import Store
 from tests.unit.server.ledger import Clock, Event, Job, make_settings, new_run, stream, submit
 
 WORKERS = some.sampled_from(["node-1", "node-2", "node-3"])
+MOST_RUNS = 6
+NUMBERS = some.integers(1, MOST_RUNS)
 FEW_SECONDS = some.sampled_from([1.0, 7.0, 61.0, 1000.0])
 
 
@@ -59,17 +62,18 @@ class Ledger(RuleBasedStateMachine):
         with self.store.database.reading() as connection:
             return list(connection.execute(select(models.run)).mappings().all())
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(target=jobs, worker=WORKERS)
+    def begin(self, worker: str) -> Any:
+        """Most of what may go wrong goes wrong with a run that somebody holds: one is held from the beginning."""
         self.store.upgrade()
-        self.record()
+        return self.hold(1, worker)
 
     @rule()
     def record(self) -> None:
-        if len(self.rows()) < 2:
+        if len(self.rows()) < MOST_RUNS:
             self.store.add_run(new_run())
 
-    @rule(target=jobs, number=some.integers(1, 2))
+    @rule(target=jobs, number=NUMBERS)
     def submit(self, number: int) -> Any:
         job = self.submit_one(number)
         return multiple() if job is None else job
@@ -82,21 +86,62 @@ class Ledger(RuleBasedStateMachine):
             return submit(self.store, number)
         return None
 
-    @rule(target=jobs, number=some.integers(1, 2), worker=WORKERS)
+    @rule(target=jobs, number=NUMBERS, worker=WORKERS)
     def hold(self, number: int, worker: str) -> Any:
         """What mostly happens, so that the rare things happen to runs that are under way."""
-        job = self.submit_one(number)
-        if job is None:
-            return multiple()
-        self.claim(job, worker)
-        return job
+        self.store.resume("operator")
+        self.record()
+        for one in (number, *range(1, MOST_RUNS + 1)):
+            job = self.submit_one(one)
+            if job is not None:
+                self.claim(job, worker)
+                return job
+        return multiple()
 
-    @rule(number=some.integers(1, 2), cancelled=some.booleans())
+    @rule(number=NUMBERS, cancelled=some.booleans())
     def all_workers_die(self, number: int, cancelled: bool) -> None:
         if cancelled:
             self.cancel(number)
         self.clock.forward(61.0)
         self.look()
+
+    @rule(target=jobs, job=jobs, worker=WORKERS, late=some.sampled_from(["post", "report", "release", "claim", "beat"]))
+    def another_takes_over(self, job: Job, worker: str, late: str) -> Any:
+        """A worker is silent for too long, the next attempt is held by another, and then the first one speaks."""
+        self.clock.forward(61.0)
+        self.look()
+        following = self.hold(job.submission.key.test_id, worker)
+        say: dict[str, Callable[[], Any]] = {
+            "post": lambda: self.post(job, same=False),
+            "report": lambda: self.report(job, RunState.FAILED),
+            "release": lambda: self.release(job, worker),
+            "claim": lambda: self.claim(job, worker),
+            "beat": lambda: self.heartbeat(job, worker),
+        }
+        say[late]()
+        return following
+
+    @rule(job=jobs, worker=WORKERS)
+    def each_worker_dies(self, job: Job, worker: str) -> None:
+        """A run that kills whoever takes it: it is given up, and takes no further worker with it."""
+        for _ in range(self.store.settings.rules.attempt_limit + 1):
+            self.hold(job.submission.key.test_id, worker)
+            self.clock.forward(61.0)
+            self.look()
+
+    @rule(job=jobs, released=some.booleans())
+    def cancel_always_ends(self, job: Job, released: bool) -> None:
+        """Whatever its worker does or does not, nothing holds up the end of a run that is cancelled."""
+        number = job.submission.key.test_id
+        self.cancel(number)
+        holder = self.attempt(job)["claim_id"]
+        if holder is not None:
+            self.heartbeat(job, holder)
+            if released:
+                self.release(job, holder)
+        self.clock.forward(self.store.settings.rules.cancel_limit + 1)
+        self.look()
+        assert self.store.run(number).state.is_end
 
     @rule(die_after_sealing=some.booleans())
     def submitter_dies(self, die_after_sealing: bool) -> None:
@@ -119,7 +164,11 @@ class Ledger(RuleBasedStateMachine):
     def heartbeat(self, job: Job, worker: str) -> None:
         ordered = self.store.heartbeat(job.proof, Heartbeat(worker, worker))
         attempt = self.attempt(job)
-        assert (ordered.order is Order.STOP) == (not attempt["is_open"] or attempt["claim_id"] != worker)
+        state = self.store.run(job.submission.key.test_id).state
+        if not attempt["is_open"] or attempt["claim_id"] != worker:
+            assert ordered.order is Order.STOP
+        else:
+            assert ordered.order is (Order.CANCEL if state is RunState.CANCELLING else Order.GO)
 
     @rule(job=jobs, state=some.sampled_from([None, *RunState]))
     def report(self, job: Job, state: RunState | None) -> None:
@@ -151,16 +200,27 @@ class Ledger(RuleBasedStateMachine):
             assert known is None and before.attempt == key.attempt and before.state in HELD
             self.results[key.test_id] = (key.attempt, upload.digest)
 
+    @rule(job=jobs, first_same=some.booleans(), then_same=some.booleans())
+    def post_twice(self, job: Job, first_same: bool, then_same: bool) -> None:
+        self.post(job, first_same)
+        self.post(job, then_same)
+
     @rule(job=jobs, worker=WORKERS)
     def release(self, job: Job, worker: str) -> None:
-        with suppress(RefusedError):
+        before, held = self.store.run(job.submission.key.test_id), self.attempt(job)
+        try:
             self.store.release(job.proof, worker, "restarts")
+        except RefusedError:
+            assert self.store.run(before.test_id) == before
+        else:
+            # said again by who released it before, it changes nothing
+            assert held["claim_id"] == worker or self.store.run(before.test_id) == before
 
     @rule(job=jobs)
     def queue_loses(self, job: Job) -> None:
         self.store.give_back(job.submission.key, GiveBack.QUEUE_LOST, "gearmand restarted")
 
-    @rule(number=some.integers(1, 2))
+    @rule(number=NUMBERS)
     def cancel(self, number: int) -> None:
         if number <= len(self.rows()):
             with suppress(StateError):
@@ -201,6 +261,7 @@ class Ledger(RuleBasedStateMachine):
             own = [row for row in attempts if row["test_id"] == run["test_id"]]
             assert [row["attempt"] for row in own] == list(range(1, run["attempt"] + 1))
             assert [row["attempt"] for row in own if row["is_open"]] == ([] if state.is_end else [run["attempt"]])
+            assert [row["outcome"] for row in own].count("lost") <= self.store.settings.rules.attempt_limit
             assert (run["sealed_conf"] is None) == state.is_end
             assert (state is RunState.FINISHED) == (run["test_id"] in self.results)
             assert state not in HELD or own[-1]["claim_id"] is not None
