@@ -23,7 +23,7 @@ from refstack_worker.contract.report import Progress, Report
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import ConfigError, RefstackError
 from refstack_worker.server.ledger_results import Upload
-from refstack_worker.server.records import Heartbeat, Order, Proof, Submission
+from refstack_worker.server.records import Heartbeat, Order, Ordered, Proof, Submission
 from refstack_worker.server.store import Store
 
 LOG = logging.getLogger(__name__)
@@ -165,12 +165,15 @@ class _Beats(threading.Thread):
         """Beat until the run is over."""
         while not self._over.wait(self._local.store.settings.rules.heartbeat_seconds):
             try:
-                order = self._order()
+                ordered = self._ordered()
             except RefstackError as error:
                 LOG.warning("run %s: %s", self._local.submission.key, error)
                 continue
-            if order is not Order.GO:
-                self.is_cancelled = order is Order.CANCEL
+            if ordered.order is not Order.GO:
+                self.is_cancelled = ordered.order is Order.CANCEL
+                # its result is accepted, it only has to read the answer
+                if ordered.reason == RunState.FINISHED.value and self._over.wait(GRACE):
+                    return
                 process.kill_group(self._child.pid, signal.SIGTERM)
                 if not self._over.wait(GRACE):
                     process.kill_group(self._child.pid)
@@ -181,6 +184,6 @@ class _Beats(threading.Thread):
         self._over.set()
         self.join()
 
-    def _order(self) -> Order:
+    def _ordered(self) -> Ordered:
         beat = Heartbeat(self._local.claim_id, NAME, self.progress)
-        return self._local.store.heartbeat(self._local.proof, beat).order
+        return self._local.store.heartbeat(self._local.proof, beat)

@@ -16,6 +16,9 @@ from refstack_worker.worker.reporter import Reporter
 
 LOG = logging.getLogger(__name__)
 
+FINISHED_GRACE = 30.0
+"""Seconds for a run to end by itself whose result the server has: ``execute_test`` may still wait for the answer."""
+
 
 class Order(enum.Enum):
     """Why a run has to end before its time. The value is how messages say it."""
@@ -86,6 +89,7 @@ class Heart(threading.Thread):
         self._patience = patience
         self._stopped = threading.Event()
         self._heard = time.monotonic()
+        self._finished: float | None = None
 
     def stop(self) -> None:
         """End it and wait for a beat under way."""
@@ -111,8 +115,16 @@ class Heart(threading.Thread):
         else:
             self._heard = time.monotonic()
             self.seconds = orders.heartbeat_seconds
-            if orders.order != "go":
+            if orders.order != "go" and not (orders.order == "stop" and self._may_end_itself(orders.reason)):
                 self._obey(Order.CANCEL if orders.order == "cancel" else Order.STOP, orders.reason)
+
+    def _may_end_itself(self, reason: str) -> bool:
+        """Return whether a run that the server stops has its result there, and has had no time to end since."""
+        if reason != RunState.FINISHED.value:
+            return False
+        if self._finished is None:
+            self._finished = self._heard
+        return self._heard - self._finished < FINISHED_GRACE
 
     def _obey(self, order: Order, reason: str) -> None:
         if not self._stopped.is_set():

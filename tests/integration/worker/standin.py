@@ -33,6 +33,8 @@ class Attempt:
     beats: list[dict[str, Any]] = field(default_factory=list)
     released: str = ""
     results: list[bytes] = field(default_factory=list)
+    beats_before_thanks: int = 0
+    """So many heartbeats are answered after the result is taken, before its sender is told."""
 
     @property
     def state(self) -> str:
@@ -52,6 +54,7 @@ class StandIn:
         self.refuse_results = False
         """Answer 503 to results alone."""
         self.lock = threading.Lock()
+        self._beaten = threading.Condition(self.lock)
         self.calls: list[str] = []
 
     def expect(self, test_id: int, attempt: int, secret: str) -> Attempt:
@@ -86,6 +89,8 @@ class StandIn:
             if attempt.superseded:
                 return 409, {"error": "superseded", "reason": "superseded"}
             attempt.results.append(body)
+            enough = len(attempt.beats) + attempt.beats_before_thanks
+            self._beaten.wait_for(lambda: len(attempt.beats) >= enough, 30)
             return 201, {"message": "thank you"}
 
     def _worker_call(self, call: str, key: tuple[int, int], body: Any, bearer: str) -> tuple[int, dict[str, Any]]:
@@ -102,8 +107,9 @@ class StandIn:
             return 409, {"error": "superseded", "reason": "superseded"}
         if call == "heartbeat":
             attempt.beats.append({**body, "at": time.monotonic()})
-            order = "stop" if attempt.results else attempt.order
-            return 200, {"order": order, "reason": "", "heartbeat_seconds": HEARTBEAT}
+            self._beaten.notify_all()
+            order, reason = ("stop", "finished") if attempt.results else (attempt.order, "")
+            return 200, {"order": order, "reason": reason, "heartbeat_seconds": HEARTBEAT}
         attempt.released = body["reason"]
         attempt.superseded = True
         return 200, {}

@@ -41,6 +41,16 @@ def test_a_run_goes_all_the_way(node: Node) -> None:
     assert node.ask()["ended"] == {"posted": 1}
 
 
+def test_a_result_counts_as_posted_though_heartbeats_are_answered_before_its_sender(node: Node) -> None:
+    node.start()
+    attempt = node.submit(19, "pass")
+    attempt.beats_before_thanks = 3
+    eventually("the result is there", lambda: attempt.results)
+    clean(node)
+    assert node.ask()["ended"] == {"posted": 1}
+    assert not [message for message in attempt.messages if "clean-up" in message]
+
+
 def test_progress_is_in_the_heartbeats_and_in_status(node: Node) -> None:
     node.start()
     attempt = node.submit(12, "wait")
@@ -116,6 +126,14 @@ def test_a_run_that_takes_too_long_fails_with_that_reason(node: Node) -> None:
     assert attempt.states[-1][1] == "timeout"
     clean(node)
     assert all(gone(pid) for pid in node.pids)
+
+
+def test_the_runs_time_limit_does_not_end_the_clean_up(node: Node) -> None:
+    node.start(limits={"max_timeout": 1, "min_free_mb": 1})
+    attempt = node.submit(71, "leaves-much")
+    eventually("it failed", lambda: attempt.state == "failed", 40)
+    eventually("the cloud is clean", lambda: any("3 things" in said for said in attempt.messages), 60)
+    clean(node)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from refstack_worker.config.worker import ServerLinkSettings
+from refstack_worker.worker import heartbeat
 from refstack_worker.worker.heartbeat import Heart, Order, OrderBook
 from refstack_worker.worker.reporter import Held, Reporter
 from tests.unit.http_server import Reply, Scripted, as_json
@@ -84,3 +87,37 @@ def test_stop_from_the_hearts_own_thread_does_not_wait_for_itself(
     assert stopped.wait(10)
     heart.join(10)
     assert not heart.is_alive()
+
+
+FINISHED = as_json({"order": "stop", "reason": "finished", "heartbeat_seconds": 0.05})
+
+
+def test_a_run_whose_result_is_accepted_may_end_by_itself(
+    held: Held, link: ServerLinkSettings, server: Scripted
+) -> None:
+    server.on(BEAT, GO, FINISHED)
+    heart, orders = beating(held, link)
+    eventually(lambda: len(server.asked) > 5)
+    heart.stop()
+    assert orders.order is None
+
+
+def test_a_run_that_does_not_end_after_its_result_is_stopped(
+    held: Held, link: ServerLinkSettings, server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "FINISHED_GRACE", 0.2)
+    server.on(BEAT, FINISHED)
+    heart, orders = beating(held, link)
+    assert orders.given.wait(10)
+    heart.stop()
+    assert (orders.order, orders.reason) == (Order.STOP, "finished")
+    assert len(server.asked) > 2
+
+
+@pytest.mark.parametrize("reason", ["cancelled", "failed", "superseded", "claimed"])
+def test_every_other_stop_counts_at_once(reason: str, held: Held, link: ServerLinkSettings, server: Scripted) -> None:
+    server.on(BEAT, as_json({"order": "stop", "reason": reason, "heartbeat_seconds": 30}))
+    heart, orders = beating(held, link)
+    assert orders.given.wait(10)
+    heart.stop()
+    assert (orders.order, orders.reason) == (Order.STOP, reason)
