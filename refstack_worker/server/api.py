@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ LOG = logging.getLogger(__name__)
 STALE_SECONDS = 86400.0
 """Age at which an upload is no longer on its way: its process was killed."""
 RETRY_SECONDS = 5
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def create_app(store: Store, queue: Queue | None = None) -> Flask:
@@ -123,6 +125,13 @@ def _http_error(error: HTTPException) -> Any:
 
 
 def _fault(error: Exception) -> Response:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        LOG.error("%s %s: no room for it (%s); free some below DATA_FOLDER", request.method, request.path, error)
+            "%s %s: no room on the disk for it (%s); free some in DATA_FOLDER", request.method, request.path, error
+        )
+        answer = _answer(503, "DiskFull", "no room on this server's disk; ask again later", "disk-full")
+        answer.headers["Retry-After"] = str(RETRY_SECONDS)
+        return answer
     # the traceback goes to the log, and nothing of it to whoever asked
     LOG.exception("%s %s: a fault of this program", request.method, request.path)
     return _answer(500, "Fault", "a fault of this server; its log says more", type(error).__name__.lower())

@@ -326,6 +326,18 @@ class TestPostResult:
         assert store.run(number_of(job)).state is RunState.CLAIMED
         assert list((store.settings.data / "uploads").iterdir()) == []
 
+    def test_503_while_the_disk_is_full(
+        self, client: FlaskClient, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        job = claimed(store)
+        with monkeypatch.context() as patch:
+            patch.setattr("tempfile.NamedTemporaryFile", lambda **_: open("/dev/full", "w+b", buffering=0))
+            answer = post(client, job)
+        assert (answer.status_code, answer.json["reason"]) == (503, "disk-full")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert "DATA_FOLDER" in caplog.text and "Traceback" not in caplog.text
+        assert post(client, job).status_code == 201
+
     @pytest.mark.parametrize("summary", ["{", "[]", '{"a": 1, "a": 2}', '{"x": "' + "y" * 70_000 + '"}'])
     def test_400_for_a_malformed_summary(self, client: FlaskClient, store: Store, summary: str) -> None:
         job = claimed(store)
