@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,12 @@ class Account:
         if len(ends) != 1:
             wrong.append(f"the end was told {len(ends)} times: {ends}")
         return wrong
+
+
+def unnamed(left: Iterable[str], said: str) -> list[str]:
+    """Return what is left in the cloud although no message names its project."""
+    projects = {name: name.partition(" ")[2].partition("-project-")[0] for name in left}
+    return [name for name in left if projects[name] not in said]
 
 
 def accounts(place: Place, *test_ids: int) -> dict[int, Account]:

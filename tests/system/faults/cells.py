@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from tests.integration.processes import eventually, files_with
-from tests.system.faults.accounts import ENDS, accounts
+from tests.system.faults.accounts import ENDS, accounts, unnamed
 from tests.system.faults.expected import Expected, expected
 from tests.system.faults.faults import Fault
 from tests.system.faults.place import Place
@@ -110,8 +110,7 @@ def _untold(place: Place, test_id: int, left: list[str]) -> list[str]:
     def asked() -> list[str]:
         rows = place.rows("SELECT message FROM test_status WHERE test_id = :id", id=test_id)
         said = "\n".join(row["message"] for row in rows)
-        names = {name: name.partition(" ")[2].partition("-project-")[0] for name in left}
-        return [name for name in left if names[name] not in said and "may still be in the cloud" not in said]
+        return [] if "may still be in the cloud" in said else unnamed(left, said)
 
     with contextlib.suppress(AssertionError):
         eventually("the vendor is told", lambda: not asked(), 10)
