@@ -127,8 +127,6 @@ def _http_error(error: HTTPException) -> Any:
 def _fault(error: Exception) -> Response:
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         LOG.error("%s %s: no room for it (%s); free some below DATA_FOLDER", request.method, request.path, error)
-            "%s %s: no room on the disk for it (%s); free some in DATA_FOLDER", request.method, request.path, error
-        )
         answer = _answer(503, "DiskFull", "no room on this server's disk; ask again later", "disk-full")
         answer.headers["Retry-After"] = str(RETRY_SECONDS)
         return answer
