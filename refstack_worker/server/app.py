@@ -25,6 +25,9 @@ from refstack_worker.server.store import Store
 
 LOG = logging.getLogger(__name__)
 
+# waitress warns of every request that waits for a thread, if only for a millisecond: thousands of lines in an hour
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
 THREADS = 16
 """Requests that one process answers at the same time; uploads and slow clients hold none until they are complete."""
 MOST_CONNECTIONS = 8192

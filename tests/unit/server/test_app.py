@@ -6,6 +6,7 @@ import http.client
 import resource
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,22 @@ def answer(_environ: Any, start: Callable[..., Any]) -> Iterable[bytes]:
     return [b"ok"]
 
 
-@pytest.fixture
-def port(tmp_path: Path) -> Iterator[int]:
-    server = app.http_server(answer, Address("127.0.0.1", 0), make_settings(tmp_path))
+@contextmanager
+def serving(application: Callable[..., Any], folder: Path) -> Iterator[int]:
+    server = app.http_server(application, Address("127.0.0.1", 0), make_settings(folder))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    yield int(server.effective_port)
-    server.task_dispatcher.shutdown()
-    server.close()
+    try:
+        yield int(server.effective_port)
+    finally:
+        server.task_dispatcher.shutdown()
+        server.close()
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[int]:
+    with serving(answer, tmp_path) as number:
+        yield number
 
 
 def asked(port: int) -> http.client.HTTPConnection:
@@ -59,3 +68,25 @@ def test_as_many_connections_as_open_files_have_room_for(
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _what: (files, files))
     assert app.connection_limit() == connections
+
+
+def test_a_request_that_waits_for_a_thread_is_no_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting, gate = threading.Semaphore(0), threading.Event()
+
+    def slow(environ: Any, start: Callable[..., Any]) -> Iterable[bytes]:
+        waiting.release()
+        gate.wait(30)
+        return answer(environ, start)
+
+    with serving(slow, tmp_path) as port:
+        threads = [threading.Thread(target=lambda: asked(port).close()) for _ in range(2 * app.THREADS)]
+        for thread in threads:
+            thread.start()
+        for _ in range(app.THREADS):
+            assert waiting.acquire(timeout=20)
+        gate.set()
+        for thread in threads:
+            thread.join(20)
+    assert [record.getMessage() for record in caplog.records] == []
