@@ -156,11 +156,14 @@ class Job:
         with spool.writer(held) as writer:
             listener = RunListener(voice.teller, voice.heart, writer)
             with runner.open(f"{held.payload.test_id}-{held.payload.attempt}-{held.claim[:8]}") as session:
-                self._orders.on_order(session.stop)
+                over = threading.Event()
+                self._orders.on_order(lambda: None if over.is_set() else session.stop())
                 ending = self._execute(session, commands.run(built.path, self._seconds_left(held)), listener)
                 if ending.kind is Kind.SPOOLED:
                     ending = self._keep_result(session, commands, voice, writer)
                 voice.last_word(ending)
+                # the clean-up has limits of its own; that of the run, which goes on counting, is not to end it
+                over.set()
                 cleanup = CloudCleanup(session, commands, voice.reporter, self._orders)
                 cleanup.after(ending, built.path, listener.started)
         hooks.run(self._settings.run.post_run_hooks, held, self._hook_mark, ending.kind.value)

@@ -26,6 +26,9 @@ open(sys.argv[1], "a").write(str(os.getpid()) + chr(10))
 time.sleep(600)
 """
 
+LONG_CLEANUP = 20.0
+"""Seconds; longer than the worker waits for a run beyond the run's own limit (15 s)."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser()
@@ -42,6 +45,8 @@ def main() -> int:
         return post(given, Path(given.post_only))
     conf = json.loads(Path(given.conf_json[1:]).read_text())
     if given.cleanup_only:
+        if conf["standin"]["mode"] == "leaves-much":
+            time.sleep(LONG_CLEANUP)
         say(event="message", text=f"removed 3 things of {given.resource_prefix}")
         return end(0, "passed", "3 leftovers removed")
     return run(given, conf["standin"])
@@ -64,6 +69,8 @@ def run(given: argparse.Namespace, standin: dict[str, str]) -> int:
         mark.write(f"{os.getpid()}\n")
     if mode == "stubborn":
         stubborn(standin["mark"])
+    if mode == "leaves-much":
+        return end(4, "tempest", "Tempest broke")
     if mode == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if mode == "wait":
