@@ -20,7 +20,8 @@ from refstack_worker.environments.entries import LAYOUT, Entries
 from refstack_worker.environments.files import write_whole
 from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.lock import Lock
-from refstack_worker.errors import LockError, ProcessError
+from refstack_worker.environments.store import Store
+from refstack_worker.errors import LockError, ProcessError, StoreError
 
 SECONDS = 600
 """A Tempest that has not listed its tests in that time lists none."""
@@ -66,24 +67,38 @@ def carry_over(store: Entries, proved_one: Lock, lock: Lock, interpreter: Interp
     known.unlink()
 
 
-def prove(store: Entries, lock: Lock, interpreter: Interpreter, environment: Path) -> int:
+def prove(store: Store, lock: Lock, interpreter: Interpreter, environment: Path) -> int:
     """List the tests in an environment, remember and return their number.
 
-    A refusal is remembered too, so that a node does not offer again what it cannot do.
+    A refusal is remembered too, so that a node does not offer again what it cannot do; but not one of an environment
+    that is no longer whole, which says nothing of the lock.
 
     :raises LockError: it lists none; the message carries what Tempest said.
+    :raises StoreError: it lists none, and what it is made of was damaged or removed meanwhile.
     :raises ProcessError: it was killed or took too long, which proves nothing.
     """
     known: dict[str, object] = {"tempest": lock.label, "when": datetime.now(timezone.utc).isoformat()}
     try:
         known["tests"] = tests = len(list_tests(environment, f"Tempest {lock.label} on {interpreter.name}"))
     except LockError as error:
+        lost = _lost(store, lock, interpreter, environment)
+        if lost:
+            raise StoreError(f"{lost}, so that it listed no tests is not held against Tempest {lock.label}") from error
         known["refused"] = str(error)
         raise
     finally:
         if len(known) > 2:
             write_whole(_path(store, lock, interpreter), json.dumps(known).encode())
     return tests
+
+
+def _lost(store: Store, lock: Lock, interpreter: Interpreter, environment: Path) -> str:
+    """Say what an environment misses of what it is made of; empty: nothing."""
+    python = environment / "bin" / "python"
+    if not python.exists():
+        return f"{python}: was removed"
+    names = [store.name(wheel, interpreter) for wheel in lock.wheels]
+    return next((f"{damage.path}: {damage.problem}" for damage in store.damaged(names)), "")
 
 
 def list_tests(environment: Path, what: str) -> list[str]:

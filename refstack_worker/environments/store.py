@@ -51,7 +51,7 @@ class Store(Entries):
             for folder in (self.work, self.locks):
                 sweep(folder)
             sweep_temporaries(self.proofs)
-            return [*self._damaged_entries(), *self._damaged_plans()]
+            return [*self.damaged(sorted(self.names())), *self._damaged_plans()]
 
     def remove(self, damage: Damage) -> None:
         """Take something damaged out; the next who needs it makes it anew. An environment that uses it breaks.
@@ -65,8 +65,9 @@ class Store(Entries):
         """Cut the store back to ``limit`` bytes; see :func:`refstack_worker.environments.gc.collect`."""
         return gc.collect(self, limit, in_use)
 
-    def _damaged_entries(self) -> Iterator[Damage]:
-        for name in sorted(self.names()):
+    def damaged(self, names: Iterable[str]) -> Iterator[Damage]:
+        """Read every file of some entries and tell what is damaged or gone."""
+        for name in names:
             try:
                 manifest = self.manifest(name)
             except StoreError as error:

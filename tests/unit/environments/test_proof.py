@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments import proof
-from refstack_worker.errors import LockError
+from refstack_worker.environments.catalogue import Catalogue, Want
+from refstack_worker.environments.environment import Environment
+from refstack_worker.environments.store import Store
+from refstack_worker.errors import LockError, StoreError
+from tests.unit.environments.wheels import make_lock, make_wheel
 
 TEMPEST = """#!/bin/sh
 package={package}
@@ -58,3 +63,51 @@ def test_what_lists_nothing_in_either_is_refused(tmp_path: Path) -> None:
     environment, _ = an_environment(tmp_path, lists="nowhere")
     with pytest.raises(LockError, match="lists 0 tests"):
         proof.list_tests(environment, "Tempest")
+
+
+LOSES_ITS_STORE = """
+import os, sys
+from pathlib import Path
+def main():
+    if sys.argv[1] == "init":
+        os.makedirs(os.path.join(sys.argv[-1], "etc"))
+    elif os.path.exists({trouble!r}):
+        store = Path({store!r})
+        try:
+            {loss}
+        except FileNotFoundError:
+            pass
+        sys.exit("no module named other")
+    else:
+        print("tempest.api.test_it.TestIt.test_one")
+"""
+POINTS = "[console_scripts]\ntempest = tempest.main:main\n"
+LOSSES = {
+    "the store": 'os.rename(store, f"{store}.away")',
+    "an entry": 'for one in store.glob("entries/*/site/other.py"): os.rename(one.parents[1], store / "away")',
+    "a file": 'for one in store.glob("entries/*/site/other.py"): os.chmod(one.parent, 0o755); os.unlink(one)',
+    "the environment": 'os.rename(sys.prefix, f"{store}.gone")',
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
+def test_an_environment_that_lost_its_parts_meanwhile_is_no_refusal(
+    loss: str, settings: EnvironmentSettings, locks: Path, tmp_path: Path
+) -> None:
+    trouble = tmp_path / "trouble"
+    main = LOSES_ITS_STORE.format(trouble=str(trouble), store=str(settings.store), loss=loss)
+    version = locks / "44.0.0"
+    wheels = [
+        make_wheel(version / "wheels", "tempest", "44.0.0", {"tempest/main.py": main}, entry_points=POINTS),
+        make_wheel(version / "wheels", "other", "1.0", {"other.py": ""}),
+    ]
+    make_lock(version, "44.0.0", wheels)
+    trouble.touch()
+    offer = Catalogue(settings).find(Want(version="44.0.0"))
+    with pytest.raises(StoreError, match=r"is not held against Tempest 44\.0\.0"):
+        Environment(offer, settings, tmp_path / "env").__enter__()
+    assert offer.lock is not None and offer.interpreter is not None
+    assert not proof.refused(Store(settings.store), offer.lock, offer.interpreter)
+    trouble.unlink()
+    with Environment(Catalogue(settings).find(Want(version="44.0.0")), settings, tmp_path / "again") as built:
+        assert built.tests == 1
