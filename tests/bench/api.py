@@ -334,9 +334,13 @@ def count(store: Store, question: str) -> int:
 
 
 @contextmanager
-def gunicorn(application: str, environment: dict[str, str], threads: int = 8) -> Iterator[Server]:
-    port = _free_port()
-    words = [sys.executable, "-m", "gunicorn", "--workers", "4", "--worker-class", "gthread", "--threads", str(threads)]
+def gunicorn(
+    application: str, environment: dict[str, str], threads: int = 8, port: int = 0, workers: int = 4
+) -> Iterator[Server]:
+    """Serve a WSGI application; by default on a free port."""
+    port = port or _free_port()
+    words = [sys.executable, "-m", "gunicorn", "--workers", str(workers), "--worker-class", "gthread"]
+    words += ["--threads", str(threads)]
     words += ["--bind", f"127.0.0.1:{port}", "--log-level", "warning", "--keep-alive", "30", application]
     env = {**os.environ, **environment, "PYTHONPATH": str(TOP)}
     process = subprocess.Popen(words, env=env, cwd=TOP, stdout=sys.stderr)
@@ -349,7 +353,7 @@ def gunicorn(application: str, environment: dict[str, str], threads: int = 8) ->
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/nothing", timeout=5)
             except urllib.error.HTTPError:
-                if len(children.read_text().split()) >= 4:
+                if len(children.read_text().split()) >= workers:
                     break
             except OSError:
                 time.sleep(0.1)
@@ -371,7 +375,7 @@ def cluster() -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="refstack-bench-"))
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
-    made = Cluster(programs, folder, _free_port())
+    made = Cluster(programs, folder, _free_port(), is_durable=True)
     try:
         made.create()
         made.start()

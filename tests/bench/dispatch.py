@@ -1,4 +1,4 @@
-"""How fast runs reach the workers: real API, monitor, gearmand (libsqlite3), PostgreSQL and workers.
+"""How fast runs reach the workers: real API (gunicorn), monitor, gearmand (libsqlite3), PostgreSQL and workers.
 
 ``claim``: from the trigger (HTTP) to the worker's claim in the ledger, on an idle fleet. ``dispatch``: runs that are
 recorded, sealed, queued, taken, opened, claimed and ended by 4 worker processes without a run. ``no-op run``: the same
@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,12 +32,15 @@ import sqlalchemy
 from refstack_worker import gearman
 from refstack_worker.contract import functions
 from tests.bench._measure import Result, report, say
-from tests.bench.api import cluster
+from tests.bench._watch import cpu, tree
+from tests.bench.api import cluster, gunicorn
 from tests.integration.processes import Site, eventually, site
 from tests.unit.environments.wheels import make_version
 
 TOP = Path(__file__).resolve().parents[2]
 VERSION = "47.0.0"
+WARM = 60
+"""Runs before those that are measured: what every process does once."""
 CONF = {"identity": {"uri_v3": "http://127.0.0.1:9/v3"}}
 WORKERS = 4
 NOTHING = """#!/bin/sh
@@ -49,16 +52,38 @@ exit 2
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tests/bench/run dispatch", description=__doc__)
     parser.add_argument("--claims", type=int, default=100, help="triggers one after the other, on an idle fleet")
-    parser.add_argument("--runs", type=int, default=400, help="no-op runs at once")
+    parser.add_argument("--runs", type=int, default=400, help="no-op runs at once (default: 400)")
+    parser.add_argument(
+        "--processes", type=int, default=4, help="of the API, with gunicorn (default: 4); 0: refstack-queue api"
+    )
     asked = parser.parse_args(arguments)
     load_before = os.getloadavg()[0]
     folder = Path(tempfile.mkdtemp(prefix="refstack-bench-"))
     folder.chmod(0o700)
     try:
         with cluster() as database, site("production", folder / "site", database.new_database()) as place:
-            return report(Bench(place, asked.claims, asked.runs).results(), load_before)
+            with served(place, asked.processes) as api:
+                bench = Bench(place, asked.claims, asked.runs)
+                bench.processes |= {"api": lambda: tree(api), "postgresql": lambda: tree(database.pid)}
+                return report(bench.results(), load_before)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def served(place: Site, processes: int) -> Iterator[int]:
+    """Have the API answered by so many processes, as a fleet's server would; 0: by the one that it began with.
+
+    Gives the process id of it, or of all their parent.
+    """
+    if not processes:
+        yield place.services[0].pid
+        return
+    place.services[0].end()
+    port = int(place.url.rpartition(":")[2])
+    config = {"REFSTACK_CFG": str(place.config)}
+    with gunicorn("refstack_worker.server.app:application()", config, port=port, workers=processes) as server:
+        yield server.pid
 
 
 class Bench:
@@ -76,17 +101,35 @@ class Bench:
         self._nothing.chmod(0o755)
         url = place.database_url.replace("postgresql://", "postgresql+psycopg2://")
         self._engine = sqlalchemy.create_engine(url)
+        self.processes: dict[str, Callable[[], Iterable[int]]] = {
+            "monitor": lambda: [place.services[1].pid],
+            "gearmand": lambda: [place.gearmand.program.pid] if place.gearmand else [],
+            "workers": lambda: self._started,
+            "client (this process)": lambda: [os.getpid()],
+        }
+        """Which processes are counted as one."""
+        self._started: list[int] = []
 
     def results(self) -> list[Result]:
         """Measure all."""
-        bare = self._bare()
+        peer = [self._bare()]
         found = []
         with self._fleet(1):
             found += self._claims()
         with self._claimers(["{config}", functions.for_version(VERSION)]) as wait:
-            found.append(self._against("dispatch, 4 workers", self._noop(wait), bare, 2.0))
+            self._noop(wait, WARM)
+            before = self._spent()
+            ours = self._noop(wait, self.runs)
+            spent = {name: seconds - before[name] for name, seconds in self._spent().items()}
+        # before and after: a machine is not the same all the time
+        bare = statistics.mean([*peer, self._bare()])
+        found.append(self._against("dispatch, 4 workers", ours, bare, 2.0))
+        found += [
+            Result(f"of a dispatch, {name}", seconds / self.runs * 1000, None, "ms of a core a run", self.runs)
+            for name, seconds in spent.items()
+        ]
         with self._fleet(WORKERS):
-            found.append(self._against("no-op run, 4 workers", self._noop(None), bare, None))
+            found.append(self._against("no-op run, 4 workers", self._noop(None, self.runs), bare, None))
         return found
 
     def _against(self, name: str, ours: float, peer: float, limit: float | None) -> Result:
@@ -94,6 +137,10 @@ class Bench:
             name, ours * 1000, peer * 1000, "ms a run", self.runs, "gear client and 4 gear workers", self.runs,
             ratio_limit=limit,
         )  # fmt: skip
+
+    def _spent(self) -> dict[str, float]:
+        """Return the CPU seconds of each part so far."""
+        return {name: sum(map(cpu, pids())) for name, pids in self.processes.items()}
 
     # --- trigger to claim
 
@@ -113,11 +160,11 @@ class Bench:
 
     # --- throughput
 
-    def _noop(self, wait: Callable[[int], None] | None) -> float:
+    def _noop(self, wait: Callable[[int], None] | None, runs: int) -> float:
         """Return seconds a run; says where they went."""
         began = time.time()
         with ThreadPoolExecutor(8) as pool:
-            made = list(pool.map(lambda _: self.place.create(CONF, tempest_version=VERSION), range(self.runs)))
+            made = list(pool.map(lambda _: self.place.create(CONF, tempest_version=VERSION), range(runs)))
         triggered = time.time() - began
         if wait is not None:
             wait(len(made))
@@ -164,12 +211,14 @@ class Bench:
 
         started = [subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True) for _ in range(WORKERS)]
         try:
+            self._started = [process.pid for process in started]
             for process in started:
                 threading.Thread(target=listen, args=(process.stdout,), daemon=True).start()
             for _ in started:
                 assert ready.acquire(timeout=60)
             yield lambda count: wait_for(done, count)
         finally:
+            self._started = []
             for process in started:
                 process.kill()
                 process.wait()

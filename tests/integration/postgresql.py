@@ -38,6 +38,8 @@ class Cluster:
     programs: Path
     folder: Path
     port: int
+    is_durable: bool = False
+    """Whether a commit waits for the disk: for measurements. Tests ask for no power cut."""
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -50,8 +52,7 @@ class Cluster:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         options = ["-p", str(self.port), "-k", str(self.folder), "-c", "listen_addresses=127.0.0.1"]
-        # what is tested is not whether the disk survives a power cut
-        options += ["-c", "fsync=off", "-c", "max_connections=200"]
+        options += ["-c", f"fsync={'on' if self.is_durable else 'off'}", "-c", "max_connections=200"]
         log = (self.folder / "log").open("ab")
         command = [str(self.programs / "postgres"), "-D", str(self.folder / "data"), *options]
         self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **_as_postgres())
@@ -62,6 +63,12 @@ class Cluster:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text()[-2000:])
             time.sleep(0.05)
+
+    @property
+    def pid(self) -> int:
+        """The process that all its others are below."""
+        assert self._process is not None
+        return self._process.pid
 
     def stop(self) -> None:
         """End the server, connections and all."""
