@@ -28,8 +28,8 @@ from refstack_worker.server.store import Store
 from tests.unit.server.ledger import Clock, Event, Job, make_settings, new_run, stream, submit
 
 WORKERS = some.sampled_from(["node-1", "node-2", "node-3"])
-MOST_RUNS = 6
-NUMBERS = some.integers(1, MOST_RUNS)
+MOST_RUNS = 12
+NUMBERS = some.integers(1, 3)
 FEW_SECONDS = some.sampled_from([1.0, 7.0, 61.0, 1000.0])
 
 
@@ -73,10 +73,16 @@ class Ledger(RuleBasedStateMachine):
         if len(self.rows()) < MOST_RUNS:
             self.store.add_run(new_run())
 
-    @rule(target=jobs, number=NUMBERS)
-    def submit(self, number: int) -> Any:
+    @rule(target=jobs, number=NUMBERS, posts=some.booleans())
+    def submit(self, number: int, posts: bool) -> Any:
+        """Give a run to the queue; who grabs the job there may try to post without having claimed it."""
+        self.record()
         job = self.submit_one(number)
-        return multiple() if job is None else job
+        if job is None:
+            return multiple()
+        if posts:
+            self.post(job, same=False)
+        return job
 
     def submit_one(self, number: int) -> Job | None:
         if self.store.is_paused() or not any(run["test_id"] == number for run in self.rows()):
@@ -98,6 +104,13 @@ class Ledger(RuleBasedStateMachine):
                 return job
         return multiple()
 
+    def lively(self, job: Job, worker: str) -> Job:
+        """A job that is worth speaking of: this one, or where its run has ended another that is held now."""
+        if self.store.run(job.submission.key.test_id).state.is_end:
+            other = self.hold(1, worker)
+            return other if isinstance(other, Job) else job
+        return job
+
     @rule(number=NUMBERS, cancelled=some.booleans())
     def all_workers_die(self, number: int, cancelled: bool) -> None:
         if cancelled:
@@ -105,12 +118,16 @@ class Ledger(RuleBasedStateMachine):
         self.clock.forward(61.0)
         self.look()
 
-    @rule(target=jobs, job=jobs, worker=WORKERS, late=some.sampled_from(["post", "report", "release", "claim", "beat"]))
-    def another_takes_over(self, job: Job, worker: str, late: str) -> Any:
+    @rule(target=jobs, job=jobs, worker=WORKERS, late=some.permutations(["post", "report", "release", "claim", "beat"]))
+    def another_takes_over(self, job: Job, worker: str, late: list[str]) -> Any:
         """A worker is silent for too long, the next attempt is held by another, and then the first one speaks."""
+        self.store.resume("operator")
+        job = self.lively(job, worker)
         self.clock.forward(61.0)
         self.look()
-        following = self.hold(job.submission.key.test_id, worker)
+        following = self.submit_one(job.submission.key.test_id)
+        if following is not None and late[0] != "claim":
+            self.claim(following, worker)
         say: dict[str, Callable[[], Any]] = {
             "post": lambda: self.post(job, same=False),
             "report": lambda: self.report(job, RunState.FAILED),
@@ -118,20 +135,32 @@ class Ledger(RuleBasedStateMachine):
             "claim": lambda: self.claim(job, worker),
             "beat": lambda: self.heartbeat(job, worker),
         }
-        say[late]()
-        return following
+        for word in late:
+            say[word]()
+        return multiple() if following is None else following
+
+    @rule(job=jobs, worker=WORKERS, other=WORKERS)
+    def two_grab_one_job(self, job: Job, worker: str, other: str) -> None:
+        job = self.lively(job, worker)
+        self.claim(job, worker)
+        self.claim(job, other)
 
     @rule(job=jobs, worker=WORKERS)
     def each_worker_dies(self, job: Job, worker: str) -> None:
         """A run that kills whoever takes it: it is given up, and takes no further worker with it."""
+        self.store.resume("operator")
+        job = self.lively(job, worker)
         for _ in range(self.store.settings.rules.attempt_limit + 1):
-            self.hold(job.submission.key.test_id, worker)
+            following = self.submit_one(job.submission.key.test_id)
+            if following is not None:
+                self.claim(following, worker)
             self.clock.forward(61.0)
             self.look()
 
-    @rule(job=jobs, released=some.booleans())
-    def cancel_always_ends(self, job: Job, released: bool) -> None:
+    @rule(job=jobs, worker=WORKERS, released=some.booleans())
+    def cancel_always_ends(self, job: Job, worker: str, released: bool) -> None:
         """Whatever its worker does or does not, nothing holds up the end of a run that is cancelled."""
+        job = self.lively(job, worker)
         number = job.submission.key.test_id
         self.cancel(number)
         holder = self.attempt(job)["claim_id"]
@@ -200,10 +229,11 @@ class Ledger(RuleBasedStateMachine):
             assert known is None and before.attempt == key.attempt and before.state in HELD
             self.results[key.test_id] = (key.attempt, upload.digest)
 
-    @rule(job=jobs, first_same=some.booleans(), then_same=some.booleans())
-    def post_twice(self, job: Job, first_same: bool, then_same: bool) -> None:
-        self.post(job, first_same)
-        self.post(job, then_same)
+    @rule(job=jobs, worker=WORKERS, same=some.booleans())
+    def post_twice(self, job: Job, worker: str, same: bool) -> None:
+        job = self.lively(job, worker)
+        self.post(job, same=False)
+        self.post(job, same)
 
     @rule(job=jobs, worker=WORKERS)
     def release(self, job: Job, worker: str) -> None:
@@ -272,8 +302,8 @@ class Ledger(RuleBasedStateMachine):
 
 TestLedger = Ledger.TestCase
 TestLedger.settings = settings(
-    max_examples=30,
-    stateful_step_count=50,
+    max_examples=40,
+    stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
