@@ -18,6 +18,10 @@ from refstack_worker.errors import StoreError
 CHUNK = 1 << 20
 """Bytes read at once when hashing or copying."""
 
+DEEPEST = 50
+LONGEST = 3000
+"""Folders within folders, and bytes of a path, up to which a tree is removed as it stands."""
+
 FOLDER_MODE = 0o755
 """Of folders that another user, the one who runs the tests, must be able to pass."""
 
@@ -112,31 +116,58 @@ def sync_file_system(path: Path) -> None:
 def remove_tree(path: Path, tries: int = 10) -> None:
     """Remove a folder and what is below it, read-only folders too; links are removed, never followed.
 
-    What is not there is no error; what others put in meanwhile, the last breath of a process that was killed, goes too.
+    However deep it is: what is too deep for a path or for calls within calls is brought up to the top first. What is
+    not there is no error; what others put in meanwhile, the last breath of a process that was killed, goes too.
     """
+    while True:
+        lifted = _clear(path, path, 0)
+        try:
+            os.rmdir(path)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or not (lifted or tries):
+                raise
+            tries -= not lifted
+
+
+def _clear(path: Path, top: Path, depth: int) -> bool:
+    """Remove what is in a folder. :returns: whether some of it was only brought up to the top."""
+    lifted = False
+    for entry in _entries(path):
+        if not entry.is_dir(follow_symlinks=False):
+            with suppress(FileNotFoundError):
+                os.unlink(entry.path)
+        elif depth >= DEEPEST or len(os.fsencode(entry.path)) > LONGEST:
+            with suppress(FileNotFoundError):
+                # its ".." changes, so its owner has to be allowed to write into it
+                os.chmod(entry.path, stat.S_IRWXU)
+                os.rename(entry.path, top / os.urandom(16).hex())
+                lifted = True
+        else:
+            lifted |= _clear(Path(entry.path), top, depth + 1)
+            try:
+                os.rmdir(entry.path)
+            except OSError as error:
+                # what came in meanwhile goes the next time
+                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                    raise
+    return lifted
+
+
+def _entries(path: Path) -> list[os.DirEntry[str]]:
+    """Return what is in a folder, and see to it that it can be removed."""
     try:
         entries = list(os.scandir(path))
     except FileNotFoundError:
-        return
+        return []
     except PermissionError:
         os.chmod(path, stat.S_IRWXU)
         entries = list(os.scandir(path))
     if entries and not os.access(path, os.W_OK | os.X_OK):
         os.chmod(path, stat.S_IRWXU)
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            remove_tree(Path(entry.path))
-        else:
-            with suppress(FileNotFoundError):
-                os.unlink(entry.path)
-    try:
-        os.rmdir(path)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        if error.errno != errno.ENOTEMPTY or not tries:
-            raise
-        remove_tree(path, tries - 1)
+    return entries
 
 
 @contextmanager
