@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Union
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, g, make_response, redirect, render_template, request, send_from_directory
 from werkzeug.wrappers import Response as AnyResponse
@@ -89,6 +90,9 @@ class Web:
     def _sign_in(self) -> Answer:
         if request.method == "GET":
             return render_template("sign_in.html", caller=None, after=_next(request.args.get("next", "")), wrong="")
+        if not self._is_from_here():
+            # else a site could sign somebody in as somebody else, who then reads what is entered here
+            raise refused("scope", "the form is from another site; open this page itself and sign in there")
         after = _next(request.form.get("next", ""))
         address = self._guard.address()
         seconds = self._guard.wrong.wait(address)
@@ -111,6 +115,11 @@ class Web:
             secure=self.store.settings.web.address.startswith("https:"),
         )
         return answer
+
+    def _is_from_here(self) -> bool:
+        """Return whether a page of this site sent the form, as far as a browser tells: programs say nothing."""
+        origin = request.headers.get("Origin", "")
+        return not origin or urlsplit(origin).netloc in (request.host, urlsplit(self.store.settings.web.address).netloc)
 
     def _sign_out(self) -> Answer:
         self.store.end_session(request.cookies.get(COOKIE, ""))
