@@ -24,6 +24,8 @@ SECRET_NAME = re.compile(r"passw|secret|token|credential|private|_key\b|apikey|a
 SHORTEST = 4
 """Characters of a value that is masked; a shorter one would mask half of every line."""
 HIDDEN = "***"
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What moves a terminal's cursor, begins a line, or turns text round: runs write into this log."""
 
 
 class Secrets:
@@ -83,7 +85,7 @@ class Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as the daemon writes it."""
         run = getattr(record, "run", "") or RUN.get()
-        text = SECRETS.mask(super().format(record))
+        text = _CONTROL.sub("?", SECRETS.mask(super().format(record)))
         line = self._as_json(record, run, text) if self._json else self._plain(record, run, text)
         return f"<{_priority(record.levelno)}>{line}" if self._journal else line
 

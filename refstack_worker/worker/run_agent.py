@@ -207,6 +207,7 @@ class Agent:
     def _line_of_stdout(self, line: bytes) -> None:
         try:
             event = json.loads(line)
+            json.dumps(event)  # what was read may be too deep to be written again
         except (ValueError, RecursionError):
             event = None
         if isinstance(event, dict):

@@ -6,9 +6,10 @@ import logging
 import queue
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from refstack_worker.contract.report import Progress, Report
+from refstack_worker.contract.report import Progress, Report, clean_line
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import PayloadError, RefusedError, ServerError
 from refstack_worker.worker import logs
@@ -19,7 +20,9 @@ from refstack_worker.worker.spool import Writer
 LOG = logging.getLogger(__name__)
 
 MAX_MESSAGES = 200
-"""Messages of one run that reach its status; what a run prints is not to flood the server."""
+"""Messages of one run that reach its status; what a run prints is not to flood the server, nor to fill this memory."""
+MAX_STATES = 20
+"""Changes of state that are told; there are two."""
 PATIENCE = 30.0
 """Seconds for which a message on the way is tried; the last word has its own patience."""
 
@@ -30,17 +33,18 @@ class Teller:
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self._queue: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
-        self._left = MAX_MESSAGES
+        self._left = {False: MAX_MESSAGES, True: MAX_STATES}
         self._closed = threading.Event()
         run = logs.RUN.get()
         self._thread = threading.Thread(target=self._work, args=(run,), name=f"reports {run}", daemon=True)
         self._thread.start()
 
     def say(self, report: Report) -> None:
-        """Tell something, soon."""
-        self._left -= report.status is None
-        if self._left >= 0 or report.status is not None:
-            self._queue.put(report)
+        """Tell something, soon; what is too much is left out."""
+        is_state = report.status is not None
+        if self._left[is_state] > 0:
+            self._left[is_state] -= 1
+            self._queue.put(replace(report, message=clean_line(report.message)))
 
     def close(self) -> None:
         """Send what is waiting, each thing once, and end."""
@@ -111,7 +115,7 @@ class CleanupListener:
     def event(self, event: Mapping[str, Any]) -> None:
         """Keep messages and the last word."""
         if event.get("event") == "message" and len(self.messages) < MAX_MESSAGES:
-            self.messages.append(str(event.get("text", "")))
+            self.messages.append(clean_line(str(event.get("text", ""))))
         elif event.get("event") == "end":
             self.last = event
 

@@ -10,6 +10,8 @@ from refstack_worker.errors import PayloadError, ServerError
 from refstack_worker.worker.reporter import Held
 
 MAX_BYTES = 8 * 1024 * 1024
+PLAIN = {"Accept-Encoding": "identity"}
+"""Eight megabytes, compressed, may be gigabytes."""
 
 
 def entries(held: Held, settings: WorkerSettings) -> tuple[str, ...] | None:
@@ -35,10 +37,14 @@ def entries(held: Held, settings: WorkerSettings) -> tuple[str, ...] | None:
 def fetch(url: str, settings: WorkerSettings) -> str:
     """Return the text of a list. :raises ServerError: it cannot be had, or is larger than 8 MiB."""
     try:
-        with requests.get(url, timeout=settings.server.timeout, stream=True, allow_redirects=False) as answer:
+        with requests.get(
+            url, headers=PLAIN, timeout=settings.server.timeout, stream=True, allow_redirects=False
+        ) as answer:
             if answer.status_code != 200:
                 raise ServerError(f"test list {url}: answered {answer.status_code}")
-            data = answer.raw.read(MAX_BYTES + 1, decode_content=True)
+            if answer.headers.get("Content-Encoding", "identity") != "identity":
+                raise ServerError(f"test list {url}: is compressed; serve it as it is")
+            data = answer.raw.read(MAX_BYTES + 1, decode_content=False)
     except (requests.RequestException, OSError, ValueError) as error:
         raise ServerError(f"test list {url}: {error}") from error
     if len(data) > MAX_BYTES:

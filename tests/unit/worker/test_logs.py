@@ -44,3 +44,8 @@ def test_secrets_are_masked_for_as_long_as_their_run_lasts() -> None:
 def test_a_value_too_short_to_mask_without_harm_is_left() -> None:
     with logs.SECRETS.hidden({"a", ""}):
         assert logs.SECRETS.mask("a banana") == "a banana"
+
+
+def test_what_a_run_writes_moves_no_cursor_and_begins_no_line() -> None:
+    line = logs.Formatter("plain", False).format(record("run: %s", "a\rb\x1b[2Jc\x85d\u2028e\u202ef\x00"))
+    assert line.endswith("run: a?b?[2Jc?d?e?f?")

@@ -1,0 +1,39 @@
+"""What a run says is told in order, and no more of it than makes sense."""
+
+from __future__ import annotations
+
+from refstack_worker.contract.report import MAX_MESSAGE, Report
+from refstack_worker.contract.states import RunState
+from refstack_worker.worker import telling
+from refstack_worker.worker.telling import CleanupListener, Teller
+
+
+class Slow:
+    """Keeps the reports that reach it; a reporter whose server takes its time."""
+
+    def __init__(self) -> None:
+        self.told: list[Report] = []
+
+    def report(self, report: Report, patience: float) -> None:
+        self.told.append(report)
+
+
+def test_a_run_that_never_stops_talking_is_told_so_much_and_no_more() -> None:
+    reporter = Slow()
+    teller = Teller(reporter)  # type: ignore[arg-type]
+    for number in range(10_000):
+        teller.say(Report(RunState.RUNNING, f"again {number}"))
+        teller.say(Report(message=f"{number}\n" + "x" * 100_000))
+    teller.close()
+    states = [report for report in reporter.told if report.status]
+    messages = [report.message for report in reporter.told if not report.status]
+    assert len(states) == telling.MAX_STATES and len(messages) == telling.MAX_MESSAGES
+    assert messages[7].startswith("7 x") and max(map(len, messages)) == MAX_MESSAGE
+
+
+def test_a_clean_up_that_never_stops_talking_is_kept_so_much_and_no_more() -> None:
+    listener = CleanupListener()
+    for number in range(1000):
+        listener.event({"event": "message", "text": f"{number} " + "x" * 100_000})
+    assert len(listener.messages) == telling.MAX_MESSAGES
+    assert max(map(len, listener.messages)) == MAX_MESSAGE
