@@ -139,10 +139,22 @@ class TestWhose:
         assert world.ann("POST", f"{path}/shares", {"vendor_id": world.vendors[1]}).status_code == 200
         assert world.bob("GET", path).status_code == 200
         assert [run["test_id"] for run in world.bob("GET", "/v1/runs").json["runs"]] == [runs[0]]
-        for method, tail in (("DELETE", ""), ("POST", "/rerun"), ("POST", "/upload"), ("DELETE", "/shares/1")):
-            assert world.bob(method, path + tail, {}).status_code == 404
+        calls: tuple[tuple[str, str, dict[str, Any]], ...] = (
+            ("DELETE", "", {}), ("POST", "/rerun", {}), ("POST", "/upload", {}), ("POST", "/cancel", {}),
+            ("DELETE", "/shares/1", {}), ("POST", "/shares", {"vendor_id": world.vendors[1]}),
+        )  # fmt: skip
+        for method, tail, body in calls:
+            assert world.bob(method, path + tail, body).status_code == 404, tail
         assert world.ann("DELETE", f"{path}/shares/{world.vendors[1]}").status_code == 204
         assert world.bob("GET", path).status_code == 404
+
+    def test_ones_own_run_is_compared_with_nobody_elses(self, world: World, runs: tuple[int, int]) -> None:
+        own = world.bob("POST", "/v1/runs", {"tempest_version": "47.0.0"}).json["test_id"]
+        world.finish(own, 2)
+        for pair in ((own, runs[0]), (runs[0], own)):
+            answer = world.bob("GET", f"/v1/runs/{pair[0]}/compare/{pair[1]}")
+            assert answer.status_code == 404 and "t.C.test" not in answer.text
+        assert world.bob("GET", f"/v1/runs/{own}/compare/{own}").status_code == 200
 
     def test_who_may_only_look_changes_nothing(self, world: World, runs: tuple[int, int]) -> None:
         assert world.reader("GET", f"/v1/runs/{runs[1]}").status_code == 200
