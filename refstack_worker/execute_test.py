@@ -1864,9 +1864,12 @@ def _said(run: TestRun) -> str:
 # --- what is left in the cloud ----------------------------------------------------------------------------------------
 
 _CREDENTIALS = re.compile(r"(?:PUT|DELETE) \S*/v3/projects/([0-9a-f]{32})/users/([0-9a-f]{32})/roles/")
-_CREATED = re.compile(r"Request \((\w+):[^)]*\): 201 POST \S*/v3/projects ")
+_WITHOUT_PROJECT = re.compile(r"(?:PUT|DELETE) \S*/v3/(?:system|domains/([0-9a-f]{32}))/users/([0-9a-f]{32})/roles/")
+_CREATED = re.compile(r"Request \((\w+):[^)]*\): 201 POST \S*/v3/(?:projects|users|domains) ")
 _TEMPEST_NAME = re.compile(r"tempest-(\w+)-\d+")
 BEFORE = "before.json"
+NAMES_IN_MESSAGE = 20
+"""Of projects or users; a message of the server's has room for a thousand characters."""
 ORPHAN_SECONDS = 3.0
 """A run that goes on gives a new project its first role within this time; a run that was stopped never does."""
 
@@ -1920,11 +1923,11 @@ class Leftovers:
         self._containers(self._token, own, "own project", self._prefix)
         users = self._find("users", traces.users)
         users += self._users_of(orphans, {str(each["id"]) for each in users})
-        for kind, found in (("users", users), ("projects", projects), ("groups", self._find("groups", set())),
-                            ("roles", self._find("roles", set()))):  # fmt: skip
+        by_prefix = [(kind, self._find(kind, set())) for kind in ("groups", "roles", "services")]
+        for kind, found in (("users", users), ("projects", projects), *by_prefix):
             for each in found:
                 self._delete(f"/{kind}/{each['id']}", f"{kind[:-1]} {each['name']}")
-        for domain in self._find("domains", set()):
+        for domain in self._find("domains", traces.domains):
             with contextlib.suppress(Denied):
                 self._ask("PATCH", f"/domains/{domain['id']}", {"domain": {"enabled": False}})
             self._delete(f"/domains/{domain['id']}", f"domain {domain['name']}")
@@ -1973,18 +1976,24 @@ class Leftovers:
         return [user for user in found if user["id"] not in known]
 
     def _unsure(self, before: Before | None, traces: Traces) -> None:
-        """Tell of projects that may be the run's or another's of the same tests.
+        """Tell of projects and users that may be the run's or another's of the same tests.
 
-        Without what was noted before the run (its node is lost) that is every project that Tempest named.
+        Without what was noted before the run (its node is lost) that is all that Tempest named.
         """
-        with contextlib.suppress(Denied):
-            found = [each for each in self._named("projects", "tempest-") if _class_in(each["name"])]
-            if before is not None:
-                found = [each for each in found if each["id"] not in before.projects]
-                found = [each for each in found if _class_in(each["name"]) in traces.classes]
-            if found:
-                names = ", ".join(sorted(str(each["name"]) for each in found)[:20])
-                self.removal.voice.message(f"left alone: projects of this run or another of the same tests: {names}")
+        listed: list[str] = []
+        for kind in ("projects", "users"):
+            with contextlib.suppress(Denied):
+                found = [each for each in self._named(kind, "tempest-") if _class_in(each["name"])]
+                if before is not None:
+                    found = [each for each in found if each["id"] not in getattr(before, kind)]
+                    found = [each for each in found if _class_in(each["name"]) in traces.classes]
+                # most users are named after their project, and go with it
+                names = [str(each["name"]) for each in found]
+                names = sorted(name for name in names if not any(name.startswith(f"{one}-") for one in listed))
+                listed += names
+                for start in range(0, len(names), NAMES_IN_MESSAGE):
+                    some = ", ".join(names[start : start + NAMES_IN_MESSAGE])
+                    self.removal.voice.message(f"left alone: {kind} of this run or another of the same tests: {some}")
 
     def _empty(self, project_id: str, name: str) -> None:
         """Remove the containers of a project that is to go: ``tempest cleanup`` knows nothing of Swift.
@@ -2101,20 +2110,23 @@ class Before:
     """Of the run that the folder belongs to, with its last dash."""
     projects: frozenset[str]
     """Ids of the projects that Tempest had named."""
+    users: frozenset[str] = frozenset()
+    """Ids of the users that Tempest had named."""
 
     @classmethod
     def note(cls, folder: Path, prefix: str, keystone: Keystone, token: Token) -> None:
         """Look, and keep what is found in the work folder."""
         with contextlib.suppress(Denied):
-            ids = [each["id"] for each in named(keystone, token, "projects", "tempest-")]
-            (folder / BEFORE).write_text(json.dumps({"prefix": dashed(prefix), "projects": ids}))
+            ids = {kind: [each["id"] for each in named(keystone, token, kind, "tempest-")]
+                   for kind in ("projects", "users")}  # fmt: skip
+            (folder / BEFORE).write_text(json.dumps({"prefix": dashed(prefix), **ids}))
 
     @classmethod
     def read(cls, folder: Path) -> Before | None:
         """What was kept; ``None`` if nothing was."""
         try:
             told = json.loads((folder / BEFORE).read_text())
-            return cls(str(told["prefix"]), frozenset(told["projects"]))
+            return cls(str(told["prefix"]), frozenset(told["projects"]), frozenset(told.get("users", ())))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -2126,22 +2138,26 @@ def dashed(prefix: str) -> str:
 
 @dataclass(frozen=True)
 class Traces:
-    """What a run's log tells of the projects and users that it made for its tests."""
+    """What a run's log tells of the projects, users and domains that it made for its tests."""
 
     projects: set[str]
     users: set[str]
+    domains: set[str]
     classes: set[str]
-    """Test classes that projects were made for."""
+    """Test classes that projects or users were made for."""
 
     @classmethod
     def read(cls, logs: Sequence[Path]) -> Traces:
         """Read Tempest's logs, as far as they are there."""
-        traces = cls(set(), set(), set())
+        traces = cls(set(), set(), set(), set())
         for path in logs:
             with contextlib.suppress(FileNotFoundError), open(path, errors="replace") as log:
                 for line in log:
                     for project, user in _CREDENTIALS.findall(line):
                         traces.projects.add(project)
+                        traces.users.add(user)
+                    for domain, user in _WITHOUT_PROJECT.findall(line):
+                        traces.domains.update({domain} - {""})
                         traces.users.add(user)
                     traces.classes.update(_CREATED.findall(line))
         return traces

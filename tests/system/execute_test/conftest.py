@@ -17,7 +17,6 @@ TOP = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(TOP / "installer"))
 
 from democloud import software  # noqa: E402 - the installer is no package of the project
-from democloud.api import CloudError, call  # noqa: E402
 from democloud.cloud import Cloud, Options, default_cache  # noqa: E402
 
 PROGRAM = TOP / "refstack_worker" / "execute_test.py"
@@ -108,37 +107,3 @@ class Caller:
 def caller(tmp_path: Path, tempest_home: Path) -> Caller:
     """Calls execute_test in a fresh folder."""
     return Caller(tmp_path, tempest_home)
-
-
-def census(cloud: Cloud) -> dict[str, Any]:
-    """All that Keystone knows by name, and every container that Swift has, in whatever project."""
-    session = cloud.session()
-    kinds = ("projects", "users", "roles", "domains", "groups")
-    found: dict[str, Any] = {kind: sorted(each["name"] for each in session.keystone("GET", f"/{kind}")[kind])
-                             for kind in kinds}  # fmt: skip
-    # an administrator of this cloud is no reseller's: he becomes one here, in his own project
-    roles = {each["name"]: each["id"] for each in session.keystone("GET", "/roles")["roles"]}
-    me, own = session.details["user"]["id"], session.details["project"]["id"]
-    session.keystone("PUT", f"/projects/{own}/users/{me}/roles/{roles['ResellerAdmin']}")
-    session = cloud.session()
-    store = session.endpoint("object-store")
-    found["containers"] = []
-    for account in accounts_on_disk(cloud):
-        try:
-            listing = call("GET", f"{store.rpartition('/')[0]}/{account}?format=json", None, session.token).json() or []
-        except CloudError:
-            continue
-        found["containers"] += sorted(f"{account}/{each['name']}" for each in listing)
-    return found
-
-
-def accounts_on_disk(cloud: Cloud) -> list[str]:
-    """Names of all the accounts that Swift ever made, also of projects that are gone."""
-    import sqlite3
-
-    names = []
-    for path in (cloud.folder / "swift" / "devices").glob("d1/accounts/*/*/*/*.db"):
-        database = sqlite3.connect(path)
-        names += [row[0] for row in database.execute("SELECT account FROM account_stat")]
-        database.close()
-    return names

@@ -16,7 +16,8 @@ import pytest
 from subunit import ByteStreamToStreamResult
 from testtools import StreamToDict
 
-from tests.system.execute_test.conftest import Caller, Cloud, Options, Ran, cache_folder, census
+from tests.census import added, census
+from tests.system.execute_test.conftest import Caller, Cloud, Options, Ran, cache_folder
 from tests.unit.http_server import Reply, as_json, serving
 
 ACCOUNT = "tempest.api.object_storage.test_account_services.AccountTest"
@@ -287,15 +288,16 @@ def test_stopped_run_leaves_nothing(cloud: Cloud, caller: Caller, how: signal.Si
     while below(caller.folder) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert below(caller.folder) == []
+    meanwhile = added(before, census(cloud))
+    assert meanwhile["projects"] and meanwhile["users"] and meanwhile["containers"], "it left nothing to be removed"
     cleaned = caller.run(cloud.tempest_conf(), "--cleanup-only")
     assert cleaned.code == 0, cleaned.stderr
-    after = census(cloud)
-    left = {kind: sorted(set(after[kind]) - set(before[kind])) for kind in before}
+    left = added(before, census(cloud))
     told = " ".join(cleaned.messages)
     for name in left.pop("projects") + left.pop("users"):
         # killed between two of Keystone's answers: nothing proves whose it is, so it is listed and not removed
         assert "-".join(name.split("-")[:3]) in told
-    assert left == {"roles": [], "domains": [], "groups": [], "containers": []}
+    assert left == {"roles": [], "domains": [], "groups": [], "services": [], "containers": []}
     assert not (ran.workdir / "tempest.conf").exists()
 
 
