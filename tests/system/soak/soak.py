@@ -109,7 +109,7 @@ class Soak:
             "faults": dict(sorted(weather.counts.items())),
             "faults_total": weather.counts.total(),
             "programs": watch.report(),
-            **asdict(verdict),
+            **verdict.report(),
         }
 
     def _records_no_more(self) -> bool:

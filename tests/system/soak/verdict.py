@@ -37,6 +37,11 @@ class Verdict:
     left_in_cloud: list[str] = field(default_factory=list)
     """Of this, the vendors were told."""
 
+    def report(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {name: dict(sorted(value.items())) if isinstance(value, Counter) else value
+                for name, value in vars(self).items()}  # fmt: skip
+
 
 def judge(place: Place, recorded: Sequence[int], cloud_before: set[str]) -> Verdict:
     """Look at everything, once all runs have ended and no fault is on."""
