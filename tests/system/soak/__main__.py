@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from tests.system.soak.soak import Plan, Soak
+from tests.system.soak.weather import NAMES
 
 
 def main() -> int:
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--slots", type=int, default=2, help="runs side by side on each node (default: 2)")
     parser.add_argument("--seed", type=int, default=20261122)
+    parser.add_argument("--fault", action="append", choices=NAMES, default=[], help="only these (default: all)")
     parser.add_argument("--logs", type=Path, help="keep the logs here")
     parser.add_argument("--output", type=Path, help="write the JSON here too")
     given = vars(parser.parse_args())

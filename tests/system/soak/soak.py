@@ -43,6 +43,8 @@ class Plan:
     slots: int
     seed: int
     logs: Path | None
+    fault: tuple[str, ...] = ()
+    """Names of the faults that may happen; all of them if empty."""
 
 
 class Soak:
@@ -92,15 +94,18 @@ class Soak:
         self._began = time.monotonic()
         self._last_end = (0, self._began)
         feeder = Feeder(place, self._plan.runs, self._records_no_more)
-        weather, watch = Weather(place, self._plan.seed), Watch(_programs(place))
+        weather, watch = Weather(place, self._plan.seed, self._plan.fault), Watch(_programs(place))
         feeder.start()
         weather.start()
         problems = self._wait(place, feeder, weather, watch)
         weather.stop()
         seconds = time.monotonic() - self._began
         problems += [text for text in (weather.problem, feeder.problem) if text]
+        print(f"all has ended after {seconds:.0f} s; looking at what is left", file=sys.stderr, flush=True)
         verdict = verdicts.judge(place, feeder.recorded, before)
         verdict.wrong += [*problems, *watch.wrong(), *verdicts.passwords(place)]
+        for text in verdict.wrong:
+            print(f"WRONG: {text}", file=sys.stderr, flush=True)
         return {
             "plan": {**asdict(self._plan), "logs": None},
             "seconds": round(seconds),

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 from tests.system.faults.faults import FAULTS, Fault, set_clocks_right
@@ -19,13 +19,20 @@ PERIOD = 20.0
 LEFT_OUT = ("gearmand-kill-builtin",)
 """The queue is libsqlite3 all the time: the built-in one would lose a backlog at each restart."""
 
+NAMES = tuple(fault.name for fault in FAULTS if fault.name not in LEFT_OUT)
+
 
 class Weather(threading.Thread):
     """Every kind of fault in turn, in an order and on nodes that a seed determines; each is over before the next."""
 
-    def __init__(self, place: Place, seed: int) -> None:
+    def __init__(self, place: Place, seed: int, only: Sequence[str] = ()) -> None:
+        """Plan it.
+
+        :param only: names of the faults that may happen; all of them if empty.
+        """
         super().__init__(name="weather", daemon=True)
         self._place = place
+        self._only = only
         self._random = random.Random(seed)
         self._is_to_stop = threading.Event()
         self.counts: Counter[str] = Counter()
@@ -49,7 +56,7 @@ class Weather(threading.Thread):
             self.problem = f"{self.now}: was not over: {type(error).__name__}: {error}"[:3000]
 
     def _faults(self) -> Iterator[Fault]:
-        kinds = [fault for fault in FAULTS if fault.name not in LEFT_OUT]
+        kinds = [fault for fault in FAULTS if fault.name in (self._only or NAMES)]
         while True:
             yield from self._random.sample(kinds, len(kinds))
 
