@@ -11,7 +11,7 @@ import sqlalchemy
 from refstack_worker.errors import RefusedError, ServerError
 from tests.system.faults.place import Place
 
-BACKLOG = 200
+BACKLOG = 100
 """Runs that wait for a worker at any time. Not all at once at the start: then no fault would meet the recording."""
 PAUSE = 0.5
 
