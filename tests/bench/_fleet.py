@@ -5,14 +5,15 @@ and its voice; three things are missing: the environment is not made, the progra
 thread, and one thread looks after all the slots. What that program asks and posts goes through ``execute_test``'s own
 calls, from a folder that it was given as the real one is.
 
-``python _fleet.py`` with the order (JSON) as the first line of stdin; a further line ``look`` is answered with a line
-of JSON; the end of stdin ends the nodes.
+``python _fleet.py`` with the order (JSON) as the first line of stdin; further lines ``"connected"`` and ``"look"`` are
+each answered with a line of JSON; the end of stdin ends the nodes.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import re
 import shutil
@@ -224,6 +225,9 @@ def main() -> None:
     order = json.loads(sys.stdin.readline())
     logging.basicConfig(level=logging.WARNING, handlers=[Warnings()])
     logging.getLogger("execute_test").propagate = True
+    # nodes are machines of their own: what they compute must not be taken from the server, nor from one another
+    os.nice(10)
+    sys.setswitchinterval(0.05)
     threading.stack_size(512 * 1024)
     slots.Job = SimulatedJob  # type: ignore[attr-defined]
     _time_the_calls()
@@ -233,8 +237,9 @@ def main() -> None:
         time.sleep(order["pause"])
     threading.Thread(target=_look_after, args=(nodes,), daemon=True).start()
     print(json.dumps({"ready": len(nodes)}), flush=True)
-    for _ in sys.stdin:
-        print(json.dumps(_told(nodes)), flush=True)
+    for line in sys.stdin:
+        told = _told(nodes) if json.loads(line) == "look" else {"connected": _connected(nodes)}
+        print(json.dumps(told), flush=True)
     for node in nodes:
         node.gate.stop()
 
@@ -260,14 +265,17 @@ def _look_after(nodes: list[Node]) -> None:
 
 
 def _told(nodes: list[Node]) -> dict[str, Any]:
-    connected = sum(bool(node.slot.queue is not None and node.slot.queue.connected()) for node in nodes)
     return {
-        "connected": connected,
+        "connected": _connected(nodes),
         "busy": sum(node.slot.busy for node in nodes),
         "left": sum(node.left() for node in nodes),
         "counts": dict(TALLY.counts),
         "times": {what: _percentiles(sorted(times)) for what, times in TALLY.times.items()},
     }
+
+
+def _connected(nodes: list[Node]) -> int:
+    return sum(bool(node.slot.queue is not None and node.slot.queue.connected()) for node in nodes)
 
 
 def _percentiles(times: list[float]) -> dict[str, float]:

@@ -41,21 +41,25 @@ class Fleet:
 
     def look(self) -> dict[str, Any]:
         """Return what all of them tell, added up."""
-        told = []
-        for process in self.processes:
-            self._say(process, "look")
-        for process in self.processes:
-            assert process.stdout is not None
-            told.append(json.loads(process.stdout.readline()))
+        told = self._ask("look")
         counts: Counter[str] = sum((Counter(one["counts"]) for one in told), Counter())
         sums = {name: sum(one[name] for one in told) for name in ("connected", "busy", "left")}
         return {**sums, "counts": dict(counts.most_common()), "times": _worst([one["times"] for one in told])}
+
+    def connected(self) -> int:
+        """Return how many nodes are connected to gearmand."""
+        return sum(int(one["connected"]) for one in self._ask("connected"))
 
     def end(self) -> None:
         for process in self.processes:
             process.kill()
             process.communicate()
         self._logs.close()
+
+    def _ask(self, what: str) -> list[Any]:
+        for process in self.processes:
+            self._say(process, what)
+        return [json.loads(process.stdout.readline()) for process in self.processes if process.stdout is not None]
 
     @staticmethod
     def _say(process: subprocess.Popen[str], what: Any) -> None:

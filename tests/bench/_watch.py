@@ -133,10 +133,12 @@ def queue_status(port: int) -> dict[str, Any]:
     }
 
 
-def saved(path: str, told: Mapping[str, Any]) -> None:
-    """Write what was measured, if somewhere is named."""
+def saved(path: str, told: Mapping[str, Any], samples: list[dict[str, Any]]) -> None:
+    """Write what was measured with all samples, a line each, if somewhere is named."""
     if path:
-        Path(path).write_text(json.dumps(told, indent=1) + "\n")
+        head = json.dumps({name: value for name, value in told.items() if name != "samples"}, indent=1)
+        lines = ",\n".join("  " + json.dumps(sample) for sample in samples)
+        Path(path).write_text(f'{head[:-2]},\n "samples": [\n{lines}\n ]\n}}\n')
 
 
 def _at(sample: Mapping[str, Any], path: str) -> Any:

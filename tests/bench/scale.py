@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> int:
         shutil.rmtree(folder, ignore_errors=True)
     machine = {"cores": len(os.sched_getaffinity(0)), "load_before": load_before, "load_after": os.getloadavg()[0]}
     told = {"name": "scale", "asked": vars(asked), "machine": machine, **told}
-    saved(asked.keep, {**told, "samples": bench.watch.samples})
+    saved(asked.keep, told, bench.watch.samples)
     print(json.dumps(told, indent=1))
     return 0 if told["holds"] else 1
 
@@ -191,7 +191,7 @@ class Bench:
         listening = time.monotonic()
         assert self.fleet is not None
         fleet = self.fleet
-        eventually("the fleet is connected again", lambda: fleet.look()["connected"] == self.asked.workers, 300)
+        eventually("the fleet is connected again", lambda: fleet.connected() == self.asked.workers, 300)
         return {
             "finished_before": before.get("finished", 0),
             "held_before": sum(before.get(state, 0) for state in ("claimed", "building", "running", "posting")),
