@@ -108,7 +108,7 @@ def _domain_error(error: RefstackError) -> Response:
         LOG.error("%s %s: %s", request.method, request.path, error)
     detail = "this server cannot do that now; its log says why" if status == 500 else str(error)
     answer = _answer(status, type(error).__name__.removesuffix("Error"), detail, error.reason)
-    if status == 503:
+    if status in (429, 503):
         answer.headers["Retry-After"] = str(RETRY_SECONDS)
     return answer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import parse_qsl
@@ -15,6 +15,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract import jsontext, sealing
 from refstack_worker.errors import PayloadError, RefstackError, UsageError
+from refstack_worker.server.downloads import Downloads
 from refstack_worker.server.nudge import Nudge
 from refstack_worker.server.store import Store
 
@@ -32,6 +33,7 @@ class Surroundings:
     nudge: Nudge
     uploads: Path
     """Folder of results on their way."""
+    downloads: Downloads = field(default_factory=Downloads)
 
     @property
     def settings(self) -> ServerSettings:
@@ -142,6 +144,7 @@ def status_of(error: RefstackError) -> int:
         "result": 400,
         "ledger": 503,
         "queue": 503,
+        "busy": 429,
         "server": 502,
         "refused": 502,
         "key-file": 503,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
@@ -14,6 +14,7 @@ from refstack_worker.server.api_json import test_json
 from refstack_worker.server.api_support import LARGEST_ID, Surroundings, json_body, number, text
 from refstack_worker.server.demand import demand, place
 from refstack_worker.server.desk import Desk, all_tests, compare
+from refstack_worker.server.downloads import Downloads
 from refstack_worker.server.events import Hub
 from refstack_worker.server.exports import upload
 from refstack_worker.server.exports.formats import FORMATS
@@ -28,6 +29,7 @@ class UserCalls:
         self._store = around.store
         self._desk = Desk(around.store, around.nudge)
         self._hub = hub
+        self._downloads = around.downloads
 
     def register(self, app: Flask) -> None:
         """Add the calls to an application."""
@@ -106,7 +108,7 @@ class UserCalls:
         caller = self._caller()
         if name not in FORMATS:
             raise NotFoundError(f"there is no format {name[:40]!r}; there are subunit, {', '.join(FORMATS)}")
-        return exported(self._desk, caller, test_id, name)
+        return exported(self._downloads, self._desk, caller, Wanted(test_id, name))
 
     def compare(self, test_id: int, other: int) -> Response:
         """Tell what came out differently in this run than in another."""
@@ -218,11 +220,20 @@ def event_stream(hub: Hub, test_id: int, after: int = 0) -> Response:
     return answer
 
 
-def exported(desk: Desk, caller: auth.Caller, test_id: int, name: str) -> Response:
+@dataclass(frozen=True)
+class Wanted:
+    """A run, and the name of one of :data:`FORMATS`."""
+
+    test_id: int
+    format: str
+
+
+def exported(downloads: Downloads, desk: Desk, caller: auth.Caller, wanted: Wanted) -> Response:
     """Return a result in one of the formats, as a file."""
-    given = FORMATS[name]
-    answer = Response(given.make(desk.exported(caller, test_id)), mimetype=given.mimetype)
-    answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.{given.suffix}"
+    given = FORMATS[wanted.format]
+    pieces = downloads.of(caller.token.id, given.make(desk.exported(caller, wanted.test_id)))
+    answer = Response(pieces, mimetype=given.mimetype)
+    answer.headers["Content-Disposition"] = f"attachment; filename=run-{wanted.test_id}.{given.suffix}"
     # the one-file page brings its style with it and nothing else
     answer.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
     return answer

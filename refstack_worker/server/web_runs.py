@@ -11,7 +11,7 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.errors import NotFoundError, UsageError
 from refstack_worker.server import guidelines
 from refstack_worker.server.api_support import LARGEST_ID, number, text
-from refstack_worker.server.api_users import event_stream, exported
+from refstack_worker.server.api_users import Wanted, event_stream, exported
 from refstack_worker.server.demand import place
 from refstack_worker.server.desk import compare
 from refstack_worker.server.events import Hub
@@ -107,12 +107,13 @@ class RunPages:
         if name == "subunit":
             self._desk.run(g.caller, test_id)
             self._store.result(test_id)
-            answer = Response(self._store.result_stream(test_id), mimetype="application/vnd.subunit")
+            stream = self._web.around.downloads.of(g.caller.token.id, self._store.result_stream(test_id))
+            answer = Response(stream, mimetype="application/vnd.subunit")
             answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.subunit"
             return answer
         if name not in FORMATS:
             raise NotFoundError(f"there is no format {name[:40]!r}")
-        return exported(self._desk, g.caller, test_id, name)
+        return exported(self._web.around.downloads, self._desk, g.caller, Wanted(test_id, name))
 
     def compare(self, test_id: int) -> Answer:
         """Show what came out differently than in another run."""
