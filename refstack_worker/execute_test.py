@@ -386,12 +386,20 @@ class _MaskingFormatter(logging.Formatter):
         return MASK.text(super().format(record))
 
 
+class _LogFile(logging.FileHandler):
+    """A log that a full disk silences; what it misses stands on stderr too, once, and without a traceback."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def open_log(settings: Settings) -> None:
     """Send the log to stderr and to ``execute_test.log`` in the work folder."""
     level = {1: logging.DEBUG, 0: logging.INFO}.get(settings.verbosity, logging.ERROR)
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     with contextlib.suppress(OSError):
-        handlers.append(logging.FileHandler(settings.workdir / "execute_test.log", encoding="utf-8"))
+        handlers.append(_LogFile(settings.workdir / "execute_test.log", encoding="utf-8"))
     for handler in handlers:
         handler.setFormatter(_MaskingFormatter("%(asctime)s %(levelname)s %(message)s"))
         LOG.addHandler(handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -139,3 +140,20 @@ def test_a_mistake_on_the_command_line_is_said_once(tmp_path: Path) -> None:
 def test_test_cases_given_again_are_added() -> None:
     words = ["--testcases", "tempest.api.one", "--testcases", "tempest.api.two", "tempest.api.three", *HOME]
     assert parse(words).testcases == ("tempest.api.one", "tempest.api.two", "tempest.api.three")
+
+
+def test_a_full_disk_costs_the_log_file_and_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # line by line, as "w" would write it, into a device that is always full
+    (tmp_path / "execute_test.log").symlink_to("/dev/full")
+    before = list(execute_test.LOG.handlers)
+    try:
+        execute_test.open_log(parse(["--workdir", str(tmp_path), *HOME]))
+        execute_test.LOG.error("machine: no room")
+    finally:
+        for handler in set(execute_test.LOG.handlers) - set(before):
+            execute_test.LOG.removeHandler(handler)
+            with contextlib.suppress(OSError):
+                handler.close()
+    told = capsys.readouterr().err
+    assert told.count("machine: no room") == 1
+    assert "Traceback" not in told
