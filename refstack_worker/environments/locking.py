@@ -63,8 +63,8 @@ def work_folder(parent: Path) -> Iterator[Path]:
     """Give a new folder that is removed afterwards, or by :func:`sweep` when its owner was killed."""
     while True:
         path = parent / f"{os.getpid()}-{os.urandom(6).hex()}"
-        make_folder(path)
-        with suppress(FileNotFoundError):  # swept between these two lines: make another
+        with suppress(FileNotFoundError):  # swept before it was locked: make another
+            make_folder(path)
             number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(number, fcntl.LOCK_EX)
             if _still_there(path, number):
