@@ -1,6 +1,7 @@
 """Downloading from sites: resumed where it broke off, checked while it arrives, through proxies and private CAs.
 
-Proxies and credentials come from the usual environment variables and ``~/.netrc``, as ``requests`` reads them.
+Proxies and credentials come from the usual environment variables and ``~/.netrc``, as ``requests`` reads them. That is
+imported when something is asked of a site: to import it takes a fifth of a command that asks none.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import time
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
-
-import requests
 
 from refstack_worker.environments.files import disk_errors, sha256_of
 from refstack_worker.environments.lock import LockedWheel
 from refstack_worker.environments.locking import passing_lock
 from refstack_worker.errors import WheelError
+
+if TYPE_CHECKING:
+    import requests
 
 LOG = logging.getLogger(__name__)
 
@@ -80,7 +83,7 @@ class Downloader:
         try:
             with self._get(url, headers) as answer:
                 content = answer.raw.read(MAX_PAGE + 1, decode_content=True)
-        except (requests.RequestException, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:  # all that requests raises is an OSError
             raise WheelError(f"{shown(url)}: cannot be had: {_said(error)}") from error
         if len(content) > MAX_PAGE:
             raise WheelError(f"{shown(url)}: more than {MAX_PAGE} bytes; that is no list")
@@ -106,10 +109,14 @@ class Downloader:
         return ""
 
     def _get(self, url: str, headers: dict[str, str] | None) -> requests.Response:
+        import requests
+
         # given with each call: a session's own setting would lose against the environment's REQUESTS_CA_BUNDLE
         return requests.get(url, headers=headers, timeout=TIMEOUT, stream=True, verify=self.ca_file or None)
 
     def _resumed(self, url: str, wheel: LockedWheel, part: Path) -> bool:
+        import requests
+
         best = part.stat().st_size
         leftover, tries = best > 0, 0
         while True:
@@ -187,6 +194,8 @@ def shown(url: str) -> str:
 
 
 def _said(error: Exception) -> str:
+    import requests
+
     reason = getattr(error, "reason", None)
     text = str(reason or error)
     if isinstance(error, requests.HTTPError) and error.response is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -119,13 +120,21 @@ class Environment:
         """Make it and return the tests that it was proved to list, 0 when nobody proved it yet."""
         for _ in range(ATTEMPTS):
             with _TURN:
-                skeleton = skeleton_of(interpreter, self.store.prepare())
+                self.store.prepare()
                 names = [self.store.name(wheel, interpreter) for wheel in lock.wheels]
                 if self._lease_entries(lock, names):
+                    skeleton = skeleton_of(interpreter, self.store)
                     self._lay_out(skeleton, plans.kept_plan(self.store, names, interpreter))
                     return proof.proved(self.store, lock, interpreter)
-            self.store.ensure(lock.wheels, interpreter, self.offer.fetcher(self.settings))
+            self._fill(lock, interpreter)
         raise EnvironmentBuildError(f"{self.store.root}: entries go as they are made; is 'env gc' running in a loop?")
+
+    def _fill(self, lock: Lock, interpreter: Interpreter) -> None:
+        """Fetch what the store lacks; the first skeleton, which mostly waits for an interpreter, is made beside it."""
+        with ThreadPoolExecutor(1) as beside:
+            skeleton = beside.submit(skeleton_of, interpreter, self.store)
+            self.store.ensure(lock.wheels, interpreter, self.offer.fetcher(self.settings))
+            skeleton.result()
 
     def _lease_entries(self, lock: Lock, names: list[str]) -> bool:
         if not self._begun:

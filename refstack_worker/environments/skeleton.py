@@ -19,8 +19,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import virtualenv
-
 from refstack_worker import process
 from refstack_worker.environments.entries import Entries
 from refstack_worker.environments.files import (
@@ -99,6 +97,8 @@ def skeleton_of(interpreter: Interpreter, store: Entries) -> Skeleton:
 
     :raises EnvironmentBuildError: neither virtualenv nor the interpreter's own ``venv`` can make one.
     """
+    import virtualenv  # only where one is made: it takes a tenth of each command
+
     about = "\n".join([str(interpreter.path), interpreter.identity, virtualenv.__version__])
     root = store.skeletons / hashlib.sha256(about.encode()).hexdigest()[:32]
     with _MAKING:
@@ -122,6 +122,8 @@ def make_virtualenv(folder: Path, interpreter: Interpreter, store: Entries) -> N
 
     :raises EnvironmentBuildError: neither can.
     """
+    import virtualenv
+
     words = [
         "--python", str(interpreter.path), "--without-pip", "--activators", "bash", "--no-vcs-ignore",
         "--app-data", str(store.root / "virtualenv"), "--no-periodic-update", str(folder),
