@@ -42,6 +42,11 @@ def states(system: System, names: Sequence[str] = UNITS) -> list[Unit]:
     return found
 
 
+def is_at_work(system: System, name: str) -> bool:
+    """Tell whether a unit that ends by itself has been started and has not ended."""
+    return system.run(["systemctl", "show", "-p", "ActiveState", "--value", name]).out.strip() == "activating"
+
+
 def note_pending(system: System, what: str) -> None:
     """Note that the worker has to read its files again; a restart covers a reload."""
     if pending(system) != RESTART:

@@ -34,10 +34,12 @@ class UnitEnabled(Step):
     def apply(self) -> None:
         root = [] if self.system.is_live else [f"--root={self.system.root}"]
         if self.answers.flag("service.enable"):
+            # which makes systemd read the units again, where it runs
             self.system.must(["systemctl", *root, "enable", *UNITS])
         if not self._starts():
             return
-        self.system.must(["systemctl", "daemon-reload"])
+        if not self.answers.flag("service.enable"):
+            self.system.must(["systemctl", "daemon-reload"])
         before = {unit.name: unit.active for unit in unitcontrol.states(self.system)}
         self._tell(before[WORKER])
         for name in UNITS:

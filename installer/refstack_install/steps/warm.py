@@ -26,7 +26,8 @@ class Warm(Step):
     def check(self) -> list[Change]:
         if not self.answers.flag("tempest.warm") or not self.system.systemd_runs():
             return []
-        known = self._versions()
+        # one that is at work is waited for in any case: to ask would only take from it
+        known = {} if unitcontrol.is_at_work(self.system, WARM_UNIT) else self._versions()
         return [
             Change(f"environment {version}", "cold", "warm")
             for version in self.answers.names("tempest.versions")

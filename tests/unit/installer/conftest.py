@@ -65,6 +65,8 @@ class Machine:
     packages: dict[str, str] = field(default_factory=lambda: {"base-files": "12", "libc6": "2.36-9"})
     units: dict[str, list[bool]] = field(default_factory=lambda: {unit: [False, False] for unit in UNITS})
     warm: bool = False
+    warming: bool = False
+    """The unit that fills the store is at work; to start it is to wait for it."""
     calls: list[str] = field(default_factory=list)
     worker: Any = None
     spool: list[dict[str, str]] = field(default_factory=list)
@@ -146,6 +148,8 @@ class Machine:
         verb = words[0]
         if verb == "show":
             asked = words[words.index("--value") + 1 :]
+            if asked == ["refstack-env-warm.service"]:
+                return "activating\n" if self.warming else "inactive\n"
             blocks = [
                 f"{'active' if on else 'inactive'}\n{'enabled' if en else 'disabled'}"
                 for en, on in (self.units[unit] for unit in asked)
@@ -153,7 +157,7 @@ class Machine:
             return "\n\n".join(blocks) + "\n"
         for unit in words[1:]:
             if unit == "refstack-env-warm.service":
-                self.warm = True
+                self.warm, self.warming = True, False
             elif unit in self.units:
                 self.change(unit, verb)
         return ""

@@ -53,6 +53,16 @@ def test_apply_makes_a_node_and_then_finds_nothing_to_do(machine: Machine) -> No
     engine(machine).verify()
 
 
+def test_a_store_that_is_being_filled_is_waited_for_and_asked_about_once(machine: Machine) -> None:
+    machine.warming = True
+    done = engine(machine)
+    done.apply()
+    assert states(done)["warm"] == "changed"
+    began = machine.calls.index("systemctl start refstack-env-warm.service")
+    asked = [at for at, call in enumerate(machine.calls) if call.endswith("versions -f json")]
+    assert len(asked) == 1 and asked[0] > began
+
+
 def test_remove_leaves_the_machine_as_it_was(machine: Machine) -> None:
     before, packages = machine.files(), dict(machine.packages)
     engine(machine).apply()
