@@ -62,8 +62,9 @@ class DbDowngrade(Command):
 
 
 class DbPrune(ShowOne):
-    """Remove runs that ended long ago, with their results, messages and attempts. Clouds and guidelines stay.
+    """Remove runs that ended long ago, with their results, messages and attempts, and old results without a run.
 
+    Clouds and guidelines stay.
     The monitor does the same once an hour where RETENTION_DAYS is set.
     """
 
@@ -71,7 +72,7 @@ class DbPrune(ShowOne):
         """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
-            "--older-than", type=seconds_of, metavar="90d", help="since the run's end; default: RETENTION_DAYS"
+            "--older-than", type=seconds_of, metavar="90d", help="since its end; default: RETENTION_DAYS"
         )
         parser.add_argument("--dry-run", action="store_true", help="only count them")
         return parser

@@ -160,25 +160,28 @@ class AccountLedger(LedgerBase):
     def prune(self, before: float, limit: int = PRUNED_AT_ONCE) -> int:
         """Remove runs that ended before a time, the oldest first, with everything that is known of them.
 
-        Several at once do not wait for each other.
+        So go results that belong to no run and were accepted before that time. Several at once do not wait for each
+        other.
 
         :param before: seconds since 1970.
-        :param limit: of runs that one transaction removes.
+        :param limit: of runs and results without one that one transaction removes.
         :returns: how many were removed; call it until that is less than the limit.
         """
-        run = models.run
-        question = select(run.c.test_id).where(_ended_before(before)).order_by(run.c.test_id).limit(limit)
+        gone = 0
         with self.database.writing() as connection:
-            found = connection.execute(question.with_for_update(skip_locked=True)).scalars().all()
-            for test_id in found:
-                self._delete(connection, test_id)
-        return len(found)
+            for question in _prunable(before):
+                first = question.limit(limit - gone).with_for_update(skip_locked=True)
+                found = connection.execute(first).scalars().all()
+                for test_id in found:
+                    self._delete(connection, test_id)
+                gone += len(found)
+        return gone
 
     def count_prunable(self, before: float) -> int:
-        """Return how many runs :meth:`prune` would remove."""
-        question = select(func.count()).select_from(models.run).where(_ended_before(before))
+        """Return how many runs, and results without one, :meth:`prune` would remove."""
         with self.database.reading() as connection:
-            return int(connection.execute(question).scalar() or 0)
+            counts = (select(func.count()).select_from(question.subquery()) for question in _prunable(before))
+            return sum(int(connection.execute(count).scalar() or 0) for count in counts)
 
     def _delete(self, connection: Any, test_id: int) -> None:
         # a result hangs on the test, not on the run; so do the messages, in RefStack's own table
@@ -208,8 +211,13 @@ def check_owner(found: bool, test_id: int) -> None:
         raise no_run(test_id)
 
 
-def _ended_before(moment: float) -> Any:
-    return (models.run.c.ended_at > 0) & (models.run.c.ended_at < moment)
+def _prunable(before: float) -> tuple[Any, Any]:
+    """Return what finds the ids of runs that ended before a time, and of results without a run from before it."""
+    run, result = models.run.c, models.result.c
+    ended = select(run.test_id).where(run.ended_at > 0, run.ended_at < before)
+    # an attempt of a run is 1 or more
+    alone = select(result.test_id).where(result.attempt == 0, result.accepted_at < before)
+    return ended.order_by(run.test_id), alone.order_by(result.test_id)
 
 
 def _is_share(test_id: int, vendor_id: int) -> Any:

@@ -156,7 +156,7 @@ class Monitor:
         self._next_prune = time.monotonic() + self._pace.prune
         gone = self._store.prune(self._store.clock() - self._store.settings.users.retention_seconds)
         if gone:
-            LOG.info("removed %d runs that ended more than %g days ago", gone, days)
+            LOG.info("removed %d runs, or results without one, from more than %g days ago", gone, days)
         if gone == PRUNED_AT_ONCE:
             self._next_prune = 0.0
 

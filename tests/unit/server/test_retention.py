@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
 from refstack_worker.cli import queue
 from refstack_worker.config.server import ServerSettings, from_mapping
@@ -86,6 +86,34 @@ def test_the_monitor_removes_them_some_at_a_time(store: Store, clock: Clock) -> 
     assert store.count_states() == {"cancelled": 1}
     look(kept)
     assert store.count_states() == {}
+
+
+def test_results_without_a_run_go_too(store: Store, clock: Clock, tmp_path: Path) -> None:
+    file = tmp_path / "result"
+    file.write_bytes(stream([Event("a"), Event("b", "fail", "why")]))
+    old = store.accept_anonymous(Upload.of(file, {}))
+    with store.database.writing() as connection:
+        foreign = connection.execute(insert(models.test).values(finished=True)).inserted_primary_key[0]
+    clock.forward(30 * DAY)
+    new, run = store.accept_anonymous(Upload.of(file, {})), finished(store, tmp_path)
+    kept = [rows_of(store, test_id) for test_id in (new, run, foreign)]
+    assert store.count_prunable(clock() - 29 * DAY) == 1
+    assert rows_of(store, old)["queue_result_test"] == 2
+    look(with_days(store, clock, 29))
+    assert set(rows_of(store, old).values()) == {0}
+    assert [rows_of(store, test_id) for test_id in (new, run, foreign)] == kept
+    assert store.count_prunable(clock() - 29 * DAY) == 0
+
+
+def test_runs_and_results_without_one_share_a_transactions_limit(store: Store, clock: Clock, tmp_path: Path) -> None:
+    file = tmp_path / "result"
+    file.write_bytes(stream([Event("a")]))
+    for _ in range(3):
+        store.accept_anonymous(Upload.of(file, {}))
+        store.cancel(store.add_run(new_run()).test_id, "me")
+    clock.forward(2 * DAY)
+    assert store.count_prunable(clock() - DAY) == 6
+    assert [store.prune(clock() - DAY, 4) for _ in range(3)] == [4, 2, 0]
 
 
 def test_without_the_setting_nothing_is_ever_removed(store: Store, clock: Clock) -> None:
