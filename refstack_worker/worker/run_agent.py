@@ -239,11 +239,12 @@ class Agent:
             number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return False
+        state = os.fstat(number)
+        if not stat.S_ISREG(state.st_mode) or state.st_size > self._header["results"]["max_bytes"]:
+            os.close(number)
+            LOG.warning("%s: no plain file, or too large: not handed over", name)
+            return False
         with open(number, "rb") as stream:
-            state = os.fstat(number)
-            if not stat.S_ISREG(state.st_mode) or state.st_size > self._header["results"]["max_bytes"]:
-                LOG.warning("%s: no plain file, or too large: not handed over", name)
-                return False
             left = state.st_size
             while True:
                 data = stream.read(min(CHUNK, left))

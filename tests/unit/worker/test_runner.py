@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 
 from refstack_worker.config.worker import RunSettings
 from refstack_worker.errors import RunError
-from refstack_worker.worker import runner, strays
+from refstack_worker.worker import run_agent, runner, strays
 from refstack_worker.worker.runner import Command, EmbeddedRunner, End, Session, SystemdRunner
 from tests.unit.worker.helpers import eventually, gone
 
@@ -227,6 +228,51 @@ import resource; print(resource.getrlimit(resource.RLIMIT_CORE))
 def test_an_endless_line_is_cut(embedded: EmbeddedRunner) -> None:
     _, ears = run(embedded, python("import sys; sys.stderr.write('x' * 3000000 + '\\ny\\n')"))
     assert [len(line) for line in ears.lines] == [256 * 1024, 1]
+
+
+def test_a_line_without_end_is_cut_and_takes_no_memory(embedded: EmbeddedRunner) -> None:
+    told: list[bytes] = []
+    lines = run_agent.Lines(told.append)
+    tracemalloc.start()
+    try:
+        for _ in range(300):
+            lines.feed(b"x" * run_agent.CHUNK)
+        assert tracemalloc.get_traced_memory()[1] < 8 * run_agent.CHUNK
+    finally:
+        tracemalloc.stop()
+    lines.feed(b"\nnext\n")
+    assert [len(line) for line in told] == [run_agent.MAX_LINE, 4]
+    # and the same for real, on both outputs, with events that are deeper than anybody can write them again
+    text = """
+import sys
+for _ in range(30): sys.stdout.write("x" * 1000000); sys.stderr.write("y" * 1000000)
+print(); print('{"event": ' + "[" * 50000 + "]" * 50000 + "}"); print('{"event": "last"}')
+"""
+    end, ears = run(embedded, python(text))
+    assert end == End(0) and ears.events == [{"event": "last"}]
+    assert max(map(len, ears.lines)) == run_agent.MAX_LINE
+
+
+def test_what_a_run_leaves_on_purpose_goes_and_nothing_else(embedded: EmbeddedRunner, tmp_path: Path) -> None:
+    """Folders deeper than a path may be long, closed ones, pipes, sockets, links to what is not the run's."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "subunit").write_text("not the run's")
+    text = """
+import os, socket, sys
+os.symlink(sys.argv[1], "../tmp/link"); os.symlink(sys.argv[1] + "/subunit", "subunit"); os.mkfifo("pipe")
+listening = socket.socket(socket.AF_UNIX); listening.bind("s"); os.link(sys.argv[1] + "/subunit", "hard")
+os.mkdir("closed"); os.mkdir("closed/within"); os.chmod("closed/within", 0); os.chmod("closed", 0)
+number = os.open(".", os.O_RDONLY)
+for _ in range(6000):
+    os.mkdir("d" * 20, dir_fd=number); deeper = os.open("d" * 20, os.O_RDONLY, dir_fd=number); os.close(number)
+    number = deeper
+sys.exit(5)
+"""
+    end, ears = run(embedded, python(text, str(kept), results=("subunit", "pipe", "s", "closed"), results_on=(5,)))
+    assert end == End(5) and ears.files == {}
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert (kept / "subunit").read_text() == "not the run's"
 
 
 def test_one_program_at_a_time_and_no_files_elsewhere(embedded: EmbeddedRunner, tmp_path: Path) -> None:
