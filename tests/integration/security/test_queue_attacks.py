@@ -63,6 +63,7 @@ def test_replays_a_job_that_it_saw(node: Node) -> None:
     envelope = node.sealer.seal(made)
     node.submit_bytes(FUNCTION, made, envelope)
     eventually(lambda: f"finished {node.log()[-3000:]}", lambda: known.state == "finished")
+    eventually("the job is out of the queue", lambda: node.queue_status()[FUNCTION][:2] == (0, 0))
     started, states = list(node.pids), list(known.states)
     again = replace(made, attempt=9)  # another unique, or gearmand would take both for the same job
     node.submit_bytes(FUNCTION, again, envelope)
