@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import http.client
 import socket
 import threading
@@ -124,3 +126,57 @@ def test_many_results_at_once_are_one(address: tuple[str, int], store: Store) ->
     with ThreadPoolExecutor(6) as pool:
         assert {answer.status_code for answer in pool.map(lambda _: post(address, job), range(6))} == {201}
     assert len(store.result_tests(job.submission.key.test_id, ResultQuery())) == 50
+
+
+def raw(address: tuple[str, int], request: bytes) -> bytes:
+    """Say these bytes; return all that is answered until the server closes, or is silent for a second."""
+    said = b""
+    with socket.create_connection(address) as connection:
+        connection.sendall(request)
+        connection.settimeout(1.0)
+        with contextlib.suppress(OSError):
+            while data := connection.recv(65_536):
+                said += data
+    return said
+
+
+INNER = b"GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [
+        b"Content-Length: 0\r\nContent-Length: %d\r\n\r\n" % len(INNER),
+        b"Content-Length: +0\r\n\r\n",
+        b"Content-Length: 0x0\r\n\r\n",
+        b"Transfer-Encoding: xchunked\r\nContent-Length: 0\r\n\r\n",
+        b"Transfer-Encoding : chunked\r\nContent-Length: 0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n",
+        b"X-Is: one\n two\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_a_request_in_a_request_is_answered_once_and_the_connection_closed(
+    address: tuple[str, int], heads: bytes
+) -> None:
+    # what a proxy in front might read otherwise than this server is answered by an error, and nothing behind it is read
+    answered = raw(address, b"POST /v1/runs HTTP/1.1\r\nHost: x\r\n" + heads + INNER)
+    assert answered.count(b"HTTP/1.") == 1 and b"openapi" not in answered
+    assert answered.split(b" ", 2)[1][:1] in (b"4", b"5"), answered[:80]
+
+
+def test_a_body_in_pieces_is_no_larger_than_one_at_once(address: tuple[str, int]) -> None:
+    piece = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
+    start = b"POST /update-test-status/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    start += b"Transfer-Encoding: chunked\r\n\r\n"
+    assert raw(address, start + piece * 4 + b"0\r\n\r\n").split(b" ", 2)[1] == b"413"
+
+
+def test_a_compressed_body_is_not_unpacked(address: tuple[str, int]) -> None:
+    bomb = gzip.compress(b'{"a": ' + b" " * 50_000_000 + b"1}")
+    answer = requests.post(
+        f"http://{address[0]}:{address[1]}/update-test-status/",
+        data=bomb,
+        headers={"Content-Encoding": "gzip", "Content-Type": "application/json"},
+        timeout=30,
+    )
+    assert answer.status_code == 400 and "UTF-8" in answer.json()["error"]

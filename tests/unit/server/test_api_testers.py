@@ -16,6 +16,7 @@ from refstack_worker.contract.payload import Testcases, new_secret
 from refstack_worker.contract.states import RunState
 from refstack_worker.server import models
 from refstack_worker.server.api import create_app
+from refstack_worker.server.api_support import MOST_BODY
 from refstack_worker.server.records import GiveBack, ResultQuery, RunSpec
 from refstack_worker.server.store import Store
 from tests.unit.server.ledger import CONF, PASSWORD, Clock, Event, Job, claimed, make_settings, queued, stream, submit
@@ -176,6 +177,17 @@ class TestUpdateTestStatus:
         big = "x" * (50 * 1024 * 1024)
         assert status(client, job, message=big).status_code == 413
         answer = client.post("/update-test-status/", data={"payload": big, "test_id": "1"}, headers=proof(job))
+        assert answer.status_code == 413
+
+    def test_a_body_that_does_not_say_how_large_it_is(self, client: FlaskClient) -> None:
+        # as a server in front of the application passes on what comes in pieces
+        answer = client.post(
+            "/update-test-status/",
+            input_stream=io.BytesIO(b" " * (MOST_BODY + 1)),
+            content_type="application/json",
+            headers={"Transfer-Encoding": "chunked"},
+            environ_overrides={"wsgi.input_terminated": True},
+        )
         assert answer.status_code == 413
 
     def test_log_and_header_injection(self, client: FlaskClient, store: Store) -> None:
