@@ -95,12 +95,17 @@ def conf_of(options: argparse.Namespace, ask: Callable[[str], str] = getpass.get
     :raises UsageError: something is malformed, or a password stands on the command line.
     """
     conf = _conf_json(options.conf_json)
-    if options.password_file:
-        _put(conf, _password_lines(options.password_file))
+    add_passwords(conf, options.password_file)
     if options.ask_password and not sys.stdin.isatty():
         raise UsageError("--ask-password: there is no terminal to ask on; use --password-file")
     _put(conf, ((name, ask(f"{name}: ")) for name in options.ask_password))
     return conf
+
+
+def add_passwords(conf: Conf, path: Path | None) -> None:
+    """Add what a password file holds to options. :raises UsageError: others can read it, or it is malformed."""
+    if path is not None:
+        _put(conf, _password_lines(path))
 
 
 def testcases_of(names: Iterable[str], regexes: Iterable[str]) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,51 @@ def test_a_cloud_is_entered_and_looked_at_and_shows_no_password(site: Site, call
     assert row["Label"] == "Mine" and "pw-of-the-cloud" not in json.dumps([made, row])
     assert rows(call("bob", "cloud", "list", "-f", "json")) == []
     assert site.store.kept_conf(made["id"]) == {"identity": {"password": "pw-of-the-cloud"}}
+
+
+EVERYBODY = ("--user", "one", "--project", "p", "--alt-user", "two", "--alt-project", "q", "--admin-user", "root")
+WITH_PASSWORDS = {
+    "identity": {"password": "pw-of-the-cloud", "project_name": "p", "alt_password": "pw-2", "alt_project_name": "q"},
+    "auth": {"admin_password": "pw-3"},
+}
+
+
+def passwords_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    file = tmp_path / "passwords"
+    file.touch(0o600)
+    file.write_text("identity.alt_password=pw-2\nauth.admin_password = pw-3\n")
+    return "--password-file", str(file)
+
+
+def passwords_in_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    monkeypatch.setenv("REFSTACK_CLOUD_ALT_PASSWORD", "pw-2")
+    monkeypatch.setenv("REFSTACK_CLOUD_ADMIN_PASSWORD", "pw-3")
+    return ()
+
+
+def passwords_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    answers = {"Password of two: ": "pw-2", "Password of root: ": "pw-3"}
+    monkeypatch.setattr(getpass, "getpass", answers.__getitem__)
+    return ()
+
+
+@pytest.mark.parametrize("way", [passwords_in_a_file, passwords_in_variables, passwords_asked_for])
+def test_a_cloud_has_a_second_user_and_an_administrator(
+    way: Callable[..., tuple[str, ...]], site: Site, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("cloud", "create", "All", f"{site.url}/v3", *EVERYBODY, *way(tmp_path, monkeypatch))
+    made = rows(call("ann", *words, "--keep-password", "-f", "json"))
+    assert (made["test_user"], made["alt_user"], made["admin_user"]) == ("one", "two", "root")
+    assert site.store.kept_conf(made["id"]) == WITH_PASSWORDS
+
+
+def test_a_password_file_that_others_can_read_is_refused(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "passwords"
+    file.write_text("identity.password=x\n")
+    file.chmod(0o644)
+    words = ("cloud", "create", "All", "https://x.example/v3", "--user", "one", "--password-file", str(file))
+    assert call("ann", *words)[0] == 2
+    assert rows(call("ann", "cloud", "list", "-f", "json")) == []
 
 
 def test_a_run_by_guideline_its_verdict_and_its_files(site: Site, call: Call, tmp_path: Path) -> None:
