@@ -41,6 +41,8 @@ CHUNK = 1 << 20
 """Bytes of a result file in one frame."""
 MAX_LINE = 256 * 1024
 """Bytes of a line of output; the rest of a longer one is dropped."""
+MAX_BRACKETS = 100
+"""Of an event; what is as deep as this side can just read may be too deep to be written again, or to be read there."""
 STRAY_GRACE = 0.5
 """Seconds for what a program left behind when it ended."""
 
@@ -206,8 +208,7 @@ class Agent:
 
     def _line_of_stdout(self, line: bytes) -> None:
         try:
-            event = json.loads(line)
-            json.dumps(event)  # what was read may be too deep to be written again
+            event = json.loads(line) if line.count(b"[") + line.count(b"{") <= MAX_BRACKETS else None
         except (ValueError, RecursionError):
             event = None
         if isinstance(event, dict):

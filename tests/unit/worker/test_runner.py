@@ -246,7 +246,9 @@ def test_a_line_without_end_is_cut_and_takes_no_memory(embedded: EmbeddedRunner)
     text = """
 import sys
 for _ in range(30): sys.stdout.write("x" * 1000000); sys.stderr.write("y" * 1000000)
-print(); print('{"event": ' + "[" * 50000 + "]" * 50000 + "}"); print('{"event": "last"}')
+print()
+for depth in (*range(150, 1100), 50000): print('{"event": ' + "[" * depth + "]" * depth + "}")
+print('{"event": "last"}')
 """
     end, ears = run(embedded, python(text))
     assert end == End(0) and ears.events == [{"event": "last"}]
