@@ -28,6 +28,8 @@ from refstack_worker.errors import PayloadError
 VERSION = 1
 MAX_BYTES = 1024 * 1024
 """Size limit of the payload's JSON text. Real ones have a few KB; test lists that are longer go by URL."""
+MAX_REGEXES = 1000
+"""Each has to be compiled to be checked; names, which have not, may be as many as there is room for."""
 SECRET_BYTES = 32
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"
@@ -81,6 +83,7 @@ SCHEMA: Mapping[str, Any] = {
                 "regexes": {
                     "type": "array",
                     "minItems": 1,
+                    "maxItems": MAX_REGEXES,
                     "items": {"type": "string", "minLength": 1, "maxLength": 2048},
                 },
                 "url": {"type": "string", "maxLength": 2048},
@@ -94,6 +97,8 @@ SCHEMA: Mapping[str, Any] = {
 }
 
 _RELEASE = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\Z", re.ASCII)
+_WIDE = re.compile(r"(?<!\\)(?:\\\\)*\\[uUN]")
+"""Escapes of other letters. With ``(?i)`` each range up to them takes milliseconds to compile, and many fit in."""
 _TEST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-\[\](),=:/ ]*\Z")
 
 
@@ -322,6 +327,8 @@ def check_testcases(testcases: Testcases) -> None:
         if not _TEST_NAME.match(name):
             raise PayloadError(f"payload: testcases.names: {name[:80]!r} is no test name")
     for expression in testcases.regexes:
+        if not expression.isascii() or _WIDE.search(expression):
+            raise PayloadError(f"payload: testcases.regexes: {expression[:80]!r}: names of tests are ASCII; so is this")
         try:
             re.compile(expression)
         except (re.error, RecursionError, OverflowError) as error:

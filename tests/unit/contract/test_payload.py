@@ -102,6 +102,7 @@ def test_any_value_in_any_field_gives_a_payload_or_one_clear_error(payload: Payl
         ({"testcases": {"names": ["--config-file=/etc/shadow"]}}, "no test name"),
         ({"testcases": {"names": ["a\nb"]}}, "no test name"),
         ({"testcases": {"regexes": ["("]}}, "testcases.regexes"),
+        ({"testcases": {"regexes": ["a"] * 1001}}, "testcases.regexes"),
         ({"testcases": {"url": "gopher://x"}}, "no http or https URL"),
         ({"concurrency": 65}, "concurrency"),
         ({"timeout": 5}, "timeout"),
@@ -156,3 +157,15 @@ def test_only_the_secret_of_the_attempt_proves_it() -> None:
     assert not payloads.proves(payloads.new_secret(), digest)
     assert not payloads.proves("", digest)
     assert secret not in digest
+
+
+@pytest.mark.parametrize("upper", ["\U0010ffff", r"\U0010ffff", r"\\\uffff", r"\N{LATIN SMALL LETTER A}"])
+def test_expressions_that_take_long_to_compile_are_refused_uncompiled(upper: str) -> None:
+    with pytest.raises(PayloadError, match="names of tests are ASCII"):
+        payloads.check_testcases(payloads.Testcases(regexes=(f"(?i)[!-{upper}]",)))
+
+
+def test_backslashes_in_expressions_stay() -> None:
+    payloads.check_testcases(
+        payloads.Testcases(regexes=(r"^tempest\.api\.\w+$", r"\\unit", r"[\x20-\xff]", r"\d\\\\N"))
+    )
