@@ -73,7 +73,7 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Return the content of the manifest file."""
-        return json.dumps(vars(self), sort_keys=True, indent=0).encode()
+        return json.dumps(vars(self), sort_keys=True).encode()  # with an indent it takes four times as long
 
     @classmethod
     def from_json(cls, content: bytes) -> Manifest:
