@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import sys
 from dataclasses import replace
@@ -71,7 +72,8 @@ def test_lists_of_tests(held: Held, settings: WorkerSettings, server: Scripted) 
     server.on("/list", Reply(200, b"--help\n"))
     with pytest.raises(PayloadError, match="is no test name"):
         testlists.entries(listed, allowing)
-    for reply in (Reply(302, b"", {"Location": "/other"}), Reply(404), Reply(200, b"x" * (9 << 20))):
+    bomb = Reply(200, gzip.compress(b"tempest.a\n" * 10_000), {"Content-Encoding": "gzip"})
+    for reply in (Reply(302, b"", {"Location": "/other"}), Reply(404), Reply(200, b"x" * (9 << 20)), bomb):
         server.on("/list", reply)
         with pytest.raises(ServerError, match="test list"):
             testlists.entries(listed, allowing)
