@@ -122,10 +122,28 @@ class SlotQueue(Worker):
         self._turn += 1
         for number in range(len(connections)):
             connection = connections[(self._turn + number) % len(connections)]
-            if connection.state == "IDLE":
-                connection.changeState("GRAB_WAIT")
-                self._sendGrabJobUniq(connection)
+            if connection.state == "IDLE" and self._ask(connection):
                 return
+
+    def _ask(self, connection: Any) -> bool:
+        """Ask a server for a job; return whether it could be asked: one that just went away is tried again by gear.
+
+        Nothing may be raised here: the slot's own thread would end, and its connection take a job that nobody does.
+        """
+        connection.changeState("GRAB_WAIT")
+        try:
+            self._sendGrabJobUniq(connection)
+        except Exception:  # whatever a lost connection makes of it; it was said and let go by sendPacket
+            return False
+        return True
+
+    def sendPacket(self, packet: Any, connection: Any) -> None:  # noqa: N802
+        try:
+            connection.sendPacket(packet)
+        except Exception as error:
+            LOG.info("gearman server %s:%s went away: %s", connection.host, connection.port, error)
+            self._lostConnection(connection)
+            raise
 
     def handleNoop(self, packet: Any) -> None:  # noqa: N802
         with self.job_lock:

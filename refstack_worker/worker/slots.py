@@ -52,7 +52,7 @@ class Slot(threading.Thread):
         """Take jobs until the node ends."""
         while not self._gate.is_ending:
             if self._gate.wait_open(GATE_SECONDS):
-                self._take_one()
+                self._try_one()
         if self.queue is not None:
             self.queue.shutdown()
 
@@ -91,6 +91,14 @@ class Slot(threading.Thread):
                 progress=progress.to_json(),
             )
         return shown
+
+    def _try_one(self) -> None:
+        """A slot that ended by a fault would be missed by nobody, while its connection went on to be given jobs."""
+        try:
+            self._take_one()
+        except Exception:
+            LOG.exception("slot %d: a fault of this program", self.number)
+            self._gate.wait_ending(FIRST_REST)
 
     def _take_one(self) -> None:
         assert self.queue is not None  # noqa: S101 - connected before it is started

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import gear
@@ -217,3 +219,34 @@ def test_error_of_the_queue_costs_no_connection_and_no_traceback(servers, caplog
 def at_work(server: gearman.Server) -> list[Any]:
     """The connections of the workers that a server knows."""
     return [connection for connection in server.active_connections if connection.functions]
+
+
+GRAB_JOB_UNIQ, JOB_ASSIGN_UNIQ = 30, 31
+
+
+def grabbed(listener: socket.socket) -> socket.socket:
+    """Accept a worker and return its connection when it asks for a job."""
+    connection, _ = listener.accept()
+    connection.settimeout(20)
+    received = b""
+    while struct.pack("!4sii", b"\0REQ", GRAB_JOB_UNIQ, 0) not in received:
+        data = connection.recv(4096)
+        assert data, "it went away without asking"
+        received += data
+    return connection
+
+
+def test_a_server_that_goes_away_as_it_is_asked_costs_neither_the_slot_nor_a_job() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as opened:
+        listener.settimeout(20)
+        with slot(gearman.Address("127.0.0.1", listener.getsockname()[1])) as queue:
+            opened.enter_context(listener.accept()[0])
+            eventually(queue.connected)
+            # nothing can be sent any more, as when the server was killed a moment ago, and nobody has noticed
+            queue.active_connections[0].conn.shutdown(socket.SHUT_WR)
+            taken = take(queue)
+            connection = opened.enter_context(grabbed(listener))
+            job = b"\0".join((b"H:1", b"f", b"1:1", b"x"))
+            connection.sendall(struct.pack("!4sii", b"\0RES", JOB_ASSIGN_UNIQ, len(job)) + job)
+            (assigned,) = eventually(lambda: taken)
+            assert assigned.unique == b"1:1"
