@@ -139,3 +139,24 @@ def test_an_environment_folder_that_a_run_cannot_enter(healthy: WorkerSettings, 
     folder.mkdir(mode=0o700)
     settings = replace(healthy, run=replace(healthy.run, runner="systemd", socket=tmp_path / "no"))
     assert found(settings, "environments readable").todo == f"chmod o+x {folder}"
+
+
+@pytest.mark.parametrize(
+    ("program", "result", "says"),
+    [
+        ("gearmand", doctor.GOOD, "none needed"),
+        ("stunnel4", doctor.GOOD, "through a tunnel"),
+        ("haproxy", doctor.WARNING, "is no queue"),
+        ("socat", doctor.WARNING, "is no queue"),
+    ],
+)
+def test_what_listens_in_the_queues_place_is_not_taken_for_it(program: str, result: str, says: str) -> None:
+    name = Path("/proc/self/comm")
+    before = name.read_text()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        name.write_text(program)
+        try:
+            finding = doctor._gearman_way(doctor.Address("127.0.0.1", listening.getsockname()[1]))
+        finally:
+            name.write_text(before.strip())
+    assert finding.result == result and says in finding.found
