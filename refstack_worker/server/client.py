@@ -91,6 +91,7 @@ class QueueClient:
         self._settings = settings
         self._links = {str(address): Link(address, timeout) for address in settings.queue.servers}
         self._key_files = _KeyFiles(settings.keys.sign, settings.keys.fleet)
+        self._unsent = ""
 
     def close(self) -> None:
         """Close the connections."""
@@ -191,6 +192,7 @@ class QueueClient:
             store.submit_failed([one.key for one in taken], f"{WAITS}: {error}")
             raise
         queued: list[QueuedJob] = []
+        unsent = ""
         try:
             for one in ready:
                 answer = self._to_some_server(one.job)
@@ -199,11 +201,21 @@ class QueueClient:
                 elif answer.outcome is Outcome.UNCERTAIN:
                     store.give_back(one.key, GiveBack.QUEUE_LOST, answer.message)
                 else:
+                    unsent = unsent or answer.message
                     store.submit_failed([one.key], f"{WAITS}: {answer.message}")
         finally:
             if queued:
                 store.submitted(queued)
+        self._note(unsent)
         return len(queued)
+
+    def _note(self, unsent: str) -> None:
+        """Log once, not for each run and each try, why the queue takes none, and once that it takes them again."""
+        if unsent and not self._unsent:
+            LOG.warning("%s; runs wait in the ledger until the queue takes them", unsent)
+        elif self._unsent and not unsent:
+            LOG.warning("the queue takes runs again")
+        self._unsent = unsent
 
     def _seal(self, store: Ledger, taken: Sequence[Submission]) -> list[Sealed]:
         sealer = self._key_files.sealer()
@@ -239,7 +251,7 @@ class QueueClient:
             answer = link.submit(job)
             if answer.outcome is not Outcome.NOT_SENT:
                 break
-        if answer.outcome is not Outcome.QUEUED:
+        if answer.outcome is Outcome.UNCERTAIN:
             LOG.warning("%s: %s: %s", job.unique, answer.outcome.value, answer.message)
         return answer
 

@@ -17,6 +17,7 @@ from refstack_worker.server.records import RunSpec
 from refstack_worker.server.store import Store
 from tests.unit.server.ledger import CONF, PASSWORD, make_settings, new_run
 from tests.unit.server.test_link import listener
+from tests.unit.worker.helpers import eventually
 
 FUNCTION = "refstack:tempest:47.0.0"
 
@@ -101,6 +102,25 @@ def test_queue_that_is_down_costs_no_attempt(store, server, client):
     assert "waits for the queue" in store.attempts(run.test_id)[0].note
     assert client.submit_pending(store) == 1
     assert store.run(run.test_id).attempt == 1
+
+
+def test_a_queue_that_is_down_is_said_once_and_not_for_each_run(store, server, caplog):
+    port = server.port
+    client = other_client(store, f"127.0.0.1:{port}")
+    server.shutdown()
+    for _ in range(3):
+        store.add_run(new_run())
+    for _ in range(4):
+        client.submit_pending(store)
+    (said,) = [record.getMessage() for record in caplog.records if record.name.endswith("server.client")]
+    assert f"127.0.0.1:{port}: cannot be reached" in said
+    back = gearman.Server(port=port, host="127.0.0.1")
+    try:
+        assert eventually(lambda: client.submit_pending(store)) == 3
+    finally:
+        client.close()
+        back.shutdown()
+    assert caplog.records[-1].getMessage() == "the queue takes runs again"
 
 
 def test_first_server_down_the_second_takes_it(store, server, client):
