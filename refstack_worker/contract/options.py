@@ -58,7 +58,8 @@ FORBIDDEN_SECTIONS = frozenset({"config_driver", "oslo_reports", "cli", "stress"
 """Sections that say what to execute or read on the node; the last three are those of old Tempests."""
 
 _OF_THE_NODE = re.compile(
-    r"(?:.*_)?(?:files?|filename|dirs?|directory|folder|paths?|cmd|command|executable|binary|program|socket|lockfile)\Z"
+    r"(?:.*_)?(?:(?:ca|cert|key|log|lock)?files?|filename|(?:base|data|home|log|work)?dirs?|directory|folder|paths?"
+    r"|cmd|command|executable|binary|program|socket)\Z"
 )
 """Names of options that mean a place on the node or a program, whoever defines them: plugins bring their own."""
 

@@ -24,6 +24,10 @@ from refstack_worker.errors import PayloadError
         ("load_balancer", "test_server_path"),
         ("any_plugin", "helper_command"),
         ("any_plugin", "key_dir"),
+        ("any_plugin", "cafile"),
+        ("any_plugin", "certfile"),
+        ("any_plugin", "keyfile"),
+        ("any_plugin", "workdir"),
     ],
 )
 @pytest.mark.parametrize("spell", [str, str.upper, str.title], ids=["plain", "upper", "title"])
