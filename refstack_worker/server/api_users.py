@@ -132,8 +132,8 @@ class UserCalls:
         return jsonify(upload.send(users.upload_url, upload.sign(body, users.upload_key)))
 
     def shares(self, test_id: int) -> Response:
-        """List the vendors that a run is shared with."""
-        self._desk.run(self._caller(), test_id)
+        """List the vendors that a run is shared with; they do not see one another."""
+        self._desk.owned(self._caller(), test_id)
         return jsonify({"vendors": self._store.shares(test_id)})
 
     def share(self, test_id: int) -> Response:

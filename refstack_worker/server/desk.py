@@ -54,6 +54,10 @@ class Desk:
     def own_run(self, caller: Caller, test_id: int) -> Run:
         """Return a run that the caller may also change: not one that is only shared with him."""
         caller.need_writer()
+        return self.owned(caller, test_id)
+
+    def owned(self, caller: Caller, test_id: int) -> Run:
+        """Return a run of the caller's or his vendor's: not one that is only shared with him."""
         run = self.run(caller, test_id)
         viewer = self.viewer(caller)
         if viewer is not None and run.owner_id not in viewer.owner_ids:

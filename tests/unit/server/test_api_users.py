@@ -141,8 +141,9 @@ class TestWhose:
         assert [run["test_id"] for run in world.bob("GET", "/v1/runs").json["runs"]] == [runs[0]]
         calls: tuple[tuple[str, str, dict[str, Any]], ...] = (
             ("DELETE", "", {}), ("POST", "/rerun", {}), ("POST", "/upload", {}), ("POST", "/cancel", {}),
-            ("DELETE", "/shares/1", {}), ("POST", "/shares", {"vendor_id": world.vendors[1]}),
+            ("DELETE", "/shares/1", {}), ("POST", "/shares", {"vendor_id": world.vendors[1]}), ("GET", "/shares", {}),
         )  # fmt: skip
+        assert world.reader("GET", f"{path}/shares").json["vendors"]
         for method, tail, body in calls:
             assert world.bob(method, path + tail, body).status_code == 404, tail
         assert world.ann("DELETE", f"{path}/shares/{world.vendors[1]}").status_code == 204
