@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,12 @@ import sqlalchemy
 
 from tests.integration.conftest import Cloud, make_locks
 from tests.integration.processes import Program, eventually
+from tests.system.faults.faults import make_clocks_movable
 from tests.system.faults.place import Place
 from tests.system.soak import verdict as verdicts
 from tests.system.soak.feeder import Feeder
 from tests.system.soak.watch import Watch
-from tests.system.soak.weather import Weather, prepare
+from tests.system.soak.weather import Weather
 
 LOOK = 10.0
 """Seconds between two lines of progress."""
@@ -80,14 +80,13 @@ class Soak:
         return report
 
     def _in(self, place: Place) -> dict[str, Any]:
+        make_clocks_movable(place)
         place.start()
         for node in place.nodes:
             place.start_node(node)
-        with ExitStack() as stack:
-            prepare(place, stack)
-            for node in place.nodes:
-                eventually("the node has its queue", node.is_connected)
-            return self._runs(place)
+        for node in place.nodes:
+            eventually("the node has its queue", node.is_connected)
+        return self._runs(place)
 
     def _runs(self, place: Place) -> dict[str, Any]:
         before = place.in_cloud()

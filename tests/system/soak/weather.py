@@ -7,8 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
 
 from tests.system.faults.faults import FAULTS, Fault, set_clocks_right
 from tests.system.faults.node import Node
@@ -70,14 +69,3 @@ class Weather(threading.Thread):
         self.counts[fault.name] += 1
         print(f"   {self.now}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         self.now = ""
-
-
-def prepare(place: Place, stack: ExitStack) -> None:
-    """Make clocks movable, until the stack is left."""
-    each: dict[str, Callable[[], list[Node]]] = {
-        "clock-ahead-server": lambda: place.nodes[:1],
-        "clock-ahead-worker": lambda: place.nodes,
-    }
-    for fault in FAULTS:
-        for node in each.get(fault.name, list)():
-            stack.enter_context(fault.is_prepared(place, node))
