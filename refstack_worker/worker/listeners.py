@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,9 +20,16 @@ def program_on(port: int) -> str:
     for entry in PROC.iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                if any(os.readlink(number) in wanted for number in (entry / "fd").iterdir()):
+                if wanted & set(_open_in(entry)):
                     return (entry / "comm").read_text().strip()
     return ""
+
+
+def _open_in(process: Path) -> Iterator[str]:
+    """Yield what a process has open; what it closes meanwhile is no reason not to look at the rest."""
+    for number in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):
+            yield os.readlink(number)
 
 
 def _inodes(port: int) -> set[str]:
