@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import column, inspect, select, table, text
 from sqlalchemy.engine import Connection
 
 from refstack_worker.errors import LedgerError
@@ -18,6 +18,8 @@ from refstack_worker.server.database import Database
 FOLDER = Path(__file__).with_name("migrations")
 VERSION_TABLE = "queue_schema"
 """Not Alembic's usual name: RefStack keeps its own migrations in the same database."""
+_REVISION: Any = select(column("version_num")).select_from(table(VERSION_TABLE))
+"""One for ever: Alembic makes another for each ``/health``, which SQLAlchemy then compiles and keeps as well."""
 _LOCK = 7_386_001
 """Number of the lock (PostgreSQL) under which one process at a time migrates."""
 
@@ -39,10 +41,12 @@ def downgrade(database: Database, revision: str) -> None:
 def current(database: Database) -> str:
     """Return the revision that a database is at; empty: none."""
     with database.reading() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        return context.get_current_revision() or ""
+        if not inspect(connection).has_table(VERSION_TABLE):
+            return ""
+        return str(connection.execute(_REVISION).scalar() or "")
 
 
+@cache  # it reads and runs all the migrations' files, and does not change while the program runs
 def newest() -> str:
     """Return the revision that this software needs."""
     return ScriptDirectory.from_config(_config(None)).get_current_head() or ""

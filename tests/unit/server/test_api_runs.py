@@ -348,6 +348,17 @@ class TestTrouble:
         answer = client.get("/v1/runs", headers=operator)
         assert answer.status_code == 500 and "secret of the house" not in answer.text
 
+    def test_health_is_asked_for_with_the_same_statements_again_and_again(
+        self, store: Store, client: FlaskClient
+    ) -> None:
+        kept = store.database.engine._compiled_cache
+        assert kept is not None
+        known = []
+        for _ in range(3):
+            assert client.get("/health").status_code == 200
+            known.append(len(kept))
+        assert known[0] == known[-1]
+
     def test_health_without_tables(self, store: Store, client: FlaskClient) -> None:
         from refstack_worker.server import schema
 
