@@ -185,7 +185,8 @@ class UploadFile:
     """A named temporary file that takes so many bytes and no more, and is gone when it is closed."""
 
     def __init__(self, folder: Path, most: int) -> None:
-        self._file = tempfile.NamedTemporaryFile(dir=folder, prefix="upload-")
+        # without a buffer: what a full disk did not take would be tried again when the file is closed
+        self._file = tempfile.NamedTemporaryFile(dir=folder, prefix="upload-", buffering=0)
         self._left = most
         self.path = Path(self._file.name)
 
@@ -194,7 +195,10 @@ class UploadFile:
         self._left -= len(data)
         if self._left < 0:
             raise RequestEntityTooLarge()
-        return self._file.write(data)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        return len(data)
 
     def __getattr__(self, name: str) -> Any:
         # read, seek, close and what else werkzeug asks of a file

@@ -16,7 +16,7 @@ from refstack_worker.contract.payload import Testcases, new_secret
 from refstack_worker.contract.states import RunState
 from refstack_worker.server import models
 from refstack_worker.server.api import create_app
-from refstack_worker.server.api_support import MOST_BODY
+from refstack_worker.server.api_support import MOST_BODY, UploadFile
 from refstack_worker.server.records import GiveBack, ResultQuery, RunSpec
 from refstack_worker.server.store import Store
 from tests.unit.server.ledger import CONF, PASSWORD, Clock, Event, Job, claimed, make_settings, queued, stream, submit
@@ -349,6 +349,14 @@ class TestPostResult:
         assert int(answer.headers["Retry-After"]) > 0
         assert "DATA_FOLDER" in caplog.text and "Traceback" not in caplog.text
         assert post(client, job).status_code == 201
+
+    def test_nothing_of_an_upload_waits_to_be_written(self, tmp_path: Path) -> None:
+        # on a full disk its closing would fail once more, with a traceback in the log
+        upload = UploadFile(tmp_path, 100)
+        assert upload.write(b"abc") == 3
+        assert upload.path.read_bytes() == b"abc"
+        upload.close()
+        assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("summary", ["{", "[]", '{"a": 1, "a": 2}', '{"x": "' + "y" * 70_000 + '"}'])
     def test_400_for_a_malformed_summary(self, client: FlaskClient, store: Store, summary: str) -> None:
