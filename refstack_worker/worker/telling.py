@@ -21,6 +21,8 @@ LOG = logging.getLogger(__name__)
 
 MAX_MESSAGES = 200
 """Messages of one run that reach its status; what a run prints is not to flood the server, nor to fill this memory."""
+MAX_LINES = 5000
+"""Lines of one program of a run that reach this node's log; a real run writes a few dozen."""
 MAX_STATES = 20
 """Changes of state that are told; there are two."""
 PATIENCE = 30.0
@@ -63,6 +65,20 @@ class Teller:
                     LOG.warning("not told: %s", error)
 
 
+class _Lines:
+    """Passes so many lines on to the log: what a program prints is not to fill the node's disk."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self, who: str, line: str) -> None:
+        self._count += 1
+        if self._count <= MAX_LINES:
+            LOG.info("%s: %s", who, line[:2000])
+        elif self._count == MAX_LINES + 1:
+            LOG.warning("%s: writes more than %d lines; the rest is left out", who, MAX_LINES)
+
+
 class RunListener:
     """Hears the events of ``execute_test``."""
 
@@ -72,6 +88,7 @@ class RunListener:
         self._writer = writer
         self.last: Mapping[str, Any] = {}
         """The event by which it said how it ended."""
+        self._lines = _Lines()
         self.started = False
         """Whether the tests began: then there may be something in the cloud."""
 
@@ -92,7 +109,7 @@ class RunListener:
 
     def log(self, line: str) -> None:
         """Pass a line on to the log."""
-        LOG.info("execute_test: %s", line[:2000])
+        self._lines("execute_test", line)
 
     def file(self, name: str, data: bytes, last: bool) -> None:
         """Keep a piece of a result that was not posted."""
@@ -109,6 +126,7 @@ class CleanupListener:
     """Hears what the clean-up of the cloud says."""
 
     def __init__(self) -> None:
+        self._lines = _Lines()
         self.messages: list[str] = []
         self.last: Mapping[str, Any] = {}
 
@@ -121,7 +139,7 @@ class CleanupListener:
 
     def log(self, line: str) -> None:
         """Pass a line on to the log."""
-        LOG.info("clean-up: %s", line[:2000])
+        self._lines("clean-up", line)
 
     def file(self, name: str, data: bytes, last: bool) -> None:
         """Nothing comes back from a clean-up."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
+import pytest
+
 from refstack_worker.contract.report import MAX_MESSAGE, Report
 from refstack_worker.contract.states import RunState
 from refstack_worker.worker import telling
@@ -37,3 +41,12 @@ def test_a_clean_up_that_never_stops_talking_is_kept_so_much_and_no_more() -> No
         listener.event({"event": "message", "text": f"{number} " + "x" * 100_000})
     assert len(listener.messages) == telling.MAX_MESSAGES
     assert max(map(len, listener.messages)) == MAX_MESSAGE
+
+
+def test_what_a_program_prints_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    listener = CleanupListener()
+    with caplog.at_level(logging.INFO, logger="refstack_worker"):
+        for number in range(telling.MAX_LINES + 1000):
+            listener.log(f"{number} " + "x" * 100_000)
+    assert len(caplog.records) == telling.MAX_LINES + 1
+    assert "left out" in caplog.messages[-1] and max(map(len, caplog.messages)) < 2100
