@@ -1728,6 +1728,9 @@ def end_group(started: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
+_DISK_FULL = re.compile(r"\[Errno \d+\] (?:No space left on device|Disk quota exceeded)")
+"""As Python's own errors say it; the environment that Tempest gets makes them English."""
+
 _LIST = """
 import os, subprocess, sys
 subprocess.run([sys.argv[1], "init"], stdout=subprocess.DEVNULL)
@@ -1751,6 +1754,8 @@ class TestRun:
     listed: int | None = None
     """Exit status of the listing; ``None`` when it did not end."""
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=30))
+    disk_full: str = ""
+    """What Tempest said of a full disk of this machine."""
 
     def go(self) -> None:
         """Run the tests and keep their stream in the work folder.
@@ -1830,6 +1835,8 @@ class TestRun:
         for line in data.decode("utf-8", "replace").splitlines():
             if line.strip():
                 self.last_lines.append(line.strip()[:500])
+                if found := _DISK_FULL.search(line):
+                    self.disk_full = found.group()
                 LOG.debug("tempest: %s", line[:2000])
 
 
@@ -1842,6 +1849,7 @@ def judge(run: TestRun, missing: Sequence[str]) -> tuple[int, str, str]:
 
     :raises BadInput: the test cases select nothing.
     :raises TempestFailure: Tempest broke.
+    :raises MachineFailure: Tempest broke on a full disk.
     :raises CloudFailure: the cloud lacks what every test needs.
     """
     counts = run.tally.counts
@@ -1849,10 +1857,10 @@ def judge(run: TestRun, missing: Sequence[str]) -> tuple[int, str, str]:
     if not run.tally.seen:
         if run.listed == 0 and not run.names and run.selection.expressions:
             raise BadInput(f"the test cases select none of the tests of Tempest {run.tempest.version}")
-        raise TempestFailure(f"Tempest ran no test (status {run.status}): {_said(run)}")
+        raise _broke(run, f"Tempest ran no test (status {run.status})")
     if run.status not in (0, 1) or run.tally.running or (run.status and not counts.failed):
         open_tests = f"; unfinished: {', '.join(sorted(run.tally.running)[:5])}" if run.tally.running else ""
-        raise TempestFailure(f"Tempest broke off (status {run.status}) after {ends}{open_tests}: {_said(run)}")
+        raise _broke(run, f"Tempest broke off (status {run.status}) after {ends}{open_tests}")
     why = run.tally.skip_reason
     lacking = f"; its catalogue lacks {', '.join(missing)}" if missing else ""
     told = f"{ends} (the first: {why}{lacking})" if counts.skipped and why else ends
@@ -1862,6 +1870,12 @@ def judge(run: TestRun, missing: Sequence[str]) -> tuple[int, str, str]:
         why = why or "no reason given"
         raise CloudFailure(f"no test could run on this cloud, all {counts.skipped} were skipped: {why}{lacking}")
     return 0, "passed", told
+
+
+def _broke(run: TestRun, how: str) -> Failure:
+    if run.disk_full:
+        return MachineFailure(f"this machine: {run.disk_full}: {how}")
+    return TempestFailure(f"{how}: {_said(run)}")
 
 
 def _said(run: TestRun) -> str:

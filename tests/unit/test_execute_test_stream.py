@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -177,3 +178,24 @@ def test_class_that_cannot_be_torn_down_counts_as_a_failure() -> None:
 
 def test_tests_that_never_ended_are_known() -> None:
     assert tally_of(("a", "inprogress"), ("b", "inprogress"), ("b", "success")).running == {"a"}
+
+
+@pytest.mark.parametrize("ended", [0, 1], ids=["no test ran", "broke off"])
+def test_tempest_that_broke_on_a_full_disk_is_the_machines_fault(tmp_path: Path, ended: int) -> None:
+    tempest = execute_test.Tempest(tmp_path / "tempest", "47.0.0", True, True, True)
+    run = execute_test.TestRun(
+        tempest,
+        execute_test.Workspace(tmp_path),
+        execute_test.Selection(()),
+        1,
+        execute_test.Voice(True, io.StringIO()),
+    )
+    run.status = 2
+    run.tally.seen = ended
+    run._text(b"--- Logging error ---\nOSError: [Errno 28] No space left on device\nArguments: ('a',)\n" + b"x\n" * 40)
+    with pytest.raises(execute_test.MachineFailure, match="No space left on device: Tempest"):
+        execute_test.judge(run, [])
+    run.disk_full = ""
+    run._text(b"HTTP 507: No space left on device at the vendor's\n")
+    with pytest.raises(execute_test.TempestFailure):
+        execute_test.judge(run, [])
