@@ -67,6 +67,16 @@ class ConnectedWorker:
 
 
 @dataclass(frozen=True)
+class Whereabouts:
+    """What became of jobs that were given to the queue; those that it still has to give out are in neither list."""
+
+    lost: list[QueuedJob]
+    """The queue does not have them."""
+    grabbed: list[QueuedJob]
+    """The queue has given them to somebody, who has not completed them."""
+
+
+@dataclass(frozen=True)
 class Sealed:
     """A submission and its envelope."""
 
@@ -123,14 +133,14 @@ class QueueClient:
         if gone:
             store.withdrawn(gone)
 
-    def lost(self, jobs: Iterable[QueuedJob]) -> list[QueuedJob]:
-        """Return which of these jobs the queue does not have; a server that cannot be asked has lost nothing."""
+    def whereabouts(self, jobs: Iterable[QueuedJob]) -> Whereabouts:
+        """Return where these jobs are; a server that cannot be asked has lost nothing."""
         by_server: dict[str, list[QueuedJob]] = defaultdict(list)
         for job in jobs:
             by_server[job.server].append(job)
-        found: list[QueuedJob] = []
+        found = Whereabouts([], [])
         for server, theirs in by_server.items():
-            found.extend(self._lost_by(server, theirs))
+            self._look(server, theirs, found)
         return found
 
     def functions(self) -> Mapping[str, FunctionStatus]:
@@ -260,17 +270,19 @@ class QueueClient:
         links = list(self._links.values())
         return links if len(links) == 1 else sorted(links, key=lambda link: not _serves(link, function))
 
-    def _lost_by(self, server: str, jobs: Sequence[QueuedJob]) -> list[QueuedJob]:
+    def _look(self, server: str, jobs: Sequence[QueuedJob], found: Whereabouts) -> None:
         link = self._links.get(server)
         if link is None:
             LOG.warning("gearman server %s is no longer in GEARMAN_SERVER; its jobs are submitted again", server)
-            return list(jobs)
+            found.lost.extend(jobs)
+            return
         try:
             known = link.known([(str(job.key), job.handle) for job in jobs])
         except QueueError as error:
             LOG.debug("cannot ask for %d jobs: %s", len(jobs), error)
-            return []
-        return [job for job in jobs if str(job.key) not in known]
+            return
+        found.lost.extend(job for job in jobs if str(job.key) not in known)
+        found.grabbed.extend(job for job in jobs if known.get(str(job.key)))
 
     def _ask_all(self, request: type[gear.AdminRequest]) -> list[tuple[str, list[str]]]:
         found: list[tuple[str, list[str]]] = []

@@ -180,15 +180,15 @@ class Link:
 
         return self._asked(question)
 
-    def known(self, jobs: Sequence[tuple[str, str]]) -> set[str]:
-        """Return which of these jobs (unique, handle) the server still has, queued or running.
+    def known(self, jobs: Sequence[tuple[str, str]]) -> dict[str, bool]:
+        """Return which of these jobs (unique, handle) the server still has, and whether it has given it to a worker.
 
         :raises QueueError: the server cannot be asked.
         """
-        found: set[str] = set()
+        found: dict[str, bool] = {}
         for start in range(0, len(jobs), QUESTIONS_AT_ONCE):
             some = jobs[start : start + QUESTIONS_AT_ONCE]
-            found |= self._asked(lambda connection, some=some: self._known(connection, some))
+            found.update(self._asked(lambda connection, some=some: self._known(connection, some)))
         return found
 
     def close(self) -> None:
@@ -244,25 +244,23 @@ class Link:
             self._connection = None
             self._knows_uniques = True
 
-    def _known(self, connection: _Connection, jobs: Sequence[tuple[str, str]]) -> set[str]:
+    def _known(self, connection: _Connection, jobs: Sequence[tuple[str, str]]) -> dict[str, bool]:
         for unique, handle in jobs:
             if self._knows_uniques:
                 connection.sendPacket(gear.Packet(constants.REQ, GET_STATUS_UNIQUE, unique.encode("utf-8")))
             _ask_handle(connection, handle.encode("utf-8") or _NO_JOB)
-        by_unique: dict[str, bool] = {}
-        by_handle: list[bool] = []
+        by_unique: dict[str, tuple[bool, bool]] = {}
+        by_handle: list[tuple[bool, bool]] = []
         while len(by_handle) < len(jobs):
             packet = connection.read()
-            is_known = packet.getArgument(1) == b"1"
             if packet.ptype == STATUS_RES_UNIQUE:
-                by_unique[packet.getArgument(0).decode("utf-8", "replace")] = is_known
+                by_unique[packet.getArgument(0).decode("utf-8", "replace")] = _known_and_running(packet)
             elif packet.ptype == constants.STATUS_RES:
-                by_handle.append(is_known)
+                by_handle.append(_known_and_running(packet))
         # gear's own server answers by handle alone
         self._knows_uniques = bool(by_unique)
-        return {
-            unique for (unique, _handle), handle_known in zip(jobs, by_handle) if by_unique.get(unique, handle_known)
-        }
+        answers = {unique: by_unique.get(unique, told) for (unique, _handle), told in zip(jobs, by_handle)}
+        return {unique: is_running for unique, (is_known, is_running) in answers.items() if is_known}
 
 
 def _submit(connection: _Connection, job: Job) -> Any:
@@ -272,6 +270,10 @@ def _submit(connection: _Connection, job: Job) -> Any:
         packet = connection.read()
         if packet.ptype in (constants.JOB_CREATED, constants.ERROR):
             return packet
+
+
+def _known_and_running(packet: Any) -> tuple[bool, bool]:
+    return packet.getArgument(1) == b"1", packet.getArgument(2) == b"1"
 
 
 def _admin(connection: _Connection, request: gear.AdminRequest) -> list[str]:

@@ -10,20 +10,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from refstack_worker.errors import LedgerError, RefstackError
 from refstack_worker.server.client import FunctionStatus, QueueClient, serves
 from refstack_worker.server.hearing import Hearing
 from refstack_worker.server.ledger_accounts import PRUNED_AT_ONCE
-from refstack_worker.server.records import GiveBack, QueuedJob
+from refstack_worker.server.records import AttemptKey, GiveBack, QueuedJob
 from refstack_worker.server.store import Store
 
 LOG = logging.getLogger(__name__)
 
 
 MOST_DOUBLINGS = 6
+UNCLAIMED_SECONDS = 120.0
+"""A worker claims what it took from the queue at once, or as soon as the API answers. Whoever reaches gearmand may take
+a job too, and keep it: then the run has to go on without that one."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class Monitor:
         self._next_queue_look = 0.0
         self._next_prune = 0.0
         self._told: set[tuple[int, str]] = set()
+        self._grabbed: dict[AttemptKey, float] = {}
+        """Since when somebody has had a job that nobody claims, by the ledger's clock."""
 
     def run(self, stop: threading.Event, alive: Callable[[], None] = lambda: None) -> None:
         """Look again and again until ``stop`` is set. Trouble with database or queue is logged and outlived.
@@ -116,10 +121,27 @@ class Monitor:
 
     def _resubmit_lost(self) -> None:
         old = [job for job in self._store.waiting_jobs(older_than=self._pace.grace) if self._is_ripe(job)]
-        for job in self._client.lost(old):
-            message = "the queue does not have the run any more, and no worker claimed it"
-            LOG.warning("%s: %s", job.key, message)
-            self._store.give_back(job.key, GiveBack.QUEUE_LOST, message)
+        found = self._client.whereabouts(old)
+        for job in found.lost:
+            self._submit_again(job, "the queue does not have the run any more, and no worker claimed it")
+        kept = self._kept_for_long(found.grabbed)
+        if kept and (self._hearing is None or self._hearing.is_good()):
+            for job in kept:
+                said = f"somebody took the run from the queue and has not claimed it for {UNCLAIMED_SECONDS:g} s"
+                self._submit_again(job, said)
+
+    def _kept_for_long(self, grabbed: Sequence[QueuedJob]) -> list[QueuedJob]:
+        """Return the jobs that somebody has had for long although a worker claims at once: he is no worker, or stuck.
+
+        Only from look to look can be told how long that is; the queue does not say.
+        """
+        now = self._store.clock()
+        self._grabbed = {job.key: min(now, self._grabbed.get(job.key, now)) for job in grabbed}
+        return [job for job in grabbed if now - self._grabbed[job.key] >= UNCLAIMED_SECONDS]
+
+    def _submit_again(self, job: QueuedJob, message: str) -> None:
+        LOG.warning("%s: %s", job.key, message)
+        self._store.give_back(job.key, GiveBack.QUEUE_LOST, message)
 
     def _is_ripe(self, job: QueuedJob) -> bool:
         """Each attempt waits twice as long: nodes that drop every job (a foreign key) must not make a run spin."""

@@ -142,7 +142,7 @@ def test_holder_of_the_secret_may_report_and_is_heard(site):
 def test_cancel_of_a_queued_run_is_at_once_and_takes_the_job_out(site):
     test_id = site.create(CONF, **VERSION)
     other = site.create(CONF, **VERSION)
-    eventually("both are queued", lambda: jobs(site) >= {f"{test_id}:1", f"{other}:1"})
+    eventually("both are queued", lambda: set(jobs(site)) >= {f"{test_id}:1", f"{other}:1"})
     assert site.queue("run", "cancel", str(test_id), "-f", "json").json()["state"] == "cancelled"
     # the monitor has been connected for longer than the run exists, so it may take the job out
     eventually("nobody is waiting to take it out", lambda: withdrawn(site, test_id))
@@ -233,13 +233,25 @@ def test_wrong_token_and_other_commands(site, tmp_path):
     assert site.queue("db", "version", "-f", "json").json()["database"]
 
 
+def test_the_queue_tells_who_waits_from_what_somebody_keeps(site):
+    """By which the monitor finds a job that was taken by one who does not claim it."""
+    made = [site.create(CONF, **VERSION) for _ in range(2)]
+    eventually("both are in the queue", lambda: {f"{test_id}:1" for test_id in made} <= set(jobs(site)))
+    with gearman_worker(site) as thief:
+        job = grab_of(thief, made[0])
+        told = {unique: kept for unique, kept in jobs(site).items() if int(unique.partition(":")[0]) in made}
+        assert told == {f"{made[0]}:1": True, f"{made[1]}:1": False}
+        job.sendWorkComplete()
+        eventually("it is complete", lambda: f"{made[0]}:1" not in jobs(site))
+
+
 def jobs(site):
-    """The uniques of the jobs of the queue, asked for in both languages."""
+    """The jobs of the queue by their uniques, and whether somebody has them; asked for in both languages."""
     link = Link(gearman.Address("127.0.0.1", site.queue_port))
     try:
         runs = site.api.get("/v1/runs")["runs"]
         pairs = [(f"{run['test_id']}:{run['attempt']}", "") for run in runs]
-        return link.known(pairs) if pairs else set()
+        return link.known(pairs) if pairs else {}
     finally:
         link.close()
 

@@ -246,9 +246,9 @@ def test_lost_jobs_are_those_that_the_queue_does_not_have(store, client, server,
     client.submit_pending(store)
     job = next(job for job in queue_of(server, client) if job.binary_unique == f"{gone.test_id}:1".encode())
     clock.forward(60)
-    assert client.lost(store.waiting_jobs()) == []
+    assert client.whereabouts(store.waiting_jobs()).lost == []
     server._removeJob(job)
-    assert [job.key.test_id for job in client.lost(store.waiting_jobs())] == [gone.test_id]
+    assert [job.key.test_id for job in client.whereabouts(store.waiting_jobs()).lost] == [gone.test_id]
 
 
 def test_server_that_cannot_be_asked_has_lost_nothing_but_one_that_was_removed_has(store, tmp_path, clock):
@@ -260,8 +260,8 @@ def test_server_that_cannot_be_asked_has_lost_nothing_but_one_that_was_removed_h
     client.close()
     running.shutdown()
     clock.forward(60)
-    assert client.lost(store.waiting_jobs()) == []
-    assert len(other_client(store, "127.0.0.1:9").lost(store.waiting_jobs())) == 1
+    assert client.whereabouts(store.waiting_jobs()).lost == []
+    assert len(other_client(store, "127.0.0.1:9").whereabouts(store.waiting_jobs()).lost) == 1
 
 
 def test_says_who_serves(store, client, server):

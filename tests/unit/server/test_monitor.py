@@ -7,11 +7,12 @@ import threading
 import pytest
 
 from refstack_worker import gearman
+from refstack_worker.contract import functions
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import LedgerError
 from refstack_worker.server.client import QueueClient
 from refstack_worker.server.hearing import HOLD_LIMITS, Clocks, Hearing
-from refstack_worker.server.monitor import Monitor, Pace
+from refstack_worker.server.monitor import UNCLAIMED_SECONDS, Monitor, Pace
 from refstack_worker.server.records import Claim, GiveBack, Heartbeat, Proof
 from refstack_worker.server.store import Store
 from tests.unit.server.ledger import make_settings, new_run
@@ -210,6 +211,60 @@ def test_job_that_the_queue_lost_is_submitted_again(site):
     assert site.store.run(run.test_id).attempt == 2
     assert set(site.jobs()) == {f"{run.test_id}:2"}
     assert "the queue does not have the run any more" in site.said(run.test_id)
+
+
+def test_job_that_somebody_keeps_and_nobody_claims_is_submitted_again(site):
+    run = site.store.add_run(new_run())
+    site.monitor.look()
+    thief = gearman.Worker("thief")
+    gearman.add_servers(thief, [gearman.Address("127.0.0.1", site.server.port)])
+    thief.waitForServer()
+    thief.registerFunction(functions.for_version(run.spec.tempest_version))
+    try:
+        assert thief.getJob().unique == f"{run.test_id}:1".encode()
+        for _ in range(4):
+            site.clock.forward(UNCLAIMED_SECONDS / 4)
+            site.monitor.look()
+            assert site.store.run(run.test_id).attempt == 1, "a worker may just be about to claim it"
+        site.clock.forward(UNCLAIMED_SECONDS / 4)
+        site.monitor.look()
+        assert site.store.run(run.test_id).attempt == 2
+        assert "has not claimed it for 120 s" in site.said(run.test_id)
+        assert f"{run.test_id}:2" in site.jobs()
+    finally:
+        thief.shutdown()
+
+
+def test_nobody_loses_a_job_that_he_could_not_claim(site):
+    answers = [False]
+    steady = [0.0]
+    clocks = Clocks(steady=lambda: steady[0], wall=lambda: steady[0])
+    hearing = Hearing(60.0, lambda: answers[0], clocks)
+    monitor = Monitor(site.store, site.client, EVERY_TIME, hearing)
+    run = site.store.add_run(new_run())
+    monitor.look()
+    worker = gearman.Worker("worker")
+    gearman.add_servers(worker, [gearman.Address("127.0.0.1", site.server.port)])
+    worker.waitForServer()
+    worker.registerFunction(functions.for_version(run.spec.tempest_version))
+
+    def forward(seconds):
+        for _ in range(int(seconds // 10)):
+            site.clock.forward(10)
+            steady[0] += 10
+            monitor.look()
+
+    try:
+        worker.getJob()
+        forward(2 * UNCLAIMED_SECONDS)
+        assert site.store.run(run.test_id).attempt == 1, "the API is down"
+        answers[0] = True
+        forward(30)
+        assert site.store.run(run.test_id).attempt == 1, "it has just come back"
+        forward(60)
+        assert site.store.run(run.test_id).attempt == 2
+    finally:
+        worker.shutdown()
 
 
 def test_each_loss_is_looked_for_twice_as_late(site):
