@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import threading
+import time
 import zlib
 
 import gear
@@ -15,7 +16,7 @@ import requests
 from refstack_worker import gearman
 from refstack_worker.config import server as config
 from refstack_worker.contract import keys, sealing
-from refstack_worker.server.link import Link
+from refstack_worker.server.link import CLOCK_MARGIN, Link
 from refstack_worker.server.store import Store
 from tests.integration.processes import eventually, files_with
 
@@ -140,11 +141,14 @@ def test_holder_of_the_secret_may_report_and_is_heard(site):
 
 
 def test_cancel_of_a_queued_run_is_at_once_and_takes_the_job_out(site):
+    began = time.monotonic()
+    site.create(CONF, **VERSION)
+    # a job is taken out only over a connection that is surely older than it
+    eventually("the server's connection is old", lambda: time.monotonic() - began > CLOCK_MARGIN + 1)
     test_id = site.create(CONF, **VERSION)
     other = site.create(CONF, **VERSION)
     eventually("both are queued", lambda: set(jobs(site)) >= {f"{test_id}:1", f"{other}:1"})
     assert site.queue("run", "cancel", str(test_id), "-f", "json").json()["state"] == "cancelled"
-    # the monitor has been connected for longer than the run exists, so it may take the job out
     eventually("nobody is waiting to take it out", lambda: withdrawn(site, test_id))
     with gearman_worker(site) as worker:
         seen = set()
