@@ -45,13 +45,13 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that changes nothing. :raises LedgerError: the database cannot be reached."""
-        with _translated(), self.engine.connect() as connection, connection.begin():
+        with _translated(self.engine), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that is committed unless an error leaves it. :raises LedgerError: as above."""
-        with _translated(), self._writers, self.engine.connect() as plain:
+        with _translated(self.engine), self._writers, self.engine.connect() as plain:
             connection = plain.execution_options(**{_WRITING: True})
             with connection.begin():
                 yield connection
@@ -62,7 +62,7 @@ class Database:
 
         PostgreSQL only. :raises LedgerError: as above.
         """
-        with _translated(), self.engine.connect() as plain:
+        with _translated(self.engine), self.engine.connect() as plain:
             yield plain.execution_options(isolation_level="AUTOCOMMIT")
 
     def renew_after_fork(self) -> None:
@@ -153,16 +153,24 @@ def _ping_when_idle(engine: Engine) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(engine: Engine) -> Iterator[None]:
+    dialect: Any = engine.dialect
     try:
         yield
     except IntegrityError:
         raise
     except DBAPIError as error:
-        said = str(error.orig).strip().splitlines() or [type(error).__name__]
-        missing = "no such table" in said[0] or "does not exist" in said[0]
-        todo = "run 'refstack-queue db upgrade'" if missing else "is the database up, and is DATABASE_URL right?"
-        raise LedgerError(f"database: {said[0]}; {todo}") from error
+        raise _away(error.orig or error) from error
+    except dialect.dbapi.Error as error:
+        # of the driver itself: what puts a connection back in order before it is put back does not translate it
+        raise _away(error) from error
+
+
+def _away(error: BaseException) -> LedgerError:
+    said = str(error).strip().splitlines() or [type(error).__name__]
+    missing = "no such table" in said[0] or "does not exist" in said[0]
+    todo = "run 'refstack-queue db upgrade'" if missing else "is the database up, and is DATABASE_URL right?"
+    return LedgerError(f"database: {said[0]}; {todo}")
 
 
 def _dispose_after_fork(database: Database) -> None:
