@@ -34,6 +34,8 @@ class Verdict:
     """How attempts ended."""
     results: int = 0
     tests: int = 0
+    jobs_with_dead_workers: int = 0
+    """That gearmand does not know to be dead."""
     left_in_cloud: list[str] = field(default_factory=list)
     """Of this, the vendors were told."""
 
@@ -47,6 +49,7 @@ def judge(place: Place, recorded: Sequence[int], cloud_before: set[str]) -> Verd
     """Look at everything, once all runs have ended and no fault is on."""
     verdict = Verdict()
     _settle(place)
+    verdict.jobs_with_dead_workers = (_counted(place) or (0, 0))[1]
     found = accounts(place)
     if sorted(found) != sorted(set(recorded)) or len(recorded) != len(set(recorded)):
         verdict.wrong.append(f"{len(recorded)} runs were recorded, the ledger has {len(found)}")
@@ -105,15 +108,26 @@ def _left(place: Place) -> list[str]:
 
 
 def _queue(place: Place) -> list[str]:
-    """Jobs that gearmand still has."""
+    """Jobs that wait in gearmand although no run does."""
+    counted = _counted(place)
+    if counted is None:
+        return ["gearmand does not answer"]
+    return [f"{total - running} jobs wait in gearmand" for total, running in [counted] if total > running]
+
+
+def _counted(place: Place) -> tuple[int, int] | None:
+    """Jobs of all functions, and those of them that gearmand believes to be with a worker; ``None``: it is away.
+
+    A worker whose node lost its power never closed its connection: without ``--keepalive`` gearmand waits for it.
+    """
     with contextlib.suppress(OSError), socket.create_connection((place.host, place.queue_port), 5) as line:
         line.sendall(b"status\n")
         told = b""
         while not told.endswith(b".\n"):
             told += line.recv(65536)
         rows = [row.split("\t") for row in told.decode().splitlines() if "\t" in row]
-        return [f"gearmand has {row[1]} jobs of {row[0]}" for row in rows if row[1] != "0"]
-    return ["gearmand does not answer"]
+        return sum(int(row[1]) for row in rows), sum(int(row[2]) for row in rows)
+    return None
 
 
 def _fleet(place: Place) -> list[str]:
