@@ -7,6 +7,7 @@ writing; on PostgreSQL the rows that matter are locked by the queries.
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 import time
 import weakref
@@ -24,6 +25,8 @@ from refstack_worker.errors import ConfigError, LedgerError
 
 BUSY_SECONDS = 30
 """How long a writer waits for another before it gives up (SQLite), and a connect for an answer (PostgreSQL)."""
+BUSY_PAUSE = 0.02
+"""Seconds between two tries where SQLite itself does not wait."""
 CONNECTIONS = 20
 """Per process. A request holds one for a few milliseconds."""
 IDLE_SECONDS = 1.0
@@ -121,8 +124,22 @@ def _sqlite(url: Any) -> Engine:
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     # transactions are begun by _begin_sqlite, not by the driver's guess
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    _use_wal(connection)
+    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _use_wal(connection: Any) -> None:
+    """Switch a new file to write-ahead logging; while another process writes, SQLite refuses that and does not wait."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(BUSY_PAUSE)
 
 
 def _begin_sqlite(connection: Connection) -> None:
