@@ -54,13 +54,15 @@ def tunnel(scratch, ours, gearmand) -> Iterator[Tunnel]:  # type: ignore[no-unty
 
 def gearman_says(port: int) -> bytes:
     """Return the answer to an administrative question; empty: the connection was closed."""
-    with socket.create_connection(("127.0.0.1", port), 10) as connection:
-        connection.settimeout(10)
-        try:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 10) as connection:
+            connection.settimeout(10)
             connection.sendall(b"version\n")
             return connection.recv(100)
-        except ConnectionError:
-            return b""
+    except ConnectionRefusedError:
+        raise
+    except ConnectionError:
+        return b""
 
 
 def test_a_run_goes_through_the_tunnel_and_doctor_says_so(tunnel: Tunnel, ours: Authority, node: Node) -> None:

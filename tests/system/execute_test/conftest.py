@@ -18,6 +18,9 @@ sys.path.insert(0, str(TOP / "installer"))
 
 from democloud import software  # noqa: E402 - the installer is no package of the project
 from democloud.cloud import Cloud, Options, default_cache  # noqa: E402
+from democloud.ports import CloudError  # noqa: E402
+
+__all__ = ["Cloud", "CloudError", "Options"]
 
 PROGRAM = TOP / "refstack_worker" / "execute_test.py"
 LIMIT_SECONDS = 300.0

@@ -116,7 +116,9 @@ def test_a_queue_that_is_down_is_said_once_and_not_for_each_run(store, server, c
     assert f"127.0.0.1:{port}: cannot be reached" in said
     back = gearman.Server(port=port, host="127.0.0.1")
     try:
-        assert eventually(lambda: client.submit_pending(store)) == 3
+        taken = []
+        # one that the server does not answer in its first moments is submitted again as the next attempt
+        assert eventually(lambda: taken.append(client.submit_pending(store)) or sum(taken) == 3)
     finally:
         client.close()
         back.shutdown()
