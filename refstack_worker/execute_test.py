@@ -595,7 +595,10 @@ class Client:
                 body += piece
                 if len(body) > MAX_ANSWER:
                     raise ValueError(f"an answer of more than {MAX_ANSWER} bytes")
-            return Answer(answer.status_code, answer.headers, bytes(body), url.partition("?")[0])
+        if self._session.headers.get("Connection") == "close":
+            # a server that closes it need not say so: the next request would be sent into a connection that ends
+            self._session.close()
+        return Answer(answer.status_code, answer.headers, bytes(body), url.partition("?")[0])
 
 
 def patiently(attempt: Callable[[], Any], seconds: float) -> Any:

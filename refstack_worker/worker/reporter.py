@@ -118,9 +118,12 @@ class Http:
                 stream=True,
             ) as answer:
                 text = answer.raw.read(MAX_ANSWER, decode_content=True)
-                return _answer(url, answer.status_code, text)
         except (requests.RequestException, OSError, ValueError) as error:
             raise ServerError(f"{url}: {_cause(error)}") from error
+        if last:
+            # a server that closes it need not say so: the next request would be sent into a connection that ends
+            self._session.close()
+        return _answer(url, answer.status_code, text)
 
     def patiently(
         self, path: str, body: Mapping[str, Any], patience: float, given_up: threading.Event | None = None

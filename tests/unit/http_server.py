@@ -20,16 +20,22 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: bytes
+    port: int = 0
+    """The asker's: one for each connection."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What to answer; ``cut`` closes the connection after so many bytes of the request's body, without an answer."""
+    """What to answer; ``cut`` closes the connection after so many bytes of the request's body, without an answer.
+
+    ``lingers`` leaves it open also for who asks that it be closed.
+    """
 
     status: int = 200
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     cut: int | None = None
+    lingers: bool = False
 
 
 def as_json(told: Any, status: int = 200, **headers: str) -> Reply:
@@ -79,7 +85,7 @@ def serving() -> Iterator[Scripted]:
                 self.connection.shutdown(socket.SHUT_RDWR)
                 script.asked.append(Asked(self.command, self.path, dict(self.headers), b""))
                 return
-            asked = Asked(self.command, self.path, dict(self.headers), self.rfile.read(length))
+            asked = Asked(self.command, self.path, dict(self.headers), self.rfile.read(length), self.client_address[1])
             script.asked.append(asked)
             reply = reply or script.otherwise(asked)
             self.send_response(reply.status)
@@ -88,6 +94,7 @@ def serving() -> Iterator[Scripted]:
             self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
             self.wfile.write(reply.body)
+            self.close_connection = self.close_connection and not reply.lingers
 
         do_POST = do_PUT = do_DELETE = do_PATCH = do_GET
 

@@ -153,6 +153,14 @@ def test_no_connection_is_held_open_while_the_tests_run(server: Scripted, tmp_pa
     assert server.asked[0].headers["Connection"] == "close"
 
 
+def test_no_connection_is_used_twice(server: Scripted, tmp_path: Path) -> None:
+    server.on("/get-miniconf", Reply(200, b"{}", lingers=True))
+    client = Server(settings(server, tmp_path))
+    client.miniconf()
+    client.miniconf()
+    assert len({asked.port for asked in server.asked}) == 2, "one that the server is about to close must not be used"
+
+
 def test_mini_conf_that_stays_html(server: Scripted, tmp_path: Path) -> None:
     server.on("/get-miniconf", HTML)
     with pytest.raises(ServerFailure, match="text/html that is not JSON"):

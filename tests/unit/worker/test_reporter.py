@@ -141,9 +141,12 @@ def test_a_connection_is_not_held_open_between_rare_heartbeats(
     reporter: Reporter, server: Scripted, pause: float, is_kept: bool
 ) -> None:
     server.on(CLAIM, as_json({"heartbeat_seconds": pause}))
-    server.on(BEAT, as_json({"order": "go", "heartbeat_seconds": pause}))
+    body = json.dumps({"order": "go", "heartbeat_seconds": pause}).encode()
+    server.on(BEAT, Reply(200, body, lingers=True))
     reporter.claim(threading.Event())
-    reporter.heartbeat(RunState.RUNNING, Progress())
-    claim, beat = server.asked
+    for _ in range(2):
+        reporter.heartbeat(RunState.RUNNING, Progress())
+    claim, beat, later = server.asked
     assert claim.headers["Connection"] == "keep-alive", "reports follow at once"
     assert (beat.headers["Connection"] == "keep-alive") is is_kept
+    assert (beat.port == later.port) is is_kept, "one that the server is about to close must not be used"
