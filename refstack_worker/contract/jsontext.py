@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
 from refstack_worker.errors import PayloadError
@@ -12,13 +13,13 @@ MAX_DEPTH = 16
 
 
 def loads(text: str, what: str) -> Any:
-    """Parse JSON, refusing duplicate keys, NaN and infinities, lone surrogates and deep nesting.
+    """Parse JSON, refusing duplicate keys, NaN, infinities and what would become one, lone surrogates and deep nesting.
 
     :param what: how messages call the text, such as ``payload``.
     :raises PayloadError: it is not such JSON.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_number)
         text.encode("utf-8")
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError:
@@ -45,6 +46,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        # 1e999 is JSON, but the infinity that Python makes of it cannot be written as JSON again
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
 
 
 def _check_depth(value: Any, what: str) -> None:

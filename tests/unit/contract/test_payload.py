@@ -145,6 +145,11 @@ def test_what_is_no_object(data: bytes) -> None:
     assert refusal(data).startswith("payload: ")
 
 
+def test_a_number_that_becomes_an_infinity_is_refused(payload: Payload) -> None:
+    data = payload.to_bytes().replace(b'"conf_json":{', b'"conf_json":{"volume":{"build_timeout":1e999},')
+    assert "the number 1e999 is too large" in refusal(data)
+
+
 def test_a_release_in_place_of_a_version(payload: Payload) -> None:
     made = Payload.from_bytes(changed(payload, tempest_version=None, openstack_release="2025.1"))
     assert (made.tempest_version, made.openstack_release) == ("", "2025.1")

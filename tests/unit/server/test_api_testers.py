@@ -106,11 +106,12 @@ class TestUpdateTestStatus:
             b"[]",
             b'{"test_id": 1, "test_id": 2, "payload": "x"}',
             b'{"test_id": NaN}',
+            b'{"test_id": 1, "more": -1e400}',
             b"\xff\xfe",
             b"[" * 100_000,
             b'{"a":' * 50 + b"1" + b"}" * 50,
         ],
-        ids=["no json", "a list", "a key twice", "nan", "no utf-8", "deep", "deep objects"],
+        ids=["no json", "a list", "a key twice", "nan", "an infinity", "no utf-8", "deep", "deep objects"],
     )
     def test_400_for_what_is_no_json_object(self, client: FlaskClient, data: bytes) -> None:
         answer = client.post("/update-test-status/", data=data, content_type="application/json")
