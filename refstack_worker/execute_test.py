@@ -1522,17 +1522,24 @@ class Tally:
         self.skip_reason = ""
         self.running: set[str] = set()
         self.seen = 0
-        self._ended: set[str] = set()
+        self.ended: set[str] = set()
+        """Names of the tests that came to an end."""
+        self.classes: dict[str, str] = {}
+        """The outcome of each class that answered for all its tests: it could not be set up."""
+        self.since: float | None = None
+        """When the first test was heard of, monotonic."""
         self._of_class: dict[str, int] = {}
         self._began = time.monotonic()
         self._pieces: dict[str, bytes] = {}
 
-    def listed(self, names: Sequence[str]) -> None:
-        """Learn which tests were selected, and so how many."""
-        self.counts.total = len(names)
+    def listed(self, names: Iterable[str]) -> None:
+        """Learn which tests were selected, and so how many, those of classes that have ended already too."""
         for name in names:
             parent = _class_of(name)
             self._of_class[parent] = self._of_class.get(parent, 0) + 1
+            self.counts.total += 1
+        for parent, kind in self.classes.items():
+            self._add(kind, self._of_class.get(parent, 1) - 1)
 
     def packet(self, packet: Packet) -> bool:
         """Count a packet; tells whether a test came to its end with it."""
@@ -1540,8 +1547,10 @@ class Tally:
             self._pieces[packet.test] = (self._pieces.get(packet.test, b"") + packet.content)[:500]
         if packet.status == "inprogress" and len(self.running) < self.MAX_TESTS:
             self.running.add(packet.test)
+        if packet.test and self.since is None:
+            self.since = time.monotonic()
         kind = self.FINAL.get(packet.status)
-        if kind is None or packet.test in self._ended or not packet.test:
+        if kind is None or packet.test in self.ended or not packet.test:
             return False
         self.running.discard(packet.test)
         self._count(packet.test, kind)
@@ -1558,16 +1567,22 @@ class Tally:
         return max(0.0, took / self.counts.done * (self.counts.total - self.counts.done))
 
     def _count(self, test: str, kind: str) -> None:
-        if len(self._ended) < self.MAX_TESTS:
-            self._ended.add(test)
         self.seen += 1
         self.last = test
-        many = 1
-        if whole := self.WHOLE_CLASS.fullmatch(test):
+        whole = self.WHOLE_CLASS.fullmatch(test)
+        if not whole:
+            if len(self.ended) < self.MAX_TESTS:
+                self.ended.add(test)
+            self._add(kind, 1)
+        elif test.startswith("setUp"):
             # a class that cannot be set up answers for all its tests; one that cannot be torn down for none
-            many = self._of_class.get(whole.group(1), 1) if test.startswith("setUp") else 0
-            if kind == "failed":
-                self.counts.failed += 1 if not many else 0
+            if whole.group(1) not in self.classes and len(self.classes) < self.MAX_TESTS:
+                self.classes[whole.group(1)] = kind
+                self._add(kind, self._of_class.get(whole.group(1), 1))
+        elif kind == "failed":
+            self.counts.failed += 1
+
+    def _add(self, kind: str, many: int) -> None:
         setattr(self.counts, kind, getattr(self.counts, kind) + many)
         self.counts.done += many
 
@@ -1581,6 +1596,10 @@ def _class_of(name: str) -> str:
 GRACE_SECONDS = 2.0
 """How long Tempest may take to end after TERM; a cancelled run has to be gone within five seconds in all."""
 PROGRESS_SECONDS = 0.25
+LIST_AFTER_TEST_SECONDS = 3.0
+"""A run that goes on for so long after its first test is given a total."""
+LIST_AFTER_START_SECONDS = 15.0
+"""And one whose first test is so long in coming."""
 PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE",
              "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "TZ", "LD_LIBRARY_PATH")  # fmt: skip
 """Variables that Tempest gets from here; none of the caller's ``OS_*`` and ``TEMPEST_*``."""
@@ -1743,7 +1762,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 @dataclass
 class TestRun:
-    """One ``tempest run`` with the listing that goes on beside it."""
+    """One ``tempest run``, and beside a long one the listing of its tests."""
 
     tempest: Tempest
     workspace: Workspace
@@ -1755,10 +1774,11 @@ class TestRun:
     status: int = 0
     """Exit status of ``tempest run``."""
     listed: int | None = None
-    """Exit status of the listing; ``None`` when it did not end."""
+    """Exit status of the listing; ``None`` when there was none, or it did not end."""
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=30))
     disk_full: str = ""
     """What Tempest said of a full disk of this machine."""
+    _began: float = field(default_factory=time.monotonic)
 
     def go(self) -> None:
         """Run the tests and keep their stream in the work folder.
@@ -1766,13 +1786,15 @@ class TestRun:
         :raises TempestFailure: Tempest cannot be started.
         """
         env = self.workspace.environment(self.tempest)
-        with open(self.workspace.folder / "subunit", "wb") as kept:
+        with open(self.workspace.folder / "subunit", "wb") as kept, contextlib.ExitStack() as programs:
             stream = Stream(kept.write, self._packet, self._text)
-            with program(self._command("--subunit"), self.workspace.scratch / "run", env) as run:
-                # the list tells how many there will be; run --subunit does not, and waiting for it would cost seconds
-                with program(self._listing(), self.workspace.scratch / "list", env) as listing:
-                    self._follow(run, listing, stream, kept)
-                self.status = run.wait()
+            run = programs.enter_context(program(self._command("--subunit"), self.workspace.scratch / "run", env))
+
+            def list_tests() -> subprocess.Popen[bytes]:
+                return programs.enter_context(program(self._listing(), self.workspace.scratch / "list", env))
+
+            self._follow(run, list_tests, stream, kept)
+            self.status = run.wait()
             stream.close()
         self.voice.progress(self.tally.counts, 0, self.tally.last)
 
@@ -1791,26 +1813,25 @@ class TestRun:
         folder = self.tempest.program.parent
         return [str(folder / "python"), "-c", _LIST, str(folder / "stestr"), *self._command("--list-tests")]
 
-    def _follow(self, run: subprocess.Popen[bytes], listing: subprocess.Popen[bytes], stream: Stream,
+    def _follow(self, run: subprocess.Popen[bytes], list_tests: Callable[[], subprocess.Popen[bytes]], stream: Stream,
                 kept: IO[bytes]) -> None:  # fmt: skip
         names = bytearray()
+        listing: subprocess.Popen[bytes] | None = None
         shown, told = 0.0, Counts()
 
         def learn(data: bytes) -> None:
             names.extend(data)
-            if not data:
+            if listing and not data:
                 self.listed = listing.wait()
                 self._learn(bytes(names))
 
-        def results(data: bytes) -> None:
-            stream.feed(data)
-
         with selectors.DefaultSelector() as selector:
-            open_pipes = {run.stdout: results, run.stderr: self._text, listing.stdout: learn, listing.stderr: _ignore}
-            for pipe, take in open_pipes.items():
-                if pipe:
-                    selector.register(pipe, selectors.EVENT_READ, take)
-            while selector.get_map():
+            _watch(selector, run, stream.feed, self._text)
+            while selector.get_map() or (listing is None and self._in_doubt()):
+                # the list tells how many tests there will be; run --subunit does not
+                if listing is None and (not selector.get_map() or self._goes_on()):
+                    listing = list_tests()
+                    _watch(selector, listing, learn, _ignore)
                 for key, _ in selector.select(timeout=1):
                     data = os.read(key.fd, 65536)
                     if not data:
@@ -1820,6 +1841,21 @@ class TestRun:
                     shown, told = time.monotonic(), replace(self.tally.counts)
                     kept.flush()
                     self.voice.progress(self.tally.counts, self.tally.seconds_left(), self.tally.last)
+        if listing is None:
+            self.tally.listed(self.tally.ended)
+
+    def _goes_on(self) -> bool:
+        """Whether the run is no short one, so that somebody wants to know how long it will go on.
+
+        The list costs as much of a core as starting Tempest does; short runs would last half as long again by it.
+        """
+        if self.tally.since is None:
+            return time.monotonic() - self._began >= LIST_AFTER_START_SECONDS
+        return bool(self.tally.classes) or time.monotonic() - self.tally.since >= LIST_AFTER_TEST_SECONDS
+
+    def _in_doubt(self) -> bool:
+        """Whether, at the end, what ran does not tell which tests there were."""
+        return not self.tally.ended or bool(self.tally.classes or self.selection.unmatched(sorted(self.tally.ended)))
 
     def _learn(self, output: bytes) -> None:
         lines = output.decode("utf-8", "replace").splitlines()
@@ -1841,6 +1877,13 @@ class TestRun:
                 if found := _DISK_FULL.search(line):
                     self.disk_full = found.group()
                 LOG.debug("tempest: %s", line[:2000])
+
+
+def _watch(selector: selectors.BaseSelector, started: subprocess.Popen[bytes], take: Callable[[bytes], None],
+           take_errors: Callable[[bytes], None]) -> None:  # fmt: skip
+    for pipe, to in ((started.stdout, take), (started.stderr, take_errors)):
+        if pipe:
+            selector.register(pipe, selectors.EVENT_READ, to)
 
 
 def _ignore(_data: bytes) -> None:

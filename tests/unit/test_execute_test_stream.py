@@ -171,6 +171,14 @@ def test_class_that_cannot_be_set_up_answers_for_its_tests() -> None:
     assert (counts.total, counts.done, counts.passed, counts.skipped) == (3, 3, 1, 2)
 
 
+@pytest.mark.parametrize("status", ["skip", "fail"])
+def test_class_that_ended_before_the_list_came_answers_for_its_tests_too(status: str) -> None:
+    tally = tally_of(("setUpClass (m.A)", status), ("setUpClass (m.A)", status), ("m.B.test_3", "success"))
+    tally.listed(("m.A.test_1", "m.A.test_2", "m.B.test_3"))
+    counts = tally.counts
+    assert (counts.total, counts.done, counts.passed, counts.skipped + counts.failed) == (3, 3, 1, 2)
+
+
 def test_class_that_cannot_be_torn_down_counts_as_a_failure() -> None:
     counts = tally_of(("m.A.test_1", "success"), ("tearDownClass (m.A)", "fail"), listed=("m.A.test_1",)).counts
     assert (counts.done, counts.passed, counts.failed) == (1, 1, 1)
