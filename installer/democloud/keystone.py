@@ -9,18 +9,21 @@ import secrets
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from democloud import ports
 from democloud.api import Account, Session
+from democloud.ports import POLL_SECONDS, CloudError
 from democloud.services import Services
 from democloud.software import Software
 from refstack_worker import process
 
 REGION = "RegionOne"
 READY_SECONDS = 60.0
+TOKENS_SECONDS = 10.0
 TEMPLATE = "keystone-template-1"
 """The number changes with what :func:`_populate` makes."""
 
@@ -113,14 +116,32 @@ def start(software: Software, keystone: Keystone, services: Services) -> None:
 
 
 def renew_passwords(keystone: Keystone, service_password: str) -> Keystone:
-    """Give the administrator and Swift's user passwords of this cloud's own (the template's are shared by all)."""
+    """Give the administrator and Swift's user passwords of this cloud's own (the template's are shared by all).
+
+    Returns when tokens of the new password hold: Keystone revokes all tokens up to the change, and a Fernet token
+    carries its time of issue in whole seconds, so those issued within the same second are refused.
+    """
     session = Session(keystone.admin)
     users = {user["name"]: user["id"] for user in session.keystone("GET", "/users")["users"]}
     fresh = secrets.token_urlsafe(18)
     session.keystone("PATCH", f"/users/{users[SERVICE_USER]}", {"user": {"password": service_password}})
     change = {"user": {"original_password": keystone.admin_password, "password": fresh}}
     session.keystone("POST", f"/users/{users['admin']}/password", change)
-    return Keystone(keystone.folder, keystone.port, fresh)
+    renewed = Keystone(keystone.folder, keystone.port, fresh)
+    _await_tokens(renewed)
+    return renewed
+
+
+def _await_tokens(keystone: Keystone) -> None:
+    deadline = time.monotonic() + TOKENS_SECONDS
+    while True:
+        try:
+            Session(keystone.admin).keystone("GET", "/users")
+            return
+        except CloudError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_SECONDS)
 
 
 def _template(software: Software, cache: Path) -> Path:

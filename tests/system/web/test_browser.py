@@ -16,7 +16,7 @@ import pytest
 if importlib.util.find_spec("selenium") is None or not shutil.which("chromedriver"):
     pytest.skip("needs selenium and chromium-driver", allow_module_level=True)
 
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions as seen
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -32,7 +32,8 @@ from tests.unit.server.ledger import Event, stream, submit
 
 PATIENCE = 20
 """Seconds."""
-STALE = (NoSuchElementException, StaleElementReferenceException)
+STALE = (WebDriverException,)
+"""While one page gives way to the next, Chromium has more words than one for an element that is gone."""
 
 
 @pytest.fixture
