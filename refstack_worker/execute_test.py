@@ -1786,6 +1786,8 @@ class TestRun:
         :raises TempestFailure: Tempest cannot be started.
         """
         env = self.workspace.environment(self.tempest)
+        # once, for the run and its list: written again for that one, it would be empty while the other may read it
+        self._asked_for.write_text("\n".join([*self.selection.expressions, ""]), encoding="utf-8")
         with open(self.workspace.folder / "subunit", "wb") as kept, contextlib.ExitStack() as programs:
             stream = Stream(kept.write, self._packet, self._text)
             run = programs.enter_context(program(self._command("--subunit"), self.workspace.scratch / "run", env))
@@ -1798,12 +1800,14 @@ class TestRun:
             stream.close()
         self.voice.progress(self.tally.counts, 0, self.tally.last)
 
+    @property
+    def _asked_for(self) -> Path:
+        return self.workspace.scratch / "tests.txt"
+
     def _command(self, what: str) -> list[str]:
         words = [str(self.tempest.program), "run", "--config-file", str(self.workspace.conf), what]
-        if expressions := self.selection.expressions:
-            path = self.workspace.scratch / "tests.txt"
-            path.write_text("\n".join(expressions) + "\n", encoding="utf-8")
-            words += ["--include-list" if self.tempest.include_list else "--whitelist-file", str(path)]
+        if self.selection.expressions:
+            words += ["--include-list" if self.tempest.include_list else "--whitelist-file", str(self._asked_for)]
         if what == "--subunit" and self.concurrency:
             words += ["--concurrency", str(self.concurrency)]
         return words
