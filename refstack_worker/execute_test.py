@@ -1904,6 +1904,8 @@ def judge(run: TestRun, missing: Sequence[str]) -> tuple[int, str, str]:
     """
     counts = run.tally.counts
     ends = f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped"
+    if run.listed == 0 and counts.done < counts.total:
+        ends += f", {counts.total - counts.done} not carried out"
     if not run.tally.seen:
         if run.listed == 0 and not run.names and run.selection.expressions:
             raise BadInput(f"the test cases select none of the tests of Tempest {run.tempest.version}")
