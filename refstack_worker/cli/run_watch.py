@@ -121,12 +121,15 @@ def progress_line(run: Mapping[str, Any]) -> str:
     head = f"run {run['test_id']} {run['state']}"
     if run["attempt"] > 1:
         head += f" (attempt {run['attempt']})"
-    if run["state"] != RunState.RUNNING.value or not progress["total"]:
-        return f"{head} on {run['worker']}" if run["worker"] else head
     done, total = progress["done"], progress["total"]
-    filled = BAR * min(done, total) // total
+    if run["state"] != RunState.RUNNING.value or not (done or total):
+        return f"{head} on {run['worker']}" if run["worker"] else head
     left = f", {_minutes(progress['seconds_left'])} left" if progress["seconds_left"] else ""
     counts = f"{progress['passed']} passed, {progress['failed']} failed, {progress['skipped']} skipped"
+    if not total:
+        # how many there are is told a few seconds later
+        return f"{head} {done}/?: {counts}"
+    filled = BAR * min(done, total) // total
     return f"{head} [{'#' * filled}{'.' * (BAR - filled)}] {done}/{total}: {counts}{left}"
 
 

@@ -24,8 +24,8 @@ from refstack_worker.gearman import Address
 from refstack_worker.worker import commands, gate, listeners
 
 GOOD, WARNING, BAD = "ok", "warning", "bad"
-QUEUES = ("gearmand", "geard", "python", "refstack-queue")
-"""Names of programs that are a Gearman server themselves; what else listens passes on to one."""
+QUEUES = ("gearmand", "geard", "refstack-queue")
+"""Names of programs that are a Gearman server themselves; what else listens may pass on to one."""
 CONNECT_SECONDS = 5.0
 SKEW_SECONDS = 60.0
 """Between this node's clock and a server's; more makes certificates and node messages be refused."""
@@ -126,7 +126,7 @@ def _gearman_way(address: Address) -> Finding:
     if program.startswith(QUEUES):
         return Finding(check, GOOD, f"none needed: {program} listens there, on this machine")
     if program:
-        said = f"{program} listens there, which is no queue: whether it passes on in clear is not to be seen"
+        said = f"{program} listens there, which is no known queue: whether it passes on in clear is not to be seen"
         return Finding(check, WARNING, said, "see that it speaks TLS to the other end and checks it (docs/tls.md)")
     todo = "doctor as root sees whether a tunnel listens there"
     return Finding(check, GOOD, "this machine itself, or a tunnel's end: not visible to this user", todo)

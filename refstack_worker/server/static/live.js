@@ -14,6 +14,8 @@
         const bar = document.getElementById("bar");
         bar.max = total; bar.value = done;
         text("done", `${done} of ${total} tests`);
+      } else if (done) {
+        text("done", `${done} tests`);
       }
       const tally = document.querySelectorAll("#tally span"), names = ["passed", "failed", "skipped"];
       names.forEach((name, at) => { tally[at].textContent = `${run.progress[name] || 0} ${name}`; });

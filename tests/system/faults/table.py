@@ -28,10 +28,10 @@ namespace of its own with a disk of its own, `execute_test`, Tempest 47.0.0 with
 that can hold a request stands between node and API, another between the run and the cloud.
 
 Limits are the product's defaults divided by {factor}: a worker is lost after {limit:g} s of silence in place of 60,
-"ten minutes" are {outage:g} s, and a fault that lasts longer than the limit lasts {silence:g} s. Not divided are the
-pace of heartbeats (0.5 s) and calls (5 s), the limit of a cancel (10 s), the grace between TERM and KILL, the leases of
-submitters (60 s), the growing pauses between a worker's tries, and how often the monitor looks at the queue (5 s, for
-jobs older than 10 s).
+"ten minutes" are {outage:g} s, and a fault that lasts longer than the limit lasts {silence:g} s. Not divided are calls
+(5 s), the grace between TERM and KILL, the leases of submitters (60 s), the growing pauses between a worker's tries,
+and how often the monitor looks at the queue (5 s, for jobs older than 10 s). Heartbeats come every 0.5 s in place of 2,
+and a cancel has 10 s in place of 60.
 """
 
 MEANING = """\

@@ -50,6 +50,8 @@ class Watch:
             with contextlib.suppress(OSError, IndexError, ValueError):
                 pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
                 files = len(os.listdir(f"/proc/{pid}/fd"))
+                if not pages:
+                    continue  # it has just ended
                 self._samples[name].append(Sample(now, pid, pages * os.sysconf("SC_PAGE_SIZE") / MB, files))
 
     def report(self) -> dict[str, dict[str, Any]]:

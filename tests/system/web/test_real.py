@@ -283,7 +283,7 @@ def of_stream(stream: bytes) -> dict[str, str]:
 
 def cancel_in_the_middle(driver: Any, place: Place) -> None:
     def is_running() -> bool:
-        done = shown(driver, "#done").partition(" of ")[0]
+        done = shown(driver, "#done").partition(" ")[0]
         return done.isdigit() and int(done) > 2
 
     eventually(lambda: f"tests are run\n{place.queue.logs()}", is_running, RUN_SECONDS)

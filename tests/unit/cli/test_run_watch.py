@@ -95,6 +95,12 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_what_is_done_is_told_before_it_is_known_how_many_there_are():
+    progress = {"total": 0, "done": 3, "passed": 2, "failed": 1, "skipped": 0}
+    line = run_watch.progress_line(run("running", progress=progress))
+    assert line.endswith("running 3/?: 2 passed, 1 failed, 0 skipped")
+
+
 def test_bar_is_wiped_on_a_terminal_before_a_line():
     out = Terminal()
     progress = {"total": 40, "done": 10}

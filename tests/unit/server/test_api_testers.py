@@ -328,6 +328,7 @@ class TestPostResult:
         job = claimed(store)
         assert post(client, job, headers={}).status_code == 401
         assert post(client, job, headers=bearer(new_secret())).status_code == 403
+        assert post(client, job, headers=proof(claimed(store))).status_code == 403
         assert post(client, job, query=f"?test_id={number_of(job)}&attempt=2").status_code == 403
         assert post(client, job, query="?test_id=999").status_code == 404
         assert store.run(number_of(job)).state is RunState.CLAIMED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from refstack_worker.server.app import THREADS, http_server
 from refstack_worker.server.downloads import Downloads
 from refstack_worker.server.ledger_results import Upload
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import Clock, Event, claimed, stream
+from tests.unit.server.ledger import Clock, Event, Job, claimed, stream
 
 
 def test_so_many_at_once_of_one_and_of_all() -> None:
@@ -61,6 +62,13 @@ def port(store: Store) -> Iterator[int]:
     thread.join(10)
 
 
+def heartbeat(job: Job) -> bytes:
+    said = json.dumps({"claim": "claim-of-node-1", "worker": "node-1", "state": "running", "progress": {}}).encode()
+    path = f"/worker/v1/runs/{job.submission.key.test_id}/attempts/{job.submission.key.attempt}/heartbeat"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {job.submission.secret}\r\n"
+    return f"{head}Content-Type: application/json\r\nContent-Length: {len(said)}\r\n\r\n".encode() + said
+
+
 def test_readers_who_do_not_read_leave_threads_for_heartbeats(store: Store, port: int, tmp_path: Path) -> None:
     job = claimed(store)
     # more than fits into the buffers of the HTTP server and of the connection
@@ -76,5 +84,5 @@ def test_readers_who_do_not_read_leave_threads_for_heartbeats(store: Store, port
             reader.settimeout(30)
             assert reader.recv(12) in (b"HTTP/1.1 200", b"HTTP/1.1 429")
         with socket.create_connection(("127.0.0.1", port), timeout=30) as other:
-            other.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            other.sendall(heartbeat(claimed(store)))
             assert other.recv(15) == b"HTTP/1.1 200 OK"
