@@ -42,7 +42,8 @@ class Account:
         if len(names) != len(set(names)) or len(names) != (run["passed"] + run["failed"] + run["skipped"]):
             wrong.append(f"tests are not counted once: {names}")
         if is_finished and run["passed"] != len(TESTS):
-            wrong.append(f"{run['passed']} of {len(TESTS)} tests passed")
+            why = [f"{row['name']}: {row['reason'].strip()[-400:]}" for row in self.tests if row["status"] != "passed"]
+            wrong.append("; ".join([f"{run['passed']} of {len(TESTS)} tests passed", *why]))
         if is_finished and self.results and self.results[0]["attempt"] != run["attempt"]:
             wrong.append(f"the result is of attempt {self.results[0]['attempt']}, the run at {run['attempt']}")
         return wrong
