@@ -204,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--url", metavar="HOST:PORT", help="RefStack server, the older way; with --test-id")
     add("--test-id", type=_number(1, 2**63 - 1), default=0, metavar="N", help="id of the test, with --url")
     add("--attempt", type=_number(1, 2**31), default=0, metavar="K", help="attempt of a queued run")
-    add("--token-file", metavar="FILE", help="file that holds the secret of the attempt")
+    add("--token-file", metavar="FILE", help="file that holds the proof of the attempt")
     add("--conf-json", default="{}", metavar="JSON", help="options for tempest.conf: JSON, @FILE, or - for stdin")
     add("--tempest-home", "--tempest-dir", type=Path, metavar="DIR", help="virtualenv or checkout with Tempest")
     add("--testcases", nargs="+", action="extend", metavar="TEST",

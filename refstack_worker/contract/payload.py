@@ -86,7 +86,7 @@ SCHEMA: Mapping[str, Any] = {
                     "maxItems": MAX_REGEXES,
                     "items": {"type": "string", "minLength": 1, "maxLength": 2048},
                 },
-                "url": {"type": "string", "maxLength": 2048},
+                "url": {"type": "string", "minLength": 1, "maxLength": 2048},
             },
         },
         "concurrency": {"type": "integer", "minimum": 0, "maximum": 64},

@@ -104,7 +104,7 @@ class TesterCalls:
         digest = sealing.digest(envelope.strip().encode("utf-8"))
         try:
             report = Report.from_json(given)
-            key = self._store.report(Proof(test_id, auth.bearer(request), attempt, digest), report)
+            key = self._store.report(auth.proof(request, test_id, attempt, digest), report)
         except PayloadError as error:
             return failure(400, str(error), "payload")
         except StateError as error:
@@ -123,7 +123,7 @@ class TesterCalls:
         return self._store.check_proof(self._proof(test_id, None))
 
     def _proof(self, test_id: int, attempt: int | None) -> Proof:
-        return Proof(test_id, auth.bearer(request), attempt)
+        return auth.proof(request, test_id, attempt)
 
     def _anonymous(self) -> Response:
         if not self._web.allow_anonymous_results:

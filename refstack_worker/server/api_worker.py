@@ -102,7 +102,7 @@ class WorkerCalls:
     def _proof(self, test_id: int, attempt: int) -> Proof:
         self._check_host()
         bounded = number(test_id, "test_id", 1, LARGEST_ID), number(attempt, "attempt", 1, LARGEST_ID)
-        return Proof(bounded[0], auth.bearer(request), bounded[1])
+        return auth.proof(request, bounded[0], bounded[1])
 
     def _check_host(self) -> None:
         if not auth.is_from(request, self._web.testing_hosts, self._web.trusted_proxies):

@@ -10,8 +10,9 @@ from typing import Union
 from flask import Request
 
 from refstack_worker.config.server import Network
+from refstack_worker.contract import proof as proofs
 from refstack_worker.server.ledger_base import refused
-from refstack_worker.server.records import Token
+from refstack_worker.server.records import Proof, Token
 from refstack_worker.server.store import Store
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -53,6 +54,12 @@ class Caller:
         """Raise :class:`RefusedError` unless the caller is an operator."""
         if not self.is_operator:
             raise refused("scope", "this needs a token with the scope 'operator'")
+
+
+def proof(request: Request, test_id: int, attempt: int | None = None, payload_digest: str | None = None) -> Proof:
+    """Return what a request shows to act for a run; whether that is enough, the ledger knows."""
+    secret, mark = proofs.split(bearer(request))
+    return Proof(test_id, secret, attempt, mark, payload_digest)
 
 
 def caller(request: Request, store: Store) -> Caller:

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract import payload as payloads
+from refstack_worker.contract import proof as proofs
 from refstack_worker.contract.report import clean_line
 from refstack_worker.contract.states import RunState, check_move
 from refstack_worker.errors import NotFoundError, RefusedError
@@ -197,6 +198,15 @@ class LedgerBase:
         if not connection.execute(known).scalar():
             return no_run(proof.test_id)
         return refused("wrong-proof", "that is not the secret of an attempt of this run")
+
+
+def check_claim(attempt: Row, proof: Proof) -> None:
+    """Refuse who has the secret of an attempt, and is not the one whose claim on it was granted.
+
+    :raises RefusedError: ``claimed``; what nobody has claimed is not refused.
+    """
+    if attempt["claim_id"] is not None and not proofs.is_marked(proof.mark, attempt["claim_id"]):
+        raise refused("claimed", "the attempt is not held by this claim")
 
 
 def key_of(row: Row) -> AttemptKey:

@@ -22,7 +22,7 @@ from refstack_worker.contract import jsontext
 from refstack_worker.contract.states import RunState, may_move
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server import models, results
-from refstack_worker.server.ledger_base import LedgerBase, Move, Row, key_of, new_id, refused
+from refstack_worker.server.ledger_base import LedgerBase, Move, Row, check_claim, key_of, new_id, refused
 from refstack_worker.server.ledger_workers import superseded
 from refstack_worker.server.records import Accepted, AttemptKey, Counts, Proof, ResultQuery, TestResult
 from refstack_worker.server.vault import Masker, secret_values
@@ -58,12 +58,13 @@ class ResultLedger(LedgerBase):
     def accept_result(self, proof: Proof, upload: Upload) -> Accepted:
         """Accept a result and finish its run, both or neither. The same bytes again get the same answer.
 
-        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``superseded``, ``ended``, ``unclaimed``, or ``accepted``:
-            other bytes were accepted before.
+        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``claimed`` by somebody else, ``superseded``, ``ended``,
+            ``unclaimed``, or ``accepted``: other bytes were accepted before.
         :raises ResultError: the bytes are no whole result.
         """
         with self.database.reading() as connection:
             attempt = self._proven(connection, proof)
+            check_claim(attempt, proof)
             run = connection.execute(_run_of(proof.test_id)).mappings().one()
             known = self._known(connection, run, attempt, upload)
         if known is not None:

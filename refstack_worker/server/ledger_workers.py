@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from typing import Any
 
@@ -13,7 +14,7 @@ from refstack_worker.contract.report import Report
 from refstack_worker.contract.states import RunState, may_move
 from refstack_worker.errors import StateError
 from refstack_worker.server import models
-from refstack_worker.server.ledger_base import LedgerBase, Move, Row, is_attempt, key_of, refused
+from refstack_worker.server.ledger_base import LedgerBase, Move, Row, check_claim, is_attempt, key_of, refused
 from refstack_worker.server.ledger_dispatch import queue_is_paused
 from refstack_worker.server.records import (
     AttemptKey,
@@ -75,24 +76,25 @@ _BEAT_AND_LOOK = (
 
 
 class WorkerLedger(LedgerBase):
-    """What a worker, or ``execute_test``, may do with the secret of its attempt."""
+    """What a worker, or ``execute_test``, may do with the proof of its attempt."""
 
     def check_proof(self, proof: Proof) -> AttemptKey:
         """Return the attempt that a caller holds.
 
-        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``superseded``, ``ended``.
+        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``claimed`` by somebody else, ``superseded``, ``ended``.
         :raises NotFoundError: there is no such run.
         """
         with self.database.reading() as connection:
             attempt = self._proven(connection, proof)
+            check_claim(attempt, proof)
             question = select(models.run).where(models.run.c.test_id == proof.test_id)
             _check_current(connection.execute(question).mappings().one(), attempt)
             return key_of(attempt)
 
     def check_known(self, proof: Proof) -> None:
-        """Refuse who has no secret of this run, before anything large is read from him; see :meth:`check_proof`."""
+        """Refuse who does not hold an attempt of this run, before anything large is read; see :meth:`check_proof`."""
         with self.database.reading() as connection:
-            self._proven(connection, proof)
+            check_claim(self._proven(connection, proof), proof)
 
     def claim(self, proof: Proof, claim: Claim) -> ClaimAnswer:
         """Give an attempt to the first worker that asks; the same claim again is answered as the first time."""
@@ -103,7 +105,7 @@ class WorkerLedger(LedgerBase):
                 return ClaimAnswer(False, "superseded", state)
             if state.is_end:
                 return ClaimAnswer(False, state.value, state)
-            if attempt["claim_id"] == claim.claim_id:
+            if _is_claim(attempt, claim.claim_id):
                 return ClaimAnswer(True, "", state)
             if attempt["claim_id"] is not None:
                 self._contest(connection, key_of(attempt))
@@ -158,7 +160,7 @@ class WorkerLedger(LedgerBase):
             if run["attempt"] != attempt["attempt"] and attempt["outcome"] == GiveBack.RELEASED.value:
                 return
             _check_current(run, attempt)
-            if attempt["claim_id"] != claim_id:
+            if not _is_claim(attempt, claim_id):
                 raise refused("claimed", "the attempt is not held by this claim")
             said = self._masked(run, reason or "no reason given")
             self._give_back(connection, run, GiveBack.RELEASED, f"handed back by {attempt['worker']}: {said}")
@@ -169,13 +171,15 @@ class WorkerLedger(LedgerBase):
         A state that comes late (``building`` after ``running``, or while a cancel is under way) is only a message.
         After the end of the run its last attempt may still leave messages: what it removed from the cloud.
 
-        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``wrong-payload``, ``superseded``, ``ended``.
+        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``wrong-payload``, ``claimed`` by somebody else,
+            ``superseded``, ``ended``.
         :raises StateError: a state that is not a worker's to report.
         """
         with self.database.writing() as connection:
             run, attempt = self._held(connection, proof)
             if run["attempt"] != attempt["attempt"]:
                 raise superseded(run)
+            check_claim(attempt, proof)
             self._take(connection, run, report)
             return key_of(attempt)
 
@@ -234,12 +238,16 @@ def _check_current(run: Row, attempt: Row) -> None:
         raise refused("ended", f"the run has ended: {run['state']}")
 
 
+def _is_claim(attempt: Row, claim_id: str) -> bool:
+    return hmac.compare_digest((attempt["claim_id"] or "").encode("utf-8"), claim_id.encode("utf-8", "replace"))
+
+
 def _order(held: Row, beat: Heartbeat) -> Ordered:
     state = RunState(held["state"])
     if held["current"] != held["attempt"]:
         return Ordered(Order.STOP, "superseded")
     if state.is_end:
         return Ordered(Order.STOP, state.value)
-    if held["claim_id"] != beat.claim_id:
+    if not _is_claim(held, beat.claim_id):
         return Ordered(Order.STOP, "claimed")
     return _CANCEL if state is RunState.CANCELLING else _GO

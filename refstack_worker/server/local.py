@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from refstack_worker import process
+from refstack_worker.contract import proof as proofs
 from refstack_worker.contract.report import Progress, Report
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import ConfigError, RefstackError
@@ -51,7 +52,9 @@ class LocalRun:
 
     @property
     def proof(self) -> Proof:
-        return Proof(self.submission.key.test_id, self.submission.secret, self.submission.key.attempt)
+        """What shows the ledger that the run is this process's."""
+        key = self.submission.key
+        return Proof(key.test_id, self.submission.secret, key.attempt, proofs.mark(self.claim_id))
 
     def start(self) -> threading.Thread:
         """Start it; the thread ends when the run has.
@@ -72,7 +75,7 @@ class LocalRun:
             self.folder.mkdir(parents=True, mode=0o700)
             token = self.folder / "token"
             token.touch(0o600)
-            token.write_text(self.submission.secret)
+            token.write_text(proofs.join(self.submission.secret, self.claim_id))
             self._watch(command)
         except (RefstackError, OSError) as error:
             LOG.error("run %s: %s", self.submission.key, error)

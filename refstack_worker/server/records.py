@@ -231,9 +231,11 @@ class Proof:
 
     test_id: int
     secret: str = field(repr=False)
-    """The bearer token; empty when none came."""
+    """Of the bearer token; empty when none came."""
     attempt: int | None = None
     """None: the attempt is told by the secret."""
+    mark: str = field(default="", repr=False)
+    """Of the claim, from the bearer token; see :mod:`refstack_worker.contract.proof`."""
     payload_digest: str | None = None
     """Of the envelope that came along; None: this call brings none."""
 

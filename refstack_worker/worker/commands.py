@@ -93,7 +93,7 @@ class Commands:
     @property
     def _files(self) -> dict[str, bytes]:
         files = {
-            "token": self.held.payload.secret.encode(),
+            "token": self.held.token.encode(),
             "conf.json": json.dumps(self.held.payload.conf_json).encode(),
         }
         if self.settings.server.ca_file:

@@ -19,6 +19,7 @@ import requests
 from requests.auth import AuthBase
 
 from refstack_worker.config.worker import ServerLinkSettings
+from refstack_worker.contract import proof as proofs
 from refstack_worker.contract.payload import Payload
 from refstack_worker.contract.report import Progress, Report, clean_line
 from refstack_worker.contract.states import RunState
@@ -55,6 +56,11 @@ class Held:
     def run(self) -> str:
         """``<test id>:<attempt>``."""
         return f"{self.payload.test_id}:{self.payload.attempt}"
+
+    @property
+    def token(self) -> str:
+        """The bearer token that proves that this worker holds the attempt."""
+        return proofs.join(self.payload.secret, self.claim)
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,7 @@ class Reporter:
         self.held = held
         payload = held.payload
         self._settings = settings
-        self._http = Http(payload.callback, settings, payload.secret)
+        self._http = Http(payload.callback, settings, held.token)
         self._attempt = f"/worker/v1/runs/{payload.test_id}/attempts/{payload.attempt}"
         self._pause = 0.0
         """Seconds to the next heartbeat."""

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from refstack_worker.contract import proof as proofs
 from refstack_worker.contract.payload import new_secret
 
 TEST_ID = 1
@@ -135,8 +136,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(201, {"token": _token(self.server.url)}, {"X-Subject-Token": secrets.token_hex(16)})
 
     def _is_proved(self) -> bool:
-        given, wanted = self.headers.get("Authorization", ""), f"Bearer {self.server.secret}"
-        return secrets.compare_digest(given.encode(), wanted.encode())
+        kind, _, token = self.headers.get("Authorization", "").partition(" ")
+        secret, mark = proofs.split(token)
+        is_ours = kind == "Bearer" and secrets.compare_digest(secret.encode(), self.server.secret.encode())
+        return is_ours and all(proofs.is_marked(mark, claim_id) for claim_id in self.server.heard.claims[:1])
 
     def _proved(self, value: Any, status: int = 200) -> None:
         if self._is_proved():

@@ -105,7 +105,7 @@ def measure(database: Cluster, folder: Path, asked: argparse.Namespace) -> list[
 
 def held(store: Store) -> Job:
     job = submit(store, store.add_run(NewRun(RunSpec(tempest_version="47.0.0"), label="bench")).test_id)
-    store.claim(job.proof, Claim(f"c-{job.submission.key.test_id}", "node", "47.0.0"))
+    store.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
     return job
 
 
@@ -113,8 +113,8 @@ def beats(folder: Path, url: str, jobs: list[Job], seconds: float, store: Store)
     progress = {"total": 100, "done": 7, "passed": 7, "failed": 0, "skipped": 0, "seconds_left": 9.0, "test": "t"}
     requests: list[dict[str, Any]] = []
     for job in jobs:
-        key, secret = job.submission.key, job.submission.secret
-        body = {"claim": f"c-{key.test_id}", "worker": "node", "state": "running", "progress": progress}
+        key, secret = job.submission.key, job.token
+        body = {"claim": job.claim_id, "worker": "node", "state": "running", "progress": progress}
         path = f"/worker/v1/runs/{key.test_id}/attempts/{key.attempt}/heartbeat"
         requests += [{"path": path, "token": secret, "body": body}] * 9
         said = {"payload": job.envelope.decode(), "test_id": key.test_id, "message": "goes on", "attempt": key.attempt}
@@ -219,7 +219,7 @@ def post_and_show(server: Server, job: Job, data: bytes, token: str) -> float:
     )
     asked = urllib.request.Request(
         f"http://127.0.0.1:{server.port}/post-result?test_id={key.test_id}&attempt={key.attempt}", body,
-        {"Authorization": f"Bearer {job.submission.secret}", "Content-Type": "multipart/form-data; boundary=b0undary"},
+        {"Authorization": f"Bearer {job.token}", "Content-Type": "multipart/form-data; boundary=b0undary"},
     )  # fmt: skip
     began = time.perf_counter()
     with urllib.request.urlopen(asked, timeout=60) as answer:

@@ -49,7 +49,7 @@ class Site:
         conf = {"identity": {"password": PASSWORD}}
         store.add_cloud(NewCloud("Acme Cloud", "https://k.example/v3", user_id=user, conf_json=conf))
         store.add_run(new_run(owner_id=user))
-        self.tokens[b"w"] = claimed(store).submission.secret
+        self.tokens[b"w"] = claimed(store).token
         store.close()
         shutil.copy(self.folder / "ledger.sqlite", self.folder / "first.sqlite")
         self.asked = 0

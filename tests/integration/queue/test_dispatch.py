@@ -16,6 +16,7 @@ import requests
 from refstack_worker import gearman
 from refstack_worker.config import server as config
 from refstack_worker.contract import keys, sealing
+from refstack_worker.contract import proof as proofs
 from refstack_worker.server.link import CLOCK_MARGIN, Link
 from refstack_worker.server.store import Store
 from tests.integration.processes import eventually, files_with
@@ -112,6 +113,28 @@ def test_foreign_client_reads_nothing_and_can_do_nothing_with_what_it_grabbed(si
     assert files_with(PASSWORD, site.folder) == []
 
 
+def test_node_that_took_the_same_job_cannot_speak_for_the_one_that_claimed_it(site):
+    """gearmand gives a job again when its worker's connection ends: two nodes have the secret, one the claim."""
+    test_id = site.create(CONF, **VERSION)
+    with gearman_worker(site) as worker:
+        job = grab_of(worker, test_id)
+        payload = opener(site).open(job.arguments)
+        base = f"{site.url}/worker/v1/runs/{test_id}/attempts/1"
+        bare = {"Authorization": f"Bearer {payload.secret}"}
+        claim = {"claim": "of the second", "worker": "node-2", "tempest_version": "47.0.0"}
+        assert requests.post(f"{base}/claim", json=claim, headers=bare, timeout=20).status_code == 200
+        said = {"payload": job.arguments.decode(), "test_id": test_id, "status": "failed"}
+        of_first = {"Authorization": f"Bearer {proofs.join(payload.secret, 'of the first')}"}
+        for headers in (bare, of_first):
+            answer = requests.post(f"{site.url}/update-test-status/", data=said, headers=headers, timeout=20)
+            assert (answer.status_code, answer.json()["reason"]) == (405, "claimed")
+            result = f"{site.url}/post-result?test_id={test_id}&attempt=1"
+            answer = requests.post(result, files={"file": b"x"}, headers=headers, timeout=20)
+            assert (answer.status_code, answer.json()["reason"]) == (409, "claimed")
+        assert site.show(test_id)["state"] == "claimed"
+        job.sendWorkComplete()
+
+
 def test_holder_of_the_secret_may_report_and_is_heard(site):
     test_id = site.create(CONF, **VERSION)
     with gearman_worker(site) as worker:
@@ -122,6 +145,7 @@ def test_holder_of_the_secret_may_report_and_is_heard(site):
         base = f"{payload.callback}/worker/v1/runs/{test_id}/attempts/1"
         claim = {"claim": "abc", "worker": "node-x", "tempest_version": "47.0.0"}
         assert requests.post(f"{base}/claim", json=claim, headers=proof, timeout=20).status_code == 200
+        proof = {"Authorization": f"Bearer {proofs.join(payload.secret, 'abc')}"}
         status = {
             "payload": job.arguments.decode(),
             "test_id": test_id,

@@ -35,7 +35,7 @@ def test_the_calls_of_the_page(store: Store) -> None:
     given = {
         "URL": f"http://127.0.0.1:{server.effective_port}",
         "PAYLOAD": job.envelope.decode(),
-        "PROOF": job.submission.secret,
+        "PROOF": job.token,
         "PATH": os.environ["PATH"],
     }
     calls = re.findall(r"```console\n\$ (.+?)\n(.+?)```", PAGE.read_text("utf-8"), re.DOTALL)

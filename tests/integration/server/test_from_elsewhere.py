@@ -149,7 +149,7 @@ def working(site: Site) -> Iterator[None]:
 
 def take(site: Site, test_id: int) -> Job:
     job = submit(site.store, test_id)
-    assert site.store.claim(job.proof, Claim(f"claim-{job.submission.key}", "node-a", "47.0.0")).granted
+    assert site.store.claim(job.proof, Claim(job.claim_id, "node-a", "47.0.0")).granted
     site.store.report(job.proof, Report(RunState.BUILDING, "Tempest 47.0.0 on Python 3.11"))
     site.store.report(job.proof, Report(RunState.RUNNING, "25 tests"))
     return job

@@ -44,7 +44,7 @@ def head(job: Job, length: str) -> bytes:
     key = job.submission.key
     return (
         f"POST /post-result?test_id={key.test_id}&attempt={key.attempt} HTTP/1.1\r\nHost: refstack\r\n"
-        f"Authorization: Bearer {job.submission.secret}\r\n{length}\r\n"
+        f"Authorization: Bearer {job.token}\r\n{length}\r\n"
         f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nConnection: close\r\n\r\n"
     ).encode()
 
@@ -54,7 +54,7 @@ def post(address: tuple[str, int], job: Job) -> requests.Response:
     return requests.post(
         f"http://{address[0]}:{address[1]}/post-result?test_id={key.test_id}&attempt={key.attempt}",
         files={"file": STREAM},
-        headers={"Authorization": f"Bearer {job.submission.secret}"},
+        headers={"Authorization": f"Bearer {job.token}"},
         timeout=60,
     )
 
@@ -113,7 +113,7 @@ def test_many_workers_claim_over_http_and_one_wins(address: tuple[str, int], sto
         return requests.post(
             f"http://{address[0]}:{address[1]}/worker/v1/runs/{key.test_id}/attempts/{key.attempt}/claim",
             json={"claim": f"claim-{number}", "worker": f"node-{number}"},
-            headers={"Authorization": f"Bearer {job.submission.secret}"},
+            headers={"Authorization": f"Bearer {job.token}"},
             timeout=60,
         ).status_code
 

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from refstack_worker.contract import proof as proofs
 from tests.quiet_server import QuietServer
 
 HEARTBEAT = 0.2
@@ -35,6 +36,14 @@ class Attempt:
     results: list[bytes] = field(default_factory=list)
     beats_before_thanks: int = 0
     """So many heartbeats are answered after the result is taken, before its sender is told."""
+
+    def is_secret_in(self, bearer: str) -> bool:
+        """Whether who asks was given the job."""
+        return proofs.split(bearer)[0] == self.secret
+
+    def is_holders(self, bearer: str) -> bool:
+        """Whether who asks holds the claim, too, once there is one."""
+        return self.is_secret_in(bearer) and (not self.claim or proofs.is_marked(proofs.split(bearer)[1], self.claim))
 
     @property
     def state(self) -> str:
@@ -84,7 +93,7 @@ class StandIn:
             if self.down or self.refuse_results:
                 return 503, {"error": "not now"}
             attempt = self.attempts[int(question["test_id"][0]), int(question["attempt"][0])]
-            if bearer != attempt.secret:
+            if not attempt.is_holders(bearer):
                 return 403, {"error": "wrong proof", "reason": "wrong-proof"}
             if attempt.superseded:
                 return 409, {"error": "superseded", "reason": "superseded"}
@@ -95,7 +104,7 @@ class StandIn:
 
     def _worker_call(self, call: str, key: tuple[int, int], body: Any, bearer: str) -> tuple[int, dict[str, Any]]:
         attempt = self.attempts.get(key)
-        if attempt is None or bearer != attempt.secret:
+        if attempt is None or not attempt.is_secret_in(bearer):
             return 403, {"error": "wrong proof", "reason": "wrong-proof"}
         if call == "claim":
             attempt.claims += 1
@@ -116,7 +125,7 @@ class StandIn:
 
     def _status(self, body: Any, bearer: str) -> tuple[int, dict[str, Any]]:
         attempt = self.attempts.get((int(body["test_id"]), int(body["attempt"])))
-        if attempt is None or bearer != attempt.secret or attempt.superseded:
+        if attempt is None or not attempt.is_holders(bearer) or attempt.superseded:
             return 405, {"error": "not allowed", "reason": "superseded"}
         if body.get("status"):
             attempt.states.append((body["status"], body.get("reason", ""), body.get("message", "")))

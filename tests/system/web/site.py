@@ -123,7 +123,7 @@ def finish(site: Site, job: Job, failing: Sequence[str] = (), seconds: float = 1
 def begin(site: Site, new: NewRun, worker: str = "node-a") -> Job:
     """Take a run as a worker does."""
     job = submit(site.store, site.store.add_run(new).test_id)
-    site.store.claim(job.proof, Claim(f"claim-{job.submission.key}", worker, "47.0.0"))
+    site.store.claim(job.proof, Claim(job.claim_id, worker, "47.0.0"))
     site.store.report(job.proof, Report(RunState.BUILDING, "Tempest 47.0.0 on Python 3.11"))
     site.store.report(job.proof, Report(RunState.RUNNING, "24 tests"))
     return job
@@ -134,7 +134,7 @@ def beat(site: Site, job: Job, done: int, failed: int = 0) -> Any:
     progress = Progress(
         total=24, done=done, passed=done - failed, failed=failed, skipped=0, seconds_left=12.0, test=test
     )
-    return site.store.heartbeat(job.proof, Heartbeat(f"claim-{job.submission.key}", "node-a", progress))
+    return site.store.heartbeat(job.proof, Heartbeat(job.claim_id, "node-a", progress))
 
 
 @contextmanager

@@ -115,7 +115,7 @@ def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -
     job = submit(site.store, test_id)
     assert job.submission.conf_json == {"identity": {"password": "pw-of-ann-1"}}
     assert len(job.submission.spec.testcases.names) == 24  # type: ignore[union-attr]
-    site.store.claim(job.proof, Claim(f"claim-{job.submission.key}", "node-a", "47.0.0"))
+    site.store.claim(job.proof, Claim(job.claim_id, "node-a", "47.0.0"))
     site.store.report(job.proof, Report(RunState.BUILDING, "an environment"))
     until(driver, "#timeline", "building: an environment")
     site.store.report(job.proof, Report(RunState.RUNNING))

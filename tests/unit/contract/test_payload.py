@@ -104,6 +104,7 @@ def test_any_value_in_any_field_gives_a_payload_or_one_clear_error(payload: Payl
         ({"testcases": {"regexes": ["("]}}, "testcases.regexes"),
         ({"testcases": {"regexes": ["a"] * 1001}}, "testcases.regexes"),
         ({"testcases": {"url": "gopher://x"}}, "no http or https URL"),
+        ({"testcases": {"url": ""}}, "testcases"),
         ({"concurrency": 65}, "concurrency"),
         ({"timeout": 5}, "timeout"),
         ({"submitted_at": "yesterday"}, "submitted_at"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from subunit import StreamResultToBytes
 
 from refstack_worker.config.server import ServerSettings, from_mapping
 from refstack_worker.contract import keys, sealing
+from refstack_worker.contract import proof as proofs
 from refstack_worker.contract.payload import Payload, now
 from refstack_worker.server.records import Claim, NewRun, Proof, QueuedJob, RunSpec, Submission
 from refstack_worker.server.store import Store
@@ -61,10 +62,23 @@ class Job:
 
     submission: Submission
     envelope: bytes
+    claim_id: str = "claim-of-node-1"
 
     @property
     def proof(self) -> Proof:
-        return Proof(self.submission.key.test_id, self.submission.secret, self.submission.key.attempt)
+        """What the holder of the claim shows."""
+        return Proof(
+            self.submission.key.test_id, self.submission.secret, self.submission.key.attempt, proofs.mark(self.claim_id)
+        )
+
+    @property
+    def token(self) -> str:
+        """The same as a bearer token."""
+        return proofs.join(self.submission.secret, self.claim_id)
+
+    def by(self, claim_id: str) -> Job:
+        """The same attempt in the hands of somebody with another claim."""
+        return replace(self, claim_id=claim_id)
 
 
 def submit(store: Store, test_id: int) -> Job:
@@ -93,8 +107,8 @@ def queued(store: Store, **given: Any) -> Job:
 
 
 def claimed(store: Store, worker: str = "node-1", **given: Any) -> Job:
-    job = queued(store, **given)
-    assert store.claim(job.proof, Claim(f"claim-of-{worker}", worker, "47.0.0")).granted
+    job = queued(store, **given).by(f"claim-of-{worker}")
+    assert store.claim(job.proof, Claim(job.claim_id, worker, "47.0.0")).granted
     return job
 
 

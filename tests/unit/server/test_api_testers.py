@@ -35,7 +35,7 @@ def bearer(secret: str) -> dict[str, str]:
 
 
 def proof(job: Job) -> dict[str, str]:
-    return bearer(job.submission.secret)
+    return bearer(job.token)
 
 
 def number_of(job: Job) -> int:
@@ -141,8 +141,20 @@ class TestUpdateTestStatus:
 
     def test_405_with_a_wrong_proof(self, client: FlaskClient, store: Store) -> None:
         job, other = claimed(store), claimed(store)
-        for headers in (bearer(new_secret()), proof(other), {"Authorization": f"Basic {job.submission.secret}"}):
+        for headers in (bearer(new_secret()), proof(other), {"Authorization": f"Basic {job.token}"}):
             assert status(client, job, headers=headers).status_code == 405
+
+    def test_405_for_who_took_the_same_job_and_did_not_get_the_claim(self, client: FlaskClient, store: Store) -> None:
+        job = claimed(store)
+        for headers in (bearer(job.submission.secret), proof(job.by("other"))):
+            answer = status(client, job, status="failed", headers=headers)
+            assert (answer.status_code, answer.json["reason"]) == (405, "claimed")
+            answer = post(client, job, headers=headers)
+            assert (answer.status_code, answer.json["reason"]) == (409, "claimed")
+            for path in ("get-miniconf", "get-testcases"):
+                answer = client.get(f"/{path}?test_id={number_of(job)}", headers=headers)
+                assert (answer.status_code, answer.json["reason"]) == (409, "claimed")
+        assert store.run(number_of(job)).state is RunState.CLAIMED
 
     def test_405_with_anything_but_the_payload_that_was_sealed_for_the_run(
         self, client: FlaskClient, store: Store

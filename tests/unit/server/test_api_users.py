@@ -65,7 +65,7 @@ class World:
 
     def finish(self, test_id: int, *ids: int) -> None:
         job = submit(self.store, test_id)
-        self.store.claim(job.proof, Claim(f"c-{test_id}", "node", "47.0.0"))
+        self.store.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
         file = self.folder / "result"
         file.write_bytes(stream([Event(f"t.C.test_{n}[id-{UUIDS[n]}]", "fail" if n == 4 else "success") for n in ids]))
         self.store.accept_result(job.proof, Upload.of(file, {"cpid": "abc"}))
@@ -255,7 +255,7 @@ class TestEvents:
         assert '"message": "queued"' in next(stream_of)
         assert json.loads(next(stream_of).partition("data: ")[2])["state"] == "queued"
         job = submit(store, run.test_id)
-        store.claim(job.proof, Claim("c", "node", "47.0.0"))
+        store.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
         store.report(job.proof, Report(RunState.FAILED, "the cloud is away", "cloud"))
         rest = "".join(stream_of)
         assert "failed: the cloud is away" in rest and rest.rstrip().endswith('data: {"state": "failed"}')

@@ -41,7 +41,7 @@ def client(store: Store) -> FlaskClient:
 
 
 def call(client: FlaskClient, job: Job, name: str, body: Any = ME, **given: Any) -> Any:
-    headers = given.pop("headers", {"Authorization": f"Bearer {job.submission.secret}"})
+    headers = given.pop("headers", {"Authorization": f"Bearer {job.token}"})
     key = job.submission.key
     attempt = given.pop("attempt", key.attempt)
     data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -65,7 +65,7 @@ def port(store: Store) -> Iterator[int]:
 def heartbeat(job: Job) -> bytes:
     said = json.dumps({"claim": "claim-of-node-1", "worker": "node-1", "state": "running", "progress": {}}).encode()
     path = f"/worker/v1/runs/{job.submission.key.test_id}/attempts/{job.submission.key.attempt}/heartbeat"
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {job.submission.secret}\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {job.token}\r\n"
     return f"{head}Content-Type: application/json\r\nContent-Length: {len(said)}\r\n\r\n".encode() + said
 
 

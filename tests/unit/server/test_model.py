@@ -30,6 +30,8 @@ from tests.unit.server.ledger import Clock, Event, Job, make_settings, new_run, 
 WORKERS = some.sampled_from(["node-1", "node-2", "node-3"])
 MOST_RUNS = 12
 NUMBERS = some.integers(1, 3)
+HANDS = some.sampled_from(["holder", "node-1", "node-2"])
+"""Who speaks for an attempt: whoever claimed it, or a node that has its secret because it grabbed the job too."""
 FEW_SECONDS = some.sampled_from([1.0, 7.0, 61.0, 1000.0])
 
 
@@ -199,18 +201,24 @@ class Ledger(RuleBasedStateMachine):
         else:
             assert ordered.order is (Order.CANCEL if state is RunState.CANCELLING else Order.GO)
 
-    @rule(job=jobs, state=some.sampled_from([None, *RunState]))
-    def report(self, job: Job, state: RunState | None) -> None:
-        before = self.store.run(job.submission.key.test_id)
+    def in_hands_of(self, job: Job, who: str) -> Job:
+        return job.by((self.attempt(job)["claim_id"] or "nobody") if who == "holder" else who)
+
+    @rule(job=jobs, state=some.sampled_from([None, *RunState]), who=HANDS)
+    def report(self, job: Job, state: RunState | None, who: str = "holder") -> None:
+        job = self.in_hands_of(job, who)
+        before, claim_id = self.store.run(job.submission.key.test_id), self.attempt(job)["claim_id"]
         try:
             self.store.report(job.proof, Report(state, "a word"))
         except (RefusedError, StateError):
             assert self.store.run(before.test_id) == before
         else:
             assert before.attempt == job.submission.key.attempt
+            assert claim_id in (None, job.claim_id), "somebody else's attempt"
 
-    @rule(job=jobs, same=some.booleans())
-    def post(self, job: Job, same: bool) -> None:
+    @rule(job=jobs, same=some.booleans(), who=HANDS)
+    def post(self, job: Job, same: bool, who: str = "holder") -> None:
+        job = self.in_hands_of(job, who)
         self.uploads += 0 if same else 1
         file = self.folder / "upload"
         file.write_bytes(stream([Event(f"test_{self.uploads}")]))
@@ -223,6 +231,7 @@ class Ledger(RuleBasedStateMachine):
         except RefusedError:
             assert self.store.run(key.test_id) == before
             return
+        assert self.attempt(job)["claim_id"] == job.claim_id
         if accepted.repeated:
             assert known == (key.attempt, upload.digest)
         else:

@@ -8,6 +8,7 @@ import pytest
 
 from refstack_worker import gearman
 from refstack_worker.contract import functions
+from refstack_worker.contract import proof as proofs
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import LedgerError
 from refstack_worker.server.client import QueueClient
@@ -49,8 +50,9 @@ class Site:
 
     def claim(self, test_id, secrets, worker="node-1"):
         attempt = self.store.run(test_id).attempt
-        proof = Proof(test_id, secrets[f"{test_id}:{attempt}"], attempt)
-        assert self.store.claim(proof, Claim(f"claim-{worker}", worker, "47.0.0")).granted
+        claim = Claim(f"claim-{worker}", worker, "47.0.0")
+        proof = Proof(test_id, secrets[f"{test_id}:{attempt}"], attempt, proofs.mark(claim.claim_id))
+        assert self.store.claim(proof, claim).granted
         return proof
 
     def said(self, test_id):

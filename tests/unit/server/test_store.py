@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -366,8 +367,8 @@ class TestLosing:
             assert store.lose_silent(silent.key, "node-1 was silent")
             assert not store.lose_silent(silent.key, "a second monitor")
             if number < 3:
-                job = submit(store, test_id)
-                assert store.claim(job.proof, Claim(f"c{number}", "node-1")).granted
+                job = submit(store, test_id).by(f"c{number}")
+                assert store.claim(job.proof, Claim(job.claim_id, "node-1")).granted
         run = store.run(test_id)
         assert (run.state, run.reason) == (RunState.FAILED, "lost")
         assert "3 lost attempts" in run.message
@@ -427,7 +428,22 @@ class TestLosing:
         assert store.run(stubborn.submission.key.test_id).state is RunState.CANCELLED
 
 
+def of_others(job: Job) -> list[Proof]:
+    """What somebody can show who took the same job from the queue and did not get the claim."""
+    return [job.by("other").proof, replace(job.proof, mark=""), replace(job.proof, mark=job.claim_id)]
+
+
 class TestReports:
+    def test_only_the_holder_speaks_for_an_attempt(self, store: Store) -> None:
+        job = claimed(store)
+        before = store.run(job.submission.key.test_id), texts(store, job.submission.key.test_id)
+        for proof in of_others(job):
+            for said in (Report(RunState.FAILED, "it broke", "tempest"), Report(message="hello")):
+                assert refusal(lambda proof=proof, said=said: store.report(proof, said)) == "claimed"
+            assert refusal(lambda proof=proof: store.check_proof(proof)) == "claimed"
+        assert (store.run(job.submission.key.test_id), texts(store, job.submission.key.test_id)) == before
+        store.report(job.proof, Report(RunState.RUNNING))
+
     def test_the_way_of_a_run(self, store: Store) -> None:
         job = claimed(store)
         for state in (RunState.BUILDING, RunState.RUNNING, RunState.POSTING):
@@ -533,12 +549,22 @@ class TestResults:
         assert sorted(answer.repeated for answer in answers) == [False] + [True] * 5
         assert len(store.result_tests(job.submission.key.test_id, ResultQuery())) == 2
 
+    def test_only_the_holder_posts_the_result(self, store: Store, upload: Callable[..., Upload]) -> None:
+        job = claimed(store)
+        for proof in of_others(job):
+            assert refusal(lambda proof=proof: store.check_known(proof)) == "claimed"
+            assert refusal(lambda proof=proof: store.accept_result(proof, upload())) == "claimed"
+        assert store.run(job.submission.key.test_id).state is RunState.CLAIMED
+        assert not store.accept_result(job.proof, upload()).repeated
+        for proof in of_others(job):
+            assert refusal(lambda proof=proof: store.accept_result(proof, upload())) == "claimed", "nor tells about it"
+
     def test_a_superseded_attempt_never_overwrites(self, store: Store, upload: Callable[..., Upload]) -> None:
         old = claimed(store)
         store.give_back(old.submission.key, GiveBack.LOST, "silent")
         assert refusal(lambda: store.accept_result(old.proof, upload())) == "superseded"
-        new = submit(store, old.submission.key.test_id)
-        store.claim(new.proof, Claim("c2", "node-2"))
+        new = submit(store, old.submission.key.test_id).by("c2")
+        store.claim(new.proof, Claim(new.claim_id, "node-2"))
         store.accept_result(new.proof, upload())
         assert refusal(lambda: store.accept_result(old.proof, upload(stream(PASSES[:1])))) == "superseded"
         assert refusal(lambda: store.accept_result(old.proof, upload())) == "superseded"

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import insert
 
 from refstack_worker.config.server import ServerSettings
+from refstack_worker.contract import proof as proofs
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import ConfigError, PayloadError, StateError
 from refstack_worker.gearman import Server
@@ -107,7 +108,9 @@ def test_result(tester: TempestTester, tmp_path: Path) -> None:
     submission = tester.store.add_held_run(
         tempest_tester.NewRun(RunSpec("47.0.0"), CONF, test_id=41), Claim("claim", "local")
     )
-    tester.store.accept_result(Proof(41, submission.secret, 1), Upload.of(tmp_path / "result", {}))
+    tester.store.accept_result(
+        Proof(41, submission.secret, 1, proofs.mark("claim")), Upload.of(tmp_path / "result", {})
+    )
     found = json.loads(tester.get_result())
     assert found["finished"] is True and (found["passed"], found["failed"]) == (1, 0)
     assert found["tests"] == [{"name": "a.b", "id": "00000000-0000-0000-0000-000000000001", "status": "passed"}]

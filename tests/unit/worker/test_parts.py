@@ -87,7 +87,7 @@ def test_no_secret_is_on_a_command_line(held: Held, settings: WorkerSettings, tm
     run, clean, post = made.run(Path("/env"), 59.9), made.clean_up(Path("/env"), "refstack-7-1"), made.post("/spool/x")
     for command in (run, clean, post):
         assert held.payload.secret not in str(command) and "hunter22" not in str(command)
-        assert command.files["token"] == held.payload.secret.encode()
+        assert command.files["token"] == held.token.encode()
         assert command.argv[command.argv.index("--ca-file") + 1] == "{run}/ca.pem" and command.files["ca.pem"] == b"PEM"
     words = " ".join(run.argv)
     assert f"--callback {held.payload.callback} 7 --attempt 2 --token-file {{run}}/token" in words

@@ -34,7 +34,7 @@ def test_a_claim_shows_the_proof_and_nothing_of_the_payload(reporter: Reporter, 
     server.on(CLAIM, as_json({"heartbeat_seconds": 1.5, "state": "claimed"}))
     assert reporter.claim(threading.Event()) == 1.5
     (asked,) = server.asked
-    assert asked.headers["Authorization"] == f"Bearer {reporter.held.payload.secret}"
+    assert asked.headers["Authorization"] == f"Bearer {reporter.held.token}"
     assert json.loads(asked.body) == {"claim": "c" * 32, "worker": "node-1", "tempest_version": "47.0.0"}
 
 
