@@ -11,6 +11,7 @@ when it is missing.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,8 @@ from tests.system.faults.steps import STEPS
 
 
 def main() -> int:
+    # ended from outside, it puts everything away too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = argparse.ArgumentParser(
         prog="python -m tests.system.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -7,7 +7,7 @@ import queue
 import shutil
 import sys
 import tempfile
-import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from tests.integration.conftest import Cloud, make_locks
@@ -28,27 +28,24 @@ class Matrix:
         self._logs = logs
         self._todo: queue.SimpleQueue[Cell] = queue.SimpleQueue()
         self._done: list[Outcome] = []
-        self._faults: list[BaseException] = []
 
     def carry_out(self) -> list[Outcome]:
         """Do all, and return what came of each in the order of the cells."""
         make_locks()
         for cell in self._cells:
             self._todo.put(cell)
-        threads = [threading.Thread(target=self._lane, args=(number,)) for number in range(self._lanes)]
-        for thread in threads:
-            thread.start()
-        try:
-            for thread in threads:
-                thread.join()
-        except KeyboardInterrupt:
-            # each lane ends what it has begun and puts everything away
-            self._drop()
-            for thread in threads:
-                thread.join()
-            raise
-        if self._faults:
-            raise self._faults[0]
+        with ThreadPoolExecutor(self._lanes) as pool:
+            lanes = [pool.submit(self._lane, number) for number in range(self._lanes)]
+            try:
+                # not Thread.join: interrupted, Python 3.11 takes a thread that goes on for one that has ended
+                wait(lanes)
+            except KeyboardInterrupt:
+                # each lane ends what it has begun and puts everything away
+                self._drop()
+                wait(lanes)
+                raise
+        for lane in lanes:
+            lane.result()
         self._once_more()
         order = {(fault.name, step.name): number for number, (fault, step) in enumerate(self._cells)}
         return sorted(self._done, key=lambda outcome: order[outcome.fault, outcome.step])
@@ -78,9 +75,6 @@ class Matrix:
             with Cloud(folder / "cloud") as cloud:
                 while not self._todo.empty():
                     self._with_place(number, cloud)
-        except BaseException as error:
-            self._faults.append(error)
-            raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from tests.system.soak.weather import NAMES
 
 
 def main() -> int:
+    # ended from outside, it puts everything away too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = argparse.ArgumentParser(
         prog="python -m tests.system.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
