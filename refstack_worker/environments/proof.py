@@ -17,7 +17,7 @@ from pathlib import Path
 
 from refstack_worker import process
 from refstack_worker.environments.entries import LAYOUT, Entries
-from refstack_worker.environments.files import write_whole
+from refstack_worker.environments.files import disk_errors, write_whole
 from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.lock import Lock
 from refstack_worker.environments.store import Store
@@ -25,6 +25,9 @@ from refstack_worker.errors import LockError, ProcessError, StoreError
 
 SECONDS = 600
 """A Tempest that has not listed its tests in that time lists none."""
+
+ROOM = 4 * 1024 * 1024
+"""Bytes that have to be free where tests are listed, or a failure says nothing; Tempest 47.0.0 writes 88 KiB there."""
 
 STESTR = ".stestr.conf"
 
@@ -71,10 +74,11 @@ def prove(store: Store, lock: Lock, interpreter: Interpreter, environment: Path)
     """List the tests in an environment, remember and return their number.
 
     A refusal is remembered too, so that a node does not offer again what it cannot do; but not one of an environment
-    that is no longer whole, which says nothing of the lock.
+    that is no longer whole, or of one that had no room, which say nothing of the lock.
 
     :raises LockError: it lists none; the message carries what Tempest said.
-    :raises StoreError: it lists none, and what it is made of was damaged or removed meanwhile.
+    :raises StoreError: it lists none, and what it is made of was damaged or removed meanwhile, or there is no room
+        for temporary files.
     :raises ProcessError: it was killed or took too long, which proves nothing.
     """
     known: dict[str, object] = {"tempest": lock.label, "when": datetime.now(timezone.utc).isoformat()}
@@ -105,12 +109,21 @@ def list_tests(environment: Path, what: str) -> list[str]:
     """Return the names of the tests that the Tempest in an environment finds.
 
     :raises LockError: it finds none, or breaks.
+    :raises StoreError: there is no room in the folder for temporary files, in which it lists them.
     """
-    with tempfile.TemporaryDirectory(prefix="refstack-list-") as home:
+    with disk_errors(f"{what}: cannot list its tests"), tempfile.TemporaryDirectory(prefix="refstack-list-") as home:
         # TMPDIR too: Tempest locks in a folder there, which must not be one that belongs to another user's Tempest.
         env = {"PATH": f"{environment}/bin:{os.defpath}", "HOME": home, "TMPDIR": home, "LC_ALL": "C.UTF-8"}
         options = process.Options(cwd=Path(home), env=env, timeout=SECONDS, check=False)
-        output = _list_in(Path(home), environment, options, what)
+        try:
+            return _names_in(_list_in(Path(home), environment, options, what), what)
+        except LockError:
+            # before this folder goes: a Tempest that has no room breaks, and that says nothing of its lock
+            Path(home, "room").write_bytes(bytes(ROOM))
+            raise
+
+
+def _names_in(output: str, what: str) -> list[str]:
     tests = [line.strip() for line in output.splitlines() if TEST_NAME.match(line.strip())]
     if not tests:
         said = output.strip()[-500:] or "nothing"

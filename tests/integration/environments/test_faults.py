@@ -8,6 +8,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from refstack_worker.builder import wheelhouse
 from refstack_worker.config.environments import EnvironmentSettings
+from refstack_worker.environments import proof
 from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.environment import Environment
 from refstack_worker.environments.store import Damage, Store
@@ -72,6 +74,26 @@ def test_a_disk_that_is_full_for_the_environment(small_disk, tmp_path):
     with pytest.raises(StoreError, match="No space left"):
         Environment(offer, settings, small_disk / "env").__enter__()
     assert not (small_disk / "env").exists()
+
+
+def test_no_room_to_list_tests_is_not_held_against_tempest(build_settings, small_disk, tmp_path, monkeypatch):
+    settings, offer = build_settings("47.0.0")
+    outcomes = []
+    with Environment(offer, settings, tmp_path / "env") as built:
+        monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+        for kilobytes in (0, 4, 16, 64, 256, 1024, 4096):
+            (small_disk / "filler").unlink(missing_ok=True)
+            free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
+            with (small_disk / "filler").open("wb") as filler:
+                os.posix_fallocate(filler.fileno(), 0, free - kilobytes * 1024)
+            try:
+                outcomes.append(len(proof.list_tests(built.path, "Tempest")))
+            except StoreError as error:
+                assert "cannot list its tests" in str(error) and "No space left on device" in str(error)
+                outcomes.append(0)
+        assert [path.name for path in small_disk.iterdir()] == ["filler"]
+    assert outcomes[0] == 0 and outcomes[-1] == built.tests
+    assert outcomes == sorted(outcomes)
 
 
 @pytest.fixture
