@@ -113,6 +113,8 @@ def testcases_of(names: Iterable[str], regexes: Iterable[str]) -> dict[str, list
     found: list[str] = []
     for name in names:
         found += _lines(Path(name[1:])) if name.startswith("@") else [name]
+    if names and not found:
+        raise UsageError(f"--testcases {' '.join(names)}: names no test; leave it out for the server's default")
     given = {"names": found, "regexes": list(regexes)}
     return {key: values for key, values in given.items() if values}
 

@@ -171,9 +171,10 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
 
 
 @contextmanager
-def disk_errors(what: str) -> Iterator[None]:
+def disk_errors(what: str, when_full: str = "make room, or move the store, and try again") -> Iterator[None]:
     """Turn what a disk says (full, read-only, not ours) into one sentence about ``what``.
 
+    :param when_full: what to do about a full one.
     :raises StoreError: in place of an :class:`OSError`.
     """
     try:
@@ -181,8 +182,8 @@ def disk_errors(what: str) -> Iterator[None]:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         hint = {
-            errno.ENOSPC: "make room, or move the store, and try again",
-            errno.EDQUOT: "make room, or move the store, and try again",
+            errno.ENOSPC: when_full,
+            errno.EDQUOT: when_full,
             errno.EROFS: "it must be on a writable file system",
             errno.EACCES: "it must belong to the user that runs this",
             errno.EPERM: "it must belong to the user that runs this",

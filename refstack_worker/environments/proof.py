@@ -111,7 +111,8 @@ def list_tests(environment: Path, what: str) -> list[str]:
     :raises LockError: it finds none, or breaks.
     :raises StoreError: there is no room in the folder for temporary files, in which it lists them.
     """
-    with disk_errors(f"{what}: cannot list its tests"), tempfile.TemporaryDirectory(prefix="refstack-list-") as home:
+    where = f"{what}: cannot list its tests in {tempfile.gettempdir()}, which TMPDIR names"
+    with disk_errors(where, "make room there"), tempfile.TemporaryDirectory(prefix="refstack-list-") as home:
         # TMPDIR too: Tempest locks in a folder there, which must not be one that belongs to another user's Tempest.
         env = {"PATH": f"{environment}/bin:{os.defpath}", "HOME": home, "TMPDIR": home, "LC_ALL": "C.UTF-8"}
         options = process.Options(cwd=Path(home), env=env, timeout=SECONDS, check=False)

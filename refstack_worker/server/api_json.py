@@ -169,7 +169,10 @@ def _testcases(value: Any) -> Testcases | None:
     lists = [value.get(name, []) for name in ("names", "regexes")]
     if not all(isinstance(items, list) and all(isinstance(item, str) for item in items) for items in lists):
         raise UsageError("testcases: names and regexes are lists of texts")
-    return Testcases.from_json({**value, "url": text(value, "url", 2048)})
+    chosen = Testcases.from_json({**value, "url": text(value, "url", 2048, needed="url" in value)})
+    if not chosen.to_json():
+        raise UsageError("testcases: they name no test; leave them out for the server's default")
+    return chosen
 
 
 def _priority(value: Any) -> int:

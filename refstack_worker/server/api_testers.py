@@ -77,8 +77,12 @@ class TesterCalls:
         test_id = test_id_of(request.args["test_id"])
         attempt = request.args.get("attempt")
         proof = self._proof(test_id, number(attempt, "attempt", 1, LARGEST_ID) if attempt is not None else None)
-        self._store.check_known(proof)
-        accepted = self._store.accept_result(proof, self._upload())
+        try:
+            self._store.check_known(proof)
+            accepted = self._store.accept_result(proof, self._upload())
+        except RefusedError as error:
+            LOG.info("run %d: a result was refused: %s", test_id, error.reason)
+            raise
         LOG.info("run %s: result %s", accepted.key, "repeated" if accepted.repeated else "accepted")
         answer = jsonify({"message": "thank you", "test_id": test_id, "attempt": accepted.key.attempt})
         answer.status_code = 201

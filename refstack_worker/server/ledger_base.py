@@ -164,7 +164,7 @@ class LedgerBase:
         return None
 
     def _held(self, connection: Connection, proof: Proof) -> tuple[Row, Row]:
-        """Return the rows of a run, locked, and of its attempt that a caller has proven to hold; see :meth:`_proven`.
+        """Return the rows of a run, locked, and of its attempt whose secret a caller has; see :meth:`_proven`.
 
         Two questions on purpose: in one, PostgreSQL would wait for the run's lock and then show the attempt as it was
         before the wait.
@@ -172,7 +172,7 @@ class LedgerBase:
         return self._locked_run(connection, proof.test_id), self._proven(connection, proof)
 
     def _proven(self, connection: Connection, proof: Proof) -> Row:
-        """Return the row of the attempt that a caller has proven to hold.
+        """Return the row of the attempt whose secret a caller has; whether he holds it, :func:`check_claim` knows.
 
         :raises RefusedError: reason ``no-proof`` or ``wrong-proof``.
         :raises NotFoundError: there is no such run.
@@ -206,7 +206,7 @@ def check_claim(attempt: Row, proof: Proof) -> None:
     :raises RefusedError: ``claimed``; what nobody has claimed is not refused.
     """
     if attempt["claim_id"] is not None and not proofs.is_marked(proof.mark, attempt["claim_id"]):
-        raise refused("claimed", "the attempt is not held by this claim")
+        raise refused("claimed", "another claim holds the attempt, or the mark of the claim is missing in the proof")
 
 
 def key_of(row: Row) -> AttemptKey:

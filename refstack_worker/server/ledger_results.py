@@ -73,7 +73,9 @@ class ResultLedger(LedgerBase):
         secrets = secret_values(self.vault.open(run["sealed_conf"]))
         upload = replace(upload, summary=Masker(secrets).value(upload.summary))
         with _parsed(upload, secrets) as (parsed, packed), self.database.writing() as connection:
-            run = self._locked_run(connection, proof.test_id)
+            run, attempt = self._held(connection, proof)
+            # it may have been claimed since, by somebody else
+            check_claim(attempt, proof)
             known = self._known(connection, run, attempt, upload)
             if known is not None:
                 return known

@@ -86,9 +86,9 @@ class WorkerLedger(LedgerBase):
         """
         with self.database.reading() as connection:
             attempt = self._proven(connection, proof)
-            check_claim(attempt, proof)
             question = select(models.run).where(models.run.c.test_id == proof.test_id)
             _check_current(connection.execute(question).mappings().one(), attempt)
+            check_claim(attempt, proof)
             return key_of(attempt)
 
     def check_known(self, proof: Proof) -> None:
@@ -239,7 +239,8 @@ def _check_current(run: Row, attempt: Row) -> None:
 
 
 def _is_claim(attempt: Row, claim_id: str) -> bool:
-    return hmac.compare_digest((attempt["claim_id"] or "").encode("utf-8"), claim_id.encode("utf-8", "replace"))
+    held_by = attempt["claim_id"]
+    return held_by is not None and hmac.compare_digest(held_by.encode("utf-8"), claim_id.encode("utf-8", "replace"))
 
 
 def _order(held: Row, beat: Heartbeat) -> Ordered:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class LocalRun:
 
     store: Store
     submission: Submission
-    claim_id: str
+    claim_id: str = field(repr=False)
 
     @property
     def folder(self) -> Path:

@@ -244,7 +244,7 @@ class Proof:
 class Claim:
     """A worker's wish to take an attempt."""
 
-    claim_id: str
+    claim_id: str = field(repr=False)
     worker: str
     tempest_version: str = ""
 
@@ -268,7 +268,7 @@ class Order(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Heartbeat:
-    claim_id: str
+    claim_id: str = field(repr=False)
     worker: str
     progress: Progress = Progress()
 

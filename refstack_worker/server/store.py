@@ -1,8 +1,8 @@
 """The ledger: the only queries and the only state changes, for the HTTP side, the queue client and the monitor.
 
 Each method is one transaction. A run's row is locked before its state is looked at, every change of state passes
-``contract/states.py``, and what a worker may do is decided by the secret of its attempt. Several processes may use one
-ledger at once.
+``contract/states.py``, and what a worker may do is decided by the secret of its attempt and its claim. Several
+processes may use one ledger at once.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Held:
     payload: Payload
     envelope: bytes = field(repr=False)
     """The payload, sealed, as it came."""
-    claim: str
+    claim: str = field(repr=False)
     """Random id of this grab."""
     worker: str
     """Name of the node."""

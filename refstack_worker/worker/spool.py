@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,7 +49,7 @@ class Entry:
     attempt: int
     callback: str
     """The server that it is for."""
-    claim: str
+    claim: str = field(repr=False)
     worker: str
     tempest_version: str
     since: float

@@ -7,7 +7,7 @@ import queue
 import shutil
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from tests.integration.conftest import Cloud, make_locks
@@ -35,8 +35,9 @@ class Matrix:
         for cell in self._cells:
             self._todo.put(cell)
         with ThreadPoolExecutor(self._lanes) as pool:
-            lanes = [pool.submit(self._lane, number) for number in range(self._lanes)]
+            lanes: list[Future[None]] = []
             try:
+                lanes += [pool.submit(self._lane, number) for number in range(self._lanes)]
                 # not Thread.join: interrupted, Python 3.11 takes a thread that goes on for one that has ended
                 wait(lanes)
             except KeyboardInterrupt:

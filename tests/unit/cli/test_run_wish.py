@@ -108,6 +108,7 @@ def test_asks_on_a_terminal_only(monkeypatch):
         ("--conf-json", "@/nowhere/file"),
         ("--plugin", "keystone-tempest-plugin"),
         ("--testcases", "@/nowhere/file"),
+        ("--testcases", "@/dev/null"),
         ("--password-file", "/nowhere/file"),
     ],
 )

@@ -98,6 +98,8 @@ class TestCreate:
             {"testcases": {"regexes": ["("]}},
             {"testcases": {"names": "x"}},
             {"testcases": ["x"]},
+            {"testcases": {"names": []}},
+            {"testcases": {"names": ["a.b"], "url": ""}},
             {"concurrency": -1},
             {"timeout": 10},
             {"tag": "a b"},

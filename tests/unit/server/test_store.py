@@ -16,7 +16,7 @@ from refstack_worker.contract.payload import Testcases, new_secret
 from refstack_worker.contract.report import Progress, Report
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, ResultError, StateError
-from refstack_worker.server import models
+from refstack_worker.server import ledger_results, models
 from refstack_worker.server.ledger_results import Upload
 from refstack_worker.server.records import (
     AttemptKey,
@@ -402,6 +402,12 @@ class TestLosing:
         store.release(job.proof, CLAIM, "again")
         assert (store.run(test_id).state, store.run(test_id).reason) == (RunState.FAILED, "attempts")
 
+    def test_no_name_of_a_claim_holds_what_nobody_claimed(self, store: Store) -> None:
+        job = queued(store)
+        assert refusal(lambda: store.release(job.proof, "", "mine!")) == "claimed"
+        assert beat(store, job, "") is Order.STOP
+        assert store.run(job.submission.key.test_id).attempt == 1
+
     def test_only_the_holder_releases(self, store: Store) -> None:
         job = claimed(store)
         assert refusal(lambda: store.release(job.proof, "other", "mine!")) == "claimed"
@@ -558,6 +564,23 @@ class TestResults:
         assert not store.accept_result(job.proof, upload()).repeated
         for proof in of_others(job):
             assert refusal(lambda proof=proof: store.accept_result(proof, upload())) == "claimed", "nor tells about it"
+
+    def test_a_result_that_races_with_anothers_claim_is_refused(
+        self, store: Store, upload: Callable[..., Upload], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job = queued(store)
+        real = ledger_results._run_of
+
+        def claimed_meanwhile(test_id: int) -> Any:
+            monkeypatch.setattr(ledger_results, "_run_of", real)
+            assert store.claim(job.proof, Claim(job.claim_id, "node-1")).granted
+            return real(test_id)
+
+        monkeypatch.setattr(ledger_results, "_run_of", claimed_meanwhile)
+        # SQLite goes on to see what it saw first, PostgreSQL sees the claim
+        refused = refusal(lambda: store.accept_result(replace(job.proof, mark=""), upload()))
+        assert refused in ("claimed", "unclaimed")
+        assert store.run(job.submission.key.test_id).state is RunState.CLAIMED
 
     def test_a_superseded_attempt_never_overwrites(self, store: Store, upload: Callable[..., Upload]) -> None:
         old = claimed(store)
