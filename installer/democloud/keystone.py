@@ -104,6 +104,10 @@ def start(software: Software, keystone: Keystone, services: Services) -> None:
     ]  # fmt: skip
     services.start("keystone", command, {"OS_KEYSTONE_CONFIG_FILES": str(keystone.folder / "keystone.conf")})
 
+    def listens() -> bool:
+        services.check("keystone")
+        return ports.listening(keystone.port)
+
     def answers() -> bool:
         services.check("keystone")
         with contextlib.suppress(ports.CloudError):
@@ -111,7 +115,7 @@ def start(software: Software, keystone: Keystone, services: Services) -> None:
             return True
         return False
 
-    ports.wait(lambda: ports.listening(keystone.port), "Keystone's port opening", READY_SECONDS)
+    ports.wait(listens, "Keystone's port opening", READY_SECONDS)
     ports.wait(answers, "an answer of Keystone", READY_SECONDS)
 
 

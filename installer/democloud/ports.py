@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from refstack_worker.errors import RefstackError
 
 POLL_SECONDS = 0.05
+PORTS = range(20_000, 32_000)
+"""Below those that Linux gives to outgoing connections (``net.ipv4.ip_local_port_range``, from 32768)."""
 
 
 class CloudError(RefstackError):
@@ -19,12 +22,22 @@ class CloudError(RefstackError):
 
 
 def free(count: int) -> list[int]:
-    """Return ``count`` different TCP ports of the loopback address that nobody listens on right now."""
+    """Return ``count`` different TCP ports of the loopback address that nobody listens on right now.
+
+    They are none of those that the kernel gives to connections, which could take one before its service has it.
+    """
+    found: list[int] = []
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        for port in random.sample(PORTS, len(PORTS)):
+            if len(found) == count:
+                break
+            probe = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+    if len(found) < count:
+        raise CloudError(f"of the ports {PORTS.start} to {PORTS.stop - 1} of 127.0.0.1 only {len(found)} are free")
+    return found
 
 
 def listening(port: int) -> bool:
