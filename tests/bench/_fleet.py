@@ -41,7 +41,7 @@ from refstack_worker.worker.job import FoundOffer, Job, Services
 from refstack_worker.worker.nodevoice import NodeVoice
 from refstack_worker.worker.runner import Command, End, Listener
 from refstack_worker.worker.spool import Spool
-from tests.unit.server.ledger import Event, stream
+from tests.support.ledgers import Event, stream
 
 TESTS = 10
 """In the result of a run."""

@@ -30,8 +30,8 @@ from sqlalchemy import text
 from refstack_worker.server.records import Claim, NewRun, RunSpec
 from refstack_worker.server.store import Store
 from tests.bench._measure import Result, report, say
-from tests.integration.postgresql import Cluster, _free_port, find_programs
-from tests.unit.server.ledger import Event, Job, make_settings, stream, submit
+from tests.support.ledgers import Event, Job, make_settings, stream, submit
+from tests.support.postgresql import Cluster, _free_port, find_programs
 
 TOP = Path(__file__).resolve().parents[2]
 RUNS = 64

@@ -34,8 +34,8 @@ from refstack_worker.contract import functions
 from tests.bench._measure import Result, report, say
 from tests.bench._watch import cpu, tree
 from tests.bench.api import cluster, gunicorn
-from tests.integration.processes import Site, eventually, site
-from tests.unit.environments.wheels import make_version
+from tests.support.processes import Site, eventually, site
+from tests.support.wheel_files import make_version
 
 TOP = Path(__file__).resolve().parents[2]
 VERSION = "47.0.0"

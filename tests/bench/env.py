@@ -23,7 +23,7 @@ from refstack_worker.environments.files import remove_tree
 from refstack_worker.environments.lock import read_lock
 from refstack_worker.environments.store import Store
 from tests.bench._measure import Result, medians, report, say, seconds
-from tests.tempests import CACHE, locked
+from tests.support.tempests import CACHE, locked
 
 VERSION = "47.0.0"
 AT_ONCE = 16

@@ -45,7 +45,7 @@ from tests.bench._watch import (
     tree,
 )
 from tests.bench.api import cluster
-from tests.integration.processes import Site, eventually, site
+from tests.support.processes import Site, eventually, site
 
 CONF = {"identity": {"uri_v3": "http://127.0.0.1:9/v3", "password": "of-the-simulation-5102"}}
 SHOWN = 12

@@ -1,4 +1,4 @@
-"""Every Tempest version of ``tests/tempests.py``: locked, built, its tests counted against an ordinary virtualenv's.
+"""Every Tempest version in ``tests/support/tempests.py``: locked, built, its tests counted against a virtualenv.
 
 Prints JSON; ``--markdown FILE`` puts the table between the marks in a documentation page.
 """
@@ -21,7 +21,7 @@ from refstack_worker.environments.environment import Environment
 from refstack_worker.environments.files import remove_tree
 from refstack_worker.environments.proof import list_tests
 from tests.bench._measure import say
-from tests.tempests import CACHE, RELEASES, locked
+from tests.support.tempests import CACHE, RELEASES, locked
 
 MARKS = ("<!-- made by tests/bench/run versions -->", "<!-- end -->")
 

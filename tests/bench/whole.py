@@ -26,9 +26,9 @@ from refstack_worker.environments.environment import Environment
 from refstack_worker.environments.files import remove_tree
 from refstack_worker.server.results import parse
 from tests.bench._measure import Result, medians, report, say
-from tests.integration import processes
-from tests.integration.processes import Site, eventually
-from tests.tempests import CACHE, TOP, locked
+from tests.support import processes
+from tests.support.processes import Site, eventually
+from tests.support.tempests import CACHE, TOP, locked
 
 sys.path.append(str(TOP / "installer"))
 

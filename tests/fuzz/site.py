@@ -21,7 +21,7 @@ from refstack_worker.server.api import create_app
 from refstack_worker.server.records_users import NewCloud
 from refstack_worker.server.store import Store
 from tests.fuzz import targets
-from tests.unit.server.ledger import PASSWORD, claimed, make_settings, new_run
+from tests.support.ledgers import PASSWORD, claimed, make_settings, new_run
 
 FRESH = 20_000
 """Requests after which the ledger begins anew, so that what they leave does not make it slower and larger."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration import processes
-from tests.integration.postgresql import Cluster, postgresql, postgresql_url
+from tests.support import processes
+from tests.support.postgresql import Cluster, postgresql, postgresql_url
 
 sys.path.append(str(processes.TOP / "installer"))
 

@@ -13,10 +13,10 @@ import signal
 
 import pytest
 
-from tests.census import added, census, project_names
-from tests.integration import processes
-from tests.integration.processes import below, command_lines, eventually
 from tests.integration.test_run_end_to_end import MIDDLE, create, in_the_middle, left_behind, worker
+from tests.support import processes
+from tests.support.census import added, census, project_names
+from tests.support.processes import below, command_lines, eventually
 
 __all__ = ["worker"]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import TEMPEST
-from tests.integration.processes import below, command_lines, eventually, files_with
+from tests.support.processes import below, command_lines, eventually, files_with
 
 SHORT = ["tempest.api.identity.v3.test_tokens", "tempest.api.object_storage.test_account_services"]
 MIDDLE = ["tempest.api.object_storage.test_object_services"]

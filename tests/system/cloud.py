@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from refstack_worker import process
-from tests.system.machines import Machine, cache
+from tests.support.machines import Machine, cache
 
 TOP = Path(__file__).resolve().parents[2]
 INSTALLER = TOP / "installer"

@@ -9,7 +9,7 @@ import pytest
 
 from refstack_worker import execute_test
 from refstack_worker.execute_test import Client, CloudFailure, Denied, Token, check_catalog, is_metadata
-from tests.unit.http_server import Scripted, as_json, serving
+from tests.support.http_server import Scripted, as_json, serving
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from refstack_worker import execute_test
 from refstack_worker.execute_test import BadInput, NotPosted, Refused, Server, ServerFailure, Settings, parse
-from tests.unit.http_server import HTML, Reply, Scripted, as_json, serving
+from tests.support.http_server import HTML, Reply, Scripted, as_json, serving
 
 TOKEN = "a-secret-of-the-attempt"
 THANKS = as_json({"message": "thank you", "test_id": 7, "attempt": 2}, 201)

@@ -12,7 +12,7 @@ import pytest
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.files import remove_tree
-from tests.tempests import CACHE, locked
+from tests.support.tempests import CACHE, locked
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.environment import Environment
 from refstack_worker.environments.store import Damage, Store
 from refstack_worker.errors import StoreError, VersionUnavailableError
-from tests.tempests import TOP, locked
-from tests.unit.environments.sites import serving
-from tests.unit.environments.wheels import make_lock, make_tempest, make_version, make_wheel
+from tests.support.tempests import TOP, locked
+from tests.support.wheel_files import make_lock, make_tempest, make_version, make_wheel
+from tests.support.wheel_sites import serving
 
 ROUNDS = int(os.environ.get("REFSTACK_TEST_ROUNDS", "6"))
 PROCESSES = 8

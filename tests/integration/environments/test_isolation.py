@@ -12,7 +12,7 @@ from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.environment import Environment
 from refstack_worker.environments.store import Store
-from tests.tempests import locked
+from tests.support.tempests import locked
 
 ATTACK = """
 import os, sys, sysconfig

@@ -9,7 +9,7 @@ import pytest
 
 from refstack_worker.environments.environment import Environment
 from refstack_worker.errors import VersionUnavailableError
-from tests.tempests import CACHE, EXCLUDE_NEWER, lock_words, locked, package
+from tests.support.tempests import CACHE, EXCLUDE_NEWER, lock_words, locked, package
 
 
 def lock(tmp_path: Path, *words: str):

@@ -15,7 +15,7 @@ from refstack_worker.environments.environment import Environment
 from refstack_worker.environments.lock import read_lock
 from refstack_worker.environments.proof import list_tests
 from refstack_worker.environments.store import Store
-from tests.tempests import RELEASES
+from tests.support.tempests import RELEASES
 
 LOOK = """
 import importlib.metadata as m, json

@@ -19,7 +19,7 @@ from refstack_worker.contract import keys, sealing
 from refstack_worker.contract import proof as proofs
 from refstack_worker.server.link import CLOCK_MARGIN, Link
 from refstack_worker.server.store import Store
-from tests.integration.processes import eventually, files_with
+from tests.support.processes import eventually, files_with
 
 PASSWORD = "a-Password-of-the-cloud-5150"
 CONF = {"identity": {"uri_v3": "http://127.0.0.1:9/v3", "password": PASSWORD}}

@@ -12,7 +12,7 @@ import pytest
 
 from refstack_worker.cli.http_client import Access, Api
 from tests.integration.conftest import TEMPEST
-from tests.integration.processes import Program, below, command_lines, eventually
+from tests.support.processes import Program, below, command_lines, eventually
 
 
 class Alone:

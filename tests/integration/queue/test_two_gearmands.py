@@ -13,8 +13,8 @@ from refstack_worker.server.client import QueueClient
 from refstack_worker.server.monitor import Monitor, Pace
 from refstack_worker.server.store import Store
 from refstack_worker.worker.slotqueue import SlotQueue
-from tests.integration.processes import Gearmand, eventually
-from tests.unit.server.ledger import make_settings, new_run
+from tests.support.ledgers import make_settings, new_run
+from tests.support.processes import Gearmand, eventually
 
 FUNCTION = "refstack:tempest:47.0.0"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.security.authority import Authority
 from tests.integration.worker.conftest import gearmand, node, server
+from tests.support.certificate_authority import Authority
 
 __all__ = ["gearmand", "node", "server"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import TOP
+from tests.support.processes import TOP
 
 SERVICE = """
 import http.server, json, os, subprocess, sys, threading

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.contract import functions, keys, payload, sealing
-from tests.integration.processes import eventually
 from tests.integration.worker.conftest import VERSION, Node
+from tests.support.processes import eventually
 
 FUNCTION = functions.for_version(VERSION)
 

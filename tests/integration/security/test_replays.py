@@ -5,9 +5,9 @@ from __future__ import annotations
 import gear
 import pytest
 
-from tests.integration import processes
-from tests.integration.processes import eventually
 from tests.integration.queue.test_dispatch import CONF, FUNCTION, VERSION, gearman_worker, grab
+from tests.support import processes
+from tests.support.processes import eventually
 
 
 @pytest.fixture

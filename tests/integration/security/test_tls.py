@@ -16,10 +16,10 @@ import pytest
 
 from refstack_worker.cli.http_client import Access, Api
 from refstack_worker.errors import ServerError
-from tests.integration import processes
-from tests.integration.processes import eventually, free_port
-from tests.integration.security.authority import Authority, https_in_front
 from tests.integration.worker.conftest import Node
+from tests.support import processes
+from tests.support.certificate_authority import Authority, https_in_front
+from tests.support.processes import eventually, free_port
 
 TOP = processes.TOP
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.worker import doctor
-from tests.integration.processes import Program, eventually, free_port
-from tests.integration.security.authority import Authority, shipped, stunnel
 from tests.integration.worker.conftest import Node
+from tests.support.certificate_authority import Authority, shipped, stunnel
+from tests.support.processes import Program, eventually, free_port
 
 
 class Tunnel:

@@ -7,8 +7,8 @@ import pytest
 
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.server.store import Store
-from tests.integration.postgresql import postgresql, postgresql_url
-from tests.unit.server.ledger import Clock, make_settings
+from tests.support.ledgers import Clock, make_settings
+from tests.support.postgresql import postgresql, postgresql_url
 
 __all__ = ["postgresql", "postgresql_url"]
 

@@ -15,7 +15,7 @@ from refstack_worker.gearman import Address
 from refstack_worker.server.api import create_app
 from refstack_worker.server.app import http_server
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import claimed, make_settings
+from tests.support.ledgers import claimed, make_settings
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "update-test-status.md"
 

@@ -23,9 +23,9 @@ from refstack_worker.contract.report import Report
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.records import Claim
-from tests.integration.elsewhere import Elsewhere, elsewhere
+from tests.support.ledgers import Job, submit
+from tests.support.network_namespaces import Elsewhere, elsewhere
 from tests.system.web.site import PROGRAM, Site, beat, finish, guideline, serving
-from tests.unit.server.ledger import Job, submit
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 FAILING = ("objectstore-temp-url-get",)

@@ -18,7 +18,7 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.server.api import create_app
 from refstack_worker.server.records import ResultQuery
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import Event, Job, claimed, queued, stream
+from tests.support.ledgers import Event, Job, claimed, queued, stream
 
 STREAM = stream([Event(f"a.B.test_{number}") for number in range(50)], padding=20_000)
 BOUNDARY = "b0undary"

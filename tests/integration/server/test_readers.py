@@ -24,10 +24,10 @@ from refstack_worker import process
 from refstack_worker.cli.http_client import Access, Api
 from refstack_worker.errors import RefstackError
 from refstack_worker.server.ledger_results import Upload
-from tests.integration.processes import CACHE, TOP
+from tests.support import http_server
+from tests.support.ledgers import Event, stream
+from tests.support.processes import CACHE, TOP
 from tests.system.web.site import Site, begin, run_of, serving
-from tests.unit import http_server
-from tests.unit.server.ledger import Event, stream
 
 sys.path.append(str(TOP / "installer"))
 

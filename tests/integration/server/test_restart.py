@@ -9,8 +9,8 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.errors import LedgerError
 from refstack_worker.server import database
 from refstack_worker.server.store import Store
-from tests.integration.postgresql import Cluster
-from tests.unit.server.ledger import claimed
+from tests.support.ledgers import claimed
+from tests.support.postgresql import Cluster
 
 
 def test_a_restart_is_an_error_that_says_so_and_then_all_goes_on(store: Store, postgresql: Cluster) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import Clock, new_run
+from tests.support.ledgers import Clock, new_run
 from tests.unit.server.test_retention import *  # noqa: F403
 
 

@@ -22,8 +22,8 @@ from refstack_worker.server import schema
 from refstack_worker.server.records import ResultQuery, RunQuery, Viewer
 from refstack_worker.server.records_users import StoredGuideline
 from refstack_worker.server.store import Store
+from tests.support.ledgers import Event, make_settings, stream
 from tests.system.web.site import guideline
-from tests.unit.server.ledger import Event, make_settings, stream
 
 RUNS = 10_000
 STATES = ("finished", "failed", "cancelled", "queued")

@@ -18,9 +18,9 @@ import pytest
 from refstack_worker import gearman
 from refstack_worker.contract import functions, keys, payload, sealing
 from refstack_worker.worker import control, strays
-from tests.integration.processes import Gearmand, Program, _toml, below, eventually
-from tests.integration.worker.standin import Attempt, StandIn, serving
-from tests.unit.environments.wheels import make_version
+from tests.support.processes import Gearmand, Program, _toml, below, eventually
+from tests.support.standin_server import Attempt, StandIn, serving
+from tests.support.wheel_files import make_version
 
 PASSWORD = "correct-horse-battery-staple"
 VERSION = "47.0.0"

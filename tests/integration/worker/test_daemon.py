@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.contract import functions, sealing
-from tests.integration.processes import below, eventually, files_with
 from tests.integration.worker.conftest import PASSWORD, VERSION, Node
-from tests.integration.worker.standin import Attempt
-from tests.unit.environments.wheels import make_lock, make_version, make_wheel
-from tests.unit.worker.helpers import gone
+from tests.support.processes import below, eventually, files_with
+from tests.support.standin_server import Attempt
+from tests.support.wheel_files import make_lock, make_version, make_wheel
+from tests.support.worker_parts import gone
 
 FUNCTION = functions.for_version(VERSION)
 

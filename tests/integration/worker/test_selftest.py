@@ -14,7 +14,7 @@ from refstack_worker.config.worker import GearmanSettings, NodeSettings, RunSett
 from refstack_worker.errors import QueueError, VersionUnavailableError
 from refstack_worker.gearman import Server
 from refstack_worker.worker import selftest, selftest_server
-from tests import tempests
+from tests.support import tempests
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ import pytest
 from subunit import ByteStreamToStreamResult
 from testtools import StreamToDict
 
-from tests.census import added, census
+from tests.support.census import added, census
+from tests.support.http_server import Reply, as_json, serving
 from tests.system.execute_test.conftest import Caller, Cloud, Options, Ran, cache_folder
-from tests.unit.http_server import Reply, as_json, serving
 
 ACCOUNT = "tempest.api.object_storage.test_account_services.AccountTest"
 CONTAINER = "tempest.api.object_storage.test_container_services.ContainerTest"

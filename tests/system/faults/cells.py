@@ -6,7 +6,7 @@ import contextlib
 import time
 from dataclasses import dataclass, field
 
-from tests.integration.processes import eventually, files_with
+from tests.support.processes import eventually, files_with
 from tests.system.faults.accounts import ENDS, accounts, unnamed
 from tests.system.faults.expected import Expected, expected
 from tests.system.faults.faults import Fault

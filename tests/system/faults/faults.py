@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.integration.processes import TOP, eventually
+from tests.support.processes import TOP, eventually
 from tests.system.faults.gates import GARBAGE
 from tests.system.faults.node import Node, fill, wait_ended
 from tests.system.faults.place import OUTAGE, SILENCE, Place

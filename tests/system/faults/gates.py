@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from tests.quiet_server import QuietServer
+from tests.support.quiet_server import QuietServer
 
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host", "server", "date"})
 GARBAGE = b"<html><body>\x00\xff{]not what was asked for</body></html>"

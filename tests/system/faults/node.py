@@ -13,8 +13,8 @@ from typing import Any
 
 from refstack_worker.errors import RefstackError
 from refstack_worker.worker import control
-from tests.integration.processes import TOP, Program, eventually
-from tests.integration.processes import _toml as toml
+from tests.support.processes import TOP, Program, eventually
+from tests.support.processes import _toml as toml
 from tests.system.faults.gates import CloudGate
 
 NOWHERE = "02:00:00:00:00:ff"

@@ -19,8 +19,8 @@ from typing import Any
 import sqlalchemy
 
 from tests.integration.conftest import TEMPEST, Cloud
-from tests.integration.postgresql import Cluster, find_programs
-from tests.integration.processes import CACHE, Program, Site, answers, eventually, free_port
+from tests.support.postgresql import Cluster, find_programs
+from tests.support.processes import CACHE, Program, Site, answers, eventually, free_port
 from tests.system.faults.gates import ApiGate
 from tests.system.faults.node import Node, address, mount, unmount
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refstack_worker.worker import control
-from tests.integration.processes import eventually
+from tests.support.processes import eventually
 from tests.system.faults.gates import Hold
 from tests.system.faults.place import Place
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.processes import TOP
+from tests.support.processes import TOP
 from tests.system.faults.faults import FAULTS
 from tests.system.faults.matrix import Matrix
 from tests.system.faults.steps import STEPS

@@ -24,8 +24,8 @@ from refstack_worker.builder.publish import Publisher
 from refstack_worker.builder.repository import Repository
 from refstack_worker.builder.roots import PYTHONS
 from refstack_worker.contract import keys
-from tests.system.machines import BARE, Machine, cache
-from tests.system.mirror import SITE, Mirror
+from tests.support.machines import BARE, Machine, cache
+from tests.support.mirror import SITE, Mirror
 
 TOP = Path(__file__).resolve().parents[3]
 TEMPEST = "47.0.0"

@@ -16,8 +16,8 @@ import pytest
 
 from refstack_worker.builder.publish import Publisher
 from refstack_worker.builder.repository import Repository
+from tests.support.machines import cache
 from tests.system.installer.nodes import NEXT, TOP, Node, Site, changed, installer, next_packages
-from tests.system.machines import cache
 
 ANSIBLE = "ansible-core>=2.15,<2.22"
 SSH = """#!{python}

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.machines import Machine
+from tests.support.mirror import Mirror
 from tests.system.cloud import SLOW_TESTS, TESTS, cloud_in
 from tests.system.installer.nodes import TEMPEST, Site
-from tests.system.machines import Machine
-from tests.system.mirror import Mirror
 from tests.system.packages.node import Node
 
 FIRST, SECOND = "refstack-worker", "refstack-second"

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from refstack_worker import process
-from tests.system.machines import Machine, cache
-from tests.system.mirror import SITE, Mirror
+from tests.support.machines import Machine, cache
+from tests.support.mirror import SITE, Mirror
+from tests.support.tempests import CONSTRAINTS, EXCLUDE_NEWER, package
 from tests.system.packages.node import Node
-from tests.tempests import CONSTRAINTS, EXCLUDE_NEWER, package
 
 TOP = Path(__file__).resolve().parents[3]
 USER = "tests@refstack.test"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.system.machines import Machine
-from tests.system.mirror import Mirror
+from tests.support.machines import Machine
+from tests.support.mirror import Mirror
 
 URL = "http://127.0.0.1:8000"
 TOKEN_FILE = "/root/token"

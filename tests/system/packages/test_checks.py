@@ -10,7 +10,7 @@ import pytest
 
 from refstack_worker import process
 from refstack_worker.builder.roots import CleanRoot, Enter, RootRecipe, base_root, tarball
-from tests.system.machines import BARE, cache
+from tests.support.machines import BARE, cache
 from tests.system.packages.conftest import FIRST, TOP, Built, build, build_tempest
 
 PLAIN = ("ca-certificates",)

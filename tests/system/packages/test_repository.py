@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.builder.roots import CleanRoot, Enter, RootRecipe, base_root
-from tests.system.machines import BARE, cache
+from tests.support.machines import BARE, cache
+from tests.support.tempests import package
 from tests.system.packages.conftest import FIRST, SECOND, USER, gpg
 from tests.system.packages.node import KEYRING
-from tests.tempests import package
 
 SOURCE = f"Types: deb\nURIs: file:/repository/apt\nSuites: stable\nComponents: main\nSigned-By: /etc/apt/{KEYRING}\n"
 NEXT_USER = "next@refstack.test"

@@ -13,7 +13,7 @@ import pytest
 
 from refstack_worker import process
 from refstack_worker.builder.roots import CleanRoot, Enter, RootRecipe, base_root
-from tests.system.machines import cache
+from tests.support.machines import cache
 from tests.system.packages.conftest import FIRST, TOP, Built
 
 NAMES = {

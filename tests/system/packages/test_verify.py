@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.system.machines import cache
+from tests.support.machines import cache
+from tests.support.tempests import package
 from tests.system.packages.conftest import FIRST
-from tests.tempests import package
 
 
 def test_what_was_published_lists_its_tests(repository: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy
 
 from tests.integration.conftest import Cloud, make_locks
-from tests.integration.processes import Program, eventually
+from tests.support.processes import Program, eventually
 from tests.system.faults.faults import make_clocks_movable
 from tests.system.faults.place import Place
 from tests.system.soak import verdict as verdicts

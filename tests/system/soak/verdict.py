@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.integration.processes import eventually, files_with
+from tests.support.processes import eventually, files_with
 from tests.system.faults.accounts import ENDS, Account, accounts, unnamed
 from tests.system.faults.place import Place
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.standalone import GUIDELINE, POWERED_STORAGE, TEMPEST, Standalone, guideline_file, standalone
 from tests.system.execute_test.conftest import Cloud, Options, cache_folder
-from tests.system.standalone import GUIDELINE, POWERED_STORAGE, TEMPEST, Standalone, guideline_file, standalone
 
 REQUIRED_TESTS = 58
 """Different ones; two of them stand in two capabilities."""

@@ -21,7 +21,7 @@ from refstack_worker.server.ledger_results import Upload
 from refstack_worker.server.records import Claim, Heartbeat, NewRun, Node, RunSpec
 from refstack_worker.server.records_users import Choice, NewCloud, StoredGuideline
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import Event, Job, claimed, make_settings, stream, submit
+from tests.support.ledgers import Event, Job, claimed, make_settings, stream, submit
 
 PROGRAM = "Example Powered Storage"
 

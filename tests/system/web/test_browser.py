@@ -25,10 +25,10 @@ from refstack_worker.contract.report import Report
 from refstack_worker.contract.states import RunState
 from refstack_worker.server.ledger_results import Upload
 from refstack_worker.server.records import Claim
+from tests.support.ledgers import Event, stream, submit
 from tests.system.web import look
 from tests.system.web.axe import serious
 from tests.system.web.site import PROGRAM, Site, beat, begin, finish, furnish, guideline, run_of, serving
-from tests.unit.server.ledger import Event, stream, submit
 
 PATIENCE = 20
 """Seconds."""

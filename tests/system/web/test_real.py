@@ -30,10 +30,8 @@ from selenium.webdriver.support.ui import Select
 from subunit import ByteStreamToStreamResult
 from testtools import StreamSummary
 
-from tests.integration.processes import eventually
-from tests.system.cloud import SLOW_TESTS, TESTS
-from tests.system.execute_test.conftest import cache_folder
-from tests.system.standalone import (
+from tests.support.processes import eventually
+from tests.support.standalone import (
     GUIDELINE,
     INTEROP,
     POWERED_STORAGE,
@@ -42,6 +40,8 @@ from tests.system.standalone import (
     guideline_file,
     standalone,
 )
+from tests.system.cloud import SLOW_TESTS, TESTS
+from tests.system.execute_test.conftest import cache_folder
 from tests.system.web import look
 
 OFF = "slo"

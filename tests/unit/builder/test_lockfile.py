@@ -13,7 +13,7 @@ from refstack_worker.builder.resolve import Artefact, Question
 from refstack_worker.builder.wheels import Gathered
 from refstack_worker.environments import interpreters
 from refstack_worker.environments.lock import LOCK_NAME, LockedWheel, parse_lock
-from tests.unit.environments.wheels import make_wheel
+from tests.support.wheel_files import make_wheel
 
 
 @pytest.fixture(scope="module")

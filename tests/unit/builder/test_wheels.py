@@ -12,8 +12,8 @@ from refstack_worker.builder.resolve import Artefact, Question
 from refstack_worker.builder.wheels import gather
 from refstack_worker.environments import interpreters
 from refstack_worker.errors import BuildError, WheelError
-from tests.unit.environments.sites import serving
-from tests.unit.environments.wheels import make_wheel
+from tests.support.wheel_files import make_wheel
+from tests.support.wheel_sites import serving
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ PROGRAM = app.Program(
         "break it": Breaks,
         "list": Lists,
         "want": Wants,
-        "serve": "tests.unit.cli.lacks_server:Serve",
+        "serve": "tests.support.lacks_server:Serve",
     },
 )
 

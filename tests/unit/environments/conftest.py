@@ -10,7 +10,7 @@ import pytest
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments import interpreters
 from refstack_worker.environments.interpreters import Interpreter
-from tests.unit.environments.wheels import make_version
+from tests.support.wheel_files import make_version
 
 
 @pytest.fixture(scope="session")

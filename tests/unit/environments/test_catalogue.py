@@ -12,7 +12,7 @@ from refstack_worker.environments import interpreters
 from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.interpreters import needed
 from refstack_worker.errors import VersionUnavailableError
-from tests.unit.environments.wheels import make_version
+from tests.support.wheel_files import make_version
 
 SERIES = "{}.{}".format(*sys.version_info)
 

@@ -10,7 +10,7 @@ from refstack_worker.environments import download
 from refstack_worker.environments.download import Downloader, Landing, shown
 from refstack_worker.environments.lock import LockedWheel
 from refstack_worker.errors import WheelError
-from tests.unit.environments.sites import serving
+from tests.support.wheel_sites import serving
 
 NAME = "pkg-1.0-py3-none-any.whl"
 CONTENT = bytes(range(256)) * 1000

@@ -17,7 +17,7 @@ from refstack_worker.environments.environment import Environment
 from refstack_worker.environments.gc import usage
 from refstack_worker.environments.store import Damage, Store
 from refstack_worker.errors import EnvironmentBuildError, LockError, VersionUnavailableError
-from tests.unit.environments.wheels import make_version
+from tests.support.wheel_files import make_version
 
 LOOK = """
 import importlib.metadata as m, shared.one, shared.two, six, seven, sys
@@ -193,7 +193,7 @@ def test_a_removed_entry_is_made_again(offer, settings, folder):
 
 
 def test_raw_scripts_get_the_environment_interpreter(settings, locks, folder):
-    from tests.unit.environments.wheels import make_lock, make_tempest, make_wheel
+    from tests.support.wheel_files import make_lock, make_tempest, make_wheel
 
     version = locks / "48.0.0"
     files = {"raw-1.0.data/scripts/raw": "#!python\nimport sys; print(sys.prefix)\n", "raw.py": ""}

@@ -6,7 +6,7 @@ import pytest
 
 from refstack_worker.environments.lock import LOCK_NAME, read_lock
 from refstack_worker.errors import LockError
-from tests.unit.environments.wheels import make_version
+from tests.support.wheel_files import make_version
 
 REFSTACK = """
 openstack-releases = ["2025.2", "2025.1"]

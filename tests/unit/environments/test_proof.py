@@ -12,7 +12,7 @@ from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.environment import Environment
 from refstack_worker.environments.store import Store
 from refstack_worker.errors import LockError, StoreError
-from tests.unit.environments.wheels import make_lock, make_wheel
+from tests.support.wheel_files import make_lock, make_wheel
 
 TEMPEST = """#!/bin/sh
 package={package}

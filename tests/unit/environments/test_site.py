@@ -14,8 +14,8 @@ from refstack_worker.environments.environment import Environment
 from refstack_worker.environments.site import LIST, entries_of
 from refstack_worker.environments.store import Store
 from refstack_worker.errors import BuildError, VersionUnavailableError, WheelError
-from tests.unit.environments.sites import serving
-from tests.unit.environments.wheels import make_version
+from tests.support.wheel_files import make_version
+from tests.support.wheel_sites import serving
 
 
 @pytest.fixture

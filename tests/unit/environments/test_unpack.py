@@ -11,7 +11,7 @@ import pytest
 from refstack_worker.environments import unpack as unpack_module
 from refstack_worker.environments.unpack import Manifest, unpack
 from refstack_worker.errors import WheelError
-from tests.unit.environments.wheels import add_member, make_wheel
+from tests.support.wheel_files import add_member, make_wheel
 
 
 def unpacked(wheel: Path, tmp_path: Path) -> tuple[Path, Manifest]:

@@ -16,7 +16,7 @@ from refstack_worker.server.api import create_app
 from refstack_worker.server.ledger_results import Upload
 from refstack_worker.server.records import RunQuery
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import CONF, PASSWORD, Event, claimed, new_run, queued, stream
+from tests.support.ledgers import CONF, PASSWORD, Event, claimed, new_run, queued, stream
 
 UUID = "00000000-0000-0000-0000-000000000001"
 WISH = {"tempest_version": "47.0.0", "conf_json": CONF, "testcases": {"names": ["tempest.api.object_storage"]}}

@@ -19,7 +19,7 @@ from refstack_worker.server.api import create_app
 from refstack_worker.server.api_support import MOST_BODY, UploadFile
 from refstack_worker.server.records import GiveBack, ResultQuery, RunSpec
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import CONF, PASSWORD, Clock, Event, Job, claimed, make_settings, queued, stream, submit
+from tests.support.ledgers import CONF, PASSWORD, Clock, Event, Job, claimed, make_settings, queued, stream, submit
 
 STREAM = stream([Event("a.B.test_c"), Event("a.B.test_d", "fail", "boom")])
 STRANGER = {"REMOTE_ADDR": "192.0.2.7"}

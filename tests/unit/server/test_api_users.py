@@ -22,7 +22,7 @@ from refstack_worker.server.openapi import document
 from refstack_worker.server.records import Claim
 from refstack_worker.server.records_users import NewCloud
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import Clock, Event, new_run, stream, submit
+from tests.support.ledgers import Clock, Event, new_run, stream, submit
 from tests.unit.server.test_guidelines import UUIDS, schema_2
 
 PASSWORD = "kept-password-5519"

@@ -15,7 +15,7 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.server.api import create_app
 from refstack_worker.server.records import GiveBack
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import Clock, Job, claimed, queued
+from tests.support.ledgers import Clock, Job, claimed, queued
 
 STRANGER = {"REMOTE_ADDR": "192.0.2.7"}
 ME = {"claim": "claim-of-node-1", "worker": "node-1"}

@@ -14,7 +14,7 @@ import pytest
 
 from refstack_worker.gearman import Address
 from refstack_worker.server import app
-from tests.unit.server.ledger import make_settings
+from tests.support.ledgers import make_settings
 
 IDLE = 300
 """Connections that are kept and say nothing: three times waitress's usual limit."""

@@ -15,9 +15,9 @@ from refstack_worker.errors import KeyFileError
 from refstack_worker.server.client import QueueClient
 from refstack_worker.server.records import RunSpec
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import CONF, PASSWORD, make_settings, new_run
+from tests.support.ledgers import CONF, PASSWORD, make_settings, new_run
+from tests.support.worker_parts import eventually
 from tests.unit.server.test_link import listener
-from tests.unit.worker.helpers import eventually
 
 FUNCTION = "refstack:tempest:47.0.0"
 

@@ -19,7 +19,7 @@ from refstack_worker.server.app import THREADS, http_server
 from refstack_worker.server.downloads import Downloads
 from refstack_worker.server.ledger_results import Upload
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import Clock, Event, Job, claimed, stream
+from tests.support.ledgers import Clock, Event, Job, claimed, stream
 
 
 def test_so_many_at_once_of_one_and_of_all() -> None:

@@ -24,7 +24,7 @@ from refstack_worker.server.exports import upload
 from refstack_worker.server.exports.formats import FORMATS
 from refstack_worker.server.exports.report import ExportedRun
 from refstack_worker.server.records import Counts, Run, RunSpec, TestResult
-from tests.unit import http_server
+from tests.support import http_server
 
 UUID = "01234567-89ab-4cde-8f01-23456789abcd"
 TRACE = "Traceback\n]]> <&> \x00\x1b\nKeyError: 'é'"

@@ -15,7 +15,7 @@ from subunit import ByteStreamToStreamResult, StreamResultToBytes
 from refstack_worker.server import results
 from refstack_worker.server.ledger_results import Upload
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import PASSWORD, Event, claimed, stream
+from tests.support.ledgers import PASSWORD, Event, claimed, stream
 
 SECRET = "hunter2-long&/$x"
 NOW = datetime(2026, 11, 22, 15, 0, 0, 123456, tzinfo=timezone.utc)

@@ -25,7 +25,7 @@ from refstack_worker.server import models
 from refstack_worker.server.ledger_results import Upload
 from refstack_worker.server.records import Claim, GiveBack, Heartbeat, Order, QueuedJob
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import Clock, Event, Job, make_settings, new_run, stream, submit
+from tests.support.ledgers import Clock, Event, Job, make_settings, new_run, stream, submit
 
 WORKERS = some.sampled_from(["node-1", "node-2", "node-3"])
 MOST_RUNS = 12

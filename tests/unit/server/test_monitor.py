@@ -16,7 +16,7 @@ from refstack_worker.server.hearing import HOLD_LIMITS, Clocks, Hearing
 from refstack_worker.server.monitor import UNCLAIMED_SECONDS, Monitor, Pace
 from refstack_worker.server.records import Claim, GiveBack, Heartbeat, Proof
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import make_settings, new_run
+from tests.support.ledgers import make_settings, new_run
 
 EVERY_TIME = Pace(round=0.01, queue=0, grace=10)
 

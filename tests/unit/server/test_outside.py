@@ -12,8 +12,8 @@ from refstack_worker.server.limits import Limiter
 from refstack_worker.server.outside import Question
 from refstack_worker.server.records import Cloud
 from refstack_worker.server.records_users import KnownCloud
-from tests.unit import http_server
-from tests.unit.server.ledger import Clock
+from tests.support import http_server
+from tests.support.ledgers import Clock
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 

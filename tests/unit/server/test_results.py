@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 from refstack_worker.errors import ResultError
 from refstack_worker.server import results
 from refstack_worker.server.records import TestResult
-from tests.unit.server.ledger import Event, stream
+from tests.support.ledgers import Event, stream
 
 UUID = "9b6d9a5a-1a2b-4c3d-8e4f-000000000001"
 

@@ -20,7 +20,7 @@ from refstack_worker.server.monitor import Monitor, Pace
 from refstack_worker.server.records import RunQuery
 from refstack_worker.server.records_users import NewCloud
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import Clock, Event, claimed, new_run, stream
+from tests.support.ledgers import Clock, Event, claimed, new_run, stream
 
 DAY = 86400.0
 ABOUT_A_RUN = [table for table in models.METADATA.sorted_tables if "test_id" in table.c or table is models.test]

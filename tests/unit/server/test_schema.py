@@ -15,7 +15,7 @@ from refstack_worker.server import models, schema
 from refstack_worker.server.database import Database
 from refstack_worker.server.records import ResultQuery, RunQuery
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import Clock, claimed, new_run, stream
+from tests.support.ledgers import Clock, claimed, new_run, stream
 from tests.unit.server.test_store import PASSES, Upload
 
 LEGACY = {

@@ -33,7 +33,7 @@ from refstack_worker.server.records import (
     Why,
 )
 from refstack_worker.server.store import Store
-from tests.unit.server.ledger import CONF, PASSWORD, Clock, Event, Job, claimed, new_run, queued, stream, submit
+from tests.support.ledgers import CONF, PASSWORD, Clock, Event, Job, claimed, new_run, queued, stream, submit
 
 CLAIM = "claim-of-node-1"
 PASSES = [Event("a.B.test_c[id-00000000-0000-0000-0000-000000000001,smoke]"), Event("a.B.test_d", "skip", "not here")]

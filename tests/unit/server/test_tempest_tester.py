@@ -20,8 +20,8 @@ from refstack_worker.server.ledger_results import Upload
 from refstack_worker.server.records import Claim, Proof, RunSpec
 from refstack_worker.server.store import Store
 from refstack_worker.server.tempest_tester import TempestTester
-from tests.unit.server.ledger import CONF, PASSWORD, Event, make_settings, stream
-from tests.unit.worker.helpers import eventually
+from tests.support.ledgers import CONF, PASSWORD, Event, make_settings, stream
+from tests.support.worker_parts import eventually
 
 
 @pytest.fixture

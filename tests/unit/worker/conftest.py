@@ -9,7 +9,7 @@ from refstack_worker.config.worker import ServerLinkSettings
 from refstack_worker.contract import keys, sealing
 from refstack_worker.contract.payload import Payload, new_secret, now
 from refstack_worker.worker.reporter import Held
-from tests.unit.http_server import Scripted, serving
+from tests.support.http_server import Scripted, serving
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from refstack_worker.config.worker import (
 from refstack_worker.contract.sealing import Opener
 from refstack_worker.worker import doctor
 from refstack_worker.worker.doctor import BAD, GOOD, WARNING, Finding
-from tests.unit.environments.wheels import make_version
-from tests.unit.http_server import Reply, Scripted
+from tests.support.http_server import Reply, Scripted
+from tests.support.wheel_files import make_version
 
 
 @pytest.fixture

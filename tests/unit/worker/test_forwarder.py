@@ -15,8 +15,8 @@ from refstack_worker.worker.forwarder import Forwarder, Tools
 from refstack_worker.worker.reporter import Held
 from refstack_worker.worker.runner import EmbeddedRunner
 from refstack_worker.worker.spool import RELEASE, Entry, Spool
-from tests.unit.http_server import Scripted, as_json
-from tests.unit.worker.helpers import eventually
+from tests.support.http_server import Scripted, as_json
+from tests.support.worker_parts import eventually
 
 RELEASED = "/worker/v1/runs/7/attempts/2/release"
 STATUS = "/update-test-status/"

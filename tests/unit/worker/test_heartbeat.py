@@ -8,8 +8,8 @@ from refstack_worker.config.worker import ServerLinkSettings
 from refstack_worker.worker import heartbeat
 from refstack_worker.worker.heartbeat import Heart, Order, OrderBook
 from refstack_worker.worker.reporter import Held, Reporter
-from tests.unit.http_server import Reply, Scripted, as_json
-from tests.unit.worker.helpers import eventually
+from tests.support.http_server import Reply, Scripted, as_json
+from tests.support.worker_parts import eventually
 
 BEAT = "/worker/v1/runs/7/attempts/2/heartbeat"
 GO = as_json({"order": "go", "heartbeat_seconds": 0.05})

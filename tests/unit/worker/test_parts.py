@@ -18,7 +18,7 @@ from refstack_worker.errors import ConfigError, PayloadError, RunError, ServerEr
 from refstack_worker.worker import commands, hooks, testlists
 from refstack_worker.worker.commands import Commands
 from refstack_worker.worker.reporter import Held
-from tests.unit.http_server import Reply, Scripted
+from tests.support.http_server import Reply, Scripted
 
 
 @pytest.fixture

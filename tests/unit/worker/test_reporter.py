@@ -12,7 +12,7 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.errors import RefusedError, ServerError
 from refstack_worker.worker import reporter as reporters
 from refstack_worker.worker.reporter import Held, Http, Reporter
-from tests.unit.http_server import HTML, Reply, Scripted, as_json
+from tests.support.http_server import HTML, Reply, Scripted, as_json
 
 CLAIM = "/worker/v1/runs/7/attempts/2/claim"
 BEAT = "/worker/v1/runs/7/attempts/2/heartbeat"

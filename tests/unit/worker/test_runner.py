@@ -21,7 +21,7 @@ from refstack_worker.config.worker import RunSettings
 from refstack_worker.errors import RunError
 from refstack_worker.worker import run_agent, runner, strays
 from refstack_worker.worker.runner import Command, EmbeddedRunner, End, Session, SystemdRunner
-from tests.unit.worker.helpers import eventually, gone
+from tests.support.worker_parts import eventually, gone
 
 STUBBORN = """
 import os, signal, subprocess, sys, time

@@ -20,7 +20,7 @@ import pytest
 from refstack_worker import gearman
 from refstack_worker.worker import slotqueue
 from refstack_worker.worker.slotqueue import Interrupted, SlotQueue
-from tests.unit.worker.helpers import eventually
+from tests.support.worker_parts import eventually
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@
 
 A machine is a throw-away overlay on a root that is made once and kept in the cache (``refstack_worker.builder.roots``).
 It reaches the test's host at ``machine.host`` and nothing else: what it may fetch, a ``Mirror``
-(``tests/system/mirror.py``) hands out there.
+(``tests/support/mirror.py``) hands out there.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from refstack_worker.cli.http_client import Access, Api
-from tests.integration.processes import Answer, Program, eventually
-from tests.tempests import TOP, locked
+from tests.support.processes import Answer, Program, eventually
+from tests.support.tempests import TOP, locked
 
 TEMPEST = "47.0.0"
 INTEROP = os.environ.get("REFSTACK_TEST_INTEROP", "")

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.processes import Program, answers, eventually
+from tests.support.processes import Program, answers, eventually
 
-TUNNELS = Path(__file__).resolve().parents[3] / "systemd" / "stunnel"
+TUNNELS = Path(__file__).resolve().parents[2] / "systemd" / "stunnel"
 DAYS = "2"
 
 

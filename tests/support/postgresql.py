@@ -1,6 +1,6 @@
 """A real PostgreSQL for tests: its own cluster in a temporary folder, on a free loopback port, ended with the tests.
 
-    from tests.integration.postgresql import postgresql, postgresql_url
+    from tests.support.postgresql import postgresql, postgresql_url
 
 ``postgresql`` lives as long as the session; ``postgresql_url`` is the SQLAlchemy URL of a fresh database for each test.
 """

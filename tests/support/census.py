@@ -7,7 +7,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
-TOP = Path(__file__).resolve().parent.parent
+TOP = Path(__file__).resolve().parents[2]
 sys.path.append(str(TOP / "installer"))
 
 from democloud.cloud import Cloud  # noqa: E402 - the installer is no package of the project

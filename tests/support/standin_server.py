@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from refstack_worker.contract import proof as proofs
-from tests.quiet_server import QuietServer
+from tests.support.quiet_server import QuietServer
 
 HEARTBEAT = 0.2
 
