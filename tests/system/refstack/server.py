@@ -85,9 +85,9 @@ def running(folder: Path, guidelines: Mapping[str, Path]) -> Iterator[RefStack]:
         port = free_port()
         configuration = folder / "refstack.conf"
         configuration.write_text(settings(f"http://127.0.0.1:{port}", address, outside.url), encoding="utf-8")
-        environment = {"REFSTACK_OSLO_CONFIG": str(configuration), "PYTHONPATH": ""}
+        environment = {**os.environ, "REFSTACK_OSLO_CONFIG": str(configuration), "PYTHONPATH": ""}
         manage = [refstack.home() / "env" / "bin" / "refstack-manage", "--config-file", configuration, "upgrade"]
-        subprocess.run(manage, check=True, env={**os.environ, **environment}, cwd=folder, timeout=300, capture_output=True)
+        subprocess.run(manage, check=True, env=environment, cwd=folder, timeout=300, capture_output=True)
         command = [str(refstack.python()), str(HERE / "wsgi.py"), str(port)]
         with process(command, folder / "log", environment):
             url = f"http://127.0.0.1:{port}"
