@@ -1,4 +1,4 @@
-"""plan, apply, verify, remove: the ways through the steps."""
+"""Carries out plan, apply, verify and remove over the list of steps."""
 
 from __future__ import annotations
 
@@ -8,36 +8,37 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from refstack_install.errors import InstallError, InterruptedByUser, StepError, UndoError, VerifyError
+from refstack_install.files import Record
 from refstack_install.journal import Journal
-from refstack_install.output import Reporter
-from refstack_install.step import Change, Record, Step
+from refstack_install.reporter import Reporter
+from refstack_install.step import Change, Step
 
 
 @dataclass(frozen=True)
 class Engine:
-    """The steps in their order, the machine's journal, and who is told of the progress."""
+    """The steps in order, the machine's journal, and the reporter."""
 
     steps: Sequence[Step]
     journal: Journal
     reporter: Reporter
 
     def plan(self) -> bool:
-        """Say what ``apply`` would change, and change nothing. :returns: whether there is anything."""
+        """Report what ``apply`` would change, without changing anything. :returns: whether there are changes."""
         unfinished = self.journal.unfinished
         if unfinished:
-            self.reporter.note(f"{unfinished['step']}: was interrupted; apply undoes that first")
-        found = False
+            self.reporter.note(f"{unfinished['step']}: was interrupted; apply undoes it first")
+        pending = False
         for step in self.steps:
             with self._timed(step) as report:
                 changes = step.check()
                 report(changes, "pending" if changes else "unchanged")
-                found = found or bool(changes)
-        return found or unfinished is not None
+                pending = pending or bool(changes)
+        return pending or unfinished is not None
 
     def apply(self) -> None:
-        """Make every step so, one after the other. :raises InstallError: one failed and was undone."""
+        """Carry out every step in order. :raises InstallError: a step failed and was undone."""
         with self.journal.locked():
-            self._pick_up()
+            self._undo_interrupted()
             for step in self.steps:
                 with self._timed(step) as report:
                     changes = step.check()
@@ -47,14 +48,14 @@ class Engine:
                     report(changes, "changed" if changes else "unchanged")
 
     def verify(self) -> None:
-        """Prove every step again. :raises VerifyError: something does not hold."""
+        """Verify every step. :raises VerifyError: a check failed."""
         for step in self.steps:
             with self._timed(step) as report:
                 step.verify()
                 report([], "verified")
 
     def remove(self) -> bool:
-        """Undo all that the journal knows, the newest first. :returns: whether there was anything."""
+        """Undo everything in the journal, newest first. :returns: whether there was anything."""
         with self.journal.locked():
             by_name = {step.name: step for step in self.steps}
             entries = self.journal.entries
@@ -76,33 +77,31 @@ class Engine:
             step.apply()
             step.verify()
         except (InstallError, OSError, KeyboardInterrupt) as error:
-            self._take_back(step, before, error)
+            self._roll_back(step, before, error)
         self.journal.done(step.settle(before))
 
-    def _take_back(self, step: Step, before: Record, error: BaseException) -> None:
+    def _roll_back(self, step: Step, before: Record, error: BaseException) -> None:
         failure = _as_failure(error)
-        self.reporter.note(f"{step.name}: failed, putting back what it changed")
+        self.reporter.note(f"{step.name}: failed; undoing its changes")
         try:
             step.undo(before)
             self.journal.drop_last()
         except (InstallError, OSError) as second:
-            raise UndoError(
-                str(failure), f"and putting the node back failed too: {second}", "mend that and run again"
-            ) from error
+            raise UndoError(str(failure), f"undoing the step failed too: {second}", "fix this and run again") from error
         raise failure from error
 
-    def _pick_up(self) -> None:
+    def _undo_interrupted(self) -> None:
         entry = self.journal.unfinished
         if entry is None:
             return
-        self.reporter.note(f"{entry['step']}: was interrupted before its end; putting back what it changed")
+        self.reporter.note(f"{entry['step']}: was interrupted; undoing its changes")
         step = next(step for step in self.steps if step.name == entry["step"])
         step.undo(entry["record"])
         self.journal.drop_last()
 
     @contextmanager
-    def _timed(self, step: Step) -> Iterator[_Report]:
-        report = _Report(self.reporter, step)
+    def _timed(self, step: Step) -> Iterator[_StepReport]:
+        report = _StepReport(self.reporter, step)
         try:
             yield report
         except (InstallError, OSError) as error:
@@ -112,26 +111,26 @@ class Engine:
             raise failure from error
 
 
-class _Report:
-    """Tells the reporter how a step went, with its seconds and the package manager's part of them."""
+class _StepReport:
+    """Reports a step's outcome with its duration and the package manager's share of it."""
 
     def __init__(self, reporter: Reporter, step: Step) -> None:
         self._reporter = reporter
         self._step = step
         self._began = time.monotonic()
-        self._others = step.system.spent.package_manager
+        self._package_manager_before = step.system.spent.package_manager
 
     def __call__(self, changes: Sequence[Change], state: str) -> None:
         seconds = time.monotonic() - self._began
-        others = self._step.system.spent.package_manager - self._others
-        self._reporter.ended(self._step, state, changes, (seconds, others))
+        package_manager = self._step.system.spent.package_manager - self._package_manager_before
+        self._reporter.ended(self._step, state, changes, (seconds, package_manager))
 
 
 def _as_failure(error: BaseException) -> InstallError:
     if isinstance(error, KeyboardInterrupt):
-        return InterruptedByUser("interrupted", todo="run again to go on")
+        return InterruptedByUser("interrupted", todo="run again to continue")
     if isinstance(error, VerifyError):
-        return StepError(error.what, error.why, error.todo or "run again after looking at it")
+        return StepError(error.what, error.why, error.todo or "check the machine and run again")
     if isinstance(error, InstallError):
         return error
-    return StepError("the machine refused", str(error), "mend that and run again")
+    return StepError("a change to the machine failed", str(error), "fix this and run again")

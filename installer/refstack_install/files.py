@@ -1,8 +1,9 @@
-"""Files written so that a reader, a crash or a full disk never sees half of one; and put back as they were."""
+"""Writes files atomically and puts them back as they were."""
 
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import os
 import shutil
@@ -17,41 +18,41 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A file as it should be."""
+class TargetFile:
+    """A file in its desired state."""
 
     path: Path
     content: bytes
     mode: int = 0o644
     secret: bool = False
-    """Only a digest of it is ever shown or kept."""
+    """Show only a digest of the content."""
 
 
 def read(path: Path) -> bytes | None:
-    """Return what a file holds, None when there is none."""
+    """Return a file's content, or None if it does not exist."""
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise StepError(f"{path} cannot be read", error.strerror or "", "mend that and run again") from error
+        raise StepError(f"cannot read {path}", error.strerror or "", "fix this and run again") from error
 
 
 def mode_of(path: Path) -> int | None:
-    """Return a file's permission bits, None when there is none."""
+    """Return a file's permission bits, or None if it does not exist."""
     try:
         return stat.S_IMODE(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def is_as(wanted: Wanted) -> bool:
-    """Whether the file is there with this content and mode."""
-    return read(wanted.path) == wanted.content and mode_of(wanted.path) == wanted.mode
+def is_current(target: TargetFile) -> bool:
+    """Return whether the file exists with this content and mode."""
+    return read(target.path) == target.content and mode_of(target.path) == target.mode
 
 
 def describe(content: bytes | None, secret: bool) -> str:
-    """Return what is shown of a file's content: the text, or the digest of a secret."""
+    """Return the content as text, or the digest of a secret."""
     if content is None:
         return ""
     if secret:
@@ -59,27 +60,27 @@ def describe(content: bytes | None, secret: bool) -> str:
     return content.decode("utf-8", "replace")
 
 
-def write(wanted: Wanted) -> None:
-    """Write a file beside its place, flush it to the disk, and move it there. :raises StepError: it cannot be."""
-    fresh = wanted.path.with_name(f".{wanted.path.name}.refstack-new")
+def write(target: TargetFile) -> None:
+    """Write a temporary file, flush it to disk and rename it. :raises StepError: writing failed."""
+    fresh = target.path.with_name(f".{target.path.name}.refstack-new")
     try:
-        wanted.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        target.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as out:
-            out.write(wanted.content)
+            out.write(target.content)
             out.flush()
-            os.fchmod(descriptor, wanted.mode)
+            os.fchmod(descriptor, target.mode)
             os.fsync(descriptor)
-        fresh.replace(wanted.path)
-        sync_folder(wanted.path.parent)
+        fresh.replace(target.path)
+        sync_folder(target.path.parent)
     except OSError as error:
         _drop(fresh)
-        raise StepError(f"{wanted.path} cannot be written", error.strerror or str(error), _todo(error)) from error
+        raise StepError(f"cannot write {target.path}", error.strerror or str(error), _todo(error)) from error
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in this folder outlive a power cut."""
+    """Flush a folder to disk, so that a rename in it survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -88,7 +89,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def snapshot(path: Path) -> Record:
-    """Return what :func:`restore` needs to put a path back: content, mode, and which folders did not exist."""
+    """Return what :func:`restore` needs: content, mode, and the parent folders that do not exist yet."""
     content = read(path)
     return {
         "path": str(path),
@@ -99,12 +100,12 @@ def snapshot(path: Path) -> Record:
 
 
 def restore(record: Record) -> None:
-    """Put a path back as it was; folders that were made for it go when they are empty."""
+    """Put a path back as it was and remove the empty folders that were made for it."""
     path = Path(record["path"])
     if record["content"] is None:
         path.unlink(missing_ok=True)
     else:
-        write(Wanted(path, base64.b64decode(record["content"]), int(record["mode"])))
+        write(TargetFile(path, base64.b64decode(record["content"]), int(record["mode"])))
     _drop(path.with_name(f".{path.name}.refstack-new"))
     for folder in record["made"]:
         try:
@@ -114,7 +115,7 @@ def restore(record: Record) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder and all that is in it; one that is not there is fine."""
+    """Remove a folder and everything in it, if it exists."""
     if path.exists():
         shutil.rmtree(path)
 
@@ -127,8 +128,8 @@ def _drop(path: Path) -> None:
 
 
 def _todo(error: OSError) -> str:
-    if error.errno == 28:
+    if error.errno == errno.ENOSPC:
         return "free space on that file system and run again"
-    if error.errno in (1, 13, 30):
-        return "run as root, on a file system that can be written"
-    return "mend that and run again"
+    if error.errno in (errno.EPERM, errno.EACCES, errno.EROFS):
+        return "run as root, on a writable file system"
+    return "fix this and run again"

@@ -1,22 +1,19 @@
-"""What a step of the installation is."""
+"""The interface of an installation step."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
-from refstack_install.answers import Answers
+from refstack_install.answers.answers import Answers
 from refstack_install.errors import VerifyError
+from refstack_install.files import Record
 from refstack_install.system import System
-
-Record = dict[str, Any]
-"""JSON: what a step needs to be undone, kept in the journal."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that is not yet as it should be."""
+    """A difference between the machine's present and desired state."""
 
     what: str
     before: str
@@ -25,17 +22,20 @@ class Change:
 
 @dataclass(frozen=True)
 class Context:
-    """What every step works with."""
+    """The machine and the answers that every step works with."""
 
     system: System
     answers: Answers
 
 
 class Step(ABC):
-    """A step: look, change, prove, put back. Each may be called again after an interruption at any point."""
+    """Checks, changes, verifies and restores one part of the machine.
+
+    Every method may be called again after an interruption at any point.
+    """
 
     name: str
-    """One word: in the output, the journal, the documentation."""
+    """Identifier in the output, the journal and the documentation."""
     title: str
 
     def __init__(self, context: Context) -> None:
@@ -44,29 +44,32 @@ class Step(ABC):
 
     @abstractmethod
     def check(self) -> list[Change]:
-        """Return what is not as it should be; changes nothing. :raises InstallError: it cannot be told or mended."""
+        """Return the changes that :meth:`apply` would make. :raises InstallError: the step cannot succeed."""
 
     @abstractmethod
     def apply(self) -> None:
-        """Make it so. :raises StepError: it cannot be done; :meth:`undo` is called then."""
+        """Make the changes. :raises StepError: one failed; the engine then calls :meth:`undo`."""
 
     def verify(self) -> None:
-        """Prove that it is so and works. :raises VerifyError: not. The default: nothing is left for :meth:`check`."""
+        """Check that the step took effect; by default that :meth:`check` finds no changes.
+
+        :raises VerifyError: it did not.
+        """
         left = self.check()
         if left:
-            raise VerifyError(f"{left[0].what}: still {left[0].before or 'missing'!r}, not {left[0].after!r}")
+            raise VerifyError(f"{left[0].what}: still {left[0].before or 'missing'!r}, expected {left[0].after!r}")
 
-    def before_remove(self) -> None:  # noqa: B027 - most steps do not object
-        """Object to the removal of the node, before anything is undone. :raises StepError: it must not go now."""
+    def before_remove(self) -> None:  # noqa: B027 - most steps have nothing to check
+        """Check whether a removal is safe, before any step is undone. :raises StepError: it is not."""
 
     def snapshot(self) -> Record:
-        """Return what :meth:`undo` needs to put everything back that :meth:`apply` may change."""
+        """Return what :meth:`undo` needs to restore the present state (JSON, kept in the journal)."""
         return {}
 
     def settle(self, record: Record) -> Record:
-        """Return, after a success, the part of a snapshot that belongs to what this step itself did."""
+        """Return the part of a snapshot that describes this step's own changes, after it succeeded."""
         return record
 
     @abstractmethod
     def undo(self, record: Record) -> None:
-        """Put back what a snapshot (or what was settled of it) says. :raises InstallError: it cannot be done."""
+        """Restore the state that a snapshot describes. :raises StepError: it cannot be restored."""

@@ -1,4 +1,4 @@
-"""TOML: read by the standard library (from Python 3.11 on) or by tomli, which the build puts beside this module."""
+"""Reads and writes TOML: reading by tomllib (Python 3.11 and newer) or by the tomli that the build includes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def loads(text: str) -> dict[str, Any]:
-    """Return the tables in a text. :raises DecodeError: it is not TOML."""
+    """Return the tables of a TOML document. :raises DecodeError: the text is not TOML."""
     return tomllib.loads(text)
 
 
 def dumps(tables: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return sections of plain settings as TOML, sorted, so that the same settings are the same bytes."""
+    """Return sections of settings as sorted TOML: equal settings give equal bytes."""
     blocks = []
     for section in sorted(tables):
         lines = [f"{_key(key)} = {_value(value)}" for key, value in sorted(tables[section].items())]
@@ -54,7 +54,7 @@ def _value(value: Any) -> str:
         return "{" + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in sorted(value.items())) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_value(item) for item in value) + "]"
-    raise TypeError(f"{type(value).__name__} has no place in a settings file")
+    raise TypeError(f"a settings file cannot hold a {type(value).__name__}")
 
 
 def _text(value: str) -> str:
@@ -62,5 +62,5 @@ def _text(value: str) -> str:
 
 
 def _character(c: str) -> str:
-    plain = c >= " " and c != "\x7f"
-    return _ESCAPES.get(c) or (c if plain else f"\\u{ord(c):04x}")
+    printable = c >= " " and c != "\x7f"
+    return _ESCAPES.get(c) or (c if printable else f"\\u{ord(c):04x}")

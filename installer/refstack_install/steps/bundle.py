@@ -1,16 +1,18 @@
-"""The bundle, unpacked where the package manager reads it as a repository."""
+"""Unpacks the bundle where the package manager reads it as a repository."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from refstack_install import bundle, files
-from refstack_install.repositories import BUNDLE_FOLDER
-from refstack_install.step import Change, Context, Record, Step
+from refstack_install import files
+from refstack_install.bundle import archive
+from refstack_install.files import Record
+from refstack_install.packages.repository import BUNDLE_FOLDER
+from refstack_install.step import Change, Context, Step
 
 
 class BundleStep(Step):
-    """For sites without internet; without ``--bundle`` there is nothing to do."""
+    """The bundle for sites without internet. Without ``--bundle`` there is nothing to do."""
 
     name = "bundle"
     title = "bundle of packages"
@@ -22,17 +24,17 @@ class BundleStep(Step):
 
     def check(self) -> list[Change]:
         file = self.answers.text("bundle.file")
-        present = files.read(self.folder / bundle.MANIFEST)
+        present = files.read(self.folder / archive.MANIFEST)
         if not file or (present is not None and not Path(file).exists()):
             return []
-        if present == bundle.manifest_of(Path(file)):
+        if present == archive.manifest_of(Path(file)):
             return []
         return [Change(str(self.folder), "another bundle" if present else "", file)]
 
     def apply(self) -> None:
         fresh = self.folder.with_name("bundle.new")
         files.remove_tree(fresh)
-        bundle.extract(
+        archive.extract(
             Path(self.answers.text("bundle.file")), fresh, self.answers.text("repository.fingerprint"), self.system
         )
         if self.folder.exists():

@@ -1,31 +1,33 @@
-"""The worker's packages, and those of the Tempest versions."""
+"""Installs the worker's packages and those of the Tempest versions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from refstack_install import files, unitcontrol
-from refstack_install.backends.base import PackageManager, same_version
-from refstack_install.step import Change, Context, Record, Step
+from refstack_install import files
+from refstack_install.files import Record
+from refstack_install.hosts import units
+from refstack_install.packages.manager import PackageManager, same_version
+from refstack_install.step import Change, Context, Step
 
 WORKER = "refstack-worker"
 KEYRING = "refstack-archive-keyring"
 FAMILY = (WORKER, "python3-refstack-worker", "refstack-execute-test")
-"""Built together; they go to another version together."""
+"""Built together; they change version together."""
 TEMPEST = "refstack-tempest-"
 
 
-class PackageStep(Step):
-    """What the steps that install packages have in common: what to put back is what was not there before."""
+class PackagesStep(Step):
+    """Base of the steps that install packages: compares the packages before and after, to restore them."""
 
     def __init__(self, context: Context, manager: PackageManager) -> None:
         super().__init__(context)
         self.manager = manager
         self._ended = False
-        """Whether the package manager that this very process called has ended."""
+        """Whether the package manager that this process started has ended."""
 
     def work(self) -> None:
-        """Install and remove what is to be. :raises StepError: it failed."""
+        """Install and remove packages. :raises StepError: it failed."""
         raise NotImplementedError
 
     def apply(self) -> None:
@@ -48,7 +50,7 @@ class PackageStep(Step):
 
     def undo(self, record: Record) -> None:
         if "before" in record:
-            # one that was killed halfway, or that outlived its installer, is waited for and finished first
+            # a package manager that was killed, or that outlived its installer, has to finish first
             if not self._ended or not self.manager.is_clean():
                 self.manager.recover()
             record = self.settle(record)
@@ -68,45 +70,45 @@ class PackageStep(Step):
             self.system.must([program, *root, name])
 
     def _accounts(self) -> dict[str, list[str]]:
-        found = {}
+        accounts = {}
         for kind in ("passwd", "group"):
             text = (files.read(self.system.path(f"/etc/{kind}")) or b"").decode("utf-8", "replace")
-            found[kind] = [line.split(":")[0] for line in text.splitlines() if line]
-        return found
+            accounts[kind] = [line.split(":")[0] for line in text.splitlines() if line]
+        return accounts
 
 
-class WorkerPackages(PackageStep):
-    """The worker itself."""
+class WorkerPackagesStep(PackagesStep):
+    """The worker's own packages."""
 
     name = "packages"
     title = "worker packages"
 
     def check(self) -> list[Change]:
         now = self.manager.installed()
-        wanted = self._wanted(now)
-        return [Change(name, now.get(name, ""), version or "installed") for name, version in wanted.items()]
+        requested = self._requested(now)
+        return [Change(name, now.get(name, ""), version or "installed") for name, version in requested.items()]
 
     def work(self) -> None:
-        # a running worker ends its runs with the old code and then makes room: the package sees to that
-        self.manager.install(self._wanted(self.manager.installed()))
+        # the package lets a running worker finish its runs with the old code
+        self.manager.install(self._requested(self.manager.installed()))
 
     def before_remove(self) -> None:
-        unitcontrol.keep_undelivered(self.system)
+        units.refuse_if_undelivered(self.system)
 
-    def _wanted(self, now: Mapping[str, str]) -> dict[str, str]:
-        """Return what is to be installed or exchanged, with its version (empty: the newest)."""
-        wanted = {name: "" for name in self._names() if name not in now}
+    def _requested(self, now: Mapping[str, str]) -> dict[str, str]:
+        """Return the packages to install or replace, with their versions (empty: the newest)."""
+        requested = {name: "" for name in self._names() if name not in now}
         version = self.answers.text("packages.version")
         if version:
             for name in FAMILY if WORKER in now else (WORKER,):
                 if not same_version(now.get(name, ""), version) and (name in now or name == WORKER):
-                    wanted[name] = version
+                    requested[name] = version
         elif self.answers.flag("packages.upgrade"):
             for name in (name for name in FAMILY if name in now):
                 newest = self.manager.candidate(name)
                 if newest and newest != now[name]:
-                    wanted[name] = newest
-        return wanted
+                    requested[name] = newest
+        return requested
 
     def _names(self) -> Sequence[str]:
         keyring = [] if self.answers.text("bundle.file") or not self._keyring_is_offered() else [KEYRING]
@@ -116,8 +118,8 @@ class WorkerPackages(PackageStep):
         return KEYRING in self.manager.installed() or bool(self.manager.candidate(KEYRING))
 
 
-class TempestPackages(PackageStep):
-    """The Tempest versions that the node is to run."""
+class TempestPackagesStep(PackagesStep):
+    """One package for each Tempest version."""
 
     name = "tempest"
     title = "Tempest versions"

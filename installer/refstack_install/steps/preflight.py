@@ -1,4 +1,4 @@
-"""Can this machine become a node? Looks, says everything that is in the way at once, and changes nothing."""
+"""Checks whether this machine can become a node. Reports all problems at once and changes nothing."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from refstack_install import gearadmin, keyfiles, reach
-from refstack_install.backends.base import PackageManager
+from refstack_install.answers import key_files
 from refstack_install.errors import AnswersError, PreflightError
-from refstack_install.step import Change, Context, Record, Step
+from refstack_install.files import Record
+from refstack_install.hosts import gearmand, http
+from refstack_install.packages.manager import PackageManager
+from refstack_install.step import Change, Context, Step
 from refstack_install.steps.packages import WORKER
 
 FINISHED_NODE_MB = 64
-"""What a node that is set up already must have left for the installer's own files."""
+"""Free space that the installer's own files need on an installed node."""
 CLOCK_SECONDS = 30.0
 
 Problem = tuple[str, str]
-"""What is wrong, and what to do about it."""
+"""What is wrong, and what to do."""
 
 
-class Preflight(Step):
-    """The machine and its surroundings."""
+class PreflightStep(Step):
+    """The machine, the answers and the services that the node needs."""
 
     name = "preflight"
     title = "machine and network"
@@ -32,7 +34,7 @@ class Preflight(Step):
         self.manager = manager
 
     def check(self) -> list[Change]:
-        """Return nothing, or raise everything that is in the way. :raises PreflightError: something is."""
+        """Return no changes. :raises PreflightError: there are problems; the message lists all of them."""
         problems = [*self._machine(), *self._inputs()]
         if self.answers.flag("preflight.services"):
             problems += self._services()
@@ -40,41 +42,41 @@ class Preflight(Step):
             raise PreflightError(problems[0][0], todo=problems[0][1])
         if problems:
             text = "; ".join(f"({number}) {what}: {todo}" for number, (what, todo) in enumerate(problems, 1))
-            raise PreflightError(f"{len(problems)} things are in the way", text)
+            raise PreflightError(f"{len(problems)} problems", text)
         return []
 
     def apply(self) -> None:
-        """Nothing to do: looking is all."""
+        """Do nothing: this step only checks."""
 
     def undo(self, record: Record) -> None:
-        """Nothing was done."""
+        """Do nothing: this step changed nothing."""
 
     def _machine(self) -> Iterator[Problem]:
         if not self.system.is_root():
-            yield "not run as root", "run it as root (sudo refstack-install ...)"
+            yield "not running as root", "run it as root (sudo refstack-install ...)"
         installed = WORKER in self.manager.installed()
-        wanted = FINISHED_NODE_MB if installed else self.answers.number("preflight.disk_mb")
+        required = FINISHED_NODE_MB if installed else self.answers.number("preflight.disk_mb")
         free = shutil.disk_usage(self.system.path("/var")).free // 2**20
-        if free < wanted:
-            yield f"{free} MiB are free below /var, {wanted} are needed", "free space, or lower preflight.disk_mb"
+        if free < required:
+            yield f"{free} MiB free below /var, {required} required", "free space, or lower preflight.disk_mb"
         memory = self._memory_mb()
         if memory < self.answers.number("preflight.memory_mb"):
-            yield f"{memory} MiB of memory", "give the machine more, or lower preflight.memory_mb"
+            yield f"{memory} MiB of memory", "add memory, or lower preflight.memory_mb"
         if self.system.is_live and not self.system.systemd_runs():
-            yield "systemd is not this machine's init", "use a machine (or a container) that systemd runs"
+            yield "systemd is not running", "use a machine or container with systemd as init"
 
     def _inputs(self) -> Iterator[Problem]:
-        for key in keyfiles.KEY_FILES:
+        for key in key_files.KEY_FILES:
             try:
-                keyfiles.content(key, self.system, self.answers)
+                key_files.content(key, self.system, self.answers)
             except AnswersError as error:
                 yield error.what + (f" ({error.why})" if error.why else ""), error.todo
         ca_file = self.answers.text("server.ca_file")
         if ca_file and not self.system.path(ca_file).is_file():
-            yield f"server.ca_file = {ca_file} is not there", "copy the authority's certificate there"
+            yield f"server.ca_file = {ca_file} does not exist", "copy the CA certificate to that path"
 
     def _services(self) -> Iterator[Problem]:
-        hosts = [gearadmin.split(server)[0] for server in self.answers.names("gearman.servers")]
+        hosts = [gearmand.split(server)[0] for server in self.answers.names("gearman.servers")]
         hosts += [urlsplit(url).hostname or "" for url in self.answers.names("server.urls")]
         unknown = set()
         for host in dict.fromkeys(hosts):
@@ -82,9 +84,9 @@ class Preflight(Step):
                 socket.getaddrinfo(host, None)
             except OSError as error:
                 unknown.add(host)
-                yield f"the name {host} does not resolve ({error})", "mend DNS or /etc/hosts"
+                yield f"the name {host} does not resolve ({error})", "fix DNS or /etc/hosts"
         for server in self.answers.names("gearman.servers"):
-            if gearadmin.split(server)[0] not in unknown:
+            if gearmand.split(server)[0] not in unknown:
                 yield from _gearmand(server)
         for url in self.answers.names("server.urls"):
             if urlsplit(url).hostname not in unknown:
@@ -92,12 +94,12 @@ class Preflight(Step):
 
     def _server(self, url: str) -> Iterator[Problem]:
         try:
-            offset = reach.clock_offset(url, self.answers.text("server.ca_file"))
+            offset = http.clock_offset(url, self.answers.text("server.ca_file"))
         except OSError as error:
-            yield f"the server {url} does not answer ({error})", "start it, open the firewall, or mend server.urls"
+            yield f"the server {url} does not answer ({error})", "start it, open the firewall, or correct server.urls"
             return
         if offset is not None and abs(offset) > CLOCK_SECONDS and self.answers.flag("preflight.clock"):
-            yield f"this machine's clock is {offset:+.0f} s off the server's", "set the clock (install chrony, say)"
+            yield f"the clock differs from the server's by {offset:+.0f} s", "set the clock (for example with chrony)"
 
     def _memory_mb(self) -> int:
         with open("/proc/meminfo", encoding="ascii") as lines:
@@ -106,6 +108,7 @@ class Preflight(Step):
 
 def _gearmand(server: str) -> Iterator[Problem]:
     try:
-        gearadmin.workers(server)
+        gearmand.workers(server)
     except OSError as error:
-        yield f"gearmand at {server} does not answer ({error})", "start it, open the firewall, or mend gearman.servers"
+        problem = f"gearmand at {server} does not answer ({error})"
+        yield problem, "start it, open the firewall, or correct gearman.servers"

@@ -1,17 +1,18 @@
-"""The repository, and the key that its index must be signed with."""
+"""Configures the repository with its key, and fetches its index."""
 
 from __future__ import annotations
 
-from refstack_install import files, repositories
-from refstack_install.backends.base import PackageManager, Repository
+from refstack_install import files
 from refstack_install.errors import VerifyError
-from refstack_install.files import Wanted
-from refstack_install.step import Change, Context, Record, Step
+from refstack_install.files import Record, TargetFile
+from refstack_install.packages import repository as repositories
+from refstack_install.packages.manager import PackageManager, Repository
+from refstack_install.step import Change, Context, Step
 from refstack_install.steps.packages import WORKER
 
 
 class RepositoryStep(Step):
-    """Key and source, and a first look at the index."""
+    """The repository's key, source and index."""
 
     name = "repository"
     title = "package repository and its key"
@@ -23,9 +24,9 @@ class RepositoryStep(Step):
     def check(self) -> list[Change]:
         repository = self._repository()
         changes = [
-            Change(str(wanted.path), _shown(wanted, files.read(wanted.path)), _shown(wanted, wanted.content))
-            for wanted in self._files(repository)
-            if files.read(wanted.path) != wanted.content
+            Change(str(target.path), _shown(target, files.read(target.path)), _shown(target, target.content))
+            for target in self._files(repository)
+            if files.read(target.path) != target.content
         ]
         if not self.manager.knows(repository):
             changes.append(Change("package index", "", repository.url))
@@ -33,8 +34,8 @@ class RepositoryStep(Step):
 
     def apply(self) -> None:
         repository = self._repository()
-        for wanted in self._files(repository):
-            files.write(wanted)
+        for target in self._files(repository):
+            files.write(target)
         self.manager.refresh(repository)
 
     def verify(self) -> None:
@@ -48,7 +49,7 @@ class RepositoryStep(Step):
     def snapshot(self) -> Record:
         repository = self._repository()
         return {
-            "files": [files.snapshot(wanted.path) for wanted in self._files(repository)],
+            "files": [files.snapshot(target.path) for target in self._files(repository)],
             "url": repository.url,
             "known": self.manager.knows(repository),
         }
@@ -62,17 +63,17 @@ class RepositoryStep(Step):
     def _repository(self) -> Repository:
         return repositories.of(self.system, self.answers, self.manager)
 
-    def _files(self, repository: Repository) -> list[Wanted]:
-        wanted = self.manager.repository_files(repository)
+    def _files(self, repository: Repository) -> list[TargetFile]:
+        targets = self.manager.repository_files(repository)
         if self.manager.owns(self.manager.key_path):
-            return [file for file in wanted if file.path != self.system.path(self.manager.key_path)]
-        return wanted
+            return [file for file in targets if file.path != self.system.path(self.manager.key_path)]
+        return targets
 
 
-def _shown(wanted: Wanted, content: bytes | None) -> str:
-    """Text files are shown as they are, keys by their digest."""
+def _shown(target: TargetFile, content: bytes | None) -> str:
+    """Show text files in full and keys by their digest."""
     try:
-        is_text = b"\0" not in wanted.content and wanted.content.decode() != ""
+        is_text = b"\0" not in target.content and target.content.decode() != ""
     except UnicodeDecodeError:
         is_text = False
-    return files.describe(content, not is_text or b"BEGIN PGP" in wanted.content)
+    return files.describe(content, not is_text or b"BEGIN PGP" in target.content)

@@ -149,7 +149,7 @@ def test_an_upgrade_drains_first_changes_and_proves_itself(own_site: Site, tmp_p
         assert (told["failed"], told["changed"], version(node)) == (0, 1, old), play.said
 
         told = play.run("upgrade.yml", "-e", "refstack_version=9.9.9")
-        assert told["failed"] == 1 and "the repository does not have that" in play.said, play.said
+        assert told["failed"] == 1 and "the repository does not have this package" in play.said, play.said
         assert version(node) == old, "a node that could not be upgraded takes runs again"
 
         told = play.run("upgrade.yml", "-e", f"refstack_version={NEXT}")

@@ -145,7 +145,7 @@ def test_a_version_that_is_not_there(yum_site: Site, root: Path) -> None:
     code, told = install(yum_site, root, "apply", "--tempest", "1.2.3")
     assert code == 5
     assert told["error"]["step"] == "tempest"
-    assert "the repository does not have that" in told["error"]["todo"]
+    assert "the repository does not have this package" in told["error"]["todo"]
     assert set(packages(root)) == {"refstack-worker", "python3-gear"}
 
 

@@ -125,15 +125,17 @@ FAULTS = {
     "gearmand refused": Fault("preflight", no_gearmand, gearmand_again, "does not answer", 4),
     "wrong fingerprint": Fault("repository", a_wrong_fingerprint, answers_again, "not 0000000", 3),
     "repository unreachable": Fault("repository", no_repository, a_repository_again, "cannot be reached"),
-    "wrong key": Fault("repository", a_foreign_key, answers_again, "not signed with the key given"),
+    "wrong key": Fault("repository", a_foreign_key, answers_again, "not signed with the expected key"),
     "disk full": Fault("packages", a_full_disk, a_disk_with_room, "free space"),
-    "apt lock held": Fault("packages", a_held_lock, a_free_lock, "another package manager is at work"),
+    "apt lock held": Fault("packages", a_held_lock, a_free_lock, "another package manager is running"),
     "configuration in the way": Fault(
         "configuration", a_broken_configuration, no_broken_configuration, "50-refstack-install.toml"
     ),
-    "no such version": Fault("tempest", a_version_that_does_not_exist, answers_again, "does not have that"),
+    "no such version": Fault("tempest", a_version_that_does_not_exist, answers_again, "does not have this package"),
     "worker does not start": Fault("unit", a_worker_that_does_not_start, a_worker_that_starts, "does not start"),
-    "no room for the store": Fault("warm", a_store_that_cannot_be_written, a_store_with_room, "cannot be made warm"),
+    "no room for the store": Fault(
+        "warm", a_store_that_cannot_be_written, a_store_with_room, "cannot fill the environment store"
+    ),
 }
 """In the order of the steps: one machine goes through all of them."""
 

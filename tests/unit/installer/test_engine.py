@@ -1,4 +1,4 @@
-"""From a bare machine to a node and back, with every step's real code."""
+"""From a bare machine to a node and back, with the real code of every step."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ import json
 from typing import Any
 
 import pytest
-from refstack_install import catalogue, toml
+from refstack_install import toml
 from refstack_install.engine import Engine
 from refstack_install.errors import BusyError, StepError, VerifyError
 from refstack_install.journal import Journal
-from refstack_install.output import PersonReporter, Reporter
-from refstack_install.system import Done
+from refstack_install.reporter import PersonReporter, Reporter
+from refstack_install.steps import sequence
+from refstack_install.system import Completed
 
-from tests.unit.installer.conftest import FLEET, NODE, TEMPEST, Machine
+from tests.support.node_machine import FLEET, NODE, TEMPEST, NodeMachine
 
 CONF = "etc/refstack-worker/conf.d/50-refstack-install.toml"
 
 
-def engine(machine: Machine, **answers: Any) -> Engine:
+def engine(machine: NodeMachine, **answers: Any) -> Engine:
     context = machine.context(**answers)
-    return Engine(catalogue.steps(context), Journal(context.system), Reporter(io.StringIO()))
+    return Engine(sequence.steps(context), Journal(context.system), Reporter(io.StringIO()))
 
 
 def states(done: Engine) -> dict[str, str]:
     return {step["name"]: step["state"] for step in done.reporter.steps}
 
 
-def test_plan_says_everything_and_changes_nothing(machine: Machine) -> None:
+def test_plan_reports_everything_and_changes_nothing(machine: NodeMachine) -> None:
     before = machine.files()
     planned = engine(machine)
     assert planned.plan()
@@ -39,7 +40,7 @@ def test_plan_says_everything_and_changes_nothing(machine: Machine) -> None:
     }  # fmt: skip
 
 
-def test_apply_makes_a_node_and_then_finds_nothing_to_do(machine: Machine) -> None:
+def test_apply_makes_a_node_and_then_finds_nothing_to_do(machine: NodeMachine) -> None:
     engine(machine).apply()
     assert "refstack-tempest-47.0.0" in machine.packages
     assert machine.units["refstack-worker.service"] == [True, True]
@@ -53,7 +54,7 @@ def test_apply_makes_a_node_and_then_finds_nothing_to_do(machine: Machine) -> No
     engine(machine).verify()
 
 
-def test_a_store_that_is_being_filled_is_waited_for_and_asked_about_once(machine: Machine) -> None:
+def test_apply_waits_for_a_running_fill_of_the_store_and_asks_for_its_result_once(machine: NodeMachine) -> None:
     machine.warming = True
     done = engine(machine)
     done.apply()
@@ -63,16 +64,16 @@ def test_a_store_that_is_being_filled_is_waited_for_and_asked_about_once(machine
     assert len(asked) == 1 and asked[0] > began
 
 
-def test_remove_leaves_the_machine_as_it_was(machine: Machine) -> None:
+def test_remove_leaves_the_machine_as_it_was(machine: NodeMachine) -> None:
     before, packages = machine.files(), dict(machine.packages)
     engine(machine).apply()
     assert engine(machine).remove()
     assert machine.files() == before
     assert machine.packages == packages
-    assert not engine(machine).remove(), "the second time there is nothing"
+    assert not engine(machine).remove(), "the second removal finds nothing"
 
 
-def test_remove_keeps_what_was_installed_by_somebody_else_in_between(machine: Machine) -> None:
+def test_remove_keeps_packages_that_others_installed_meanwhile(machine: NodeMachine) -> None:
     machine.install("adduser")
     engine(machine).apply()
     machine.packages["vim"] = "9"
@@ -81,7 +82,7 @@ def test_remove_keeps_what_was_installed_by_somebody_else_in_between(machine: Ma
     assert set(machine.packages) == {"base-files", "libc6", "adduser", "vim"}
 
 
-def test_remove_refuses_while_results_are_undelivered(machine: Machine) -> None:
+def test_remove_refuses_while_results_are_undelivered(machine: NodeMachine) -> None:
     engine(machine).apply()
     machine.spool.append({"Run": "17"})
     before = machine.files()
@@ -90,7 +91,7 @@ def test_remove_refuses_while_results_are_undelivered(machine: Machine) -> None:
     assert machine.files() == before
 
 
-def test_new_settings_make_the_running_worker_reload(machine: Machine) -> None:
+def test_new_settings_make_the_running_worker_reload(machine: NodeMachine) -> None:
     engine(machine).apply()
     machine.calls.clear()
     changed = engine(machine, **{"node.tags": ["eu"]})
@@ -101,7 +102,7 @@ def test_new_settings_make_the_running_worker_reload(machine: Machine) -> None:
     assert not engine(machine, **{"node.tags": ["eu"]}).plan()
 
 
-def test_a_new_key_lets_runs_end_before_the_worker_restarts(machine: Machine) -> None:
+def test_a_new_key_lets_runs_end_before_the_worker_restarts(machine: NodeMachine) -> None:
     engine(machine).apply()
     fleet = machine.root.parent / "inputs" / "fleet.key"
     fleet.write_text("refstack-seal-private Q0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0M=\n" + FLEET + "\n")
@@ -110,10 +111,10 @@ def test_a_new_key_lets_runs_end_before_the_worker_restarts(machine: Machine) ->
     assert "systemctl kill --kill-who=main --signal=USR2 refstack-worker.service" in machine.calls
 
 
-def test_an_old_package_goes_to_the_wanted_version_with_its_kin(machine: Machine) -> None:
+def test_related_packages_change_to_the_requested_version_together(machine: NodeMachine) -> None:
     engine(machine).apply()
     machine.packages.update({"refstack-worker": "1.2.2-1", "python3-refstack-worker": "1.2.2-1"})
-    assert not engine(machine).plan(), "no version is asked for: what is there is right"
+    assert not engine(machine).plan(), "without a requested version the installed one stays"
     wanted = engine(machine, **{"packages.version": "1.2.3"})
     wanted.apply()
     [call] = [call for call in machine.calls if "refstack-worker=1.2.3" in call]
@@ -121,7 +122,7 @@ def test_an_old_package_goes_to_the_wanted_version_with_its_kin(machine: Machine
     assert not engine(machine, **{"packages.version": "1.2.3"}).plan()
 
 
-def test_only_the_named_versions_stay_where_that_is_asked(machine: Machine) -> None:
+def test_unlisted_tempest_versions_are_removed_on_request(machine: NodeMachine) -> None:
     engine(machine).apply()
     machine.install("refstack-tempest-43.0.0")
     assert not engine(machine).plan()
@@ -129,7 +130,7 @@ def test_only_the_named_versions_stay_where_that_is_asked(machine: Machine) -> N
     assert "refstack-tempest-43.0.0" not in machine.packages
 
 
-def test_the_key_is_never_shown(machine: Machine) -> None:
+def test_the_key_is_never_shown(machine: NodeMachine) -> None:
     planned = engine(machine)
     planned.plan()
     planned.reporter.finish("plan", 2, 0.1)
@@ -138,7 +139,7 @@ def test_the_key_is_never_shown(machine: Machine) -> None:
     assert FLEET.split()[1] not in shown
 
 
-def test_the_journal_tells_programs_what_changed(machine: Machine) -> None:
+def test_the_report_for_programs_lists_the_changes(machine: NodeMachine) -> None:
     done = engine(machine)
     done.apply()
     done.reporter.finish("apply", 0, 1.0)
@@ -148,23 +149,23 @@ def test_the_journal_tells_programs_what_changed(machine: Machine) -> None:
     assert {"what": "refstack-worker", "before": "", "after": "installed"} in packages["changes"]
 
 
-def test_a_person_sees_differences(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_person_sees_differences(machine: NodeMachine, capsys: pytest.CaptureFixture[str]) -> None:
     engine(machine).apply()
     context = machine.context(**{"node.slots": 3})
     person = PersonReporter(io.StringIO())
-    Engine(catalogue.steps(context), Journal(context.system), person).plan()
+    Engine(sequence.steps(context), Journal(context.system), person).plan()
     assert "+slots = 3" in person.out.getvalue()
 
 
-def test_verify_fails_as_verify_and_changes_nothing(machine: Machine) -> None:
+def test_verify_fails_as_verify_and_changes_nothing(machine: NodeMachine) -> None:
     engine(machine).apply()
-    machine.faults = {"refstack-worker selftest": Done(("selftest",), 11, "", "the run failed")}
+    machine.faults = {"refstack-worker selftest": Completed(("selftest",), 11, "", "the run failed")}
     with pytest.raises(VerifyError, match="self-test run of Tempest 47.0.0 did not pass: the run failed") as caught:
         engine(machine).verify()
     assert caught.value.exit_code == 7
 
 
-def test_two_installers_do_not_meet(machine: Machine) -> None:
+def test_two_installers_do_not_meet(machine: NodeMachine) -> None:
     first = engine(machine)
     with first.journal.locked(), pytest.raises(BusyError):
         engine(machine).apply()

@@ -1,0 +1,93 @@
+"""Every setting of the answers: name, type, default and accepted form."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+ENVIRONMENT_PREFIX = "REFSTACK_INSTALL_"
+
+_VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?\Z")
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?\Z")
+_SERVER = re.compile(r"https?://[^\s@?#]+\Z")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*\Z")
+_PACKAGE_VERSION = re.compile(r"([0-9][A-Za-z0-9.+:~^_-]*)?\Z")
+_NODE_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,62})?\Z")
+_TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}\Z")
+_FINGERPRINT = re.compile(r"([0-9A-F]{40}|[0-9A-F]{64})?\Z")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of the answers."""
+
+    name: str
+    default: Any
+    """Its type is the setting's type."""
+    help: str
+    question: str = ""
+    """Prompt on a terminal when there is no answer yet; empty: never asked."""
+    required: bool = False
+    pattern: re.Pattern[str] | None = None
+
+
+SETTINGS = (
+    Setting(
+        "repository.url",
+        "",
+        "base URL of the package repository (apt/ and yum/ lie below it): http, https or a folder",
+        "Package repository URL",
+    ),
+    Setting("repository.suite", "stable", "apt suite"),
+    Setting("repository.component", "main", "apt component"),
+    Setting("repository.key", "", "file or URL of the repository's public key; default: the key beside apt/ and yum/"),
+    Setting(
+        "repository.fingerprint",
+        "",
+        "fingerprint of that key (hex); required when the key comes from a URL or a bundle",
+        pattern=_FINGERPRINT,
+    ),
+    Setting("bundle.file", "", "signed bundle with packages, wheels and key, for sites without internet"),
+    Setting(
+        "packages.version",
+        "",
+        "exact version of refstack-worker; default: keep the installed one, else install the newest",
+        pattern=_PACKAGE_VERSION,
+    ),
+    Setting("packages.upgrade", False, "upgrade as soon as the repository offers a newer version"),
+    Setting("packages.extra", [], "additional packages from this repository", pattern=_PACKAGE),
+    Setting("packages.lock_timeout", 120, "seconds to wait for the package manager's lock"),
+    Setting(
+        "tempest.versions",
+        [],
+        "Tempest versions that this node runs",
+        "Tempest versions (separated by commas)",
+        True,
+        _VERSION,
+    ),
+    Setting("tempest.only", False, "remove Tempest versions that are not listed"),
+    Setting("tempest.warm", True, "fill the environment store before the node takes its first run"),
+    Setting(
+        "gearman.servers",
+        [],
+        "gearmand servers, host or host:port",
+        "gearmand servers (host or host:port, separated by commas)",
+        True,
+        _ADDRESS,
+    ),
+    Setting("server.urls", [], "RefStack servers whose runs this node accepts", "RefStack server URL", True, _SERVER),
+    Setting("server.ca_file", "", "PEM file of the CA that signed the server's certificate; must be on the node"),
+    Setting("node.name", "", "name of the node; default: its host name", pattern=_NODE_NAME),
+    Setting("node.slots", 0, "number of concurrent runs; 0: the worker's default"),
+    Setting("node.tags", [], "routing tags of the node", pattern=_TAG),
+    Setting("keys.fleet", "", "the fleet's private key: a file, or env:NAME", "Fleet key file", True),
+    Setting("keys.servers", "", "the server's public keys: a file, or env:NAME", "Server public key file", True),
+    Setting("service.enable", True, "enable the worker's units"),
+    Setting("service.start", True, "start the units and wait until the worker is registered"),
+    Setting("preflight.disk_mb", 2048, "required free space below /var, in MiB"),
+    Setting("preflight.memory_mb", 512, "required memory of the machine, in MiB"),
+    Setting("preflight.services", True, "require that gearmand and the server answer; turn off for golden images"),
+    Setting("preflight.clock", True, "require that the clock agrees with the server's within 30 s"),
+)
+BY_NAME = {setting.name: setting for setting in SETTINGS}

@@ -1,0 +1,156 @@
+"""Debian and its derivatives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from refstack_install.errors import StepError
+from refstack_install.files import TargetFile
+from refstack_install.packages.manager import PackageManager, Repository
+
+SOURCES = "/etc/apt/sources.list.d/refstack.sources"
+LISTS = "/var/lib/apt/lists"
+QUIET = {"DEBIAN_FRONTEND": "noninteractive", "DEBCONF_NONINTERACTIVE_SEEN": "true"}
+OPTIONS = (
+    "-q",
+    "-y",
+    "--no-install-recommends",
+    "-oDpkg::Options::=--force-confold",
+    "-oDpkg::Use-Pty=0",
+    "-oAPT::Update::Error-Mode=any",
+)
+_STALE = re.compile(
+    r"404 +Not Found|Unable to locate package|but it is not installable|has no installation candidate|"
+    r"Unable to correct problems|was not found|File has unexpected size|Hash Sum mismatch"
+)
+
+
+class Apt(PackageManager):
+    """apt-get and dpkg."""
+
+    name = "apt"
+    key_path = "/usr/share/keyrings/refstack-archive-keyring.gpg"
+
+    def installed(self) -> Mapping[str, str]:
+        """Return name and version; a package of a second architecture has it in its name."""
+        form = "${db:Status-Abbrev}\t${Package}\t${Architecture}\t${Version}\n"
+        rows = [line.split("\t") for line in self.system.must(["dpkg-query", "-W", "-f", form]).out.splitlines()]
+        versions: dict[str, str] = {}
+        for status, name, architecture, version in rows:
+            if status.startswith("ii") or status.startswith("hi"):
+                versions[f"{name}:{architecture}" if name in versions else name] = version
+        return versions
+
+    def repository_files(self, repository: Repository) -> list[TargetFile]:
+        """Return the key and a deb822 source that trusts only this key, and only for this source."""
+        text = (
+            "# written by refstack-install\n"
+            "Types: deb\n"
+            f"URIs: {repository.url}\n"
+            f"Suites: {repository.suite}\n"
+            f"Components: {repository.component}\n"
+            f"Signed-By: {self.key_path}\n"
+        )
+        return [
+            TargetFile(self.system.path(self.key_path), repository.key),
+            TargetFile(self.system.path(SOURCES), text.encode()),
+        ]
+
+    def knows(self, repository: Repository) -> bool:
+        return any(name.endswith("InRelease") for name in self._lists(repository))
+
+    def refresh(self, repository: Repository) -> None:
+        if repository.complete or self._others_known():
+            self._update(f"-oDir::Etc::sourcelist={SOURCES}", "-oDir::Etc::sourceparts=-", "-oAPT::Get::List-Cleanup=0")
+        else:
+            self._update()
+        if not self.knows(repository):
+            raise StepError(
+                f"{repository.url} has no signed index for {repository.suite}",
+                todo="check repository.url and repository.suite",
+            )
+
+    def forget(self, repository: Repository) -> None:
+        for name in self._lists(repository):
+            self.system.path(LISTS).joinpath(name).unlink(missing_ok=True)
+
+    def candidate(self, name: str) -> str:
+        out = self.system.run(["apt-cache", "policy", name]).out
+        match = re.search(r"Candidate: (\S+)", out)
+        return match.group(1) if match and match.group(1) != "(none)" else ""
+
+    def install(self, requested: Mapping[str, str]) -> None:
+        try:
+            self._install(requested)
+        except StepError as error:
+            if not _STALE.search(error.why) or not self._updated():
+                raise
+            self._install(requested)
+
+    def _install(self, requested: Mapping[str, str]) -> None:
+        # a short version is looked up in the index, so it is looked up again after the index was fetched
+        words = [f"{name}={self._exact(name, version)}" if version else name for name, version in requested.items()]
+        argv = ["apt-get", *OPTIONS, "--allow-downgrades", "install", *words]
+        self.work(argv, f"installing {' '.join(words)}", **QUIET)
+
+    def remove(self, names: Sequence[str]) -> None:
+        if not names:
+            return
+        # apt would also remove what depends on these packages: simulate first
+        done = self.work(["apt-get", *OPTIONS, "-s", "purge", *names], f"removing {' '.join(names)}", **QUIET)
+        going = set(re.findall(r"^(?:Remv|Purg) (\S+)", done.out, re.M))
+        others = sorted(going - {name.split(":")[0] for name in names} - set(names))
+        if others:
+            raise StepError(
+                f"removing {' '.join(names)} would remove {' '.join(others)} too",
+                "those packages were installed later and depend on these",
+                "if you do not need them, remove them first and run again",
+            )
+        self.work(["apt-get", *OPTIONS, "purge", *names], f"removing {' '.join(names)}", **QUIET)
+
+    def is_clean(self) -> bool:
+        return not self.system.run(["dpkg", "--audit"]).out.strip()
+
+    def recover(self) -> None:
+        """Finish what dpkg left half done; wait for an apt that outlived its installer."""
+        self.work(["dpkg", "--configure", "-a", "--force-confold"], "dpkg --configure -a", **QUIET)
+        self.work(["apt-get", *OPTIONS, "--fix-broken", "install"], "apt-get --fix-broken install", **QUIET)
+
+    def owns(self, path: str) -> bool:
+        listing = Path("/var/lib/dpkg/info/refstack-archive-keyring.list")
+        file = self.system.path(listing)
+        return file.is_file() and path in file.read_text().splitlines()
+
+    def _exact(self, name: str, version: str) -> str:
+        """Return the full version for a short one (``1.2.3-1`` for ``1.2.3``)."""
+        rows = self.system.run(["apt-cache", "madison", name]).out.splitlines()
+        offered = [row.split("|")[1].strip() for row in rows if row.count("|") == 2]
+        for full in offered:
+            if full == version or full.split(":", 1)[-1].rsplit("-", 1)[0] == version:
+                return full
+        return version
+
+    def _update(self, *options: str) -> None:
+        self.work(["apt-get", *OPTIONS, *options, "update"], "fetching the package index", **QUIET)
+
+    def _updated(self) -> bool:
+        """Fetch all indexes. :returns: whether it succeeded."""
+        try:
+            self._update()
+        except StepError:
+            return False
+        return True
+
+    def _others_known(self) -> bool:
+        folder = self.system.path(LISTS)
+        names = [path.name for path in folder.glob("*_Packages*")] if folder.is_dir() else []
+        return any("_debian_" in name or "_ubuntu_" in name or "_dists_" in name for name in names)
+
+    def _lists(self, repository: Repository) -> list[str]:
+        parts = urlsplit(repository.url)
+        start = (parts.netloc + parts.path).rstrip("/").replace("_", "%5f").replace("/", "_") + "_"
+        folder = self.system.path(LISTS)
+        return [path.name for path in folder.iterdir() if path.name.startswith(start)] if folder.is_dir() else []
