@@ -1,0 +1,205 @@
+"""How the tests of a result are counted: one rule for the node, the server and everything that shows a result.
+
+Each test has one outcome. A test that ends several times has the worst: failed, then skipped, then passed. A class or
+module that cannot be set up answers for each selected test below it that has no outcome of its own. A test that begins
+and never ends has failed. Standard library alone: this module is part of the single file ``execute_test``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+PASSED = "passed"
+FAILED = "failed"
+SKIPPED = "skipped"
+WORST_FIRST = (FAILED, SKIPPED, PASSED)
+OUTCOME_OF = {
+    "success": PASSED,
+    "xfail": PASSED,
+    "fail": FAILED,
+    "uxsuccess": FAILED,
+    "skip": SKIPPED,
+}
+"""Status of a subunit packet that ends a test to the test's outcome."""
+SELECTED = "exists"
+"""Status of a packet that names a selected test. The node adds these when a class could not be set up."""
+
+MAX_SELECTED = 20_000
+"""Selected tests that are remembered; Tempest with its plugins has about 5,000."""
+MAX_SELECTED_CHARACTERS = 8 * 1024 * 1024
+MAX_GROUPS = 20_000
+"""Classes and modules that could not be set up; more count as tests of their own."""
+_GROUP = re.compile(r"(?:setUpClass|tearDownClass|setUpModule|tearDownModule) \((.+)\)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many tests have which outcome."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.passed + self.failed + self.skipped
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What the end of a test changed."""
+
+    is_first: bool
+    """The test had no outcome before."""
+    is_worse: bool
+    """It had a better one, which this one replaces."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A selected test whose class or module answers for it."""
+
+    test: str
+    outcome: str
+    group: str
+    """As the stream names it: ``setUpClass (tempest.api.x.TestY)``."""
+
+
+def worse(one: str, other: str) -> str:
+    """Return the worse of two outcomes."""
+    return min(one, other, key=WORST_FIRST.index)
+
+
+def group_of(test: str) -> str:
+    """Return the class or module that a ``setUpClass (X)`` is about; empty: it is an ordinary test."""
+    found = _GROUP.fullmatch(test)
+    return found.group(1) if found else ""
+
+
+def class_of(test: str) -> str:
+    """Return the class of a test, as ``tempest.api.x.TestY``."""
+    return re.split(r"[\[(]", test, maxsplit=1)[0].rpartition(".")[0]
+
+
+def is_below(test: str, group: str) -> bool:
+    """Return whether a test belongs to a class or module."""
+    parent = class_of(test)
+    return parent == group or parent.startswith(f"{group}.")
+
+
+class Outcomes:
+    """The outcomes of a result, as its packets come."""
+
+    def __init__(self) -> None:
+        self._outcomes: dict[bytes, str] = {}
+        self._counts = dict.fromkeys(WORST_FIRST, 0)
+        self._running: dict[str, None] = {}
+        self._selected: dict[str, None] = {}
+        self._characters = 0
+        self._groups: dict[str, str] = {}
+
+    def select(self, test: str) -> None:
+        """Learn that a test was selected."""
+        if test in self._selected or len(self._selected) >= MAX_SELECTED:
+            return
+        if self._characters + len(test) <= MAX_SELECTED_CHARACTERS:
+            self._selected[test] = None
+            self._characters += len(test)
+
+    def begin(self, test: str) -> None:
+        """Learn that a test began, perhaps once more."""
+        self._running[test] = None
+
+    def end(self, test: str, outcome: str) -> Ended:
+        """Learn that a test ended."""
+        self._running.pop(test, None)
+        if group_of(test) and (test in self._groups or len(self._groups) < MAX_GROUPS):
+            self._groups[test] = worse(outcome, self._groups.get(test, outcome))
+        key = _key(test)
+        known = self._outcomes.get(key)
+        if known is not None and worse(known, outcome) == known:
+            return Ended(False, False)
+        self._outcomes[key] = outcome
+        self._counts[outcome] += 1
+        if known is not None:
+            self._counts[known] -= 1
+        return Ended(known is None, known is not None)
+
+    @property
+    def running(self) -> list[str]:
+        """Tests that have begun and not ended."""
+        return list(self._running)
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Classes and modules that ended as a whole (``setUpClass (X)``), with their outcome."""
+        return {name: outcome for name, outcome in self._groups.items() if outcome != PASSED}
+
+    def answered(self) -> list[Answered]:
+        """Return the selected tests for which a class or module answers."""
+        groups = {name: (group_of(name), outcome) for name, outcome in self.groups.items()}
+        below: dict[str, list[str]] = {}
+        for name, (group, _) in groups.items():
+            below.setdefault(group, []).append(name)
+        found = []
+        for test in self._selected if below else ():
+            names = [name for group in _parents(test) for name in below.get(group, ())]
+            if names and _key(test) not in self._outcomes:
+                name = min(names, key=lambda name: WORST_FIRST.index(groups[name][1]))
+                found.append(Answered(test, groups[name][1], name))
+        return found
+
+    def counted(self) -> Counted:
+        """Return the counts so far; tests that still run are not among them."""
+        counts = dict(self._counts)
+        answered = self.answered()
+        for one in answered:
+            counts[one.outcome] += 1
+        for name in {one.group for one in answered}:
+            counts[self._outcomes[_key(name)]] -= 1
+        return Counted(**counts)
+
+    def finish(self) -> list[str]:
+        """Count as failed what began and did not end; return those tests."""
+        unfinished = self.running
+        for test in unfinished:
+            self.end(test, FAILED)
+        return unfinished
+
+
+_SELECTED_FLAGS = struct.pack(">H", 0x2000 | 0x0800 | 0x0100 | 0x0001)
+"""Subunit version 2, a test id, the test can be run, status ``exists``."""
+
+
+def selected_packet(test: str) -> bytes:
+    """Return the subunit v2 packet that names a selected test; the node adds it to a result's stream."""
+    name = test.encode("utf-8", "replace")
+    content = _number(len(name)) + name
+    # the length counts itself too, besides signature (1), flags (2) and checksum (4)
+    size = next(size for size in (1, 2, 3) if 7 + size + len(content) < 1 << (8 * size - 2))
+    packet = b"\xb3" + _SELECTED_FLAGS + _number(7 + size + len(content), size) + content
+    return packet + struct.pack(">I", zlib.crc32(packet))
+
+
+def _number(value: int, size: int = 0) -> bytes:
+    """A number as subunit v2 writes it: the first two bits tell how many bytes follow."""
+    size = size or next(size for size in (1, 2, 3, 4) if value < 1 << (8 * size - 2))
+    return (value | (size - 1) << (8 * size - 2)).to_bytes(size, "big")
+
+
+def _parents(test: str) -> Iterator[str]:
+    parent = class_of(test)
+    while parent:
+        yield parent
+        parent = parent.rpartition(".")[0]
+
+
+def _key(test: str) -> bytes:
+    # names may have thousands of characters, and there may be 200,000 of them
+    return hashlib.blake2b(test.encode("utf-8", "surrogatepass"), digest_size=12).digest()

@@ -1,0 +1,62 @@
+"""Which test a guideline means: the one that it names, else the one that carries the idempotent id.
+
+Tempest repeats ids: the classes for IPv6 and for boot from volume inherit tests with their ids. A guideline means one
+class, and RefStack counts that one alone. Node and server choose with the same code, so that what ran is what is
+judged. Standard library alone: this module is part of the single file ``execute_test``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+_ID = re.compile(r"id-([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
+
+
+def entry(name: str, uuid: str) -> str:
+    """Return the test case that asks for a test by its name, and by its id only where there is no such name."""
+    return f"{name}[id-{uuid}]" if uuid else name
+
+
+def split_entry(text: str) -> tuple[str, str]:
+    """Return name and id (both may be empty) of a test case or of a listed test."""
+    name, bracket, attributes = text.partition("[")
+    found = _ID.search(attributes if bracket else text)
+    return ("" if not bracket and found else name.partition("(")[0]), found.group(1).lower() if found else ""
+
+
+def choose(entries: Iterable[str], listed: Sequence[str]) -> list[str]:
+    """Return the listed tests that entries with a name and an id mean, in the order of the list.
+
+    Entries with the same id are names of one test: an id decides only where this Tempest lists none of its names.
+    """
+    names: dict[str, list[str]] = {}
+    for text in entries:
+        name, uuid = split_entry(text)
+        names.setdefault(uuid, []).append(name)
+    by_name = {split_entry(test)[0]: test for test in listed}
+    carriers: dict[str, list[str]] = {}
+    for test in listed:
+        carriers.setdefault(split_entry(test)[1], []).append(test)
+    chosen = set()
+    for uuid, asked in names.items():
+        chosen |= set(_of_one_id(asked, by_name, carriers.get(uuid, []) if uuid else []))
+    return [test for test in listed if test in chosen]
+
+
+def _of_one_id(names: Sequence[str], by_name: Mapping[str, str], carriers: Sequence[str]) -> list[str]:
+    found = [by_name[name] for name in names if name in by_name]
+    return found or ([closest(names, carriers)] if carriers else [])
+
+
+def closest(names: Sequence[str], candidates: Sequence[str]) -> str:
+    """Return the candidate whose name is the most like one of the names: a moved test, and not its IPv6 twin."""
+    return max(sorted(candidates), key=lambda test: max(_likeness(name, split_entry(test)[0]) for name in names))
+
+
+def _likeness(name: str, other: str) -> tuple[int, float]:
+    """The same method and the same class count most, then how much of the whole is the same."""
+    one, two = name.split(".")[::-1], other.split(".")[::-1]
+    same = sum(weight for weight, a, b in zip((2, 1), one, two) if a == b)
+    return same, difflib.SequenceMatcher(None, name, other, autojunk=False).ratio()
