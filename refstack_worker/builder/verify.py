@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from refstack_worker.builder.repository import KEYRING, Repository
-from refstack_worker.builder.roots import CleanRoot, Enter, RootRecipe, base_root
-from refstack_worker.builder.tempest_package import VIRTUAL
+from refstack_worker.builder.chroots import CleanRoot, Enter, RootRecipe, base_root
+from refstack_worker.builder.packages.package import VIRTUAL
+from refstack_worker.builder.repository.repository import KEYRING, Repository
 from refstack_worker.errors import BuildError, ProcessError
 
 INSIDE = "/srv/refstack-repository"

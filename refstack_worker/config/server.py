@@ -12,7 +12,7 @@ from typing import Any, Union
 from refstack_worker.config import refstack_cfg, users
 from refstack_worker.config.users import UserSettings
 from refstack_worker.config.values import Values
-from refstack_worker.contract import options
+from refstack_worker.contract import tempest_options
 from refstack_worker.contract.payload import check_callback
 from refstack_worker.errors import ConfigError, PayloadError
 from refstack_worker.gearman import DEFAULT_PORT, Address
@@ -252,7 +252,7 @@ def _rules(values: Values) -> RunRules:
 def _tempest(values: Values) -> TempestSettings:
     config = values.sections("TEMPEST_CONFIG")
     try:
-        options.check(config)
+        tempest_options.check(config)
     except PayloadError as error:
         raise ConfigError(f"{values.where}: TEMPEST_CONFIG: {error}") from None
     return TempestSettings(

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from refstack_worker.config import tomlfile
+from refstack_worker.config import toml_file
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.config.values import Values
-from refstack_worker.contract.functions import TAG
+from refstack_worker.contract.gearman_functions import TAG
 from refstack_worker.contract.payload import check_callback
 from refstack_worker.errors import ConfigError, PayloadError
 from refstack_worker.gearman import Address
@@ -219,7 +219,7 @@ def load(path: Path | None = None) -> WorkerSettings:
     :raises ConfigError: it is not there, or says something that cannot be; the message names file and line.
     """
     file = path or Path(os.environ.get("REFSTACK_WORKER_CONFIG") or FILE)
-    given, origins = tomlfile.read(file)
+    given, origins = toml_file.read(file)
     known = sections()
     for name in given:
         if name not in known:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from packaging.version import InvalidVersion, Version
 
-from refstack_worker.contract import jsontext, options
+from refstack_worker.contract import strict_json, tempest_options
 from refstack_worker.errors import PayloadError
 
 VERSION = 1
@@ -165,7 +165,7 @@ class Payload:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:
             raise PayloadError(f"payload: not UTF-8 at byte {error.start}") from None
-        return cls.from_json(jsontext.loads(text, "payload"))
+        return cls.from_json(strict_json.loads(text, "payload"))
 
     @classmethod
     def from_json(cls, value: Any) -> Payload:
@@ -192,7 +192,7 @@ class Payload:
 
         :raises PayloadError: it is larger than a worker would take, or not valid.
         """
-        data = jsontext.dumps(self.to_json()).encode("utf-8")
+        data = strict_json.dumps(self.to_json()).encode("utf-8")
         Payload.from_bytes(data)
         return data
 
@@ -313,7 +313,7 @@ def _check_meaning(made: Payload) -> None:
         check_exact_version(version, f"plugins.{name}")
     _check_time(made.submitted_at)
     _check_secret(made.secret)
-    options.check(made.conf_json)
+    tempest_options.check(made.conf_json)
     if made.testcases:
         check_testcases(made.testcases)
 

@@ -16,13 +16,13 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from refstack_worker.config.environments import EnvironmentSettings
-from refstack_worker.environments import interpreters, proof
-from refstack_worker.environments.download import Downloader, Landing
+from refstack_worker.environments import interpreters, test_listing
 from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.lock import LOCK_NAME, Lock, read_lock
-from refstack_worker.environments.site import Site
-from refstack_worker.environments.store import Store
-from refstack_worker.environments.wheelhouse import Fetcher, FolderSource, IndexSource, SiteSource, Source
+from refstack_worker.environments.store.verify import Store
+from refstack_worker.environments.wheels.download import Downloader, Landing
+from refstack_worker.environments.wheels.remote_wheelhouse import Site
+from refstack_worker.environments.wheels.sources import Fetcher, FolderSource, IndexSource, SiteSource, Source
 from refstack_worker.errors import LockError, VersionUnavailableError
 
 LOG = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ class Catalogue:
 
     def _offer(self, lock: Lock, interpreter: Interpreter | None, names: set[str], problem: str) -> Offer:
         warm = interpreter is not None and not self._absent(lock, interpreter, names)
-        tests = proof.proved(self.store, lock, interpreter) if interpreter is not None else 0
+        tests = test_listing.proved(self.store, lock, interpreter) if interpreter is not None else 0
         about = lock.compatibility
         return Offer(
             lock.version, about.releases, about.plugins, interpreter, self._source(lock), warm, tests, problem, lock
@@ -223,7 +223,7 @@ class Catalogue:
         return [w.filename for w in lock.wheels if self.store.name(w, interpreter) not in names]
 
     def _problem(self, lock: Lock, interpreter: Interpreter, names: set[str]) -> str:
-        refused = proof.refused(self.store, lock, interpreter)
+        refused = test_listing.refused(self.store, lock, interpreter)
         if refused or self.sites or self.settings.index:
             return refused
         nowhere = Landing(self.store.incoming, self.store.incoming)  # folders have no use for it

@@ -16,15 +16,17 @@ from pathlib import Path
 from types import TracebackType
 
 from refstack_worker.config.environments import EnvironmentSettings
-from refstack_worker.environments import leases, plans, proof
+from refstack_worker.environments import test_listing
 from refstack_worker.environments.catalogue import Offer
-from refstack_worker.environments.files import disk_errors, remove_tree
 from refstack_worker.environments.interpreters import Interpreter
+from refstack_worker.environments.layout import saved_link_plan
+from refstack_worker.environments.layout.base_virtualenv import Skeleton, make_open_folder, skeleton_of
+from refstack_worker.environments.layout.saved_link_plan import KeptPlan
 from refstack_worker.environments.lock import Lock
-from refstack_worker.environments.plans import KeptPlan
-from refstack_worker.environments.skeleton import Skeleton, make_open_folder, skeleton_of
-from refstack_worker.environments.store import Store
+from refstack_worker.environments.store import leases
+from refstack_worker.environments.store.verify import Store
 from refstack_worker.errors import EnvironmentBuildError, RefstackError, VersionUnavailableError
+from refstack_worker.filesystem import disk_errors, remove_tree
 
 LOG = logging.getLogger(__name__)
 
@@ -86,7 +88,7 @@ class Environment:
                 tests = self._make(lock, interpreter)
             if not tests:
                 LOG.info("Tempest %s on %s: listing its tests once", lock.label, interpreter.name)
-                tests = proof.prove(self.store, lock, interpreter, self.folder)
+                tests = test_listing.prove(self.store, lock, interpreter, self.folder)
         except BaseException:
             self._failed()
             raise
@@ -124,8 +126,8 @@ class Environment:
                 names = [self.store.name(wheel, interpreter) for wheel in lock.wheels]
                 if self._lease_entries(lock, names):
                     skeleton = skeleton_of(interpreter, self.store)
-                    self._lay_out(skeleton, plans.kept_plan(self.store, names, interpreter))
-                    return proof.proved(self.store, lock, interpreter)
+                    self._lay_out(skeleton, saved_link_plan.kept_plan(self.store, names, interpreter))
+                    return test_listing.proved(self.store, lock, interpreter)
             self._fill(lock, interpreter)
         raise EnvironmentBuildError(f"{self.store.root}: entries go as they are made; is 'env gc' running in a loop?")
 

@@ -1,138 +1,141 @@
-"""The server's side put together: ledger, queue client, HTTP, monitor, and for one machine the queue itself."""
+"""The HTTP side: a Flask application over a ledger, for any WSGI server."""
 
 from __future__ import annotations
 
+import errno
 import logging
-import resource
-import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import waitress
+from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
 
-from refstack_worker import gearman
-from refstack_worker.config import server as config
-from refstack_worker.config.server import ServerSettings
-from refstack_worker.errors import ConfigError
-from refstack_worker.server.api import create_app
-from refstack_worker.server.client import QueueClient
-from refstack_worker.server.hearing import Hearing, api_answers
-from refstack_worker.server.monitor import USUAL_PACE, Monitor, Pace
-from refstack_worker.server.store import Store
+from refstack_worker.errors import RefstackError, UsageError
+from refstack_worker.server.api import responses as support
+from refstack_worker.server.api.admin import AdminCalls
+from refstack_worker.server.api.clouds import CloudCalls
+from refstack_worker.server.api.events import Hub
+from refstack_worker.server.api.guard import Guard
+from refstack_worker.server.api.legacy import TesterCalls
+from refstack_worker.server.api.responses import StreamedRequest, Surroundings
+from refstack_worker.server.api.runs import RunCalls
+from refstack_worker.server.api.users import UserCalls
+from refstack_worker.server.api.worker import WorkerCalls
+from refstack_worker.server.db import migrate
+from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.queue.submitter import Queue, Submitter
+from refstack_worker.server.web.admin import AdminPages
+from refstack_worker.server.web.clouds import CloudPages
+from refstack_worker.server.web.pages import Web
+from refstack_worker.server.web.runs import RunPages
 
 LOG = logging.getLogger(__name__)
 
-# waitress warns of every request that waits for a thread, if only for a millisecond: thousands of lines in an hour
-logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-
-THREADS = 16
-"""Requests that one process answers at the same time; uploads and slow clients hold none until they are complete."""
-MOST_CONNECTIONS = 8192
-"""That one process keeps open. waitress's own limit is 100, and beyond it nobody is answered any more until somebody
-leaves: a fleet of 50 nodes with a run each has that many, most of them idle."""
-OTHER_FILES = 256
-"""Open files that are kept for all else: database, uploads, live streams."""
-STOP_SECONDS = 10.0
-"""For requests that are being answered when the service is told to stop."""
+STALE_SECONDS = 86400.0
+"""Age at which an upload is no longer on its way: its process was killed."""
+RETRY_SECONDS = 5
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Services:
-    """The parts of one process on the same settings; a context manager that ends what was begun, the last first."""
+def create_app(store: Store, queue: Queue | None = None) -> Flask:
+    """Return the application.
 
-    def __init__(self, settings: ServerSettings) -> None:
-        self.settings = settings
-        self._begun = ExitStack()
-        self.store = Store.open(settings)
-        self._begun.callback(self.store.close)
-        self.client = QueueClient(settings)
-        self._begun.callback(self.client.close)
-
-    def __enter__(self) -> Services:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._begun.close()
-
-    def serve_http(self, address: gearman.Address) -> str:
-        """Answer HTTP requests in threads of this process and return the URL. :raises ConfigError: no such address."""
-        server = http_server(create_app(self.store, self.client), address, self.settings)
-        thread = threading.Thread(target=server.run, name="http", daemon=True)
-        thread.start()
-
-        def end() -> None:
-            server.task_dispatcher.shutdown(cancel_pending=True, timeout=STOP_SECONDS)
-            server.close()
-
-        self._begun.callback(end)
-        # a host name with several addresses gives waitress's multi-socket server, which has no single port
-        port = getattr(server, "effective_port", None) or server.effective_listen[0][1]
-        return f"http://{gearman.Address(address.host, int(port))}"
-
-    def monitor(self, pace: Pace = USUAL_PACE) -> Monitor:
-        """Return a monitor; the caller runs it."""
-        settings = self.store.settings
-        hearing = Hearing(settings.rules.heartbeat_limit, api_answers(settings.web.address))
-        return Monitor(self.store, self.client, pace, hearing)
-
-    def watch(self, pace: Pace = USUAL_PACE) -> None:
-        """Run a monitor in a thread of this process."""
-        stop = threading.Event()
-        thread = threading.Thread(target=self.monitor(pace).run, args=(stop,), name="monitor", daemon=True)
-        thread.start()
-
-        def end() -> None:
-            stop.set()
-            thread.join(STOP_SECONDS)
-
-        self._begun.callback(end)
-
-    def serve_queue(self, address: gearman.Address) -> None:
-        """Be the Gearman server: gear's own, in threads of this process. :raises ConfigError: no such address."""
-        try:
-            server = gearman.Server(port=address.port, host=address.host, **gearman.KEEPALIVE)
-        except Exception as error:
-            # gear raises a bare Exception when it cannot listen
-            raise ConfigError(f"{address}: the queue cannot listen there: {error}; is the port taken?") from error
-        self._begun.callback(server.shutdown)
-
-
-def http_server(application: Callable[..., Any], address: gearman.Address, settings: ServerSettings) -> Any:
-    """Return waitress around a WSGI application, listening. :raises ConfigError: it cannot listen there."""
-    try:
-        return waitress.create_server(
-            application,
-            host=address.host,
-            port=address.port,
-            threads=THREADS,
-            connection_limit=connection_limit(),
-            # select() knows no file number above 1023
-            asyncore_use_poll=True,
-            ident="refstack",
-            max_request_body_size=settings.web.max_result_bytes + 2**20,
-            # the application itself decides which proxies it believes
-            clear_untrusted_proxy_headers=False,
-        )
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{address}: cannot listen there: {error}; is the port taken?") from error
-
-
-def connection_limit() -> int:
-    """Return how many connections this process may keep open: as many as its limit of open files has room for."""
-    files, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    room = MOST_CONNECTIONS if files == resource.RLIM_INFINITY else files - OTHER_FILES
-    return max(100, min(MOST_CONNECTIONS, room))
-
-
-def application(file: str = "") -> Callable[..., Any]:
-    """Return the WSGI application for a server of its own, such as gunicorn.
-
-    :param file: ``refstack.cfg``; default: what ``REFSTACK_CFG`` names, or the usual place.
+    :param queue: gives runs to the queue as soon as they are recorded; None leaves that to a monitor elsewhere.
     """
-    services = Services(config.load(Path(file) if file else None))
-    made: Callable[..., Any] = create_app(services.store, services.client)
-    return made
+    uploads = _uploads(store.settings.data)
+    around = Surroundings(store, Submitter(store, queue), uploads)
+    app = Flask("refstack_worker", static_folder=None)
+    app.request_class = StreamedRequest
+    app.config.update(
+        UPLOADS=uploads,
+        MAX_RESULT_BYTES=store.settings.web.max_result_bytes,
+        MAX_CONTENT_LENGTH=store.settings.web.max_result_bytes + 2**20,
+        MAX_FORM_MEMORY_SIZE=support.MAX_BODY,
+    )
+    hub = Hub(store, store.settings.users.event_streams)
+    app.before_request(_check_query)
+    guard = Guard(store)
+    guard.register(app)
+    for calls in (TesterCalls(around), WorkerCalls(around), RunCalls(around), AdminCalls(around)):
+        calls.register(app)
+    UserCalls(around, hub).register(app)
+    CloudCalls(around).register(app)
+    web = Web(around, guard)
+    RunPages(web, hub)
+    CloudPages(web)
+    AdminPages(web)
+    web.register(app)
+    app.add_url_rule("/health", view_func=lambda: _health(store))
+    app.register_error_handler(RefstackError, _domain_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _fault)
+    app.after_request(_headers)
+    return app
+
+
+def _check_query() -> None:
+    # Flask's own reading of it would be a fault of this program
+    try:
+        request.query_string.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError("the query is not UTF-8; write what is not ASCII as %XX") from None
+
+
+def _uploads(data: Path) -> Path:
+    folder = data / "uploads"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for file in folder.iterdir():
+        if file.is_file() and file.stat().st_mtime < time.time() - STALE_SECONDS:
+            file.unlink(missing_ok=True)
+    return folder
+
+
+def _health(store: Store) -> Response:
+    migrate.check(store.database)
+    return jsonify({"status": "ok", "paused": store.is_paused()})
+
+
+def _answer(status: int, title: str, detail: str, reason: str) -> Response:
+    if request.path.startswith("/v1/"):
+        return support.problem(status, title, detail, reason)
+    return support.failure(status, detail, reason)
+
+
+def _domain_error(error: RefstackError) -> Response:
+    status = support.status_of(error)
+    if status >= 500:
+        LOG.error("%s %s: %s", request.method, request.path, error)
+    detail = "this server cannot do that now; its log says why" if status == 500 else str(error)
+    answer = _answer(status, type(error).__name__.removesuffix("Error"), detail, error.reason)
+    if status in (429, 503):
+        answer.headers["Retry-After"] = str(RETRY_SECONDS)
+    return answer
+
+
+def _http_error(error: HTTPException) -> Any:
+    if error.code is None or error.code < 400:
+        return error
+    reason = (error.name or "error").lower().replace(" ", "-")
+    answer = _answer(error.code, error.name, error.description or error.name, reason)
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            answer.headers[name] = value
+    return answer
+
+
+def _fault(error: Exception) -> Response:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        LOG.error("%s %s: no room for it (%s); free some below DATA_FOLDER", request.method, request.path, error)
+        answer = _answer(503, "DiskFull", "no room on this server's disk; ask again later", "disk-full")
+        answer.headers["Retry-After"] = str(RETRY_SECONDS)
+        return answer
+    # the traceback goes to the log, and nothing of it to whoever asked
+    LOG.exception("%s %s: a fault of this program", request.method, request.path)
+    return _answer(500, "Fault", "a fault of this server; its log says more", type(error).__name__.lower())
+
+
+def _headers(answer: Response) -> Response:
+    answer.headers.setdefault("Cache-Control", "no-store")
+    answer.headers.setdefault("X-Content-Type-Options", "nosniff")
+    return answer

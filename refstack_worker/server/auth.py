@@ -10,10 +10,10 @@ from typing import Union
 from flask import Request
 
 from refstack_worker.config.server import Network
-from refstack_worker.contract import proof as proofs
-from refstack_worker.server.ledger_base import refused
-from refstack_worker.server.records import Proof, Token
-from refstack_worker.server.store import Store
+from refstack_worker.contract import attempt_token as proofs
+from refstack_worker.server.domain.records import Proof, Token
+from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.transactions import refused
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 

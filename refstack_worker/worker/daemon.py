@@ -20,23 +20,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from refstack_worker import sdnotify
+from refstack_worker import systemd
 from refstack_worker.config import worker as config
 from refstack_worker.config.worker import WorkerSettings, credential
-from refstack_worker.contract import functions, keys
-from refstack_worker.contract.sealing import NodeChannel, Opener
+from refstack_worker.contract import gearman_functions, keys
+from refstack_worker.contract.envelope import NodeChannel, Opener
 from refstack_worker.environments.catalogue import Catalogue, Offer
 from refstack_worker.errors import ConfigError, SpoolError
-from refstack_worker.worker import commands, gate, metrics, runner, strays
-from refstack_worker.worker.control import Control
-from refstack_worker.worker.ending import Ending
-from refstack_worker.worker.forwarder import Forwarder, Tools
-from refstack_worker.worker.gate import Gate, NodeState
-from refstack_worker.worker.held import Notes
-from refstack_worker.worker.job import Services
-from refstack_worker.worker.nodevoice import NodeVoice
-from refstack_worker.worker.slots import Slot
-from refstack_worker.worker.spool import RELEASE, RESULT, Entry, Spool
+from refstack_worker.worker import status as metrics
+from refstack_worker.worker.admission import admission
+from refstack_worker.worker.admission.admission import Gate, NodeState
+from refstack_worker.worker.attempt.attempt import Services
+from refstack_worker.worker.attempt.claimed import Notes
+from refstack_worker.worker.attempt.outcome import Ending
+from refstack_worker.worker.control_socket import Control
+from refstack_worker.worker.queue.slot import Slot
+from refstack_worker.worker.sandbox import commands, leftovers, runner
+from refstack_worker.worker.server_api.node_status import NodeStatusReporter
+from refstack_worker.worker.spool.sender import Forwarder, Tools
+from refstack_worker.worker.spool.spool import RELEASE, RESULT, Entry, Spool
 
 LOG = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ class Daemon:
         self._slots = [Slot(n, self._services, self._gate, self._run_ended) for n in range(settings.node.slots)]
         self._forwarder = Forwarder(self._services.spool, _tools(self._services))
         channel = NodeChannel.of_node(self._services.opener.private, self._services.opener.servers)
-        self._voice = NodeVoice(settings, channel, self._node_status)
+        self._voice = NodeStatusReporter(settings, channel, self._node_status)
 
     def run(self) -> int:
         """Work until a signal or ``drain`` ends it.
@@ -94,12 +96,12 @@ class Daemon:
         control.start()
         for thread in (*self._slots, self._forwarder, self._voice):
             thread.start()
-        sdnotify.notify(READY="1", STATUS=self._summary())
+        systemd.notify(READY="1", STATUS=self._summary())
         LOG.info("ready: %s", self._summary())
         try:
             yield
         finally:
-            sdnotify.notify(STOPPING="1")
+            systemd.notify(STOPPING="1")
             self._forwarder.stop()
             self._voice.stop()
             control.stop()
@@ -111,14 +113,14 @@ class Daemon:
             for slot in self._slots:
                 slot.tick()
             if self._forwarder.is_alive() and self._voice.is_alive():
-                sdnotify.notify(WATCHDOG="1", STATUS=self._summary())
+                systemd.notify(WATCHDOG="1", STATUS=self._summary())
             self._wake.wait(self._tick())
             self._wake.clear()
             while self._signals:
                 self._obey(self._signals.popleft())
 
     def _tick(self) -> float:
-        limit = sdnotify.watchdog_seconds()
+        limit = systemd.watchdog_seconds()
         if self._gate.is_ending:
             return 0.1
         return min(TICK_SECONDS, limit) if limit else TICK_SECONDS
@@ -135,7 +137,7 @@ class Daemon:
                 if slot.queue is not None:
                     slot.queue.offer(self._functions())
             self._voice.nudge()
-        lack = gate.shortage(self._folders(), self.settings.limits.min_free_mb)
+        lack = admission.shortage(self._folders(), self.settings.limits.min_free_mb)
         if lack and not self._gate.shortage:
             LOG.warning("takes no runs: %s", lack)
             self._note("disk", lack)
@@ -146,15 +148,17 @@ class Daemon:
         releases = {release for offer in self._offers for release in offer.releases}
         found = []
         for tag in ("", *self.settings.node.tags):
-            found += [functions.for_version(offer.version, tag) for offer in self._offers]
-            found += [functions.for_release(release, tag) for release in sorted(releases)]
+            found += [gearman_functions.for_version(offer.version, tag) for offer in self._offers]
+            found += [gearman_functions.for_release(release, tag) for release in sorted(releases)]
         return found
 
     def _sweep(self) -> None:
         """Clear away what an earlier life left: processes, folders with secrets, attempts that nobody holds."""
         settings, services = self.settings, self._services
-        killed = strays.end(f"{strays.instance_of(settings.node.state_folder)}/")
-        swept = strays.sweep_folders(settings.run.folder, "run-") + strays.sweep_folders(settings.run.environments)
+        killed = leftovers.end(f"{leftovers.instance_of(settings.node.state_folder)}/")
+        swept = leftovers.sweep_folders(settings.run.folder, "run-") + leftovers.sweep_folders(
+            settings.run.environments
+        )
         if killed or swept:
             LOG.warning("an earlier worker left %d processes and %d folders; removed", killed, swept)
         services.spool.prepare()
@@ -279,7 +283,7 @@ class Daemon:
                 {"url": url, "problem": self._voice.problems.get(url, "")} for url in self.settings.server.urls
             ],
             "spool": {"entries": len(entries), "bytes": spool.size()},
-            "disks": [{"folder": str(path), "free_mb": gate.free_mb(path)} for path in self._folders()],
+            "disks": [{"folder": str(path), "free_mb": admission.free_mb(path)} for path in self._folders()],
             "ended": dict(self._ended),
             "last_errors": list(self._errors),
         }
@@ -332,7 +336,7 @@ def _services(settings: WorkerSettings) -> Services:
         keys.load_seal_private(credential(settings.keys.fleet_private)),
         keys.load_sign_public(credential(settings.keys.server_public)),
     )
-    chosen = runner.choose(settings.run, strays.instance_of(settings.node.state_folder))
+    chosen = runner.choose(settings.run, leftovers.instance_of(settings.node.state_folder))
     return Services(
         settings=settings,
         opener=opener,
@@ -346,7 +350,7 @@ def _services(settings: WorkerSettings) -> Services:
 
 def _tools(services: Services) -> Tools:
     settings = services.settings
-    own = runner.EmbeddedRunner(settings.run.folder, strays.instance_of(settings.node.state_folder))
+    own = runner.EmbeddedRunner(settings.run.folder, leftovers.instance_of(settings.node.state_folder))
     return Tools(settings, services.opener, own, services.program)
 
 

@@ -15,12 +15,12 @@ from typing import Any
 from refstack_worker import gearman
 from refstack_worker.config import worker as config
 from refstack_worker.contract import keys
-from refstack_worker.contract.report import Report
-from refstack_worker.contract.sealing import Opener
+from refstack_worker.contract.envelope import Opener
 from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import RefstackError
-from refstack_worker.worker.reporter import Held, Reporter
-from refstack_worker.worker.slotqueue import SlotQueue
+from refstack_worker.worker.queue.gearman_worker import SlotQueue
+from refstack_worker.worker.server_api.attempts import ClaimedAttempt, Reporter
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def claim(settings: config.WorkerSettings, function: str) -> None:
 
 def carry_out(settings: config.WorkerSettings, opener: Opener, job: Any) -> None:
     envelope = bytes(job.arguments)
-    held = Held(opener.open(envelope), envelope, secrets.token_hex(16), settings.node.name, "47.0.0")
+    held = ClaimedAttempt(opener.open(envelope), envelope, secrets.token_hex(16), settings.node.name, "47.0.0")
     reporter = Reporter(held, settings.server)
     try:
         reporter.claim(threading.Event())

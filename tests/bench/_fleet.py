@@ -29,18 +29,19 @@ from typing import Any
 
 from refstack_worker import execute_test
 from refstack_worker.config import worker as config
-from refstack_worker.contract import functions, keys
-from refstack_worker.contract.sealing import NodeChannel, Opener
+from refstack_worker.contract import gearman_functions, keys
+from refstack_worker.contract.envelope import NodeChannel, Opener
 from refstack_worker.environments.catalogue import Offer, Want
 from refstack_worker.environments.environment import BuiltEnvironment
-from refstack_worker.worker import ending as endings
-from refstack_worker.worker import reporter, slots
-from refstack_worker.worker.gate import Gate
-from refstack_worker.worker.held import Notes
-from refstack_worker.worker.job import FoundOffer, Job, Services
-from refstack_worker.worker.nodevoice import NodeVoice
-from refstack_worker.worker.runner import Command, End, Listener
-from refstack_worker.worker.spool import Spool
+from refstack_worker.worker.admission.admission import Gate
+from refstack_worker.worker.attempt import outcome as endings
+from refstack_worker.worker.attempt.attempt import FoundOffer, Job, Services
+from refstack_worker.worker.attempt.claimed import Notes
+from refstack_worker.worker.queue import slot
+from refstack_worker.worker.sandbox.runner import Command, End, Listener
+from refstack_worker.worker.server_api import attempts
+from refstack_worker.worker.server_api.node_status import NodeStatusReporter
+from refstack_worker.worker.spool.spool import Spool
 from tests.support.ledgers import Event, stream
 
 TESTS = 10
@@ -190,11 +191,13 @@ class Node:
         self.services.notes.prepare()
         self.services.spool.prepare()
         self.gate = Gate()
-        self.slot = slots.Slot(0, self.services, self.gate, self._ended)
-        self.voice = NodeVoice(settings, NodeChannel.of_node(opener.private, opener.servers), self._look)
+        self.slot = slot.Slot(0, self.services, self.gate, self._ended)
+        self.voice = NodeStatusReporter(settings, NodeChannel.of_node(opener.private, opener.servers), self._look)
 
     def start(self) -> None:
-        self.slot.connect(self.settings.gearman.addresses, [functions.for_version(name) for name in self.versions])
+        self.slot.connect(
+            self.settings.gearman.addresses, [gearman_functions.for_version(name) for name in self.versions]
+        )
         self.slot.start()
         self.voice.start()
 
@@ -229,7 +232,7 @@ def main() -> None:
     os.nice(10)
     sys.setswitchinterval(0.05)
     threading.stack_size(512 * 1024)
-    slots.Job = SimulatedJob  # type: ignore[attr-defined]
+    slot.Job = SimulatedJob  # type: ignore[attr-defined]
     _time_the_calls()
     nodes = _nodes(order)
     for node in nodes:
@@ -286,9 +289,9 @@ def _percentiles(times: list[float]) -> dict[str, float]:
 
 def _time_the_calls() -> None:
     """Take the time of each call that a worker makes, whatever becomes of it."""
-    post: Callable[..., Any] = reporter.Http.post
+    post: Callable[..., Any] = attempts.Http.post
 
-    def timed(self: reporter.Http, path: str, *rest: Any, **more: Any) -> Any:
+    def timed(self: attempts.Http, path: str, *rest: Any, **more: Any) -> Any:
         what = "node" if "/nodes/" in path else path.strip("/").rpartition("/")[2]
         began = time.perf_counter()
         try:
@@ -296,7 +299,7 @@ def _time_the_calls() -> None:
         finally:
             TALLY.time(what, time.perf_counter() - began)
 
-    reporter.Http.post = timed  # type: ignore[method-assign]
+    attempts.Http.post = timed  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

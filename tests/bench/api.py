@@ -27,15 +27,15 @@ from typing import Any
 
 from sqlalchemy import text
 
-from refstack_worker.server.records import Claim, NewRun, RunSpec
-from refstack_worker.server.store import Store
+from refstack_worker.server.domain.records import Claim, NewRun, RunSpec
+from refstack_worker.server.ledger.ledger import Store
 from tests.bench._measure import Result, report, say
 from tests.support.ledgers import Event, Job, make_settings, stream, submit
 from tests.support.postgresql import Cluster, _free_port, find_programs
 
 TOP = Path(__file__).resolve().parents[2]
 RUNS = 64
-"""Held runs that beat."""
+"""ClaimedAttempt runs that beat."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,13 @@ def measure(database: Cluster, folder: Path, asked: argparse.Namespace) -> list[
     try:
         found = beats(folder, url, jobs, asked.seconds, store)
         with gunicorn(
-            "refstack_worker.server.app:application()", {"REFSTACK_CFG": str(folder / "refstack.cfg")}
+            "refstack_worker.server.service:application()", {"REFSTACK_CFG": str(folder / "refstack.cfg")}
         ) as server:
             found += large_result(store, server, folder, token)
             fill(store, asked.runs)
             found += lists(server, token, asked.runs)
         with gunicorn(
-            "refstack_worker.server.app:application()", {"REFSTACK_CFG": str(folder / "refstack.cfg")}, 220
+            "refstack_worker.server.service:application()", {"REFSTACK_CFG": str(folder / "refstack.cfg")}, 220
         ) as wide:
             found += watchers(store, wide, jobs[0], token)
     finally:
@@ -125,7 +125,7 @@ def beats(folder: Path, url: str, jobs: list[Job], seconds: float, store: Store)
         peer = load(server.port, bare, seconds)
     said_before = count(store, "SELECT count(*) FROM test_status")
     config = {"REFSTACK_CFG": str(folder / "refstack.cfg")}
-    with gunicorn("refstack_worker.server.app:application()", config) as server:
+    with gunicorn("refstack_worker.server.service:application()", config) as server:
         say("heartbeats and status posts")
         ours = load(server.port, requests, seconds)
     said = count(store, "SELECT count(*) FROM test_status") - said_before
@@ -201,7 +201,7 @@ def large_result(store: Store, server: Server, folder: Path, token: str) -> list
 
 
 def _all() -> Any:
-    from refstack_worker.server.records import ResultQuery
+    from refstack_worker.server.domain.records import ResultQuery
 
     return ResultQuery(limit=3000)
 

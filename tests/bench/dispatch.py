@@ -30,7 +30,7 @@ import gear
 import sqlalchemy
 
 from refstack_worker import gearman
-from refstack_worker.contract import functions
+from refstack_worker.contract import gearman_functions
 from tests.bench._measure import Result, report, say
 from tests.bench._watch import cpu, tree
 from tests.bench.api import cluster, gunicorn
@@ -82,7 +82,7 @@ def served(place: Site, processes: int) -> Iterator[int]:
     place.services[0].end()
     port = int(place.url.rpartition(":")[2])
     config = {"REFSTACK_CFG": str(place.config)}
-    with gunicorn("refstack_worker.server.app:application()", config, port=port, workers=processes) as server:
+    with gunicorn("refstack_worker.server.service:application()", config, port=port, workers=processes) as server:
         yield server.pid
 
 
@@ -116,7 +116,7 @@ class Bench:
         found = []
         with self._fleet(1):
             found += self._claims()
-        with self._claimers(["{config}", functions.for_version(VERSION)]) as wait:
+        with self._claimers(["{config}", gearman_functions.for_version(VERSION)]) as wait:
             self._noop(wait, WARM)
             before = self._spent()
             ours = self._noop(wait, self.runs)

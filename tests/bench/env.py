@@ -15,13 +15,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from refstack_worker.builder.resolve import find_uv
+from refstack_worker.builder.locks.resolve import find_uv
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.environment import Environment
-from refstack_worker.environments.files import remove_tree
 from refstack_worker.environments.lock import read_lock
-from refstack_worker.environments.store import Store
+from refstack_worker.environments.store.verify import Store
+from refstack_worker.filesystem import remove_tree
 from tests.bench._measure import Result, medians, report, say, seconds
 from tests.support.tempests import CACHE, locked
 

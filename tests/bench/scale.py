@@ -27,7 +27,7 @@ from typing import Any
 
 import sqlalchemy
 
-from refstack_worker.cli.http_client import Access, Api
+from refstack_worker.cli.api_client import Access, Api
 from tests.bench._measure import say
 from tests.bench._nodes import Fleet, versions
 from tests.bench._watch import (

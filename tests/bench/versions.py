@@ -18,8 +18,8 @@ from pathlib import Path
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.environment import Environment
-from refstack_worker.environments.files import remove_tree
-from refstack_worker.environments.proof import list_tests
+from refstack_worker.environments.test_listing import list_tests
+from refstack_worker.filesystem import remove_tree
 from tests.bench._measure import say
 from tests.support.tempests import CACHE, RELEASES, locked
 

@@ -23,8 +23,8 @@ from refstack_worker import execute_test
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.environment import Environment
-from refstack_worker.environments.files import remove_tree
-from refstack_worker.server.results import parse
+from refstack_worker.filesystem import remove_tree
+from refstack_worker.server.results.subunit import parse
 from tests.bench._measure import Result, medians, report, say
 from tests.support import processes
 from tests.support.processes import Site, eventually

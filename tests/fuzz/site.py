@@ -17,9 +17,9 @@ from urllib.parse import unquote_to_bytes
 
 from flask import Flask
 
-from refstack_worker.server.api import create_app
-from refstack_worker.server.records_users import NewCloud
-from refstack_worker.server.store import Store
+from refstack_worker.server.app import create_app
+from refstack_worker.server.domain.accounts import NewCloud
+from refstack_worker.server.ledger.ledger import Store
 from tests.fuzz import targets
 from tests.support.ledgers import PASSWORD, claimed, make_settings, new_run
 

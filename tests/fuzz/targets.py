@@ -26,11 +26,13 @@ from nacl.signing import SigningKey
 from refstack_worker import execute_test
 from refstack_worker.config import refstack_cfg
 from refstack_worker.config import server as server_config
-from refstack_worker.contract import keys, sealing
+from refstack_worker.contract import envelope as sealing
+from refstack_worker.contract import keys
 from refstack_worker.contract.payload import Payload
-from refstack_worker.environments import lock, unpack
+from refstack_worker.environments import lock
+from refstack_worker.environments.wheels import unpack
 from refstack_worker.errors import ConfigError, LockError, PayloadError, ResultError, SealError, WheelError
-from refstack_worker.server import results
+from refstack_worker.server.results import subunit as results
 
 logging.disable(logging.CRITICAL)
 warnings.simplefilter("ignore")

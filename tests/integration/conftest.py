@@ -41,7 +41,7 @@ def make_locks() -> Path:
     folder = processes.CACHE / "locks"
     if not list((folder / TEMPEST).glob("pylock.*.toml")):
         folder.mkdir(parents=True, exist_ok=True)
-        words = [sys.executable, "-m", "refstack_worker.cli.package", "lock", TEMPEST, "--output", str(folder)]
+        words = [sys.executable, "-m", "refstack_worker.cli.package.main", "lock", TEMPEST, "--output", str(folder)]
         subprocess.run(words, check=True, cwd=processes.TOP)
     return folder
 

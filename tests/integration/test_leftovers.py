@@ -50,7 +50,7 @@ def caught_with_something(cloud, site, test_id, program, before):
 def processes_of_tests(program):
     """The processes of Tempest below a worker; what ends them, and looks after the cloud, is left to go on."""
     lines = command_lines()
-    own = ("run_agent", "execute_test")
+    own = ("sandbox.agent", "execute_test")
     return {pid for pid in below(program.pid) if not any(name in lines.get(pid, "") for name in own)}
 
 

@@ -166,7 +166,7 @@ def test_cancel_in_the_middle_ends_state_and_processes_within_five_seconds(site,
     in_the_middle(site, test_id)
     # the agent stays a little longer: it removes from the cloud what the run left there
     lines = command_lines()
-    belonging = {pid for pid in below(program.pid) if "run_agent" not in lines.get(pid, "")}
+    belonging = {pid for pid in below(program.pid) if "sandbox.agent" not in lines.get(pid, "")}
     assert len(belonging) >= 3, "execute_test, tempest, its test processes"
     began = time.monotonic()
     assert site.queue("run", "cancel", str(test_id), "-f", "json").json()["state"] in ("cancelling", "cancelled")

@@ -12,11 +12,12 @@ from typing import Any
 from subunit import StreamResultToBytes
 
 from refstack_worker.config.server import ServerSettings, from_mapping
-from refstack_worker.contract import keys, sealing
-from refstack_worker.contract import proof as proofs
+from refstack_worker.contract import attempt_token as proofs
+from refstack_worker.contract import envelope as sealing
+from refstack_worker.contract import keys
 from refstack_worker.contract.payload import Payload, now
-from refstack_worker.server.records import Claim, NewRun, Proof, QueuedJob, RunSpec, Submission
-from refstack_worker.server.store import Store
+from refstack_worker.server.domain.records import Claim, NewRun, Proof, QueuedJob, RunSpec, Submission
+from refstack_worker.server.ledger.ledger import Store
 
 PASSWORD = "pass-of-the-cloud-7391"
 CONF = {"identity": {"uri_v3": "https://cloud.example/v3", "password": PASSWORD, "admin_password": "admin-8264-pass"}}

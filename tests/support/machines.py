@@ -3,7 +3,7 @@
     with Machine() as machine:
         machine.run("systemctl", "is-system-running")
 
-A machine is a throw-away overlay on a root that is made once and kept in the cache (``refstack_worker.builder.roots``).
+A machine is a throw-away overlay on a cached root that is made once (``refstack_worker.builder.chroots``).
 It reaches the test's host at ``machine.host`` and nothing else: what it may fetch, a ``Mirror``
 (``tests/support/mirror.py``) hands out there.
 """
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from refstack_worker import process
-from refstack_worker.builder.roots import CleanRoot, RootRecipe, base_root, default_cache
+from refstack_worker.builder.chroots import CleanRoot, RootRecipe, base_root, default_cache
 from refstack_worker.errors import ProcessError
 
 BARE = ("ca-certificates", "dbus", "iproute2", "systemd", "systemd-sysv")

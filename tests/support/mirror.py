@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from refstack_worker.builder.roots import MIRROR, default_cache
+from refstack_worker.builder.chroots import MIRROR, default_cache
 
 SITE = "packages.refstack.test"
 """Host name under which the folder of a test's repository is served."""

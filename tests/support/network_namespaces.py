@@ -73,7 +73,7 @@ def elsewhere(folder: Path, port: int) -> Iterator[Elsewhere]:
 def _furnish(home: Path) -> None:
     command = home / "bin" / "refstack-queue"
     command.parent.mkdir(parents=True)
-    command.write_text(f'#!/bin/sh\nPYTHONPATH={TOP} exec {sys.executable} -m refstack_worker.cli.queue "$@"\n')
+    command.write_text(f'#!/bin/sh\nPYTHONPATH={TOP} exec {sys.executable} -m refstack_worker.cli.queue.main "$@"\n')
     command.chmod(0o755)
     # so that the lines of a page are run as they stand there
     (home / ".curlrc").write_text('silent\nshow-error\nfail-with-body\nwrite-out = "%{stderr}%{http_code}"\n')

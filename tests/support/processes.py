@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from refstack_worker.cli.http_client import Access, Api
+from refstack_worker.cli.api_client import Access, Api
 
 T = TypeVar("T")
 
@@ -196,7 +196,7 @@ class Site:
 
     def queue(self, *words: str, **more: Any) -> Answer:
         """Run ``refstack-queue`` to its end."""
-        command = [sys.executable, "-m", "refstack_worker.cli.queue", "--config", str(self.config)]
+        command = [sys.executable, "-m", "refstack_worker.cli.queue.main", "--config", str(self.config)]
         command += ["--url", self.url, "--token-file", str(self.token), *words]
         done = subprocess.run(
             command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(TOP)}, cwd=self.folder, **more
@@ -225,7 +225,7 @@ class Site:
         )
 
     def _program(self, name: str, *words: str) -> Program:
-        command = [sys.executable, "-m", "refstack_worker.cli.queue", "--config", str(self.config), *words]
+        command = [sys.executable, "-m", "refstack_worker.cli.queue.main", "--config", str(self.config), *words]
         program = Program(command, self.folder / f"{name}.log")
         self.programs.append(program)
         return program
@@ -238,7 +238,7 @@ class Site:
         base.mkdir(mode=0o700, exist_ok=True)
         config = base / "worker.toml"
         config.write_text(_toml(self._worker_sections(base, name), more))
-        words = [sys.executable, "-m", "refstack_worker.cli.worker", "--config", str(config), "run"]
+        words = [sys.executable, "-m", "refstack_worker.cli.worker.main", "--config", str(config), "run"]
         program = Program(words, base / "worker.log")
         self.programs.append(program)
         self.workers[name] = program

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from refstack_worker.cli.http_client import Access, Api
+from refstack_worker.cli.api_client import Access, Api
 from tests.support.processes import Answer, Program, eventually
 from tests.support.tempests import TOP, locked
 
@@ -97,7 +97,7 @@ def _is_served(api: Api) -> bool:
 
 
 def _queue(*words: str | Path) -> list[str]:
-    return [sys.executable, "-m", "refstack_worker.cli.queue", *map(str, words)]
+    return [sys.executable, "-m", "refstack_worker.cli.queue.main", *map(str, words)]
 
 
 def _environment() -> dict[str, str]:

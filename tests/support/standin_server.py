@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from refstack_worker.contract import proof as proofs
+from refstack_worker.contract import attempt_token as proofs
 from tests.support.quiet_server import QuietServer
 
 HEARTBEAT = 0.2

@@ -34,7 +34,7 @@ RELEASES = {
 
 def package(*words: object) -> subprocess.CompletedProcess[str]:
     """Run ``refstack-package``."""
-    argv = [sys.executable, "-m", "refstack_worker.cli.package", *(str(word) for word in words)]
+    argv = [sys.executable, "-m", "refstack_worker.cli.package.main", *(str(word) for word in words)]
     env = {**os.environ, "PYTHONPATH": str(TOP)}
     return subprocess.run(argv, capture_output=True, text=True, env=env, cwd=TOP, check=False)
 

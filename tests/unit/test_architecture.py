@@ -14,24 +14,25 @@ MAY_IMPORT = {
     "errors": set(),
     "process": {"errors"},
     "gearman": {"errors"},
-    "sdnotify": set(),
+    "systemd": set(),
+    "filesystem": {"errors"},
     "contract": {"errors"},
-    "config": {"errors", "contract", "gearman"},
-    "environments": {"errors", "contract", "config", "process"},
-    "worker": {"errors", "contract", "config", "process", "gearman", "sdnotify", "environments"},
-    "server": {"errors", "contract", "config", "process", "gearman", "environments"},
-    "builder": {"errors", "contract", "config", "process", "environments"},
+    "config": {"errors", "contract", "gearman", "filesystem"},
+    "environments": {"errors", "contract", "config", "process", "filesystem"},
+    "worker": {"errors", "contract", "config", "process", "gearman", "systemd", "filesystem", "environments"},
+    "server": {"errors", "contract", "config", "process", "filesystem", "gearman", "environments"},
+    "builder": {"errors", "contract", "config", "process", "filesystem", "environments"},
     "cli": {
-        *("errors", "contract", "config", "process", "gearman", "sdnotify"),
+        *("errors", "contract", "config", "process", "gearman", "systemd", "filesystem"),
         *("environments", "worker", "server", "builder"),
     },
     "execute_test": set(),
 }
 """Part to the parts below it; within itself a part may import what it likes."""
 
-LONGEST_MODULE = 400
+MAX_MODULE_LENGTH = 400
 LONGER_BY_NATURE = {"execute_test.py"}
-LONGEST_FUNCTION = 60
+MAX_FUNCTION_LENGTH = 60
 
 
 def modules() -> list[Path]:
@@ -100,12 +101,12 @@ def test_init_is_empty(path: Path) -> None:
 def test_modules_and_functions_stay_small(path: Path) -> None:
     text = path.read_text()
     if path.name not in LONGER_BY_NATURE:
-        assert len(text.splitlines()) <= LONGEST_MODULE
+        assert len(text.splitlines()) <= MAX_MODULE_LENGTH
     long = [
         f"{node.name} has {node.end_lineno - node.lineno + 1} lines"
         for node in ast.walk(ast.parse(text))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        and (node.end_lineno or 0) - node.lineno + 1 > LONGEST_FUNCTION
+        and (node.end_lineno or 0) - node.lineno + 1 > MAX_FUNCTION_LENGTH
     ]
     assert not long
 

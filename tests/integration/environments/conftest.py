@@ -11,7 +11,7 @@ import pytest
 
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments.catalogue import Catalogue, Want
-from refstack_worker.environments.files import remove_tree
+from refstack_worker.filesystem import remove_tree
 from tests.support.tempests import CACHE, locked
 
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.builder import wheelhouse
+from refstack_worker.builder.repository import wheelhouse
 from refstack_worker.config.environments import EnvironmentSettings
-from refstack_worker.environments import proof
+from refstack_worker.environments import test_listing
 from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.environment import Environment
-from refstack_worker.environments.store import Damage, Store
+from refstack_worker.environments.store.verify import Damage, Store
 from refstack_worker.errors import StoreError, VersionUnavailableError
 from tests.support.tempests import TOP, locked
 from tests.support.wheel_files import make_lock, make_tempest, make_version, make_wheel
@@ -87,7 +87,7 @@ def test_no_room_to_list_tests_is_not_held_against_tempest(build_settings, small
             with (small_disk / "filler").open("wb") as filler:
                 os.posix_fallocate(filler.fileno(), 0, free - kilobytes * 1024)
             try:
-                outcomes.append(len(proof.list_tests(built.path, "Tempest")))
+                outcomes.append(len(test_listing.list_tests(built.path, "Tempest")))
             except StoreError as error:
                 assert "cannot list its tests" in str(error) and "No space left on device" in str(error)
                 outcomes.append(0)

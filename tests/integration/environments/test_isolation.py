@@ -11,7 +11,7 @@ import pytest
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.environment import Environment
-from refstack_worker.environments.store import Store
+from refstack_worker.environments.store.verify import Store
 from tests.support.tempests import locked
 
 ATTACK = """

@@ -13,8 +13,8 @@ import pytest
 
 from refstack_worker.environments.environment import Environment
 from refstack_worker.environments.lock import read_lock
-from refstack_worker.environments.proof import list_tests
-from refstack_worker.environments.store import Store
+from refstack_worker.environments.store.verify import Store
+from refstack_worker.environments.test_listing import list_tests
 from tests.support.tempests import RELEASES
 
 LOOK = """

@@ -15,10 +15,11 @@ import requests
 
 from refstack_worker import gearman
 from refstack_worker.config import server as config
-from refstack_worker.contract import keys, sealing
-from refstack_worker.contract import proof as proofs
-from refstack_worker.server.link import CLOCK_MARGIN, Link
-from refstack_worker.server.store import Store
+from refstack_worker.contract import attempt_token as proofs
+from refstack_worker.contract import envelope as sealing
+from refstack_worker.contract import keys
+from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.queue.connection import CLOCK_MARGIN, GearmanConnection
 from tests.support.processes import eventually, files_with
 
 PASSWORD = "a-Password-of-the-cloud-5150"
@@ -275,7 +276,7 @@ def test_the_queue_tells_who_waits_from_what_somebody_keeps(site):
 
 def jobs(site):
     """The jobs of the queue by their uniques, and whether somebody has them; asked for in both languages."""
-    link = Link(gearman.Address("127.0.0.1", site.queue_port))
+    link = GearmanConnection(gearman.Address("127.0.0.1", site.queue_port))
     try:
         runs = site.api.get("/v1/runs")["runs"]
         pairs = [(f"{run['test_id']}:{run['attempt']}", "") for run in runs]

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from refstack_worker.cli.http_client import Access, Api
+from refstack_worker.cli.api_client import Access, Api
 from tests.integration.conftest import TEMPEST
 from tests.support.processes import Program, below, command_lines, eventually
 
@@ -27,7 +27,7 @@ class Alone:
 
     def start(self, *words):
         self.ready.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "refstack_worker.cli.queue", "standalone", "--folder", str(self.folder)]
+        command = [sys.executable, "-m", "refstack_worker.cli.queue.main", "standalone", "--folder", str(self.folder)]
         command += ["--locks", str(self.locks), "--ready-file", str(self.ready), *words]
         self.program = Program(command, self.base / "standalone.log")
         eventually(lambda: f"ready\n{self.program.text()}", self.ready.exists)
@@ -98,7 +98,7 @@ def test_killed_it_leaves_no_worker_behind_and_a_dead_worker_is_started_again(al
 
 def test_second_one_on_the_same_folder_is_refused(alone):
     alone.start("--no-worker")
-    words = [sys.executable, "-m", "refstack_worker.cli.queue", "standalone", "--folder", str(alone.folder)]
+    words = [sys.executable, "-m", "refstack_worker.cli.queue.main", "standalone", "--folder", str(alone.folder)]
     second = Program(words, alone.base / "second.log")
     assert second.process.wait(60) == 3
     assert "another 'refstack-queue standalone' runs on this folder" in second.text()

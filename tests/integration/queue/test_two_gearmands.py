@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.gearman import Address
-from refstack_worker.server.client import QueueClient
-from refstack_worker.server.monitor import Monitor, Pace
-from refstack_worker.server.store import Store
-from refstack_worker.worker.slotqueue import SlotQueue
+from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.monitor.monitor import Monitor, Pace
+from refstack_worker.server.queue.client import QueueClient
+from refstack_worker.worker.queue.gearman_worker import SlotQueue
 from tests.support.ledgers import make_settings, new_run
 from tests.support.processes import Gearmand, eventually
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.contract import options
+from refstack_worker.contract import tempest_options
 from refstack_worker.environments.environment import Environment
 from tests.integration.environments.conftest import build_settings, real_store
 
@@ -85,17 +85,17 @@ def test_a_path_or_program_that_a_tempest_brings_is_refused_or_was_looked_at(off
     assert len(offered) > 250
     told = {full: f"{full.replace('_', ' ')} {option['help'] or ''}".lower() for full, option in offered.items()}
     sounding = {full for full, text in told.items() if PLACES.search(text.replace("-", " "))}
-    unseen = sorted(full for full in sounding if not options.is_the_nodes(*full.split(".", 1)))
+    unseen = sorted(full for full in sounding if not tempest_options.is_the_nodes(*full.split(".", 1)))
     assert unseen == sorted(HARMLESS)
 
 
 def test_no_former_name_of_what_is_refused_is_allowed(offered):
-    refused = {full for full in offered if options.is_the_nodes(*full.split(".", 1))}
+    refused = {full for full in offered if tempest_options.is_the_nodes(*full.split(".", 1))}
     assert {"auth.test_accounts_file", "oslo_concurrency.lock_path", "DEFAULT.log_config_append"} <= refused
     assert [
         (full, section, name)
         for full, section, name in names(offered)
-        if full in refused and not options.is_the_nodes(section, name)
+        if full in refused and not tempest_options.is_the_nodes(section, name)
     ] == []
 
 
@@ -104,7 +104,7 @@ def test_what_becomes_an_argument_of_a_program_is_a_number(offered):
 
 
 def test_most_options_are_the_vendors_to_set(offered):
-    allowed = [full for full in offered if not options.is_the_nodes(*full.split(".", 1))]
+    allowed = [full for full in offered if not tempest_options.is_the_nodes(*full.split(".", 1))]
     assert len(allowed) > 0.85 * len(offered)
     for full in ("identity.uri_v3", "identity.region", "compute.image_ref", "auth.admin_password", "DEFAULT.debug"):
         assert full in allowed

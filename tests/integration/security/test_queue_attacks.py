@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.contract import functions, keys, payload, sealing
+from refstack_worker.contract import envelope as sealing
+from refstack_worker.contract import gearman_functions, keys, payload
 from tests.integration.worker.conftest import VERSION, Node
 from tests.support.processes import eventually
 
-FUNCTION = functions.for_version(VERSION)
+FUNCTION = gearman_functions.for_version(VERSION)
 
 
 def strangers_keys(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.cli.http_client import Access, Api
+from refstack_worker.cli.api_client import Access, Api
 from refstack_worker.errors import ServerError
 from tests.integration.worker.conftest import Node
 from tests.support import processes

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.worker import doctor
+from refstack_worker.worker.doctor import checks
 from tests.integration.worker.conftest import Node
 from tests.support.certificate_authority import Authority, shipped, stunnel
 from tests.support.processes import Program, eventually, free_port
@@ -81,8 +81,8 @@ def test_without_a_tunnel_doctor_says_who_listens(node: Node) -> None:
 
 
 def test_a_bare_network_is_a_warning(gearmand) -> None:  # type: ignore[no-untyped-def]
-    finding = doctor._gearman_way(doctor.Address("queue.example", 4730))
-    assert finding.result == doctor.WARNING and "no TLS" in finding.found and "docs/tls.md" in finding.todo
+    finding = checks._gearman_way(checks.Address("queue.example", 4730))
+    assert finding.result == checks.WARNING and "no TLS" in finding.found and "docs/tls.md" in finding.todo
 
 
 def test_a_client_without_a_certificate_is_refused(tunnel: Tunnel, ours: Authority) -> None:
@@ -120,7 +120,7 @@ def test_another_host_of_the_same_authority_is_not_spoken_to(scratch: Path, ours
     try:
         port = other.node(ours, ours)
         assert gearman_says(port) == b""
-        finding = doctor._gearman(doctor.Address("127.0.0.1", port))
-        assert finding.result == doctor.BAD and "tunnel" in finding.todo
+        finding = checks._gearman(checks.Address("127.0.0.1", port))
+        assert finding.result == checks.BAD and "tunnel" in finding.todo
     finally:
         other.end()

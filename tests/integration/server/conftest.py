@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.config.server import ServerSettings
-from refstack_worker.server.store import Store
+from refstack_worker.server.ledger.ledger import Store
 from tests.support.ledgers import Clock, make_settings
 from tests.support.postgresql import postgresql, postgresql_url
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from refstack_worker.errors import LedgerError
-from refstack_worker.server.database import Database
+from refstack_worker.server.db.database import Database
 
 
 def test_a_connection_that_ends_before_it_is_put_back(postgresql_url: str) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.gearman import Address
-from refstack_worker.server.api import create_app
-from refstack_worker.server.app import http_server
-from refstack_worker.server.store import Store
+from refstack_worker.server.app import create_app
+from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.service import http_server
 from tests.support.ledgers import claimed, make_settings
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "update-test-status.md"

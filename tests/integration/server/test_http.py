@@ -15,9 +15,9 @@ import requests
 import waitress
 
 from refstack_worker.contract.states import RunState
-from refstack_worker.server.api import create_app
-from refstack_worker.server.records import ResultQuery
-from refstack_worker.server.store import Store
+from refstack_worker.server.app import create_app
+from refstack_worker.server.domain.records import ResultQuery
+from refstack_worker.server.ledger.ledger import Store
 from tests.support.ledgers import Event, Job, claimed, queued, stream
 
 STREAM = stream([Event(f"a.B.test_{number}") for number in range(50)], padding=20_000)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from refstack_worker.cli import queue
+from refstack_worker.cli.queue import main
 from tests.system.web.site import PROGRAM, Site, furnish, guideline, serving
 
 Call = Callable[..., tuple[int, str]]
@@ -29,7 +29,7 @@ def call(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     def make(who: str, *words: str) -> tuple[int, str]:
         file = tmp_path / f"token-{who}"
         file.write_text(site.tokens[who])
-        status = queue.main(["--url", site.url, "--token-file", str(file), *words])
+        status = main.main(["--url", site.url, "--token-file", str(file), *words])
         return status, capsys.readouterr().out
 
     return make

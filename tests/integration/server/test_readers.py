@@ -21,9 +21,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from refstack_worker import process
-from refstack_worker.cli.http_client import Access, Api
+from refstack_worker.cli.api_client import Access, Api
 from refstack_worker.errors import RefstackError
-from refstack_worker.server.ledger_results import Upload
+from refstack_worker.server.ledger.results import Upload
 from tests.support import http_server
 from tests.support.ledgers import Event, stream
 from tests.support.processes import CACHE, TOP

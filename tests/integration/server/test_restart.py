@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from refstack_worker.contract.report import Report
 from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import LedgerError
-from refstack_worker.server import database
-from refstack_worker.server.store import Store
+from refstack_worker.server.db import database
+from refstack_worker.server.ledger.ledger import Store
 from tests.support.ledgers import claimed
 from tests.support.postgresql import Cluster
 

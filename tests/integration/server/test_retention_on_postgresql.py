@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from refstack_worker.server.store import Store
+from refstack_worker.server.ledger.ledger import Store
 from tests.support.ledgers import Clock, new_run
 from tests.unit.server.test_retention import *  # noqa: F403
 

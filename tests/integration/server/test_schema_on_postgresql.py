@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from tests.unit.server.test_schema import *  # noqa: F403
+from tests.unit.server.db.test_migrate import *  # noqa: F403

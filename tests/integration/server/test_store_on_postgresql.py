@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from tests.unit.server.test_store import *  # noqa: F403
+from tests.unit.server.ledger.test_ledger import *  # noqa: F403

@@ -18,10 +18,10 @@ from sqlalchemy.engine import Connection
 
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract.states import RunState
-from refstack_worker.server import schema
-from refstack_worker.server.records import ResultQuery, RunQuery, Viewer
-from refstack_worker.server.records_users import StoredGuideline
-from refstack_worker.server.store import Store
+from refstack_worker.server.db import migrate
+from refstack_worker.server.domain.accounts import StoredGuideline
+from refstack_worker.server.domain.records import AccessScope, ResultQuery, RunQuery
+from refstack_worker.server.ledger.ledger import Store
 from tests.support.ledgers import Event, make_settings, stream
 from tests.system.web.site import guideline
 
@@ -49,11 +49,11 @@ def bare(settings: ServerSettings) -> Iterator[Store]:
 
 def test_ten_thousand_runs_there_and_back(bare: Store) -> None:
     database = bare.database
-    schema.upgrade(database, "0001")
+    migrate.upgrade(database, "0001")
     with database.writing() as connection:
         fill(connection, legacy())
         refstacks_own = digests(connection)
-    schema.upgrade(database, "0002")
+    migrate.upgrade(database, "0002")
     with database.writing() as connection:
         fill(connection, queue())
         with_runs = digests(connection)
@@ -64,7 +64,7 @@ def test_ten_thousand_runs_there_and_back(bare: Store) -> None:
     everything_is_readable(bare)
     used = use_what_is_new(bare)
 
-    schema.downgrade(database, "0002")
+    migrate.downgrade(database, "0002")
     with database.reading() as connection:
         assert digests(connection) == with_runs
     bare.upgrade()
@@ -72,7 +72,7 @@ def test_ten_thousand_runs_there_and_back(bare: Store) -> None:
     everything_is_readable(bare)
     assert bare.guidelines(None) == [] and bare.shares(used) == []
 
-    schema.downgrade(database, "base")
+    migrate.downgrade(database, "base")
     with database.reading() as connection:
         assert digests(connection) == refstacks_own
     bare.upgrade()
@@ -90,7 +90,7 @@ def everything_is_readable(store: Store) -> None:
     assert b"".join(store.result_stream(4)) == STREAM
     assert [one.message for one in store.messages(4)] == ["queued", "claimed: node-4", "the end of 4 – ende"]
     assert [one.key.attempt for one in store.attempts(10)] == [1, 2]
-    newest = store.runs(RunQuery(viewer=Viewer((7,)), limit=50))
+    newest = store.runs(RunQuery(viewer=AccessScope((7,)), limit=50))
     assert len(newest) == 50 and newest[0].owner_id == 7
 
 
@@ -121,7 +121,7 @@ def digests(connection: Connection) -> dict[str, tuple[int, str]]:
     """Return for each table how many rows it has, and a digest of all of them in the order of their keys."""
     made = {}
     for name, table in tables(connection).items():
-        if name == schema.VERSION_TABLE:
+        if name == migrate.VERSION_TABLE:
             continue
         digest = hashlib.sha256()
         columns = sorted(table.c, key=lambda column: column.name)

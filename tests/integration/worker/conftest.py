@@ -16,8 +16,10 @@ import gear
 import pytest
 
 from refstack_worker import gearman
-from refstack_worker.contract import functions, keys, payload, sealing
-from refstack_worker.worker import control, strays
+from refstack_worker.contract import envelope as sealing
+from refstack_worker.contract import gearman_functions, keys, payload
+from refstack_worker.worker import control_socket
+from refstack_worker.worker.sandbox import leftovers
 from tests.support.processes import Gearmand, Program, _toml, below, eventually
 from tests.support.standin_server import Attempt, StandIn, serving
 from tests.support.wheel_files import make_version
@@ -93,7 +95,7 @@ class Node:
     def start(self, **more: dict[str, Any]) -> Program:
         """Start the daemon and wait until it is registered."""
         self.configure(**more)
-        words = [sys.executable, "-m", "refstack_worker.cli.worker", "--config", str(self.config), "run"]
+        words = [sys.executable, "-m", "refstack_worker.cli.worker.main", "--config", str(self.config), "run"]
         program = Program(words, self.folder / f"worker-{len(self.programs)}.log")
         self.programs.append(program)
         eventually("the worker answers", lambda: program.process.poll() is not None or self.socket.exists(), 30)
@@ -104,11 +106,11 @@ class Node:
         return self.folder / "node" / "run" / "control.sock"
 
     def ask(self, command: str = "status") -> dict[str, Any]:
-        return control.ask(self.socket, command)
+        return control_socket.ask(self.socket, command)
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run ``refstack-worker`` to its end."""
-        argv = [sys.executable, "-m", "refstack_worker.cli.worker", "--config", str(self.config), *words]
+        argv = [sys.executable, "-m", "refstack_worker.cli.worker.main", "--config", str(self.config), *words]
         return subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
 
     def payload(self, test_id: int, attempt: int, mode: str, **more: Any) -> payload.Payload:
@@ -134,11 +136,11 @@ class Node:
         made = self.payload(test_id, attempt, mode, **more)
         known = self.server.expect(test_id, attempt, made.secret)
         envelope = self.sealer.seal(made)
-        self.submit_bytes(function or functions.for_version(made.tempest_version or VERSION), made, envelope)
+        self.submit_bytes(function or gearman_functions.for_version(made.tempest_version or VERSION), made, envelope)
         return known
 
     def submit_bytes(self, function: str, made: payload.Payload, envelope: bytes) -> None:
-        job = gear.Job(function.encode(), envelope, functions.unique(made.test_id, made.attempt).encode())
+        job = gear.Job(function.encode(), envelope, gearman_functions.unique(made.test_id, made.attempt).encode())
         self.client.submitJob(job, background=True, timeout=10)
 
     def queue_status(self) -> dict[str, tuple[int, int, int]]:
@@ -153,8 +155,8 @@ class Node:
         base = self.folder / "node"
         folders = [path for name in ("runs", "environments") for path in (base / name).glob("*")]
         notes = list((base / "state" / "held").glob("*"))
-        mark = f"{strays.instance_of(base / 'state')}/"
-        return not folders and not notes and not list(strays.marked(mark))
+        mark = f"{leftovers.instance_of(base / 'state')}/"
+        return not folders and not notes and not list(leftovers.marked(mark))
 
     def log(self) -> str:
         return "\n".join(program.text() for program in self.programs)

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.contract import functions, sealing
+from refstack_worker.contract import envelope as sealing
+from refstack_worker.contract import gearman_functions
 from tests.integration.worker.conftest import PASSWORD, VERSION, Node
 from tests.support.processes import below, eventually, files_with
 from tests.support.standin_server import Attempt
 from tests.support.wheel_files import make_lock, make_version, make_wheel
 from tests.support.worker_parts import gone
 
-FUNCTION = functions.for_version(VERSION)
+FUNCTION = gearman_functions.for_version(VERSION)
 
 
 def clean(node: Node) -> None:
@@ -104,7 +105,7 @@ def main():
     eventually("it is gone", lambda: all(gone(pid) for pid in node.pids), 5.0)
     eventually("it is reported", lambda: attempt.state == "cancelled")
     eventually("the node is clean", node.is_clean)
-    assert functions.for_version("46.0.0") in node.ask()["functions"], "that proves nothing against the version"
+    assert gearman_functions.for_version("46.0.0") in node.ask()["functions"], "that proves nothing against the version"
 
 
 def test_a_superseded_attempt_ends_and_says_nothing_more(node: Node) -> None:
@@ -343,7 +344,7 @@ def test_both_killed_at_once_leaves_work_for_the_next_start(node: Node) -> None:
     program = node.start()
     attempt = node.submit(82, "stubborn")
     running(node, attempt)
-    agents = [pid for pid in below(program.pid) if b"run_agent" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    agents = [pid for pid in below(program.pid) if b"sandbox.agent" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     program.kill()
     for pid in agents:
         os.kill(pid, signal.SIGKILL)
@@ -385,7 +386,7 @@ def test_a_disk_without_room_takes_no_run_and_says_so(node: Node) -> None:
 
 def test_a_version_that_is_installed_or_removed_shows_without_a_restart(node: Node) -> None:
     node.start()
-    more = functions.for_version("46.3.0")
+    more = gearman_functions.for_version("46.3.0")
     assert more not in node.ask()["functions"]
     lock = make_version(node.folder / "locks", "46.3.0")
     eventually("it is offered", lambda: node.queue_status().get(more, (0, 0, 0))[2] == 1)

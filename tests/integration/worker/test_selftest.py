@@ -13,7 +13,7 @@ from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.config.worker import GearmanSettings, NodeSettings, RunSettings, WorkerSettings
 from refstack_worker.errors import QueueError, VersionUnavailableError
 from refstack_worker.gearman import Server
-from refstack_worker.worker import selftest, selftest_server
+from refstack_worker.worker.doctor import selftest, selftest_server
 from tests.support import tempests
 
 

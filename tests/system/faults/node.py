@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from refstack_worker.errors import RefstackError
-from refstack_worker.worker import control
+from refstack_worker.worker import control_socket
 from tests.support.processes import TOP, Program, eventually
 from tests.support.processes import _toml as toml
 from tests.system.faults.gates import CloudGate
@@ -138,7 +138,7 @@ class Node:
 
     def start_worker(self) -> Program:
         """Start ``refstack-worker run`` and wait until it answers."""
-        words = ["nsenter", f"--net={self.namespace}", "--", sys.executable, "-m", "refstack_worker.cli.worker"]
+        words = ["nsenter", f"--net={self.namespace}", "--", sys.executable, "-m", "refstack_worker.cli.worker.main"]
         words += ["--config", str(self.worker_config), "run"]
         program = Program(words, self.folder / "worker.log", self.environment)
         self.worker = program
@@ -153,7 +153,7 @@ class Node:
     def ask(self, command: str) -> dict[str, Any]:
         """Ask the worker; nothing if it does not answer."""
         try:
-            return control.ask(self.control, command)
+            return control_socket.ask(self.control, command)
         except (RefstackError, OSError, ValueError):
             return {}
 
@@ -170,7 +170,15 @@ class Node:
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run ``refstack-worker`` on the node to its end."""
-        argv = ["nsenter", f"--net={self.namespace}", "--", sys.executable, "-m", "refstack_worker.cli.worker", *words]
+        argv = [
+            "nsenter",
+            f"--net={self.namespace}",
+            "--",
+            sys.executable,
+            "-m",
+            "refstack_worker.cli.worker.main",
+            *words,
+        ]
         env = {**os.environ, "PYTHONPATH": str(TOP)}
         return subprocess.run(argv, capture_output=True, text=True, check=False, env=env)
 

@@ -160,7 +160,7 @@ class Place(Site):
         self.monitors = []
 
     def _service(self, name: str, *words: str) -> Program:
-        command = [sys.executable, "-m", "refstack_worker.cli.queue", "--config", str(self.config), *words]
+        command = [sys.executable, "-m", "refstack_worker.cli.queue.main", "--config", str(self.config), *words]
         program = Program(command, self.folder / f"{name}.log", self.preload)
         self.programs.append(program)
         return program

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from refstack_worker.worker import control
+from refstack_worker.worker import control_socket
 from tests.support.processes import eventually
 from tests.system.faults.gates import Hold
 from tests.system.faults.place import Place
@@ -144,5 +144,5 @@ STEPS = (
 
 
 def _pause(place: Place) -> None:
-    control.ask(place.node.control, "pause")
+    control_socket.ask(place.node.control, "pause")
     eventually("the node is paused", lambda: not place.node.ask("status")["accepting"])

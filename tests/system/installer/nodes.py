@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from refstack_worker import process
-from refstack_worker.builder.publish import Publisher
-from refstack_worker.builder.repository import Repository
-from refstack_worker.builder.roots import PYTHONS
+from refstack_worker.builder.chroots import PYTHONS
+from refstack_worker.builder.repository.publish import Publisher
+from refstack_worker.builder.repository.repository import Repository
 from refstack_worker.contract import keys
 from tests.support.machines import BARE, Machine, cache
 from tests.support.mirror import SITE, Mirror
@@ -117,7 +117,7 @@ def _built() -> Path:
         more = python_of("trixie")
         words += ["--also-python", more] if more else []
         words += ["--cache", cache() / "package", "--output", tempest / "locks", "--out", tempest]
-        argv = [sys.executable, "-m", "refstack_worker.cli.package", *words]
+        argv = [sys.executable, "-m", "refstack_worker.cli.package.main", *words]
         subprocess.run(argv, check=True, env=environment, cwd=TOP)
         (tempest / "complete").touch()
     for package in tempest.glob("*.deb"):

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from refstack_worker.builder.publish import Publisher
-from refstack_worker.builder.repository import Repository
+from refstack_worker.builder.repository.publish import Publisher
+from refstack_worker.builder.repository.repository import Repository
 from tests.support.machines import cache
 from tests.system.installer.nodes import NEXT, TOP, Node, Site, changed, installer, next_packages
 

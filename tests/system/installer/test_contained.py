@@ -16,7 +16,7 @@ from tests.system.installer.nodes import Node, Site
 DRIVER = """
 import json, sys, threading, time
 from pathlib import Path
-from refstack_worker.worker.runner import Command, SystemdRunner
+from refstack_worker.worker.sandbox.runner import Command, SystemdRunner
 
 class Heard:
     lines = []

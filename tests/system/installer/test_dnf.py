@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.builder.publish import Publisher
-from refstack_worker.builder.repository import Repository
+from refstack_worker.builder.repository.publish import Publisher
+from refstack_worker.builder.repository.repository import Repository
 
 INSTALLER = Path(__file__).resolve().parents[3] / "installer" / "refstack-install"
 OS_RELEASE = 'ID=rocky\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.4"\nPRETTY_NAME="Rocky Linux 9.4"\n'

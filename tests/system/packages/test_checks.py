@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker import process
-from refstack_worker.builder.roots import CleanRoot, Enter, RootRecipe, base_root, tarball
+from refstack_worker.builder.chroots import CleanRoot, Enter, RootRecipe, base_root, tarball
 from tests.support.machines import BARE, cache
 from tests.system.packages.conftest import FIRST, TOP, Built, build, build_tempest
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.builder.roots import CleanRoot, Enter, RootRecipe, base_root
+from refstack_worker.builder.chroots import CleanRoot, Enter, RootRecipe, base_root
 from tests.support.machines import BARE, cache
 from tests.support.tempests import package
 from tests.system.packages.conftest import FIRST, SECOND, USER, gpg

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker import process
-from refstack_worker.builder.roots import CleanRoot, Enter, RootRecipe, base_root
+from refstack_worker.builder.chroots import CleanRoot, Enter, RootRecipe, base_root
 from tests.support.machines import cache
 from tests.system.packages.conftest import FIRST, TOP, Built
 

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from refstack_worker.contract.payload import Testcases
-from refstack_worker.contract.report import Progress, Report
 from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Progress, Report
 from refstack_worker.gearman import Address
-from refstack_worker.server.api import create_app
-from refstack_worker.server.app import http_server
-from refstack_worker.server.ledger_results import Upload
-from refstack_worker.server.records import Claim, Heartbeat, NewRun, Node, RunSpec
-from refstack_worker.server.records_users import Choice, NewCloud, StoredGuideline
-from refstack_worker.server.store import Store
+from refstack_worker.server.app import create_app
+from refstack_worker.server.domain.accounts import Choice, NewCloud, StoredGuideline
+from refstack_worker.server.domain.records import Claim, Heartbeat, NewRun, Node, RunSpec
+from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.results import Upload
+from refstack_worker.server.service import http_server
 from tests.support.ledgers import Event, Job, claimed, make_settings, stream, submit
 
 PROGRAM = "Example Powered Storage"

@@ -21,10 +21,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions as seen
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from refstack_worker.contract.report import Report
 from refstack_worker.contract.states import RunState
-from refstack_worker.server.ledger_results import Upload
-from refstack_worker.server.records import Claim
+from refstack_worker.contract.status_report import Report
+from refstack_worker.server.domain.records import Claim
+from refstack_worker.server.ledger.results import Upload
 from tests.support.ledgers import Event, stream, submit
 from tests.system.web import look
 from tests.system.web.axe import serious

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from refstack_worker.builder import drives
+from refstack_worker.builder.packages import supported_tempest
 from refstack_worker.config import worker as worker_config
 from refstack_worker.config.server import NAMES
 
@@ -91,9 +91,9 @@ def test_the_example_of_the_queue_has_only_names_that_are_read() -> None:
 def test_both_formats_have_one_version_and_say_what_they_drive() -> None:
     version = re.match(r"\S+ \(([^)-]+)", (PACKAGING / "debian" / "changelog").read_text())
     assert version and f"global refstack_version {version.group(1)}}}" in SPEC
-    assert f"Conflicts:      refstack-tempest < {drives.OLDEST}" in SPEC
-    assert SPEC.count(f"Drives Tempest: {drives.sentence()}") == 2
-    assert drives.execute_test_for("47.0.0") == "0.1.0" == drives.execute_test_for("1.0")
+    assert f"Conflicts:      refstack-tempest < {supported_tempest.OLDEST}" in SPEC
+    assert SPEC.count(f"Drives Tempest: {supported_tempest.sentence()}") == 2
+    assert supported_tempest.execute_test_for("47.0.0") == "0.1.0" == supported_tempest.execute_test_for("1.0")
 
 
 def test_every_unit_is_in_both_formats() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.contract import keys
+from refstack_worker.contract.envelope import Opener, Sealer
 from refstack_worker.contract.payload import Payload, Testcases, new_secret
-from refstack_worker.contract.sealing import Opener, Sealer
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.environments import leases, proof
+from refstack_worker.environments import test_listing
 from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.environment import Environment
-from refstack_worker.environments.gc import usage
-from refstack_worker.environments.store import Damage, Store
+from refstack_worker.environments.store import leases
+from refstack_worker.environments.store.gc import usage
+from refstack_worker.environments.store.verify import Damage, Store
 from refstack_worker.errors import EnvironmentBuildError, LockError, VersionUnavailableError
 from tests.support.wheel_files import make_version
 
@@ -87,7 +88,7 @@ def test_two_versions_at_once(offer, settings, locks, tmp_path):
 def test_proved_once(offer, settings, folder, monkeypatch):
     with Environment(offer, settings, folder):
         pass
-    monkeypatch.setattr(proof, "list_tests", lambda *_: pytest.fail("listed again"))
+    monkeypatch.setattr(test_listing, "list_tests", lambda *_: pytest.fail("listed again"))
     with Environment(offer, settings, folder) as built:
         assert built.tests == 3
     assert Catalogue(settings).find(Want(version="47.0.0")).tests == 3

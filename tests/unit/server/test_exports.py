@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from refstack_worker import process
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import KeyFileError, RefusedError, ResultError, ServerError
-from refstack_worker.server.exports import upload
-from refstack_worker.server.exports.formats import FORMATS
-from refstack_worker.server.exports.report import ExportedRun
-from refstack_worker.server.records import Counts, Run, RunSpec, TestResult
+from refstack_worker.server.domain.records import Counts, Run, RunSpec, TestResult
+from refstack_worker.server.results import upload
+from refstack_worker.server.results.exports.formats import FORMATS
+from refstack_worker.server.results.exports.report import ExportedRun
 from tests.support import http_server
 
 UUID = "01234567-89ab-4cde-8f01-23456789abcd"

@@ -18,17 +18,17 @@ from hypothesis import strategies as some
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from sqlalchemy import select
 
-from refstack_worker.contract.report import Report
 from refstack_worker.contract.states import HELD, RunState
+from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import RefusedError, StateError
-from refstack_worker.server import models
-from refstack_worker.server.ledger_results import Upload
-from refstack_worker.server.records import Claim, GiveBack, Heartbeat, Order, QueuedJob
-from refstack_worker.server.store import Store
+from refstack_worker.server.db import queue_tables
+from refstack_worker.server.domain.records import Claim, Heartbeat, Order, QueuedJob, Release
+from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.results import Upload
 from tests.support.ledgers import Clock, Event, Job, make_settings, new_run, stream, submit
 
 WORKERS = some.sampled_from(["node-1", "node-2", "node-3"])
-MOST_RUNS = 12
+MAX_RUNS = 12
 NUMBERS = some.integers(1, 3)
 HANDS = some.sampled_from(["holder", "node-1", "node-2"])
 """Who speaks for an attempt: whoever claimed it, or a node that has its secret because it grabbed the job too."""
@@ -62,7 +62,7 @@ class Ledger(RuleBasedStateMachine):
 
     def rows(self) -> list[Any]:
         with self.store.database.reading() as connection:
-            return list(connection.execute(select(models.run)).mappings().all())
+            return list(connection.execute(select(queue_tables.run)).mappings().all())
 
     @initialize(target=jobs, worker=WORKERS)
     def begin(self, worker: str) -> Any:
@@ -72,7 +72,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule()
     def record(self) -> None:
-        if len(self.rows()) < MOST_RUNS:
+        if len(self.rows()) < MAX_RUNS:
             self.store.add_run(new_run())
 
     @rule(target=jobs, number=NUMBERS, posts=some.booleans())
@@ -99,7 +99,7 @@ class Ledger(RuleBasedStateMachine):
         """What mostly happens, so that the rare things happen to runs that are under way."""
         self.store.resume("operator")
         self.record()
-        for one in (number, *range(1, MOST_RUNS + 1)):
+        for one in (number, *range(1, MAX_RUNS + 1)):
             job = self.submit_one(one)
             if job is not None:
                 self.claim(job, worker)
@@ -257,7 +257,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(job=jobs)
     def queue_loses(self, job: Job) -> None:
-        self.store.give_back(job.submission.key, GiveBack.QUEUE_LOST, "gearmand restarted")
+        self.store.give_back(job.submission.key, Release.QUEUE_LOST, "gearmand restarted")
 
     @rule(number=NUMBERS)
     def cancel(self, number: int) -> None:
@@ -283,7 +283,7 @@ class Ledger(RuleBasedStateMachine):
 
     def attempt(self, job: Job) -> Any:
         key = job.submission.key
-        table = models.attempt
+        table = queue_tables.attempt
         question = select(table).where(table.c.test_id == key.test_id, table.c.attempt == key.attempt)
         with self.store.database.reading() as connection:
             return connection.execute(question).mappings().one()
@@ -291,9 +291,9 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def the_rows_agree(self) -> None:
         with self.store.database.reading() as connection:
-            runs = connection.execute(select(models.run)).mappings().all()
-            attempts = connection.execute(select(models.attempt)).mappings().all()
-            results = connection.execute(select(models.result)).mappings().all()
+            runs = connection.execute(select(queue_tables.run)).mappings().all()
+            attempts = connection.execute(select(queue_tables.attempt)).mappings().all()
+            results = connection.execute(select(queue_tables.result)).mappings().all()
         assert {row["test_id"]: (row["attempt"], row["digest"]) for row in results} == self.results
         for run in runs:
             state = RunState(run["state"])

@@ -9,21 +9,23 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from refstack_worker.cli import queue
+from refstack_worker.cli.queue import main
 from refstack_worker.config.server import ServerSettings, from_mapping
 from refstack_worker.errors import ConfigError
-from refstack_worker.server import models
-from refstack_worker.server.client import QueueClient
-from refstack_worker.server.ledger_accounts import PRUNED_AT_ONCE
-from refstack_worker.server.ledger_results import Upload
-from refstack_worker.server.monitor import Monitor, Pace
-from refstack_worker.server.records import RunQuery
-from refstack_worker.server.records_users import NewCloud
-from refstack_worker.server.store import Store
+from refstack_worker.server.db import queue_tables
+from refstack_worker.server.domain.accounts import NewCloud
+from refstack_worker.server.domain.records import RunQuery
+from refstack_worker.server.ledger.accounts import PRUNED_AT_ONCE
+from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.results import Upload
+from refstack_worker.server.monitor.monitor import Monitor, Pace
+from refstack_worker.server.queue.client import QueueClient
 from tests.support.ledgers import Clock, Event, claimed, new_run, stream
 
 DAY = 86400.0
-ABOUT_A_RUN = [table for table in models.METADATA.sorted_tables if "test_id" in table.c or table is models.test]
+ABOUT_A_RUN = [
+    table for table in queue_tables.METADATA.sorted_tables if "test_id" in table.c or table is queue_tables.test
+]
 
 
 def finished(store: Store, folder: Path) -> int:
@@ -42,7 +44,7 @@ def rows_of(store: Store, test_id: int) -> dict[str, int]:
     found = {}
     with store.database.reading() as connection:
         for table in ABOUT_A_RUN:
-            column = table.c.id if table is models.test else table.c.test_id
+            column = table.c.id if table is queue_tables.test else table.c.test_id
             found[table.name] = connection.execute(select(func.count()).where(column == test_id)).scalar() or 0
     return found
 
@@ -93,7 +95,7 @@ def test_results_without_a_run_go_too(store: Store, clock: Clock, tmp_path: Path
     file.write_bytes(stream([Event("a"), Event("b", "fail", "why")]))
     old = store.accept_anonymous(Upload.of(file, {}))
     with store.database.writing() as connection:
-        foreign = connection.execute(insert(models.test).values(finished=True)).inserted_primary_key[0]
+        foreign = connection.execute(insert(queue_tables.test).values(finished=True)).inserted_primary_key[0]
     clock.forward(30 * DAY)
     new, run = store.accept_anonymous(Upload.of(file, {})), finished(store, tmp_path)
     kept = [rows_of(store, test_id) for test_id in (new, run, foreign)]
@@ -130,15 +132,15 @@ def test_by_hand(store: Store, settings: ServerSettings, tmp_path: Path, capsys:
     for test_id in runs[:2]:
         store.cancel(test_id, "me")
     with store.database.writing() as connection:
-        old = update(models.run).where(models.run.c.test_id == runs[0])
+        old = update(queue_tables.run).where(queue_tables.run.c.test_id == runs[0])
         connection.execute(old.values(ended_at=time.time() - 90.5 * DAY))
-        recent = update(models.run).where(models.run.c.test_id == runs[1])
+        recent = update(queue_tables.run).where(queue_tables.run.c.test_id == runs[1])
         connection.execute(recent.values(ended_at=time.time() - 89.5 * DAY))
     file = tmp_path / "refstack.cfg"
     file.write_text(f"DATABASE_URL = {settings.database.url!r}\n")
 
     def prune(*words: str) -> tuple[int, str]:
-        status = queue.main(["--config", str(file), "db", "prune", *words, "-f", "json"])
+        status = main.main(["--config", str(file), "db", "prune", *words, "-f", "json"])
         said = capsys.readouterr()
         return status, said.out or said.err
 

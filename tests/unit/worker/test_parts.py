@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker import sdnotify
+from refstack_worker import systemd
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.config.worker import RunSettings, ServerLinkSettings, WorkerSettings
 from refstack_worker.contract.payload import Testcases
 from refstack_worker.errors import ConfigError, PayloadError, RunError, ServerError
-from refstack_worker.worker import commands, hooks, testlists
-from refstack_worker.worker.commands import Commands
-from refstack_worker.worker.reporter import Held
+from refstack_worker.worker.attempt import hooks, testcases
+from refstack_worker.worker.sandbox import commands
+from refstack_worker.worker.sandbox.commands import Commands
+from refstack_worker.worker.server_api.attempts import ClaimedAttempt
 from tests.support.http_server import Reply, Scripted
 
 
@@ -32,7 +33,7 @@ def hook(folder: Path, name: str, text: str, mode: int = 0o755) -> None:
     (folder / name).chmod(mode)
 
 
-def test_hooks_run_in_order_with_the_ids_and_no_secret(tmp_path: Path, held: Held) -> None:
+def test_hooks_run_in_order_with_the_ids_and_no_secret(tmp_path: Path, held: ClaimedAttempt) -> None:
     out = tmp_path / "out"
     for name in ("20-b", "10-a"):
         hook(
@@ -49,38 +50,38 @@ def test_hooks_run_in_order_with_the_ids_and_no_secret(tmp_path: Path, held: Hel
     hooks.run(tmp_path / "absent", held, "me/hook")
 
 
-def test_a_hook_that_fails_before_a_run_stops_it(tmp_path: Path, held: Held) -> None:
+def test_a_hook_that_fails_before_a_run_stops_it(tmp_path: Path, held: ClaimedAttempt) -> None:
     hook(tmp_path / "d", "a", "echo no network >&2; exit 3")
     with pytest.raises(RunError, match="no network"):
         hooks.run(tmp_path / "d", held, "me/hook")
     hooks.run(tmp_path / "d", held, "me/hook", "posted")
 
 
-def test_lists_of_tests(held: Held, settings: WorkerSettings, server: Scripted) -> None:
-    assert testlists.entries(held, settings) is None
+def test_lists_of_tests(held: ClaimedAttempt, settings: WorkerSettings, server: Scripted) -> None:
+    assert testcases.entries(held, settings) is None
 
-    def of(cases: Testcases) -> Held:
+    def of(cases: Testcases) -> ClaimedAttempt:
         return replace(held, payload=replace(held.payload, testcases=cases))
 
-    assert testlists.entries(of(Testcases(("a.b",), ("^x",))), settings) == ("a.b", "regex:^x")
+    assert testcases.entries(of(Testcases(("a.b",), ("^x",))), settings) == ("a.b", "regex:^x")
     listed = of(Testcases(url=f"{server.url}/list"))
     with pytest.raises(PayloadError, match="fetches no lists"):
-        testlists.entries(listed, settings)
+        testcases.entries(listed, settings)
     allowing = replace(settings, run=RunSettings(allow_testcase_urls=True))
     server.on("/list", Reply(200, b"# mine\ntempest.a.B.c[id-1] # first\n\ntempest.d\n"))
-    assert testlists.entries(listed, allowing) == ("tempest.a.B.c[id-1]", "tempest.d")
+    assert testcases.entries(listed, allowing) == ("tempest.a.B.c[id-1]", "tempest.d")
     server.on("/list", Reply(200, b"--help\n"))
     with pytest.raises(PayloadError, match="is no test name"):
-        testlists.entries(listed, allowing)
+        testcases.entries(listed, allowing)
     bomb = Reply(200, gzip.compress(b"tempest.a\n" * 10_000), {"Content-Encoding": "gzip"})
     for reply in (Reply(302, b"", {"Location": "/other"}), Reply(404), Reply(200, b"x" * (9 << 20)), bomb):
         server.on("/list", reply)
         with pytest.raises(ServerError, match="test list"):
-            testlists.entries(listed, allowing)
+            testcases.entries(listed, allowing)
     assert not [asked for asked in server.asked if asked.path == "/other"]
 
 
-def test_no_secret_is_on_a_command_line(held: Held, settings: WorkerSettings, tmp_path: Path) -> None:
+def test_no_secret_is_on_a_command_line(held: ClaimedAttempt, settings: WorkerSettings, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("PEM")
     secured = replace(settings, server=ServerLinkSettings(ca_file=str(tmp_path / "ca.pem")))
     made = Commands(("execute_test",), secured, held, ("a.b",))
@@ -97,7 +98,7 @@ def test_no_secret_is_on_a_command_line(held: Held, settings: WorkerSettings, tm
     assert "--post-only /spool/x" in " ".join(post.argv)
 
 
-def test_a_ca_file_that_is_not_there_is_the_nodes_trouble(held: Held, settings: WorkerSettings) -> None:
+def test_a_ca_file_that_is_not_there_is_the_nodes_trouble(held: ClaimedAttempt, settings: WorkerSettings) -> None:
     broken = replace(settings, server=ServerLinkSettings(ca_file="/no/ca.pem"))
     with pytest.raises(RunError, match="/no/ca.pem"):
         Commands(("execute_test",), broken, held).run(Path("/env"), 60)
@@ -117,15 +118,15 @@ def test_execute_test_is_found(tmp_path: Path) -> None:
 
 def test_systemd_hears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    sdnotify.notify(READY="1")
+    systemd.notify(READY="1")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        sdnotify.notify(READY="1", STATUS="fine")
+        systemd.notify(READY="1", STATUS="fine")
         assert listener.recv(100) == b"READY=1\nSTATUS=fine"
-    sdnotify.notify(READY="1")
+    systemd.notify(READY="1")
     monkeypatch.setenv("WATCHDOG_USEC", "60000000")
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
-    assert sdnotify.watchdog_seconds() == 30.0
+    assert systemd.watchdog_seconds() == 30.0
     monkeypatch.setenv("WATCHDOG_PID", "1")
-    assert sdnotify.watchdog_seconds() == 0.0
+    assert systemd.watchdog_seconds() == 0.0

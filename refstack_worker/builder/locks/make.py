@@ -1,0 +1,110 @@
+"""Making a lock, start to end: resolve, gather, write, and accept only what lists tests."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from refstack_worker.builder.locks import releases
+from refstack_worker.builder.locks.resolve import Question, find_uv, resolve
+from refstack_worker.builder.locks.wheels import Gathered, gather
+from refstack_worker.builder.locks.write import Facts, lock_name, lock_text
+from refstack_worker.config.environments import EnvironmentSettings
+from refstack_worker.environments import test_listing
+from refstack_worker.environments.catalogue import Offer
+from refstack_worker.environments.environment import Environment
+from refstack_worker.environments.lock import Lock, read_lock
+from refstack_worker.environments.store.verify import Store
+from refstack_worker.errors import BuildError, EnvironmentBuildError
+from refstack_worker.filesystem import disk_errors, make_folder, write_whole
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A lock that is to be made."""
+
+    question: Question
+    output: Path
+    """Folder of versions; the lock goes into ``<output>/<version>/``, its wheels into ``wheels/`` beside it."""
+    cache: Path
+    """Where the resolver, and the store that the lock is proved with, are kept."""
+    releases: tuple[str, ...] = ()
+    """OpenStack releases; empty: those that are known of the version."""
+    ca_file: str = ""
+
+
+def make_lock(order: Order) -> Lock:
+    """Make, prove and write a lock with its wheels; nothing appears in the output before it is proved.
+
+    :raises BuildError: it cannot be resolved, gathered or proved.
+    """
+    question = order.question
+    make_folder(order.cache)
+    with tempfile.TemporaryDirectory(prefix="lock-", dir=order.cache) as name:
+        work = Path(name)
+        uv = find_uv(order.cache)
+        LOG.info("resolving Tempest %s on %s", question.version, question.interpreter.name)
+        artefacts = resolve(question, uv, work)
+        try:
+            LOG.info("gathering %d distributions", len(artefacts))
+            gathered = gather(question, artefacts, uv, work, order.ca_file)
+            LOG.info("proving it")
+            staged = _stage(order, gathered, work)
+            tests = _prove(order, staged, work)
+        except (BuildError, EnvironmentBuildError) as error:
+            pythons = releases.pythons(work)
+            hint = f"; Tempest {question.version} was made for Python {pythons} (--python)" if pythons else ""
+            raise BuildError(f"{error}{hint}") from error
+        text = lock_text(question, gathered, _facts(order, tests))
+        return _deliver(order, gathered, text, read_lock(staged))
+
+
+def _facts(order: Order, tests: int) -> Facts:
+    constraints = order.question.constraints
+    digest = hashlib.sha256(constraints.read_bytes()).hexdigest() if constraints is not None else ""
+    known = order.releases or releases.of(order.question.version, order.question.constraints_name)
+    return Facts(known, digest, tests)
+
+
+def _stage(order: Order, gathered: Sequence[Gathered], work: Path) -> Path:
+    folder = make_folder(work / "staged" / order.question.version)
+    wheels = make_folder(folder / "wheels")
+    for item in gathered:
+        os.link(item.file, wheels / item.wheel.filename)
+    path = folder / lock_name(order.question)
+    path.write_text(lock_text(order.question, gathered, _facts(order, 0)))
+    return path
+
+
+def _prove(order: Order, staged: Path, work: Path) -> int:
+    lock, interpreter = read_lock(staged), order.question.interpreter
+    settings = EnvironmentSettings(order.cache / "store", (staged.parent.parent,))
+    problem = interpreter.problem_with(lock)
+    if problem:
+        raise BuildError(f"Tempest {lock.label}: {problem}")
+    with Environment(Offer(lock.version, interpreter=interpreter, lock=lock), settings, work / "env") as built:
+        return built.tests
+
+
+def _deliver(order: Order, gathered: Sequence[Gathered], text: str, proved: Lock) -> Lock:
+    folder = order.output / order.question.version
+    with disk_errors(str(folder)):
+        for item in gathered:
+            target = make_folder(folder / "wheels") / item.wheel.filename
+            temporary = target.with_name(f".{target.name}.{os.getpid()}")
+            shutil.copyfile(item.file, temporary)
+            temporary.chmod(0o644)
+            temporary.rename(target)
+        path = folder / lock_name(order.question)
+        write_whole(path, text.encode())
+    lock = read_lock(path)
+    test_listing.carry_over(Store(order.cache / "store"), proved, lock, order.question.interpreter)
+    return lock

@@ -1,0 +1,217 @@
+"""The commands of ``refstack-package`` that build, publish and try packages."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from cliff.command import Command
+from cliff.lister import Lister
+
+from refstack_worker.builder import verify
+from refstack_worker.builder.chroots import PYTHONS, default_cache
+from refstack_worker.builder.packages import contents
+from refstack_worker.builder.repository import publish
+from refstack_worker.builder.repository.publish import Publisher
+from refstack_worker.builder.repository.repository import Repository
+from refstack_worker.builder.repository.signing import Keyring
+from refstack_worker.errors import UsageError
+
+CHANGES = ("Package", "Version", "Format")
+
+
+class BuildPackage(Command):
+    """Build the packages of a locked Tempest version: lock, wheels, licence texts, bill of materials.
+
+    FOLDER is what 'refstack-package lock' wrote (DIR/VERSION). Locks for several interpreters in one folder make one
+    package for all of them. The same locks give the same bytes.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("folder", type=Path, metavar="FOLDER", help="a version's folder, as locks/43.0.0")
+        add_package_options(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Build them."""
+        build_folder(parsed_args.folder, parsed_args, self.app.stdout)
+
+
+def add_package_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of everything that builds packages."""
+    parser.add_argument("--format", default="deb,rpm", metavar="F,…", help="deb, rpm, or both (default)")
+    parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder for the packages; default: .")
+    parser.add_argument(
+        "--revision", type=int, default=1, metavar="N", help="counted up when the same version is packaged again"
+    )
+    parser.add_argument(
+        "--interpreter-package", action="append", default=[], metavar="X.Y=NAME",
+        help="system package of an interpreter, where it is not the usual one (3.8=opt-python3.8)",
+    )  # fmt: skip
+
+
+def build_folder(folder: Path, parsed_args: argparse.Namespace, out: IO[str]) -> None:
+    """Build the packages of a version's folder and print their names."""
+    pairs = []
+    for word in parsed_args.interpreter_package:
+        series, equals, name = word.partition("=")
+        if not equals or not series or not name:
+            raise UsageError(f"--interpreter-package {word!r}: write it as 3.8=opt-python3.8")
+        pairs.append((series, name))
+    formats = tuple(word for word in parsed_args.format.split(",") if word)
+    order = contents.Order(folder, parsed_args.out, formats, parsed_args.revision, tuple(pairs))
+    for path in contents.build(order):
+        out.write(f"{path}\n")
+
+
+class RepositoryCommand(Lister):
+    """What the commands that change a repository share."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("--repo", type=Path, required=True, metavar="DIR", help="folder of the repositories")
+        parser.add_argument("--key", default="", metavar="ID", help="OpenPGP key to sign with; without one it fails")
+        parser.add_argument("--gnupg-home", type=Path, metavar="DIR", help="gpg's folder; default: gpg's own")
+        return parser
+
+    def publisher(self, parsed_args: argparse.Namespace, url: str = "") -> Publisher:
+        """Return who does it."""
+        return Publisher(Repository(parsed_args.repo), Keyring(parsed_args.gnupg_home), parsed_args.key, url)
+
+
+class Publish(RepositoryCommand):
+    """Add packages to the signed apt and yum repositories in a folder; it is made when missing.
+
+    A package that is there already with the same content is left alone; the same version with other content is
+    refused. Without a key, or with another than the repository's, nothing is changed.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--url", default="", help="base URL under which DIR is served; it is recorded")
+        parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=".deb, .dsc and its files, .rpm")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
+        """Publish and list what is new."""
+        added = self.publisher(parsed_args, parsed_args.url).publish(parsed_args.files)
+        return CHANGES, [line.split() for line in added]
+
+
+class Withdraw(RepositoryCommand):
+    """Take packages out of the repositories; nodes that have them keep them."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("names", nargs="+", metavar="NAME[=VERSION]", help="a package, or one version of it")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
+        """Withdraw and list the files that went."""
+        return ("Withdrawn",), [(name,) for name in self.publisher(parsed_args).withdraw(parsed_args.names)]
+
+
+class Prune(RepositoryCommand):
+    """Keep the newest versions of each package and withdraw the others; packages of Tempest versions count together."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--keep", type=int, required=True, metavar="N", help="how many versions stay")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
+        """Prune and list the files that went."""
+        return ("Withdrawn",), [(name,) for name in self.publisher(parsed_args).prune(parsed_args.keep)]
+
+
+class Rollover(Command):
+    """Change the key that signs the repositories, in two steps.
+
+    First run: everything is signed with the old key and the new one, and the keyring holds both. Publish a
+    refstack-archive-keyring package with both, and wait until all nodes have it. Then --finish: only the new key signs.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("--repo", type=Path, required=True, metavar="DIR", help="folder of the repositories")
+        parser.add_argument("--to", required=True, metavar="ID", help="the new key")
+        parser.add_argument("--finish", action="store_true", help="from now on sign with the new key alone")
+        parser.add_argument("--gnupg-home", type=Path, metavar="DIR", help="gpg's folder; default: gpg's own")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Roll over and say what comes next."""
+        repository = Repository(parsed_args.repo)
+        Publisher(repository, Keyring(parsed_args.gnupg_home)).roll_over(parsed_args.to, parsed_args.finish)
+        keys = repository.record().keys
+        self.app.stdout.write(f"signed with {' and '.join(keys)}\n")
+        if not parsed_args.finish:
+            self.app.stdout.write(
+                f"next: publish a keyring package made of {parsed_args.repo}/refstack-archive-keyring.asc; when all "
+                f"nodes have it: refstack-package rollover --repo {parsed_args.repo} --to {parsed_args.to} --finish\n"
+            )
+
+
+class ListPublished(Lister):
+    """List what is in the repositories."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("--repo", type=Path, required=True, metavar="DIR", help="folder of the repositories")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
+        """List it."""
+        found = publish.listing(Repository(parsed_args.repo))
+        return ("Package", "Version", "Format", "Bytes"), [
+            (item.package, item.version.removeprefix("0:"), item.format, item.path.stat().st_size) for item in found
+        ]
+
+
+class Verify(Lister):
+    """Prove that what was published works: install it into a clean Debian with no network but the repository.
+
+    Debian's own packages are put there before; then, without network and from the repository alone, the version is
+    installed with its signatures checked, and its tests are listed. Needs root and mmdebstrap.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("--repo", type=Path, required=True, metavar="DIR", help="folder of the repositories")
+        parser.add_argument("versions", nargs="+", metavar="VERSION", help="Tempest versions, as 43.0.0")
+        parser.add_argument(
+            "--suite", action="append", choices=sorted(PYTHONS), help="Debian release; may be repeated; default: all"
+        )
+        parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="keeps the clean roots")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
+        """Install and list tests."""
+        repository = Repository(parsed_args.repo)
+        rows = []
+        for suite in parsed_args.suite or sorted(PYTHONS):
+            rows += verify.verify(repository, suite, parsed_args.versions, parsed_args.cache)
+        return ("Suite", "Package", "Tests", "Seconds"), rows
+
+
+COMMANDS: dict[str, type[Command]] = {
+    "build-package": BuildPackage,
+    "publish": Publish,
+    "withdraw": Withdraw,
+    "prune": Prune,
+    "rollover": Rollover,
+    "list": ListPublished,
+    "verify": Verify,
+}
+"""For ``refstack-package``: words of the command to its class."""

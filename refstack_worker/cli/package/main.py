@@ -1,0 +1,247 @@
+"""``refstack-package``: what a release engineer does: lock a Tempest version, publish it, build its packages."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from cliff.command import Command
+from cliff.lister import Lister
+from cliff.show import ShowOne
+from packaging.utils import canonicalize_name
+
+from refstack_worker.builder.locks.make import Order, make_lock
+from refstack_worker.builder.locks.recheck import prove_locks
+from refstack_worker.builder.locks.resolve import Question
+from refstack_worker.builder.repository import wheelhouse
+from refstack_worker.cli import app
+from refstack_worker.cli.package import commands
+from refstack_worker.cli.worker.environments import plugins_of
+from refstack_worker.contract.payload import release_trouble
+from refstack_worker.environments import interpreters
+from refstack_worker.environments import lock as locks
+from refstack_worker.environments.catalogue import is_url
+from refstack_worker.environments.interpreters import Interpreter
+from refstack_worker.environments.wheels.download import Downloader
+from refstack_worker.errors import BuildError, UsageError
+
+DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
+
+
+class Lock(ShowOne):
+    """Lock a Tempest version: find every wheel that belongs to it, and prove that it lists tests.
+
+    Writes OUTPUT/VERSION/pylock.<name>.toml and the wheels beside it, in OUTPUT/VERSION/wheels/. The same version,
+    constraints, interpreter and --exclude-newer give the same bytes, on any day.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        add_lock_options(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
+        """Make it."""
+        made = lock(parsed_args)
+        about = made.compatibility
+        columns = ("lock", "tempest", "interpreter", "openstack", "wheels", "bytes", "tests", "sha256")
+        releases = " ".join(about.releases)
+        values = (made.path, made.label, about.interpreter, releases, len(made.wheels), made.size, about.tests)
+        return columns, (*values, made.digest)
+
+
+class Build(Command):
+    """Lock a Tempest version and build its packages: lock, wheels, licence texts, bill of materials.
+
+    One package serves every interpreter that it is locked for (--python, --also-python).
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        add_lock_options(parser)
+        parser.set_defaults(output=Path("locks"))
+        parser.add_argument(
+            "--also-python", action="append", default=[], metavar="X.Y|PATH", help="lock for that interpreter too"
+        )
+        commands.add_package_options(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Lock for each interpreter, then build."""
+        for python in (parsed_args.python, *parsed_args.also_python):
+            made = lock(argparse.Namespace(**{**vars(parsed_args), "python": python}))
+            self.app.stdout.write(f"{made.path}\n")
+        commands.build_folder(parsed_args.output / parsed_args.version, parsed_args, self.app.stdout)
+
+
+class VerifyLock(Lister):
+    """Verify locks and their wheels byte for byte, and prove anew that each lists its tests."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a version's folder, as 43.0.0")
+        parser.add_argument("--python", default="", metavar="PATH", help="an interpreter beside the system's")
+        add_build_options(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
+        """Verify and prove them."""
+        extra = (Path(parsed_args.python),) if parsed_args.python else ()
+        rows = []
+        for folder in parsed_args.folders:
+            wheelhouse.check(folder)
+            rows += prove_locks(folder, extra, parsed_args.cache)
+        return ("Lock", "Tempest", "Interpreter", "Tests", "Result"), rows
+
+
+class PublishWheelhouse(Lister):
+    """Add locked versions to a wheelhouse: a folder that any web server can serve, or that nodes mount.
+
+    DIR is made when missing; what is in it stays, except what --withdraw names.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("house", type=Path, metavar="DIR", help="the wheelhouse")
+        parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="a version's folder, as 43.0.0")
+        parser.add_argument("--withdraw", action="append", default=[], metavar="VERSION", help="take a version out")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
+        """Publish and list what is there."""
+        found = wheelhouse.publish(parsed_args.house, parsed_args.folders, parsed_args.withdraw)
+        return ("Lock", "Tempest", "Wheels", "New"), [(p.path, p.label, p.wheels, p.new) for p in found]
+
+
+def add_lock_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what is locked."""
+    parser.add_argument("version", metavar="VERSION", help="Tempest version, as 43.0.0")
+    parser.add_argument("--constraints", metavar="FILE|URL", help="upper constraints of its OpenStack release")
+    parser.add_argument(
+        "--python", default="", metavar="X.Y|PATH", help="interpreter to lock for; default: this node's newest"
+    )
+    parser.add_argument(
+        "--with", dest="plugins", action="append", default=[], metavar="PLUGIN==V",
+        help="lock that Tempest plugin too; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--exclude-newer", metavar="DATE", help="take the index as it was then (2026-11-20, UTC); default: now"
+    )
+    parser.add_argument(
+        "--openstack", action="append", default=[], metavar="RELEASE",
+        help="an OpenStack release that it supports, newest first; default: what is known of the version",
+    )  # fmt: skip
+    parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="folder of versions; default: .")
+    add_build_options(parser)
+
+
+def lock(parsed_args: argparse.Namespace) -> locks.Lock:
+    """Make the lock that the arguments ask for."""
+    if trouble := release_trouble(parsed_args.version):
+        raise UsageError(trouble)
+    if parsed_args.ca_file:
+        os.environ["SSL_CERT_FILE"] = parsed_args.ca_file  # the resolver looks there
+    with tempfile.TemporaryDirectory(prefix="refstack-lock-") as scratch:
+        constraints, name = constraints_of(parsed_args.constraints, Path(scratch), parsed_args.ca_file)
+        plugins = plugins_of(parsed_args.plugins).items()
+        question = Question(
+            parsed_args.version,
+            tuple(sorted((str(canonicalize_name(plugin)), version) for plugin, version in plugins)),
+            interpreter_of(parsed_args.python),
+            constraints,
+            name,
+            date_of(parsed_args.exclude_newer),
+            parsed_args.index,
+        )
+        return make_lock(
+            Order(question, parsed_args.output, parsed_args.cache, tuple(parsed_args.openstack), parsed_args.ca_file)
+        )
+
+
+def add_build_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that all who build share."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "refstack-package"
+    parser.add_argument("--cache", type=Path, default=cache, metavar="DIR", help=f"default: {cache}")
+    parser.add_argument("--index", default="", metavar="URL", help="package index other than the resolver's own")
+    parser.add_argument("--ca-file", default="", metavar="FILE", help="authorities to trust, beside the system's")
+
+
+def constraints_of(place: str | None, scratch: Path, ca_file: str) -> tuple[Path | None, str]:
+    """Return a constraints file, downloaded when it is a URL, and its name.
+
+    :raises BuildError: it cannot be had.
+    """
+    if not place:
+        return None, ""
+    name = place.rstrip("/").rpartition("/")[2]
+    if is_url(place):
+        answer = Downloader(ca_file).page(place)
+        if answer.status_code != 200:
+            raise BuildError(f"{place}: the site answers {answer.status_code}; is that the address?")
+        (scratch / "constraints.txt").write_bytes(answer.content)
+        return scratch / "constraints.txt", name
+    if not Path(place).is_file():
+        raise BuildError(f"{place}: no such constraints file")
+    return Path(place).absolute(), name
+
+
+def interpreter_of(wanted: str) -> Interpreter:
+    """Return the interpreter that a word names: a path, a series as ``3.11``, or the newest there is.
+
+    :raises UsageError: there is none.
+    """
+    if "/" in wanted:
+        return interpreters.probe(Path(wanted))
+    there = interpreters.find()
+    for interpreter in there:
+        if wanted in ("", interpreter.series):
+            return interpreter
+    have = ", ".join(interpreter.series for interpreter in there) or "none"
+    raise UsageError(
+        f"--python {wanted}: this machine has {have}; give the path of another (--python /opt/…/python3.8)"
+    )
+
+
+def date_of(text: str | None) -> str:
+    """Return a date as RFC 3339 in UTC; without one that of ``SOURCE_DATE_EPOCH``, else now.
+
+    :raises UsageError: it is none.
+    """
+    if text is None:
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        when = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
+        return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if not DATE.fullmatch(text):
+        raise UsageError(f"--exclude-newer {text!r}: a date is written 2026-11-20 or 2026-11-20T12:00:00Z")
+    return text if "T" in text else f"{text}T00:00:00Z"
+
+
+COMMANDS: dict[str, type[Command]] = {
+    **commands.COMMANDS,
+    "build": Build,
+    "lock": Lock,
+    "verify-lock": VerifyLock,
+    "publish-wheelhouse": PublishWheelhouse,
+}
+
+PROGRAM = app.Program("refstack-package", "Lock, build and publish Tempest versions for refstack-worker.", COMMANDS)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``refstack-package`` and return its exit status."""
+    return app.main(PROGRAM, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""How a command line says which run is wanted, and where its passwords come from: never from itself."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import stat
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from refstack_worker.contract import strict_json
+from refstack_worker.contract.payload import release_trouble
+from refstack_worker.errors import PayloadError, UsageError
+from refstack_worker.server.secret_store import SECRET_OPTION
+
+Conf = dict[str, dict[str, Any]]
+
+
+def add_conf_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for Tempest's configuration and its passwords."""
+    parser.add_argument(
+        "--conf-json", default="{}", metavar="JSON|@FILE|-",
+        help="Tempest options, section to option to value; with a password in it only as @FILE or - (stdin)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--password-file", type=Path, metavar="FILE",
+        help="lines SECTION.OPTION=VALUE that are added to the options; readable by you alone",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ask-password", action="append", default=[], metavar="SECTION.OPTION",
+        help="ask for this option on the terminal, as identity.password; may be repeated",
+    )  # fmt: skip
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is run."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--tempest-version", default="", metavar="V", help="exact, as 47.0.0")
+    what.add_argument(
+        "--openstack-release", default="", metavar="R", help="as 2025.1: the node's newest Tempest for it"
+    )
+    add_conf_options(parser)
+    parser.add_argument(
+        "--testcases", action="append", default=[], metavar="NAME|@FILE",
+        help="test, module or package by name, or a file with one a line; may be repeated; default: the operator's",
+    )  # fmt: skip
+    parser.add_argument(
+        "--regex", action="append", default=[], help="tests whose names it is found in; may be repeated"
+    )
+    parser.add_argument("--guideline", default="", metavar="NAME", help="interop guideline on the server, as 2020.06")
+    parser.add_argument("--program", default="", help="of the guideline, as 'OpenStack Powered Storage'")
+    parser.add_argument("--plugin", action="append", default=[], metavar="NAME==V", help="Tempest plugin; repeatable")
+    parser.add_argument("--concurrency", type=int, default=0, help="default: as many as the node has cores")
+    parser.add_argument("--timeout", type=int, default=0, help="seconds for the whole run; default: the operator's")
+    parser.add_argument("--tag", default="", help="only on nodes that carry it")
+    parser.add_argument("--priority", choices=("low", "normal", "high"), default="normal")
+    parser.add_argument("--cloud", type=int, metavar="ID", help="RefStack's cloud under test")
+    parser.add_argument("--label", default="", help="for people")
+
+
+def body_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the body of ``POST /v1/runs`` that the options of :func:`add_run_options` say."""
+    trouble = release_trouble(options.tempest_version) if options.tempest_version else ""
+    if trouble:
+        raise UsageError(f"--tempest-version: {trouble}")
+    wanted = {
+        "tempest_version": options.tempest_version,
+        "openstack_release": options.openstack_release,
+        "plugins": plugins_of(options.plugin),
+        "testcases": testcases_of(options.testcases, options.regex),
+        "guideline": _guideline(options.guideline, options.program),
+        "concurrency": options.concurrency,
+        "timeout": options.timeout,
+        "tag": options.tag,
+        "priority": ("low", "normal", "high").index(options.priority) - 1,
+        "cloud_id": options.cloud,
+        "label": options.label,
+        "conf_json": conf_of(options),
+    }
+    return {name: value for name, value in wanted.items() if value}
+
+
+def _guideline(name: str, program: str) -> dict[str, str]:
+    if bool(name) != bool(program):
+        raise UsageError("--guideline, --program: one needs the other ('refstack-queue guideline list' shows them)")
+    return {"name": name, "program": program} if name else {}
+
+
+def conf_of(options: argparse.Namespace, ask: Callable[[str], str] = getpass.getpass) -> Conf:
+    """Return Tempest's options with the passwords put in.
+
+    :raises UsageError: something is malformed, or a password stands on the command line.
+    """
+    conf = _conf_json(options.conf_json)
+    add_passwords(conf, options.password_file)
+    if options.ask_password and not sys.stdin.isatty():
+        raise UsageError("--ask-password: there is no terminal to ask on; use --password-file")
+    _put(conf, ((name, ask(f"{name}: ")) for name in options.ask_password))
+    return conf
+
+
+def add_passwords(conf: Conf, path: Path | None) -> None:
+    """Add what a password file holds to options. :raises UsageError: others can read it, or it is malformed."""
+    if path is not None:
+        _put(conf, _password_lines(path))
+
+
+def testcases_of(names: Iterable[str], regexes: Iterable[str]) -> dict[str, list[str]]:
+    """Return names and expressions as the API takes them; ``@FILE`` is read, one name a line, ``#`` begins a remark."""
+    found: list[str] = []
+    for name in names:
+        found += _lines(Path(name[1:])) if name.startswith("@") else [name]
+    if names and not found:
+        raise UsageError(f"--testcases {' '.join(names)}: names no test; leave it out for the server's default")
+    given = {"names": found, "regexes": list(regexes)}
+    return {key: values for key, values in given.items() if values}
+
+
+def plugins_of(words: Iterable[str]) -> dict[str, str]:
+    """Return name to version of words ``NAME==VERSION``; whether it is an exact version the server says."""
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, version = word.partition("==")
+        if not name or not equals or not version:
+            raise UsageError(f"--plugin {word!r}: NAME==VERSION is expected, as keystone-tempest-plugin==0.22.0")
+        found[name.strip()] = version.strip()
+    return found
+
+
+def _conf_json(text: str) -> Conf:
+    where = "--conf-json"
+    is_hidden = text == "-" or text.startswith("@")
+    if text == "-":
+        text = sys.stdin.read()
+    elif text.startswith("@"):
+        where, text = text[1:], _read(Path(text[1:]))
+    try:
+        value = strict_json.loads(text, where)
+    except PayloadError as error:
+        raise UsageError(str(error)) from None
+    if not isinstance(value, dict) or not all(isinstance(section, dict) for section in value.values()):
+        raise UsageError(f'{where}: sections of options are expected, as {{"identity": {{"uri_v3": "https://…"}}}}')
+    if not is_hidden:
+        _check_no_secret(value)
+    return value
+
+
+def _check_no_secret(conf: Mapping[str, Mapping[str, Any]]) -> None:
+    for section, values in conf.items():
+        for option in values:
+            if SECRET_OPTION.search(option):
+                raise UsageError(
+                    f"--conf-json: {section}.{option} on a command line can be read by everybody on this machine; "
+                    "give the options as @FILE or on stdin (-), or that one by --password-file or --ask-password"
+                )
+
+
+def _password_lines(path: Path) -> Iterable[tuple[str, str]]:
+    text = _read(path)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise UsageError(f"{path}: others can read it; run 'chmod 600 {path}'")
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            name, equals, value = line.partition("=")
+            if not equals:
+                raise UsageError(f"{path}:{number}: a line SECTION.OPTION=VALUE is expected")
+            yield name.strip(), value.strip()
+
+
+def _put(conf: Conf, passwords: Iterable[tuple[str, str]]) -> None:
+    for name, value in passwords:
+        section, dot, option = name.partition(".")
+        if not dot or not section or not option:
+            raise UsageError(f"{name[:80]!r}: SECTION.OPTION is expected, as identity.password")
+        conf.setdefault(section, {})[option] = value
+
+
+def _lines(path: Path) -> list[str]:
+    text = _read(path)
+    if text.lstrip().startswith("["):
+        return [str(item) for item in json.loads(text)]
+    lines = (line.partition(" #")[0].strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not UTF-8") from None

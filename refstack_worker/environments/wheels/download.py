@@ -1,0 +1,209 @@
+"""Downloading from sites: resumed where it broke off, checked while it arrives, through proxies and private CAs.
+
+Proxies and credentials come from the usual environment variables and ``~/.netrc``, as ``requests`` reads them. That is
+imported when something is asked of a site: to import it takes a fifth of a command that asks none.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+
+from refstack_worker.environments.lock import LockedWheel
+from refstack_worker.environments.store.file_locks import passing_lock
+from refstack_worker.errors import WheelError
+from refstack_worker.filesystem import disk_errors, sha256_of
+
+if TYPE_CHECKING:
+    import requests
+
+LOG = logging.getLogger(__name__)
+
+TIMEOUT = (10, 30)
+"""Seconds to connect, and to wait for the next bytes."""
+
+PIECE = 1 << 14
+"""Bytes that are written at once; what was not written when a connection breaks is asked for again."""
+
+TRIES = 4
+"""How often a download that breaks off is taken up again without a byte of progress."""
+
+PAUSES = (0.2, 1.0, 3.0)
+"""Seconds between the tries."""
+
+MAX_PAGE = 16 << 20
+"""Bytes that an index's page or a wheelhouse's list may have."""
+
+GONE = (403, 404, 410)
+"""Answers that say: this site does not have it."""
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Where downloads arrive; both folders are on one file system."""
+
+    parts: Path
+    """For what is under way; what a killed process left there is taken up again."""
+    whole: Path
+    """For what has arrived and is verified; belongs to the one who asked."""
+
+
+class Downloader:
+    """Gets files from sites."""
+
+    def __init__(self, ca_file: str = "") -> None:
+        self.ca_file = ca_file
+
+    def wheel(self, url: str, wheel: LockedWheel, landing: Landing) -> Path | None:
+        """Download a wheel into ``landing.whole`` and return its path; ``None`` when the site does not have it.
+
+        What arrived before a break, or before a kill, is not asked for again.
+
+        :raises WheelError: it cannot be had, or is not what the lock says; nothing of it stays.
+        """
+        part = landing.parts / f"{wheel.sha256}.part"
+        with disk_errors(f"downloading {wheel.filename}"), passing_lock(part):
+            if not self._resumed(url, wheel, part):
+                return None
+            whole = landing.whole / f"{wheel.sha256}.whl"
+            part.rename(whole)
+        return whole
+
+    def page(self, url: str, headers: dict[str, str] | None = None) -> requests.Response:
+        """Get something small.
+
+        :raises WheelError: the site cannot be reached, or answers an error other than 304 or :data:`GONE`.
+        """
+        try:
+            with self._get(url, headers) as answer:
+                content = answer.raw.read(MAX_PAGE + 1, decode_content=True)
+        except (OSError, ValueError) as error:  # all that requests raises is an OSError
+            raise WheelError(f"{shown(url)}: cannot be had: {_said(error)}") from error
+        if len(content) > MAX_PAGE:
+            raise WheelError(f"{shown(url)}: more than {MAX_PAGE} bytes; that is no list")
+        if answer.status_code >= 400 and answer.status_code not in GONE:
+            raise WheelError(f"{shown(url)}: the site answers {answer.status_code} {answer.reason}")
+        answer._content = content
+        return answer
+
+    def link(self, url: str, filename: str) -> str:
+        """Return the address of a file on a project's page of an index; empty when it is not there.
+
+        :raises WheelError: as :meth:`page`.
+        """
+        answer = self.page(url)
+        if answer.status_code in GONE:
+            return ""
+        links = _Links()
+        links.feed(answer.text)
+        for href in links.found:
+            address = urljoin(answer.url, href)
+            if unquote(urlsplit(address).path.rpartition("/")[2]) == filename:
+                return urlunsplit(urlsplit(address)._replace(fragment=""))
+        return ""
+
+    def _get(self, url: str, headers: dict[str, str] | None) -> requests.Response:
+        import requests
+
+        # given with each call: a session's own setting would lose against the environment's REQUESTS_CA_BUNDLE
+        return requests.get(url, headers=headers, timeout=TIMEOUT, stream=True, verify=self.ca_file or None)
+
+    def _resumed(self, url: str, wheel: LockedWheel, part: Path) -> bool:
+        import requests
+
+        best = part.stat().st_size
+        leftover, tries = best > 0, 0
+        while True:
+            try:
+                if not self._more(url, wheel, part):
+                    return False
+                if _complete(wheel, part, url):
+                    return True
+                problem = "broke off"
+            except requests.RequestException as error:
+                problem = _said(error)
+            except WheelError:
+                if not leftover:
+                    raise
+                leftover, problem = False, "what an earlier download left is damaged"
+                os.truncate(part, 0)
+                best = 0
+            size = part.stat().st_size
+            tries = 0 if size > best else tries + 1
+            best = max(best, size)  # a site that starts over each time makes no progress
+            if tries >= TRIES:
+                raise WheelError(f"{wheel.filename}: {shown(url)} {problem}; is the wheelhouse up?")
+            LOG.info("%s: %s at %d bytes, trying again", wheel.filename, problem, size)
+            time.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
+
+    def _more(self, url: str, wheel: LockedWheel, part: Path) -> bool:
+        have = part.stat().st_size
+        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+        with self._get(url, headers) as answer:
+            if answer.status_code in GONE:
+                return False
+            if answer.status_code == 416:  # it has no more: what we have is whole, or nothing it ever had
+                return True
+            answer.raise_for_status()
+            append = answer.status_code == 206
+            with part.open("ab" if append else "wb") as stream:
+                for chunk in answer.iter_content(PIECE):
+                    stream.write(chunk)
+                    if wheel.size and stream.tell() > wheel.size:
+                        more = f"sends more than the {wheel.size} bytes of the lock"
+                        raise WheelError(f"{wheel.filename}: {shown(url)} {more}; refused")
+        return True
+
+
+def _complete(wheel: LockedWheel, part: Path, url: str) -> bool:
+    if wheel.size and part.stat().st_size < wheel.size:
+        return False
+    with part.open("rb") as stream:
+        digest = sha256_of(stream)
+    if digest != wheel.sha256:
+        raise WheelError(
+            f"{wheel.filename}: {shown(url)} has another file: SHA-256 {digest}, the lock says {wheel.sha256}; "
+            "refused: publish the wheelhouse anew"
+        )
+    return True
+
+
+class _Links(HTMLParser):
+    """Collects the addresses that a page links to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note where an anchor leads."""
+        if tag == "a":
+            self.found += [value for name, value in attrs if name == "href" and value]
+
+
+def shown(url: str) -> str:
+    """Return an address as messages may show it: without user and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+
+
+def _said(error: Exception) -> str:
+    import requests
+
+    reason = getattr(error, "reason", None)
+    text = str(reason or error)
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        text = f"answers {error.response.status_code} {error.response.reason}"
+    elif isinstance(error, requests.Timeout):
+        text = "does not answer in time"
+    elif isinstance(error, requests.exceptions.SSLError):
+        text = f"its certificate is not trusted ({text}); name the authority in ca_file"
+    elif isinstance(error, requests.ConnectionError):
+        text = f"cannot be reached or hung up ({text.rpartition(':')[2].strip(' )')})"
+    return text

@@ -1,0 +1,157 @@
+"""Live news of runs for watchers: one thread of a process asks the database for all of them together.
+
+Two queries a round, however many watchers there are; without a watcher there is no round. A watcher waits for the
+thread and asks nothing by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import timezone
+from typing import Any
+
+from refstack_worker.contract.states import RunState
+from refstack_worker.errors import RefstackError
+from refstack_worker.server.ledger.ledger import Store
+
+LOG = logging.getLogger(__name__)
+
+ROUND_SECONDS = 1.0
+KEEPALIVE_SECONDS = 15.0
+"""After so long without news a comment is sent, so that proxies keep the stream open and a gone watcher is noticed."""
+RETRY_MILLISECONDS = 3000
+"""After which a browser asks again when its stream ends."""
+KEPT_MESSAGES = 200
+
+News = tuple[Mapping[str, Any], tuple[Mapping[str, Any], ...]]
+"""State of a run, and its last messages."""
+
+
+class Hub:
+    """What is known of the runs that are watched in this process."""
+
+    def __init__(self, store: Store, most: int, seconds: float = ROUND_SECONDS) -> None:
+        """:param most: streams that may be open at the same time."""
+        self._store = store
+        self._most = most
+        self._seconds = seconds
+        self._changed = threading.Condition()
+        self._watchers: Counter[int] = Counter()
+        self._news: dict[int, News] = {}
+        self._owner = 0
+        self.rounds = 0
+        """How often the database was asked."""
+
+    def stream(self, test_id: int, after: int = 0) -> Iterator[str]:
+        """Yield the text of a stream of server-sent events, until the run ends or the watcher goes.
+
+        Events: ``run`` (JSON of state, progress and counts; when something changed), ``message`` (a status message,
+        with its id), ``end``. If too many streams are open already it ends after the first events; browsers ask again.
+
+        :param after: id of the last message that the watcher has (``Last-Event-ID``).
+        """
+        with self._changed:
+            is_short = sum(self._watchers.values()) >= self._most
+            self._watchers[test_id] += 1
+            self._start()
+        try:
+            yield f"retry: {RETRY_MILLISECONDS}\n\n"
+            yield from self._follow(test_id, after, is_short)
+        finally:
+            with self._changed:
+                self._watchers[test_id] -= 1
+                if not self._watchers[test_id]:
+                    del self._watchers[test_id]
+                    self._news.pop(test_id, None)
+
+    def _follow(self, test_id: int, after: int, is_short: bool) -> Iterator[str]:
+        seen: Mapping[str, Any] | None = None
+        while True:
+            news = self._wait(test_id, seen, after)
+            if news is None:
+                yield ": still there\n\n"
+                continue
+            state, messages = news
+            for message in messages:
+                if message["id"] > after:
+                    after = message["id"]
+                    yield _event("message", message, after)
+            if state != seen:
+                seen = state
+                yield _event("run", state)
+            if state["is_end"]:
+                yield _event("end", {"state": state["state"]})
+                return
+            if is_short:
+                return
+
+    def _wait(self, test_id: int, seen: Mapping[str, Any] | None, after: int) -> News | None:
+        def has_news() -> bool:
+            news = self._news.get(test_id)
+            return news is not None and (news[0] != seen or any(said["id"] > after for said in news[1]))
+
+        with self._changed:
+            return self._news[test_id] if self._changed.wait_for(has_news, KEEPALIVE_SECONDS) else None
+
+    def _start(self) -> None:
+        # threads do not survive a fork
+        if self._owner != os.getpid():
+            self._owner = os.getpid()
+            threading.Thread(target=self._work, name="events", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                if not self._watchers:
+                    self._owner = 0
+                    return
+                after = {test_id: self._last(test_id) for test_id in self._watchers}
+            try:
+                self._take(*self._store.watched(after))
+            except RefstackError as error:
+                LOG.warning("events: %s", error)
+            self.rounds += 1
+            time.sleep(self._seconds)
+
+    def _last(self, test_id: int) -> int:
+        news = self._news.get(test_id)
+        return int(news[1][-1]["id"]) if news and news[1] else 0
+
+    def _take(self, rows: list[Any], messages: list[Any]) -> None:
+        said: dict[int, list[Mapping[str, Any]]] = {}
+        for row in messages:
+            said.setdefault(row["test_id"], []).append(_message(row))
+        with self._changed:
+            for row in rows:
+                known = self._news.get(row["test_id"], ({}, ()))[1]
+                last = known[-1]["id"] if known else 0
+                fresh = tuple(one for one in said.get(row["test_id"], ()) if one["id"] > last)
+                if row["test_id"] in self._watchers:
+                    self._news[row["test_id"]] = (_state(row), (known + fresh)[-KEPT_MESSAGES:])
+            self._changed.notify_all()
+
+
+def _state(row: Any) -> dict[str, Any]:
+    progress = json.loads(row["progress"] or "{}")
+    names = ("test_id", "state", "attempt", "message", "reason", "worker", "passed", "failed", "skipped")
+    return {
+        **{name: row[name] for name in names},
+        "progress": progress,
+        "is_end": RunState(row["state"]).is_end,
+    }
+
+
+def _message(row: Any) -> dict[str, Any]:
+    stamp = row["timestamp"].replace(tzinfo=timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return {"id": row["id"], "message": row["message"], "time": stamp}
+
+
+def _event(name: str, value: Mapping[str, Any], number: int = 0) -> str:
+    head = f"id: {number}\n" if number else ""
+    return f"{head}event: {name}\ndata: {json.dumps(value)}\n\n"

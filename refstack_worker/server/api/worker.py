@@ -1,0 +1,145 @@
+"""The calls of the worker (``/worker/v1``): claim, heartbeat, release, and what a node says of itself."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+
+from refstack_worker.contract import envelope as sealing
+from refstack_worker.contract import keys, strict_json
+from refstack_worker.contract.status_report import Progress, clean_line
+from refstack_worker.errors import PayloadError, UsageError
+from refstack_worker.server import auth
+from refstack_worker.server.api.responses import MAX_ID, Surroundings, failure, json_body, limit, number, text
+from refstack_worker.server.domain.records import Claim, Heartbeat, Node, Proof
+from refstack_worker.server.ledger.transactions import refused
+
+LOG = logging.getLogger(__name__)
+
+NODE_SECONDS = 30.0
+"""How often a node is asked to say how it is."""
+MAX_NODE_BYTES = 65_536
+_NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")
+_NODE_STATES = ("ready", "draining", "paused")
+_LONGEST_LIST = 500
+_CLOCK_MOST = 10**11
+
+
+class WorkerCalls:
+    """What workers ask and say."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._store = around.store
+        self._web = around.settings.web
+        self._beat = around.settings.rules.heartbeat_seconds
+
+    def register(self, app: Flask) -> None:
+        """Add the calls to an application."""
+        base = "/worker/v1/runs/<int:test_id>/attempts/<int:attempt>"
+        for name, view in (("claim", self.claim), ("heartbeat", self.heartbeat), ("release", self.release)):
+            app.add_url_rule(f"{base}/{name}", view_func=view, methods=["POST"])
+        app.add_url_rule("/worker/v1/nodes/<name>", view_func=self.node, methods=["POST"])
+
+    def claim(self, test_id: int, attempt: int) -> Response:
+        """Give an attempt to the worker that asks first."""
+        proof = self._proof(test_id, attempt)
+        body = json_body()
+        version = text(body, "tempest_version", 40)
+        answer = self._store.claim(proof, Claim(_claim_id(body), _worker(body), version))
+        if answer.reason == "paused":
+            self._around.nudge()
+        if not answer.granted:
+            return failure(409, f"run {test_id}, attempt {attempt}: {answer.reason}", answer.reason)
+        LOG.info("run %d:%d claimed by %s", test_id, attempt, _worker(body))
+        return jsonify({"heartbeat_seconds": self._beat, "state": answer.state.value})
+
+    def heartbeat(self, test_id: int, attempt: int) -> Response:
+        """Hear that a worker is alive, and answer whether it shall go on."""
+        proof = self._proof(test_id, attempt)
+        body = json_body()
+        beat = Heartbeat(_claim_id(body), _worker(body), Progress.from_json(body.get("progress") or {}))
+        ordered = self._store.heartbeat(proof, beat)
+        return jsonify({"order": ordered.order.value, "reason": ordered.reason, "heartbeat_seconds": self._beat})
+
+    def release(self, test_id: int, attempt: int) -> Response:
+        """Take an attempt back; the next one is given to the queue at once."""
+        proof = self._proof(test_id, attempt)
+        body = json_body()
+        reason = body.get("reason", "")
+        if not isinstance(reason, str):
+            raise UsageError("reason: a text is expected")
+        worker = _worker(body)
+        self._store.release(proof, _claim_id(body), clean_line(reason))
+        LOG.info("run %d:%d handed back by %s", test_id, attempt, worker)
+        self._around.nudge()
+        return jsonify({})
+
+    def node(self, name: str) -> Response:
+        """Hear what a node says of itself."""
+        self._check_host()
+        limit(MAX_NODE_BYTES)
+        if not _NODE_NAME.match(name):
+            raise UsageError("the node's name: letters, digits, '.', '_' and '-' are expected")
+        files = self._around.settings.keys
+        envelope = request.stream.read(MAX_NODE_BYTES + 1)
+        message = sealing.open_node_message(
+            envelope.strip(), keys.load_sign_private(files.sign), keys.load_seal_public(files.fleet)
+        )
+        self._store.node_seen(_node(name, message))
+        return jsonify({"seconds": NODE_SECONDS})
+
+    def _proof(self, test_id: int, attempt: int) -> Proof:
+        self._check_host()
+        bounded = number(test_id, "test_id", 1, MAX_ID), number(attempt, "attempt", 1, MAX_ID)
+        return auth.proof(request, bounded[0], bounded[1])
+
+    def _check_host(self) -> None:
+        if not auth.is_from(request, self._web.testing_hosts, self._web.trusted_proxies):
+            raise refused("host", "workers are only heard from known testing hosts (TESTING_HOSTS)")
+
+
+def _claim_id(body: dict[str, Any]) -> str:
+    return text(body, "claim", 100, needed=True)
+
+
+def _worker(body: dict[str, Any]) -> str:
+    return text(body, "worker", 200, needed=True)
+
+
+def _node(name: str, message: bytes) -> Node:
+    try:
+        body = strict_json.loads(message.decode("utf-8"), "node message")
+    except UnicodeDecodeError:
+        raise PayloadError("node message: not UTF-8") from None
+    if not isinstance(body, dict) or body.get("name", name) != name:
+        raise PayloadError("node message: not a JSON object of this node")
+    state = text(body, "state", 16)
+    if state not in _NODE_STATES:
+        raise UsageError(f"state: one of {', '.join(_NODE_STATES)} is expected")
+    return Node(
+        name=name,
+        versions=_texts(body, "versions"),
+        slots=number(body.get("slots", 0), "slots", 0, 10_000),
+        busy=number(body.get("busy", 0), "busy", 0, 10_000),
+        tags=_texts(body, "tags"),
+        state=state,
+        software=text(body, "software", 80),
+        time=_time(body.get("time")),
+    )
+
+
+def _texts(body: dict[str, Any], name: str) -> tuple[str, ...]:
+    value = body.get(name, [])
+    if not isinstance(value, list) or len(value) > _LONGEST_LIST:
+        raise UsageError(f"{name}: a list is expected")
+    return tuple(text({name: item}, name, 80, needed=True) for item in value)
+
+
+def _time(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < _CLOCK_MOST:
+        raise UsageError("time: seconds since 1970 are expected")
+    return float(value)

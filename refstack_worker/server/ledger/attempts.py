@@ -1,0 +1,256 @@
+"""The ledger, as workers see it: claim an attempt, keep it, report, hand it back."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.engine import Connection
+
+from refstack_worker.contract import payload as payloads
+from refstack_worker.contract.states import RunState, may_move
+from refstack_worker.contract.status_report import Report
+from refstack_worker.errors import StateError
+from refstack_worker.server.db import queue_tables
+from refstack_worker.server.db.updates import IS_ATTEMPT, change_attempt
+from refstack_worker.server.domain.records import (
+    AttemptKey,
+    Claim,
+    ClaimAnswer,
+    Heartbeat,
+    Order,
+    Ordered,
+    Proof,
+    Release,
+)
+from refstack_worker.server.ledger.submissions import queue_is_paused
+from refstack_worker.server.ledger.transactions import LedgerBase, Move, Row, check_claim, is_attempt, key_of, refused
+from refstack_worker.server.secret_store import Masker, secret_values
+
+_BY_WORKER = frozenset(
+    {
+        RunState.CLAIMED,
+        RunState.BUILDING,
+        RunState.RUNNING,
+        RunState.POSTING,
+        RunState.CANCELLED,
+        RunState.FAILED,
+    }
+)
+"""States that a worker may report; ``finished`` comes with a result, ``queued`` with a release."""
+
+_GO, _CANCEL = Ordered(Order.GO), Ordered(Order.CANCEL, "cancelled")
+
+_BEATING = (
+    select(
+        queue_tables.attempt.c.attempt,
+        queue_tables.attempt.c.secret_digest,
+        queue_tables.attempt.c.claim_id,
+        queue_tables.run.c.state,
+        queue_tables.run.c.attempt.label("current"),
+    )
+    .select_from(
+        queue_tables.attempt.join(queue_tables.run, queue_tables.run.c.test_id == queue_tables.attempt.c.test_id)
+    )
+    .where(IS_ATTEMPT)
+)
+_BEAT = (
+    update(queue_tables.attempt)
+    .where(IS_ATTEMPT, queue_tables.attempt.c.is_open)
+    .values(heartbeat_at=bindparam("now"), contested_at=0.0, progress=bindparam("so_far"))
+)
+"""Heartbeats are the most frequent question by far, so these are put together once."""
+_BEAT_AND_LOOK = (
+    update(queue_tables.attempt)
+    .where(
+        IS_ATTEMPT,
+        queue_tables.attempt.c.is_open,
+        queue_tables.attempt.c.secret_digest == bindparam("proof"),
+        queue_tables.attempt.c.claim_id == bindparam("claim"),
+        queue_tables.run.c.test_id == queue_tables.attempt.c.test_id,
+    )
+    .values(heartbeat_at=bindparam("now"), contested_at=0.0, progress=bindparam("so_far"))
+    .returning(queue_tables.run.c.state)
+)
+"""The usual heartbeat, of a claim that holds, in one statement; SQLite cannot return what stands in another table."""
+
+
+class AttemptLedger(LedgerBase):
+    """What a worker, or ``execute_test``, may do with the proof of its attempt."""
+
+    def check_proof(self, proof: Proof) -> AttemptKey:
+        """Return the attempt that a caller holds.
+
+        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``claimed`` by somebody else, ``superseded``, ``ended``.
+        :raises NotFoundError: there is no such run.
+        """
+        with self.database.reading() as connection:
+            attempt = self._proven(connection, proof)
+            question = select(queue_tables.run).where(queue_tables.run.c.test_id == proof.test_id)
+            _check_current(connection.execute(question).mappings().one(), attempt)
+            check_claim(attempt, proof)
+            return key_of(attempt)
+
+    def check_known(self, proof: Proof) -> None:
+        """Refuse who does not hold an attempt of this run, before anything large is read; see :meth:`check_proof`."""
+        with self.database.reading() as connection:
+            check_claim(self._proven(connection, proof), proof)
+
+    def claim(self, proof: Proof, claim: Claim) -> ClaimAnswer:
+        """Give an attempt to the first worker that asks; the same claim again is answered as the first time."""
+        with self.database.writing() as connection:
+            run, attempt = self._held(connection, proof)
+            state = RunState(run["state"])
+            if run["attempt"] != attempt["attempt"]:
+                return ClaimAnswer(False, "superseded", state)
+            if state.is_end:
+                return ClaimAnswer(False, state.value, state)
+            if _is_claim(attempt, claim.claim_id):
+                return ClaimAnswer(True, "", state)
+            if attempt["claim_id"] is not None:
+                self._contest(connection, key_of(attempt))
+                return ClaimAnswer(False, "claimed", state)
+            if queue_is_paused(connection):
+                self._give_back(connection, run, Release.QUEUE_LOST, "the queue is paused")
+                return ClaimAnswer(False, "paused", state)
+            self._grant(connection, run, claim)
+            return ClaimAnswer(True, "", RunState.CLAIMED)
+
+    def heartbeat(self, proof: Proof, beat: Heartbeat) -> Ordered:
+        """Note that a worker is alive and how far its run is; tell it whether to go on."""
+        progress = json.dumps(beat.progress.to_json())
+        if not self.database.is_sqlite:
+            ordered = self._beat_at_once(proof, beat, progress)
+            if ordered is not None:
+                return ordered
+        parameters = {"of_test": proof.test_id, "of_attempt": proof.attempt}
+        with self.database.writing() as connection:
+            rows = connection.execute(_BEATING, parameters).mappings().all()
+            row = self._choose(connection, proof, rows)
+            ordered = _order(row, beat)
+            if ordered.order is Order.STOP:
+                return ordered
+            # superseded since it was read: the row is closed and stays as it is
+            changed = connection.execute(_BEAT, {**parameters, "now": self.clock(), "so_far": progress})
+            return ordered if changed.rowcount else Ordered(Order.STOP, "superseded")
+
+    def _beat_at_once(self, proof: Proof, beat: Heartbeat, progress: str) -> Ordered | None:
+        """Take the heartbeat of a claim that holds; None: it does not, and the long way tells why."""
+        parameters = {
+            "of_test": proof.test_id,
+            "of_attempt": proof.attempt,
+            "proof": payloads.secret_digest(proof.secret),
+            "claim": beat.claim_id,
+            "now": self.clock(),
+            "so_far": progress,
+        }
+        with self.database.one_statement() as connection:
+            state = connection.execute(_BEAT_AND_LOOK, parameters).scalar()
+        if state is None:
+            return None
+        return _CANCEL if state == RunState.CANCELLING.value else _GO
+
+    def release(self, proof: Proof, claim_id: str, reason: str) -> None:
+        """Take an attempt back from a worker that cannot go on; the next attempt follows at once.
+
+        :raises RefusedError: ``superseded``, ``ended``, or ``claimed`` by somebody else.
+        """
+        with self.database.writing() as connection:
+            run, attempt = self._held(connection, proof)
+            if run["attempt"] != attempt["attempt"] and attempt["outcome"] == Release.RELEASED.value:
+                return
+            _check_current(run, attempt)
+            if not _is_claim(attempt, claim_id):
+                raise refused("claimed", "the attempt is not held by this claim")
+            said = self._masked(run, reason or "no reason given")
+            self._give_back(connection, run, Release.RELEASED, f"handed back by {attempt['worker']}: {said}")
+
+    def report(self, proof: Proof, report: Report) -> AttemptKey:
+        """``update-test-status``: note what a worker says, and move the run if that is a move.
+
+        A state that comes late (``building`` after ``running``, or while a cancel is under way) is only a message.
+        After the end of the run its last attempt may still leave messages: what it removed from the cloud.
+
+        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``wrong-payload``, ``claimed`` by somebody else,
+            ``superseded``, ``ended``.
+        :raises StateError: a state that is not a worker's to report.
+        """
+        with self.database.writing() as connection:
+            run, attempt = self._held(connection, proof)
+            if run["attempt"] != attempt["attempt"]:
+                raise superseded(run)
+            check_claim(attempt, proof)
+            self._take(connection, run, report)
+            return key_of(attempt)
+
+    def _take(self, connection: Connection, run: Row, report: Report) -> None:
+        state = RunState(run["state"])
+        message = self._masked(run, report.message)
+        if report.status is None or report.status is state:
+            if message:
+                self._say(connection, run, message if report.status is None else f"{state.value}: {message}")
+            return
+        if report.status not in _BY_WORKER:
+            raise StateError(f"the state {report.status.value} is not reported: it comes with a result or a release")
+        if state.is_end:
+            raise refused("ended", f"the run has ended: {state.value}")
+        # what nobody has claimed is held by nobody, whatever is said of it
+        is_unclaimed = state is RunState.QUEUED and not report.status.is_end
+        if is_unclaimed or not may_move(state, report.status):
+            self._say(connection, run, ": ".join(part for part in (report.status.value, message) if part))
+            return
+        reason = report.reason or report.status.value if report.status.is_end else ""
+        self._move(connection, run, Move(report.status, message, reason))
+
+    def _masked(self, run: Row, text: str) -> str:
+        if not text or not run["sealed_conf"]:
+            return text
+        return Masker(secret_values(self.vault.open(run["sealed_conf"]))).text(text)
+
+    def _contest(self, connection: Connection, key: AttemptKey) -> None:
+        attempt = queue_tables.attempt
+        fresh = is_attempt(key) & (attempt.c.contested_at == 0)
+        connection.execute(update(attempt).where(fresh).values(contested_at=self.clock()))
+
+    def _grant(self, connection: Connection, run: Row, claim: Claim) -> None:
+        now = self.clock()
+        values: dict[str, Any] = {
+            "claim_id": claim.claim_id[:100],
+            "worker": claim.worker[:200],
+            "claimed_at": now,
+            "heartbeat_at": now,
+        }
+        change_attempt(connection, key_of(run), values)
+        version = f" with Tempest {claim.tempest_version}" if claim.tempest_version else ""
+        claimed = Move(RunState.CLAIMED, f"attempt {run['attempt']} by {claim.worker}{version}")
+        self._move(connection, run, claimed, {"worker": claim.worker[:200], "started_at": now})
+
+
+def superseded(run: Row) -> Exception:
+    """Return the error for an attempt that is not the current one."""
+    return refused("superseded", f"the run is at attempt {run['attempt']} now; stop this one")
+
+
+def _check_current(run: Row, attempt: Row) -> None:
+    if run["attempt"] != attempt["attempt"]:
+        raise superseded(run)
+    if RunState(run["state"]).is_end:
+        raise refused("ended", f"the run has ended: {run['state']}")
+
+
+def _is_claim(attempt: Row, claim_id: str) -> bool:
+    held_by = attempt["claim_id"]
+    return held_by is not None and hmac.compare_digest(held_by.encode("utf-8"), claim_id.encode("utf-8", "replace"))
+
+
+def _order(held: Row, beat: Heartbeat) -> Ordered:
+    state = RunState(held["state"])
+    if held["current"] != held["attempt"]:
+        return Ordered(Order.STOP, "superseded")
+    if state.is_end:
+        return Ordered(Order.STOP, state.value)
+    if not _is_claim(held, beat.claim_id):
+        return Ordered(Order.STOP, "claimed")
+    return _CANCEL if state is RunState.CANCELLING else _GO

@@ -1,0 +1,128 @@
+"""The ledger's clouds: RefStack's rows, what the queue adds, and the passwords that a vendor keeps here, sealed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from refstack_worker.contract import tempest_options
+from refstack_worker.errors import NotFoundError, StateError
+from refstack_worker.server.db import account_tables as more
+from refstack_worker.server.db import queue_tables
+from refstack_worker.server.domain.accounts import CloudCheck, CloudRecord, NewCloud
+from refstack_worker.server.domain.records import AccessScope, Cloud, Conf
+from refstack_worker.server.ledger.transactions import LedgerBase, Row, new_id
+
+_LEGACY = ("label", "endpoint_v3", "test_user", "alt_user", "admin_user", "version")
+
+
+class CloudLedger(LedgerBase):
+    """Enter, change, look at, remove."""
+
+    def clouds(self, viewer: AccessScope | None, limit: int = 500) -> list[CloudRecord]:
+        """Return clouds by label. :param viewer: None: everybody's."""
+        question = _clouds().order_by(func.lower(queue_tables.cloud.c.label), queue_tables.cloud.c.id).limit(limit)
+        if viewer is not None:
+            question = question.where(queue_tables.cloud.c.user_id.in_(viewer.owner_ids or (-1,)))
+        with self.database.reading() as connection:
+            return [_cloud(row) for row in connection.execute(question).mappings().all()]
+
+    def cloud(self, cloud_id: int, viewer: AccessScope | None = None) -> CloudRecord:
+        """Return a cloud. :raises NotFoundError: there is none of that id, or it is somebody else's."""
+        with self.database.reading() as connection:
+            row = connection.execute(_clouds().where(queue_tables.cloud.c.id == cloud_id)).mappings().first()
+        if row is None or (viewer is not None and row["user_id"] not in viewer.owner_ids):
+            raise NotFoundError(f"there is no cloud {cloud_id}")
+        return _cloud(row)
+
+    def add_cloud(self, new: NewCloud) -> CloudRecord:
+        """Enter a cloud.
+
+        :raises PayloadError: options that no run may have.
+        :raises NotFoundError: there is no such user.
+        """
+        values = {name: getattr(new, name) for name in _LEGACY}
+        try:
+            with self.database.writing() as connection:
+                made = connection.execute(insert(queue_tables.cloud).values(**values, endpoint="", user_id=new.user_id))
+                cloud_id = new_id(made)
+                self._add_extra(connection, cloud_id, new)
+        except IntegrityError:
+            raise NotFoundError(f"there is no user {new.user_id}") from None
+        return self.cloud(cloud_id)
+
+    def change_cloud(self, cloud_id: int, new: NewCloud) -> CloudRecord:
+        """Change a cloud; whose it is stays. :raises PayloadError: options that no run may have."""
+        values = {name: getattr(new, name) for name in _LEGACY}
+        extra = {"region": new.region, "release": new.release, "checked_at": 0.0}
+        if new.conf_json is not None:
+            extra["sealed_conf"] = self._sealed(new.conf_json)
+        with self.database.writing() as connection:
+            connection.execute(update(queue_tables.cloud).where(queue_tables.cloud.c.id == cloud_id).values(values))
+            changed = update(more.cloud_extra).where(more.cloud_extra.c.cloud_id == cloud_id).values(extra)
+            if connection.execute(changed).rowcount == 0:
+                self._add_extra(connection, cloud_id, new)
+        return self.cloud(cloud_id)
+
+    def delete_cloud(self, cloud_id: int) -> None:
+        """Remove a cloud. :raises StateError: there are runs of it, which would lose what they were about."""
+        with self.database.writing() as connection:
+            used = select(func.count()).select_from(queue_tables.test).where(queue_tables.test.c.cloud_id == cloud_id)
+            if connection.execute(used).scalar():
+                raise StateError(f"cloud {cloud_id} has runs; delete them first")
+            connection.execute(delete(more.cloud_extra).where(more.cloud_extra.c.cloud_id == cloud_id))
+            connection.execute(delete(queue_tables.cloud).where(queue_tables.cloud.c.id == cloud_id))
+
+    def kept_conf(self, cloud_id: int) -> dict[str, dict[str, Any]]:
+        """Return the options with passwords that are kept of a cloud; none if none are."""
+        table = more.cloud_extra
+        with self.database.reading() as connection:
+            sealed = connection.execute(select(table.c.sealed_conf).where(table.c.cloud_id == cloud_id)).scalar()
+        return self.vault.open(sealed)
+
+    def note_check(self, cloud_id: int, check: CloudCheck) -> None:
+        """Note what came of a look at a cloud."""
+        values = {"checked_at": self.clock(), "check_ok": check.ok, "check_said": check.said[:2000]}
+        with self.database.writing() as connection:
+            changed = update(more.cloud_extra).where(more.cloud_extra.c.cloud_id == cloud_id).values(values)
+            if connection.execute(changed).rowcount == 0:
+                row = {"cloud_id": cloud_id, "region": "", "release": "", "created_at": self.clock(), **values}
+                connection.execute(insert(more.cloud_extra).values(row))
+
+    def _add_extra(self, connection: Connection, cloud_id: int, new: NewCloud) -> None:
+        row = {
+            "cloud_id": cloud_id,
+            "region": new.region,
+            "release": new.release,
+            "sealed_conf": self._sealed(new.conf_json),
+            "created_at": self.clock(),
+        }
+        connection.execute(insert(more.cloud_extra).values(row))
+
+    def _sealed(self, conf: Conf | None) -> str | None:
+        if not conf:
+            return None
+        tempest_options.check(conf)
+        return self.vault.seal(conf)
+
+
+def _clouds() -> Any:
+    extra = more.cloud_extra
+    joined = queue_tables.cloud.outerjoin(extra, extra.c.cloud_id == queue_tables.cloud.c.id)
+    return select(queue_tables.cloud, *(column for column in extra.c if column.name != "cloud_id")).select_from(joined)
+
+
+def _cloud(row: Row) -> CloudRecord:
+    legacy = {column.name: row[column.name] for column in queue_tables.cloud.c if row[column.name] is not None}
+    check = CloudCheck(row["check_ok"], row["check_said"], row["checked_at"]) if row["checked_at"] else None
+    return CloudRecord(
+        Cloud(**legacy),
+        row["region"] or "",
+        row["release"] or "",
+        bool(row["sealed_conf"]),
+        check,
+        row["created_at"] or 0.0,
+    )

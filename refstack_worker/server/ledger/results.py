@@ -1,0 +1,219 @@
+"""The ledger's results: one for each run, accepted once, never overwritten."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy.engine import Connection
+
+from refstack_worker.contract import strict_json
+from refstack_worker.contract.states import RunState, may_move
+from refstack_worker.errors import NotFoundError
+from refstack_worker.server.db import queue_tables
+from refstack_worker.server.domain.records import Accepted, AttemptKey, Counts, Proof, ResultQuery, TestResult
+from refstack_worker.server.ledger.attempts import superseded
+from refstack_worker.server.ledger.transactions import LedgerBase, Move, Row, check_claim, key_of, new_id, refused
+from refstack_worker.server.results import subunit
+from refstack_worker.server.secret_store import Masker, secret_values
+
+CHUNK = 1024 * 1024
+_ROWS = 500
+"""Tests that are inserted at once."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A result as it was posted, on disk."""
+
+    path: Path
+    digest: str
+    """Hex SHA-256 of its bytes."""
+    size: int
+    summary: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, path: Path, summary: Mapping[str, Any]) -> Upload:
+        """Return the upload in a file."""
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while data := file.read(CHUNK):
+                digest.update(data)
+        return cls(path, digest.hexdigest(), path.stat().st_size, summary)
+
+
+class ResultLedger(LedgerBase):
+    """Accept results and give them out again."""
+
+    def accept_result(self, proof: Proof, upload: Upload) -> Accepted:
+        """Accept a result and finish its run, both or neither. The same bytes again get the same answer.
+
+        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``claimed`` by somebody else, ``superseded``, ``ended``,
+            ``unclaimed``, or ``accepted``: other bytes were accepted before.
+        :raises ResultError: the bytes are no whole result.
+        """
+        with self.database.reading() as connection:
+            attempt = self._proven(connection, proof)
+            check_claim(attempt, proof)
+            run = connection.execute(_run_of(proof.test_id)).mappings().one()
+            known = self._known(connection, run, attempt, upload)
+        if known is not None:
+            return known
+        # parsing takes its time: outside of any transaction, and checked again inside
+        secrets = secret_values(self.vault.open(run["sealed_conf"]))
+        upload = replace(upload, summary=Masker(secrets).value(upload.summary))
+        with _parsed(upload, secrets) as (parsed, packed), self.database.writing() as connection:
+            run, attempt = self._held(connection, proof)
+            # it may have been claimed since, by somebody else
+            check_claim(attempt, proof)
+            known = self._known(connection, run, attempt, upload)
+            if known is not None:
+                return known
+            self._store(connection, key_of(attempt), upload, parsed, packed)
+            counts = parsed.counts
+            self._move(connection, run, Move(RunState.FINISHED, _counts_text(counts)), asdict(counts))
+            return Accepted(key_of(attempt), False, counts)
+
+    def accept_anonymous(self, upload: Upload) -> int:
+        """Accept a result that belongs to no run, as RefStack did from anybody; return the id of its new test."""
+        with _parsed(upload, ()) as (parsed, packed), self.database.writing() as connection:
+            added = connection.execute(insert(queue_tables.test).values(finished=False))
+            test_id = new_id(added)
+            self._store(connection, AttemptKey(test_id, 0), upload, parsed, packed)
+            return test_id
+
+    def result(self, test_id: int) -> Row:
+        """Return what is known of a test's result as a whole. :raises NotFoundError: it has none."""
+        with self.database.reading() as connection:
+            found = select(queue_tables.result).where(queue_tables.result.c.test_id == test_id)
+            row = connection.execute(found).mappings().first()
+            run = None if row else connection.execute(_run_of(test_id)).mappings().first()
+        if row is None:
+            raise NotFoundError(f"run {test_id} has no result{_why(run)}")
+        return {**row, "summary": json.loads(row["summary"] or "{}")}
+
+    def result_tests(self, test_id: int, query: ResultQuery) -> list[TestResult]:
+        """Return tests of a result in the order in which they ended; see :class:`ResultQuery`."""
+        table = queue_tables.result_test
+        question = select(table).where(table.c.test_id == test_id, table.c.position > query.after)
+        if query.status:
+            question = question.where(table.c.status == query.status)
+        if query.text:
+            wanted = query.text.lower()
+            columns = (func.lower(table.c.name), table.c.uuid)
+            question = question.where(or_(*(column.contains(wanted, autoescape=True) for column in columns)))
+        with self.database.reading() as connection:
+            rows = connection.execute(question.order_by(table.c.position).limit(query.limit)).mappings().all()
+        return [TestResult(**{name: value for name, value in row.items() if name != "test_id"}) for row in rows]
+
+    def result_stream(self, test_id: int) -> Iterator[bytes]:
+        """Yield the subunit stream of a result in pieces. :raises NotFoundError: it has none."""
+        self.result(test_id)
+        unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        for number in range(self._chunks(test_id)):
+            with self.database.reading() as connection:
+                table = queue_tables.result_chunk
+                question = select(table.c.data).where(table.c.test_id == test_id, table.c.number == number)
+                packed = bytes(connection.execute(question).scalar_one())
+            while packed:
+                yield unpack.decompress(packed, CHUNK)
+                packed = unpack.unconsumed_tail
+
+    def _chunks(self, test_id: int) -> int:
+        table = queue_tables.result_chunk
+        question = select(func.count()).select_from(table).where(table.c.test_id == test_id)
+        with self.database.reading() as connection:
+            return int(connection.execute(question).scalar_one())
+
+    def _known(self, connection: Connection, run: Row, attempt: Row, upload: Upload) -> Accepted | None:
+        """Return the answer that was given before; None: these bytes may be accepted now; else raise."""
+        found = connection.execute(select(queue_tables.result).where(queue_tables.result.c.test_id == run["test_id"]))
+        stored = found.mappings().first()
+        if stored is not None and stored["attempt"] == attempt["attempt"]:
+            if stored["digest"] == upload.digest:
+                counts = Counts(stored["passed"], stored["failed"], stored["skipped"])
+                return Accepted(key_of(attempt), True, counts)
+            raise refused("accepted", "another result of this attempt was accepted before")
+        if run["attempt"] != attempt["attempt"]:
+            raise superseded(run)
+        state = RunState(run["state"])
+        if state.is_end:
+            raise refused("ended", f"the run has ended: {state.value}")
+        if not may_move(state, RunState.FINISHED):
+            raise refused("unclaimed", "nobody has claimed this attempt")
+        return None
+
+    def _store(
+        self, connection: Connection, key: AttemptKey, upload: Upload, parsed: subunit.Parsed, packed: Path
+    ) -> None:
+        row = {
+            "test_id": key.test_id,
+            "attempt": key.attempt,
+            "digest": upload.digest,
+            "size": upload.size,
+            "summary": strict_json.dumps(dict(upload.summary)),
+            "accepted_at": self.clock(),
+            "seconds": parsed.seconds,
+            **asdict(parsed.counts),
+        }
+        connection.execute(insert(queue_tables.result).values(row))
+        for number, data in enumerate(_pieces(packed)):
+            chunk = {"test_id": key.test_id, "number": number, "data": data}
+            connection.execute(insert(queue_tables.result_chunk).values(chunk))
+        for rows in _batches({"test_id": key.test_id, **asdict(test)} for test in parsed.tests()):
+            connection.execute(insert(queue_tables.result_test), rows)
+        legacy = {"finished": True, "parsed": json.dumps(asdict(parsed.counts))}
+        connection.execute(update(queue_tables.test).where(queue_tables.test.c.id == key.test_id).values(legacy))
+
+
+@contextmanager
+def _parsed(upload: Upload, secrets: tuple[str, ...]) -> Iterator[tuple[subunit.Parsed, Path]]:
+    """Parse, mask and compress an upload into files that are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="refstack-", dir=upload.path.parent) as folder:
+        packed = Path(folder, "packed")
+        with (
+            gzip.open(packed, "wb", compresslevel=4) as file,
+            io.BufferedWriter(cast(io.RawIOBase, file), CHUNK) as out,
+        ):
+            parsed = subunit.parse(upload.path, Path(folder, "tests"), secrets, out)
+        yield parsed, packed
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while data := file.read(CHUNK):
+            yield data
+
+
+def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, _ROWS)):
+        yield batch
+
+
+def _run_of(test_id: int) -> Any:
+    return select(queue_tables.run).where(queue_tables.run.c.test_id == test_id)
+
+
+def _why(run: Row | None) -> str:
+    """Return why a run has no result, to be put behind a sentence that says so."""
+    if run is None:
+        return ""
+    state = RunState(run["state"])
+    said = ": ".join(part for part in (run["reason"], run["message"]) if part) if state.is_end else ""
+    return f"{'' if state.is_end else ' yet'}: {state.value}{f' ({said})' if said else ''}"
+
+
+def _counts_text(counts: Counts) -> str:
+    return f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped"

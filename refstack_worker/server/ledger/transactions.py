@@ -1,0 +1,243 @@
+"""What all parts of the ledger share: its transactions, the proof of an attempt, and the one way a state changes."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy.engine import Connection
+
+from refstack_worker.config.server import ServerSettings
+from refstack_worker.contract import attempt_token as proofs
+from refstack_worker.contract import payload as payloads
+from refstack_worker.contract.states import RunState, check_move
+from refstack_worker.contract.status_report import clean_line
+from refstack_worker.errors import NotFoundError, RefusedError
+from refstack_worker.server.db import queue_tables
+from refstack_worker.server.db.database import Database
+from refstack_worker.server.db.updates import IS_ATTEMPT, change_run
+from refstack_worker.server.domain.records import AttemptKey, Proof, Release
+from refstack_worker.server.secret_store import SecretStore
+
+Row = Any
+"""A row as a mapping: column name to value (SQLAlchemy names the type differently in 1.4 and 2)."""
+
+MESSAGES_PER_RUN = 5000
+"""Status messages that are kept of a run; a worker gone wild must not fill the disk."""
+MAX_ATTEMPTS = payloads.SCHEMA["properties"]["attempt"]["maximum"]
+
+
+_STATUS = insert(queue_tables.test_status)
+_NEW_ATTEMPT = insert(queue_tables.attempt)
+_RUN = select(queue_tables.run).where(queue_tables.run.c.test_id == bindparam("of_test")).with_for_update()
+_ATTEMPTS = select(queue_tables.attempt).where(queue_tables.attempt.c.test_id == bindparam("of_test"))
+_ATTEMPT = _ATTEMPTS.where(queue_tables.attempt.c.attempt == bindparam("of_attempt"))
+_END = (
+    update(queue_tables.attempt)
+    .where(IS_ATTEMPT, queue_tables.attempt.c.is_open)
+    .values(
+        is_open=False,
+        ended_at=bindparam("now"),
+        outcome=bindparam("how"),
+        note=bindparam("said"),
+        is_withdrawn=~((queue_tables.attempt.c.submitted_at > 0) & (queue_tables.attempt.c.claimed_at == 0)),
+    )
+)
+"""Put together once, because every call of a worker asks these."""
+_CHANGED, _SAID = frozenset({"revision"}), frozenset({"messages"})
+
+
+@dataclass(frozen=True)
+class Move:
+    """A change of a run's state and what is said with it."""
+
+    state: RunState
+    message: str = ""
+    reason: str = ""
+    outcome: str = ""
+    """Of the attempt when this ends it; empty: the state's name."""
+
+
+class LedgerBase:
+    """The ledger's transactions; its parts build on it (``ledger_*.py``), ``store.py`` joins them."""
+
+    def __init__(self, settings: ServerSettings, clock: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.vault = SecretStore(settings.keys.store)
+
+    @cached_property
+    def database(self) -> Database:
+        return Database(self.settings.database.url)
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self.database.close()
+
+    def _locked_run(self, connection: Connection, test_id: int) -> Row:
+        """Return a run's row, which nobody else changes until the transaction ends."""
+        row = connection.execute(_RUN, {"of_test": test_id}).mappings().first()
+        if row is None:
+            raise no_run(test_id)
+        return row
+
+    def _move(self, connection: Connection, run: Row, move: Move, more: Mapping[str, Any] | None = None) -> None:
+        """Change the state of a locked run; the only place where that happens.
+
+        :param more: columns that change with it.
+        :raises StateError: ``contract/states.py`` does not allow it.
+        """
+        old = RunState(run["state"])
+        check_move(old, move.state)
+        now = self.clock()
+        values: dict[str, Any] = {"state": move.state.value, "updated_at": now, **(more or {})}
+        counted = _CHANGED
+        if move.message:
+            values["message"] = clean_line(move.message)
+        if move.reason:
+            values["reason"] = move.reason[:40]
+        if move.state.is_end:
+            values.update(ended_at=now, sealed_conf=None)
+            self._end_attempt(connection, key_of(run), move.outcome or move.state.value, move.message)
+        if move.state is not old or move.message:
+            said = ": ".join(part for part in (move.state.value, move.message) if part)
+            counted |= self._tell(connection, run, said)
+        change_run(connection, run["test_id"], values, counted)
+
+    def _say(self, connection: Connection, run: Row, text: str) -> None:
+        """Add a row to the legacy ``test_status`` table."""
+        change_run(connection, run["test_id"], {}, self._tell(connection, run, text))
+
+    def _tell(self, connection: Connection, run: Row, text: str) -> frozenset[str]:
+        """Add a row as :meth:`_say` does, and return what the caller then has to count in the run's row."""
+        if run["messages"] >= MESSAGES_PER_RUN:
+            return frozenset()
+        stamp = datetime.fromtimestamp(self.clock(), timezone.utc).replace(tzinfo=None)
+        row = {"test_id": run["test_id"], "message": clean_line(text), "timestamp": stamp}
+        connection.execute(_STATUS, row)
+        return _SAID
+
+    def _end_attempt(self, connection: Connection, key: AttemptKey, outcome: str, note: str) -> None:
+        told = {"now": self.clock(), "how": outcome[:40], "said": clean_line(note)}
+        connection.execute(_END, {"of_test": key.test_id, "of_attempt": key.attempt, **told})
+
+    def _add_attempt(self, connection: Connection, run: Row, number: int) -> None:
+        values = {
+            "test_id": run["test_id"],
+            "attempt": number,
+            "priority": run["priority"],
+            "created_at": self.clock(),
+        }
+        connection.execute(_NEW_ATTEMPT, values)
+
+    def _give_back(self, connection: Connection, run: Row, how: Release, message: str) -> None:
+        """End the current attempt of a locked run and make the next, or end the run where a limit is reached."""
+        counts = _counted(run, how)
+        end = self._end_instead(run, how, counts, message)
+        if end is not None:
+            self._move(connection, run, end)
+            return
+        number = run["attempt"] + 1
+        self._end_attempt(connection, key_of(run), how.value, message)
+        values: dict[str, Any] = {"attempt": number, "worker": "", "started_at": 0.0, **counts}
+        if how is not Release.QUEUE_LOST:
+            values["queued_at"] = self.clock()
+        self._add_attempt(connection, run, number)
+        self._move(connection, run, Move(RunState.QUEUED, f"{message}; attempt {number} follows"), values)
+
+    def _end_instead(self, run: Row, how: Release, counts: Row, message: str) -> Move | None:
+        rules = self.settings.rules
+        if run["state"] == RunState.CANCELLING.value:
+            return Move(RunState.CANCELLED, message, "cancelled", how.value)
+        if counts["lost"] >= rules.attempt_limit:
+            said = f"{message}; given up after {counts['lost']} lost attempts"
+            return Move(RunState.FAILED, said, "lost", how.value)
+        if counts["released"] > rules.release_limit or run["attempt"] >= MAX_ATTEMPTS:
+            said = f"{message}; given up after {run['attempt']} attempts"
+            return Move(RunState.FAILED, said, "attempts", how.value)
+        return None
+
+    def _held(self, connection: Connection, proof: Proof) -> tuple[Row, Row]:
+        """Return the rows of a run, locked, and of its attempt whose secret a caller has; see :meth:`_proven`.
+
+        Two questions on purpose: in one, PostgreSQL would wait for the run's lock and then show the attempt as it was
+        before the wait.
+        """
+        return self._locked_run(connection, proof.test_id), self._proven(connection, proof)
+
+    def _proven(self, connection: Connection, proof: Proof) -> Row:
+        """Return the row of the attempt whose secret a caller has; whether he holds it, :func:`check_claim` knows.
+
+        :raises RefusedError: reason ``no-proof`` or ``wrong-proof``.
+        :raises NotFoundError: there is no such run.
+        """
+        parameters = {"of_test": proof.test_id, "of_attempt": proof.attempt}
+        question = _ATTEMPTS if proof.attempt is None else _ATTEMPT
+        return self._choose(connection, proof, connection.execute(question, parameters).mappings().all())
+
+    def _choose(self, connection: Connection, proof: Proof, rows: Sequence[Row]) -> Row:
+        if not proof.secret:
+            raise refused("no-proof", "the secret of the attempt is needed as a bearer token")
+        matching = [row for row in rows if payloads.proves(proof.secret, row["secret_digest"] or "")]
+        if not matching:
+            raise self._disproved(connection, proof)
+        if proof.payload_digest is not None and not hmac.compare_digest(
+            proof.payload_digest, matching[0]["payload_digest"] or ""
+        ):
+            raise refused("wrong-payload", "that is not the payload that this server made for the run")
+        return matching[0]
+
+    def _disproved(self, connection: Connection, proof: Proof) -> NotFoundError | RefusedError:
+        known = select(func.count()).select_from(queue_tables.run).where(queue_tables.run.c.test_id == proof.test_id)
+        if not connection.execute(known).scalar():
+            return no_run(proof.test_id)
+        return refused("wrong-proof", "that is not the secret of an attempt of this run")
+
+
+def check_claim(attempt: Row, proof: Proof) -> None:
+    """Refuse who has the secret of an attempt, and is not the one whose claim on it was granted.
+
+    :raises RefusedError: ``claimed``; what nobody has claimed is not refused.
+    """
+    if attempt["claim_id"] is not None and not proofs.is_marked(proof.mark, attempt["claim_id"]):
+        raise refused("claimed", "another claim holds the attempt, or the mark of the claim is missing in the proof")
+
+
+def key_of(row: Row) -> AttemptKey:
+    """Return the key in a row of ``queue_run`` or ``queue_attempt``."""
+    return AttemptKey(row["test_id"], row["attempt"])
+
+
+def is_attempt(key: AttemptKey) -> Any:
+    """Return the condition that picks one row of ``queue_attempt``."""
+    return (queue_tables.attempt.c.test_id == key.test_id) & (queue_tables.attempt.c.attempt == key.attempt)
+
+
+def refused(reason: str, message: str) -> RefusedError:
+    """Return the error that says no, with its fixed word for machines."""
+    error = RefusedError(message)
+    error.reason = reason
+    return error
+
+
+def new_id(added: Any) -> int:
+    """Return the id of the row that an INSERT has made."""
+    return int(added.inserted_primary_key[0])
+
+
+def no_run(test_id: int) -> NotFoundError:
+    """Return the error for a test id that the ledger does not know."""
+    return NotFoundError(f"there is no run {test_id}")
+
+
+def _counted(run: Row, how: Release) -> dict[str, int]:
+    return {
+        "lost": run["lost"] + (how is Release.LOST),
+        "released": run["released"] + (how is Release.RELEASED),
+    }

@@ -1,0 +1,195 @@
+"""The job monitor: finds by comparing ledger, queue and heartbeats what nobody tells, and moves the run on.
+
+Each finding is one call of the ledger, in one transaction that looks again at the locked run; so any number of
+monitors may run at once, and what one of them finds is done once. The sentence for the vendor is written by the same
+method of the ledger that ``update-test-status`` ends in, in the same transaction as the move it explains.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from refstack_worker.errors import LedgerError, RefstackError
+from refstack_worker.server.domain.records import AttemptKey, QueuedJob, Release
+from refstack_worker.server.ledger.accounts import PRUNED_AT_ONCE
+from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.monitor.liveness import Liveness
+from refstack_worker.server.queue.client import FunctionStatus, QueueClient, serves
+
+LOG = logging.getLogger(__name__)
+
+
+MAX_DOUBLINGS = 6
+UNCLAIMED_SECONDS = 120.0
+"""A worker claims what it took from the queue at once, or as soon as the API answers. Whoever reaches gearmand may take
+a job too, and keep it: then the run has to go on without that one."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often the monitor looks, in seconds."""
+
+    round: float = 1.0
+    """Ledger: what is to be submitted, silent workers, overdue runs."""
+    queue: float = 5.0
+    """Queue: lost jobs and functions that nobody serves."""
+    grace: float = 10.0
+    """Age of a submitted job before the queue is asked for it."""
+    prune: float = 3600.0
+    """Runs that are older than ``RETENTION_DAYS``; while there are more of them, some go in each round."""
+
+
+USUAL_PACE = Pace()
+
+
+class Monitor:
+    """Looks after the runs of one ledger."""
+
+    def __init__(
+        self, store: Store, client: QueueClient, pace: Pace = USUAL_PACE, hearing: Liveness | None = None
+    ) -> None:
+        """:param hearing: tells whether silence is the workers'; None: it always is."""
+        self._store = store
+        self._client = client
+        self._pace = pace
+        self._hearing = hearing
+        self._next_queue_look = 0.0
+        self._next_prune = 0.0
+        self._told: set[tuple[int, str]] = set()
+        self._grabbed: dict[AttemptKey, float] = {}
+        """Since when somebody has had a job that nobody claims, by the ledger's clock."""
+
+    def run(self, stop: threading.Event, alive: Callable[[], None] = lambda: None) -> None:
+        """Look again and again until ``stop`` is set. Trouble with database or queue is logged and outlived.
+
+        :param alive: called after every round, for whoever watches the watcher.
+        """
+        troubled = False
+        while not stop.is_set():
+            trouble = self.look()
+            if trouble and not troubled:
+                LOG.error("monitor: %s", trouble)
+            elif troubled and not trouble:
+                LOG.warning("monitor: all is well again")
+            troubled = bool(trouble)
+            alive()
+            stop.wait(self._pace.round)
+
+    def look(self) -> str:
+        """Do one round and return what went wrong in it (empty: nothing)."""
+        if self._hearing is not None:
+            self._hearing.look()
+        steps: list[Callable[[], None]] = [self._expire_leases, self._lose_silent, self._end_overdue]
+        if time.monotonic() >= self._next_queue_look:
+            self._next_queue_look = time.monotonic() + self._pace.queue
+            steps += [self._resubmit_lost, self._tell_unserved]
+        steps += [self._withdraw, self._submit]
+        if self._store.settings.users.retention_days and time.monotonic() >= self._next_prune:
+            steps.append(self._prune)
+        troubles = [trouble for trouble in map(_tried, steps) if trouble]
+        return "; ".join(dict.fromkeys(troubles))
+
+    def _expire_leases(self) -> None:
+        for key in self._store.expire_leases():
+            LOG.warning("%s: whoever submitted it went away: the next attempt follows", key)
+
+    def _lose_silent(self) -> None:
+        try:
+            silent = self._store.silent_attempts()
+        except LedgerError:
+            if self._hearing is not None:
+                self._hearing.disturbed()
+            raise
+        if self._hearing is not None and not silent:
+            self._hearing.nobody_is_silent()
+        elif self._hearing is not None and not self._hearing.is_good():
+            return
+        for attempt in silent:
+            heard = max(attempt.heartbeat_at, attempt.claimed_at)
+            message = f"the worker {attempt.worker} was not heard of for {self._store.clock() - heard:.0f} s"
+            LOG.warning("%s: %s", attempt.key, message)
+            self._store.lose_silent(attempt.key, message)
+
+    def _end_overdue(self) -> None:
+        for overdue in self._store.overdue_runs():
+            LOG.warning("%s: %s", overdue.key, overdue.message)
+            self._store.expire(overdue)
+
+    def _resubmit_lost(self) -> None:
+        old = [job for job in self._store.waiting_jobs(older_than=self._pace.grace) if self._is_ripe(job)]
+        found = self._client.whereabouts(old)
+        for job in found.lost:
+            self._submit_again(job, "the queue does not have the run any more, and no worker claimed it")
+        kept = self._kept_for_long(found.grabbed)
+        if kept and (self._hearing is None or self._hearing.is_good()):
+            for job in kept:
+                said = f"somebody took the run from the queue and has not claimed it for {UNCLAIMED_SECONDS:g} s"
+                self._submit_again(job, said)
+
+    def _kept_for_long(self, grabbed: Sequence[QueuedJob]) -> list[QueuedJob]:
+        """Return the jobs that somebody has had for long although a worker claims at once: he is no worker, or stuck.
+
+        Only from look to look can be told how long that is; the queue does not say.
+        """
+        now = self._store.clock()
+        self._grabbed = {job.key: min(now, self._grabbed.get(job.key, now)) for job in grabbed}
+        return [job for job in grabbed if now - self._grabbed[job.key] >= UNCLAIMED_SECONDS]
+
+    def _submit_again(self, job: QueuedJob, message: str) -> None:
+        LOG.warning("%s: %s", job.key, message)
+        self._store.give_back(job.key, Release.QUEUE_LOST, message)
+
+    def _is_ripe(self, job: QueuedJob) -> bool:
+        """Each attempt waits twice as long: nodes that drop every job (a foreign key) must not make a run spin."""
+        grace: float = self._pace.grace * 2 ** min(job.key.attempt - 1, MAX_DOUBLINGS)
+        return self._store.clock() - job.submitted_at >= grace
+
+    def _tell_unserved(self) -> None:
+        waiting = self._store.waiting_jobs(older_than=self._pace.grace)
+        if waiting and not self._store.is_paused():
+            served = self._client.functions()
+            for job in waiting:
+                self._tell(job, served)
+
+    def _tell(self, job: QueuedJob, served: Mapping[str, FunctionStatus]) -> None:
+        """Say once to each run that waits in vain why; the ledger's messages are the memory of all monitors."""
+        status = served.get(job.function)
+        text = f"waits: no node serves {serves(job.function)}"
+        told = (job.key.test_id, text)
+        if (status is not None and status.workers) or told in self._told:
+            return
+        self._told.add(told)
+        if not any(message.message == text for message in self._store.messages(job.key.test_id)):
+            self._store.add_message(job.key, text)
+
+    def _withdraw(self) -> None:
+        self._client.withdraw(self._store, is_last=True)
+
+    def _submit(self) -> None:
+        self._client.submit_pending(self._store)
+
+    def _prune(self) -> None:
+        days = self._store.settings.users.retention_days
+        # set first: what fails is tried again at the next hour, not in every round
+        self._next_prune = time.monotonic() + self._pace.prune
+        gone = self._store.prune(self._store.clock() - self._store.settings.users.retention_seconds)
+        if gone:
+            LOG.info("removed %d runs, or results without one, from more than %g days ago", gone, days)
+        if gone == PRUNED_AT_ONCE:
+            self._next_prune = 0.0
+
+
+def _tried(step: Callable[[], None]) -> str:
+    try:
+        step()
+    except RefstackError as error:
+        return str(error)
+    except Exception as error:
+        # a fault of one step must not end the watch over all the runs
+        LOG.exception("monitor: %s", step.__name__)
+        return f"{type(error).__name__} in {step.__name__}"
+    return ""

@@ -1,0 +1,78 @@
+"""How many nodes are needed of which kind: for people, for scaling a pool, and for the estimate of a run's start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from refstack_worker.contract import gearman_functions
+from refstack_worker.contract.states import RunState
+from refstack_worker.server.domain.accounts import Demand, Place
+from refstack_worker.server.domain.records import Node, Run
+from refstack_worker.server.ledger.ledger import Store
+
+SILENT_SECONDS = 120.0
+"""After which a node counts as gone; nodes speak every 30 s."""
+
+
+def demand(store: Store) -> list[Demand]:
+    """Return what waits and runs for each kind of node, what waited for longest first."""
+    nodes = alive(store)
+    kinds: dict[tuple[str, str, str], dict[str, float]] = {}
+    for row in store.waiting():
+        key = (row["tempest_version"], row["openstack_release"], row["tag"])
+        found = kinds.setdefault(key, {"queued": 0, "running": 0, "since": 0.0})
+        if row["state"] == RunState.QUEUED.value:
+            found.update(queued=row["runs"], since=row["since"])
+        else:
+            found["running"] += row["runs"]
+    rows = [_demand(store, nodes, key, found) for key, found in kinds.items()]
+    return sorted(rows, key=lambda row: (-row.waited, row.function))
+
+
+def place(store: Store, run: Run) -> Place | None:
+    """Return where a run stands in the queue; None: it does not wait."""
+    if run.state is not RunState.QUEUED:
+        return None
+    spec = run.spec
+    slots = _slots(alive(store), spec.tempest_version, spec.tag)
+    ahead = store.ahead(run.test_id)
+    took = store.usual_seconds(run.test_id)
+    seconds = None if not slots or took is None else (ahead // slots) * took
+    return Place(ahead, slots, 0.0 if slots and ahead < _free(store, run) else seconds)
+
+
+def alive(store: Store) -> list[Node]:
+    """Return the nodes that were heard of lately."""
+    now = store.clock()
+    return [node for node in store.nodes() if now - node.seen_at < SILENT_SECONDS]
+
+
+def _demand(store: Store, nodes: Sequence[Node], kind: tuple[str, str, str], found: Mapping[str, float]) -> Demand:
+    version, release, tag = kind
+    name = gearman_functions.for_version(version, tag) if version else gearman_functions.for_release(release, tag)
+    slots = _slots(nodes, version, tag)
+    queued, running = int(found["queued"]), int(found["running"])
+    return Demand(
+        function=name,
+        version=version or release,
+        queued=queued,
+        running=running,
+        waited=max(0.0, store.clock() - found["since"]) if queued else 0.0,
+        slots=slots,
+        needed=max(0, queued + running - slots),
+    )
+
+
+def _slots(nodes: Sequence[Node], version: str, tag: str) -> int:
+    return sum(node.slots for node in nodes if _serves(node, version, tag))
+
+
+def _free(store: Store, run: Run) -> int:
+    spec = run.spec
+    return sum(node.slots - node.busy for node in alive(store) if _serves(node, spec.tempest_version, spec.tag))
+
+
+def _serves(node: Node, version: str, tag: str) -> bool:
+    # nodes tell no releases: which version serves a release is theirs to know
+    fits = not version or version in node.versions
+    return node.state == "ready" and fits and (not tag or tag in node.tags)

@@ -1,0 +1,357 @@
+"""The Gearman client: gives attempts to the queue, takes cancelled ones out, and knows what the queue holds.
+
+The ledger decides what to submit. A submit has one of three outcomes (``server/queue/connection.py``), and only
+an attempt that is surely not queued is tried again under its own number.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import gear
+
+from refstack_worker.config.server import ServerSettings
+from refstack_worker.contract import envelope as sealing
+from refstack_worker.contract import gearman_functions as functions
+from refstack_worker.contract import keys
+from refstack_worker.contract import payload as payloads
+from refstack_worker.errors import PayloadError, QueueError, RefstackError
+from refstack_worker.server.domain.records import AttemptKey, QueuedJob, Release, Submission
+from refstack_worker.server.queue.connection import TIMEOUT, Cancelled, GearmanConnection, Job, Outcome, Submitted
+
+LOG = logging.getLogger(__name__)
+
+AT_ONCE = 50
+"""Attempts that are taken from the ledger under one lease."""
+PRECEDENCE = {-1: gear.PRECEDENCE_LOW, 0: gear.PRECEDENCE_NORMAL, 1: gear.PRECEDENCE_HIGH}
+WAITS = "recorded; waits for the queue"
+"""What a vendor reads while no Gearman server takes the run."""
+
+
+class Ledger(Protocol):
+    """What the client needs of ``server/ledger/ledger.py``."""
+
+    def next_to_submit(self, limit: int = ..., test_id: int | None = ...) -> list[Submission]: ...
+    def sealed(self, digests: Sequence[tuple[Submission, str]]) -> set[AttemptKey]: ...
+    def submitted(self, jobs: Iterable[QueuedJob]) -> None: ...
+    def submit_failed(self, keys: Iterable[AttemptKey], why: str) -> None: ...
+    def unsubmittable(self, key: AttemptKey, reason: str, message: str) -> None: ...
+    def give_back(self, key: AttemptKey, how: Release, message: str) -> bool: ...
+    def jobs_to_withdraw(self, limit: int = ...) -> list[QueuedJob]: ...
+    def withdrawn(self, keys: Iterable[AttemptKey]) -> None: ...
+
+
+@dataclass(frozen=True)
+class FunctionStatus:
+    """What the queue knows of one function. gearmand goes on counting cancelled jobs."""
+
+    name: str
+    jobs: int = 0
+    """Queued and running ones."""
+    running: int = 0
+    workers: int = 0
+    """Connected workers that registered it."""
+
+
+@dataclass(frozen=True)
+class ConnectedWorker:
+    """A client of a Gearman server that registered functions."""
+
+    server: str
+    address: str
+    name: str
+    functions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """What became of jobs that were given to the queue; those that it still has to give out are in neither list."""
+
+    lost: list[QueuedJob]
+    """The queue does not have them."""
+    grabbed: list[QueuedJob]
+    """The queue has given them to somebody, who has not completed them."""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A submission and its envelope."""
+
+    submission: Submission
+    envelope: bytes
+
+    @property
+    def key(self) -> AttemptKey:
+        return self.submission.key
+
+    @property
+    def job(self) -> Job:
+        spec = self.submission.spec
+        return Job(spec.function, str(self.key), self.envelope, PRECEDENCE[max(-1, min(1, spec.priority))])
+
+
+class QueueClient:
+    """The server's side of the queue; safe to use from several threads, and from several processes at once."""
+
+    def __init__(self, settings: ServerSettings, timeout: float = TIMEOUT) -> None:
+        """Connect to nothing yet. :param timeout: seconds that a Gearman server gets for a connect or an answer."""
+        self._settings = settings
+        self._links = {str(address): GearmanConnection(address, timeout) for address in settings.queue.servers}
+        self._key_files = _KeyFiles(settings.keys.sign, settings.keys.fleet)
+        self._unsent = ""
+
+    def close(self) -> None:
+        """Close the connections."""
+        for link in self._links.values():
+            link.close()
+
+    def submit_pending(self, store: Ledger, test_id: int | None = None) -> int:
+        """Give the queue what the ledger has for it (of one run, or of all) and return how many jobs were queued.
+
+        A queue that is away raises nothing: the runs stay recorded and are taken again later.
+
+        :raises KeyFileError: the server's keys cannot be used; nothing can be submitted until they can.
+        """
+        done = 0
+        while taken := store.next_to_submit(AT_ONCE, test_id):
+            queued = self._submit(store, taken)
+            done += queued
+            if queued < len(taken):
+                break
+        return done
+
+    def withdraw(self, store: Ledger, is_last: bool = False) -> None:
+        """Take out of the queue what was cancelled or superseded before a worker had it.
+
+        What cannot be taken out for sure is left to a process with an older connection, or with ``is_last`` for good:
+        the worker that grabs it is told so when it claims, and drops it.
+        """
+        gone = [job.key for job in store.jobs_to_withdraw() if self._take_out(job) or is_last]
+        if gone:
+            store.withdrawn(gone)
+
+    def whereabouts(self, jobs: Iterable[QueuedJob]) -> Whereabouts:
+        """Return where these jobs are; a server that cannot be asked has lost nothing."""
+        by_server: dict[str, list[QueuedJob]] = defaultdict(list)
+        for job in jobs:
+            by_server[job.server].append(job)
+        found = Whereabouts([], [])
+        for server, theirs in by_server.items():
+            self._look(server, theirs, found)
+        return found
+
+    def functions(self) -> Mapping[str, FunctionStatus]:
+        """Return what all the Gearman servers together know, by function.
+
+        :raises QueueError: none of them can be asked.
+        """
+        found: dict[str, FunctionStatus] = {}
+        for _server, lines in self._ask_all(gear.StatusAdminRequest):
+            for status in filter(None, map(_function_status, lines)):
+                old = found.get(status.name, FunctionStatus(status.name))
+                found[status.name] = FunctionStatus(
+                    status.name, old.jobs + status.jobs, old.running + status.running, old.workers + status.workers
+                )
+        return found
+
+    def workers(self) -> list[ConnectedWorker]:
+        """Return the workers that are connected to the Gearman servers. :raises QueueError: none can be asked."""
+        found = [
+            _connected_worker(server, line)
+            for server, lines in self._ask_all(gear.WorkersAdminRequest)
+            for line in lines
+        ]
+        return [worker for worker in found if worker is not None and worker.functions]
+
+    def problem(self, spec_function: str) -> str:
+        """Return a sentence on why nobody takes jobs of a function now, or an empty text when somebody does."""
+        try:
+            status = self.functions().get(spec_function)
+        except QueueError as error:
+            return f"{WAITS} ({error})"
+        return "" if status is not None and status.workers else f"no node serves {serves(spec_function)}"
+
+    def servers(self) -> dict[str, str]:
+        """Return each Gearman server and its trouble (empty: it answers)."""
+        found: dict[str, str] = {}
+        for name, link in self._links.items():
+            try:
+                link.admin(gear.StatusAdminRequest())
+                found[name] = ""
+            except QueueError as error:
+                found[name] = str(error)
+        return found
+
+    def _take_out(self, job: QueuedJob) -> bool:
+        link = self._links.get(job.server)
+        if link is None or not job.handle:
+            return True
+        try:
+            return link.cancel(job.handle, job.submitted_at) is not Cancelled.UNSURE
+        except QueueError as error:
+            LOG.debug("%s: left in the queue: %s", job.key, error)
+            return False
+
+    def _submit(self, store: Ledger, taken: Sequence[Submission]) -> int:
+        try:
+            ready = self._seal(store, taken)
+        except RefstackError as error:
+            store.submit_failed([one.key for one in taken], f"{WAITS}: {error}")
+            raise
+        queued: list[QueuedJob] = []
+        unsent = ""
+        try:
+            for one in ready:
+                answer = self._to_some_server(one.job)
+                if answer.outcome is Outcome.QUEUED:
+                    queued.append(QueuedJob(one.key, answer.server, answer.handle, one.job.function, 0.0))
+                elif answer.outcome is Outcome.UNCERTAIN:
+                    store.give_back(one.key, Release.QUEUE_LOST, answer.message)
+                else:
+                    unsent = unsent or answer.message
+                    store.submit_failed([one.key], f"{WAITS}: {answer.message}")
+        finally:
+            if queued:
+                store.submitted(queued)
+        self._note(unsent)
+        return len(queued)
+
+    def _note(self, unsent: str) -> None:
+        """Log once, not for each run and each try, why the queue takes none, and once that it takes them again."""
+        if unsent and not self._unsent:
+            LOG.warning("%s; runs wait in the ledger until the queue takes them", unsent)
+        elif self._unsent and not unsent:
+            LOG.warning("the queue takes runs again")
+        self._unsent = unsent
+
+    def _seal(self, store: Ledger, taken: Sequence[Submission]) -> list[Sealed]:
+        sealer = self._key_files.sealer()
+        made: list[Sealed] = []
+        for one in taken:
+            try:
+                made.append(Sealed(one, sealer.seal(self._payload(one))))
+            except PayloadError as error:
+                LOG.warning("%s cannot be submitted: %s", one.key, error)
+                store.unsubmittable(one.key, error.reason, str(error))
+        wanted = store.sealed([(one.submission, sealing.digest(one.envelope)) for one in made])
+        return [one for one in made if one.key in wanted]
+
+    def _payload(self, one: Submission) -> payloads.Payload:
+        return payloads.Payload(
+            test_id=one.key.test_id,
+            attempt=one.key.attempt,
+            callback=self._settings.web.address,
+            conf_json=one.conf_json,
+            secret=one.secret,
+            submitted_at=payloads.now(),
+            tempest_version=one.spec.tempest_version,
+            openstack_release=one.spec.openstack_release,
+            plugins=one.spec.plugins,
+            testcases=one.spec.testcases,
+            concurrency=one.spec.concurrency,
+            timeout=one.spec.timeout,
+        )
+
+    def _to_some_server(self, job: Job) -> Submitted:
+        answer = Submitted(Outcome.NOT_SENT, message="no Gearman server is configured")
+        for link in self._by_preference(job.function):
+            answer = link.submit(job)
+            if answer.outcome is not Outcome.NOT_SENT:
+                break
+        if answer.outcome is Outcome.UNCERTAIN:
+            LOG.warning("%s: %s: %s", job.unique, answer.outcome.value, answer.message)
+        return answer
+
+    def _by_preference(self, function: str) -> list[GearmanConnection]:
+        """Servers at which a node waits for this function first: a partition may keep the nodes from one of several."""
+        links = list(self._links.values())
+        return links if len(links) == 1 else sorted(links, key=lambda link: not _serves(link, function))
+
+    def _look(self, server: str, jobs: Sequence[QueuedJob], found: Whereabouts) -> None:
+        link = self._links.get(server)
+        if link is None:
+            LOG.warning("gearman server %s is no longer in GEARMAN_SERVER; its jobs are submitted again", server)
+            found.lost.extend(jobs)
+            return
+        try:
+            known = link.known([(str(job.key), job.handle) for job in jobs])
+        except QueueError as error:
+            LOG.debug("cannot ask for %d jobs: %s", len(jobs), error)
+            return
+        found.lost.extend(job for job in jobs if str(job.key) not in known)
+        found.grabbed.extend(job for job in jobs if known.get(str(job.key)))
+
+    def _ask_all(self, request: type[gear.AdminRequest]) -> list[tuple[str, list[str]]]:
+        found: list[tuple[str, list[str]]] = []
+        troubles: list[str] = []
+        for name, link in self._links.items():
+            try:
+                found.append((name, link.admin(request())))
+            except QueueError as error:
+                troubles.append(str(error))
+        if not found:
+            raise QueueError("; ".join(troubles) or "no Gearman server is configured")
+        return found
+
+
+class _KeyFiles:
+    """The sealer made of two key files; read again when a file changed, so that a rotation needs no restart."""
+
+    def __init__(self, sign: Path, fleet: Path) -> None:
+        self._paths = (sign, fleet)
+        self._read: tuple[object, sealing.Sealer] | None = None
+
+    def sealer(self) -> sealing.Sealer:
+        stamp = tuple(_stamp(path) for path in self._paths)
+        if self._read is None or self._read[0] != stamp:
+            sign, fleet = self._paths
+            self._read = (stamp, sealing.Sealer(keys.load_sign_private(sign), keys.load_seal_public(fleet)))
+        return self._read[1]
+
+
+def serves(function: str) -> str:
+    """Return what a function stands for, for people: ``33.0.0``, ``2025.1 with the tag eu``."""
+    _refstack, _kind, what, *tag = function.split(":")
+    return f"{what} with the tag {tag[0]}" if tag else what
+
+
+def version_of(function: str) -> str:
+    """Return the Tempest version that a function serves; empty for another kind of function."""
+    prefix = functions.for_version("")
+    return function[len(prefix) :].split(":")[0] if function.startswith(prefix) else ""
+
+
+def _serves(link: GearmanConnection, function: str) -> bool:
+    try:
+        lines = link.admin(gear.StatusAdminRequest())
+    except QueueError:
+        return False
+    return any(status.name == function and status.workers for status in filter(None, map(_function_status, lines)))
+
+
+def _function_status(line: str) -> FunctionStatus | None:
+    words = line.split("\t")
+    if len(words) != 4 or not all(word.isdigit() for word in words[1:]):
+        return None
+    return FunctionStatus(words[0], *(int(word) for word in words[1:]))
+
+
+def _connected_worker(server: str, line: str) -> ConnectedWorker | None:
+    who, colon, what = line.partition(" :")
+    words = who.split(" ", 2)
+    if not colon or len(words) != 3:
+        return None
+    return ConnectedWorker(server, words[1], words[2], tuple(what.split()))
+
+
+def _stamp(path: Path) -> object:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size

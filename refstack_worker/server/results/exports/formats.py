@@ -1,0 +1,33 @@
+"""The formats in which a result is given out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from refstack_worker.server.results.exports.junit import junit
+from refstack_worker.server.results.exports.page import page
+from refstack_worker.server.results.exports.report import ExportedRun, Pieces
+from refstack_worker.server.results.exports.tables import as_csv, as_json
+
+
+@dataclass(frozen=True)
+class Format:
+    """One of them."""
+
+    name: str
+    suffix: str
+    mimetype: str
+    make: Callable[[ExportedRun], Pieces]
+
+
+FORMATS: Mapping[str, Format] = {
+    made.name: made
+    for made in (
+        Format("junit", "xml", "application/xml", junit),
+        Format("html", "html", "text/html", page),
+        Format("csv", "csv", "text/csv", as_csv),
+        Format("json", "json", "application/json", as_json),
+    )
+}
+"""All but the subunit stream, which is given out as it was posted, but for the secrets."""

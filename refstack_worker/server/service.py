@@ -1,0 +1,138 @@
+"""The server's side put together: ledger, queue client, HTTP, monitor, and for one machine the queue itself."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import waitress
+
+from refstack_worker import gearman
+from refstack_worker.config import server as config
+from refstack_worker.config.server import ServerSettings
+from refstack_worker.errors import ConfigError
+from refstack_worker.server.app import create_app
+from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.monitor.liveness import Liveness, api_answers
+from refstack_worker.server.monitor.monitor import USUAL_PACE, Monitor, Pace
+from refstack_worker.server.queue.client import QueueClient
+
+LOG = logging.getLogger(__name__)
+
+# waitress warns of every request that waits for a thread, if only for a millisecond: thousands of lines in an hour
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+THREADS = 16
+"""Requests that one process answers at the same time; uploads and slow clients hold none until they are complete."""
+MAX_CONNECTIONS = 8192
+"""That one process keeps open. waitress's own limit is 100, and beyond it nobody is answered any more until somebody
+leaves: a fleet of 50 nodes with a run each has that many, most of them idle."""
+OTHER_FILES = 256
+"""Open files that are kept for all else: database, uploads, live streams."""
+STOP_SECONDS = 10.0
+"""For requests that are being answered when the service is told to stop."""
+
+
+class Services:
+    """The parts of one process on the same settings; a context manager that ends what was begun, the last first."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self._begun = ExitStack()
+        self.store = Store.open(settings)
+        self._begun.callback(self.store.close)
+        self.client = QueueClient(settings)
+        self._begun.callback(self.client.close)
+
+    def __enter__(self) -> Services:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._begun.close()
+
+    def serve_http(self, address: gearman.Address) -> str:
+        """Answer HTTP requests in threads of this process and return the URL. :raises ConfigError: no such address."""
+        server = http_server(create_app(self.store, self.client), address, self.settings)
+        thread = threading.Thread(target=server.run, name="http", daemon=True)
+        thread.start()
+
+        def end() -> None:
+            server.task_dispatcher.shutdown(cancel_pending=True, timeout=STOP_SECONDS)
+            server.close()
+
+        self._begun.callback(end)
+        # a host name with several addresses gives waitress's multi-socket server, which has no single port
+        port = getattr(server, "effective_port", None) or server.effective_listen[0][1]
+        return f"http://{gearman.Address(address.host, int(port))}"
+
+    def monitor(self, pace: Pace = USUAL_PACE) -> Monitor:
+        """Return a monitor; the caller runs it."""
+        settings = self.store.settings
+        hearing = Liveness(settings.rules.heartbeat_limit, api_answers(settings.web.address))
+        return Monitor(self.store, self.client, pace, hearing)
+
+    def watch(self, pace: Pace = USUAL_PACE) -> None:
+        """Run a monitor in a thread of this process."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self.monitor(pace).run, args=(stop,), name="monitor", daemon=True)
+        thread.start()
+
+        def end() -> None:
+            stop.set()
+            thread.join(STOP_SECONDS)
+
+        self._begun.callback(end)
+
+    def serve_queue(self, address: gearman.Address) -> None:
+        """Be the Gearman server: gear's own, in threads of this process. :raises ConfigError: no such address."""
+        try:
+            server = gearman.Server(port=address.port, host=address.host, **gearman.KEEPALIVE)
+        except Exception as error:
+            # gear raises a bare Exception when it cannot listen
+            raise ConfigError(f"{address}: the queue cannot listen there: {error}; is the port taken?") from error
+        self._begun.callback(server.shutdown)
+
+
+def http_server(application: Callable[..., Any], address: gearman.Address, settings: ServerSettings) -> Any:
+    """Return waitress around a WSGI application, listening. :raises ConfigError: it cannot listen there."""
+    try:
+        return waitress.create_server(
+            application,
+            host=address.host,
+            port=address.port,
+            threads=THREADS,
+            connection_limit=connection_limit(),
+            # select() knows no file number above 1023
+            asyncore_use_poll=True,
+            ident="refstack",
+            max_request_body_size=settings.web.max_result_bytes + 2**20,
+            # the application itself decides which proxies it believes
+            clear_untrusted_proxy_headers=False,
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{address}: cannot listen there: {error}; is the port taken?") from error
+
+
+def connection_limit() -> int:
+    """Return how many connections this process may keep open: as many as its limit of open files has room for."""
+    files, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = MAX_CONNECTIONS if files == resource.RLIM_INFINITY else files - OTHER_FILES
+    return max(100, min(MAX_CONNECTIONS, room))
+
+
+def application(file: str = "") -> Callable[..., Any]:
+    """Return the WSGI application for a server of its own, such as gunicorn.
+
+    :param file: ``refstack.cfg``; default: what ``REFSTACK_CFG`` names, or the usual place.
+    """
+    services = Services(config.load(Path(file) if file else None))
+    made: Callable[..., Any] = create_app(services.store, services.client)
+    return made

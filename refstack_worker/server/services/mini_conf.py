@@ -1,0 +1,43 @@
+"""What ``execute_test`` is told of the cloud and of the tests: common values < the operator's < the cloud's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from refstack_worker.config.server import TempestSettings
+from refstack_worker.server.domain.records import Cloud, RunSpec
+
+COMMON: Mapping[str, Mapping[str, Any]] = {"identity": {"auth_version": "v3"}}
+"""For every cloud."""
+
+
+def mini_conf(tempest: TempestSettings, cloud: Cloud) -> dict[str, dict[str, Any]]:
+    """Return Tempest options, section → option → value. No password is among them."""
+    return merged(COMMON, tempest.config, {"identity": _identity(cloud)})
+
+
+def testcases(tempest: TempestSettings, spec: RunSpec | None) -> list[str]:
+    """Return which tests to run, as ``get-testcases`` answers."""
+    chosen = spec.testcases.entries() if spec is not None and spec.testcases is not None else []
+    return chosen or list(tempest.testcases)
+
+
+def merged(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return options of several layers; a later one wins, option by option."""
+    found: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for section, values in layer.items():
+            found.setdefault(section, {}).update(values)
+    return found
+
+
+def _identity(cloud: Cloud) -> dict[str, str]:
+    values = {
+        "uri": cloud.endpoint,
+        "uri_v3": cloud.endpoint_v3,
+        "username": cloud.test_user,
+        "alt_username": cloud.alt_user,
+        "admin_username": cloud.admin_user,
+    }
+    return {option: value for option, value in values.items() if value}

@@ -1,0 +1,192 @@
+"""The method ``local``: ``execute_test`` in a process of this machine, watched from a thread. For development.
+
+What the run must not show goes to it on stdin (options) and in a file of its own (the proof), never as an argument.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from refstack_worker import process
+from refstack_worker.contract import attempt_token as proofs
+from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Progress, Report
+from refstack_worker.errors import ConfigError, RefstackError
+from refstack_worker.server.domain.records import Heartbeat, Order, Ordered, Proof, Submission
+from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.results import Upload
+
+LOG = logging.getLogger(__name__)
+
+NAME = "local"
+"""What stands where a node's name would."""
+GRACE = 10.0
+"""Seconds between TERM and KILL."""
+NOT_POSTED = 5
+"""Exit status of ``execute_test``: the result is in its folder."""
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """One run of this machine."""
+
+    store: Store
+    submission: Submission
+    claim_id: str = field(repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are while it runs."""
+        return self.store.settings.data / "runs" / f"{self.submission.key.test_id}-{self.submission.key.attempt}"
+
+    @property
+    def proof(self) -> Proof:
+        """What shows the ledger that the run is this process's."""
+        key = self.submission.key
+        return Proof(key.test_id, self.submission.secret, key.attempt, proofs.mark(self.claim_id))
+
+    def start(self) -> threading.Thread:
+        """Start it; the thread ends when the run has.
+
+        :raises ConfigError: there is no Tempest or no ``execute_test`` on this machine; the run has failed.
+        """
+        try:
+            command = self._command()
+        except ConfigError as error:
+            self._say(Report(RunState.FAILED, str(error), error.reason))
+            raise
+        thread = threading.Thread(target=self._run, args=(command,), name=f"run {self.submission.key}", daemon=True)
+        thread.start()
+        return thread
+
+    def _run(self, command: list[str]) -> None:
+        try:
+            self.folder.mkdir(parents=True, mode=0o700)
+            token = self.folder / "token"
+            token.touch(0o600)
+            token.write_text(proofs.join(self.submission.secret, self.claim_id))
+            self._watch(command)
+        except (RefstackError, OSError) as error:
+            LOG.error("run %s: %s", self.submission.key, error)
+            self._say(Report(RunState.FAILED, str(error), getattr(error, "reason", "error")))
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _watch(self, command: list[str]) -> None:
+        with (self.folder / "stderr").open("wb") as log:
+            child = process.start(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            )
+        beats = _Beats(self, child)
+        beats.start()
+        last: Mapping[str, Any] = {}
+        try:
+            assert child.stdin is not None and child.stdout is not None  # noqa: S101 - told to the type checker
+            child.stdin.write(json.dumps(self.submission.conf_json).encode("utf-8"))
+            child.stdin.close()
+            for line in child.stdout:
+                last = self._hear(line, beats) or last
+        finally:
+            code = child.wait()
+            beats.end()
+            process.kill_group(child.pid)
+        self._conclude(code, last, beats.is_cancelled)
+
+    def _hear(self, line: bytes, beats: _Beats) -> Mapping[str, Any] | None:
+        """Take one line of the run; return it if it is the last word."""
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return None
+        if event.get("event") == "progress":
+            beats.progress = Progress.from_json(event)
+        elif event.get("event") == "state":
+            self._say(Report(RunState(event["state"]), str(event.get("message", "")), worker=NAME))
+        elif event.get("event") == "message":
+            self._say(Report(message=str(event.get("text", "")), worker=NAME))
+        return event if event.get("event") == "end" else None
+
+    def _conclude(self, code: int, last: Mapping[str, Any], is_cancelled: bool) -> None:
+        if code == NOT_POSTED:
+            summary = json.loads((self._workdir / "summary.json").read_text("utf-8"))
+            self.store.accept_result(self.proof, Upload.of(self._workdir / "subunit", summary))
+        elif is_cancelled:
+            self._say(Report(RunState.CANCELLED, "all its processes are gone"))
+        elif code not in (0, 1):
+            said = str(last.get("message", "")) or f"execute_test ended with status {code}"
+            self._say(Report(RunState.FAILED, said, str(last.get("reason", "")) or "tempest"))
+
+    def _say(self, report: Report) -> None:
+        try:
+            self.store.report(self.proof, report)
+        except RefstackError as error:
+            LOG.warning("run %s: %s", self.submission.key, error)
+
+    @property
+    def _workdir(self) -> Path:
+        return self.folder / "work"
+
+    def _command(self) -> list[str]:
+        settings = self.store.settings
+        script = importlib.util.find_spec("refstack_worker.execute_test")
+        if script is None or not script.origin:
+            raise ConfigError("execute_test is not installed here; the method 'local' needs it")
+        home = settings.tempest.home
+        if home is None:
+            raise ConfigError("TEMPEST_HOME is not set; the method 'local' needs a virtualenv or checkout with Tempest")
+        key, spec = self.submission.key, self.submission.spec
+        command: list[str | Path] = [sys.executable, script.origin, "--callback", settings.web.address]
+        command += [str(key.test_id), "--attempt", str(key.attempt), "--token-file", self.folder / "token"]
+        command += ["--conf_json", "-", "--tempest_home", home, "--workdir", self._workdir, "--progress", "json"]
+        command += ["--concurrency", str(spec.concurrency), "--timeout", str(spec.timeout)]
+        command += ["--resource-prefix", f"refstack-{key.test_id}-{key.attempt}"]
+        return [str(word) for word in command]
+
+
+class _Beats(threading.Thread):
+    """Keeps the claim alive, and ends the run's processes when the ledger says so."""
+
+    def __init__(self, run: LocalRun, child: subprocess.Popen[bytes]) -> None:
+        super().__init__(name=f"heartbeat {run.submission.key}", daemon=True)
+        self._local, self._child = run, child
+        self._over = threading.Event()
+        self.progress = Progress()
+        self.is_cancelled = False
+
+    def run(self) -> None:
+        """Beat until the run is over."""
+        while not self._over.wait(self._local.store.settings.rules.heartbeat_seconds):
+            try:
+                ordered = self._ordered()
+            except RefstackError as error:
+                LOG.warning("run %s: %s", self._local.submission.key, error)
+                continue
+            if ordered.order is not Order.GO:
+                self.is_cancelled = ordered.order is Order.CANCEL
+                # its result is accepted, it only has to read the answer
+                if ordered.reason == RunState.FINISHED.value and self._over.wait(GRACE):
+                    return
+                process.kill_group(self._child.pid, signal.SIGTERM)
+                if not self._over.wait(GRACE):
+                    process.kill_group(self._child.pid)
+                return
+
+    def end(self) -> None:
+        """Stop beating."""
+        self._over.set()
+        self.join()
+
+    def _ordered(self) -> Ordered:
+        beat = Heartbeat(self._local.claim_id, NAME, self.progress)
+        return self._local.store.heartbeat(self._local.proof, beat)

@@ -1,0 +1,190 @@
+"""A whole run in small, on this node, with everything real but the server and the cloud: proof that the node works.
+
+The run goes through the node's gearmand, under a function of its own that nobody else takes; is sealed, opened and
+claimed; its environment comes from the node's store; ``execute_test`` runs in the node's run sandbox; Tempest runs its
+identity discovery tests. What plays the server and the cloud is on loopback (``selftest_server``), with keys of its
+own: a node cannot forge a run that another one, or the daemon, would believe.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gear
+
+from refstack_worker.config.worker import ServerLinkSettings, SpoolSettings, WorkerSettings
+from refstack_worker.contract import keys
+from refstack_worker.contract.envelope import Opener, Sealer
+from refstack_worker.contract.payload import Payload, Testcases, now
+from refstack_worker.environments.catalogue import Catalogue
+from refstack_worker.errors import QueueError, VersionUnavailableError
+from refstack_worker.gearman import Client, add_servers
+from refstack_worker.worker.attempt.attempt import Grabbed, Job, Services
+from refstack_worker.worker.attempt.claimed import Notes
+from refstack_worker.worker.attempt.outcome import Ending, Kind
+from refstack_worker.worker.doctor.selftest_server import TEST_ID, SelfTestServer, serving
+from refstack_worker.worker.queue.gearman_worker import Interrupted, SlotQueue
+from refstack_worker.worker.sandbox import commands, leftovers, runner
+from refstack_worker.worker.server_api.heartbeat import OrderBook
+from refstack_worker.worker.spool.spool import Spool
+
+TESTS = "tempest.api.identity.v3.test_api_discovery"
+"""Tests of Tempest that need an identity service and nothing else."""
+QUEUE_SECONDS = 20.0
+RUN_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the self-test went."""
+
+    version: str
+    state: str
+    """``finished`` when the result of passed tests came back; else how the run ended."""
+    message: str
+    passed: int
+    failed: int
+    runner: str
+    queue_seconds: float
+    """From submitted to handed out."""
+    seconds: float
+    """The run itself."""
+
+
+def run(settings: WorkerSettings, version: str) -> Outcome:
+    """Carry out a self-test run of this Tempest version.
+
+    :raises VersionUnavailableError: this node cannot build it.
+    :raises QueueError: the run does not come back from the queue.
+    """
+    catalogue = Catalogue(settings.environments)
+    offers = [offer for offer in catalogue.offers() if offer.version == version]
+    problem = next((offer.problem for offer in offers if offer.problem), "")
+    if not [offer for offer in offers if not offer.problem]:
+        raise VersionUnavailableError(
+            f"Tempest {version}: {problem or 'not on this node'}; see 'refstack-worker versions'"
+        )
+    with tempfile.TemporaryDirectory(prefix="refstack-selftest-") as name, serving() as server:
+        folder = Path(name)
+        sealer, opener = _keys(folder)
+        services = _services(_settings(settings, folder, server.url), opener, catalogue)
+        began = time.monotonic()
+        with _through_the_queue(services, sealer.seal(_payload(server, version))) as grabbed:
+            waited = time.monotonic() - began
+            ending = Job(services, grabbed, OrderBook()).carry_out()
+        return _outcome(version, ending, server, services.runner.name, (waited, time.monotonic() - began - waited))
+
+
+def _settings(settings: WorkerSettings, folder: Path, url: str) -> WorkerSettings:
+    """The node's settings, but for what must not meet the daemon's: names, state, spool, hooks."""
+    node = dataclasses.replace(settings.node, name=f"{settings.node.name}-selftest"[:63], state_folder=folder / "state")
+    none = folder / "none"
+    execution = dataclasses.replace(settings.run, folder=folder / "runs", pre_run_hooks=none, post_run_hooks=none)
+    return dataclasses.replace(
+        settings,
+        node=node,
+        run=execution,
+        server=ServerLinkSettings(urls=(url,), patience=5.0),
+        spool=SpoolSettings(folder=folder / "spool"),
+    )
+
+
+def _keys(folder: Path) -> tuple[Sealer, Opener]:
+    paths = [folder / name for name in ("fleet.key", "fleet.pub", "server.key", "server.pub")]
+    keys.generate_pair("seal", paths[0], paths[1])
+    keys.generate_pair("sign", paths[2], paths[3])
+    sealer = Sealer(keys.load_sign_private(paths[2]), keys.load_seal_public(paths[1]))
+    return sealer, Opener(keys.load_seal_private(paths[0]), keys.load_sign_public(paths[3]))
+
+
+def _services(settings: WorkerSettings, opener: Opener, catalogue: Catalogue) -> Services:
+    services = Services(
+        settings=settings,
+        opener=opener,
+        runner=runner.choose(settings.run, leftovers.instance_of(settings.node.state_folder)),
+        catalogue=catalogue,
+        notes=Notes(settings.held_folder),
+        spool=Spool(settings.spool_folder, settings.spool),
+        program=commands.find_program(settings.run.execute_test),
+    )
+    services.notes.prepare()
+    services.spool.prepare()
+    return services
+
+
+def _payload(server: SelfTestServer, version: str) -> Payload:
+    return Payload(
+        test_id=TEST_ID,
+        attempt=1,
+        callback=server.url,
+        conf_json=server.conf(),
+        secret=server.secret,
+        submitted_at=now(),
+        tempest_version=version,
+        testcases=Testcases(names=(TESTS,)),
+        concurrency=1,
+        timeout=RUN_SECONDS,
+    )
+
+
+@contextmanager
+def _through_the_queue(services: Services, envelope: bytes) -> Iterator[Grabbed]:
+    """Submit the run to the node's queue and take it from there. :raises QueueError: it does not come back."""
+    settings = services.settings
+    function = f"refstack:selftest:{settings.node.name}:{secrets.token_hex(4)}"
+    slot = SlotQueue(f"{settings.node.name}:{secrets.token_hex(4)}", [function], lambda: True)
+    client = Client(f"{settings.node.name}-client")
+    try:
+        slot.connect(settings.gearman.addresses)
+        add_servers(client, settings.gearman.addresses)
+        _submit(client, function, envelope, settings)
+        job = _take(slot)
+        yield Grabbed(job.name, str(job.unique), bytes(job.arguments))
+        slot.done(job)
+    finally:
+        for connected in (slot, client):
+            with suppress(Exception):
+                connected.shutdown()
+
+
+def _submit(client: Client, function: str, envelope: bytes, settings: WorkerSettings) -> None:
+    servers = ", ".join(settings.gearman.servers)
+    try:
+        client.waitForServer(timeout=QUEUE_SECONDS)
+        client.submitJob(gear.Job(function, envelope, unique=secrets.token_hex(8)), background=True)
+    except (gear.GearmanError, gear.TimeoutError, OSError) as error:
+        raise QueueError(f"gearmand at {servers} does not take the self-test run: {error or 'no answer'}") from error
+
+
+def _take(slot: SlotQueue) -> Any:
+    taken: queue.Queue[Any] = queue.Queue()
+
+    def wait() -> None:
+        with suppress(Interrupted):
+            taken.put(slot.next_job())
+
+    threading.Thread(target=wait, name="self-test slot", daemon=True).start()
+    try:
+        return taken.get(timeout=QUEUE_SECONDS)
+    except queue.Empty:
+        slot.stop_waiting()
+        raise QueueError(f"gearmand did not hand out the self-test run within {QUEUE_SECONDS:g} s") from None
+
+
+def _outcome(version: str, ending: Ending, server: SelfTestServer, how: str, seconds: tuple[float, float]) -> Outcome:
+    heard = server.heard
+    passed, failed = int(heard.counts.get("passed", 0)), int(heard.counts.get("failed", 0))
+    good = ending.kind is Kind.POSTED and passed > 0 and not failed and not heard.refused
+    message = ending.message or "; ".join(heard.messages[-3:])
+    state = "finished" if good else ("tests-failed" if ending.kind is Kind.POSTED else ending.kind.value)
+    return Outcome(version, state, message, passed, failed, how, round(seconds[0], 3), round(seconds[1], 3))

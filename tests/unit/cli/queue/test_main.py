@@ -1,0 +1,131 @@
+"""``refstack-queue`` on a real ledger (SQLite) and real key files."""
+
+from __future__ import annotations
+
+import json
+import logging
+import stat
+
+import pytest
+
+from refstack_worker.cli import app
+from refstack_worker.cli.queue import main, standalone_files
+from refstack_worker.cli.queue.standalone_files import Folder, Wish
+from refstack_worker.config import server, worker
+from refstack_worker.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def quiet_root():
+    root = logging.getLogger()
+    before = list(root.handlers), root.level, app.LOG.level
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    app.LOG.setLevel(before[2])
+
+
+@pytest.fixture
+def call(tmp_path, capsys):
+    folder = Folder(tmp_path / "queue")
+    folder.path.mkdir()
+    standalone_files.prepare(folder, Wish())
+
+    def run(*words):
+        status = main.main(["--config", str(folder.settings), *words])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    run.folder = folder
+    return run
+
+
+def test_database_up_down_and_version(call):
+    assert call("db", "version", "-f", "json")[0] == 0
+    assert call("token", "list")[0] == 16, "no tables yet: says 'db upgrade'"
+    status, out, _ = call("db", "upgrade")
+    assert status == 0
+    assert json.loads(call("db", "version", "-f", "json")[1]) == {"database": out.strip(), "software": out.strip()}
+    assert call("db", "downgrade", "base")[0] == 0
+    assert json.loads(call("db", "version", "-f", "json")[1])["database"] == "none"
+
+
+def test_tokens_are_shown_once_and_end(call):
+    call("db", "upgrade")
+    made = json.loads(call("token", "create", "me", "--scope", "operator", "--expires", "30d", "-f", "json")[1])
+    assert made["token"].startswith("rsq_")
+    listed = call("token", "list", "-f", "json")[1]
+    assert made["token"] not in listed
+    assert [row["State"] for row in json.loads(listed)] == ["good"]
+    assert call("token", "revoke", str(made["id"]))[0] == 0
+    assert json.loads(call("token", "list", "-f", "json")[1])[0]["State"] == "revoked"
+    assert call("token", "revoke", "99")[0] == 6
+    assert call("token", "create", "vendor without user")[0] == 2
+    assert call("token", "create", "x", "--scope", "operator", "--expires", "soon")[0] == 2
+
+
+def test_keys_are_listed_rotated_and_never_shown(call):
+    before = json.loads(call("keys", "show", "-f", "json")[1])
+    assert [row["Key"] for row in before] == ["sign", "fleet", "store"]
+    assert json.loads(call("keys", "generate", str(call.folder.keys), "-f", "json")[1]) == {}
+    rotated = json.loads(call("keys", "rotate", "fleet", str(call.folder.keys), "-f", "json")[1])
+    fleet = [row for row in json.loads(call("keys", "show", "-f", "json")[1]) if row["Key"] == "fleet"]
+    assert [(row["Id"], row["State"]) for row in fleet] == [(rotated["id"], "in use"), (before[1]["Id"], "still valid")]
+    shown = call("keys", "show")[1]
+    for file in call.folder.keys.iterdir():
+        assert file.read_text().split()[1] not in shown
+    assert call("keys", "rotate", "sign", str(call.folder.path))[0] == 3
+
+
+def test_keys_are_made_in_the_folder_of_the_settings(call):
+    for file in call.folder.keys.iterdir():
+        file.unlink()
+    assert call("keys", "generate", "-f", "json")[0] == 0
+    assert [row["State"] for row in json.loads(call("keys", "show", "-f", "json")[1])] == ["in use"] * 3
+
+
+def test_pause_resume_and_status_with_the_queue_away(call):
+    call("db", "upgrade")
+    assert call("pause")[0] == 0
+    status, out, _ = call("status", "-f", "json")
+    assert status == 7
+    shown = json.loads(out)
+    assert (shown["paused"], shown["nodes"], shown["functions"]) == (True, 0, "not known")
+    assert any("cannot be reached" in str(value) for value in shown.values())
+    assert call("resume")[0] == 0
+    assert json.loads(call("status", "-f", "json")[1])["paused"] is False
+
+
+def test_help_names_all_that_talk_to_the_api():
+    over_http = {words.split()[0] for words, where in main.COMMANDS.items() if "queue_users:" in where}
+    over_http |= {words.split()[0] for words, where in main.COMMANDS.items() if "queue_runs:" in where}
+    assert {word for word in over_http if f"'{word}" not in main.PROGRAM.description} == set()
+
+
+def test_run_commands_need_url_and_token(call, monkeypatch):
+    monkeypatch.delenv("REFSTACK_URL", raising=False)
+    status, _, err = call("run", "list")
+    assert (status, "--url" in err) == (3, True)
+
+
+def test_what_the_first_start_makes_is_read_by_both_sides(call):
+    folder = call.folder
+    of_server, of_worker = server.load(folder.settings), worker.load(folder.worker_settings)
+    assert of_worker.server.urls == (of_server.web.address,)
+    assert of_worker.gearman.addresses == of_server.queue.servers
+    for private in folder.keys.glob("*.key"):
+        assert stat.S_IMODE(private.stat().st_mode) == 0o600
+
+
+def test_later_start_keeps_what_is_there(call):
+    text = call.folder.settings.read_text() + 'TEMPEST_VERSION = "47.0.0"\n'
+    call.folder.settings.write_text(text)
+    assert standalone_files.prepare(call.folder, Wish()).tempest.version == "47.0.0"
+    with pytest.raises(ConfigError, match="APP_ADDRESS"):
+        standalone_files.prepare(call.folder, Wish(port=1))
+
+
+def test_one_owner_of_a_folder(call):
+    with standalone_files.owned(call.folder), pytest.raises(ConfigError, match="another"):  # noqa: SIM117
+        with standalone_files.owned(call.folder):
+            pass

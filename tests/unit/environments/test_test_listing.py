@@ -1,0 +1,113 @@
+"""Tests are listed while Tempest makes its workspace; that counts only if the workspace is the expected one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from refstack_worker.config.environments import EnvironmentSettings
+from refstack_worker.environments import test_listing
+from refstack_worker.environments.catalogue import Catalogue, Want
+from refstack_worker.environments.environment import Environment
+from refstack_worker.environments.store.verify import Store
+from refstack_worker.errors import LockError, StoreError
+from tests.support.wheel_files import make_lock, make_wheel
+
+TEMPEST = """#!/bin/sh
+package={package}
+echo "$1 in $PWD" >> {calls}
+if [ "$1" = init ]; then
+    mkdir -p "$4/etc"
+    printf '[DEFAULT]\\ntest_path=%s/test_discover\\ntop_dir=%s\\n{group}' $package $package > "$4/.stestr.conf"
+    exit
+fi
+cat .stestr/format > /dev/null || [ "${{PWD##*/}}" = ws ] || exit 1
+case "$PWD" in */{lists}) echo "tempest.api.test_it.TestIt.test_one[id-1]" ;; esac
+"""
+
+
+def an_environment(folder: Path, **changes: str) -> tuple[Path, Path]:
+    """Make a stand-in for an environment; return it and the file of the calls of its Tempest."""
+    package = folder / "env/lib/python3.11/site-packages/tempest"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    script = folder / "env/bin/tempest"
+    script.parent.mkdir()
+    usual = {"group": r"group_regex=([^\\.]*\\.)*\n", "lists": "*", **changes}
+    script.write_text(TEMPEST.format(package=package, calls=folder / "calls", **usual))
+    script.chmod(0o755)
+    return folder / "env", folder / "calls"
+
+
+def listed_in(calls: Path) -> list[str]:
+    """Return the names of the workspaces in which tests were listed."""
+    lines = calls.read_text().splitlines()
+    return sorted(line.rpartition("/")[2] for line in lines if line.startswith("run "))
+
+
+def test_listed_once_where_the_workspace_is_as_expected(tmp_path: Path) -> None:
+    environment, calls = an_environment(tmp_path)
+    assert test_listing.list_tests(environment, "Tempest") == ["tempest.api.test_it.TestIt.test_one[id-1]"]
+    assert listed_in(calls) == ["expected"]
+
+
+@pytest.mark.parametrize("other", [{"group": ""}, {"lists": "ws"}], ids=["other workspace", "listed nothing"])
+def test_listed_in_tempests_own_workspace_where_anything_is_otherwise(tmp_path: Path, other: dict[str, str]) -> None:
+    environment, calls = an_environment(tmp_path, **other)
+    assert test_listing.list_tests(environment, "Tempest") == ["tempest.api.test_it.TestIt.test_one[id-1]"]
+    assert listed_in(calls) == ["expected", "ws"]
+
+
+def test_what_lists_nothing_in_either_is_refused(tmp_path: Path) -> None:
+    environment, _ = an_environment(tmp_path, lists="nowhere")
+    with pytest.raises(LockError, match="lists 0 tests"):
+        test_listing.list_tests(environment, "Tempest")
+
+
+LOSES_ITS_STORE = """
+import os, sys
+from pathlib import Path
+def main():
+    if sys.argv[1] == "init":
+        os.makedirs(os.path.join(sys.argv[-1], "etc"))
+    elif os.path.exists({trouble!r}):
+        store = Path({store!r})
+        try:
+            {loss}
+        except FileNotFoundError:
+            pass
+        sys.exit("no module named other")
+    else:
+        print("tempest.api.test_it.TestIt.test_one")
+"""
+POINTS = "[console_scripts]\ntempest = tempest.main:main\n"
+LOSSES = {
+    "the store": 'os.rename(store, f"{store}.away")',
+    "an entry": 'for one in store.glob("entries/*/site/other.py"): os.rename(one.parents[1], store / "away")',
+    "a file": 'for one in store.glob("entries/*/site/other.py"): os.chmod(one.parent, 0o755); os.unlink(one)',
+    "the environment": 'os.rename(sys.prefix, f"{store}.gone")',
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
+def test_an_environment_that_lost_its_parts_meanwhile_is_no_refusal(
+    loss: str, settings: EnvironmentSettings, locks: Path, tmp_path: Path
+) -> None:
+    trouble = tmp_path / "trouble"
+    main = LOSES_ITS_STORE.format(trouble=str(trouble), store=str(settings.store), loss=loss)
+    version = locks / "44.0.0"
+    wheels = [
+        make_wheel(version / "wheels", "tempest", "44.0.0", {"tempest/main.py": main}, entry_points=POINTS),
+        make_wheel(version / "wheels", "other", "1.0", {"other.py": ""}),
+    ]
+    make_lock(version, "44.0.0", wheels)
+    trouble.touch()
+    offer = Catalogue(settings).find(Want(version="44.0.0"))
+    with pytest.raises(StoreError, match=r"is not held against Tempest 44\.0\.0"):
+        Environment(offer, settings, tmp_path / "env").__enter__()
+    assert offer.lock is not None and offer.interpreter is not None
+    assert not test_listing.refused(Store(settings.store), offer.lock, offer.interpreter)
+    trouble.unlink()
+    with Environment(Catalogue(settings).find(Want(version="44.0.0")), settings, tmp_path / "again") as built:
+        assert built.tests == 1

@@ -1,0 +1,140 @@
+"""Wheels from a site arrive whole or not at all, whatever the site does."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from refstack_worker.environments.lock import LockedWheel
+from refstack_worker.environments.wheels import download
+from refstack_worker.environments.wheels.download import Downloader, Landing, shown
+from refstack_worker.errors import WheelError
+from tests.support.wheel_sites import serving
+
+NAME = "pkg-1.0-py3-none-any.whl"
+CONTENT = bytes(range(256)) * 1000
+
+
+@pytest.fixture
+def site(tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / NAME).write_bytes(CONTENT)
+    with serving(tmp_path / "site") as server:
+        yield server
+
+
+@pytest.fixture
+def landing(tmp_path):
+    made = Landing(tmp_path / "parts", tmp_path / "whole")
+    made.parts.mkdir()
+    made.whole.mkdir()
+    return made
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr(download, "PAUSES", (0.0,))
+
+
+@pytest.fixture
+def wheel():
+    return LockedWheel("pkg", "1.0", NAME, hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))
+
+
+def fetch(site, wheel, landing):
+    return Downloader().wheel(f"{site.url}/{NAME}", wheel, landing)
+
+
+def test_arrives(site, wheel, landing):
+    path = fetch(site, wheel, landing)
+    assert path.parent == landing.whole
+    assert path.read_bytes() == CONTENT
+    assert list(landing.parts.iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", ["flip", "longer"])
+def test_another_file_is_refused_and_not_kept(site, wheel, landing, fault):
+    site.faults[NAME] = fault
+    with pytest.raises(WheelError, match=NAME):
+        fetch(site, wheel, landing)
+    assert [*landing.parts.iterdir(), *landing.whole.iterdir()] == []
+
+
+def test_a_break_is_resumed(site, wheel, landing):
+    site.faults[NAME] = "dies-once"
+    assert fetch(site, wheel, landing).read_bytes() == CONTENT
+    first, second = (wanted for _, wanted in site.asked)
+    assert first is None
+    assert len(CONTENT) // 2 - download.PIECE < int(second[6:-1]) <= len(CONTENT) // 2
+
+
+def test_a_site_that_dies_halfway_is_given_up(site, wheel, landing):
+    site.faults[NAME] = "dies"
+    with pytest.raises(WheelError, match=NAME):
+        fetch(site, wheel, landing)
+    assert len(site.asked) >= download.TRIES
+    assert [*landing.parts.iterdir(), *landing.whole.iterdir()] == []
+
+
+def test_a_site_that_answers_errors_is_given_up(site, wheel, landing):
+    site.faults[NAME] = "error"
+    with pytest.raises(WheelError, match=rf"{NAME}.*500"):
+        fetch(site, wheel, landing)
+
+
+def test_nobody_there(site, wheel, landing):
+    with pytest.raises(WheelError, match=f"{NAME}.*cannot be reached"):
+        Downloader().wheel("http://127.0.0.1:1/x", wheel, landing)
+
+
+def test_what_a_killed_download_left_is_taken_up(site, wheel, landing):
+    (landing.parts / f"{wheel.sha256}.part").write_bytes(CONTENT[:1000])
+    assert fetch(site, wheel, landing).read_bytes() == CONTENT
+    assert site.asked == [(f"/{NAME}", "bytes=1000-")]
+
+
+def test_what_was_left_damaged_is_fetched_anew(site, wheel, landing):
+    (landing.parts / f"{wheel.sha256}.part").write_bytes(b"\0" * 1000)
+    assert fetch(site, wheel, landing).read_bytes() == CONTENT
+
+
+def test_what_was_left_whole_is_not_asked_for_again(site, wheel, landing):
+    (landing.parts / f"{wheel.sha256}.part").write_bytes(CONTENT)
+    assert fetch(site, wheel, landing).read_bytes() == CONTENT
+
+
+def test_a_site_without_ranges(site, wheel, landing):
+    site.faults[NAME] = "no-ranges"
+    (landing.parts / f"{wheel.sha256}.part").write_bytes(CONTENT[:1000])
+    assert fetch(site, wheel, landing).read_bytes() == CONTENT
+
+
+def test_absent_is_no_error(site, wheel, landing):
+    site.faults[NAME] = "absent"
+    assert fetch(site, wheel, landing) is None
+    assert list(landing.parts.iterdir()) == []
+
+
+def test_through_a_proxy(site, wheel, landing, monkeypatch):
+    for name in ("http_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", site.url)
+    site.faults["elsewhere"] = "absent"
+    Downloader().wheel("http://wheels.invalid/elsewhere", wheel, landing)
+    assert site.asked[0][0] == "http://wheels.invalid/elsewhere"
+
+
+def test_an_index_is_read(site, tmp_path):
+    page = tmp_path / "site" / "pkg"
+    page.mkdir()
+    (page / "index.html").write_text(
+        f'<a href="../other-1.0-py3-none-any.whl">x</a> <a href="../{NAME}#sha256=00">x</a>'
+    )
+    assert Downloader().link(f"{site.url}/pkg/index.html", NAME) == f"{site.url}/{NAME}"
+    assert Downloader().link(f"{site.url}/pkg/index.html", "missing.whl") == ""
+    assert Downloader().link(f"{site.url}/nothing/", NAME) == ""
+
+
+def test_no_password_in_messages():
+    assert shown("https://me:secret@site.example:8080/a/b?token=x#y") == "https://site.example:8080/a/b"

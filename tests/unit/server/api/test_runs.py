@@ -1,0 +1,369 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import insert
+
+from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Report
+from refstack_worker.server.app import create_app
+from refstack_worker.server.db import queue_tables
+from refstack_worker.server.domain.records import RunQuery
+from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.results import Upload
+from tests.support.ledgers import CONF, PASSWORD, Event, claimed, new_run, queued, stream
+
+UUID = "00000000-0000-0000-0000-000000000001"
+WISH = {"tempest_version": "47.0.0", "conf_json": CONF, "testcases": {"names": ["tempest.api.object_storage"]}}
+
+
+class Queue:
+    """Says when it was told of something."""
+
+    def __init__(self) -> None:
+        self.told = threading.Event()
+
+    def submit_pending(self, store: Store, test_id: int | None = None) -> int:
+        return 0
+
+    def withdraw(self, store: Store) -> None:
+        self.told.set()
+
+
+@pytest.fixture
+def queue() -> Queue:
+    return Queue()
+
+
+@pytest.fixture
+def client(store: Store, queue: Queue) -> FlaskClient:
+    return create_app(store, queue).test_client()
+
+
+@pytest.fixture
+def users(store: Store) -> None:
+    with store.database.writing() as connection:
+        for number, name in ((1, "ann"), (2, "bob")):
+            connection.execute(insert(queue_tables.user).values(id=number, name=name, email=name, openid=name))
+
+
+def token(store: Store, name: str = "op", scope: str = "operator", user_id: int | None = None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {store.add_token(name, [scope], user_id)[1]}"}
+
+
+@pytest.fixture
+def operator(store: Store) -> dict[str, str]:
+    return token(store)
+
+
+@pytest.fixture
+def finished(store: Store, tmp_path: Path) -> Callable[..., int]:
+    def make(**given: Any) -> int:
+        job = claimed(store, **given)
+        file = tmp_path / "result"
+        tests = [Event(f"a.B.test_{name}[id-{UUID}]", how) for name, how in (("c", "success"), ("d", "fail"))]
+        file.write_bytes(stream([*tests, Event("e", "fail")]))
+        store.accept_result(job.proof, Upload.of(file, {"exit_code": 1}))
+        return job.submission.key.test_id
+
+    return make
+
+
+class TestCreate:
+    def test_201(self, client: FlaskClient, store: Store, queue: Queue, operator: dict[str, str]) -> None:
+        answer = client.post("/v1/runs", json={**WISH, "label": "first", "concurrency": 4}, headers=operator)
+        assert answer.status_code == 201 and answer.headers["Location"] == "/v1/runs/1"
+        assert (answer.json["state"], answer.json["label"], answer.json["created_by"]) == ("queued", "first", "op")
+        assert answer.json["testcases"] == {"names": ["tempest.api.object_storage"]}
+        assert PASSWORD not in answer.text
+        assert queue.told.wait(10)
+        assert store.conf_json(1) == CONF
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"tempest_version": "47.0.0; rm -rf /"},
+            {"tempest_version": ""},
+            {"tempest_version": "47"},
+            {"tempest_version": "47.0.0rc1"},
+            {"openstack_release": "2025.1"},
+            {"conf_json": {"a": 1}},
+            {"conf_json": {"DEFAULT": {"log_file": "/etc/x"}}},
+            {"conf_json": []},
+            {"testcases": {"regexes": ["("]}},
+            {"testcases": {"names": "x"}},
+            {"testcases": ["x"]},
+            {"testcases": {"names": []}},
+            {"testcases": {"names": ["a.b"], "url": ""}},
+            {"concurrency": -1},
+            {"timeout": 10},
+            {"tag": "a b"},
+            {"priority": 5},
+            {"surprise": 1},
+            {"plugins": {"x": ">=1"}},
+        ],
+        ids=str,
+    )
+    def test_400_as_a_problem(
+        self, client: FlaskClient, store: Store, operator: dict[str, str], change: dict[str, Any]
+    ) -> None:
+        answer = client.post("/v1/runs", json={**WISH, **change}, headers=operator)
+        assert answer.status_code == 400
+        assert answer.mimetype == "application/problem+json"
+        assert set(answer.json) == {"type", "title", "status", "detail", "reason"}
+        assert PASSWORD not in answer.text
+        assert store.runs(RunQuery()) == []
+
+    def test_fifty_megabytes_and_one(self, client: FlaskClient, operator: dict[str, str]) -> None:
+        for size, code in ((50 * 2**20, 413), (1_200_000, 400)):
+            conf = {"identity": {"password": "x" * size}}
+            answer = client.post("/v1/runs", json={**WISH, "conf_json": conf}, headers=operator)
+            assert answer.status_code == code
+
+    def test_duplicate_keys(self, client: FlaskClient, operator: dict[str, str]) -> None:
+        data = b'{"tempest_version": "47.0.0", "tempest_version": "46.3.0", "conf_json": {}}'
+        assert client.post("/v1/runs", data=data, headers=operator).status_code == 400
+
+    def test_the_same_idempotency_key(self, client: FlaskClient, operator: dict[str, str]) -> None:
+        headers = {**operator, "Idempotency-Key": "abc"}
+        first, again = (client.post("/v1/runs", json=WISH, headers=headers) for _ in range(2))
+        assert first.json["test_id"] == again.json["test_id"] == 1
+
+    def test_tokens_are_needed(self, client: FlaskClient) -> None:
+        assert client.post("/v1/runs", json=WISH).status_code == 401
+        assert client.post("/v1/runs", json=WISH, headers={"Authorization": "Bearer rsq_x"}).status_code == 401
+
+
+class TestLooking:
+    def test_lists(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
+        for _ in range(3):
+            store.add_run(new_run())
+        store.cancel(2, "me")
+        first = client.get("/v1/runs?limit=2", headers=operator).json
+        assert [run["test_id"] for run in first["runs"]] == [3, 2] and first["next_before"] == 2
+        second = client.get("/v1/runs?limit=2&before=2", headers=operator).json
+        assert [run["test_id"] for run in second["runs"]] == [1] and second["next_before"] is None
+        cancelled = client.get("/v1/runs?state=cancelled,failed", headers=operator).json
+        assert [run["test_id"] for run in cancelled["runs"]] == [2]
+        for bad in ("state=x", "limit=0", "limit=x", "before=-1", "limit=100000"):
+            assert client.get(f"/v1/runs?{bad}", headers=operator).status_code == 400
+
+    def test_an_etag_saves_the_answer(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
+        job = claimed(store)
+        answer = client.get("/v1/runs/1", headers=operator)
+        cheap = {**operator, "If-None-Match": answer.headers["ETag"]}
+        assert client.get("/v1/runs/1", headers=cheap).status_code == 304
+        store.report(job.proof, Report(RunState.RUNNING))
+        assert client.get("/v1/runs/1", headers=cheap).status_code == 200
+
+    def test_messages_and_attempts(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
+        claimed(store)
+        found = client.get("/v1/runs/1/messages", headers=operator).json["messages"]
+        assert found[0]["message"] == "queued" and found[0]["time"].startswith("2027-")
+        after = client.get(f"/v1/runs/1/messages?after={found[0]['id']}", headers=operator).json["messages"]
+        assert after == found[1:]
+        (attempt,) = client.get("/v1/runs/1/attempts", headers=operator).json["attempts"]
+        assert (attempt["attempt"], attempt["worker"]) == (1, "node-1")
+
+    def test_results(
+        self, client: FlaskClient, operator: dict[str, str], finished: Callable[..., int], tmp_path: Path
+    ) -> None:
+        number = finished()
+        url = f"/v1/runs/{number}"
+        assert len(client.get(f"{url}/results", headers=operator).json["tests"]) == 3
+        page = client.get(f"{url}/results?status=failed&limit=1", headers=operator).json
+        assert [test["uuid"] for test in page["tests"]] == [UUID] and page["next_after"] == 2
+        report = client.get(f"{url}/report", headers=operator).json
+        assert (report["passed"], report["failed"], len(report["failed_tests"])) == (1, 2, 2)
+        assert report["summary"] == {"exit_code": 1}
+        assert client.get(f"{url}/subunit", headers=operator).data == (tmp_path / "result").read_bytes()
+        assert client.get(f"{url}/results?status=x", headers=operator).status_code == 400
+
+    @pytest.mark.parametrize("path", ["", "/messages", "/attempts", "/results", "/report", "/subunit"])
+    def test_404(self, client: FlaskClient, operator: dict[str, str], path: str) -> None:
+        answer = client.get(f"/v1/runs/9{path}", headers=operator)
+        assert answer.status_code == 404 and answer.mimetype == "application/problem+json"
+
+    def test_no_result_yet(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
+        queued(store)
+        assert client.get("/v1/runs/1/report", headers=operator).status_code == 404
+        assert client.get("/v1/runs/1/subunit", headers=operator).status_code == 404
+
+
+class TestCancelAndRerun:
+    def test_cancel(self, client: FlaskClient, store: Store, queue: Queue, operator: dict[str, str]) -> None:
+        queued(store), claimed(store)
+        answer = client.post("/v1/runs/1/cancel", headers=operator)
+        assert (answer.status_code, answer.json["state"], answer.json["message"]) == (
+            200,
+            "cancelled",
+            "cancelled by op",
+        )
+        assert queue.told.wait(10)
+        answer = client.post("/v1/runs/2/cancel", headers=operator)
+        assert (answer.status_code, answer.json["state"]) == (202, "cancelling")
+        answer = client.post("/v1/runs/1/cancel", headers=operator)
+        assert (answer.status_code, answer.json["detail"]) == (409, "run 1 has ended already (cancelled)")
+
+    def test_rerun_what_failed(
+        self, client: FlaskClient, operator: dict[str, str], finished: Callable[..., int]
+    ) -> None:
+        number = finished(label="nightly")
+        answer = client.post(f"/v1/runs/{number}/rerun", json={"only": "failed", "conf_json": CONF}, headers=operator)
+        assert answer.status_code == 201
+        assert answer.json["testcases"] == {"names": [f"id-{UUID}", "e"]}
+        assert (answer.json["rerun_of"], answer.json["label"]) == (number, "nightly")
+        answer = client.post(f"/v1/runs/{number}/rerun", json={"conf_json": CONF}, headers=operator)
+        assert answer.json["testcases"] is None
+        bad = client.post(f"/v1/runs/{number}/rerun", json={"only": "some"}, headers=operator)
+        assert bad.status_code == 400
+
+    def test_rerun_of_a_class_whose_fixture_failed(
+        self, client: FlaskClient, store: Store, operator: dict[str, str], tmp_path: Path
+    ) -> None:
+        job = claimed(store)
+        file = tmp_path / "result"
+        names = ("setUpClass (tempest.x.Y)", "tearDownClass (tempest.x.Y)", "tempest.x.Z.test_a")
+        file.write_bytes(stream([Event(name, "fail") for name in names]))
+        store.accept_result(job.proof, Upload.of(file, {"exit_code": 1}))
+        answer = client.post("/v1/runs/1/rerun", json={"only": "failed", "conf_json": CONF}, headers=operator)
+        assert answer.json["testcases"] == {"names": ["tempest.x.Y", "tempest.x.Z.test_a"]}
+
+    def test_no_rerun_without_cloud_and_options(
+        self, client: FlaskClient, store: Store, operator: dict[str, str], finished: Callable[..., int]
+    ) -> None:
+        number = finished()
+        answer = client.post(f"/v1/runs/{number}/rerun", json={}, headers=operator)
+        assert answer.status_code == 400 and "--conf-json" in answer.json["detail"]
+        assert len(store.runs(RunQuery())) == 1
+
+    def test_a_report_that_is_not_there_says_why(
+        self, client: FlaskClient, store: Store, operator: dict[str, str]
+    ) -> None:
+        queued(store)
+        answer = client.get("/v1/runs/1/report", headers=operator)
+        assert (answer.status_code, answer.json["detail"]) == (404, "run 1 has no result yet: queued")
+        store.cancel(1, "op")
+        answer = client.get("/v1/runs/1/report", headers=operator)
+        assert answer.json["detail"] == "run 1 has no result: cancelled (cancelled: cancelled by op)"
+        assert client.get("/v1/runs/1/exports/csv", headers=operator).json["detail"] == answer.json["detail"]
+
+    def test_no_rerun_of_what_runs(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
+        claimed(store)
+        assert client.post("/v1/runs/1/rerun", json={}, headers=operator).status_code == 409
+
+
+@pytest.mark.usefixtures("users")
+class TestVendors:
+    def test_a_vendor_sees_only_what_is_his(
+        self, client: FlaskClient, store: Store, finished: Callable[..., int]
+    ) -> None:
+        ann, bob = token(store, "ann", "vendor", 1), token(store, "bob", "vendor", 2)
+        theirs = finished(owner_id=2)
+        mine = client.post("/v1/runs", json=WISH, headers=ann).json["test_id"]
+        assert [run["test_id"] for run in client.get("/v1/runs", headers=ann).json["runs"]] == [mine]
+        assert [run["test_id"] for run in client.get("/v1/runs", headers=bob).json["runs"]] == [theirs]
+        for path in ("", "/messages", "/attempts", "/results", "/report", "/subunit"):
+            assert client.get(f"/v1/runs/{theirs}{path}", headers=ann).status_code == 404
+            assert client.get(f"/v1/runs/{theirs}{path}", headers=bob).status_code == 200
+        for path in ("cancel", "rerun"):
+            assert client.post(f"/v1/runs/{theirs}/{path}", json={}, headers=ann).status_code == 404
+
+    def test_a_vendor_without_a_user_sees_nothing(self, client: FlaskClient, store: Store) -> None:
+        queued(store)
+        headers = token(store, "nobody", "vendor")
+        assert client.get("/v1/runs", headers=headers).json["runs"] == []
+        assert client.get("/v1/runs/1", headers=headers).status_code == 404
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "nodes"),
+            ("GET", "queue"),
+            ("POST", "queue/pause"),
+            ("POST", "queue/resume"),
+            ("GET", "tokens"),
+            ("POST", "tokens"),
+            ("DELETE", "tokens/1"),
+        ],
+    )
+    def test_operators_calls(self, client: FlaskClient, store: Store, method: str, path: str) -> None:
+        headers = token(store, "ann", "vendor", 1)
+        answer = client.open(f"/v1/{path}", method=method, headers=headers, json={"name": "x", "scopes": ["operator"]})
+        assert (answer.status_code, answer.json["reason"]) == (403, "scope")
+        assert not store.is_paused() and len(store.tokens()) == 1
+
+
+class TestOperators:
+    def test_pause_and_resume(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
+        queued(store)
+        assert client.post("/v1/queue/pause", headers=operator).json == {"paused": True, "runs": {"queued": 1}}
+        assert client.get("/v1/queue", headers=operator).json["paused"] is True
+        assert client.get("/health").json == {"status": "ok", "paused": True}
+        assert client.post("/v1/queue/resume", headers=operator).json["paused"] is False
+
+    def test_tokens(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
+        answer = client.post("/v1/tokens", json={"name": "ci", "scopes": ["operator"], "days": 3}, headers=operator)
+        assert answer.status_code == 201
+        made = answer.json
+        headers = {"Authorization": f"Bearer {made['token']}"}
+        listed = client.get("/v1/tokens", headers=headers)
+        assert made["token"] not in listed.text and len(listed.json["tokens"]) == 2
+        assert client.delete(f"/v1/tokens/{made['id']}", headers=operator).status_code == 204
+        assert client.get("/v1/tokens", headers=headers).status_code == 401
+        for bad in ({"name": ""}, {"name": "x", "scopes": ["root"]}, {"name": "x", "days": -1}):
+            assert client.post("/v1/tokens", json=bad, headers=operator).status_code == 400
+
+
+class TestTrouble:
+    def test_unknown_addresses_and_methods(self, client: FlaskClient) -> None:
+        answer = client.get("/v1/nothing")
+        assert answer.status_code == 404 and answer.mimetype == "application/problem+json"
+        answer = client.delete("/v1/runs")
+        assert answer.status_code == 405 and "POST" in answer.headers["Allow"]
+        assert client.get("/nothing").json["reason"] == "not-found"
+
+    def test_a_database_that_is_away_is_503(
+        self, client: FlaskClient, store: Store, operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from refstack_worker.errors import LedgerError
+
+        def away(*_: object) -> None:
+            raise LedgerError("database: connection refused")
+
+        monkeypatch.setattr(store, "runs", away)
+        answer = client.get("/v1/runs", headers=operator)
+        assert answer.status_code == 503 and answer.headers["Retry-After"]
+
+    def test_a_fault_tells_nothing(
+        self, client: FlaskClient, store: Store, operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: object) -> None:
+            raise ZeroDivisionError("the secret of the house")
+
+        monkeypatch.setattr(store, "runs", broken)
+        answer = client.get("/v1/runs", headers=operator)
+        assert answer.status_code == 500 and "secret of the house" not in answer.text
+
+    def test_health_is_asked_for_with_the_same_statements_again_and_again(
+        self, store: Store, client: FlaskClient
+    ) -> None:
+        kept = store.database.engine._compiled_cache
+        assert kept is not None
+        known = []
+        for _ in range(3):
+            assert client.get("/health").status_code == 200
+            known.append(len(kept))
+        assert known[0] == known[-1]
+
+    def test_health_without_tables(self, store: Store, client: FlaskClient) -> None:
+        from refstack_worker.server.db import migrate
+
+        migrate.downgrade(store.database, "base")
+        answer = client.get("/health")
+        assert answer.status_code == 503 and "db upgrade" in answer.json["error"]

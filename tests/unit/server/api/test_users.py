@@ -1,0 +1,288 @@
+"""The users' side over HTTP: whose is what, scopes, limits, guidelines, verdicts, events."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from refstack_worker.config.server import ServerSettings
+from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Report
+from refstack_worker.server.api.events import Hub
+from refstack_worker.server.api.openapi.document import document
+from refstack_worker.server.app import create_app
+from refstack_worker.server.domain.accounts import NewCloud
+from refstack_worker.server.domain.records import Claim
+from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.results import Upload
+from tests.support.ledgers import Clock, Event, new_run, stream, submit
+from tests.unit.server.results.test_verdict import UUIDS, schema_2
+
+PASSWORD = "kept-password-5519"
+
+
+class Who:
+    """Somebody with a token."""
+
+    def __init__(self, store: Store, client: FlaskClient, name: str, scopes: list[str], user_id: int | None) -> None:
+        self.client, self.user_id = client, user_id
+        self.headers = {"Authorization": f"Bearer {store.add_token(name, scopes, user_id)[1]}"}
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        given = {**self.headers, **headers}
+        return self.client.open(path, method=method, json=body, headers=given)
+
+
+class World:
+    """Two vendors with a cloud, a guideline and runs of ann's."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store, self.folder = store, folder
+        self.client = create_app(store).test_client()
+        self.vendors = [store.add_vendor(name).id for name in ("Acme", "Bravo")]
+        ids = {
+            name: store.add_user(name, f"{name}@x", vendor).id
+            for name, vendor in zip(("ann", "abe", "bob"), (self.vendors[0], *self.vendors))
+        }
+        self.ann, self.abe, self.bob = (
+            Who(store, self.client, "same name", ["vendor"], ids[name]) for name in ("ann", "abe", "bob")
+        )
+        self.reader = Who(store, self.client, "reader", ["vendor", "read"], ids["ann"])
+        self.operator = Who(store, self.client, "op", ["operator"], None)
+        conf = {"identity": {"password": PASSWORD}}
+        self.cloud = store.add_cloud(NewCloud("Acme Cloud", "https://k.example/v3", user_id=ids["ann"], conf_json=conf))
+        self.guideline = self.ann("POST", "/v1/guidelines", {"text": schema_2()}).json["id"]
+
+    def wish(self, **given: Any) -> dict[str, Any]:
+        return {"tempest_version": "47.0.0", "cloud_id": self.cloud.cloud.id, **given}
+
+    def finish(self, test_id: int, *ids: int) -> None:
+        job = submit(self.store, test_id)
+        self.store.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
+        file = self.folder / "result"
+        file.write_bytes(stream([Event(f"t.C.test_{n}[id-{UUIDS[n]}]", "fail" if n == 4 else "success") for n in ids]))
+        self.store.accept_result(job.proof, Upload.of(file, {"cpid": "abc"}))
+
+
+@pytest.fixture
+def world(store: Store, tmp_path: Path) -> World:
+    return World(store, tmp_path)
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    for path, operations in document()["paths"].items():
+        for method in operations:
+            yield method.upper(), path
+
+
+def test_the_description_has_every_route_and_no_other(store: Store) -> None:
+    app = create_app(store)
+    served = {
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.rule.startswith("/v1/")
+    }
+    assert served == set(routes())
+
+
+class TestWhose:
+    @pytest.fixture
+    def runs(self, world: World) -> tuple[int, int]:
+        done = world.ann("POST", "/v1/runs", world.wish(label="of Acme")).json["test_id"]
+        world.finish(done, 1, 4)
+        return done, world.ann("POST", "/v1/runs", world.wish(label="of Acme")).json["test_id"]
+
+    @pytest.mark.parametrize(("method", "path"), list(routes()))
+    def test_every_route_as_the_wrong_user(self, world: World, runs: tuple[int, int], method: str, path: str) -> None:
+        token = world.store.tokens()[0].id
+        names = {"other": runs[1], "cloud_id": world.cloud.cloud.id, "guideline_id": world.guideline, "name": "json",
+                 "vendor_id": world.vendors[1], "token_id": token}  # fmt: skip
+        for test_id in runs:
+            where = path.format(**{**names, "test_id": test_id})
+            bodies = {"/v1/clouds": {"label": "x", "endpoint_v3": "https://x/v3"}, "/v1/tokens": {"name": "x"}}
+            body = (
+                None if method in ("GET", "DELETE") else bodies.get(path, {"label": "x", "endpoint_v3": "https://x/v3"})
+            )
+            answer = world.bob(method, where, body)
+            about_one = "{test_id}" in path or "{cloud_id}" in path or "{guideline_id}" in path
+            if about_one:
+                assert answer.status_code == 404, (where, answer.text)
+            assert "Acme" not in answer.text and PASSWORD not in answer.text and "t.C.test" not in answer.text
+        assert world.store.run(runs[1]).state is RunState.QUEUED
+        assert world.store.run(runs[0]).counts.total == 2
+        assert world.store.tokens()[0].revoked_at == 0
+
+    def test_a_run_against_somebody_elses_cloud(self, world: World) -> None:
+        answer = world.bob("POST", "/v1/runs", world.wish())
+        assert answer.status_code == 400 and "Acme" not in answer.text
+
+    def test_the_same_idempotency_key_of_another_vendor_is_another_run(self, world: World) -> None:
+        key = {"Idempotency-Key": "k"}
+        first = world.ann("POST", "/v1/runs", {"tempest_version": "47.0.0"}, **key).json["test_id"]
+        assert world.ann("POST", "/v1/runs", {"tempest_version": "47.0.0"}, **key).json["test_id"] == first
+        assert world.bob("POST", "/v1/runs", {"tempest_version": "47.0.0"}, **key).json["test_id"] != first
+
+    def test_a_colleague_sees_and_may_cancel(self, world: World, runs: tuple[int, int]) -> None:
+        assert len(world.abe("GET", "/v1/runs").json["runs"]) == 2
+        assert world.abe("POST", f"/v1/runs/{runs[1]}/cancel", {}).status_code == 200
+
+    def test_shared_runs_may_be_looked_at_and_no_more(self, world: World, runs: tuple[int, int]) -> None:
+        path = f"/v1/runs/{runs[0]}"
+        assert world.ann("POST", f"{path}/shares", {"vendor_id": world.vendors[1]}).status_code == 200
+        assert world.bob("GET", path).status_code == 200
+        assert [run["test_id"] for run in world.bob("GET", "/v1/runs").json["runs"]] == [runs[0]]
+        calls: tuple[tuple[str, str, dict[str, Any]], ...] = (
+            ("DELETE", "", {}), ("POST", "/rerun", {}), ("POST", "/upload", {}), ("POST", "/cancel", {}),
+            ("DELETE", "/shares/1", {}), ("POST", "/shares", {"vendor_id": world.vendors[1]}), ("GET", "/shares", {}),
+        )  # fmt: skip
+        assert world.reader("GET", f"{path}/shares").json["vendors"]
+        for method, tail, body in calls:
+            assert world.bob(method, path + tail, body).status_code == 404, tail
+        assert world.ann("DELETE", f"{path}/shares/{world.vendors[1]}").status_code == 204
+        assert world.bob("GET", path).status_code == 404
+
+    def test_ones_own_run_is_compared_with_nobody_elses(self, world: World, runs: tuple[int, int]) -> None:
+        own = world.bob("POST", "/v1/runs", {"tempest_version": "47.0.0"}).json["test_id"]
+        world.finish(own, 2)
+        for pair in ((own, runs[0]), (runs[0], own)):
+            answer = world.bob("GET", f"/v1/runs/{pair[0]}/compare/{pair[1]}")
+            assert answer.status_code == 404 and "t.C.test" not in answer.text
+        assert world.bob("GET", f"/v1/runs/{own}/compare/{own}").status_code == 200
+
+    def test_who_may_only_look_changes_nothing(self, world: World, runs: tuple[int, int]) -> None:
+        assert world.reader("GET", f"/v1/runs/{runs[1]}").status_code == 200
+        calls = (
+            ("POST", f"/v1/runs/{runs[1]}/cancel"),
+            ("POST", "/v1/runs"),
+            ("DELETE", f"/v1/runs/{runs[0]}"),
+            ("PUT", f"/v1/clouds/{world.cloud.cloud.id}"),
+        )
+        for method, path in calls:
+            answer = world.reader(method, path, world.wish())
+            assert (answer.status_code, answer.json["reason"]) == (403, "scope"), path
+
+
+class TestLimits:
+    def client(self, settings: ServerSettings, clock: Clock, **users: int) -> tuple[Store, FlaskClient]:
+        store = Store(replace(settings, users=replace(settings.users, **users)), clock)
+        store.upgrade()
+        return store, create_app(store).test_client()
+
+    def test_a_token_that_calls_too_often_waits(self, settings: ServerSettings, clock: Clock) -> None:
+        store, client = self.client(settings, clock, rate_limit=3)
+        who = Who(store, client, "x", ["operator"], None)
+        statuses = [who("GET", "/v1/me").status_code for _ in range(5)]
+        assert statuses == [200, 200, 200, 429, 429]
+        assert int(who("GET", "/v1/me").headers["Retry-After"]) >= 1
+
+    def test_who_guesses_tokens_waits(self, settings: ServerSettings, clock: Clock) -> None:
+        _store, client = self.client(settings, clock, sign_in_limit=3)
+        ask = [client.get("/v1/me", headers={"Authorization": f"Bearer x{n}"}).status_code for n in range(5)]
+        assert ask == [401, 401, 401, 429, 429]
+        assert client.post("/sign-in", data={"token": "x"}).status_code == 429
+
+
+class TestGuidelines:
+    def test_a_run_by_program_and_its_verdict(self, world: World) -> None:
+        chosen = {"name": "2020.06", "program": "storage", "advisory": True}
+        made = world.ann("POST", "/v1/runs", world.wish(guideline=chosen)).json
+        assert made["testcases"] == {"names": [f"id-{UUIDS[n]}" for n in (1, 2, 4, 5)]}
+        path = f"/v1/runs/{made['test_id']}/verdict"
+        assert world.ann("GET", path).status_code == 404
+        world.finish(made["test_id"], 1, 2, 4, 5)
+        told = world.ann("GET", path).json
+        assert (told["passed"], told["required"]["passed"], told["required"]["total"]) == (False, 2, 3)
+        assert told["advisory"]["passed"] == 1
+        other = world.ann("GET", f"{path}?guideline=2020.06&program=Half").json
+        assert other["program"] == "Half"
+
+    @pytest.mark.parametrize(
+        "chosen",
+        [{}, {"name": "2020.06"}, {"name": "2020.06", "program": "no"}, {"name": "1999.01", "program": "Storage"}, "x",
+         {"id": 0, "program": "Storage"}, {"name": "2020.06", "program": "Storage", "more": 1}],
+    )  # fmt: skip
+    def test_wrong_choices(self, world: World, chosen: Any) -> None:
+        assert world.ann("POST", "/v1/runs", world.wish(guideline=chosen)).status_code == 400
+
+    def test_nothing_is_fetched_from_where_the_operator_did_not_allow_it(self, world: World) -> None:
+        for call in (lambda url: world.ann("POST", "/v1/guidelines", {"url": url}),
+                     lambda url: world.ann("POST", "/v1/runs", world.wish(testcases={"url": url}))):  # fmt: skip
+            answer = call("http://169.254.169.254/latest")
+            assert answer.status_code == 400 and "operator" in answer.json["detail"]
+
+
+class TestRuns:
+    def test_kept_passwords_go_along_and_given_ones_win(self, world: World) -> None:
+        first = world.ann("POST", "/v1/runs", world.wish()).json["test_id"]
+        assert world.store.conf_json(first) == {"identity": {"password": PASSWORD}}
+        conf = {"identity": {"password": "another-one"}}
+        second = world.ann("POST", "/v1/runs", world.wish(conf_json=conf)).json["test_id"]
+        assert world.store.conf_json(second) == conf
+
+    def test_place_delete_compare(self, world: World) -> None:
+        ids = [world.ann("POST", "/v1/runs", world.wish()).json["test_id"] for _ in range(3)]
+        assert [world.ann("GET", f"/v1/runs/{one}/place").json["ahead"] for one in ids] == [0, 1, 2]
+        assert world.ann("DELETE", f"/v1/runs/{ids[0]}").status_code == 409
+        world.finish(ids[0], 1, 4)
+        world.finish(ids[1], 1, 2)
+        found = world.ann("GET", f"/v1/runs/{ids[1]}/compare/{ids[0]}").json
+        assert [len(found[kind]) for kind in ("broken", "mended", "added", "gone")] == [0, 0, 1, 1]
+        assert world.ann("DELETE", f"/v1/runs/{ids[0]}").status_code == 204
+        assert world.ann("GET", f"/v1/runs/{ids[0]}").status_code == 404
+
+    def test_demand_and_metrics(self, world: World) -> None:
+        world.ann("POST", "/v1/runs", world.wish())
+        (row,) = world.operator("GET", "/v1/demand").json["demand"]
+        assert (row["queued"], row["slots"], row["needed"]) == (1, 0, 1)
+        assert 'refstack_slots_needed{function="refstack:tempest:47.0.0"} 1' in world.operator("GET", "/metrics").text
+        assert world.ann("GET", "/metrics").status_code == 403
+
+
+class TestEvents:
+    def test_a_stream_tells_what_happens_and_ends_with_the_run(self, store: Store) -> None:
+        hub = Hub(store, 10, 0.01)
+        run = store.add_run(new_run())
+        stream_of = hub.stream(run.test_id)
+        assert next(stream_of).startswith("retry:")
+        assert '"message": "queued"' in next(stream_of)
+        assert json.loads(next(stream_of).partition("data: ")[2])["state"] == "queued"
+        job = submit(store, run.test_id)
+        store.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
+        store.report(job.proof, Report(RunState.FAILED, "the cloud is away", "cloud"))
+        rest = "".join(stream_of)
+        assert "failed: the cloud is away" in rest and rest.rstrip().endswith('data: {"state": "failed"}')
+
+    def test_two_hundred_watchers_ask_the_database_no_more_than_one(self, store: Store) -> None:
+        hub = Hub(store, 1000, 0.01)
+        run = store.add_run(new_run())
+        streams = [hub.stream(run.test_id) for _ in range(200)]
+        for one in streams:
+            next(one)
+        asked: list[Any] = []
+        real = store.watched
+        store.watched = lambda after: asked.append(after) or real(after)  # type: ignore[method-assign,func-returns-value]
+        for one in streams:
+            assert "queued" in next(one)
+        assert all(len(after) == 1 for after in asked)
+        for one in streams:
+            one.close()
+
+    def test_who_comes_back_hears_only_what_is_new(self, store: Store) -> None:
+        run = store.add_run(new_run())
+        last = store.messages(run.test_id)[-1].id
+        told = Hub(store, 10, 0.01).stream(run.test_id, last)
+        next(told)
+        assert next(told).startswith("event: run")
+        told.close()
+
+    def test_above_the_limit_a_stream_is_short(self, store: Store) -> None:
+        run = store.add_run(new_run())
+        assert "queued" in "".join(Hub(store, 0, 0.01).stream(run.test_id))

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from refstack_worker.config.server import ServerSettings
+from refstack_worker.contract import keys
+from refstack_worker.contract.envelope import NodeChannel
+from refstack_worker.contract.payload import new_secret
+from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Progress
+from refstack_worker.server.app import create_app
+from refstack_worker.server.domain.records import Release
+from refstack_worker.server.ledger.ledger import Store
+from tests.support.ledgers import Clock, Job, claimed, queued
+
+STRANGER = {"REMOTE_ADDR": "192.0.2.7"}
+ME = {"claim": "claim-of-node-1", "worker": "node-1"}
+
+
+class Queue:
+    """Counts what it is told."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    def submit_pending(self, store: Store, test_id: int | None = None) -> int:
+        self.told += 1
+        return 0
+
+    def withdraw(self, store: Store) -> None:
+        pass
+
+
+@pytest.fixture
+def client(store: Store) -> FlaskClient:
+    return create_app(store).test_client()
+
+
+def call(client: FlaskClient, job: Job, name: str, body: Any = ME, **given: Any) -> Any:
+    headers = given.pop("headers", {"Authorization": f"Bearer {job.token}"})
+    key = job.submission.key
+    attempt = given.pop("attempt", key.attempt)
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    url = f"/worker/v1/runs/{key.test_id}/attempts/{attempt}/{name}"
+    return client.post(url, data=data, headers=headers, environ_overrides=given.get("environ", {}))
+
+
+class TestClaim:
+    def test_200_and_the_same_claim_again(self, client: FlaskClient, store: Store) -> None:
+        job = queued(store)
+        for _ in range(2):
+            answer = call(client, job, "claim", {**ME, "tempest_version": "47.0.0"})
+            assert (answer.status_code, answer.json) == (200, {"heartbeat_seconds": 2.0, "state": "claimed"})
+        assert store.run(job.submission.key.test_id).worker == "node-1"
+
+    def test_409_with_the_reason(self, client: FlaskClient, store: Store) -> None:
+        job = claimed(store)
+        answer = call(client, job, "claim", {"claim": "other", "worker": "node-2"})
+        assert (answer.status_code, answer.json["reason"]) == (409, "claimed")
+        store.give_back(job.submission.key, Release.LOST, "silent")
+        assert call(client, job, "claim").json["reason"] == "superseded"
+        gone = queued(store)
+        store.cancel(gone.submission.key.test_id, "me")
+        assert call(client, gone, "claim").json["reason"] == "cancelled"
+        paused = queued(store)
+        store.pause("operator")
+        answer = call(client, paused, "claim")
+        assert (answer.status_code, answer.json["reason"]) == (409, "paused")
+
+
+@pytest.mark.parametrize("name", ["claim", "heartbeat", "release"])
+class TestEach:
+    def test_who_may_not(self, client: FlaskClient, store: Store, name: str) -> None:
+        job = claimed(store)
+        assert call(client, job, name, headers={}).status_code == 401
+        assert call(client, job, name, headers={"Authorization": f"Bearer {new_secret()}"}).status_code == 403
+        assert call(client, job, name, attempt=2).status_code == 403
+        answer = call(client, job, name, environ=STRANGER)
+        assert (answer.status_code, answer.json["reason"]) == (403, "host")
+        assert store.run(job.submission.key.test_id).state is RunState.CLAIMED
+
+    def test_an_unknown_run(self, client: FlaskClient, name: str) -> None:
+        headers = {"Authorization": f"Bearer {new_secret()}"}
+        url = f"/worker/v1/runs/999/attempts/1/{name}"
+        assert client.post(url, json=ME, headers=headers).status_code == 404
+
+    @pytest.mark.parametrize(
+        "body",
+        [b"", b"[]", b"{", b'{"claim": "a", "claim": "a", "worker": "b"}', {"claim": 1, "worker": "b"}, {"claim": "a"}],
+        ids=str,
+    )
+    def test_malformed(self, client: FlaskClient, store: Store, name: str, body: Any) -> None:
+        assert call(client, claimed(store), name, body).status_code == 400
+
+    def test_too_large(self, client: FlaskClient, store: Store, name: str) -> None:
+        body = {**ME, "more": "x" * (50 * 1024 * 1024)}
+        assert call(client, claimed(store), name, body).status_code == 413
+
+
+class TestHeartbeat:
+    def test_orders(self, client: FlaskClient, store: Store) -> None:
+        job = claimed(store)
+        progress = {"total": 60, "done": 5, "passed": 4, "failed": 1, "test": "a.b"}
+        answer = call(client, job, "heartbeat", {**ME, "state": "running", "progress": progress})
+        assert answer.json == {"order": "go", "reason": "", "heartbeat_seconds": 2.0}
+        assert store.run(job.submission.key.test_id).progress == Progress(60, 5, 4, 1, test="a.b")
+        store.cancel(job.submission.key.test_id, "me")
+        assert call(client, job, "heartbeat").json["order"] == "cancel"
+        store.give_back(job.submission.key, Release.LOST, "silent")
+        answer = call(client, job, "heartbeat")
+        assert (answer.status_code, answer.json["order"], answer.json["reason"]) == (200, "stop", "cancelled")
+
+    @pytest.mark.parametrize("progress", [{"done": -1}, {"done": "5"}, {"total": 10**12}, [1], {"test": 5}], ids=str)
+    def test_malformed_progress(self, client: FlaskClient, store: Store, progress: Any) -> None:
+        assert call(client, claimed(store), "heartbeat", {**ME, "progress": progress}).status_code == 400
+
+
+class TestRelease:
+    def test_the_next_attempt_follows_at_once(self, client: FlaskClient, store: Store) -> None:
+        job = claimed(store)
+        test_id = job.submission.key.test_id
+        for _ in range(2):
+            assert call(client, job, "release", {**ME, "reason": "node-1 is shut down"}).status_code == 200
+        run = store.run(test_id)
+        assert (run.state, run.attempt) == (RunState.QUEUED, 2)
+        assert "node-1 is shut down" in store.messages(test_id)[-1].message
+
+    def test_not_another_ones(self, client: FlaskClient, store: Store) -> None:
+        answer = call(client, claimed(store), "release", {"claim": "other", "worker": "node-2"})
+        assert (answer.status_code, answer.json["reason"]) == (409, "claimed")
+
+
+class TestNodes:
+    STATE = {"versions": ["47.0.0"], "slots": 2, "busy": 1, "tags": ["eu"], "state": "ready", "software": "1.0"}
+
+    def channel(self, settings: ServerSettings) -> NodeChannel:
+        folder = settings.keys.sign.parent
+        return NodeChannel.of_node(
+            keys.load_seal_private(folder / "fleet.key"), keys.load_sign_public(folder / "sign.pub")
+        )
+
+    def say(self, client: FlaskClient, settings: ServerSettings, node: str = "node-1", **given: Any) -> Any:
+        body = {**self.STATE, "time": 100.0, **given}
+        return client.post(f"/worker/v1/nodes/{node}", data=self.channel(settings).seal(json.dumps(body).encode()))
+
+    def test_200(self, client: FlaskClient, store: Store, settings: ServerSettings, clock: Clock) -> None:
+        answer = self.say(client, settings)
+        assert (answer.status_code, answer.json) == (200, {"seconds": 30.0})
+        (node,) = store.nodes()
+        assert (node.name, node.versions, node.slots, node.busy, node.tags) == ("node-1", ("47.0.0",), 2, 1, ("eu",))
+        assert node.seen_at == clock()
+
+    def test_a_message_that_was_recorded_is_refused(self, client: FlaskClient, settings: ServerSettings) -> None:
+        assert self.say(client, settings).status_code == 200
+        answer = self.say(client, settings)
+        assert (answer.status_code, answer.json["reason"]) == (409, "replayed")
+        assert self.say(client, settings, time=100.5).status_code == 200
+
+    def test_what_is_not_from_this_fleet(self, client: FlaskClient, store: Store, settings: ServerSettings) -> None:
+        folder = settings.keys.sign.parent
+        keys.generate_pair("seal", folder / "foreign.key", folder / "foreign.pub")
+        foreign = NodeChannel.of_node(
+            keys.load_seal_private(folder / "foreign.key"), keys.load_sign_public(folder / "sign.pub")
+        )
+        for data in (b"", b"hello", foreign.seal(b"{}"), self.channel(settings).seal(b"{}")[:-9], b"x" * 70_000):
+            assert client.post("/worker/v1/nodes/node-1", data=data).status_code in (403, 413)
+        assert store.nodes() == []
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"time": 0},
+            {"time": "now"},
+            {"time": True},
+            {"slots": -1},
+            {"state": "on fire"},
+            {"versions": "47.0.0"},
+            {"versions": [1]},
+            {"tags": ["a\nb"]},
+            {"name": "node-2"},
+        ],
+        ids=str,
+    )
+    def test_malformed(self, client: FlaskClient, settings: ServerSettings, given: dict[str, Any]) -> None:
+        assert self.say(client, settings, **given).status_code == 400
+
+    def test_names_and_hosts(self, client: FlaskClient, settings: ServerSettings) -> None:
+        assert self.say(client, settings, "a%0Ab").status_code == 400
+        answer = client.post("/worker/v1/nodes/node-1", data=b"x", environ_overrides=STRANGER)
+        assert (answer.status_code, answer.json["reason"]) == (403, "host")

@@ -1,0 +1,41 @@
+"""What the ledger's transactions make of errors."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+
+import pytest
+from sqlalchemy import text
+
+from refstack_worker.config.server import ServerSettings
+from refstack_worker.errors import LedgerError
+from refstack_worker.server.db.database import Database
+
+
+def test_an_error_of_the_driver_itself_is_the_ledgers(settings: ServerSettings) -> None:
+    database = Database(settings.database.url)
+    with pytest.raises(LedgerError, match="database: it is gone; is the database up"), database.reading():
+        raise sqlite3.OperationalError("it is gone")
+
+
+def test_other_errors_pass(settings: ServerSettings) -> None:
+    database = Database(settings.database.url)
+    with pytest.raises(ZeroDivisionError), database.reading():
+        raise ZeroDivisionError
+
+
+def test_a_new_file_in_which_somebody_writes_is_waited_for(settings: ServerSettings) -> None:
+    path = settings.database.url.partition("///")[2]
+    first = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    first.execute("CREATE TABLE made (by text)")
+    first.execute("BEGIN IMMEDIATE")
+    first.execute("INSERT INTO made VALUES ('the first')")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        sqlite3.connect(path, timeout=30).execute("PRAGMA journal_mode = WAL")
+    threading.Timer(0.2, lambda: first.execute("COMMIT")).start()
+    database = Database(settings.database.url)
+    with database.reading() as connection:
+        assert connection.execute(text("SELECT by FROM made")).scalar() == "the first"
+    database.close()
+    first.close()

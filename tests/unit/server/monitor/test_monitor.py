@@ -1,0 +1,423 @@
+"""The monitor between the real ledger and a real gear server: whatever is lost, the run goes on or ends."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from refstack_worker import gearman
+from refstack_worker.contract import attempt_token as proofs
+from refstack_worker.contract import gearman_functions
+from refstack_worker.contract.states import RunState
+from refstack_worker.errors import LedgerError
+from refstack_worker.server.domain.records import Claim, Heartbeat, Proof, Release
+from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.monitor.liveness import HOLD_LIMITS, Clocks, Liveness
+from refstack_worker.server.monitor.monitor import UNCLAIMED_SECONDS, Monitor, Pace
+from refstack_worker.server.queue.client import QueueClient
+from tests.support.ledgers import make_settings, new_run
+
+EVERY_TIME = Pace(round=0.01, queue=0, grace=10)
+
+
+class Site:
+    """A ledger, a queue, a client and a monitor."""
+
+    def __init__(self, folder, clock, **given):
+        self.server = gearman.Server(port=0, host="127.0.0.1")
+        address = f"127.0.0.1:{self.server.port}"
+        self.settings = make_settings(folder, GEARMAN_SERVER=address, **given)
+        self.clock = clock
+        self.store = Store.open(self.settings, clock)
+        self.store.upgrade()
+        self.client = QueueClient(self.settings, timeout=2)
+        self.monitor = Monitor(self.store, self.client, EVERY_TIME)
+
+    def close(self):
+        self.client.close()
+        self.server.shutdown()
+        self.store.close()
+
+    def jobs(self):
+        self.client.functions()
+        return {job.binary_unique.decode(): job for job in self.server.getQueue()}
+
+    def restart_queue(self):
+        port = self.server.port
+        self.server.shutdown()
+        self.server = gearman.Server(port=port, host="127.0.0.1")
+
+    def claim(self, test_id, secrets, worker="node-1"):
+        attempt = self.store.run(test_id).attempt
+        claim = Claim(f"claim-{worker}", worker, "47.0.0")
+        proof = Proof(test_id, secrets[f"{test_id}:{attempt}"], attempt, proofs.mark(claim.claim_id))
+        assert self.store.claim(proof, claim).granted
+        return proof
+
+    def said(self, test_id):
+        return " | ".join(message.message for message in self.store.messages(test_id))
+
+
+@pytest.fixture
+def site(tmp_path, clock):
+    made = Site(tmp_path, clock)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def secrets(monkeypatch):
+    """The secrets of the attempts, as a worker would find them in the sealed payload."""
+    found = {}
+    usual = QueueClient._payload
+
+    def noting(self, one):
+        found[str(one.key)] = one.secret
+        return usual(self, one)
+
+    monkeypatch.setattr(QueueClient, "_payload", noting)
+    return found
+
+
+def test_submits_what_is_recorded(site):
+    run = site.store.add_run(new_run())
+    assert site.monitor.look() == ""
+    assert set(site.jobs()) == {f"{run.test_id}:1"}
+
+
+def test_each_round_says_that_the_monitor_lives_also_when_the_queue_is_away(site):
+    site.server.shutdown()
+    stop, rounds = threading.Event(), []
+
+    def alive():
+        rounds.append(1)
+        if len(rounds) == 3:
+            stop.set()
+
+    site.monitor.run(stop, alive)
+    assert len(rounds) == 3
+
+
+def test_silent_worker_is_replaced_by_the_next_attempt(site, secrets):
+    run = site.store.add_run(new_run())
+    site.monitor.look()
+    proof = site.claim(run.test_id, secrets)
+    site.clock.forward(site.settings.rules.heartbeat_limit - 1)
+    site.monitor.look()
+    assert site.store.run(run.test_id).attempt == 1
+    site.store.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+    site.clock.forward(site.settings.rules.heartbeat_limit - 1)
+    site.monitor.look()
+    assert site.store.run(run.test_id).attempt == 1
+    site.clock.forward(2)
+    site.monitor.look()
+    ended = site.store.run(run.test_id)
+    assert (ended.state, ended.attempt) == (RunState.QUEUED, 2)
+    assert f"{run.test_id}:2" in site.jobs()
+    assert "node-1 was not heard of" in site.said(run.test_id)
+
+
+def test_nobody_is_given_up_while_this_side_was_deaf(site, secrets):
+    steady = [0.0]
+    limit = site.settings.rules.heartbeat_limit
+    hearing = Liveness(limit, lambda: True, Clocks(lambda: steady[0], site.clock))
+    monitor = Monitor(site.store, site.client, EVERY_TIME, hearing)
+    run = site.store.add_run(new_run())
+    monitor.look()
+    proof = site.claim(run.test_id, secrets)
+    steady[0] += limit
+    site.clock.forward(limit + 3600)
+    monitor.look()
+    assert site.store.run(run.test_id).attempt == 1, "the clock was set, and the worker not heard since"
+    site.store.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+    steady[0] += limit + 1
+    site.clock.forward(limit + 1)
+    monitor.look()
+    assert site.store.run(run.test_id).attempt == 2
+
+
+def test_ledger_that_was_away_excuses_the_workers(site, secrets, monkeypatch):
+    steady = [0.0]
+    limit = site.settings.rules.heartbeat_limit
+    monitor = Monitor(
+        site.store, site.client, EVERY_TIME, Liveness(limit, lambda: True, Clocks(lambda: steady[0], site.clock))
+    )
+    run = site.store.add_run(new_run())
+    monitor.look()
+    site.claim(run.test_id, secrets)
+    steady[0] += limit + 1
+    site.clock.forward(limit + 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(site.store, "silent_attempts", away)
+        assert "away" in monitor.look()
+    monitor.look()
+    assert site.store.run(run.test_id).attempt == 1
+    steady[0] += limit
+    site.clock.forward(limit)
+    monitor.look()
+    assert site.store.run(run.test_id).attempt == 2
+
+
+def test_second_outage_of_the_api_excuses_as_the_first_did(site, secrets):
+    steady, answers = [0.0], [True]
+    limit = site.settings.rules.heartbeat_limit
+    hearing = Liveness(limit, lambda: answers[0], Clocks(lambda: steady[0], site.clock))
+    monitor = Monitor(site.store, site.client, EVERY_TIME, hearing)
+
+    def forward(seconds):
+        steady[0] += seconds
+        site.clock.forward(seconds)
+        monitor.look()
+
+    run = site.store.add_run(new_run())
+    monitor.look()
+    proof = site.claim(run.test_id, secrets)
+    for _ in range(2):
+        answers[0] = False
+        forward(limit + 1)
+        answers[0] = True
+        site.store.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+        forward(1)
+        for _ in range(HOLD_LIMITS + 1):
+            site.store.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+            forward(limit - 1)
+        assert site.store.run(run.test_id).attempt == 1
+
+
+def away():
+    raise LedgerError("the database is away")
+
+
+def test_attempts_end_at_the_limit(site, secrets):
+    run = site.store.add_run(new_run())
+    for _ in range(site.settings.rules.attempt_limit):
+        site.monitor.look()
+        site.claim(run.test_id, secrets)
+        site.clock.forward(site.settings.rules.heartbeat_limit + 1)
+    site.monitor.look()
+    ended = site.store.run(run.test_id)
+    assert (ended.state, ended.reason, ended.attempt) == (RunState.FAILED, "lost", 3)
+    site.monitor.look()
+    assert f"{run.test_id}:4" not in site.jobs()
+
+
+def test_job_that_the_queue_lost_is_submitted_again(site):
+    run = site.store.add_run(new_run())
+    site.monitor.look()
+    site.restart_queue()
+    site.monitor.look()
+    assert site.store.run(run.test_id).attempt == 1, "younger than the grace: it may be on its way"
+    site.clock.forward(11)
+    site.monitor.look()
+    assert site.store.run(run.test_id).attempt == 2
+    assert set(site.jobs()) == {f"{run.test_id}:2"}
+    assert "the queue does not have the run any more" in site.said(run.test_id)
+
+
+def test_job_that_somebody_keeps_and_nobody_claims_is_submitted_again(site):
+    run = site.store.add_run(new_run())
+    site.monitor.look()
+    thief = gearman.Worker("thief")
+    gearman.add_servers(thief, [gearman.Address("127.0.0.1", site.server.port)])
+    thief.waitForServer()
+    thief.registerFunction(gearman_functions.for_version(run.spec.tempest_version))
+    try:
+        assert thief.getJob().unique == f"{run.test_id}:1".encode()
+        for _ in range(4):
+            site.clock.forward(UNCLAIMED_SECONDS / 4)
+            site.monitor.look()
+            assert site.store.run(run.test_id).attempt == 1, "a worker may just be about to claim it"
+        site.clock.forward(UNCLAIMED_SECONDS / 4)
+        site.monitor.look()
+        assert site.store.run(run.test_id).attempt == 2
+        assert "has not claimed it for 120 s" in site.said(run.test_id)
+        assert f"{run.test_id}:2" in site.jobs()
+    finally:
+        thief.shutdown()
+
+
+def test_nobody_loses_a_job_that_he_could_not_claim(site):
+    answers = [False]
+    steady = [0.0]
+    clocks = Clocks(steady=lambda: steady[0], wall=lambda: steady[0])
+    hearing = Liveness(60.0, lambda: answers[0], clocks)
+    monitor = Monitor(site.store, site.client, EVERY_TIME, hearing)
+    run = site.store.add_run(new_run())
+    monitor.look()
+    worker = gearman.Worker("worker")
+    gearman.add_servers(worker, [gearman.Address("127.0.0.1", site.server.port)])
+    worker.waitForServer()
+    worker.registerFunction(gearman_functions.for_version(run.spec.tempest_version))
+
+    def forward(seconds):
+        for _ in range(int(seconds // 10)):
+            site.clock.forward(10)
+            steady[0] += 10
+            monitor.look()
+
+    try:
+        worker.getJob()
+        forward(2 * UNCLAIMED_SECONDS)
+        assert site.store.run(run.test_id).attempt == 1, "the API is down"
+        answers[0] = True
+        forward(30)
+        assert site.store.run(run.test_id).attempt == 1, "it has just come back"
+        forward(60)
+        assert site.store.run(run.test_id).attempt == 2
+    finally:
+        worker.shutdown()
+
+
+def test_each_loss_is_looked_for_twice_as_late(site):
+    run = site.store.add_run(new_run())
+    waited = []
+    for attempt in range(1, 5):
+        site.monitor.look()
+        site.restart_queue()
+        began = site.clock()
+        while site.store.run(run.test_id).attempt == attempt:
+            site.clock.forward(5)
+            site.monitor.look()
+        waited.append(site.clock() - began)
+    assert waited == [10, 20, 40, 80]
+
+
+def test_queue_away_and_back(site):
+    run = site.store.add_run(new_run())
+    port = site.server.port
+    site.server.shutdown()
+    site.monitor.look()
+    assert site.store.run(run.test_id).attempt == 1
+    site.server = gearman.Server(port=port, host="127.0.0.1")
+    for link in site.client._links.values():
+        link._down_until = 0
+    site.monitor.look()
+    assert set(site.jobs()) == {f"{run.test_id}:1"}
+
+
+def test_cancel_nobody_confirms_ends_cancelled(site, secrets):
+    run = site.store.add_run(new_run())
+    site.monitor.look()
+    site.claim(run.test_id, secrets)
+    site.store.cancel(run.test_id, "vendor")
+    site.monitor.look()
+    assert site.store.run(run.test_id).state is RunState.CANCELLING
+    site.clock.forward(site.settings.rules.cancel_limit + 1)
+    site.monitor.look()
+    assert site.store.run(run.test_id).state is RunState.CANCELLED
+
+
+def test_silent_worker_of_a_run_being_cancelled_gives_no_new_attempt(tmp_path, clock, secrets):
+    site = Site(tmp_path, clock, CANCEL_LIMIT=80000)
+    try:
+        run = site.store.add_run(new_run())
+        site.monitor.look()
+        site.claim(run.test_id, secrets)
+        site.store.cancel(run.test_id, "vendor")
+        site.clock.forward(site.settings.rules.heartbeat_limit + 1)
+        site.monitor.look()
+        assert (site.store.run(run.test_id).state, site.store.run(run.test_id).attempt) == (RunState.CANCELLED, 1)
+    finally:
+        site.close()
+
+
+def test_run_beyond_its_time_fails(site, secrets):
+    run = site.store.add_run(new_run())
+    site.monitor.look()
+    proof = site.claim(run.test_id, secrets)
+    rules = site.settings.rules
+    for _ in range(int((rules.run_timeout + rules.run_grace) / 50) + 2):
+        site.clock.forward(50)
+        site.store.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+    site.monitor.look()
+    ended = site.store.run(run.test_id)
+    assert (ended.state, ended.reason) == (RunState.FAILED, "timeout")
+
+
+def test_run_that_nobody_takes_is_told_why_once_and_ends(site):
+    run = site.store.add_run(new_run())
+    site.monitor.look()
+    site.clock.forward(11)
+    site.monitor.look()
+    Monitor(site.store, site.client, EVERY_TIME).look()
+    assert site.said(run.test_id).count("no node serves 47.0.0") == 1
+    site.clock.forward(site.settings.rules.queue_timeout)
+    site.monitor.look()
+    ended = site.store.run(run.test_id)
+    assert (ended.state, ended.reason) == (RunState.FAILED, "queue-timeout")
+    assert site.jobs() == {}, "its job is taken out of the queue"
+
+
+def test_paused_queue_gets_nothing_until_it_is_resumed(site):
+    site.store.pause("operator")
+    run = site.store.add_run(new_run())
+    site.monitor.look()
+    assert site.jobs() == {}
+    site.store.resume("operator")
+    site.monitor.look()
+    assert set(site.jobs()) == {f"{run.test_id}:1"}
+
+
+def test_submitter_that_died_leaves_an_attempt_that_is_not_reused(site):
+    run = site.store.add_run(new_run())
+    (taken,) = site.store.next_to_submit()
+    site.store.sealed([(taken, "0" * 64)])
+    site.monitor.look()
+    assert site.jobs() == {}, "its lease still runs"
+    site.clock.forward(61)
+    site.monitor.look()
+    assert set(site.jobs()) == {f"{run.test_id}:2"}
+
+
+def test_two_monitors_at_once_do_each_thing_once(site, secrets):
+    runs = [site.store.add_run(new_run()).test_id for _ in range(30)]
+    other = Monitor(site.store, site.client, EVERY_TIME)
+    both_look(site.monitor, other)
+    assert set(site.jobs()) == {f"{test_id}:1" for test_id in runs}
+    for test_id in runs[:10]:
+        site.claim(test_id, secrets)
+    for test_id in runs[:10]:
+        site.server._removeJob(site.jobs()[f"{test_id}:1"])
+    for test_id in runs[10:20]:
+        site.server._removeJob(site.jobs()[f"{test_id}:1"])
+    site.clock.forward(site.settings.rules.heartbeat_limit + 1)
+    both_look(site.monitor, other)
+    both_look(site.monitor, other)
+    assert set(site.jobs()) == {f"{test_id}:2" for test_id in runs[:20]} | {f"{test_id}:1" for test_id in runs[20:]}
+
+
+def test_finding_for_a_run_that_moved_on_changes_nothing(site, secrets):
+    run = site.store.add_run(new_run())
+    site.monitor.look()
+    (job,) = site.store.waiting_jobs(older_than=-1)
+    site.claim(run.test_id, secrets)
+    assert not site.store.give_back(job.key, Release.QUEUE_LOST, "lost")
+    assert site.store.run(run.test_id).state is RunState.CLAIMED
+
+
+def test_trouble_of_one_step_stops_no_other(site, monkeypatch, caplog):
+    run = site.store.add_run(new_run())
+    monkeypatch.setattr(site.store, "silent_attempts", lambda: 1 / 0)
+    assert "ZeroDivisionError" in site.monitor.look()
+    assert set(site.jobs()) == {f"{run.test_id}:1"}
+
+
+def test_loop_ends_when_told(site):
+    stop = threading.Event()
+    thread = threading.Thread(target=site.monitor.run, args=(stop,))
+    thread.start()
+    run = site.store.add_run(new_run())
+    while f"{run.test_id}:1" not in site.jobs():
+        pass
+    stop.set()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def both_look(*monitors):
+    threads = [threading.Thread(target=monitor.look) for monitor in monitors]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

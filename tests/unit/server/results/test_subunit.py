@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import os
+import random
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+
+from refstack_worker.errors import ResultError
+from refstack_worker.server.domain.records import TestResult
+from refstack_worker.server.results import subunit
+from tests.support.ledgers import Event, stream
+
+UUID = "9b6d9a5a-1a2b-4c3d-8e4f-000000000001"
+
+
+def parse(folder: Path, data: bytes, secrets: tuple[str, ...] = ()) -> tuple[subunit.Parsed, list[TestResult]]:
+    (folder / "stream").write_bytes(data)
+    parsed = subunit.parse(folder / "stream", folder / "rows", secrets)
+    return parsed, list(parsed.tests())
+
+
+def test_every_status_counts_as_what_it_is(tmp_path: Path) -> None:
+    kinds = ["success", "xfail", "fail", "uxsuccess", "skip"]
+    parsed, tests = parse(tmp_path, stream([Event(f"t.{kind}", kind, "why") for kind in kinds]))
+    assert [test.status for test in tests] == ["passed", "passed", "failed", "failed", "skipped"]
+    assert (parsed.counts.passed, parsed.counts.failed, parsed.counts.skipped) == (2, 2, 1)
+    assert [test.reason for test in tests] == ["", "", "why", "why", "why"]
+    assert [test.position for test in tests] == [1, 2, 3, 4, 5]
+    assert parsed.seconds == 5.0 and {test.seconds for test in tests} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("test_id", "name", "uuid"),
+    [
+        (f"tempest.api.x.T.test_a[id-{UUID},smoke]", "tempest.api.x.T.test_a", UUID),
+        (f"tempest.api.x.T.test_a[compute,id-{UUID}]", "tempest.api.x.T.test_a", UUID),
+        (f"tempest.api.x.T.test_a[id-{UUID}](scenario)", "tempest.api.x.T.test_a(scenario)", UUID),
+        ("tempest.api.x.T.test_a", "tempest.api.x.T.test_a", ""),
+        ("setUpClass (tempest.api.x.T)", "setUpClass (tempest.api.x.T)", ""),
+        ("test_a[smoke", "test_a[smoke", ""),
+        ("", "", ""),
+    ],
+)
+def test_names_and_ids(test_id: str, name: str, uuid: str) -> None:
+    assert subunit.split_id(test_id) == (name, uuid)
+
+
+def test_a_test_that_never_ended_has_failed(tmp_path: Path) -> None:
+    import io
+
+    from subunit import StreamResultToBytes
+
+    out = io.BytesIO(stream([Event("whole")]))
+    out.seek(0, os.SEEK_END)
+    from datetime import datetime, timezone
+
+    StreamResultToBytes(out).status(
+        test_id="killed", test_status="inprogress", timestamp=datetime(2026, 11, 22, tzinfo=timezone.utc)
+    )
+    _parsed, tests = parse(tmp_path, out.getvalue())
+    assert [(test.name, test.status) for test in tests] == [("whole", "passed"), ("killed", "failed")]
+    assert "did not end" in tests[1].reason
+
+
+def test_a_secret_that_stands_across_two_packets_is_masked(tmp_path: Path) -> None:
+    import io
+
+    from subunit import StreamResultToBytes
+
+    out = io.BytesIO()
+    to = StreamResultToBytes(out)
+    for piece in (b"the password is hun", b"ter2-long, he said"):
+        to.status(test_id="t", file_name="traceback", file_bytes=piece, mime_type="text/plain")
+    to.status(test_id="t", test_status="fail")
+    _parsed, (test,) = parse(tmp_path, out.getvalue(), ("hunter2-long",))
+    assert test.reason == "the password is ***, he said"
+
+
+def test_a_long_traceback_keeps_its_end(tmp_path: Path) -> None:
+    _parsed, (test,) = parse(tmp_path, stream([Event("t", "fail", "x" * 1_000_000 + "THE ERROR")]))
+    assert len(test.reason) == subunit.MAX_REASON_LENGTH and test.reason.endswith("THE ERROR")
+
+
+def test_a_warning_printed_between_packets_is_overlooked(tmp_path: Path) -> None:
+    data = b"Warning: be careful\n" + stream([Event("a")]) + b"something else\n" + stream([Event("b")])
+    assert [test.name for test in parse(tmp_path, data)[1]] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"hello", id="text"),
+        pytest.param(b"<html>" * 100_000, id="a page"),
+        pytest.param(random.Random(1).randbytes(300_000), id="noise"),
+        pytest.param(b"\xb3" * 1000, id="signatures"),
+        pytest.param(b"\xb3\x29\x01\x00", id="a packet of length nought"),
+        pytest.param(stream([Event("a")])[:-1], id="cut off"),
+        pytest.param(stream([Event("a"), Event("b")])[:40], id="cut off early"),
+        pytest.param(stream([Event("t" * 5000)]), id="an endless name"),
+    ],
+)
+def test_what_is_no_whole_result_is_refused(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(ResultError):
+        parse(tmp_path, data)
+
+
+def test_a_packet_with_a_right_checksum_and_nonsense_inside_is_refused(tmp_path: Path) -> None:
+    body = b"\xb3" + (0x2000 | 0x0200).to_bytes(2, "big") + bytes([10])
+    packet = body + b"\xff\xff" + zlib.crc32(body + b"\xff\xff").to_bytes(4, "big")
+    with pytest.raises(ResultError):
+        parse(tmp_path, packet)
+
+
+def test_tests_that_only_begin_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subunit, "MAX_OPEN", 50)
+    import io
+
+    from subunit import StreamResultToBytes
+
+    out = io.BytesIO()
+    to = StreamResultToBytes(out)
+    for number in range(60):
+        to.status(test_id=f"t{number}", test_status="inprogress")
+    with pytest.raises(ResultError, match="do not end"):
+        parse(tmp_path, out.getvalue())
+
+
+def test_a_million_tests_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert subunit.MAX_TESTS < 1_000_000
+    monkeypatch.setattr(subunit, "MAX_TESTS", 20)
+    assert parse(tmp_path, stream([Event(f"t.{number}") for number in range(20)]))[0].counts.total == 20
+    with pytest.raises(ResultError, match="more than 20 tests"):
+        parse(tmp_path, stream([Event(f"t.{number}") for number in range(21)]))
+
+
+def test_a_packet_that_says_it_is_larger_than_any_is_refused_unread(tmp_path: Path) -> None:
+    # the longest length that the format can write, and nothing behind it
+    with pytest.raises(ResultError, match="subunit"):
+        parse(tmp_path, b"\xb3\x29\x01" + b"\xff\xff\xff\xff" + b"x" * 100)
+    # shorter than its own head: what is left to be read is less than nothing, which reads a file to its end
+    with pytest.raises(ResultError, match="impossible length"):
+        parse(tmp_path, b"\xb3\x29\x01" + b"\x01" + b"x" * 100)
+
+
+def test_text_of_open_tests_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subunit, "MAX_KEPT", 100_000)
+    import io
+
+    from subunit import StreamResultToBytes
+
+    out = io.BytesIO()
+    to = StreamResultToBytes(out)
+    for number in range(4):
+        to.status(test_id=f"t{number}", file_name="traceback", file_bytes=b"x" * 40_000)
+    with pytest.raises(ResultError, match="too much"):
+        parse(tmp_path, out.getvalue())
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(some.binary(max_size=2000))
+def test_any_bytes_give_a_result_or_one_clear_error(tmp_path: Path, data: bytes) -> None:
+    try:
+        parse(tmp_path, b"\xb3" + data)
+    except ResultError as error:
+        assert str(error).startswith("result: ")
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(some.integers(0, 10_000), some.integers(1, 255))
+def test_any_damage_gives_a_result_or_one_clear_error(tmp_path: Path, place: int, change: int) -> None:
+    data = bytearray(stream([Event("a"), Event("b", "fail", "boom"), Event("c", "skip", "no")]))
+    data[place % len(data)] ^= change
+    try:
+        parse(tmp_path, bytes(data))
+    except ResultError as error:
+        assert str(error).startswith("result: ")
+
+
+@pytest.mark.parametrize("place", range(0, 150))
+def test_no_damage_anywhere_loses_a_test(tmp_path: Path, place: int) -> None:
+    data = bytearray(stream([Event("a"), Event("b"), Event("c")]))
+    data[place % len(data)] ^= 4
+    with pytest.raises(ResultError):
+        parse(tmp_path, bytes(data))

@@ -1,0 +1,114 @@
+"""What stands between a browser's session and other sites; the pages themselves are in ``tests/system/web``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from refstack_worker.server.app import create_app
+from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.web.pages import COOKIE
+
+HERE = "http://localhost"
+
+
+class Browser:
+    """A client with a cookie jar, and the token that it signs in with."""
+
+    def __init__(self, store: Store, scopes: tuple[str, ...] = ("vendor",)) -> None:
+        vendor = store.add_vendor("Acme").id
+        self.user = store.add_user("ann", "ann@x", vendor).id
+        self.store = store
+        self.token = store.add_token("ann's", list(scopes), self.user)[1]
+        self.client: FlaskClient = create_app(store).test_client()
+
+    def sign_in(self, headers: Mapping[str, str] | None = None, **form: str) -> Any:
+        return self.client.post("/sign-in", data={"token": self.token, **form}, headers=headers)
+
+    def key(self) -> str:
+        """The key in the forms of this session."""
+        found = re.search(r'name="form_key" value="([0-9a-f]+)"', self.client.get("/runs/new").text)
+        assert found
+        return found[1]
+
+
+@pytest.fixture
+def browser(store: Store) -> Browser:
+    return Browser(store)
+
+
+def test_a_session_is_made_anew_and_is_no_scripts_to_read(browser: Browser) -> None:
+    said = browser.sign_in({"Cookie": f"{COOKIE}=chosen-by-somebody-else"}).headers["Set-Cookie"]
+    assert "HttpOnly" in said and "SameSite=Lax" in said and "chosen-by" not in said
+    assert browser.token not in said and browser.client.get("/runs").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "goal",
+    ["https://evil.example/", "//evil.example/", "/\\evil.example/", "/\t/evil.example", "javascript:alert(1)",
+     "/runs?x=//evil.example", "/runs\r\nSet-Cookie: a=b", " //evil.example"],
+)  # fmt: skip
+def test_signing_in_leads_to_no_other_site(browser: Browser, goal: str) -> None:
+    assert browser.sign_in(next=goal).headers["Location"] == "/runs"
+    shown = browser.client.get("/sign-in", query_string={"next": goal}).text
+    assert "evil" not in shown and "alert" not in shown
+
+
+def test_another_site_cannot_sign_somebody_in(browser: Browser) -> None:
+    for origin in ("https://evil.example", "null", "http://localhost.evil.example"):
+        answer = browser.sign_in({"Origin": origin})
+        assert answer.status_code == 403 and "Set-Cookie" not in answer.headers
+    assert browser.sign_in({"Origin": HERE}).status_code == 302
+    # behind a proxy that changes the host, the server goes by its own address
+    own = browser.store.settings.web.address
+    assert browser.sign_in({"Origin": own, "Host": "backend:8000"}).status_code == 302
+
+
+def test_a_form_without_the_sessions_key_changes_nothing(browser: Browser, store: Store) -> None:
+    browser.sign_in()
+    cloud = {"label": "x", "endpoint_v3": "https://cloud.example/v3"}
+    for form in (cloud, {**cloud, "form_key": "f" * 64}, {**cloud, "form_key": "\u00fc"}):
+        assert browser.client.post("/clouds/new", data=form).status_code == 403
+    assert store.clouds(None) == []
+    other = Browser.__new__(Browser)
+    other.__dict__.update(browser.__dict__, client=create_app(store).test_client())
+    other.sign_in()
+    assert browser.client.post("/clouds/new", data={**cloud, "form_key": other.key()}).status_code == 403
+    assert browser.client.post("/clouds/new", data={**cloud, "form_key": browser.key()}).status_code in (302, 303)
+    assert len(store.clouds(None)) == 1
+
+
+def test_who_may_only_look_sends_no_form(store: Store) -> None:
+    browser = Browser(store, ("vendor", "read"))
+    browser.sign_in()
+    form = {"label": "x", "endpoint_v3": "https://cloud.example/v3", "form_key": browser.key()}
+    assert browser.client.post("/clouds/new", data=form).status_code == 403
+    assert store.clouds(None) == []
+
+
+def test_an_ended_session_is_ended_on_the_server(browser: Browser) -> None:
+    secret = re.search(rf"{COOKIE}=([^;]+)", browser.sign_in().headers["Set-Cookie"])
+    assert secret
+    assert browser.client.post("/sign-out", data={"form_key": browser.key()}).status_code == 302
+    thief = create_app(browser.store).test_client(use_cookies=False)
+    answer = thief.get("/runs", headers={"Cookie": f"{COOKIE}={secret[1]}"})
+    assert answer.headers["Location"].startswith("/sign-in")
+
+
+def test_pages_load_nothing_from_elsewhere_and_are_in_no_frame(browser: Browser) -> None:
+    browser.sign_in()
+    for path in ("/runs", "/runs/new", "/sign-in", "/clouds", "/static/style.css", "/runs/999"):
+        headers = browser.client.get(path).headers
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy, path
+        assert "unsafe" not in policy and headers["X-Content-Type-Options"] == "nosniff", path
+
+
+def test_who_guesses_tokens_waits(browser: Browser) -> None:
+    wrong = [browser.client.post("/sign-in", data={"token": f"rsq_{n}"}).status_code for n in range(11)]
+    assert wrong == [401] * 10 + [429]
+    assert browser.sign_in().status_code == 429
