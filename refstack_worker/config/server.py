@@ -1,16 +1,20 @@
-"""The server's settings, from RefStack's own ``refstack.cfg``. Every name is described in ``docs/server.md``."""
+"""The server's settings, from RefStack's own ``refstack.cfg``.
+
+Each setting is declared once, as a field: its name in the file, default, bounds and meaning. The table in
+``docs/server.md`` is made of the fields by ``python -m tools.settings_table``.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union
 
-from refstack_worker.config import refstack_cfg, users
-from refstack_worker.config.users import UserSettings
+from refstack_worker.config import refstack_cfg
+from refstack_worker.config.declared import names_of, read_group, setting
 from refstack_worker.config.values import Values
 from refstack_worker.contract import tempest_options
 from refstack_worker.contract.payload import check_callback
@@ -22,142 +26,344 @@ Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 FILE = Path("/etc/refstack/refstack.cfg")
 """Read when neither ``--config`` nor ``REFSTACK_CFG`` names another."""
 
+DATA_FOLDER = Path("/var/lib/refstack")
+KEY_FOLDER = Path("/etc/refstack/keys")
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 METHODS = ("gearman", "local")
+MEBIBYTE = 2**20
 
-NAMES = frozenset(
-    {
-        "GEARMAN_SERVER",
-        "GEARMAN_PORT",
-        "TEST_METHOD",
-        "QUEUE_TIMEOUT",
-        "DATABASE_URL",
-        "SQLALCHEMY_DATABASE_URI",
-        "DATA_FOLDER",
-        "KEY_FOLDER",
-        "SIGN_KEY_FILE",
-        "FLEET_KEY_FILE",
-        "STORE_KEY_FILE",
-        "APP_ADDRESS",
-        "TESTING_HOSTS",
-        "TRUSTED_PROXIES",
-        "MAX_RESULT_MB",
-        "ALLOW_ANONYMOUS_RESULTS",
-        "HEARTBEAT_SECONDS",
-        "HEARTBEAT_LIMIT",
-        "ATTEMPT_LIMIT",
-        "RELEASE_LIMIT",
-        "RUN_TIMEOUT",
-        "RUN_GRACE",
-        "CANCEL_LIMIT",
-        "TEMPEST_CONFIG",
-        "TEMPEST_TESTCASES",
-        "TEMPEST_VERSION",
-        "TEMPEST_HOME",
-        *users.NAMES,
-    }
-)
-"""The names in ``refstack.cfg`` that are ours; all others are left alone."""
+
+def _servers(values: Values, name: str, default: tuple[Address, ...]) -> tuple[Address, ...]:
+    port = int(values.number("GEARMAN_PORT", DEFAULT_PORT, 1, 65535))
+    texts = values.texts(name, tuple(address.host for address in default))
+    if not texts:
+        raise values.wrong(name, "names no server")
+    return tuple(Address.parse(text, port) for text in texts)
+
+
+def _method(values: Values, name: str, default: str) -> str:
+    method = values.text(name, default).lower()
+    if method not in METHODS:
+        raise values.wrong(name, f"must be one of {', '.join(METHODS)}")
+    return method
+
+
+def _database_url(values: Values, name: str, _: str) -> str:
+    data = values.path("DATA_FOLDER", DATA_FOLDER).absolute()
+    other = values.text("SQLALCHEMY_DATABASE_URI", f"sqlite:///{data}/refstack.sqlite")
+    url = values.text(name, other)
+    if "://" not in url:
+        raise values.wrong(name, "must be an SQLAlchemy URL, e.g. postgresql://user:password@host/refstack")
+    return url
+
+
+def _key_file(values: Values, name: str, default: Path) -> Path:
+    return values.path(name, values.path("KEY_FOLDER", KEY_FOLDER) / default.name)
+
+
+def _address(values: Values, name: str, default: str) -> str:
+    try:
+        return check_callback(values.text(name, default))
+    except PayloadError:
+        raise values.wrong(name, "must be a base URL, e.g. https://refstack.example") from None
+
+
+def _networks(values: Values, name: str, default: tuple[Network, ...]) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(text) for text in values.texts(name, tuple(map(str, default))))
+    except ValueError as error:
+        raise values.wrong(name, f"{error}; give addresses and networks, e.g. 10.1.0.0/16") from None
+
+
+def _mebibytes(values: Values, name: str, default: int) -> int:
+    return int(values.number(name, default // MEBIBYTE, 1, MAX_RESULT_MB) * MEBIBYTE)
+
+
+def _url_beginnings(values: Values, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    urls = values.texts(name, default)
+    for url in urls:
+        if not url.startswith(("https://", "http://")) or url.count("/") < 3:
+            raise values.wrong(name, f"{url}: give the beginning of a URL, e.g. https://opendev.org/openstack/")
+    return urls
+
+
+def _url(values: Values, name: str, default: str) -> str:
+    url = values.text(name, default)
+    if url and not url.startswith(("https://", "http://")):
+        raise values.wrong(name, "must be a URL, e.g. https://refstack.example")
+    return url.rstrip("/")
+
+
+def _options(values: Values, name: str, _: Any) -> Mapping[str, Mapping[str, Any]]:
+    options = values.sections(name)
+    try:
+        tempest_options.check(options)
+    except PayloadError as error:
+        raise ConfigError(f"{values.where}: {name}: {error}") from None
+    return options
+
+
+def _testcases(values: Values, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    return values.texts(name, default) or default
+
+
+MAX_RESULT_MB = 2047
+"""The ledger's column for a result's size is a 32-bit number."""
 
 
 @dataclass(frozen=True)
 class QueueSettings:
-    """Where runs are given to the workers."""
+    """How runs reach the workers."""
 
-    servers: tuple[Address, ...] = (Address("127.0.0.1"),)
-    """The Gearman servers, tried in this order."""
-    method: str = "gearman"
-    """``gearman``, or ``local``: in a process of this machine."""
+    method: str = setting(
+        "TEST_METHOD",
+        "gearman",
+        'How runs are carried out: `"gearman"`, or `"local"` (`execute_test` in a process of this machine, for '
+        "development).",
+        read=_method,
+    )
+    servers: tuple[Address, ...] = setting(
+        "GEARMAN_SERVER",
+        (Address("127.0.0.1"),),
+        'The Gearman server, `"host"` or `"host:port"`; a list for several, tried in this order.',
+        read=_servers,
+        shown='`"127.0.0.1"`',
+    )
+    port: int = setting("GEARMAN_PORT", DEFAULT_PORT, "Port of the Gearman servers that name none.", bounds=(1, 65535))
 
 
 @dataclass(frozen=True)
 class DatabaseSettings:
-    """The ledger."""
+    """The ledger's database, and the files beside it."""
 
-    url: str = field(repr=False)
-    """SQLAlchemy URL; may hold a password."""
+    data_folder: Path = setting(
+        "DATA_FOLDER", DATA_FOLDER, "Folder for uploads in transit, local runs and the SQLite database."
+    )
+    url: str = setting(
+        "DATABASE_URL",
+        "",
+        "SQLAlchemy URL of the ledger. `SQLALCHEMY_DATABASE_URI` is RefStack's own name for it; `DATABASE_URL` wins.",
+        read=_database_url,
+        shown="SQLite in `DATA_FOLDER`",
+        also=("SQLALCHEMY_DATABASE_URI",),
+        secret=True,
+    )
 
 
 @dataclass(frozen=True)
 class KeySettings:
     """Key files (``contract/keys.py``)."""
 
-    sign: Path
-    """Private: signs payloads."""
-    fleet: Path
-    """Public: payloads are sealed to it."""
-    store: Path
-    """Private: seals what the ledger keeps of passwords; never leaves the server."""
+    folder: Path = setting("KEY_FOLDER", KEY_FOLDER, "Folder of the key files.")
+    sign: Path = setting(
+        "SIGN_KEY_FILE",
+        KEY_FOLDER / "sign.key",
+        "Private key that signs payloads and verdicts.",
+        read=_key_file,
+        shown="`sign.key` in `KEY_FOLDER`",
+    )
+    fleet: Path = setting(
+        "FLEET_KEY_FILE",
+        KEY_FOLDER / "fleet.pub",
+        "Public key to which payloads are sealed.",
+        read=_key_file,
+        shown="`fleet.pub` in `KEY_FOLDER`",
+    )
+    store: Path = setting(
+        "STORE_KEY_FILE",
+        KEY_FOLDER / "store.key",
+        "Private key that seals the passwords in the ledger; it never leaves the server.",
+        read=_key_file,
+        shown="`store.key` in `KEY_FOLDER`",
+    )
 
 
 @dataclass(frozen=True)
 class WebSettings:
-    """What the HTTP side lets in."""
+    """What the HTTP side accepts, and from whom."""
 
-    address: str = "http://127.0.0.1:8000"
-    """Base URL under which workers reach this server: the callback."""
-    testing_hosts: tuple[Network, ...] = tuple(ipaddress.ip_network(text) for text in LOOPBACK)
-    trusted_proxies: tuple[Network, ...] = ()
-    """Peers whose ``X-Forwarded-For`` is believed."""
-    max_result_bytes: int = 512 * 1024 * 1024
-    allow_anonymous_results: bool = False
+    address: str = setting(
+        "APP_ADDRESS",
+        "http://127.0.0.1:8000",
+        "Base URL under which workers reach the API (the callback). Use `https` wherever it leaves the machine.",
+        read=_address,
+    )
+    testing_hosts: tuple[Network, ...] = setting(
+        "TESTING_HOSTS",
+        tuple(ipaddress.ip_network(text) for text in LOOPBACK),
+        "Addresses and networks of the workers. Only these may claim runs, send heartbeats and report.",
+        read=_networks,
+        shown="loopback",
+    )
+    trusted_proxies: tuple[Network, ...] = setting(
+        "TRUSTED_PROXIES",
+        (),
+        "Addresses and networks of the proxies in front; their `X-Forwarded-For` is believed.",
+        read=_networks,
+    )
+    max_result_bytes: int = setting(
+        "MAX_RESULT_MB", 512 * MEBIBYTE, "Largest result in MiB.", read=_mebibytes, shown="`512`"
+    )
+    allow_anonymous_results: bool = setting(
+        "ALLOW_ANONYMOUS_RESULTS",
+        False,
+        "Accept results that belong to no run, and give the mini-conf of tests that are not runs to anyone, as "
+        "RefStack did in 2014.",
+    )
+    session_hours: float = setting(
+        "SESSION_HOURS", 12.0, "Hours after which a browser has to sign in again.", bounds=(0.1, 720)
+    )
+    rate_limit: int = setting(
+        "RATE_LIMIT", 1200, "API calls that one token may make per minute; 0: no limit.", bounds=(0, 10**6)
+    )
+    sign_in_limit: int = setting(
+        "SIGN_IN_LIMIT",
+        10,
+        "Failed sign-ins and wrong tokens from one address per minute; 0: no limit.",
+        bounds=(0, 10**6),
+    )
+    event_streams: int = setting(
+        "EVENT_STREAMS",
+        8,
+        "Live streams that one process keeps open; each holds a thread. Further clients are asked to try again.",
+        bounds=(0, 10**4),
+    )
 
 
 @dataclass(frozen=True)
 class RunRules:
-    """Limits by which runs live; seconds unless said otherwise."""
+    """Limits that runs live by; seconds unless said otherwise."""
 
-    heartbeat_seconds: float = 2.0
-    """How often workers are asked to be heard of."""
-    heartbeat_limit: float = 60.0
-    """Silence after which an attempt counts as lost."""
-    attempt_limit: int = 3
-    """Attempts that may be lost before the run fails."""
-    release_limit: int = 20
-    """Times that workers may hand a run back (restart, drain) before it fails."""
-    queue_timeout: float = 86400.0
-    """How long a run may wait for a worker; 0: for ever."""
-    run_timeout: int = 14400
-    """For runs that say nothing of it."""
-    run_grace: float = 900.0
-    """Beyond its own timeout, for building, posting and cleaning up, before the server ends a run by itself."""
-    cancel_limit: float = 60.0
-    """How long a worker may take to confirm a cancel."""
+    heartbeat_seconds: float = setting(
+        "HEARTBEAT_SECONDS",
+        2.0,
+        "Heartbeat interval in seconds. A cancel reaches the worker with the next heartbeat.",
+        bounds=(0.05, 600),
+    )
+    heartbeat_limit: float = setting(
+        "HEARTBEAT_LIMIT",
+        60.0,
+        "Seconds without a heartbeat after which an attempt is lost. Three missed heartbeats are enough when gearmand "
+        "hands out the job again.",
+        bounds=(0.2, 86400),
+    )
+    attempt_limit: int = setting("ATTEMPT_LIMIT", 3, "Attempts that may be lost before the run fails.", bounds=(1, 100))
+    release_limit: int = setting(
+        "RELEASE_LIMIT",
+        20,
+        "Times that workers may release a run (restart, drain) before it fails.",
+        bounds=(1, 1000),
+    )
+    queue_timeout: float = setting(
+        "QUEUE_TIMEOUT",
+        86400.0,
+        "Seconds that a run may wait for a worker before it fails; 0: no limit.",
+        bounds=(0, 10**8),
+    )
+    run_timeout: int = setting(
+        "RUN_TIMEOUT", 14400, "Time limit in seconds of runs that set none.", bounds=(60, 172800)
+    )
+    run_grace: float = setting(
+        "RUN_GRACE",
+        900.0,
+        "Seconds beyond a run's own time limit, for preparing, posting and cleaning up, before the server ends it.",
+        bounds=(0, 86400),
+    )
+    cancel_limit: float = setting(
+        "CANCEL_LIMIT", 60.0, "Seconds that a worker may take to confirm a cancel.", bounds=(1, 86400)
+    )
+    retention_days: float = setting(
+        "RETENTION_DAYS",
+        0.0,
+        "Days after its end at which a run is removed with its result; a result without a run goes that many days "
+        "after it arrived. 0: never.",
+        bounds=(0, 36500),
+    )
+
+    @property
+    def retention_seconds(self) -> float:
+        """:attr:`retention_days` in seconds."""
+        return self.retention_days * 86400
 
 
 @dataclass(frozen=True)
 class TempestSettings:
-    """What the operator says of every run's Tempest."""
+    """The operator's defaults for every run's Tempest."""
 
-    config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Options, section → option → value; below the cloud's own, above the common ones."""
-    testcases: tuple[str, ...] = ("tempest",)
-    """For runs that name none."""
-    version: str = ""
-    """For runs that name none (``TempestTester``)."""
-    home: Path | None = None
-    """Tempest of the ``local`` method."""
+    config: Mapping[str, Mapping[str, Any]] = setting(
+        "TEMPEST_CONFIG",
+        {},
+        "Tempest options of every run, section → option → value. The cloud's own options win over them, and the "
+        "run's win over both.",
+        read=_options,
+        shown="`{}`",
+    )
+    testcases: tuple[str, ...] = setting(
+        "TEMPEST_TESTCASES", ("tempest",), "Tests of runs that name none.", read=_testcases
+    )
+    version: str = setting(
+        "TEMPEST_VERSION",
+        "",
+        "Version for `TempestTester`; without it the OpenStack release in the cloud's `version` decides.",
+    )
+    home: Path | None = setting("TEMPEST_HOME", None, 'Virtualenv or checkout with Tempest, for the method `"local"`.')
+
+
+@dataclass(frozen=True)
+class OutboundSettings:
+    """What the server may fetch, and where it sends results."""
+
+    list_urls: tuple[str, ...] = setting(
+        "LIST_URLS",
+        (),
+        "What URLs of guidelines and test lists must begin with; nothing else is fetched.",
+        read=_url_beginnings,
+    )
+    cloud_networks: tuple[Network, ...] = setting(
+        "CLOUD_NETWORKS", (), "Private networks in which clouds are allowed.", read=_networks
+    )
+    upload_url: str = setting("UPLOAD_URL", "", "RefStack server to which results may be uploaded.", read=_url)
+    upload_key: Path | None = setting(
+        "UPLOAD_KEY_FILE", None, "RSA key that signs uploads without a vendor's own key.", secret=True
+    )
+
+
+GROUPS = (
+    QueueSettings,
+    DatabaseSettings,
+    KeySettings,
+    WebSettings,
+    RunRules,
+    TempestSettings,
+    OutboundSettings,
+)
+
+NAMES = frozenset(names_of(GROUPS))
+"""The names in ``refstack.cfg`` that are ours; all others are left alone."""
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """All of it."""
+    """All settings of the server."""
 
     database: DatabaseSettings
     keys: KeySettings
-    data: Path
-    """Folder for uploads on their way, and for the SQLite database unless ``DATABASE_URL`` says otherwise."""
     queue: QueueSettings = QueueSettings()
     web: WebSettings = WebSettings()
     rules: RunRules = RunRules()
     tempest: TempestSettings = TempestSettings()
-    users: UserSettings = UserSettings()
+    outbound: OutboundSettings = OutboundSettings()
+
+    @property
+    def data(self) -> Path:
+        """Folder for uploads in transit, and for the SQLite database unless ``DATABASE_URL`` names another."""
+        return self.database.data_folder
 
 
 def load(path: Path | None = None) -> ServerSettings:
     """Return the settings in a file: ``path``, or what ``REFSTACK_CFG`` names, or :data:`FILE`.
 
-    :raises ConfigError: there is no such file, or it says something that cannot be.
+    :raises ConfigError: the file is missing or has a setting that cannot be used.
     """
     file = path or Path(os.environ.get("REFSTACK_CFG") or FILE)
     return from_mapping(refstack_cfg.read(file, NAMES), str(file))
@@ -166,98 +372,15 @@ def load(path: Path | None = None) -> ServerSettings:
 def from_mapping(given: Mapping[str, Any], where: str = "settings") -> ServerSettings:
     """Return the settings in name → value, as ``refstack.cfg`` has them; see :func:`load`."""
     values = Values(given, where)
-    data = values.path("DATA_FOLDER", Path("/var/lib/refstack"))
-    return ServerSettings(
-        database=DatabaseSettings(_database_url(values, data)),
-        keys=_keys(values),
-        data=data,
-        queue=_queue(values),
-        web=_web(values),
-        rules=_rules(values),
-        tempest=_tempest(values),
-        users=users.read(values),
-    )
-
-
-def _database_url(values: Values, data: Path) -> str:
-    other = values.text("SQLALCHEMY_DATABASE_URI", f"sqlite:///{data.absolute()}/refstack.sqlite")
-    url = values.text("DATABASE_URL", other)
-    if "://" not in url:
-        raise values.wrong("DATABASE_URL", "is no SQLAlchemy URL (as postgresql://user:password@host/refstack)")
-    return url
-
-
-def _keys(values: Values) -> KeySettings:
-    folder = values.path("KEY_FOLDER", Path("/etc/refstack/keys"))
-    return KeySettings(
-        sign=values.path("SIGN_KEY_FILE", folder / "sign.key"),
-        fleet=values.path("FLEET_KEY_FILE", folder / "fleet.pub"),
-        store=values.path("STORE_KEY_FILE", folder / "store.key"),
-    )
-
-
-def _queue(values: Values) -> QueueSettings:
-    port = int(values.number("GEARMAN_PORT", DEFAULT_PORT, 1, 65535))
-    names = values.texts("GEARMAN_SERVER", ("127.0.0.1",))
-    if not names:
-        raise values.wrong("GEARMAN_SERVER", "names no server")
-    method = values.text("TEST_METHOD", "gearman").lower()
-    if method not in METHODS:
-        raise values.wrong("TEST_METHOD", f"must be one of {', '.join(METHODS)}")
-    return QueueSettings(tuple(Address.parse(name, port) for name in names), method)
-
-
-def _web(values: Values) -> WebSettings:
-    usual = WebSettings()
-    try:
-        address = check_callback(values.text("APP_ADDRESS", usual.address))
-    except PayloadError:
-        raise values.wrong("APP_ADDRESS", "is no base URL (as https://refstack.example)") from None
-    return WebSettings(
-        address=address,
-        testing_hosts=_networks(values, "TESTING_HOSTS", LOOPBACK),
-        trusted_proxies=_networks(values, "TRUSTED_PROXIES", ()),
-        max_result_bytes=int(values.number("MAX_RESULT_MB", usual.max_result_bytes // 2**20, 1, 100_000) * 2**20),
-        allow_anonymous_results=values.flag("ALLOW_ANONYMOUS_RESULTS", False),
-    )
-
-
-def _networks(values: Values, name: str, usual: tuple[str, ...]) -> tuple[Network, ...]:
-    found: list[Network] = []
-    for text in values.texts(name, usual):
-        try:
-            found.append(ipaddress.ip_network(text))
-        except ValueError as error:
-            raise values.wrong(name, f"{error}; addresses and networks (as 10.1.0.0/16) are expected") from None
-    return tuple(found)
-
-
-def _rules(values: Values) -> RunRules:
-    usual = RunRules()
-    rules = RunRules(
-        heartbeat_seconds=values.number("HEARTBEAT_SECONDS", usual.heartbeat_seconds, 0.05, 600),
-        heartbeat_limit=values.number("HEARTBEAT_LIMIT", usual.heartbeat_limit, 0.2, 86400),
-        attempt_limit=int(values.number("ATTEMPT_LIMIT", usual.attempt_limit, 1, 100)),
-        release_limit=int(values.number("RELEASE_LIMIT", usual.release_limit, 1, 1000)),
-        queue_timeout=values.number("QUEUE_TIMEOUT", usual.queue_timeout, 0, 10**8),
-        run_timeout=int(values.number("RUN_TIMEOUT", usual.run_timeout, 60, 172800)),
-        run_grace=values.number("RUN_GRACE", usual.run_grace, 0, 86400),
-        cancel_limit=values.number("CANCEL_LIMIT", usual.cancel_limit, 1, 86400),
-    )
+    rules = read_group(RunRules, values)
     if rules.heartbeat_limit <= 2 * rules.heartbeat_seconds:
         raise values.wrong("HEARTBEAT_LIMIT", "must be more than twice HEARTBEAT_SECONDS")
-    return rules
-
-
-def _tempest(values: Values) -> TempestSettings:
-    config = values.sections("TEMPEST_CONFIG")
-    try:
-        tempest_options.check(config)
-    except PayloadError as error:
-        raise ConfigError(f"{values.where}: TEMPEST_CONFIG: {error}") from None
-    return TempestSettings(
-        config=config,
-        testcases=values.texts("TEMPEST_TESTCASES", ("tempest",)) or ("tempest",),
-        version=values.text("TEMPEST_VERSION", ""),
-        home=values.path("TEMPEST_HOME", None),
+    return ServerSettings(
+        database=read_group(DatabaseSettings, values),
+        keys=read_group(KeySettings, values),
+        queue=read_group(QueueSettings, values),
+        web=read_group(WebSettings, values),
+        rules=rules,
+        tempest=read_group(TempestSettings, values),
+        outbound=read_group(OutboundSettings, values),
     )

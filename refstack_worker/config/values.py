@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Values:
-    """Name → value, and where they were read. Each method returns ``usual`` for what is not given."""
+    """Name → value, and where they were read. Each method returns ``default`` for what is not given."""
 
     given: Mapping[str, Any]
     where: str
@@ -23,25 +23,25 @@ class Values:
         """Return the error to raise for a setting (the value is not shown: it may be a password)."""
         return ConfigError(f"{self.where}: {name} {what}")
 
-    def text(self, name: str, usual: str) -> str:
+    def text(self, name: str, default: str) -> str:
         """Return one text."""
-        value = self.given.get(name, usual)
+        value = self.given.get(name, default)
         if not isinstance(value, str):
             raise self.wrong(name, "must be a text in quotes")
         return value
 
-    def texts(self, name: str, usual: tuple[str, ...]) -> tuple[str, ...]:
+    def texts(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
         """Return several texts; a single one may stand alone, or several in one text with commas."""
-        value = self.given.get(name, usual)
+        value = self.given.get(name, default)
         if isinstance(value, str):
             value = [part.strip() for part in value.split(",") if part.strip()]
         if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
             raise self.wrong(name, "must be a text or a list of texts")
         return tuple(value)
 
-    def number(self, name: str, usual: float, least: float, most: float) -> float:
+    def number(self, name: str, default: float, least: float, most: float) -> float:
         """Return a number within bounds; one in quotes is taken too."""
-        value = self.given.get(name, usual)
+        value = self.given.get(name, default)
         if isinstance(value, str):
             try:
                 value = float(value)
@@ -51,21 +51,28 @@ class Values:
             raise self.wrong(name, f"must be a number from {least:g} to {most:g}")
         return value
 
-    def flag(self, name: str, usual: bool) -> bool:
+    def whole(self, name: str, default: int, least: float, most: float) -> int:
+        """Return a whole number within bounds; one in quotes is taken too."""
+        value = self.number(name, default, least, most)
+        if value != int(value):
+            raise self.wrong(name, f"must be a whole number from {least:g} to {most:g}")
+        return int(value)
+
+    def flag(self, name: str, default: bool) -> bool:
         """Return True or False."""
-        value = self.given.get(name, usual)
+        value = self.given.get(name, default)
         if not isinstance(value, bool):
             raise self.wrong(name, "must be True or False")
         return value
 
     @overload
-    def path(self, name: str, usual: Path) -> Path: ...
+    def path(self, name: str, default: Path) -> Path: ...
     @overload
-    def path(self, name: str, usual: None) -> Path | None: ...
-    def path(self, name: str, usual: Path | None) -> Path | None:
+    def path(self, name: str, default: None) -> Path | None: ...
+    def path(self, name: str, default: Path | None) -> Path | None:
         """Return a path."""
-        value = self.text(name, str(usual or ""))
-        return Path(value) if value else usual
+        value = self.text(name, str(default or ""))
+        return Path(value) if value else default
 
     def sections(self, name: str) -> dict[str, dict[str, Any]]:
         """Return options as section → option → value."""

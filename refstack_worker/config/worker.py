@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from refstack_worker.config import toml_file
+from refstack_worker.config.declared import between, default_of, value_of
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.config.values import Values
 from refstack_worker.contract.gearman_functions import TAG
@@ -38,12 +39,7 @@ LEVELS = ("debug", "info", "warning", "error")
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 
 
-def between(least: float, most: float) -> dict[str, float]:
-    """Return the bounds of a number, as a field carries them."""
-    return {"least": least, "most": most}
-
-
-def usual_name() -> str:
+def default_name() -> str:
     """Return the host's name as a node name."""
     found = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:63]
     return found if NODE_NAME.match(found) else "worker"
@@ -53,7 +49,7 @@ def usual_name() -> str:
 class NodeSettings:
     """This node."""
 
-    name: str = field(default_factory=usual_name)
+    name: str = field(default_factory=default_name)
     """How the server and the logs call it."""
     slots: int = field(default=1, metadata=between(1, 64))
     """Runs side by side."""
@@ -200,7 +196,7 @@ class WorkerSettings:
         return self.node.state_folder / "held"
 
 
-USUAL: Mapping[str, Mapping[str, Any]] = {"environments": {"store": CACHE / "store"}}
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {"environments": {"store": CACHE / "store"}}
 """Defaults that a section's own class does not give."""
 
 
@@ -224,7 +220,7 @@ def load(path: Path | None = None) -> WorkerSettings:
     for name in given:
         if name not in known:
             where = next(iter(origin for key, origin in origins.items() if key.startswith(f"{name}.")), str(file))
-            raise ConfigError(f"{where}: [{name}]: there is no such section; there are {', '.join(sorted(known))}")
+            raise ConfigError(f"{where}: [{name}]: no such section; there are {', '.join(sorted(known))}")
     made = {}
     for name, kind in known.items():
         made[name] = _section(_Section(given.get(name, {}), str(file), name, origins), kind)
@@ -251,58 +247,37 @@ class _Section(Values):
         where = self.origins.get(f"{self.name}.{name}", self.where)
         return ConfigError(f"{where}: {self.name}.{name} {what}")
 
-    def whole(self, name: str, usual: int, least: float, most: float) -> int:
-        value = self.given.get(name, usual)
+    def whole(self, name: str, default: int, least: float, most: float) -> int:
+        value = self.given.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise self.wrong(name, f"must be a whole number from {least:g} to {most:g}")
         return value
 
-    def flag(self, name: str, usual: bool) -> bool:
-        value = self.given.get(name, usual)
+    def flag(self, name: str, default: bool) -> bool:
+        value = self.given.get(name, default)
         if not isinstance(value, bool):
             raise self.wrong(name, "must be true or false")
         return value
 
-    def paths(self, name: str, usual: tuple[Path, ...]) -> tuple[Path, ...]:
-        return tuple(Path(text) for text in self.texts(name, tuple(map(str, usual))))
-
-    def absolute(self, name: str, usual: Path | None) -> Path | None:
-        found = self.path(name, usual)
+    def path(self, name: str, default: Path | None) -> Any:
+        found = super().path(name, default)
         if found is not None and not found.is_absolute():
             raise self.wrong(name, "must be an absolute path")
         return found
-
-
-_Reader = Callable[[_Section, str, Any, Mapping[str, Any]], Any]
-
-_READERS: Mapping[str, _Reader] = {
-    "str": lambda section, name, usual, _: section.text(name, usual),
-    "bool": lambda section, name, usual, _: section.flag(name, usual),
-    "int": lambda section, name, usual, bounds: section.whole(
-        name, usual, bounds.get("least", 0), bounds.get("most", 10**9)
-    ),
-    "float": lambda section, name, usual, bounds: section.number(name, usual, bounds["least"], bounds["most"]),
-    "Path": lambda section, name, usual, _: section.absolute(name, usual),
-    "Path | None": lambda section, name, usual, _: section.absolute(name, usual),
-    "tuple[str, ...]": lambda section, name, usual, _: section.texts(name, usual),
-    "tuple[Path, ...]": lambda section, name, usual, _: section.paths(name, usual),
-}
 
 
 def _section(section: _Section, kind: type[Any]) -> Any:
     fields = {item.name: item for item in dataclasses.fields(kind)}
     for name in section.given:
         if name not in fields:
-            raise section.wrong(name, f"is no setting; there are {', '.join(sorted(fields))}")
+            raise section.wrong(name, f"is not a setting; there are {', '.join(sorted(fields))}")
     return kind(**{name: _value(section, item) for name, item in fields.items()})
 
 
 def _value(section: _Section, item: dataclasses.Field[Any]) -> Any:
-    usual = USUAL.get(section.name, {}).get(item.name, item.default)
-    factory: Any = item.default_factory
-    if usual is dataclasses.MISSING and factory is not dataclasses.MISSING:
-        usual = factory()
-    return _READERS[str(item.type)](section, item.name, usual, item.metadata)
+    overridden = DEFAULTS.get(section.name, {})
+    default = overridden[item.name] if item.name in overridden else default_of(item)
+    return value_of(item, section, item.name, default)
 
 
 def _check(settings: WorkerSettings, origins: Mapping[str, str]) -> None:

@@ -53,7 +53,7 @@ def create_app(store: Store, queue: Queue | None = None) -> Flask:
         MAX_CONTENT_LENGTH=store.settings.web.max_result_bytes + 2**20,
         MAX_FORM_MEMORY_SIZE=support.MAX_BODY,
     )
-    hub = Hub(store, store.settings.users.event_streams)
+    hub = Hub(store, store.settings.web.event_streams)
     app.before_request(_check_query)
     guard = Guard(store)
     guard.register(app)

@@ -80,7 +80,7 @@ class DbPrune(ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Remove them, some at a time."""
         settings = settings_of(self.app)
-        seconds = parsed_args.older_than or settings.users.retention_seconds
+        seconds = parsed_args.older_than or settings.rules.retention_seconds
         if not seconds:
             raise UsageError("--older-than: say how old (as 90d); refstack.cfg sets no RETENTION_DAYS")
         before = time.time() - seconds

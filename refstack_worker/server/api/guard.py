@@ -19,7 +19,7 @@ class Guard:
     """Counts calls by token, and wrong tokens by address."""
 
     def __init__(self, store: Store) -> None:
-        users = store.settings.users
+        users = store.settings.web
         self._store = store
         self._calls = Limiter(users.rate_limit)
         self.wrong = Limiter(users.sign_in_limit)

@@ -123,13 +123,13 @@ class UserCalls:
         """Upload the passed tests to the RefStack server that the operator configured, signed with his key."""
         caller = self._caller()
         run = self._desk.own_run(caller, test_id)
-        users = self._store.settings.users
-        if not users.upload_url or users.upload_key is None:
+        outbound = self._store.settings.outbound
+        if not outbound.upload_url or outbound.upload_key is None:
             raise StateError("no upload: the operator sets UPLOAD_URL and UPLOAD_KEY_FILE")
         result = self._store.result(test_id)
         cpid = str(result["summary"].get("cpid") or upload.cpid_of(run.cloud.endpoint_v3))
         body = upload.body(cpid, result["seconds"], all_tests(self._store, test_id))
-        return jsonify(upload.send(users.upload_url, upload.sign(body, users.upload_key)))
+        return jsonify(upload.send(outbound.upload_url, upload.sign(body, outbound.upload_key)))
 
     def shares(self, test_id: int) -> Response:
         """List the vendors that a run is shared with; they do not see one another."""

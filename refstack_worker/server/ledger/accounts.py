@@ -129,7 +129,7 @@ class AccountLedger(LedgerBase):
         """Let a browser in that showed a token; return the session's secret, of which only the digest is kept."""
         secret = secrets.token_urlsafe(32)
         now = self.clock()
-        until = now + self.settings.users.session_hours * 3600
+        until = now + self.settings.web.session_hours * 3600
         row = {"digest": digest(secret), "token_id": token.id, "created_at": now, "expires_at": until}
         with self.database.writing() as connection:
             connection.execute(delete(more.session).where(more.session.c.expires_at <= now))

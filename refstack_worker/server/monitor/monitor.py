@@ -88,7 +88,7 @@ class Monitor:
             self._next_queue_look = time.monotonic() + self._pace.queue
             steps += [self._resubmit_lost, self._tell_unserved]
         steps += [self._withdraw, self._submit]
-        if self._store.settings.users.retention_days and time.monotonic() >= self._next_prune:
+        if self._store.settings.rules.retention_days and time.monotonic() >= self._next_prune:
             steps.append(self._prune)
         troubles = [trouble for trouble in map(_tried, steps) if trouble]
         return "; ".join(dict.fromkeys(troubles))
@@ -173,10 +173,10 @@ class Monitor:
         self._client.submit_pending(self._store)
 
     def _prune(self) -> None:
-        days = self._store.settings.users.retention_days
+        days = self._store.settings.rules.retention_days
         # set first: what fails is tried again at the next hour, not in every round
         self._next_prune = time.monotonic() + self._pace.prune
-        gone = self._store.prune(self._store.clock() - self._store.settings.users.retention_seconds)
+        gone = self._store.prune(self._store.clock() - self._store.settings.rules.retention_seconds)
         if gone:
             LOG.info("removed %d runs, or results without one, from more than %g days ago", gone, days)
         if gone == PRUNED_AT_ONCE:

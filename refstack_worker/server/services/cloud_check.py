@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from refstack_worker.config.users import Network
+from refstack_worker.config.server import Network
 from refstack_worker.errors import RefstackError, ServerError
 from refstack_worker.server.domain.accounts import CloudCheck, CloudRecord
 from refstack_worker.server.domain.records import Conf

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from refstack_worker.config.users import Network
+from refstack_worker.config.server import Network
 from refstack_worker.errors import ServerError, UsageError
 
 SECONDS = 10.0

@@ -135,7 +135,7 @@ class RunService:
         """Look at a cloud and note what was found. :param conf: passwords; None or empty: those that it keeps."""
         known = self.cloud(caller, cloud_id)
         given = conf or self.store.kept_conf(cloud_id)
-        self.store.note_check(cloud_id, cloud_check.check(known, given, self.store.settings.users.cloud_networks))
+        self.store.note_check(cloud_id, cloud_check.check(known, given, self.store.settings.outbound.cloud_networks))
         return self.cloud(caller, cloud_id)
 
     def add_guideline(self, caller: Caller, text_given: str, url: str) -> StoredGuideline:
@@ -144,7 +144,7 @@ class RunService:
         source = ""
         if url:
             self.check_url(url, "url")
-            answer = ask(Question(url), self.store.settings.users.cloud_networks)
+            answer = ask(Question(url), self.store.settings.outbound.cloud_networks)
             if answer.status != 200:
                 raise UsageError(f"url: {url} answers {answer.status}; the address of the file itself is needed")
             text_given, source = answer.body.decode("utf-8", "replace"), url
@@ -153,7 +153,7 @@ class RunService:
 
     def check_url(self, url: str, what: str) -> None:
         """Raise :class:`UsageError` unless the operator allows lists to be fetched from there."""
-        allowed = self.store.settings.users.list_urls
+        allowed = self.store.settings.outbound.list_urls
         # %2e is a dot to the server that is asked
         climbs = {".", ".."} & set(unquote(url).replace("\\", "/").partition("?")[0].split("/"))
         if climbs or "\\" in url or not any(_is_below(url, start) for start in allowed):

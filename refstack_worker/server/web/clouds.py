@@ -104,7 +104,7 @@ class CloudPages:
             ]
             shown.append((stored, rows))
         return self._web.show(
-            "guidelines.html", guidelines=shown, wrong=wrong, allowed=self._store.settings.users.list_urls
+            "guidelines.html", guidelines=shown, wrong=wrong, allowed=self._store.settings.outbound.list_urls
         )
 
     def add_guideline(self) -> Answer:

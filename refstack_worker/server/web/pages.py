@@ -108,7 +108,7 @@ class Web:
         answer.set_cookie(
             COOKIE,
             self.store.add_session(token),
-            max_age=int(self.store.settings.users.session_hours * 3600),
+            max_age=int(self.store.settings.web.session_hours * 3600),
             httponly=True,
             # Lax, so that a link to a run in a mail works; forms have their own protection
             samesite="Lax",

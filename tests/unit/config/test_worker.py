@@ -39,10 +39,10 @@ def test_conf_d_goes_over_the_main_file(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("[node]\nslot = 1\n", "worker.toml:2: node.slot is no setting; there are name, runtime_folder, slots"),
-        ("[nodes]\nslots = 1\n", "worker.toml:2: [nodes]: there is no such section; there are environments, gearman"),
+        ("[node]\nslot = 1\n", "worker.toml:2: node.slot is not a setting; there are name, runtime_folder, slots"),
+        ("[nodes]\nslots = 1\n", "worker.toml:2: [nodes]: no such section; there are environments, gearman"),
         ("[node]\nslots = 0\n", "worker.toml:2: node.slots must be a whole number from 1 to 64"),
         ("[node]\nslots = true\n", "worker.toml:2: node.slots must be a whole number"),
         ("[node]\nslots = 1.5\n", "worker.toml:2: node.slots must be a whole number"),
@@ -58,14 +58,14 @@ def test_conf_d_goes_over_the_main_file(file: Path) -> None:
         ('[run]\nfolder = "runs"\n', "worker.toml:2: run.folder must be an absolute path"),
         ("[run]\nallow_testcase_urls = 1\n", "worker.toml:2: run.allow_testcase_urls must be true or false"),
         ('[log]\nlevel = "loud"\n', "worker.toml:2: log.level must be one of"),
-        ('[environments]\nlock_folder = "/x"\n', "worker.toml:2: environments.lock_folder is no setting"),
+        ('[environments]\nlock_folder = "/x"\n', "worker.toml:2: environments.lock_folder is not a setting"),
     ],
 )
-def test_what_cannot_be_is_said_with_file_and_line(file: Path, text: str, said: str) -> None:
+def test_a_bad_value_names_file_and_line(file: Path, text: str, message: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
         worker.load(file)
-    assert str(caught.value).startswith(f"{file.parent}/{said}"), str(caught.value)
+    assert str(caught.value).startswith(f"{file.parent}/{message}"), str(caught.value)
 
 
 def test_an_error_in_conf_d_names_that_file(file: Path) -> None:

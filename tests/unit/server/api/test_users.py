@@ -171,8 +171,8 @@ class TestWhose:
 
 
 class TestLimits:
-    def client(self, settings: ServerSettings, clock: Clock, **users: int) -> tuple[Store, FlaskClient]:
-        store = Store(replace(settings, users=replace(settings.users, **users)), clock)
+    def client(self, settings: ServerSettings, clock: Clock, **limits: int) -> tuple[Store, FlaskClient]:
+        store = Store(replace(settings, web=replace(settings.web, **limits)), clock)
         store.upgrade()
         return store, create_app(store).test_client()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from refstack_worker.config.users import UserSettings
+from refstack_worker.config.server import OutboundSettings
 from refstack_worker.errors import UsageError
 from refstack_worker.server.services.runs import RunService
 
@@ -16,7 +16,7 @@ START = "https://lists.example/interop"
 
 @pytest.fixture
 def desk() -> RunService:
-    store: Any = SimpleNamespace(settings=SimpleNamespace(users=UserSettings(list_urls=(START,))))
+    store: Any = SimpleNamespace(settings=SimpleNamespace(outbound=OutboundSettings(list_urls=(START,))))
     return RunService(store, lambda: None)  # type: ignore[arg-type]
 
 
