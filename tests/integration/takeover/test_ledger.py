@@ -1,0 +1,84 @@
+"""A ledger of before the move is migrated: every row stays, and the API shows what it showed then."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from refstack_worker.contract import envelope, keys
+from tests.support.takeover import OldServer, read_json
+
+BY_THE_CLOCK = frozenset({"waited", "seconds", "last_used_at"})
+"""Fields that depend on when they are asked for, at any depth."""
+
+
+@pytest.fixture
+def migrated(server: OldServer) -> OldServer:
+    done = server.command("db", "upgrade")
+    assert done.returncode == 0, done.stderr
+    return server
+
+
+def test_every_row_of_every_table_stays_as_it_was(server: OldServer) -> None:
+    before = server.rows()
+    assert len(before["queue_run"]) == 14 and len(before["queue_result_test"]) > 50 and before["apikey"]
+    done = server.command("db", "upgrade")
+    assert done.returncode == 0, done.stderr
+    after = server.rows()
+    for table, rows in before.items():
+        kept = [{name: row[name] for name in rows[0]} for row in after[table]] if rows else after[table]
+        assert kept == rows, table
+
+
+def test_the_api_shows_what_it_showed(migrated: OldServer) -> None:
+    migrated.start()
+    then: dict[str, Any] = read_json("answers.json")["answers"]
+    assert len(then) > 60
+    # the dump of PostgreSQL was taken before this run was given to the queue
+    unlike = f"/{migrated.facts['runs']['in the queue']}/" if migrated.kind == "postgresql" else None
+    for path, answer in then.items():
+        if unlike is None or unlike not in f"{path}/":
+            assert_holds(migrated.get(path), answer, path)
+
+
+def assert_holds(now: Any, then: Any, where: str) -> None:
+    """Assert that an answer has all that it had; it may have more fields."""
+    if isinstance(then, dict):
+        assert isinstance(now, dict), where
+        for name in then.keys() - BY_THE_CLOCK:
+            assert name in now, f"{where}: {name} is missing"
+            assert_holds(now[name], then[name], f"{where}: {name}")
+    elif isinstance(then, list):
+        assert len(now) == len(then), where
+        for number, (one, other) in enumerate(zip(now, then)):
+            assert_holds(one, other, f"{where}[{number}]")
+    else:
+        assert now == then, where
+
+
+def test_tokens_of_then_open_what_they_opened(migrated: OldServer) -> None:
+    migrated.start()
+    labels = {run["label"] for run in migrated.get("/v1/runs", "ann")["runs"]}
+    assert "First" in labels and "failed" not in labels
+    assert {run["label"] for run in migrated.get("/v1/runs", "bob")["runs"]} == {"First", "failed"}
+    assert migrated.get("/v1/nodes", "ann") == 403
+    assert migrated.get("/v1/runs", "revoked") == 401 == migrated.get("/v1/runs", "expired")
+
+
+def test_a_run_of_a_cloud_of_then_gets_the_passwords_that_it_keeps(migrated: OldServer) -> None:
+    migrated.start()
+    token = migrated.folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(migrated.facts["tokens"][migrated.kind]["ann"])
+    words = ["--url", f"http://127.0.0.1:{migrated.port}", "--token-file", str(token)]
+    done = migrated.command(*words, "run", "create", "--cloud", "1", "--tempest-version", "47.0.0", "-f", "json")
+    assert done.returncode == 0, done.stderr
+    sealed = {row["test_id"]: row["sealed_conf"] for row in migrated.rows()["queue_run"]}
+    assert open_sealed(migrated, max(sealed.items())[1]) == migrated.facts["kept_conf"]
+
+
+def open_sealed(server: OldServer, sealed: str) -> Any:
+    store_key = keys.load_seal_private(server.folder / "keys" / "store.key")
+    return json.loads(envelope.open_at_rest(sealed.encode(), store_key))
