@@ -21,7 +21,7 @@ from refstack_worker.errors import BuildError, NotFoundError, UsageError
 from refstack_worker.filesystem import make_folder
 
 SNAPSHOT = re.compile(r"~git(\d+).*")
-"""End of the version of a snapshot (``packaging/build``), which comes before the release."""
+"""End of the version of an old snapshot, made before commits were counted (``~dev17``)."""
 
 DEBIAN = (".deb", ".dsc", ".xz", ".gz")
 

@@ -46,7 +46,8 @@ def test_versions_have_their_order_and_tempests_count_together() -> None:
     found = sorted((item(name, f"{name.rpartition('-')[2]}-1") for name in reversed(names)), key=lambda i: i.rank)
     assert [i.package for i in found] == names
     assert {i.series for i in found} == {"refstack-tempest"}
-    own = ["0.1.0~git202611221200.abc-1", "0.1.0-1", "0.2.0~rc1-1", "0.2.0-1", "0.2.0-2", "0.10.0-1"]
+    own = ["0.1.0~dev9-1", "0.1.0~dev10-1", "0.1.0~git202611221200.abc-1", "0.1.0-1", "0.2.0~dev1-1", "0.2.0~rc1-1"]
+    own += ["0.2.0-1", "0.2.0-2", "0.10.0-1"]
     assert sorted(reversed(own), key=lambda version: item("refstack-worker", version).rank) == own
 
 
