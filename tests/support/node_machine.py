@@ -91,6 +91,16 @@ class NodeMachine:
         act = getattr(self, "do_" + re.sub(r"\W", "_", Path(argv[0]).name))
         return Completed(tuple(argv), 0, act(list(argv[1:])) or "", "")
 
+    @staticmethod
+    def failed(error: str = "", status: int = 1) -> Completed:
+        """Return the outcome of a program that fails."""
+        return Completed(("program",), status, "", error)
+
+    @staticmethod
+    def succeeded(out: str = "") -> Completed:
+        """Return the outcome of a program that succeeds."""
+        return Completed(("program",), 0, out, "")
+
     def do_dpkg_query(self, words: list[str]) -> str:
         return "".join(f"ii \t{name}\tall\t{version}\n" for name, version in self.packages.items())
 

@@ -70,13 +70,17 @@ def as_toml(answers: Answers) -> str:
 
 
 def _checked(setting: Setting, value: Any) -> Any:
-    converted = _converted(setting, value)
-    if setting.name == "repository.fingerprint":
-        converted = re.sub(r"\s", "", str(converted)).upper()
+    converted = _fingerprints(value) if setting.name == "repository.fingerprint" else _converted(setting, value)
     for text in converted if isinstance(converted, list) else [converted]:
         if setting.pattern is not None and not setting.pattern.match(str(text)):
             raise AnswersError(f"{setting.name} = {text!r} is not valid", f"expected: {setting.help.split(';')[0]}")
     return converted
+
+
+def _fingerprints(value: Any) -> list[str]:
+    """Return fingerprints in their usual spelling; several in one string are separated by commas."""
+    texts = value if isinstance(value, list) else str(value).split(",")
+    return [name for text in texts if (name := re.sub(r"\s", "", str(text)).upper())]
 
 
 def _converted(setting: Setting, value: Any) -> Any:

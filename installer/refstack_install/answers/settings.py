@@ -15,7 +15,8 @@ _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*\Z")
 _PACKAGE_VERSION = re.compile(r"([0-9][A-Za-z0-9.+:~^_-]*)?\Z")
 _NODE_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,62})?\Z")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}\Z")
-_FINGERPRINT = re.compile(r"([0-9A-F]{40}|[0-9A-F]{64})?\Z")
+_SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*\Z")
+_FINGERPRINT = re.compile(r"([0-9A-F]{40}|[0-9A-F]{64})\Z")
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,13 @@ SETTINGS = (
         "base URL of the package repository (apt/ and yum/ lie below it): http, https or a folder",
         "Package repository URL",
     ),
-    Setting("repository.suite", "stable", "apt suite"),
-    Setting("repository.component", "main", "apt component"),
+    Setting("repository.suite", "stable", "apt suite", pattern=_SUITE),
+    Setting("repository.component", "main", "apt component", pattern=_SUITE),
     Setting("repository.key", "", "file or URL of the repository's public key; default: the key beside apt/ and yum/"),
     Setting(
         "repository.fingerprint",
-        "",
-        "fingerprint of that key (hex); required when the key comes from a URL or a bundle",
+        [],
+        "fingerprints of the keys to trust (hex); required when the key comes from a URL or a bundle",
         pattern=_FINGERPRINT,
     ),
     Setting("bundle.file", "", "signed bundle with packages, wheels and key, for sites without internet"),

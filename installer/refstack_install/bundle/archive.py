@@ -11,15 +11,17 @@ import hashlib
 import json
 import shutil
 import tarfile
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from refstack_install import files
+from refstack_install.bundle import signature
 from refstack_install.errors import AnswersError, BundleError
-from refstack_install.packages import openpgp
 from refstack_install.system import System
 
+FOLDER = "/var/lib/refstack-install/bundle"
+"""Where the bundle is unpacked on a node."""
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.json.asc"
 KEY = "key.asc"
@@ -35,16 +37,25 @@ def manifest_of(file: Path) -> bytes:
     return _open_head(file)[MANIFEST]
 
 
-def extract(file: Path, folder: Path, fingerprint: str, system: System) -> None:
-    """Verify a bundle and unpack it. :raises BundleError: it is damaged or must not be trusted."""
-    if not fingerprint:
+def verified_head(file: Path, pins: Sequence[str], system: System) -> dict[str, bytes]:
+    """Return a bundle's manifest, signature and key file.
+
+    :raises AnswersError: no key is pinned. :raises BundleError: the manifest is not signed by a pinned key.
+    """
+    if not pins:
         raise AnswersError(
             "repository.fingerprint is missing",
             "a bundle is trusted only by the fingerprint of its key",
             "ask the people who made the bundle for it",
         )
     head = _open_head(file)
-    _check_signature(head, fingerprint, system)
+    signature.check(head[MANIFEST], head[SIGNATURE], head[KEY], pins, system)
+    return head
+
+
+def extract(file: Path, folder: Path, pins: Sequence[str], system: System) -> None:
+    """Verify a bundle and unpack it. :raises BundleError: it is damaged or must not be trusted."""
+    head = verified_head(file, pins, system)
     sums = json.loads(head[MANIFEST])["files"]
     folder.mkdir(mode=0o755, parents=True)
     try:
@@ -77,37 +88,6 @@ def _open_head(file: Path) -> dict[str, bytes]:
     except (tarfile.TarError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{file} is not a bundle", str(error), "check bundle.file") from None
     return head
-
-
-def _check_signature(head: dict[str, bytes], fingerprint: str, system: System) -> None:
-    key = openpgp.dearmor(head[KEY])
-    if fingerprint not in openpgp.fingerprints(key):
-        raise BundleError(
-            f"the bundle's key is {', '.join(openpgp.fingerprints(key))}, not {fingerprint}",
-            todo="get the bundle from a source you trust, or correct repository.fingerprint",
-        )
-    with tempfile.TemporaryDirectory() as scratch:
-        places = {name: Path(scratch, name) for name in (MANIFEST, SIGNATURE, KEY, "key.gpg")}
-        for name in HEAD:
-            places[name].write_bytes(head[name])
-        places["key.gpg"].write_bytes(key)
-        done = system.run(_verifier(system, places, Path(scratch)))
-    if done.status != 0:
-        raise BundleError(
-            "the bundle's signature is wrong", done.output_tail.replace("\n", " | "), "copy the bundle again"
-        )
-
-
-def _verifier(system: System, places: dict[str, Path], scratch: Path) -> list[str]:
-    signature, manifest, key = str(places[SIGNATURE]), str(places[MANIFEST]), str(places["key.gpg"])
-    if system.has("gpgv"):
-        return ["gpgv", "--homedir", str(scratch), "--keyring", key, signature, manifest]
-    if system.has("sqv"):
-        return ["sqv", "--keyring", str(places[KEY]), signature, manifest]
-    if system.has("gpg"):
-        options = ["--homedir", str(scratch), "--batch", "--no-default-keyring", "--keyring", key]
-        return ["gpg", *options, "--trust-model", "always", "--verify", signature, manifest]
-    raise BundleError("no program here can check a signature", todo="install gpgv, sqv or gpg")
 
 
 def _extract_one(archive: tarfile.TarFile, member: tarfile.TarInfo, sums: dict[str, str], folder: Path) -> None:

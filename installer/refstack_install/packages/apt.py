@@ -33,6 +33,7 @@ class Apt(PackageManager):
 
     name = "apt"
     key_path = "/usr/share/keyrings/refstack-archive-keyring.gpg"
+    own_key_path = "/usr/share/keyrings/refstack-install.gpg"
 
     def installed(self) -> Mapping[str, str]:
         """Return name and version; a package of a second architecture has it in its name."""
@@ -52,12 +53,12 @@ class Apt(PackageManager):
             f"URIs: {repository.url}\n"
             f"Suites: {repository.suite}\n"
             f"Components: {repository.component}\n"
-            f"Signed-By: {self.key_path}\n"
+            f"Signed-By: {repository.keys.path}\n"
         )
-        return [
-            TargetFile(self.system.path(self.key_path), repository.key),
-            TargetFile(self.system.path(SOURCES), text.encode()),
-        ]
+        source = TargetFile(self.system.path(SOURCES), text.encode())
+        if repository.keys.is_packaged:
+            return [source]
+        return [TargetFile(self.system.path(repository.keys.path), repository.keys.content), source]
 
     def knows(self, repository: Repository) -> bool:
         return any(name.endswith("InRelease") for name in self._lists(repository))

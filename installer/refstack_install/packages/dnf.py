@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
+from refstack_install import files
 from refstack_install.packages.manager import Repository
 from refstack_install.packages.rpm import RpmManager
 
-CACHE = "/var/cache/dnf"
+GPGKEY = re.compile(r"^gpgkey=file://(\S+)$", re.M)
+CACHES = ("/var/cache/dnf", "/var/cache/libdnf5")
+"""Of dnf 4 and 5."""
 
 
 class Dnf(RpmManager):
@@ -18,16 +23,19 @@ class Dnf(RpmManager):
     repository_file = "/etc/yum.repos.d/refstack.repo"
 
     def knows(self, repository: Repository) -> bool:
-        return any(self.system.path(CACHE).glob("refstack-*/repodata/repomd.xml"))
+        return any(self._cached("refstack-*/repodata/repomd.xml"))
 
     def refresh(self, repository: Repository) -> None:
+        # dnf keeps the keys that an index was once checked with, also those that are not trusted any more
+        for keys in self._cached("refstack-*/pubring"):
+            shutil.rmtree(keys)
         self.work(
             [*self.dnf(), "--repo=refstack", "--refresh", "--setopt=refstack.skip_if_unavailable=False", "makecache"],
             "fetching the package index",
         )
 
     def forget(self, repository: Repository) -> None:
-        for path in self.system.path(CACHE).glob("refstack*"):
+        for path in self._cached("refstack*"):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
@@ -49,10 +57,13 @@ class Dnf(RpmManager):
         if names:
             self.work([*self.dnf(), "upgrade", *names], f"upgrading {' '.join(names)}")
 
+    def _cached(self, pattern: str) -> list[Path]:
+        return [path for cache in CACHES for path in self.system.path(cache).glob(pattern)]
+
     def dnf(self) -> list[str]:
         """Return the dnf command: no questions, and it fails on a lock (we do the waiting)."""
-        key = f"--setopt=refstack.gpgkey=file://{self.system.path(self.key_path)}"
-        root = [] if self.system.is_live else [f"--installroot={self.system.root}", "--releasever=9", key]
+        tree = [f"--installroot={self.system.root}", "--releasever=9", *self._key_below_root()]
+        root = [] if self.system.is_live else tree
         return [
             "dnf",
             "-y",
@@ -62,3 +73,8 @@ class Dnf(RpmManager):
             "--setopt=exit_on_lock=True",
             "--setopt=best=True",
         ]
+
+    def _key_below_root(self) -> list[str]:
+        """Return the option that makes dnf read the key from the tree that it installs into."""
+        text = (files.read(self.system.path(self.repository_file)) or b"").decode()
+        return [f"--setopt=refstack.gpgkey=file://{self.system.path(path)}" for path in GPGKEY.findall(text)]

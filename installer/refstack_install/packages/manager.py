@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from refstack_install.errors import StepError
@@ -54,14 +54,24 @@ _REASONS = (
 
 
 @dataclass(frozen=True)
+class TrustedKeys:
+    """The keys that a repository is trusted with, and their file on the node."""
+
+    content: bytes
+    """Binary form."""
+    path: str
+    is_packaged: bool = False
+    """The keyring package owns the file."""
+
+
+@dataclass(frozen=True)
 class Repository:
-    """A package repository and the key that signs it."""
+    """A package repository and the keys that sign it."""
 
     url: str
     suite: str
     component: str
-    key: bytes
-    """The public key, binary."""
+    keys: TrustedKeys
     complete: bool = False
     """It contains every dependency of its packages, so no other repository is used (a bundle)."""
 
@@ -72,6 +82,8 @@ class PackageManager(ABC):
     name: str
     key_path: str
     """Location of the repository's key. The keyring package owns this file once it is installed."""
+    own_key_path: str
+    """Location of the key if the installed keyring package belongs to another repository."""
 
     def __init__(self, system: System, lock_timeout: int) -> None:
         self.system = system
@@ -83,7 +95,7 @@ class PackageManager(ABC):
 
     @abstractmethod
     def repository_files(self, repository: Repository) -> list[TargetFile]:
-        """Return the files that configure the repository."""
+        """Return the files that configure the repository, except for a packaged key file."""
 
     @abstractmethod
     def knows(self, repository: Repository) -> bool:
@@ -92,6 +104,13 @@ class PackageManager(ABC):
     @abstractmethod
     def refresh(self, repository: Repository) -> None:
         """Fetch the repository's index and check its signature. :raises StepError: unreachable, or wrongly signed."""
+
+    def trusted(self) -> list[str]:
+        """Return the names of keys in the package manager's own database; apt has none."""
+        return []
+
+    def distrust(self, fingerprints: Collection[str], keep: Collection[str] = ()) -> None:  # noqa: B027 - see trusted
+        """Remove keys from that database, except for those named in ``keep`` (:meth:`trusted`)."""
 
     @abstractmethod
     def forget(self, repository: Repository) -> None:

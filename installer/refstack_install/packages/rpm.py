@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from refstack_install.files import TargetFile
 from refstack_install.packages.manager import PackageManager, Repository
 from refstack_install.packages.openpgp import armor
 
-KEY = "/etc/pki/rpm-gpg/RPM-GPG-KEY-refstack"
-
 
 class RpmManager(PackageManager):
     """A package manager that uses RPM."""
 
-    key_path = KEY
+    key_path = "/etc/pki/rpm-gpg/RPM-GPG-KEY-refstack"
+    own_key_path = "/etc/pki/rpm-gpg/RPM-GPG-KEY-refstack-install"
     repository_file: str
 
     def installed(self) -> Mapping[str, str]:
@@ -34,12 +33,23 @@ class RpmManager(PackageManager):
             "enabled=1\n"
             "gpgcheck=1\n"
             "repo_gpgcheck=1\n"
-            f"gpgkey=file://{self.key_path}\n"
+            f"gpgkey=file://{repository.keys.path}\n"
         )
-        return [
-            TargetFile(self.system.path(self.key_path), armor(repository.key)),
-            TargetFile(self.system.path(self.repository_file), text.encode()),
-        ]
+        source = TargetFile(self.system.path(self.repository_file), text.encode())
+        if repository.keys.is_packaged:
+            return [source]
+        return [TargetFile(self.system.path(repository.keys.path), armor(repository.keys.content)), source]
+
+    def trusted(self) -> list[str]:
+        form = "%{NAME}-%{VERSION}-%{RELEASE}\n"
+        done = self.system.run([*self.rpm(), "-q", "gpg-pubkey", "--qf", form])
+        return [name for name in done.out.split() if name.startswith("gpg-pubkey-")]
+
+    def distrust(self, fingerprints: Collection[str], keep: Collection[str] = ()) -> None:
+        """Remove keys from the RPM database, which names each by the end of its fingerprint (RPM 6: by all of it)."""
+        ours = {name for name in self.trusted() if any(f.lower().endswith(_id(name)) for f in fingerprints)}
+        for name in sorted(ours - set(keep)):
+            self.work([*self.rpm(), "-e", name], f"removing the key {name} from the RPM database")
 
     def is_clean(self) -> bool:
         return True
@@ -66,6 +76,11 @@ class RpmManager(PackageManager):
     def words(requested: Mapping[str, str], separator: str) -> list[str]:
         """Return the packages as command line arguments."""
         return [f"{name}{separator}{version}" if version else name for name, version in requested.items()]
+
+
+def _id(name: str) -> str:
+    """Return the key's part of ``gpg-pubkey-<id>-<time>``."""
+    return name.split("-")[2]
 
 
 def field(text: str, name: str) -> str:

@@ -21,7 +21,8 @@ class Zypper(RpmManager):
         return self.system.path(CACHE).joinpath("raw", "refstack", "repodata", "repomd.xml").is_file()
 
     def refresh(self, repository: Repository) -> None:
-        self.work([*self.rpm(), "--import", str(self.system.path(self.key_path))], "importing the repository's key")
+        key = str(self.system.path(repository.keys.path))
+        self.work([*self.rpm(), "--import", key], "importing the repository's key")
         self.work([*self.zypper(), "refresh", "--force", "refstack"], "fetching the package index")
 
     def forget(self, repository: Repository) -> None:

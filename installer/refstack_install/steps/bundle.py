@@ -7,7 +7,6 @@ from pathlib import Path
 from refstack_install import files
 from refstack_install.bundle import archive
 from refstack_install.files import Record
-from refstack_install.packages.repository import BUNDLE_FOLDER
 from refstack_install.step import Change, Context, Step
 
 
@@ -19,7 +18,7 @@ class BundleStep(Step):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.folder = self.system.path(BUNDLE_FOLDER)
+        self.folder = self.system.path(archive.FOLDER)
         self.old = self.folder.with_name("bundle.old")
 
     def check(self) -> list[Change]:
@@ -35,7 +34,7 @@ class BundleStep(Step):
         fresh = self.folder.with_name("bundle.new")
         files.remove_tree(fresh)
         archive.extract(
-            Path(self.answers.text("bundle.file")), fresh, self.answers.text("repository.fingerprint"), self.system
+            Path(self.answers.text("bundle.file")), fresh, self.answers.names("repository.fingerprint"), self.system
         )
         if self.folder.exists():
             files.remove_tree(self.old)

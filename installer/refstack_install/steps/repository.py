@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from refstack_install import files
-from refstack_install.errors import VerifyError
+from refstack_install.errors import AnswersError, VerifyError
 from refstack_install.files import Record, TargetFile
-from refstack_install.packages import repository as repositories
-from refstack_install.packages.manager import PackageManager, Repository
+from refstack_install.packages import openpgp
+from refstack_install.packages.manager import PackageManager, Repository, TrustedKeys
+from refstack_install.packages.repository import from_answers
 from refstack_install.step import Change, Context, Step
 from refstack_install.steps.packages import WORKER
 
@@ -25,7 +28,7 @@ class RepositoryStep(Step):
         repository = self._repository()
         changes = [
             Change(str(target.path), _shown(target, files.read(target.path)), _shown(target, target.content))
-            for target in self._files(repository)
+            for target in self.manager.repository_files(repository)
             if files.read(target.path) != target.content
         ]
         if not self.manager.knows(repository):
@@ -34,8 +37,10 @@ class RepositoryStep(Step):
 
     def apply(self) -> None:
         repository = self._repository()
-        for target in self._files(repository):
+        before = self._fingerprints()
+        for target in self.manager.repository_files(repository):
             files.write(target)
+        self.manager.distrust(before - self._fingerprints())
         self.manager.refresh(repository)
 
     def verify(self) -> None:
@@ -49,25 +54,33 @@ class RepositoryStep(Step):
     def snapshot(self) -> Record:
         repository = self._repository()
         return {
-            "files": [files.snapshot(target.path) for target in self._files(repository)],
+            "files": [files.snapshot(target.path) for target in self.manager.repository_files(repository)],
             "url": repository.url,
             "known": self.manager.knows(repository),
+            "trusted": self.manager.trusted(),
         }
 
     def undo(self, record: Record) -> None:
+        ours = self._fingerprints()
         for file in record["files"]:
             files.restore(file)
+        # journals of earlier versions do not list the keys that were there before
+        if "trusted" in record:
+            self.manager.distrust(ours - self._fingerprints(), keep=record["trusted"])
         if not record["known"]:
-            self.manager.forget(Repository(record["url"], "", "", b""))
+            self.manager.forget(Repository(record["url"], "", "", TrustedKeys(b"", "")))
+
+    def _fingerprints(self) -> set[str]:
+        """Return the keys in the installer's own key files."""
+        paths = [path for path in (self.manager.key_path, self.manager.own_key_path) if not self.manager.owns(path)]
+        present: set[str] = set()
+        for path in paths:
+            with suppress(AnswersError):  # it is about to be replaced
+                present.update(openpgp.fingerprints(files.read(self.system.path(path)) or b""))
+        return present
 
     def _repository(self) -> Repository:
-        return repositories.of(self.system, self.answers, self.manager)
-
-    def _files(self, repository: Repository) -> list[TargetFile]:
-        targets = self.manager.repository_files(repository)
-        if self.manager.owns(self.manager.key_path):
-            return [file for file in targets if file.path != self.system.path(self.manager.key_path)]
-        return targets
+        return from_answers(self.system, self.answers, self.manager)
 
 
 def _shown(target: TargetFile, content: bytes | None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,31 +13,25 @@ from refstack_install.bundle import archive
 from refstack_install.errors import AnswersError, BundleError, InstallError
 from refstack_install.system import System
 
+from tests.support.gpg import GnuPG, gnupg
+
 pytestmark = pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not here")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    home = tmp_path_factory.mktemp("gpg")
-    call = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", ""]
-    subprocess.run(
-        [*call, "--quick-gen-key", "b <b@example.invalid>", "ed25519", "sign"], check=True, capture_output=True
-    )
-    yield home
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
+def gpg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GnuPG]:
+    with gnupg(tmp_path_factory.mktemp("gpg")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def fingerprint(home: Path) -> str:
-    out = subprocess.run(
-        ["gpg", "--homedir", str(home), "--list-keys", "--with-colons"], capture_output=True, text=True
-    )
-    return next(line.split(":")[9] for line in out.stdout.splitlines() if line.startswith("fpr"))
+def fingerprint(gpg: GnuPG) -> str:
+    return gpg.new_key("genuine")
 
 
 @pytest.fixture
-def made(tmp_path: Path, home: Path, fingerprint: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GNUPGHOME", str(home))
+def made(tmp_path: Path, gpg: GnuPG, fingerprint: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GNUPGHOME", str(gpg.home))
     pool = tmp_path / "tree" / "apt" / "pool"
     pool.mkdir(parents=True)
     (pool / "a.deb").write_bytes(b"package a" * 1000)
@@ -49,19 +42,33 @@ def made(tmp_path: Path, home: Path, fingerprint: str, monkeypatch: pytest.Monke
 
 
 def test_packed_files_are_unpacked_unchanged(made: Path, tmp_path: Path, fingerprint: str) -> None:
-    archive.extract(made, tmp_path / "out", fingerprint, System())
+    archive.extract(made, tmp_path / "out", [fingerprint], System())
     assert (tmp_path / "out" / "apt" / "pool" / "a.deb").read_bytes() == b"package a" * 1000
     assert (tmp_path / "out" / "manifest.json").read_bytes() == archive.manifest_of(made)
 
 
 def test_a_bundle_needs_a_fingerprint(made: Path, tmp_path: Path) -> None:
     with pytest.raises(AnswersError, match="trusted only by the fingerprint"):
-        archive.extract(made, tmp_path / "out", "", System())
+        archive.extract(made, tmp_path / "out", [], System())
 
 
 def test_a_key_with_another_fingerprint_is_refused(made: Path, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="not 0000"):
-        archive.extract(made, tmp_path / "out", "0" * 40, System())
+    with pytest.raises(AnswersError, match="not 0000"):
+        archive.extract(made, tmp_path / "out", ["0" * 40], System())
+
+
+def test_a_bundle_of_another_signer_is_refused_although_it_holds_the_pinned_key(
+    made: Path, tmp_path: Path, gpg: GnuPG, fingerprint: str
+) -> None:
+    evil = gpg.new_key("evil")
+    forged = {
+        archive.KEY: gpg.export(fingerprint, evil, armor=True),
+        archive.SIGNATURE: gpg.sign(archive.manifest_of(made), evil),
+    }
+    rewritten(made, lambda name, data: (name, forged.get(name, data)))
+    with pytest.raises(BundleError, match="signature is wrong"):
+        archive.extract(made, tmp_path / "out", [fingerprint], System())
+    assert not (tmp_path / "out").exists()
 
 
 Change = Callable[[str, bytes], "tuple[str, bytes] | None"]
@@ -99,7 +106,7 @@ def test_tampering_is_noticed(
 ) -> None:
     rewritten(made, change, more)
     with pytest.raises(BundleError, match=says):
-        archive.extract(made, tmp_path / "out", fingerprint, System())
+        archive.extract(made, tmp_path / "out", [fingerprint], System())
     assert not (tmp_path / "etc").exists()
 
 
@@ -107,7 +114,7 @@ def test_tampering_is_noticed(
 def test_an_incomplete_bundle_is_refused(made: Path, tmp_path: Path, fingerprint: str, size: int) -> None:
     made.write_bytes(made.read_bytes()[:size])
     with pytest.raises(InstallError):
-        archive.extract(made, tmp_path / "out", fingerprint, System())
+        archive.extract(made, tmp_path / "out", [fingerprint], System())
 
 
 def test_the_archive_has_a_fixed_order_and_no_trace_of_its_maker(made: Path) -> None:
