@@ -24,6 +24,7 @@ from cliff.commandmanager import CommandManager
 from cliff.help import HelpExit
 
 from refstack_worker.errors import ConfigError, RefstackError, UsageError
+from refstack_worker.version import software_version
 
 LOG = logging.getLogger("refstack_worker")
 
@@ -171,14 +172,6 @@ def lacking(error: ModuleNotFoundError) -> Exception:
     package = " (or the package refstack-queue)" if extra == "server" else ""
     part = "the server's part" if extra == "server" else f"the {extra} part"
     return ConfigError(f"this needs {part}: install refstack-worker[{extra}]{package}")
-
-
-def software_version() -> str:
-    """Return the installed version of this software; from a bare source tree ``0.0.0``."""
-    try:
-        return importlib.metadata.version("refstack-worker")
-    except importlib.metadata.PackageNotFoundError:
-        return "0.0.0"
 
 
 def main(program: Program, argv: Sequence[str] | None = None) -> int:

@@ -29,6 +29,7 @@ from refstack_worker.server.web.admin import AdminPages
 from refstack_worker.server.web.clouds import CloudPages
 from refstack_worker.server.web.pages import Web
 from refstack_worker.server.web.runs import RunPages
+from refstack_worker.version import software_version
 
 LOG = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def _uploads(data: Path) -> Path:
 
 def _health(store: Store) -> Response:
     migrate.check(store.database)
-    return jsonify({"status": "ok", "paused": store.is_paused()})
+    return jsonify({"status": "ok", "paused": store.is_paused(), "version": software_version()})
 
 
 def _answer(status: int, title: str, detail: str, reason: str) -> Response:

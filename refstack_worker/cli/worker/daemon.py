@@ -13,9 +13,9 @@ from cliff.command import Command
 from cliff.lister import Lister
 from cliff.show import ShowOne
 
-from refstack_worker.cli.app import software_version
 from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.errors import RefstackError
+from refstack_worker.version import software_version
 from refstack_worker.worker import control_socket, main
 from refstack_worker.worker.doctor import checks
 from refstack_worker.worker.spool.spool import Entry, Spool

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -44,6 +46,28 @@ def test_two_builds_give_the_same_bytes(built: Built, gnupg_home: Path, tmp_path
     assert len(first) >= 20, sorted(again)
     differing = [path.name for path in first if path.read_bytes() != again[path.name].read_bytes()]
     assert differing == []
+
+
+@pytest.mark.parametrize("how", ["TERM", "its reader ends"])
+def test_a_build_that_is_ended_leaves_nothing(how: str, built: Built, gnupg_home: Path, tmp_path: Path) -> None:
+    """``built`` has made the clean root, so that the build is ended in the middle of a package."""
+    words = [TOP / "packaging" / "build", "deb", "--nocheck", "--out", tmp_path / "out"]
+    words += ["--keyring", gnupg_home / "key.asc"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    running = subprocess.Popen([*map(str, words)], stdout=subprocess.PIPE, text=True, env=environment)
+    assert running.stdout is not None
+    for line in running.stdout:
+        if line.startswith("- gear deb"):
+            break
+    assert list(tmp_path.glob("refstack-root-*"))
+    if how == "TERM":
+        running.terminate()
+        assert running.wait(120) == 128 + signal.SIGTERM
+    else:
+        running.stdout.close()
+        assert running.wait(600) == 128 + signal.SIGPIPE
+    assert not list(tmp_path.glob("refstack-*"))
+    assert str(tmp_path) not in Path("/proc/mounts").read_text()
 
 
 @pytest.mark.parametrize("suite", ["bookworm"])

@@ -16,6 +16,7 @@ from refstack_worker.server.db import queue_tables
 from refstack_worker.server.domain.records import RunQuery
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.ledger.results import Upload
+from refstack_worker.version import software_version
 from tests.support.ledgers import CONF, PASSWORD, Event, claimed, new_run, queued, stream
 
 UUID = "00000000-0000-0000-0000-000000000001"
@@ -304,7 +305,7 @@ class TestOperators:
         queued(store)
         assert client.post("/v1/queue/pause", headers=operator).json == {"paused": True, "runs": {"queued": 1}}
         assert client.get("/v1/queue", headers=operator).json["paused"] is True
-        assert client.get("/health").json == {"status": "ok", "paused": True}
+        assert client.get("/health").json == {"status": "ok", "paused": True, "version": software_version()}
         assert client.post("/v1/queue/resume", headers=operator).json["paused"] is False
 
     def test_tokens(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
