@@ -11,7 +11,8 @@ from flask import Request
 
 from refstack_worker.config.server import Network
 from refstack_worker.contract import attempt_token as proofs
-from refstack_worker.server.domain.records import Proof, Token
+from refstack_worker.server.domain.accounts import Token
+from refstack_worker.server.domain.attempts import Proof
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.ledger.transactions import refused
 

@@ -27,7 +27,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from refstack_worker.server.domain.records import Claim, NewRun, RunSpec
+from refstack_worker.server.domain.attempts import Claim
+from refstack_worker.server.domain.runs import NewRun, RunSpec
 from refstack_worker.server.ledger.ledger import Store
 from tests.bench._measure import Result, report, say
 from tests.support.ledgers import Event, Job, make_settings, stream, submit
@@ -201,7 +202,7 @@ def large_result(store: Store, server: Server, folder: Path, token: str) -> list
 
 
 def _all() -> Any:
-    from refstack_worker.server.domain.records import ResultQuery
+    from refstack_worker.server.domain.results import ResultQuery
 
     return ResultQuery(limit=3000)
 

@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 from flask import Flask
 
 from refstack_worker.server.app import create_app
-from refstack_worker.server.domain.accounts import NewCloud
+from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.ledger.ledger import Store
 from tests.fuzz import targets
 from tests.support.ledgers import PASSWORD, claimed, make_settings, new_run

@@ -16,7 +16,8 @@ from refstack_worker.contract import attempt_token as proofs
 from refstack_worker.contract import envelope as sealing
 from refstack_worker.contract import keys
 from refstack_worker.contract.payload import Payload, now
-from refstack_worker.server.domain.records import Claim, NewRun, Proof, QueuedJob, RunSpec, Submission
+from refstack_worker.server.domain.attempts import Claim, Proof, QueuedJob, Submission
+from refstack_worker.server.domain.runs import NewRun, RunSpec
 from refstack_worker.server.ledger.ledger import Store
 
 PASSWORD = "pass-of-the-cloud-7391"

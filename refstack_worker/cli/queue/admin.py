@@ -24,7 +24,7 @@ from refstack_worker.errors import KeyFileError, QueueError, UsageError
 from refstack_worker.server.api.serializers import iso
 from refstack_worker.server.auth import SCOPES, VENDOR
 from refstack_worker.server.db import migrate
-from refstack_worker.server.domain.records import RunQuery
+from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.queue.client import QueueClient
 
 Columns = tuple[Sequence[str], Sequence[Any]]

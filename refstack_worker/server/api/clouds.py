@@ -12,7 +12,8 @@ from refstack_worker.errors import UsageError
 from refstack_worker.server import auth
 from refstack_worker.server.api.responses import MAX_ID, Surroundings, json_body, number, text
 from refstack_worker.server.api.serializers import iso
-from refstack_worker.server.domain.accounts import CloudRecord, NewCloud, StoredGuideline
+from refstack_worker.server.domain.clouds import CloudRecord, NewCloud
+from refstack_worker.server.domain.guidelines import StoredGuideline
 from refstack_worker.server.results import verdict
 from refstack_worker.server.services import outside
 from refstack_worker.server.services.runs import RunService

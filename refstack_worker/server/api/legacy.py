@@ -25,7 +25,7 @@ from refstack_worker.server.api.responses import (
     parameters,
     test_id_of,
 )
-from refstack_worker.server.domain.records import AttemptKey, Proof
+from refstack_worker.server.domain.attempts import AttemptKey, Proof
 from refstack_worker.server.ledger.results import Upload
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.services import mini_conf

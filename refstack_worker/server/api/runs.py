@@ -11,7 +11,8 @@ from refstack_worker.errors import UsageError
 from refstack_worker.server import auth
 from refstack_worker.server.api.responses import MAX_ID, Surroundings, json_body, number, text
 from refstack_worker.server.api.serializers import attempt_json, iso, message_json, run_json, test_json
-from refstack_worker.server.domain.records import ResultQuery, Run, RunQuery
+from refstack_worker.server.domain.results import ResultQuery
+from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.services.runs import RunService
 
 MAX_RUNS = 200

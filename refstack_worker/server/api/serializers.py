@@ -10,7 +10,11 @@ from typing import Any
 from refstack_worker.contract.payload import Testcases, release_trouble
 from refstack_worker.errors import UsageError
 from refstack_worker.server.api.responses import MAX_ID, number, text
-from refstack_worker.server.domain.records import Attempt, Message, NewRun, Node, Run, RunSpec, TestResult, Token
+from refstack_worker.server.domain.accounts import Token
+from refstack_worker.server.domain.attempts import Attempt
+from refstack_worker.server.domain.nodes import Node
+from refstack_worker.server.domain.results import TestResult
+from refstack_worker.server.domain.runs import Message, NewRun, Run, RunSpec
 
 _KNOWN = frozenset(
     {

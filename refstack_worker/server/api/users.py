@@ -15,7 +15,7 @@ from refstack_worker.server.api.events import Hub
 from refstack_worker.server.api.openapi.document import document
 from refstack_worker.server.api.responses import MAX_ID, Surroundings, json_body, number, text
 from refstack_worker.server.api.serializers import test_json
-from refstack_worker.server.domain.accounts import Choice
+from refstack_worker.server.domain.guidelines import Choice
 from refstack_worker.server.queue.capacity import demand, place
 from refstack_worker.server.results import upload
 from refstack_worker.server.results.exports.formats import FORMATS

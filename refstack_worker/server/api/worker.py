@@ -14,7 +14,8 @@ from refstack_worker.contract.status_report import Progress, clean_line
 from refstack_worker.errors import PayloadError, UsageError
 from refstack_worker.server import auth
 from refstack_worker.server.api.responses import MAX_ID, Surroundings, failure, json_body, limit, number, text
-from refstack_worker.server.domain.records import Claim, Heartbeat, Node, Proof
+from refstack_worker.server.domain.attempts import Claim, Heartbeat, Proof
+from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.ledger.transactions import refused
 
 LOG = logging.getLogger(__name__)

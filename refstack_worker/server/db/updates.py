@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, update
 from sqlalchemy.engine import Connection
 
 from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.records import AttemptKey
+from refstack_worker.server.domain.attempts import AttemptKey
 
 IS_ATTEMPT = (queue_tables.attempt.c.test_id == bindparam("of_test")) & (
     queue_tables.attempt.c.attempt == bindparam("of_attempt")

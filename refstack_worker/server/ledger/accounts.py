@@ -10,10 +10,8 @@ from sqlalchemy import delete, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.errors import NotFoundError, StateError
-from refstack_worker.server.db import account_tables as more
-from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.accounts import Session, User, Vendor
-from refstack_worker.server.domain.records import AccessScope, Token
+from refstack_worker.server.db import account_tables, guideline_tables, legacy_tables, queue_tables
+from refstack_worker.server.domain.accounts import AccessScope, Session, Token, User, Vendor
 from refstack_worker.server.ledger.transactions import LedgerBase, Row, new_id, no_run
 
 PRUNED_AT_ONCE = 50
@@ -25,7 +23,7 @@ class AccountLedger(LedgerBase):
 
     def vendors(self) -> list[Vendor]:
         """Return all the vendors, by name."""
-        table = queue_tables.vendor
+        table = legacy_tables.vendor
         with self.database.reading() as connection:
             rows = connection.execute(select(table).order_by(table.c.vendor_name)).mappings().all()
         return [_vendor(row) for row in rows]
@@ -35,7 +33,7 @@ class AccountLedger(LedgerBase):
         row = {"vendor_name": name, "contact_name": contact_name or None, "contact_email": contact_email or None}
         try:
             with self.database.writing() as connection:
-                made = new_id(connection.execute(insert(queue_tables.vendor).values(row)))
+                made = new_id(connection.execute(insert(legacy_tables.vendor).values(row)))
         except IntegrityError:
             raise StateError(f"there is a vendor {name!r} already, or one with that address") from None
         return Vendor(made, name, contact_name, contact_email)
@@ -43,14 +41,14 @@ class AccountLedger(LedgerBase):
     def users(self) -> list[User]:
         """Return all the users, by id."""
         with self.database.reading() as connection:
-            rows = connection.execute(select(queue_tables.user).order_by(queue_tables.user.c.id)).mappings().all()
+            rows = connection.execute(select(legacy_tables.user).order_by(legacy_tables.user.c.id)).mappings().all()
         return [_user(row) for row in rows]
 
     def user(self, user_id: int) -> User:
         """Return a user. :raises NotFoundError: there is none of that id."""
         with self.database.reading() as connection:
             row = (
-                connection.execute(select(queue_tables.user).where(queue_tables.user.c.id == user_id))
+                connection.execute(select(legacy_tables.user).where(legacy_tables.user.c.id == user_id))
                 .mappings()
                 .first()
             )
@@ -64,13 +62,13 @@ class AccountLedger(LedgerBase):
         :raises StateError: there is one with that address.
         :raises NotFoundError: there is no such vendor.
         """
-        known = select(func.count()).select_from(queue_tables.vendor).where(queue_tables.vendor.c.id == vendor_id)
+        known = select(func.count()).select_from(legacy_tables.vendor).where(legacy_tables.vendor.c.id == vendor_id)
         row = {"name": name, "email": email or None, "vendor_id": vendor_id, "authorized": True, "su": False}
         try:
             with self.database.writing() as connection:
                 if vendor_id is not None and not connection.execute(known).scalar():
                     raise NotFoundError(f"there is no vendor {vendor_id}")
-                made = new_id(connection.execute(insert(queue_tables.user).values(row)))
+                made = new_id(connection.execute(insert(legacy_tables.user).values(row)))
         except IntegrityError:
             raise StateError(f"there is a user with the address {email!r} already") from None
         return User(made, name, email, vendor_id)
@@ -79,7 +77,7 @@ class AccountLedger(LedgerBase):
         """Return what a user sees: his own, that of his vendor's users, and what is shared with the vendor."""
         if user_id is None:
             return AccessScope(())
-        user = queue_tables.user
+        user = legacy_tables.user
         with self.database.reading() as connection:
             vendor_id = connection.execute(select(user.c.vendor_id).where(user.c.id == user_id)).scalar()
             if vendor_id is None:
@@ -105,22 +103,22 @@ class AccountLedger(LedgerBase):
             self._locked_run(connection, test_id)
             if (
                 connection.execute(
-                    select(queue_tables.vendor.c.id).where(queue_tables.vendor.c.id == vendor_id)
+                    select(legacy_tables.vendor.c.id).where(legacy_tables.vendor.c.id == vendor_id)
                 ).scalar()
                 is None
             ):
                 raise NotFoundError(f"there is no vendor {vendor_id}")
-            if connection.execute(select(more.share.c.test_id).where(known)).scalar() is None:
-                connection.execute(insert(more.share).values(row))
+            if connection.execute(select(account_tables.share.c.test_id).where(known)).scalar() is None:
+                connection.execute(insert(account_tables.share).values(row))
 
     def unshare(self, test_id: int, vendor_id: int) -> None:
         """Let a vendor look at a run no longer."""
         with self.database.writing() as connection:
-            connection.execute(delete(more.share).where(_is_share(test_id, vendor_id)))
+            connection.execute(delete(account_tables.share).where(_is_share(test_id, vendor_id)))
 
     def shares(self, test_id: int) -> list[int]:
         """Return the vendors that a run is shared with."""
-        table = more.share
+        table = account_tables.share
         question = select(table.c.vendor_id).where(table.c.test_id == test_id).order_by(table.c.vendor_id)
         with self.database.reading() as connection:
             return list(connection.execute(question).scalars().all())
@@ -132,18 +130,20 @@ class AccountLedger(LedgerBase):
         until = now + self.settings.web.session_hours * 3600
         row = {"digest": digest(secret), "token_id": token.id, "created_at": now, "expires_at": until}
         with self.database.writing() as connection:
-            connection.execute(delete(more.session).where(more.session.c.expires_at <= now))
-            connection.execute(insert(more.session).values(row))
+            connection.execute(delete(account_tables.session).where(account_tables.session.c.expires_at <= now))
+            connection.execute(insert(account_tables.session).values(row))
         return secret
 
     def session(self, secret: str) -> Session | None:
         """Return the session with this secret, if it and its token are good now."""
         now = self.clock()
-        joined = more.session.join(queue_tables.token, queue_tables.token.c.id == more.session.c.token_id)
+        joined = account_tables.session.join(
+            account_tables.token, account_tables.token.c.id == account_tables.session.c.token_id
+        )
         question = (
-            select(queue_tables.token, more.session.c.expires_at.label("session_until"))
+            select(account_tables.token, account_tables.session.c.expires_at.label("session_until"))
             .select_from(joined)
-            .where(more.session.c.digest == digest(secret))
+            .where(account_tables.session.c.digest == digest(secret))
         )
         with self.database.reading() as connection:
             row = connection.execute(question).mappings().first()
@@ -156,7 +156,7 @@ class AccountLedger(LedgerBase):
     def end_session(self, secret: str) -> None:
         """Sign a browser out."""
         with self.database.writing() as connection:
-            connection.execute(delete(more.session).where(more.session.c.digest == digest(secret)))
+            connection.execute(delete(account_tables.session).where(account_tables.session.c.digest == digest(secret)))
 
     def delete_run(self, test_id: int) -> None:
         """Remove a run and all that is known of it.
@@ -199,15 +199,15 @@ class AccountLedger(LedgerBase):
     def _delete(self, connection: Any, test_id: int) -> None:
         # a result hangs on the test, not on the run; so do the messages, in RefStack's own table
         tables = (
-            more.share,
-            more.run_guideline,
+            account_tables.share,
+            guideline_tables.run_guideline,
             queue_tables.result_test,
             queue_tables.result_chunk,
             queue_tables.result,
         )
-        for table in (*tables, queue_tables.attempt, queue_tables.run, queue_tables.test_status):
+        for table in (*tables, queue_tables.attempt, queue_tables.run, legacy_tables.test_status):
             connection.execute(delete(table).where(table.c.test_id == test_id))
-        connection.execute(delete(queue_tables.test).where(queue_tables.test.c.id == test_id))
+        connection.execute(delete(legacy_tables.test).where(legacy_tables.test.c.id == test_id))
 
 
 def seen_by(viewer: AccessScope) -> Any:
@@ -215,7 +215,7 @@ def seen_by(viewer: AccessScope) -> Any:
     own = queue_tables.run.c.owner_id.in_(viewer.owner_ids or (-1,))
     if viewer.vendor_id is None:
         return own
-    shared = select(more.share.c.test_id).where(more.share.c.vendor_id == viewer.vendor_id)
+    shared = select(account_tables.share.c.test_id).where(account_tables.share.c.vendor_id == viewer.vendor_id)
     return or_(own, queue_tables.run.c.test_id.in_(shared))
 
 
@@ -240,7 +240,7 @@ def _prunable(before: float) -> tuple[Any, Any]:
 
 
 def _is_share(test_id: int, vendor_id: int) -> Any:
-    return (more.share.c.test_id == test_id) & (more.share.c.vendor_id == vendor_id)
+    return (account_tables.share.c.test_id == test_id) & (account_tables.share.c.vendor_id == vendor_id)
 
 
 def _vendor(row: Row) -> Vendor:

@@ -15,13 +15,13 @@ from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import StateError
 from refstack_worker.server.db import queue_tables
 from refstack_worker.server.db.updates import IS_ATTEMPT, change_attempt
-from refstack_worker.server.domain.records import (
+from refstack_worker.server.domain.attempts import (
     AttemptKey,
     Claim,
     ClaimAnswer,
     Heartbeat,
-    Order,
-    Ordered,
+    HeartbeatAnswer,
+    HeartbeatReply,
     Proof,
     Release,
 )
@@ -41,7 +41,7 @@ _BY_WORKER = frozenset(
 )
 """States that a worker may report; ``finished`` comes with a result, ``queued`` with a release."""
 
-_GO, _CANCEL = Ordered(Order.GO), Ordered(Order.CANCEL, "cancelled")
+_GO, _CANCEL = HeartbeatAnswer(HeartbeatReply.GO), HeartbeatAnswer(HeartbeatReply.CANCEL, "cancelled")
 
 _BEATING = (
     select(
@@ -118,7 +118,7 @@ class AttemptLedger(LedgerBase):
             self._grant(connection, run, claim)
             return ClaimAnswer(True, "", RunState.CLAIMED)
 
-    def heartbeat(self, proof: Proof, beat: Heartbeat) -> Ordered:
+    def heartbeat(self, proof: Proof, beat: Heartbeat) -> HeartbeatAnswer:
         """Note that a worker is alive and how far its run is; tell it whether to go on."""
         progress = json.dumps(beat.progress.to_json())
         if not self.database.is_sqlite:
@@ -130,13 +130,13 @@ class AttemptLedger(LedgerBase):
             rows = connection.execute(_BEATING, parameters).mappings().all()
             row = self._choose(connection, proof, rows)
             ordered = _order(row, beat)
-            if ordered.order is Order.STOP:
+            if ordered.order is HeartbeatReply.STOP:
                 return ordered
             # superseded since it was read: the row is closed and stays as it is
             changed = connection.execute(_BEAT, {**parameters, "now": self.clock(), "so_far": progress})
-            return ordered if changed.rowcount else Ordered(Order.STOP, "superseded")
+            return ordered if changed.rowcount else HeartbeatAnswer(HeartbeatReply.STOP, "superseded")
 
-    def _beat_at_once(self, proof: Proof, beat: Heartbeat, progress: str) -> Ordered | None:
+    def _beat_at_once(self, proof: Proof, beat: Heartbeat, progress: str) -> HeartbeatAnswer | None:
         """Take the heartbeat of a claim that holds; None: it does not, and the long way tells why."""
         parameters = {
             "of_test": proof.test_id,
@@ -245,12 +245,12 @@ def _is_claim(attempt: Row, claim_id: str) -> bool:
     return held_by is not None and hmac.compare_digest(held_by.encode("utf-8"), claim_id.encode("utf-8", "replace"))
 
 
-def _order(held: Row, beat: Heartbeat) -> Ordered:
+def _order(held: Row, beat: Heartbeat) -> HeartbeatAnswer:
     state = RunState(held["state"])
     if held["current"] != held["attempt"]:
-        return Ordered(Order.STOP, "superseded")
+        return HeartbeatAnswer(HeartbeatReply.STOP, "superseded")
     if state.is_end:
-        return Ordered(Order.STOP, state.value)
+        return HeartbeatAnswer(HeartbeatReply.STOP, state.value)
     if not _is_claim(held, beat.claim_id):
-        return Ordered(Order.STOP, "claimed")
+        return HeartbeatAnswer(HeartbeatReply.STOP, "claimed")
     return _CANCEL if state is RunState.CANCELLING else _GO

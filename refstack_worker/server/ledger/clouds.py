@@ -10,12 +10,12 @@ from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.contract import tempest_options
 from refstack_worker.errors import NotFoundError, StateError
-from refstack_worker.server.db import account_tables as more
-from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.accounts import CloudCheck, CloudRecord, NewCloud
-from refstack_worker.server.domain.records import AccessScope, Cloud, Conf
+from refstack_worker.server.db import account_tables, legacy_tables
+from refstack_worker.server.domain.accounts import AccessScope
+from refstack_worker.server.domain.clouds import Cloud, CloudCheck, CloudRecord, Conf, NewCloud
 from refstack_worker.server.ledger.transactions import LedgerBase, Row, new_id
 
+_CLOUD, _EXTRA = legacy_tables.cloud, account_tables.cloud_extra
 _LEGACY = ("label", "endpoint_v3", "test_user", "alt_user", "admin_user", "version")
 
 
@@ -24,16 +24,16 @@ class CloudLedger(LedgerBase):
 
     def clouds(self, viewer: AccessScope | None, limit: int = 500) -> list[CloudRecord]:
         """Return clouds by label. :param viewer: None: everybody's."""
-        question = _clouds().order_by(func.lower(queue_tables.cloud.c.label), queue_tables.cloud.c.id).limit(limit)
+        question = _clouds().order_by(func.lower(_CLOUD.c.label), _CLOUD.c.id).limit(limit)
         if viewer is not None:
-            question = question.where(queue_tables.cloud.c.user_id.in_(viewer.owner_ids or (-1,)))
+            question = question.where(_CLOUD.c.user_id.in_(viewer.owner_ids or (-1,)))
         with self.database.reading() as connection:
             return [_cloud(row) for row in connection.execute(question).mappings().all()]
 
     def cloud(self, cloud_id: int, viewer: AccessScope | None = None) -> CloudRecord:
         """Return a cloud. :raises NotFoundError: there is none of that id, or it is somebody else's."""
         with self.database.reading() as connection:
-            row = connection.execute(_clouds().where(queue_tables.cloud.c.id == cloud_id)).mappings().first()
+            row = connection.execute(_clouds().where(_CLOUD.c.id == cloud_id)).mappings().first()
         if row is None or (viewer is not None and row["user_id"] not in viewer.owner_ids):
             raise NotFoundError(f"there is no cloud {cloud_id}")
         return _cloud(row)
@@ -47,7 +47,7 @@ class CloudLedger(LedgerBase):
         values = {name: getattr(new, name) for name in _LEGACY}
         try:
             with self.database.writing() as connection:
-                made = connection.execute(insert(queue_tables.cloud).values(**values, endpoint="", user_id=new.user_id))
+                made = connection.execute(insert(_CLOUD).values(**values, endpoint="", user_id=new.user_id))
                 cloud_id = new_id(made)
                 self._add_extra(connection, cloud_id, new)
         except IntegrityError:
@@ -61,8 +61,8 @@ class CloudLedger(LedgerBase):
         if new.conf_json is not None:
             extra["sealed_conf"] = self._sealed(new.conf_json)
         with self.database.writing() as connection:
-            connection.execute(update(queue_tables.cloud).where(queue_tables.cloud.c.id == cloud_id).values(values))
-            changed = update(more.cloud_extra).where(more.cloud_extra.c.cloud_id == cloud_id).values(extra)
+            connection.execute(update(_CLOUD).where(_CLOUD.c.id == cloud_id).values(values))
+            changed = update(_EXTRA).where(_EXTRA.c.cloud_id == cloud_id).values(extra)
             if connection.execute(changed).rowcount == 0:
                 self._add_extra(connection, cloud_id, new)
         return self.cloud(cloud_id)
@@ -70,15 +70,15 @@ class CloudLedger(LedgerBase):
     def delete_cloud(self, cloud_id: int) -> None:
         """Remove a cloud. :raises StateError: there are runs of it, which would lose what they were about."""
         with self.database.writing() as connection:
-            used = select(func.count()).select_from(queue_tables.test).where(queue_tables.test.c.cloud_id == cloud_id)
+            used = select(func.count()).select_from(legacy_tables.test).where(legacy_tables.test.c.cloud_id == cloud_id)
             if connection.execute(used).scalar():
                 raise StateError(f"cloud {cloud_id} has runs; delete them first")
-            connection.execute(delete(more.cloud_extra).where(more.cloud_extra.c.cloud_id == cloud_id))
-            connection.execute(delete(queue_tables.cloud).where(queue_tables.cloud.c.id == cloud_id))
+            connection.execute(delete(_EXTRA).where(_EXTRA.c.cloud_id == cloud_id))
+            connection.execute(delete(_CLOUD).where(_CLOUD.c.id == cloud_id))
 
     def kept_conf(self, cloud_id: int) -> dict[str, dict[str, Any]]:
         """Return the options with passwords that are kept of a cloud; none if none are."""
-        table = more.cloud_extra
+        table = _EXTRA
         with self.database.reading() as connection:
             sealed = connection.execute(select(table.c.sealed_conf).where(table.c.cloud_id == cloud_id)).scalar()
         return self.vault.open(sealed)
@@ -87,10 +87,10 @@ class CloudLedger(LedgerBase):
         """Note what came of a look at a cloud."""
         values = {"checked_at": self.clock(), "check_ok": check.ok, "check_said": check.said[:2000]}
         with self.database.writing() as connection:
-            changed = update(more.cloud_extra).where(more.cloud_extra.c.cloud_id == cloud_id).values(values)
+            changed = update(_EXTRA).where(_EXTRA.c.cloud_id == cloud_id).values(values)
             if connection.execute(changed).rowcount == 0:
                 row = {"cloud_id": cloud_id, "region": "", "release": "", "created_at": self.clock(), **values}
-                connection.execute(insert(more.cloud_extra).values(row))
+                connection.execute(insert(_EXTRA).values(row))
 
     def _add_extra(self, connection: Connection, cloud_id: int, new: NewCloud) -> None:
         row = {
@@ -100,7 +100,7 @@ class CloudLedger(LedgerBase):
             "sealed_conf": self._sealed(new.conf_json),
             "created_at": self.clock(),
         }
-        connection.execute(insert(more.cloud_extra).values(row))
+        connection.execute(insert(_EXTRA).values(row))
 
     def _sealed(self, conf: Conf | None) -> str | None:
         if not conf:
@@ -110,13 +110,13 @@ class CloudLedger(LedgerBase):
 
 
 def _clouds() -> Any:
-    extra = more.cloud_extra
-    joined = queue_tables.cloud.outerjoin(extra, extra.c.cloud_id == queue_tables.cloud.c.id)
-    return select(queue_tables.cloud, *(column for column in extra.c if column.name != "cloud_id")).select_from(joined)
+    extra = _EXTRA
+    joined = _CLOUD.outerjoin(extra, extra.c.cloud_id == _CLOUD.c.id)
+    return select(_CLOUD, *(column for column in extra.c if column.name != "cloud_id")).select_from(joined)
 
 
 def _cloud(row: Row) -> CloudRecord:
-    legacy = {column.name: row[column.name] for column in queue_tables.cloud.c if row[column.name] is not None}
+    legacy = {column.name: row[column.name] for column in _CLOUD.c if row[column.name] is not None}
     check = CloudCheck(row["check_ok"], row["check_said"], row["checked_at"]) if row["checked_at"] else None
     return CloudRecord(
         Cloud(**legacy),

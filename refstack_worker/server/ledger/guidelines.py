@@ -10,15 +10,15 @@ from sqlalchemy import delete, false, func, insert, or_, select, true
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import NotFoundError
-from refstack_worker.server.db import account_tables as more
-from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.accounts import Choice, StoredGuideline
-from refstack_worker.server.domain.records import AccessScope
+from refstack_worker.server.db import guideline_tables, legacy_tables, queue_tables
+from refstack_worker.server.domain.accounts import AccessScope
+from refstack_worker.server.domain.guidelines import Choice, StoredGuideline
 from refstack_worker.server.ledger.transactions import LedgerBase, Row, new_id
 from refstack_worker.server.results import verdict as guidelines
 from refstack_worker.server.results.verdict import Guideline, Verdict
 
-_COLUMNS = [column for column in more.guideline.c if column.name != "text"]
+_GUIDELINE, _JUDGED = guideline_tables.guideline, guideline_tables.run_guideline
+_COLUMNS = [column for column in _GUIDELINE.c if column.name != "text"]
 _HELD = tuple(state.value for state in RunState if not state.is_end and state is not RunState.QUEUED)
 
 
@@ -32,7 +32,7 @@ class GuidelineLedger(LedgerBase):
         """
         parsed = guidelines.parse(text)
         found = hashlib.sha256(text.encode("utf-8")).hexdigest()
-        table = more.guideline
+        table = _GUIDELINE
         same = select(*_COLUMNS).where(table.c.digest == found, table.c.owner_id.is_not_distinct_from(about.owner_id))
         row = {
             "name": parsed.id,
@@ -53,13 +53,13 @@ class GuidelineLedger(LedgerBase):
     def guidelines(self, viewer: AccessScope | None) -> list[StoredGuideline]:
         """Return the guidelines, the newest first: the operator's, and the viewer's own."""
         question = select(*_COLUMNS).where(_known_to(viewer))
-        ordered = question.order_by(more.guideline.c.name.desc(), more.guideline.c.id.desc()).limit(200)
+        ordered = question.order_by(_GUIDELINE.c.name.desc(), _GUIDELINE.c.id.desc()).limit(200)
         with self.database.reading() as connection:
             return [StoredGuideline(**row) for row in connection.execute(ordered).mappings().all()]
 
     def guideline(self, wanted: int | str, viewer: AccessScope | None = None) -> tuple[StoredGuideline, Guideline]:
         """Return a guideline by its id, or the newest of a name. :raises NotFoundError: there is none."""
-        table = more.guideline
+        table = _GUIDELINE
         same = table.c.id == wanted if isinstance(wanted, int) else table.c.name == wanted
         question = select(table).where(same, _known_to(viewer)).order_by(table.c.id.desc()).limit(1)
         with self.database.reading() as connection:
@@ -72,15 +72,15 @@ class GuidelineLedger(LedgerBase):
     def delete_guideline(self, guideline_id: int) -> None:
         """Remove a guideline; runs that were judged by it lose their verdict."""
         with self.database.writing() as connection:
-            gone = delete(more.run_guideline).where(more.run_guideline.c.guideline_id == guideline_id)
+            gone = delete(_JUDGED).where(_JUDGED.c.guideline_id == guideline_id)
             connection.execute(gone)
-            found = connection.execute(delete(more.guideline).where(more.guideline.c.id == guideline_id))
+            found = connection.execute(delete(_GUIDELINE).where(_GUIDELINE.c.id == guideline_id))
             if found.rowcount == 0:
                 raise NotFoundError(f"there is no guideline {guideline_id}")
 
     def choose(self, test_id: int, choice: Choice) -> None:
         """Say by what a run is judged."""
-        table = more.run_guideline
+        table = _JUDGED
         row = {
             "test_id": test_id,
             "guideline_id": choice.guideline_id,
@@ -94,7 +94,7 @@ class GuidelineLedger(LedgerBase):
 
     def choice(self, test_id: int) -> Choice | None:
         """Return by what a run is judged."""
-        table = more.run_guideline
+        table = _JUDGED
         with self.database.reading() as connection:
             row = connection.execute(select(table).where(table.c.test_id == test_id)).mappings().first()
         return None if row is None else Choice(row["guideline_id"], row["program"], row["advisory"])
@@ -126,13 +126,13 @@ class GuidelineLedger(LedgerBase):
         """Return the last runs of a cloud with a result, the oldest first: counts, seconds, when."""
         run, result = queue_tables.run, queue_tables.result
         joined = run.join(result, result.c.test_id == run.c.test_id).join(
-            queue_tables.test, queue_tables.test.c.id == run.c.test_id
+            legacy_tables.test, legacy_tables.test.c.id == run.c.test_id
         )
         question = (
             select(run.c.test_id, run.c.ended_at, run.c.label, result.c.passed, result.c.failed, result.c.seconds)
             .add_columns(result.c.skipped)
             .select_from(joined)
-            .where(queue_tables.test.c.cloud_id == cloud_id)
+            .where(legacy_tables.test.c.cloud_id == cloud_id)
             .order_by(run.c.test_id.desc())
             .limit(limit)
         )
@@ -186,7 +186,7 @@ class GuidelineLedger(LedgerBase):
 
         :param after: test id to the id of the last message that is known.
         """
-        run, attempt, status = queue_tables.run, queue_tables.attempt, queue_tables.test_status
+        run, attempt, status = queue_tables.run, queue_tables.attempt, legacy_tables.test_status
         current = (attempt.c.test_id == run.c.test_id) & (attempt.c.attempt == run.c.attempt)
         names = (
             "test_id",
@@ -214,5 +214,5 @@ class GuidelineLedger(LedgerBase):
 
 
 def _known_to(viewer: AccessScope | None) -> Any:
-    owner = more.guideline.c.owner_id
+    owner = _GUIDELINE.c.owner_id
     return owner.is_(None) | owner.in_(viewer.owner_ids or (-1,)) if viewer is not None else true()

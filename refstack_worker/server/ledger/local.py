@@ -8,7 +8,8 @@ from sqlalchemy import update
 
 from refstack_worker.contract import payload as payloads
 from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.records import Claim, NewRun, Submission
+from refstack_worker.server.domain.attempts import Claim, Submission
+from refstack_worker.server.domain.runs import NewRun
 from refstack_worker.server.ledger.attempts import AttemptLedger
 from refstack_worker.server.ledger.runs import RunLedger
 from refstack_worker.server.ledger.transactions import is_attempt, key_of

@@ -12,16 +12,18 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.errors import NotFoundError
-from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.records import Node, Token
+from refstack_worker.server.db import account_tables, queue_tables
+from refstack_worker.server.domain.accounts import Token
+from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.ledger.submissions import queue_is_paused
 from refstack_worker.server.ledger.transactions import LedgerBase, Row, new_id, refused
 
+_TOKENS = account_tables.token
 TOKEN_PREFIX = "rsq_"  # noqa: S105 - what a token begins with, so that scanners recognise one that leaked
 _USED_EVERY = 60.0
 """Seconds between two notes of when a token was used: not a write for every request."""
 # a random secret is looked up by its digest: the time that takes tells nothing of other secrets
-_TOKEN = select(queue_tables.token).where(queue_tables.token.c.digest == bindparam("of_secret"))
+_TOKEN = select(_TOKENS).where(_TOKENS.c.digest == bindparam("of_secret"))
 
 
 class NodeLedger(LedgerBase):
@@ -96,8 +98,8 @@ class NodeLedger(LedgerBase):
         }
         try:
             with self.database.writing() as connection:
-                added = connection.execute(insert(queue_tables.token).values(row))
-                made = connection.execute(select(queue_tables.token).where(queue_tables.token.c.id == new_id(added)))
+                added = connection.execute(insert(_TOKENS).values(row))
+                made = connection.execute(select(_TOKENS).where(_TOKENS.c.id == new_id(added)))
                 return _token(made.mappings().one()), secret
         except IntegrityError:
             raise NotFoundError(f"there is no user {user_id}") from None
@@ -105,13 +107,13 @@ class NodeLedger(LedgerBase):
     def tokens(self) -> list[Token]:
         """Return all the tokens, revoked and expired ones too."""
         with self.database.reading() as connection:
-            rows = connection.execute(select(queue_tables.token).order_by(queue_tables.token.c.id)).mappings().all()
+            rows = connection.execute(select(_TOKENS).order_by(_TOKENS.c.id)).mappings().all()
         return [_token(row) for row in rows]
 
     def revoke_token(self, token_id: int) -> None:
         """End a token for good. :raises NotFoundError: there is none of that id."""
         with self.database.writing() as connection:
-            gone = update(queue_tables.token).where(queue_tables.token.c.id == token_id)
+            gone = update(_TOKENS).where(_TOKENS.c.id == token_id)
             if connection.execute(gone.values(revoked_at=self.clock())).rowcount == 0:
                 raise NotFoundError(f"there is no token {token_id}")
 
@@ -124,7 +126,7 @@ class NodeLedger(LedgerBase):
             return None
         if row["last_used_at"] < now - _USED_EVERY:
             with self.database.writing() as connection:
-                used = update(queue_tables.token).where(queue_tables.token.c.id == row["id"])
+                used = update(_TOKENS).where(_TOKENS.c.id == row["id"])
                 connection.execute(used.values(last_used_at=now))
         return _token(row)
 

@@ -21,8 +21,9 @@ from sqlalchemy.engine import Connection
 from refstack_worker.contract import strict_json
 from refstack_worker.contract.states import RunState, may_move
 from refstack_worker.errors import NotFoundError
-from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.records import Accepted, AttemptKey, Counts, Proof, ResultQuery, TestResult
+from refstack_worker.server.db import legacy_tables, queue_tables
+from refstack_worker.server.domain.attempts import Accepted, AttemptKey, Proof
+from refstack_worker.server.domain.results import Counts, ResultQuery, TestResult
 from refstack_worker.server.ledger.attempts import superseded
 from refstack_worker.server.ledger.transactions import LedgerBase, Move, Row, check_claim, key_of, new_id, refused
 from refstack_worker.server.results import subunit
@@ -88,7 +89,7 @@ class ResultLedger(LedgerBase):
     def accept_anonymous(self, upload: Upload) -> int:
         """Accept a result that belongs to no run, as RefStack did from anybody; return the id of its new test."""
         with _parsed(upload, ()) as (parsed, packed), self.database.writing() as connection:
-            added = connection.execute(insert(queue_tables.test).values(finished=False))
+            added = connection.execute(insert(legacy_tables.test).values(finished=False))
             test_id = new_id(added)
             self._store(connection, AttemptKey(test_id, 0), upload, parsed, packed)
             return test_id
@@ -174,7 +175,7 @@ class ResultLedger(LedgerBase):
         for rows in _batches({"test_id": key.test_id, **asdict(test)} for test in parsed.tests()):
             connection.execute(insert(queue_tables.result_test), rows)
         legacy = {"finished": True, "parsed": json.dumps(asdict(parsed.counts))}
-        connection.execute(update(queue_tables.test).where(queue_tables.test.c.id == key.test_id).values(legacy))
+        connection.execute(update(legacy_tables.test).where(legacy_tables.test.c.id == key.test_id).values(legacy))
 
 
 @contextmanager

@@ -16,24 +16,17 @@ from refstack_worker.contract.payload import Testcases
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress
 from refstack_worker.errors import NotFoundError, PayloadError, StateError
-from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.records import (
-    Attempt,
-    AttemptKey,
-    Cloud,
-    Counts,
-    Message,
-    NewRun,
-    Run,
-    RunQuery,
-    RunSpec,
-)
+from refstack_worker.server.db import legacy_tables, queue_tables
+from refstack_worker.server.domain.attempts import Attempt, AttemptKey
+from refstack_worker.server.domain.clouds import Cloud
+from refstack_worker.server.domain.results import Counts
+from refstack_worker.server.domain.runs import Message, NewRun, Run, RunQuery, RunSpec
 from refstack_worker.server.ledger.accounts import seen_by
 from refstack_worker.server.ledger.transactions import LedgerBase, Move, Row, new_id, no_run
 
-_CLOUD = [column.label(f"cloud_{column.name}") for column in queue_tables.cloud.c]
+_CLOUD = [column.label(f"cloud_{column.name}") for column in legacy_tables.cloud.c]
 _MOST_ROWS = 1000
-_NEW_TEST, _NEW_RUN = insert(queue_tables.test), insert(queue_tables.run)
+_NEW_TEST, _NEW_RUN = insert(legacy_tables.test), insert(queue_tables.run)
 _SAME = select(queue_tables.run.c.test_id).where(
     queue_tables.run.c.created_by == bindparam("who"), queue_tables.run.c.idempotency_key == bindparam("key")
 )
@@ -79,7 +72,7 @@ class RunLedger(LedgerBase):
 
     def messages(self, test_id: int, after: int = 0, limit: int = _MOST_ROWS) -> list[Message]:
         """Return the status messages of a test with ids above ``after``, in order."""
-        status = queue_tables.test_status
+        status = legacy_tables.test_status
         question = select(status).where(status.c.test_id == test_id, status.c.id > after)
         with self.database.reading() as connection:
             rows = connection.execute(question.order_by(status.c.id).limit(limit)).mappings().all()
@@ -120,12 +113,11 @@ class RunLedger(LedgerBase):
 
     def cloud_of(self, test_id: int) -> Cloud | None:
         """Return the cloud of a legacy ``test`` row (an empty one if it has none); None: no such row."""
+        test, cloud = legacy_tables.test, legacy_tables.cloud
         question = (
-            select(queue_tables.test.c.id.label("test"), *_CLOUD)
-            .select_from(
-                queue_tables.test.outerjoin(queue_tables.cloud, queue_tables.test.c.cloud_id == queue_tables.cloud.c.id)
-            )
-            .where(queue_tables.test.c.id == test_id)
+            select(test.c.id.label("test"), *_CLOUD)
+            .select_from(test.outerjoin(cloud, test.c.cloud_id == cloud.c.id))
+            .where(test.c.id == test_id)
         )
         with self.database.reading() as connection:
             row = connection.execute(question).mappings().first()
@@ -208,7 +200,7 @@ class RunLedger(LedgerBase):
         if new.test_id is None:
             added = connection.execute(_NEW_TEST, {"cloud_id": new.cloud_id, "finished": False})
             return new_id(added)
-        known = select(queue_tables.test.c.id).where(queue_tables.test.c.id == new.test_id)
+        known = select(legacy_tables.test.c.id).where(legacy_tables.test.c.id == new.test_id)
         if connection.execute(known).scalar() is None:
             raise NotFoundError(f"there is no test {new.test_id}")
         return new.test_id
@@ -226,8 +218,8 @@ def _wanted(spec: RunSpec) -> dict[str, Any]:
 def _runs() -> Any:
     run, attempt = queue_tables.run, queue_tables.attempt
     joined = (
-        run.join(queue_tables.test, queue_tables.test.c.id == run.c.test_id)
-        .outerjoin(queue_tables.cloud, queue_tables.cloud.c.id == queue_tables.test.c.cloud_id)
+        run.join(legacy_tables.test, legacy_tables.test.c.id == run.c.test_id)
+        .outerjoin(legacy_tables.cloud, legacy_tables.cloud.c.id == legacy_tables.test.c.cloud_id)
         .join(attempt, and_(attempt.c.test_id == run.c.test_id, attempt.c.attempt == run.c.attempt))
     )
     columns = [column for column in run.c if column.name != "sealed_conf"]
@@ -254,7 +246,7 @@ def _conditions(query: RunQuery) -> list[Any]:
     if query.viewer is not None:
         found.append(seen_by(query.viewer))
     if query.cloud_id is not None:
-        found.append(queue_tables.test.c.cloud_id == query.cloud_id)
+        found.append(legacy_tables.test.c.cloud_id == query.cloud_id)
     if query.tempest_version:
         found.append(run.c.tempest_version == query.tempest_version)
     if query.worker:
@@ -268,7 +260,7 @@ def _conditions(query: RunQuery) -> list[Any]:
 
 def _has_text(wanted: str) -> Any:
     """Return the condition of a search. Clouds are asked for by themselves: joined, every run would be first."""
-    run, test, cloud = queue_tables.run, queue_tables.test, queue_tables.cloud
+    run, test, cloud = queue_tables.run, legacy_tables.test, legacy_tables.cloud
     there = test.join(cloud, cloud.c.id == test.c.cloud_id)
     clouds = select(test.c.id).select_from(there).where(func.lower(cloud.c.label).contains(wanted, autoescape=True))
     own = (func.lower(column).contains(wanted, autoescape=True) for column in (run.c.label, run.c.created_by))
@@ -347,7 +339,7 @@ def _run(row: Row) -> Run:
 
 
 def _cloud(row: Row) -> Cloud:
-    values: Mapping[str, Any] = {column.name: row[f"cloud_{column.name}"] for column in queue_tables.cloud.c}
+    values: Mapping[str, Any] = {column.name: row[f"cloud_{column.name}"] for column in legacy_tables.cloud.c}
     return Cloud(**{name: value for name, value in values.items() if value is not None})
 
 

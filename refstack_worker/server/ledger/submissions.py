@@ -17,7 +17,15 @@ from refstack_worker.contract import payload as payloads
 from refstack_worker.contract.states import HELD, RunState
 from refstack_worker.server.db import queue_tables
 from refstack_worker.server.db.updates import IS_ATTEMPT, change_attempt
-from refstack_worker.server.domain.records import Attempt, AttemptKey, Overdue, QueuedJob, Release, Submission, Why
+from refstack_worker.server.domain.attempts import (
+    Attempt,
+    AttemptKey,
+    Overdue,
+    OverdueReason,
+    QueuedJob,
+    Release,
+    Submission,
+)
 from refstack_worker.server.ledger.runs import attempt_of, attempts_question, spec_of
 from refstack_worker.server.ledger.transactions import LedgerBase, Move, Row, is_attempt, key_of
 
@@ -212,7 +220,7 @@ class SubmissionLedger(LedgerBase):
             )
             if not _is_current(run, overdue.key) or connection.execute(still).first() is None:
                 return False
-            state = RunState.CANCELLED if overdue.why is Why.CANCEL else RunState.FAILED
+            state = RunState.CANCELLED if overdue.why is OverdueReason.CANCEL else RunState.FAILED
             self._move(connection, run, Move(state, overdue.message, overdue.why.value, overdue.why.value))
             return True
 
@@ -260,12 +268,12 @@ class SubmissionLedger(LedgerBase):
             what = f"Tempest {row['tempest_version']}" if row["tempest_version"] else row["openstack_release"]
             tag = f" with the tag {row['tag']}" if row["tag"] else ""
             said = f"no worker took it within {rules.queue_timeout:g} s; is there a node that serves {what}{tag}?"
-            return Overdue(key_of(row), Why.QUEUE, said)
+            return Overdue(key_of(row), OverdueReason.QUEUE, said)
         if row["state"] == RunState.CANCELLING.value:
             said = f"{row['worker']} did not confirm the cancel within {rules.cancel_limit:g} s"
-            return Overdue(key_of(row), Why.CANCEL, said)
+            return Overdue(key_of(row), OverdueReason.CANCEL, said)
         return Overdue(
-            key_of(row), Why.RUN, f"not done {rules.run_grace:g} s after its time limit of {row['timeout']} s"
+            key_of(row), OverdueReason.RUN, f"not done {rules.run_grace:g} s after its time limit of {row['timeout']} s"
         )
 
 

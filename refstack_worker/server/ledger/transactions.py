@@ -19,10 +19,10 @@ from refstack_worker.contract import payload as payloads
 from refstack_worker.contract.states import RunState, check_move
 from refstack_worker.contract.status_report import clean_line
 from refstack_worker.errors import NotFoundError, RefusedError
-from refstack_worker.server.db import queue_tables
+from refstack_worker.server.db import legacy_tables, queue_tables
 from refstack_worker.server.db.database import Database
 from refstack_worker.server.db.updates import IS_ATTEMPT, change_run
-from refstack_worker.server.domain.records import AttemptKey, Proof, Release
+from refstack_worker.server.domain.attempts import AttemptKey, Proof, Release
 from refstack_worker.server.secret_store import SecretStore
 
 Row = Any
@@ -33,7 +33,7 @@ MESSAGES_PER_RUN = 5000
 MAX_ATTEMPTS = payloads.SCHEMA["properties"]["attempt"]["maximum"]
 
 
-_STATUS = insert(queue_tables.test_status)
+_STATUS = insert(legacy_tables.test_status)
 _NEW_ATTEMPT = insert(queue_tables.attempt)
 _RUN = select(queue_tables.run).where(queue_tables.run.c.test_id == bindparam("of_test")).with_for_update()
 _ATTEMPTS = select(queue_tables.attempt).where(queue_tables.attempt.c.test_id == bindparam("of_test"))

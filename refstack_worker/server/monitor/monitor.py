@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from refstack_worker.errors import LedgerError, RefstackError
-from refstack_worker.server.domain.records import AttemptKey, QueuedJob, Release
+from refstack_worker.server.domain.attempts import AttemptKey, QueuedJob, Release
 from refstack_worker.server.ledger.accounts import PRUNED_AT_ONCE
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.monitor.liveness import Liveness

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from refstack_worker.contract import gearman_functions
 from refstack_worker.contract.states import RunState
-from refstack_worker.server.domain.accounts import Demand, Place
-from refstack_worker.server.domain.records import Node, Run
+from refstack_worker.server.domain.nodes import Demand, Node
+from refstack_worker.server.domain.runs import QueuePosition, Run
 from refstack_worker.server.ledger.ledger import Store
 
 SILENT_SECONDS = 120.0
@@ -29,7 +29,7 @@ def demand(store: Store) -> list[Demand]:
     return sorted(rows, key=lambda row: (-row.waited, row.function))
 
 
-def place(store: Store, run: Run) -> Place | None:
+def place(store: Store, run: Run) -> QueuePosition | None:
     """Return where a run stands in the queue; None: it does not wait."""
     if run.state is not RunState.QUEUED:
         return None
@@ -38,7 +38,7 @@ def place(store: Store, run: Run) -> Place | None:
     ahead = store.ahead(run.test_id)
     took = store.usual_seconds(run.test_id)
     seconds = None if not slots or took is None else (ahead // slots) * took
-    return Place(ahead, slots, 0.0 if slots and ahead < _free(store, run) else seconds)
+    return QueuePosition(ahead, slots, 0.0 if slots and ahead < _free(store, run) else seconds)
 
 
 def alive(store: Store) -> list[Node]:

@@ -21,7 +21,7 @@ from refstack_worker.contract import gearman_functions as functions
 from refstack_worker.contract import keys
 from refstack_worker.contract import payload as payloads
 from refstack_worker.errors import PayloadError, QueueError, RefstackError
-from refstack_worker.server.domain.records import AttemptKey, QueuedJob, Release, Submission
+from refstack_worker.server.domain.attempts import AttemptKey, QueuedJob, Release, Submission
 from refstack_worker.server.queue.connection import TIMEOUT, Cancelled, GearmanConnection, Job, Outcome, Submitted
 
 LOG = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, TextIO
 from subunit import ByteStreamToStreamResult
 
 from refstack_worker.errors import ResultError
-from refstack_worker.server.domain.records import Counts, TestResult
+from refstack_worker.server.domain.results import Counts, TestResult
 from refstack_worker.server.results.masking import PIECE, MaskedStream
 from refstack_worker.server.secret_store import Masker
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from refstack_worker.errors import KeyFileError, RefusedError, ResultError, ServerError
-from refstack_worker.server.domain.records import TestResult
+from refstack_worker.server.domain.results import TestResult
 
 SECONDS = (10.0, 60.0)
 """For the connection and for the answer."""

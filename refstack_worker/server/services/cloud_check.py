@@ -8,8 +8,7 @@ from typing import Any
 
 from refstack_worker.config.server import Network
 from refstack_worker.errors import RefstackError, ServerError
-from refstack_worker.server.domain.accounts import CloudCheck, CloudRecord
-from refstack_worker.server.domain.records import Conf
+from refstack_worker.server.domain.clouds import CloudCheck, CloudRecord, Conf
 from refstack_worker.server.services.outside import Question, ask
 
 _NOVA = (

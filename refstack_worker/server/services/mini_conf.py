@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from refstack_worker.config.server import TempestSettings
-from refstack_worker.server.domain.records import Cloud, RunSpec
+from refstack_worker.server.domain.clouds import Cloud
+from refstack_worker.server.domain.runs import RunSpec
 
 COMMON: Mapping[str, Mapping[str, Any]] = {"identity": {"auth_version": "v3"}}
 """For every cloud."""

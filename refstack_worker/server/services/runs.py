@@ -16,8 +16,11 @@ from refstack_worker.errors import NotFoundError, StateError, UsageError
 from refstack_worker.server.api.responses import MAX_ID, number, text
 from refstack_worker.server.api.serializers import new_run
 from refstack_worker.server.auth import Caller
-from refstack_worker.server.domain.accounts import Choice, CloudRecord, StoredGuideline
-from refstack_worker.server.domain.records import AccessScope, NewRun, ResultQuery, Run, TestResult
+from refstack_worker.server.domain.accounts import AccessScope
+from refstack_worker.server.domain.clouds import CloudRecord
+from refstack_worker.server.domain.guidelines import Choice, StoredGuideline
+from refstack_worker.server.domain.results import ResultQuery, TestResult
+from refstack_worker.server.domain.runs import NewRun, Run
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.ledger.transactions import no_run, refused
 from refstack_worker.server.queue.submitter import Submitter

@@ -23,7 +23,7 @@ from refstack_worker.contract import attempt_token as proofs
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report
 from refstack_worker.errors import ConfigError, RefstackError
-from refstack_worker.server.domain.records import Heartbeat, Order, Ordered, Proof, Submission
+from refstack_worker.server.domain.attempts import Heartbeat, HeartbeatAnswer, HeartbeatReply, Proof, Submission
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.ledger.results import Upload
 
@@ -172,8 +172,8 @@ class _Beats(threading.Thread):
             except RefstackError as error:
                 LOG.warning("run %s: %s", self._local.submission.key, error)
                 continue
-            if ordered.order is not Order.GO:
-                self.is_cancelled = ordered.order is Order.CANCEL
+            if ordered.order is not HeartbeatReply.GO:
+                self.is_cancelled = ordered.order is HeartbeatReply.CANCEL
                 # its result is accepted, it only has to read the answer
                 if ordered.reason == RunState.FINISHED.value and self._over.wait(GRACE):
                     return
@@ -187,6 +187,6 @@ class _Beats(threading.Thread):
         self._over.set()
         self.join()
 
-    def _ordered(self) -> Ordered:
+    def _ordered(self) -> HeartbeatAnswer:
         beat = Heartbeat(self._local.claim_id, NAME, self.progress)
         return self._local.store.heartbeat(self._local.proof, beat)

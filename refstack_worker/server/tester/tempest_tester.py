@@ -19,7 +19,9 @@ from refstack_worker.config import server as config
 from refstack_worker.contract import payload as payloads
 from refstack_worker.contract import strict_json
 from refstack_worker.errors import ConfigError, NotFoundError, PayloadError
-from refstack_worker.server.domain.records import Claim, NewRun, ResultQuery, Run, RunSpec
+from refstack_worker.server.domain.attempts import Claim
+from refstack_worker.server.domain.results import ResultQuery
+from refstack_worker.server.domain.runs import NewRun, Run, RunSpec
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.queue.client import QueueClient
 from refstack_worker.server.services import mini_conf

@@ -7,7 +7,7 @@ from flask import g, redirect, request
 from refstack_worker.errors import NotFoundError, UsageError
 from refstack_worker.server import auth
 from refstack_worker.server.api.responses import MAX_ID, number, text
-from refstack_worker.server.domain.records import Token
+from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.queue.capacity import SILENT_SECONDS, demand
 from refstack_worker.server.web.pages import Answer, Web
 

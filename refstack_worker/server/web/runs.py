@@ -12,7 +12,8 @@ from refstack_worker.errors import NotFoundError, UsageError
 from refstack_worker.server.api.events import Hub
 from refstack_worker.server.api.responses import MAX_ID, number, text
 from refstack_worker.server.api.users import Wanted, event_stream, exported
-from refstack_worker.server.domain.records import ResultQuery, RunQuery
+from refstack_worker.server.domain.results import ResultQuery
+from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.queue.capacity import place
 from refstack_worker.server.results import verdict
 from refstack_worker.server.results.exports.formats import FORMATS

@@ -22,7 +22,7 @@ from testtools import StreamSummary
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import NotFoundError
-from refstack_worker.server.domain.records import Claim
+from refstack_worker.server.domain.attempts import Claim
 from tests.support.ledgers import Job, submit
 from tests.support.network_namespaces import Elsewhere, elsewhere
 from tests.system.web.site import PROGRAM, Site, beat, finish, guideline, serving

@@ -16,7 +16,7 @@ import waitress
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.server.app import create_app
-from refstack_worker.server.domain.records import ResultQuery
+from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.ledger.ledger import Store
 from tests.support.ledgers import Event, Job, claimed, queued, stream
 

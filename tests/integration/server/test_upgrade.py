@@ -19,8 +19,10 @@ from sqlalchemy.engine import Connection
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract.states import RunState
 from refstack_worker.server.db import migrate
-from refstack_worker.server.domain.accounts import StoredGuideline
-from refstack_worker.server.domain.records import AccessScope, ResultQuery, RunQuery
+from refstack_worker.server.domain.accounts import AccessScope
+from refstack_worker.server.domain.guidelines import StoredGuideline
+from refstack_worker.server.domain.results import ResultQuery
+from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.ledger import Store
 from tests.support.ledgers import Event, make_settings, stream
 from tests.system.web.site import guideline

@@ -16,8 +16,11 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report
 from refstack_worker.gearman import Address
 from refstack_worker.server.app import create_app
-from refstack_worker.server.domain.accounts import Choice, NewCloud, StoredGuideline
-from refstack_worker.server.domain.records import Claim, Heartbeat, NewRun, Node, RunSpec
+from refstack_worker.server.domain.attempts import Claim, Heartbeat
+from refstack_worker.server.domain.clouds import NewCloud
+from refstack_worker.server.domain.guidelines import Choice, StoredGuideline
+from refstack_worker.server.domain.nodes import Node
+from refstack_worker.server.domain.runs import NewRun, RunSpec
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.ledger.results import Upload
 from refstack_worker.server.service import http_server

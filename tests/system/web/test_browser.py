@@ -23,7 +23,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
-from refstack_worker.server.domain.records import Claim
+from refstack_worker.server.domain.attempts import Claim
 from refstack_worker.server.ledger.results import Upload
 from tests.support.ledgers import Event, stream, submit
 from tests.system.web import look

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from refstack_worker import process
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import KeyFileError, RefusedError, ResultError, ServerError
-from refstack_worker.server.domain.records import Counts, Run, RunSpec, TestResult
+from refstack_worker.server.domain.results import Counts, TestResult
+from refstack_worker.server.domain.runs import Run, RunSpec
 from refstack_worker.server.results import upload
 from refstack_worker.server.results.exports.formats import FORMATS
 from refstack_worker.server.results.exports.report import ExportedRun

@@ -22,7 +22,7 @@ from refstack_worker.contract.states import HELD, RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import RefusedError, StateError
 from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.records import Claim, Heartbeat, Order, QueuedJob, Release
+from refstack_worker.server.domain.attempts import Claim, Heartbeat, HeartbeatReply, QueuedJob, Release
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.ledger.results import Upload
 from tests.support.ledgers import Clock, Event, Job, make_settings, new_run, stream, submit
@@ -197,9 +197,9 @@ class Ledger(RuleBasedStateMachine):
         attempt = self.attempt(job)
         state = self.store.run(job.submission.key.test_id).state
         if not attempt["is_open"] or attempt["claim_id"] != worker:
-            assert ordered.order is Order.STOP
+            assert ordered.order is HeartbeatReply.STOP
         else:
-            assert ordered.order is (Order.CANCEL if state is RunState.CANCELLING else Order.GO)
+            assert ordered.order is (HeartbeatReply.CANCEL if state is RunState.CANCELLING else HeartbeatReply.GO)
 
     def in_hands_of(self, job: Job, who: str) -> Job:
         return job.by((self.attempt(job)["claim_id"] or "nobody") if who == "holder" else who)

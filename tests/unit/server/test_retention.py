@@ -12,9 +12,9 @@ from sqlalchemy import func, insert, select, update
 from refstack_worker.cli.queue import main
 from refstack_worker.config.server import ServerSettings, from_mapping
 from refstack_worker.errors import ConfigError
-from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.accounts import NewCloud
-from refstack_worker.server.domain.records import RunQuery
+from refstack_worker.server.db import legacy_tables, queue_tables
+from refstack_worker.server.domain.clouds import NewCloud
+from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.accounts import PRUNED_AT_ONCE
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.ledger.results import Upload
@@ -24,7 +24,7 @@ from tests.support.ledgers import Clock, Event, claimed, new_run, stream
 
 DAY = 86400.0
 ABOUT_A_RUN = [
-    table for table in queue_tables.METADATA.sorted_tables if "test_id" in table.c or table is queue_tables.test
+    table for table in legacy_tables.METADATA.sorted_tables if "test_id" in table.c or table is legacy_tables.test
 ]
 
 
@@ -44,7 +44,7 @@ def rows_of(store: Store, test_id: int) -> dict[str, int]:
     found = {}
     with store.database.reading() as connection:
         for table in ABOUT_A_RUN:
-            column = table.c.id if table is queue_tables.test else table.c.test_id
+            column = table.c.id if table is legacy_tables.test else table.c.test_id
             found[table.name] = connection.execute(select(func.count()).where(column == test_id)).scalar() or 0
     return found
 
@@ -95,7 +95,7 @@ def test_results_without_a_run_go_too(store: Store, clock: Clock, tmp_path: Path
     file.write_bytes(stream([Event("a"), Event("b", "fail", "why")]))
     old = store.accept_anonymous(Upload.of(file, {}))
     with store.database.writing() as connection:
-        foreign = connection.execute(insert(queue_tables.test).values(finished=True)).inserted_primary_key[0]
+        foreign = connection.execute(insert(legacy_tables.test).values(finished=True)).inserted_primary_key[0]
     clock.forward(30 * DAY)
     new, run = store.accept_anonymous(Upload.of(file, {})), finished(store, tmp_path)
     kept = [rows_of(store, test_id) for test_id in (new, run, foreign)]

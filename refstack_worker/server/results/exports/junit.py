@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.sax.saxutils import escape, quoteattr  # nosec B406 - writes XML, reads none
 
-from refstack_worker.server.domain.records import TestResult
+from refstack_worker.server.domain.results import TestResult
 from refstack_worker.server.results.exports.report import ExportedRun, Pieces, class_of, moment
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from refstack_worker.server.domain.records import Run, TestResult
+from refstack_worker.server.domain.results import TestResult
+from refstack_worker.server.domain.runs import Run
 from refstack_worker.server.results.verdict import Verdict
 
 

@@ -16,8 +16,10 @@ from refstack_worker.contract.payload import Testcases, new_secret
 from refstack_worker.contract.states import RunState
 from refstack_worker.server.api.responses import MAX_BODY, UploadFile
 from refstack_worker.server.app import create_app
-from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.records import Release, ResultQuery, RunSpec
+from refstack_worker.server.db import legacy_tables
+from refstack_worker.server.domain.attempts import Release
+from refstack_worker.server.domain.results import ResultQuery
+from refstack_worker.server.domain.runs import RunSpec
 from refstack_worker.server.ledger.ledger import Store
 from tests.support.ledgers import CONF, PASSWORD, Clock, Event, Job, claimed, make_settings, queued, stream, submit
 
@@ -246,7 +248,7 @@ class TestMiniConf:
     def job(self, store: Store) -> Job:
         with store.database.writing() as connection:
             row = {"label": "acme", "endpoint_v3": "https://keystone/v3", "test_user": "demo", "admin_user": "root"}
-            connection.execute(insert(queue_tables.cloud).values(id=5, **row))
+            connection.execute(insert(legacy_tables.cloud).values(id=5, **row))
         return claimed(store, cloud_id=5)
 
     def test_the_clouds_values_win_over_the_operators(self, client: FlaskClient, job: Job) -> None:
@@ -409,7 +411,7 @@ class TestOlderWays:
 
     def test_a_test_of_old_gets_its_mini_conf(self, client: FlaskClient, store: Store) -> None:
         with store.database.writing() as connection:
-            connection.execute(insert(queue_tables.test).values(id=77, finished=False))
+            connection.execute(insert(legacy_tables.test).values(id=77, finished=False))
         assert client.get("/get-miniconf?test_id=77").json == {"identity": {"auth_version": "v3"}}
         assert client.get("/get-testcases?test_id=77").json == {"testcases": ["tempest"]}
         assert client.get("/get-miniconf?test_id=78").status_code == 404

@@ -12,8 +12,8 @@ from sqlalchemy import insert
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.server.app import create_app
-from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.records import RunQuery
+from refstack_worker.server.db import legacy_tables
+from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.ledger.results import Upload
 from refstack_worker.version import software_version
@@ -50,7 +50,7 @@ def client(store: Store, queue: Queue) -> FlaskClient:
 def users(store: Store) -> None:
     with store.database.writing() as connection:
         for number, name in ((1, "ann"), (2, "bob")):
-            connection.execute(insert(queue_tables.user).values(id=number, name=name, email=name, openid=name))
+            connection.execute(insert(legacy_tables.user).values(id=number, name=name, email=name, openid=name))
 
 
 def token(store: Store, name: str = "op", scope: str = "operator", user_id: int | None = None) -> dict[str, str]:

@@ -18,8 +18,8 @@ from refstack_worker.contract.status_report import Report
 from refstack_worker.server.api.events import Hub
 from refstack_worker.server.api.openapi.document import document
 from refstack_worker.server.app import create_app
-from refstack_worker.server.domain.accounts import NewCloud
-from refstack_worker.server.domain.records import Claim
+from refstack_worker.server.domain.attempts import Claim
+from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.ledger.results import Upload
 from tests.support.ledgers import Clock, Event, new_run, stream, submit

@@ -13,7 +13,7 @@ from refstack_worker.contract.payload import new_secret
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress
 from refstack_worker.server.app import create_app
-from refstack_worker.server.domain.records import Release
+from refstack_worker.server.domain.attempts import Release
 from refstack_worker.server.ledger.ledger import Store
 from tests.support.ledgers import Clock, Job, claimed, queued
 

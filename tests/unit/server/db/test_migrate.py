@@ -11,9 +11,10 @@ from sqlalchemy.engine import Connection
 
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import LedgerError
-from refstack_worker.server.db import migrate, queue_tables
+from refstack_worker.server.db import legacy_tables, migrate
 from refstack_worker.server.db.database import Database
-from refstack_worker.server.domain.records import ResultQuery, RunQuery
+from refstack_worker.server.domain.results import ResultQuery
+from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.ledger import Store
 from tests.support.ledgers import Clock, claimed, new_run, stream
 from tests.unit.server.ledger.test_ledger import PASSES, Upload
@@ -56,7 +57,7 @@ def test_the_models_describe_what_the_migrations_make(database: Database) -> Non
     migrate.upgrade(database)
     with database.reading() as connection:
         found = inspect(connection)
-        for table in queue_tables.METADATA.sorted_tables:
+        for table in legacy_tables.METADATA.sorted_tables:
             columns = {column["name"]: column for column in found.get_columns(table.name)}
             assert list(columns) == [column.name for column in table.columns]
             for column in table.columns:
@@ -67,20 +68,20 @@ def test_the_models_describe_what_the_migrations_make(database: Database) -> Non
 
 def test_an_existing_refstack_is_left_as_it_is(database: Database) -> None:
     with database.writing() as connection:
-        queue_tables.METADATA.create_all(
-            connection, tables=[queue_tables.vendor, queue_tables.user, queue_tables.cloud, queue_tables.test]
+        legacy_tables.METADATA.create_all(
+            connection, tables=[legacy_tables.vendor, legacy_tables.user, legacy_tables.cloud, legacy_tables.test]
         )
         connection.execute(text("ALTER TABLE cloud ADD COLUMN refstacks_own VARCHAR(7)"))
         connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
         connection.execute(text("INSERT INTO alembic_version VALUES ('refstack123')"))
-        connection.execute(insert(queue_tables.cloud).values(id=3, label="acme"))
+        connection.execute(insert(legacy_tables.cloud).values(id=3, label="acme"))
         before = shapes(connection)
     migrate.upgrade(database)
     with database.reading() as connection:
         after = shapes(connection)
         assert {name: after[name] for name in before} == before
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "refstack123"
-        assert connection.execute(select(queue_tables.cloud.c.label)).scalar() == "acme"
+        assert connection.execute(select(legacy_tables.cloud.c.label)).scalar() == "acme"
     migrate.downgrade(database, "base")
     with database.reading() as connection:
         left = shapes(connection)

@@ -16,21 +16,20 @@ from refstack_worker.contract.payload import Testcases, new_secret
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report
 from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, ResultError, StateError
-from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.records import (
+from refstack_worker.server.db import legacy_tables, queue_tables
+from refstack_worker.server.domain.attempts import (
     AttemptKey,
     Claim,
     Heartbeat,
-    Node,
-    Order,
+    HeartbeatReply,
+    OverdueReason,
     Proof,
     QueuedJob,
     Release,
-    ResultQuery,
-    RunQuery,
-    RunSpec,
-    Why,
 )
+from refstack_worker.server.domain.nodes import Node
+from refstack_worker.server.domain.results import ResultQuery
+from refstack_worker.server.domain.runs import RunQuery, RunSpec
 from refstack_worker.server.ledger import results
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.ledger.results import Upload
@@ -60,7 +59,7 @@ def texts(store: Store, test_id: int) -> list[str]:
     return [message.message for message in store.messages(test_id)]
 
 
-def beat(store: Store, job: Job, claim: str = CLAIM) -> Order:
+def beat(store: Store, job: Job, claim: str = CLAIM) -> HeartbeatReply:
     return store.heartbeat(job.proof, Heartbeat(claim, "node-1", Progress(total=5, done=2))).order
 
 
@@ -98,7 +97,7 @@ class TestRecording:
 
     def test_a_legacy_test_is_run_once(self, store: Store) -> None:
         with store.database.writing() as connection:
-            connection.execute(insert(queue_tables.test).values(id=41, finished=False))
+            connection.execute(insert(legacy_tables.test).values(id=41, finished=False))
         assert store.add_run(new_run(test_id=41)).test_id == 41
         with pytest.raises(StateError):
             store.add_run(new_run(test_id=41))
@@ -278,7 +277,7 @@ class TestClaims:
         assert store.silent_attempts() == []
         clock.forward(2)
         assert [one.key for one in store.silent_attempts()] == [job.submission.key]
-        assert beat(store, job) is Order.GO
+        assert beat(store, job) is HeartbeatReply.GO
         assert store.silent_attempts() == []
         clock.forward(30)
         assert store.silent_attempts() == [], "a heartbeat ends the doubt"
@@ -287,7 +286,7 @@ class TestClaims:
         job = claimed(store)
         clock.forward(-3600)
         assert [one.key for one in store.silent_attempts()] == [job.submission.key]
-        assert beat(store, job) is Order.GO
+        assert beat(store, job) is HeartbeatReply.GO
         assert store.silent_attempts() == [], "it is heard by the clock as it is now"
 
     def test_what_is_over_cannot_be_claimed(self, store: Store) -> None:
@@ -328,7 +327,7 @@ class TestClaims:
 class TestHeartbeats:
     def test_progress_shows_in_the_run(self, store: Store) -> None:
         job = claimed(store)
-        assert beat(store, job) is Order.GO
+        assert beat(store, job) is HeartbeatReply.GO
         assert store.run(job.submission.key.test_id).progress == Progress(total=5, done=2)
 
     def test_a_cancel_travels_in_the_answer_and_ends_with_the_workers_word(self, store: Store) -> None:
@@ -336,24 +335,24 @@ class TestHeartbeats:
         test_id = job.submission.key.test_id
         assert store.cancel(test_id, "me").state is RunState.CANCELLING
         assert store.cancel(test_id, "me").state is RunState.CANCELLING
-        assert beat(store, job) is Order.CANCEL
+        assert beat(store, job) is HeartbeatReply.CANCEL
         store.report(job.proof, Report(RunState.RUNNING, "not heard yet"))
         assert store.run(test_id).state is RunState.CANCELLING
         store.report(job.proof, Report(RunState.CANCELLED, "all processes gone"))
         assert store.run(test_id).state is RunState.CANCELLED
-        assert beat(store, job) is Order.STOP
+        assert beat(store, job) is HeartbeatReply.STOP
         with pytest.raises(StateError):
             store.cancel(test_id, "me")
 
     def test_superseded_stops(self, store: Store) -> None:
         job = claimed(store)
         store.give_back(job.submission.key, Release.LOST, "silent")
-        assert beat(store, job) is Order.STOP
+        assert beat(store, job) is HeartbeatReply.STOP
 
     def test_a_heartbeat_of_another_claim_keeps_nothing_alive(self, store: Store, clock: Clock) -> None:
         job = claimed(store)
         clock.forward(61)
-        assert beat(store, job, "other") is Order.STOP
+        assert beat(store, job, "other") is HeartbeatReply.STOP
         assert len(store.silent_attempts()) == 1
 
 
@@ -406,7 +405,7 @@ class TestLosing:
     def test_no_name_of_a_claim_holds_what_nobody_claimed(self, store: Store) -> None:
         job = queued(store)
         assert refusal(lambda: store.release(job.proof, "", "mine!")) == "claimed"
-        assert beat(store, job, "") is Order.STOP
+        assert beat(store, job, "") is HeartbeatReply.STOP
         assert store.run(job.submission.key.test_id).attempt == 1
 
     def test_only_the_holder_releases(self, store: Store) -> None:
@@ -424,10 +423,10 @@ class TestLosing:
         waiting, working, stubborn = queued(store), claimed(store), claimed(store)
         store.cancel(stubborn.submission.key.test_id, "me")
         clock.forward(61)
-        assert [(one.key, one.why) for one in store.overdue_runs()] == [(stubborn.submission.key, Why.CANCEL)]
+        assert [(one.key, one.why) for one in store.overdue_runs()] == [(stubborn.submission.key, OverdueReason.CANCEL)]
         clock.forward(86400)
         overdue = {one.why: one for one in store.overdue_runs()}
-        assert set(overdue) == {Why.CANCEL, Why.QUEUE, Why.RUN}
+        assert set(overdue) == {OverdueReason.CANCEL, OverdueReason.QUEUE, OverdueReason.RUN}
         assert all(store.expire(one) for one in overdue.values())
         assert not any(store.expire(one) for one in overdue.values())
         assert store.run(waiting.submission.key.test_id).reason == "queue-timeout"
@@ -529,7 +528,9 @@ class TestResults:
         assert (run.state, run.counts.total) == (RunState.FINISHED, 2)
         with store.database.reading() as connection:
             row = (
-                connection.execute(select(queue_tables.test).where(queue_tables.test.c.id == test_id)).mappings().one()
+                connection.execute(select(legacy_tables.test).where(legacy_tables.test.c.id == test_id))
+                .mappings()
+                .one()
             )
         assert row["finished"] is True and row["subunit"] is None
         assert b"".join(store.result_stream(test_id)) == given.path.read_bytes()

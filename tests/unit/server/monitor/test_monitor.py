@@ -11,7 +11,7 @@ from refstack_worker.contract import attempt_token as proofs
 from refstack_worker.contract import gearman_functions
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import LedgerError
-from refstack_worker.server.domain.records import Claim, Heartbeat, Proof, Release
+from refstack_worker.server.domain.attempts import Claim, Heartbeat, Proof, Release
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.monitor.liveness import HOLD_LIMITS, Clocks, Liveness
 from refstack_worker.server.monitor.monitor import UNCLAIMED_SECONDS, Monitor, Pace

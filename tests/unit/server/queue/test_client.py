@@ -12,7 +12,7 @@ from refstack_worker import gearman
 from refstack_worker.contract import envelope, keys
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import KeyFileError
-from refstack_worker.server.domain.records import RunSpec
+from refstack_worker.server.domain.runs import RunSpec
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.queue.client import QueueClient
 from tests.support.ledgers import CONF, PASSWORD, make_settings, new_run

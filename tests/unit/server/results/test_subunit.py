@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from refstack_worker.errors import ResultError
-from refstack_worker.server.domain.records import TestResult
+from refstack_worker.server.domain.results import TestResult
 from refstack_worker.server.results import subunit
 from tests.support.ledgers import Event, stream
 

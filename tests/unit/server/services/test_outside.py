@@ -8,8 +8,7 @@ import pytest
 
 from refstack_worker.errors import ServerError, UsageError
 from refstack_worker.server.api.rate_limit import Limiter
-from refstack_worker.server.domain.accounts import CloudRecord
-from refstack_worker.server.domain.records import Cloud
+from refstack_worker.server.domain.clouds import Cloud, CloudRecord
 from refstack_worker.server.services import cloud_check, outside
 from refstack_worker.server.services.outside import Question
 from tests.support import http_server

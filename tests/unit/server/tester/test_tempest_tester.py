@@ -15,8 +15,9 @@ from refstack_worker.contract import attempt_token as proofs
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import ConfigError, PayloadError, StateError
 from refstack_worker.gearman import Server
-from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.records import Claim, Proof, RunSpec
+from refstack_worker.server.db import legacy_tables
+from refstack_worker.server.domain.attempts import Claim, Proof
+from refstack_worker.server.domain.runs import RunSpec
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.ledger.results import Upload
 from refstack_worker.server.tester import tempest_tester
@@ -46,8 +47,8 @@ def settings(tmp_path: Path, gearman: Server, given: dict[str, Any]) -> ServerSe
 def tester(store: Store) -> TempestTester:
     with store.database.writing() as connection:
         cloud = {"label": "acme", "endpoint_v3": "https://keystone/v3", "test_user": "demo", "version": "2025.1"}
-        connection.execute(insert(queue_tables.cloud).values(id=5, **cloud))
-        connection.execute(insert(queue_tables.test).values(id=41, cloud_id=5))
+        connection.execute(insert(legacy_tables.cloud).values(id=5, **cloud))
+        connection.execute(insert(legacy_tables.test).values(id=41, cloud_id=5))
     return TempestTester(41, store)
 
 
@@ -129,7 +130,7 @@ class TestWithoutAVersion:
 
     def test_or_one_is_needed(self, tester: TempestTester) -> None:
         with tester.store.database.writing() as connection:
-            connection.execute(queue_tables.cloud.update().values(version="our own"))
+            connection.execute(legacy_tables.cloud.update().values(version="our own"))
         with pytest.raises(ConfigError, match="TEMPEST_VERSION"):
             TempestTester(41, tester.store).execute_test(CONF)
 

@@ -1,0 +1,168 @@
+"""Attempts: each try of a run, the claim on it, and what is said about it.
+
+Times are seconds since 1970 (UTC); 0 means "not yet".
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from refstack_worker.contract import gearman_functions
+from refstack_worker.contract.payload import Testcases
+from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Progress
+from refstack_worker.server.domain.clouds import Conf
+from refstack_worker.server.domain.results import Counts
+from refstack_worker.server.domain.runs import RunSpec
+
+
+@dataclass(frozen=True)
+class AttemptKey:
+    """One attempt of one run; also its Gearman unique."""
+
+    test_id: int
+    attempt: int
+
+    def __str__(self) -> str:
+        return gearman_functions.unique(self.test_id, self.attempt)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One time that a run was given to the queue."""
+
+    key: AttemptKey
+    is_current: bool
+    run_state: RunState
+    created_at: float
+    submitted_at: float = 0.0
+    claimed_at: float = 0.0
+    heartbeat_at: float = 0.0
+    ended_at: float = 0.0
+    """When it was superseded or the run ended."""
+    server: str = ""
+    """``host:port`` of the Gearman server that has its job."""
+    handle: str = ""
+    worker: str = ""
+    contested: bool = False
+    """Another worker asked for it while it was held: gearmand thinks that the holder is gone."""
+    outcome: str = ""
+    """OverdueReason it ended: ``finished``, ``lost``, ``released``, …"""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """An attempt to be given to the queue, taken under a lease by the caller."""
+
+    key: AttemptKey
+    spec: RunSpec
+    conf_json: Conf = field(repr=False)
+    secret: str = field(repr=False)
+    """Fresh; the ledger keeps its digest."""
+    timeout: int = 0
+    testcases: Testcases | None = None
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job that gearmand was given and nobody has claimed."""
+
+    key: AttemptKey
+    server: str
+    handle: str
+    function: str
+    submitted_at: float
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a caller shows to act for a run."""
+
+    test_id: int
+    secret: str = field(repr=False)
+    """Of the bearer token; empty when none came."""
+    attempt: int | None = None
+    """None: the attempt is told by the secret."""
+    mark: str = field(default="", repr=False)
+    """Of the claim, from the bearer token; see :mod:`refstack_worker.contract.attempt_token`."""
+    payload_digest: str | None = None
+    """Of the envelope that came along; None: this call brings none."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's wish to take an attempt."""
+
+    claim_id: str = field(repr=False)
+    worker: str
+    tempest_version: str = ""
+
+
+@dataclass(frozen=True)
+class ClaimAnswer:
+    granted: bool
+    reason: str = ""
+    """``claimed``, ``superseded``, ``finished``, ``cancelled``, ``failed`` or ``paused``."""
+    state: RunState = RunState.CLAIMED
+
+
+class HeartbeatReply(str, enum.Enum):
+    """What the answer to a heartbeat tells the worker."""
+
+    GO = "go"
+    CANCEL = "cancel"
+    STOP = "stop"
+    """Superseded or ended: stop and say nothing more."""
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    claim_id: str = field(repr=False)
+    worker: str
+    progress: Progress = Progress()
+
+
+@dataclass(frozen=True)
+class HeartbeatAnswer:
+    order: HeartbeatReply
+    reason: str = ""
+
+
+class Release(enum.Enum):
+    """OverdueReason an attempt is over although its run is not."""
+
+    LOST = "lost"
+    """The worker went silent: counts against ``ATTEMPT_LIMIT``."""
+    RELEASED = "released"
+    """The worker handed it back: counts against ``RELEASE_LIMIT``."""
+    QUEUE_LOST = "queue-lost"
+    """Never claimed: the queue lost it, or it is not known whether the queue has it. Bounded by ``QUEUE_TIMEOUT``."""
+
+
+class OverdueReason(str, enum.Enum):
+    """OverdueReason a run is overdue; the value is the reason that it ends with."""
+
+    QUEUE = "queue-timeout"
+    RUN = "timeout"
+    CANCEL = "cancel-unconfirmed"
+
+
+@dataclass(frozen=True)
+class Overdue:
+    """A run that has used up the time that it had."""
+
+    key: AttemptKey
+    why: OverdueReason
+    message: str
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The answer to a posted result."""
+
+    key: AttemptKey
+    repeated: bool
+    """The same bytes had been accepted before."""
+    counts: Counts

@@ -1,0 +1,51 @@
+"""Results: the tests of a run and how they ended.
+
+Times are seconds since 1970 (UTC); 0 means "not yet".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Tests of a result."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.passed + self.failed + self.skipped
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """One test of a result."""
+
+    __test__ = False
+
+    position: int
+    name: str
+    """Without the bracketed attributes."""
+    uuid: str
+    """Idempotent id; empty when the test has none."""
+    status: str
+    """``passed``, ``failed`` or ``skipped``."""
+    seconds: float
+    started_at: float = 0.0
+    reason: str = ""
+    """OverdueReason skipped, or the traceback of a failure; secrets masked."""
+
+
+@dataclass(frozen=True)
+class ResultQuery:
+    """Which tests of a run's result; what is empty does not narrow."""
+
+    status: str = ""
+    text: str = ""
+    after: int = 0
+    """Only positions above this one: the next page."""
+    limit: int = 500

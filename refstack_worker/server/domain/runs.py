@@ -1,0 +1,137 @@
+"""Runs: what a vendor asks for, and what became of it.
+
+Times are seconds since 1970 (UTC); 0 means "not yet".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from refstack_worker.contract import gearman_functions
+from refstack_worker.contract.payload import Testcases
+from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Progress
+from refstack_worker.server.domain.accounts import AccessScope
+from refstack_worker.server.domain.clouds import Cloud, Conf
+from refstack_worker.server.domain.results import Counts
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What is to be run."""
+
+    tempest_version: str = ""
+    openstack_release: str = ""
+    """One of the two."""
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    testcases: Testcases | None = None
+    """None: what the operator configured."""
+    concurrency: int = 0
+    timeout: int = 0
+    """Seconds; 0: the operator's ``RUN_TIMEOUT``."""
+    tag: str = ""
+    """Only on nodes that carry it."""
+    priority: int = 0
+    """-1 low, 0 normal, 1 high."""
+
+    @property
+    def function(self) -> str:
+        """The Gearman function that serves it."""
+        if self.tempest_version:
+            return gearman_functions.for_version(self.tempest_version, self.tag)
+        return gearman_functions.for_release(self.openstack_release, self.tag)
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """A run to be recorded."""
+
+    spec: RunSpec
+    conf_json: Conf = field(default_factory=dict, repr=False)
+    """Holds the passwords; kept sealed, wiped when the run ends."""
+    test_id: int | None = None
+    """An existing legacy ``test`` row; None makes one."""
+    cloud_id: int | None = None
+    """For the row that is made."""
+    label: str = ""
+    created_by: str = ""
+    """Who asked, for people: a user's or token's name."""
+    owner_id: int | None = None
+    """``user.id`` of the vendor's user; None: the operator's."""
+    rerun_of: int | None = None
+    idempotency_key: str = ""
+    """The same key of the same owner again gives the run that it gave the first time."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as the ledger has it."""
+
+    test_id: int
+    state: RunState
+    attempt: int
+    """The current one; older ones are superseded."""
+    spec: RunSpec
+    created_at: float
+    updated_at: float
+    started_at: float = 0.0
+    """First claim of the current attempt."""
+    ended_at: float = 0.0
+    cancel_asked_at: float = 0.0
+    reason: str = ""
+    """Fixed word; set when the run failed or was cancelled."""
+    message: str = ""
+    """The last sentence for people."""
+    label: str = ""
+    created_by: str = ""
+    owner_id: int | None = None
+    cloud: Cloud = Cloud()
+    worker: str = ""
+    """Node that holds or held the current attempt."""
+    progress: Progress = Progress()
+    counts: Counts = Counts()
+    """Of the accepted result."""
+    rerun_of: int | None = None
+    revision: int = 0
+    """Counted up with every change: for ETags."""
+
+
+@dataclass(frozen=True)
+class RunQuery:
+    """Which runs to list, newest first; what is empty does not narrow."""
+
+    states: tuple[RunState, ...] = ()
+    owner_id: int | None = None
+    viewer: AccessScope | None = None
+    """None: everybody's."""
+    cloud_id: int | None = None
+    tempest_version: str = ""
+    worker: str = ""
+    text: str = ""
+    """Part of label, cloud label or creator."""
+    before: int = 0
+    """Only test ids below this one: the next page."""
+    limit: int = 50
+
+
+@dataclass(frozen=True)
+class Message:
+    """A row of the legacy ``test_status`` table."""
+
+    id: int
+    test_id: int
+    message: str
+    timestamp: float
+
+
+@dataclass(frozen=True)
+class QueuePosition:
+    """Where a run stands in the queue."""
+
+    ahead: int
+    """Runs before it that need the same kind of node."""
+    slots: int
+    """Of ready nodes that could take it."""
+    seconds: float | None
+    """Estimate until it starts; None: nothing to estimate from, or no node."""
