@@ -25,7 +25,7 @@ Numbers = tuple[int, int, int]
 
 
 class VersionError(Exception):
-    """The version cannot be told; the message says why."""
+    """The version cannot be determined; the message says why."""
 
 
 def version_of(commit: str = "HEAD", top: Path = TOP) -> str:

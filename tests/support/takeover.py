@@ -114,7 +114,7 @@ def plain(row: Any) -> dict[str, Any]:
 
 @dataclass
 class OldNode:
-    """The state folder of a node of then, with today's worker; what it says to the server goes through a proxy."""
+    """The state folder of a node of then, with today's worker; it reaches the server through a proxy."""
 
     folder: Path
     server: OldServer
@@ -156,7 +156,7 @@ class OldNode:
 
     def start(self) -> Program:
         argv = [sys.executable, "-m", "refstack_worker.cli.worker.main", "--config", str(self.config), "run"]
-        # the address in the payloads is nobody's: the API answers for it as a proxy would
+        # no server has the address in the payloads: the API answers for it as a proxy would
         proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY"), f"http://127.0.0.1:{self.server.port}")
         program = Program(argv, self.folder / "worker.log", {**proxies, "no_proxy": "", "NO_PROXY": ""})
         self.server.programs.append(program)

@@ -29,7 +29,7 @@ def test_from_bare_debian_to_a_finished_run(suite: str, repository: Path, tmp_pa
         node.add_source()
         said = node.install("refstack-worker", "refstack-queue", f"refstack-tempest-{FIRST}", "gearman-job-server")
         nothing_is_started(node)
-        assert "installed, and not started: it is not configured yet. Next:" in said
+        assert "installed but not started, because it is not configured yet. Next steps:" in said
         assert "runuser -u refstack-queue -- refstack-queue keys generate /etc/refstack/keys" in said
         node.set_up_queue()
         node.set_up_worker()

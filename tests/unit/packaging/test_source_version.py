@@ -75,7 +75,7 @@ def test_the_tagged_commit_is_the_release(checkout: Checkout, source_version: Mo
 def test_versions_sort_as_the_history_does(checkout: Checkout, source_version: ModuleType) -> None:
     commits = [checkout.commit() for _ in range(11)]
     checkout.tag("0.1.0")
-    commits.append(checkout.commit())  # nobody has stated the next version yet
+    commits.append(checkout.commit())  # setup.cfg still states the released version
     commits.append(checkout.commit("0.2.0"))
     commits += [checkout.commit("0.2.0") for _ in range(10)]
     checkout.tag("0.2.0")
