@@ -20,8 +20,8 @@ from refstack_worker.environments import test_listing
 from refstack_worker.environments.catalogue import Offer
 from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.layout import saved_link_plan
-from refstack_worker.environments.layout.base_virtualenv import Skeleton, make_open_folder, skeleton_of
-from refstack_worker.environments.layout.saved_link_plan import KeptPlan
+from refstack_worker.environments.layout.base_virtualenv import BaseVirtualenv, base_virtualenv_of, make_open_folder
+from refstack_worker.environments.layout.saved_link_plan import SavedLinkPlan
 from refstack_worker.environments.lock import Lock
 from refstack_worker.environments.store import leases
 from refstack_worker.environments.store.verify import Store
@@ -125,18 +125,18 @@ class Environment:
                 self.store.prepare()
                 names = [self.store.name(wheel, interpreter) for wheel in lock.wheels]
                 if self._lease_entries(lock, names):
-                    skeleton = skeleton_of(interpreter, self.store)
-                    self._lay_out(skeleton, saved_link_plan.kept_plan(self.store, names, interpreter))
+                    base = base_virtualenv_of(interpreter, self.store)
+                    self._lay_out(base, saved_link_plan.saved_plan_of(self.store, names, interpreter))
                     return test_listing.proved(self.store, lock, interpreter)
             self._fill(lock, interpreter)
         raise EnvironmentBuildError(f"{self.store.root}: entries go as they are made; is 'env gc' running in a loop?")
 
     def _fill(self, lock: Lock, interpreter: Interpreter) -> None:
-        """Fetch what the store lacks; the first skeleton, which mostly waits for an interpreter, is made beside it."""
+        """Fetch what the store lacks; the first base, which mostly waits for an interpreter, is made beside it."""
         with ThreadPoolExecutor(1) as beside:
-            skeleton = beside.submit(skeleton_of, interpreter, self.store)
+            base = beside.submit(base_virtualenv_of, interpreter, self.store)
             self.store.ensure(lock.wheels, interpreter, self.offer.fetcher(self.settings))
-            skeleton.result()
+            base.result()
 
     def _lease_entries(self, lock: Lock, names: list[str]) -> bool:
         if not self._begun:
@@ -145,8 +145,8 @@ class Environment:
         self._lease = leases.take(self.store, self.folder, f"Tempest {lock.label}", names)
         return self._lease is not None
 
-    def _lay_out(self, skeleton: Skeleton, kept: KeptPlan) -> None:
-        skeleton.lay_out(self.folder)
+    def _lay_out(self, base: BaseVirtualenv, kept: SavedLinkPlan) -> None:
+        base.lay_out(self.folder)
         for path in kept.plan.folders:
             make_open_folder(f"{self.folder}/{path}")
         kept.link_into(self.folder)

@@ -19,7 +19,7 @@ from refstack_worker import process
 from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.lock import Lock
 from refstack_worker.environments.store.verify import Store
-from refstack_worker.environments.store.wheel_store import LAYOUT, Entries
+from refstack_worker.environments.store.wheel_store import LAYOUT, WheelStore
 from refstack_worker.errors import LockError, ProcessError, StoreError
 from refstack_worker.filesystem import disk_errors, write_whole
 
@@ -35,11 +35,11 @@ TEST_NAME = re.compile(r"^[A-Za-z_][\w]*(\.[A-Za-z_]\w*)+(\[.*\]|\(.*\))*$")
 """A line of ``tempest run --list-tests`` that names a test; the others are log lines."""
 
 
-def _path(store: Entries, lock: Lock, interpreter: Interpreter) -> Path:
+def _path(store: WheelStore, lock: Lock, interpreter: Interpreter) -> Path:
     return store.proofs / f"{lock.digest}.{interpreter.identity}.{LAYOUT}.json"
 
 
-def proved(store: Entries, lock: Lock, interpreter: Interpreter) -> int:
+def proved(store: WheelStore, lock: Lock, interpreter: Interpreter) -> int:
     """Return how many tests the lock's environment listed when it was proved; 0: not proved yet."""
     try:
         return int(json.loads(_path(store, lock, interpreter).read_bytes())["tests"])
@@ -47,7 +47,7 @@ def proved(store: Entries, lock: Lock, interpreter: Interpreter) -> int:
         return 0
 
 
-def refused(store: Entries, lock: Lock, interpreter: Interpreter) -> str:
+def refused(store: WheelStore, lock: Lock, interpreter: Interpreter) -> str:
     """Return why the lock's environment was refused when it was tried; empty: it was not."""
     try:
         return str(json.loads(_path(store, lock, interpreter).read_bytes())["refused"])
@@ -55,13 +55,13 @@ def refused(store: Entries, lock: Lock, interpreter: Interpreter) -> str:
         return ""
 
 
-def forget(store: Entries, lock: Lock) -> None:
+def forget(store: WheelStore, lock: Lock) -> None:
     """Drop what is known of a lock, on whatever interpreter, so that the next build proves anew."""
     for path in store.proofs.glob(f"{lock.digest}.*"):
         path.unlink(missing_ok=True)
 
 
-def carry_over(store: Entries, proved_one: Lock, lock: Lock, interpreter: Interpreter) -> None:
+def carry_over(store: WheelStore, proved_one: Lock, lock: Lock, interpreter: Interpreter) -> None:
     """Take the proof of a lock for one of the same wheels that differs only in what it says about itself."""
     if [wheel.sha256 for wheel in proved_one.wheels] != [wheel.sha256 for wheel in lock.wheels]:
         raise LockError(f"{lock.path}: has other wheels than the lock that was proved")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refstack_worker.builder.locks import releases
-from refstack_worker.builder.locks.resolve import Question, find_uv, resolve
+from refstack_worker.builder.locks.resolve import ResolveRequest, find_uv, resolve
 from refstack_worker.builder.locks.wheels import Gathered, gather
 from refstack_worker.builder.locks.write import Facts, lock_name, lock_text
 from refstack_worker.config.environments import EnvironmentSettings
@@ -28,10 +28,10 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Order:
+class LockRequest:
     """A lock that is to be made."""
 
-    question: Question
+    resolve_request: ResolveRequest
     output: Path
     """Folder of versions; the lock goes into ``<output>/<version>/``, its wheels into ``wheels/`` beside it."""
     cache: Path
@@ -41,52 +41,52 @@ class Order:
     ca_file: str = ""
 
 
-def make_lock(order: Order) -> Lock:
+def make_lock(request: LockRequest) -> Lock:
     """Make, prove and write a lock with its wheels; nothing appears in the output before it is proved.
 
     :raises BuildError: it cannot be resolved, gathered or proved.
     """
-    question = order.question
-    make_folder(order.cache)
-    with tempfile.TemporaryDirectory(prefix="lock-", dir=order.cache) as name:
+    resolve_request = request.resolve_request
+    make_folder(request.cache)
+    with tempfile.TemporaryDirectory(prefix="lock-", dir=request.cache) as name:
         work = Path(name)
-        uv = find_uv(order.cache)
-        LOG.info("resolving Tempest %s on %s", question.version, question.interpreter.name)
-        artefacts = resolve(question, uv, work)
+        uv = find_uv(request.cache)
+        LOG.info("resolving Tempest %s on %s", resolve_request.version, resolve_request.interpreter.name)
+        artefacts = resolve(resolve_request, uv, work)
         try:
             LOG.info("gathering %d distributions", len(artefacts))
-            gathered = gather(question, artefacts, uv, work, order.ca_file)
+            gathered = gather(resolve_request, artefacts, uv, work, request.ca_file)
             LOG.info("proving it")
-            staged = _stage(order, gathered, work)
-            tests = _prove(order, staged, work)
+            staged = _stage(request, gathered, work)
+            tests = _prove(request, staged, work)
         except (BuildError, EnvironmentBuildError) as error:
             pythons = releases.pythons(work)
-            hint = f"; Tempest {question.version} was made for Python {pythons} (--python)" if pythons else ""
+            hint = f"; Tempest {resolve_request.version} was made for Python {pythons} (--python)" if pythons else ""
             raise BuildError(f"{error}{hint}") from error
-        text = lock_text(question, gathered, _facts(order, tests))
-        return _deliver(order, gathered, text, read_lock(staged))
+        text = lock_text(resolve_request, gathered, _facts(request, tests))
+        return _deliver(request, gathered, text, read_lock(staged))
 
 
-def _facts(order: Order, tests: int) -> Facts:
-    constraints = order.question.constraints
+def _facts(request: LockRequest, tests: int) -> Facts:
+    constraints = request.resolve_request.constraints
     digest = hashlib.sha256(constraints.read_bytes()).hexdigest() if constraints is not None else ""
-    known = order.releases or releases.of(order.question.version, order.question.constraints_name)
+    known = request.releases or releases.of(request.resolve_request.version, request.resolve_request.constraints_name)
     return Facts(known, digest, tests)
 
 
-def _stage(order: Order, gathered: Sequence[Gathered], work: Path) -> Path:
-    folder = make_folder(work / "staged" / order.question.version)
+def _stage(request: LockRequest, gathered: Sequence[Gathered], work: Path) -> Path:
+    folder = make_folder(work / "staged" / request.resolve_request.version)
     wheels = make_folder(folder / "wheels")
     for item in gathered:
         os.link(item.file, wheels / item.wheel.filename)
-    path = folder / lock_name(order.question)
-    path.write_text(lock_text(order.question, gathered, _facts(order, 0)))
+    path = folder / lock_name(request.resolve_request)
+    path.write_text(lock_text(request.resolve_request, gathered, _facts(request, 0)))
     return path
 
 
-def _prove(order: Order, staged: Path, work: Path) -> int:
-    lock, interpreter = read_lock(staged), order.question.interpreter
-    settings = EnvironmentSettings(order.cache / "store", (staged.parent.parent,))
+def _prove(request: LockRequest, staged: Path, work: Path) -> int:
+    lock, interpreter = read_lock(staged), request.resolve_request.interpreter
+    settings = EnvironmentSettings(request.cache / "store", (staged.parent.parent,))
     problem = interpreter.problem_with(lock)
     if problem:
         raise BuildError(f"Tempest {lock.label}: {problem}")
@@ -94,8 +94,8 @@ def _prove(order: Order, staged: Path, work: Path) -> int:
         return built.tests
 
 
-def _deliver(order: Order, gathered: Sequence[Gathered], text: str, proved: Lock) -> Lock:
-    folder = order.output / order.question.version
+def _deliver(request: LockRequest, gathered: Sequence[Gathered], text: str, proved: Lock) -> Lock:
+    folder = request.output / request.resolve_request.version
     with disk_errors(str(folder)):
         for item in gathered:
             target = make_folder(folder / "wheels") / item.wheel.filename
@@ -103,8 +103,8 @@ def _deliver(order: Order, gathered: Sequence[Gathered], text: str, proved: Lock
             shutil.copyfile(item.file, temporary)
             temporary.chmod(0o644)
             temporary.rename(target)
-        path = folder / lock_name(order.question)
+        path = folder / lock_name(request.resolve_request)
         write_whole(path, text.encode())
     lock = read_lock(path)
-    test_listing.carry_over(Store(order.cache / "store"), proved, lock, order.question.interpreter)
+    test_listing.carry_over(Store(request.cache / "store"), proved, lock, request.resolve_request.interpreter)
     return lock

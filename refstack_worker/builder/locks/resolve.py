@@ -36,7 +36,7 @@ PIN = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*={2,3}\s*([^\s;#]+)", re.M
 
 
 @dataclass(frozen=True)
-class Question:
+class ResolveRequest:
     """What the resolver is asked."""
 
     version: str
@@ -69,7 +69,7 @@ class Artefact:
     is_wheel: bool
 
 
-def resolve(question: Question, uv: Path, work: Path) -> list[Artefact]:
+def resolve(question: ResolveRequest, uv: Path, work: Path) -> list[Artefact]:
     """Return one file for each distribution of the environment, sorted by name.
 
     :raises BuildError: there is no answer; the message names what conflicts.
@@ -130,7 +130,7 @@ def _tags(filename: str) -> frozenset[Any]:
         return frozenset()
 
 
-def _check_pins(question: Question) -> None:
+def _check_pins(question: ResolveRequest) -> None:
     if question.constraints is None:
         return
     pins = {canonicalize_name(name): version for name, version in PIN.findall(question.constraints.read_text())}
@@ -143,7 +143,7 @@ def _check_pins(question: Question) -> None:
             )
 
 
-def _no_answer(question: Question, said: str) -> str:
+def _no_answer(question: ResolveRequest, said: str) -> str:
     under = f" under {question.constraints_name}" if question.constraints is not None else ""
     text = " ".join(said.split())
     return (

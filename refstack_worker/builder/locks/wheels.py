@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refstack_worker import process
-from refstack_worker.builder.locks.resolve import SECONDS, Artefact, Question
+from refstack_worker.builder.locks.resolve import SECONDS, Artefact, ResolveRequest
 from refstack_worker.environments.lock import LockedWheel
 from refstack_worker.environments.wheels.download import Downloader, Landing
 from refstack_worker.environments.wheels.sources import PARALLEL
@@ -34,7 +34,9 @@ class Gathered:
     sdist: Artefact | None = None
 
 
-def gather(question: Question, artefacts: Sequence[Artefact], uv: Path, work: Path, ca_file: str) -> list[Gathered]:
+def gather(
+    question: ResolveRequest, artefacts: Sequence[Artefact], uv: Path, work: Path, ca_file: str
+) -> list[Gathered]:
     """Download what was resolved into ``work`` and build wheels of what is only source.
 
     :raises WheelError: a file cannot be had or is not what the index said.
@@ -69,7 +71,7 @@ def _locked(artefact: Artefact, path: Path) -> LockedWheel:
     return LockedWheel(artefact.name, artefact.version, path.name, digest, path.stat().st_size, where)
 
 
-def _built(question: Question, artefact: Artefact, sdist: Path, uv: Path, work: Path) -> Gathered:
+def _built(question: ResolveRequest, artefact: Artefact, sdist: Path, uv: Path, work: Path) -> Gathered:
     out = make_folder(work / "built" / artefact.sha256)
     words: list[str | Path] = [
         uv, "build", "--quiet", "--wheel", "--no-python-downloads", "--python", question.interpreter.path,

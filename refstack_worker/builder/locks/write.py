@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from refstack_worker.builder.locks.resolve import Question
+from refstack_worker.builder.locks.resolve import ResolveRequest
 from refstack_worker.builder.locks.wheels import Gathered
 from refstack_worker.environments.interpreters import Interpreter
 
@@ -24,7 +24,7 @@ class Facts:
     """0 while it is not known yet."""
 
 
-def lock_name(question: Question) -> str:
+def lock_name(question: ResolveRequest) -> str:
     """Return the name of a lock's file: PEP 751 allows no dot between ``pylock.`` and ``.toml``."""
     interpreter = question.interpreter
     words = [f"py{interpreter.series.replace('.', '')}-{interpreter.fact('platform_machine')}"]
@@ -32,7 +32,7 @@ def lock_name(question: Question) -> str:
     return f"pylock.{re.sub(r'[^A-Za-z0-9_-]', '_', '-'.join(words))}.toml"
 
 
-def lock_text(question: Question, gathered: Sequence[Gathered], facts: Facts) -> str:
+def lock_text(question: ResolveRequest, gathered: Sequence[Gathered], facts: Facts) -> str:
     """Return the content of a lock. The same inputs give the same bytes."""
     interpreter = question.interpreter
     lines = [
@@ -75,7 +75,7 @@ def _package(item: Gathered) -> list[str]:
     return lines
 
 
-def _refstack(question: Question, gathered: Sequence[Gathered], facts: Facts) -> list[str]:
+def _refstack(question: ResolveRequest, gathered: Sequence[Gathered], facts: Facts) -> list[str]:
     lines = [
         "[tool.refstack]",
         f"tempest = {quoted(question.version)}",

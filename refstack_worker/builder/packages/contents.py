@@ -25,7 +25,7 @@ RECIPES: Mapping[str, Recipe] = {"deb": deb.build, "rpm": rpm.build}
 
 
 @dataclass(frozen=True)
-class Order:
+class PackageRequest:
     """Packages that are to be built of one locked version."""
 
     folder: Path
@@ -38,29 +38,29 @@ class Order:
     """Series of Python to the system package that has it (``3.8``, ``opt-python3.8``), where it is another."""
 
 
-def build(order: Order) -> list[Path]:
+def build(request: PackageRequest) -> list[Path]:
     """Build the packages and return their files. The same locks give the same bytes, wherever and whenever.
 
     :raises BuildError: a lock or a wheel is not right, or a tool is missing or fails.
     """
-    unknown = set(order.formats) - set(RECIPES)
+    unknown = set(request.formats) - set(RECIPES)
     if unknown:
         raise UsageError(f"--format {', '.join(sorted(unknown))}: there are {', '.join(RECIPES)}")
-    locks = read_locks(order.folder)
-    facts = check_wheels(order.folder, locks)
-    package = describe(order, locks, facts)
-    order.out.mkdir(parents=True, exist_ok=True)
+    locks = read_locks(request.folder)
+    facts = check_wheels(request.folder, locks)
+    package = describe(request, locks, facts)
+    request.out.mkdir(parents=True, exist_ok=True)
     built = []
     with tempfile.TemporaryDirectory(prefix="refstack-package-") as name:
-        for format_ in order.formats:
+        for format_ in request.formats:
             tree = Path(name) / format_
-            stage(package, order.folder, facts, tree)
-            built.append(RECIPES[format_](package, tree, order.out))
+            stage(package, request.folder, facts, tree)
+            built.append(RECIPES[format_](package, tree, request.out))
     return built
 
 
 def read_locks(folder: Path) -> tuple[Lock, ...]:
-    """Return the locks of a version's folder, in the order of their names.
+    """Return the locks of a version's folder, in the request of their names.
 
     :raises BuildError: there are none, or they are of more than one version.
     """
@@ -97,13 +97,13 @@ def check_wheels(folder: Path, locks: Sequence[Lock]) -> dict[str, WheelFacts]:
     return facts
 
 
-def describe(order: Order, locks: Sequence[Lock], facts: Mapping[str, WheelFacts]) -> TempestPackage:
+def describe(request: PackageRequest, locks: Sequence[Lock], facts: Mapping[str, WheelFacts]) -> TempestPackage:
     """Put together what the recipes need to know."""
     newest = max(locks, key=lambda lock: len(lock.compatibility.releases)).compatibility
     machines = {m for lock in locks for text in lock.environments for m in ("x86_64", "aarch64") if f"'{m}'" in text}
     return TempestPackage(
         tempest=locks[0].version,
-        revision=order.revision,
+        revision=request.revision,
         pythons=tuple(sorted({series_of(lock) for lock in locks}, key=_numbers)),
         releases=newest.releases,
         plugins=tuple(sorted({plugin for lock in locks for plugin in lock.compatibility.plugins})),
@@ -113,7 +113,7 @@ def describe(order: Order, locks: Sequence[Lock], facts: Mapping[str, WheelFacts
         machine=machines.pop() if len(machines) == 1 else "",
         execute_test=execute_test_for(locks[0].version),
         epoch=epoch_of(locks),
-        interpreters=order.interpreters,
+        interpreters=request.interpreters,
         licences=tuple((name, about) for name, about in sorted(facts.items())),
     )
 

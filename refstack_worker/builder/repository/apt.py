@@ -18,7 +18,7 @@ from pathlib import Path
 
 from refstack_worker import process
 from refstack_worker.builder.repository.repository import Record, Repository, replace_file
-from refstack_worker.builder.repository.signing import Key, Keyring
+from refstack_worker.builder.repository.signing import Key, OpenPgpKeyring
 from refstack_worker.errors import BuildError
 
 ARCHITECTURES = ("amd64", "arm64")
@@ -58,7 +58,9 @@ def inspect(path: Path) -> DebianFile:
     return DebianFile(path, package, version.partition(".orig.")[0].partition(".debian.")[0])
 
 
-def make_indices(repository: Repository, record: Record, keys: Sequence[Key], keyring: Keyring, work: Path) -> Path:
+def make_indices(
+    repository: Repository, record: Record, keys: Sequence[Key], keyring: OpenPgpKeyring, work: Path
+) -> Path:
     """Make the indices of what is in the pool and sign them; :func:`place_indices` makes them visible.
 
     :param work: an empty folder; they are made below it.

@@ -16,7 +16,7 @@ from packaging.version import InvalidVersion, Version
 from refstack_worker.builder.packages.package import VIRTUAL
 from refstack_worker.builder.repository import apt, yum
 from refstack_worker.builder.repository.repository import KEYRING, Record, Repository, replace_file
-from refstack_worker.builder.repository.signing import Key, Keyring
+from refstack_worker.builder.repository.signing import Key, OpenPgpKeyring
 from refstack_worker.errors import BuildError, NotFoundError, UsageError
 from refstack_worker.filesystem import make_folder
 
@@ -31,7 +31,7 @@ class Publisher:
     """A repository, and who signs it."""
 
     repository: Repository
-    keyring: Keyring = Keyring()
+    keyring: OpenPgpKeyring = OpenPgpKeyring()
     key: str = ""
     """Id of the key to sign with."""
     url: str = ""

@@ -33,7 +33,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Keyring:
+class OpenPgpKeyring:
     """gpg, and the home that it takes its keys from."""
 
     home: Path | None = None

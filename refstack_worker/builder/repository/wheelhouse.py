@@ -27,7 +27,7 @@ from refstack_worker.filesystem import disk_errors, make_folder, remove_tree, sh
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedWheelhouse:
     """One lock of a wheelhouse."""
 
     path: str
@@ -36,7 +36,7 @@ class Published:
     new: bool
 
 
-def publish(house: Path, folders: Iterable[Path], withdraw: Iterable[str] = ()) -> list[Published]:
+def publish(house: Path, folders: Iterable[Path], withdraw: Iterable[str] = ()) -> list[PublishedWheelhouse]:
     """Add the versions in ``folders`` to a wheelhouse, take those in ``withdraw`` out, and write its list.
 
     :raises WheelError: a wheel is not what its lock says.
@@ -52,7 +52,7 @@ def publish(house: Path, folders: Iterable[Path], withdraw: Iterable[str] = ()) 
             for folder in leaving:
                 remove_tree(folder)
     return [
-        Published(name, lock.label, len(lock.wheels), name in new)
+        PublishedWheelhouse(name, lock.label, len(lock.wheels), name in new)
         for name, lock in ((f"{lock.path.parent.name}/{lock.path.name}", lock) for lock in found)
     ]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from refstack_worker import process
 from refstack_worker.builder.repository.repository import Repository, replace_file
-from refstack_worker.builder.repository.signing import Key, Keyring
+from refstack_worker.builder.repository.signing import Key, OpenPgpKeyring
 from refstack_worker.errors import BuildError, ProcessError
 
 OLD_METADATA = 2
@@ -44,7 +44,7 @@ def inspect(path: Path) -> RpmFile:
     return RpmFile(path, name, version, architecture, header)
 
 
-def sign(path: Path, key: Key, keyring: Keyring) -> None:
+def sign(path: Path, key: Key, keyring: OpenPgpKeyring) -> None:
     """Sign an RPM in place, in place of the signature that it may have.
 
     :raises BuildError: it cannot be signed.
@@ -61,7 +61,7 @@ def sign(path: Path, key: Key, keyring: Keyring) -> None:
         raise BuildError(str(error)) from error
 
 
-def make_metadata(repository: Repository, keys: Sequence[Key], keyring: Keyring, work: Path) -> Path:
+def make_metadata(repository: Repository, keys: Sequence[Key], keyring: OpenPgpKeyring, work: Path) -> Path:
     """Make the metadata of the RPMs that are there and sign them; :func:`place_metadata` makes them visible.
 
     :param work: an empty folder; they are made below it.

@@ -16,7 +16,7 @@ from refstack_worker.builder.packages import contents
 from refstack_worker.builder.repository import publish
 from refstack_worker.builder.repository.publish import Publisher
 from refstack_worker.builder.repository.repository import Repository
-from refstack_worker.builder.repository.signing import Keyring
+from refstack_worker.builder.repository.signing import OpenPgpKeyring
 from refstack_worker.errors import UsageError
 
 CHANGES = ("Package", "Version", "Format")
@@ -63,8 +63,8 @@ def build_folder(folder: Path, parsed_args: argparse.Namespace, out: IO[str]) ->
             raise UsageError(f"--interpreter-package {word!r}: write it as 3.8=opt-python3.8")
         pairs.append((series, name))
     formats = tuple(word for word in parsed_args.format.split(",") if word)
-    order = contents.Order(folder, parsed_args.out, formats, parsed_args.revision, tuple(pairs))
-    for path in contents.build(order):
+    request = contents.PackageRequest(folder, parsed_args.out, formats, parsed_args.revision, tuple(pairs))
+    for path in contents.build(request):
         out.write(f"{path}\n")
 
 
@@ -81,7 +81,7 @@ class RepositoryCommand(Lister):
 
     def publisher(self, parsed_args: argparse.Namespace, url: str = "") -> Publisher:
         """Return who does it."""
-        return Publisher(Repository(parsed_args.repo), Keyring(parsed_args.gnupg_home), parsed_args.key, url)
+        return Publisher(Repository(parsed_args.repo), OpenPgpKeyring(parsed_args.gnupg_home), parsed_args.key, url)
 
 
 class Publish(RepositoryCommand):
@@ -151,7 +151,7 @@ class Rollover(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Roll over and say what comes next."""
         repository = Repository(parsed_args.repo)
-        Publisher(repository, Keyring(parsed_args.gnupg_home)).roll_over(parsed_args.to, parsed_args.finish)
+        Publisher(repository, OpenPgpKeyring(parsed_args.gnupg_home)).roll_over(parsed_args.to, parsed_args.finish)
         keys = repository.record().keys
         self.app.stdout.write(f"signed with {' and '.join(keys)}\n")
         if not parsed_args.finish:

@@ -17,9 +17,9 @@ from cliff.lister import Lister
 from cliff.show import ShowOne
 from packaging.utils import canonicalize_name
 
-from refstack_worker.builder.locks.make import Order, make_lock
+from refstack_worker.builder.locks.make import LockRequest, make_lock
 from refstack_worker.builder.locks.recheck import prove_locks
-from refstack_worker.builder.locks.resolve import Question
+from refstack_worker.builder.locks.resolve import ResolveRequest
 from refstack_worker.builder.repository import wheelhouse
 from refstack_worker.cli import app
 from refstack_worker.cli.package import commands
@@ -35,7 +35,7 @@ from refstack_worker.errors import BuildError, UsageError
 DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
 
 
-class Lock(ShowOne):
+class LockVersion(ShowOne):
     """Lock a Tempest version: find every wheel that belongs to it, and prove that it lists tests.
 
     Writes OUTPUT/VERSION/pylock.<name>.toml and the wheels beside it, in OUTPUT/VERSION/wheels/. The same version,
@@ -155,7 +155,7 @@ def lock(parsed_args: argparse.Namespace) -> locks.Lock:
     with tempfile.TemporaryDirectory(prefix="refstack-lock-") as scratch:
         constraints, name = constraints_of(parsed_args.constraints, Path(scratch), parsed_args.ca_file)
         plugins = plugins_of(parsed_args.plugins).items()
-        question = Question(
+        resolve_request = ResolveRequest(
             parsed_args.version,
             tuple(sorted((str(canonicalize_name(plugin)), version) for plugin, version in plugins)),
             interpreter_of(parsed_args.python),
@@ -165,7 +165,13 @@ def lock(parsed_args: argparse.Namespace) -> locks.Lock:
             parsed_args.index,
         )
         return make_lock(
-            Order(question, parsed_args.output, parsed_args.cache, tuple(parsed_args.openstack), parsed_args.ca_file)
+            LockRequest(
+                resolve_request,
+                parsed_args.output,
+                parsed_args.cache,
+                tuple(parsed_args.openstack),
+                parsed_args.ca_file,
+            )
         )
 
 
@@ -230,12 +236,14 @@ def date_of(text: str | None) -> str:
 COMMANDS: dict[str, type[Command]] = {
     **commands.COMMANDS,
     "build": Build,
-    "lock": Lock,
+    "lock": LockVersion,
     "verify-lock": VerifyLock,
     "publish-wheelhouse": PublishWheelhouse,
 }
 
-PROGRAM = app.Program("refstack-package", "Lock, build and publish Tempest versions for refstack-worker.", COMMANDS)
+PROGRAM = app.Program(
+    "refstack-package", "Lock, build and publish Tempest versions for refstack-worker.", COMMANDS
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

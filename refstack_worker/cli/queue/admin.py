@@ -164,7 +164,7 @@ class KeysShow(Lister):
         return ("Key", "Id", "State", "File"), rows
 
 
-class Pause(Command):
+class PauseQueue(Command):
     """Give no more runs to workers; what they hold goes on. Runs are still recorded."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -173,7 +173,7 @@ class Pause(Command):
             store.pause(getpass.getuser())
 
 
-class Resume(Command):
+class ResumeQueue(Command):
     """Give runs to workers again."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -182,7 +182,7 @@ class Resume(Command):
             store.resume(getpass.getuser())
 
 
-class Status(ShowOne):
+class QueueStatus(ShowOne):
     """Show the state of the whole queue: database, Gearman servers, runs that wait or are held, nodes.
 
     The exit status is 7 when no Gearman server answers.

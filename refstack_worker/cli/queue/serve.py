@@ -26,7 +26,7 @@ LISTEN = "127.0.0.1:8000"
 ALIVE = "/static/icon.svg"
 
 
-class Api(Command):
+class ServeApi(Command):
     """Serve HTTP: the web page, the API, and what testers and workers call.
 
     For more than one process use a WSGI server: its application is refstack_worker.server.service:application().

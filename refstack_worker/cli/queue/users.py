@@ -108,7 +108,7 @@ class CloudCreate(ShowOne):
             return _shown(api.post(f"/v1/clouds/{made['id']}/check", {"conf_json": conf}))
 
 
-class CloudCheck(ShowOne):
+class CheckCloud(ShowOne):
     """Look at a cloud: does Keystone answer, which services are there?
 
     Passwords come from the same variables as for 'cloud create'; without any, those that the server keeps are used.

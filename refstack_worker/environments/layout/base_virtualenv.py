@@ -22,7 +22,7 @@ from pathlib import Path
 from refstack_worker import process
 from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.store.file_locks import work_folder
-from refstack_worker.environments.store.wheel_store import Entries
+from refstack_worker.environments.store.wheel_store import WheelStore
 from refstack_worker.errors import EnvironmentBuildError, RefstackError
 from refstack_worker.filesystem import FOLDER_MODE, make_folder, place, remove_tree, sync_file_system, write_plainly
 
@@ -31,12 +31,12 @@ LOG = logging.getLogger(__name__)
 FILE = "skeleton.json"
 TREE = "tree"
 
-_MADE: dict[Path, Skeleton] = {}
+_MADE: dict[Path, BaseVirtualenv] = {}
 _MAKING = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Skeleton:
+class BaseVirtualenv:
     """A virtualenv without any package, kept in a folder of the store."""
 
     root: Path
@@ -85,24 +85,24 @@ def make_open_folder(path: str) -> None:
     os.chmod(path, FOLDER_MODE)
 
 
-def skeleton_of(interpreter: Interpreter, store: Entries) -> Skeleton:
-    """Return the skeleton for an interpreter, made and kept the first time.
+def base_virtualenv_of(interpreter: Interpreter, store: WheelStore) -> BaseVirtualenv:
+    """Return the base for an interpreter, made and kept the first time.
 
     :raises EnvironmentBuildError: neither virtualenv nor the interpreter's own ``venv`` can make one.
     """
     import virtualenv  # only where one is made: it takes a tenth of each command
 
     about = "\n".join([str(interpreter.path), interpreter.identity, virtualenv.__version__])
-    root = store.skeletons / hashlib.sha256(about.encode()).hexdigest()[:32]
+    root = store.bases / hashlib.sha256(about.encode()).hexdigest()[:32]
     with _MAKING:
         if root not in _MADE or not root.is_dir():
             _MADE[root] = _read(root) or _make(root, interpreter, store)
         return _MADE[root]
 
 
-def all_skeletons(store: Entries) -> Iterator[Skeleton]:
-    """Yield every skeleton; what is none is removed on the way."""
-    for root in sorted(store.skeletons.iterdir()) if store.skeletons.is_dir() else ():
+def all_base_virtualenvs(store: WheelStore) -> Iterator[BaseVirtualenv]:
+    """Yield every base; what is none is removed on the way."""
+    for root in sorted(store.bases.iterdir()) if store.bases.is_dir() else ():
         kept = _read(root)
         if kept is not None:
             yield kept
@@ -110,7 +110,7 @@ def all_skeletons(store: Entries) -> Iterator[Skeleton]:
             remove_tree(root)
 
 
-def make_virtualenv(folder: Path, interpreter: Interpreter, store: Entries) -> None:
+def make_virtualenv(folder: Path, interpreter: Interpreter, store: WheelStore) -> None:
     """Make a virtualenv without any package; by the interpreter's own ``venv`` where virtualenv is too new for it.
 
     :raises EnvironmentBuildError: neither can.
@@ -133,19 +133,19 @@ def make_virtualenv(folder: Path, interpreter: Interpreter, store: Entries) -> N
             raise EnvironmentBuildError(f"{interpreter.path}: makes no virtualenv: {error}; {own}") from own
 
 
-def _make(root: Path, interpreter: Interpreter, store: Entries) -> Skeleton:
+def _make(root: Path, interpreter: Interpreter, store: WheelStore) -> BaseVirtualenv:
     with work_folder(store.work) as work:
         made = make_folder(work / root.name)
         make_virtualenv(made / TREE, interpreter, store)
-        skeleton = _seen(root, made / TREE)
-        write_plainly(made / FILE, json.dumps({**vars(skeleton), "root": ""}).encode())
+        base = _seen(root, made / TREE)
+        write_plainly(made / FILE, json.dumps({**vars(base), "root": ""}).encode())
         sync_file_system(made)
         with suppress(OSError):  # another process was faster, with the same
             made.rename(root)
-    return _read(root) or skeleton
+    return _read(root) or base
 
 
-def _seen(root: Path, tree: Path) -> Skeleton:
+def _seen(root: Path, tree: Path) -> BaseVirtualenv:
     folders, links, files = [], {}, {}
     for parent, names, others in os.walk(tree):
         for name in [*names, *others]:
@@ -159,13 +159,13 @@ def _seen(root: Path, tree: Path) -> Skeleton:
                 content = path.read_bytes()
                 path.chmod(0o555 if path.stat().st_mode & 0o100 else 0o444)
                 files[shown] = hashlib.sha256(content).hexdigest(), os.fsencode(tree) in content
-    return Skeleton(root, str(tree), tuple(sorted(folders)), links, files)
+    return BaseVirtualenv(root, str(tree), tuple(sorted(folders)), links, files)
 
 
-def _read(root: Path) -> Skeleton | None:
+def _read(root: Path) -> BaseVirtualenv | None:
     try:
         data = json.loads((root / FILE).read_bytes())
         files = {path: (str(digest), bool(own)) for path, (digest, own) in data["files"].items()}
-        return Skeleton(root, data["origin"], tuple(data["folders"]), dict(data["links"]), files)
+        return BaseVirtualenv(root, data["origin"], tuple(data["folders"]), dict(data["links"]), files)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -21,7 +21,7 @@ from refstack_worker.errors import WheelError
 
 
 @dataclass(frozen=True)
-class Plan:
+class LinkPlan:
     """What is in an environment beside what virtualenv makes. Paths are relative to the environment."""
 
     folders: tuple[str, ...]
@@ -36,7 +36,7 @@ class Plan:
         return json.dumps(vars(self)).encode()
 
     @classmethod
-    def from_json(cls, content: bytes) -> Plan:
+    def from_json(cls, content: bytes) -> LinkPlan:
         """Read a plan that was kept.
 
         :raises ValueError: it is not one (also ``KeyError`` and ``TypeError``).
@@ -58,7 +58,7 @@ class _Node:
     """A folder that is the environment's own in any case."""
 
 
-def make_plan(entries: Mapping[str, Manifest], interpreter: Interpreter, root_folder: Path) -> Plan:
+def make_link_plan(entries: Mapping[str, Manifest], interpreter: Interpreter, root_folder: Path) -> LinkPlan:
     """Work out the plan of an environment of ``entries`` (name to manifest, in the lock's order).
 
     :param root_folder: where the entries are; scripts of wheels are read there.
@@ -68,7 +68,7 @@ def make_plan(entries: Mapping[str, Manifest], interpreter: Interpreter, root_fo
     :raises WheelError: one wheel has a file where another has a folder.
     """
     root = _Node()
-    for path in skeleton(interpreter):
+    for path in base(interpreter):
         _own_folder(root, path)
     for name, manifest in entries.items():
         parts = _parts(manifest, interpreter)
@@ -83,10 +83,10 @@ def make_plan(entries: Mapping[str, Manifest], interpreter: Interpreter, root_fo
     _collect(root, "", folders, links)
     scripts = {**_console_scripts(entries.values()), **_raw_scripts(entries, root_folder)}
     folders += sorted({f"bin/{name.rpartition('/')[0]}" for name in scripts if "/" in name} - set(folders))
-    return Plan(tuple(folders), tuple(links), tuple(sorted(scripts.items())))
+    return LinkPlan(tuple(folders), tuple(links), tuple(sorted(scripts.items())))
 
 
-def skeleton(interpreter: Interpreter) -> tuple[str, ...]:
+def base(interpreter: Interpreter) -> tuple[str, ...]:
     """Return the folders that are the environment's own, never links: what virtualenv makes, and ``__pycache__``.
 
     The last so that what Python compiles for virtualenv's own module does not go to some wheel's entry.

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refstack_worker.environments.interpreters import Interpreter
-from refstack_worker.environments.layout.link_plan import Plan, make_plan
+from refstack_worker.environments.layout.link_plan import LinkPlan, make_link_plan
 from refstack_worker.environments.store.file_locks import work_folder
-from refstack_worker.environments.store.wheel_store import Entries
+from refstack_worker.environments.store.wheel_store import WheelStore
 from refstack_worker.filesystem import make_folder, place, remove_tree, sync_file_system, sync_folder, write_plainly
 
 LAYOUT = "2"
@@ -40,12 +40,12 @@ exec "${self%/*}/python" "$0" "$@"
 
 
 @dataclass(frozen=True)
-class KeptPlan:
+class SavedLinkPlan:
     """A plan in the store."""
 
     folder: Path
     entries_folder: Path
-    plan: Plan
+    plan: LinkPlan
 
     def link_into(self, environment: Path) -> None:
         """Put all the links and scripts of the plan into an environment, whose folders are there."""
@@ -102,7 +102,7 @@ def link_name(number: int, path: str) -> str:
     return f"{number}-{path.rpartition('/')[2]}"[:40]
 
 
-def kept_plan(store: Entries, names: Sequence[str], interpreter: Interpreter) -> KeptPlan:
+def saved_plan_of(store: WheelStore, names: Sequence[str], interpreter: Interpreter) -> SavedLinkPlan:
     """Return the plan of a set of entries, worked out the first time and kept in the store.
 
     :raises StoreError: an entry is damaged.
@@ -117,12 +117,12 @@ def kept_plan(store: Entries, names: Sequence[str], interpreter: Interpreter) ->
     if kept is not None:
         os.utime(folder / FILE)  # says when these entries were last used
         return kept
-    plan = make_plan({name: store.manifest(name) for name in names}, interpreter, store.entries)
+    plan = make_link_plan({name: store.manifest(name) for name in names}, interpreter, store.entries)
     _keep(store, folder, plan)
-    return KeptPlan(folder, store.entries, plan)
+    return SavedLinkPlan(folder, store.entries, plan)
 
 
-def all_plans(store: Entries) -> Iterator[KeptPlan]:
+def all_saved_plans(store: WheelStore) -> Iterator[SavedLinkPlan]:
     """Yield every plan; what is none is removed on the way."""
     for folder in sorted(store.plans.iterdir()) if store.plans.is_dir() else ():
         kept = _read(store, folder)
@@ -132,7 +132,7 @@ def all_plans(store: Entries) -> Iterator[KeptPlan]:
             remove_tree(folder)
 
 
-def _keep(store: Entries, folder: Path, plan: Plan) -> None:
+def _keep(store: WheelStore, folder: Path, plan: LinkPlan) -> None:
     with work_folder(store.work) as work:
         made = make_folder(work / folder.name)
         make_folder(made / LINKS)
@@ -148,8 +148,8 @@ def _keep(store: Entries, folder: Path, plan: Plan) -> None:
     sync_folder(store.plans)
 
 
-def _read(store: Entries, folder: Path) -> KeptPlan | None:
+def _read(store: WheelStore, folder: Path) -> SavedLinkPlan | None:
     try:
-        return KeptPlan(folder, store.entries, Plan.from_json((folder / FILE).read_bytes()))
+        return SavedLinkPlan(folder, store.entries, LinkPlan.from_json((folder / FILE).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from refstack_worker.environments.layout.saved_link_plan import all_plans
+from refstack_worker.environments.layout.saved_link_plan import all_saved_plans
 from refstack_worker.environments.store import leases
 from refstack_worker.environments.store.file_locks import locked, sweep, work_folder
-from refstack_worker.environments.store.wheel_store import Entries
+from refstack_worker.environments.store.wheel_store import WheelStore
 from refstack_worker.filesystem import disk_errors, remove_tree, sweep_temporaries
 
 
@@ -19,7 +19,7 @@ class Collected:
     """What a clean-up did."""
 
     removed: tuple[str, ...]
-    """Entries."""
+    """WheelStore."""
     freed: int
     """Bytes."""
     left: int
@@ -37,7 +37,7 @@ class EntryUse:
     """Seconds since the epoch."""
 
 
-def collect(store: Entries, limit: int, in_use: Iterable[str]) -> Collected:
+def collect(store: WheelStore, limit: int, in_use: Iterable[str]) -> Collected:
     """Remove entries until those left take at most ``limit`` bytes; never one that is in use.
 
     :param in_use: SHA-256 of the wheels that the locks of this node name. What living environments use stays too.
@@ -67,10 +67,10 @@ def collect(store: Entries, limit: int, in_use: Iterable[str]) -> Collected:
     return Collected(tuple(use.name for use in removed), sum(use.size for use in removed), total)
 
 
-def usage(store: Entries) -> list[EntryUse]:
+def usage(store: WheelStore) -> list[EntryUse]:
     """Return all the entries with their size and last use."""
     used: dict[str, float] = {}
-    for kept in all_plans(store):
+    for kept in all_saved_plans(store):
         for name in kept.entries:
             used[name] = max(kept.used, used.get(name, 0.0))
     found = []
@@ -82,8 +82,8 @@ def usage(store: Entries) -> list[EntryUse]:
     return found
 
 
-def _drop_plans(store: Entries, removed: set[str]) -> None:
-    for kept in all_plans(store):
+def _drop_plans(store: WheelStore, removed: set[str]) -> None:
+    for kept in all_saved_plans(store):
         if kept.entries & removed:
             remove_tree(kept.folder)
 

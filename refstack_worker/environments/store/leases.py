@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refstack_worker.environments.store.file_locks import locked
-from refstack_worker.environments.store.wheel_store import Entries
+from refstack_worker.environments.store.wheel_store import WheelStore
 from refstack_worker.filesystem import disk_errors
 
 
@@ -41,7 +41,7 @@ class Lease:
         self.path.unlink(missing_ok=True)
 
 
-def take(store: Entries, folder: Path, label: str, entries: Sequence[str]) -> Lease | None:
+def take(store: WheelStore, folder: Path, label: str, entries: Sequence[str]) -> Lease | None:
     """Note that an environment uses entries; ``None`` when one of them is not there (any more)."""
     path = store.leases / f"{os.getpid()}-{os.urandom(6).hex()}.json"
     content = json.dumps({"folder": str(folder), "label": label, "entries": list(entries)})
@@ -53,7 +53,7 @@ def take(store: Entries, folder: Path, label: str, entries: Sequence[str]) -> Le
     return Lease(path, folder, label, tuple(entries), since)
 
 
-def live(store: Entries) -> list[Lease]:
+def live(store: WheelStore) -> list[Lease]:
     """Return the leases of environments that exist, oldest first; those of others are removed."""
     found = []
     for path in sorted(store.leases.glob("*.json")):

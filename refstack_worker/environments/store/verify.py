@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from refstack_worker.environments.layout.base_virtualenv import all_skeletons
-from refstack_worker.environments.layout.saved_link_plan import all_plans
+from refstack_worker.environments.layout.base_virtualenv import all_base_virtualenvs
+from refstack_worker.environments.layout.saved_link_plan import all_saved_plans
 from refstack_worker.environments.store import gc
 from refstack_worker.environments.store.file_locks import sweep, work_folder
 from refstack_worker.environments.store.gc import Collected
-from refstack_worker.environments.store.wheel_store import Entries
+from refstack_worker.environments.store.wheel_store import WheelStore
 from refstack_worker.environments.wheels.unpack import MANIFEST, Manifest
 from refstack_worker.errors import StoreError
 from refstack_worker.filesystem import disk_errors, sha256_of, sweep_temporaries
@@ -34,7 +34,7 @@ class Damage:
         return self.path.name
 
 
-class Store(Entries):
+class Store(WheelStore):
     """The store in a folder, made when missing. Several processes may use it at once."""
 
     def verify(self) -> list[Damage]:
@@ -78,14 +78,14 @@ class Store(Entries):
                 yield Damage(self.entries / name, manifest.wheel, problem)
 
     def _damaged_plans(self) -> Iterator[Damage]:
-        for kept in all_plans(self):
+        for kept in all_saved_plans(self):
             problem = kept.problem()
             if problem:
                 yield Damage(kept.folder, "(links)", problem)
-        for skeleton in all_skeletons(self):
-            problem = skeleton.problem()
+        for base in all_base_virtualenvs(self):
+            problem = base.problem()
             if problem:
-                yield Damage(skeleton.root, "(virtualenv)", problem)
+                yield Damage(base.root, "(virtualenv)", problem)
 
 
 def _entry_problem(entry: Path, manifest: Manifest) -> str:

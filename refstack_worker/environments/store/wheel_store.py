@@ -31,7 +31,7 @@ Opener = Callable[[Sequence[LockedWheel], Path], Generator[tuple[LockedWheel, Bi
 """Gives verified wheels, open for reading, in whatever order they arrive; may use the folder. See ``wheelhouse.py``."""
 
 
-class Entries:
+class WheelStore:
     """What the store keeps, and how it gets there. Several processes may use it at once."""
 
     def __init__(self, root: Path) -> None:
@@ -42,16 +42,16 @@ class Entries:
         self.locks = self.root / "locks"
         self.leases = self.root / "leases"
         self.plans = self.root / "plans"
-        self.skeletons = self.root / "skeletons"
+        self.bases = self.root / "skeletons"
         self.proofs = self.root / "proofs"
 
-    def prepare(self) -> Entries:
+    def prepare(self) -> WheelStore:
         """Make the store's folders.
 
         :raises StoreError: it cannot be written.
         """
         with disk_errors(f"store {self.root}"):
-            kept = (self.entries, self.plans, self.skeletons, self.proofs, self.leases)
+            kept = (self.entries, self.plans, self.bases, self.proofs, self.leases)
             for folder in (*kept, self.incoming, self.work, self.locks):
                 make_folder(folder)
         return self

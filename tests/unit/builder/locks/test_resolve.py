@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.builder.locks import resolve as resolve_module
-from refstack_worker.builder.locks.resolve import Question, choose, resolve
+from refstack_worker.builder.locks.resolve import ResolveRequest, choose, resolve
 from refstack_worker.environments import interpreters
 from refstack_worker.errors import BuildError
 
@@ -66,7 +66,7 @@ def ask(interpreter, tmp_path):
         if constraints:
             file = tmp_path / "zed.txt"
             file.write_text(constraints)
-        question = Question("47.0.0", (), interpreter, file, "zed.txt", "2026-11-20T00:00:00Z")
+        question = ResolveRequest("47.0.0", (), interpreter, file, "zed.txt", "2026-11-20T00:00:00Z")
         return resolve(question, uv, tmp_path)
 
     return ask

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.builder.locks.resolve import Artefact, Question
+from refstack_worker.builder.locks.resolve import Artefact, ResolveRequest
 from refstack_worker.builder.locks.wheels import gather
 from refstack_worker.environments import interpreters
 from refstack_worker.errors import BuildError, WheelError
@@ -26,7 +26,7 @@ def site(tmp_path):
 
 @pytest.fixture
 def question():
-    return Question("1.0", (), interpreters.probe(Path(sys.executable)), None, "", "2026-11-20T00:00:00Z")
+    return ResolveRequest("1.0", (), interpreters.probe(Path(sys.executable)), None, "", "2026-11-20T00:00:00Z")
 
 
 def artefact(site, path: Path, is_wheel: bool = True) -> Artefact:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.builder.locks import releases
-from refstack_worker.builder.locks.resolve import Artefact, Question
+from refstack_worker.builder.locks.resolve import Artefact, ResolveRequest
 from refstack_worker.builder.locks.wheels import Gathered
 from refstack_worker.builder.locks.write import Facts, lock_name, lock_text
 from refstack_worker.environments import interpreters
@@ -20,7 +20,7 @@ from tests.support.wheel_files import make_wheel
 def question():
     interpreter = interpreters.probe(Path(sys.executable))
     plugins = (("keystone-tempest-plugin", "0.22.0"),)
-    return Question("43.0.0", plugins, interpreter, Path(__file__), "2025.1.txt", "2026-11-20T00:00:00Z")
+    return ResolveRequest("43.0.0", plugins, interpreter, Path(__file__), "2025.1.txt", "2026-11-20T00:00:00Z")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.builder.packages import contents, deb, rpm, sbom
-from refstack_worker.builder.packages.contents import Order
+from refstack_worker.builder.packages.contents import PackageRequest
 from refstack_worker.errors import BuildError, UsageError
 from tests.unit.builder.conftest import lock_of, make_wheel
 
@@ -19,9 +19,9 @@ needs_dpkg = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg-deb i
 needs_rpm = pytest.mark.skipif(not shutil.which("rpmbuild"), reason="rpmbuild is not installed")
 
 
-def described(folder: Path, **order: object) -> contents.TempestPackage:
+def described(folder: Path, **request: object) -> contents.TempestPackage:
     locks = contents.read_locks(folder)
-    return contents.describe(Order(folder, folder, **order), locks, contents.check_wheels(folder, locks))  # type: ignore[arg-type]
+    return contents.describe(PackageRequest(folder, folder, **request), locks, contents.check_wheels(folder, locks))  # type: ignore[arg-type]
 
 
 def test_one_package_serves_all_its_interpreters(version_folder: Path) -> None:
@@ -83,14 +83,14 @@ def test_the_same_locks_give_the_same_bytes(format_: str, version_folder: Path, 
     shutil.copytree(version_folder, elsewhere)
     for path in elsewhere.rglob("*"):
         os.utime(path, (1, 1))
-    first = contents.build(Order(version_folder, tmp_path / "one", (format_,)))
-    second = contents.build(Order(elsewhere, tmp_path / "two", (format_,)))
+    first = contents.build(PackageRequest(version_folder, tmp_path / "one", (format_,)))
+    second = contents.build(PackageRequest(elsewhere, tmp_path / "two", (format_,)))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
 @needs_dpkg
 def test_what_is_in_the_debian_package(version_folder: Path, tmp_path: Path) -> None:
-    path = contents.build(Order(version_folder, tmp_path, ("deb",)))[0]
+    path = contents.build(PackageRequest(version_folder, tmp_path, ("deb",)))[0]
     listed = subprocess.run(["dpkg-deb", "--contents", path], capture_output=True, text=True, check=True).stdout
     for name in (
         "pylock.py311-x86_64.toml",
@@ -104,7 +104,7 @@ def test_what_is_in_the_debian_package(version_folder: Path, tmp_path: Path) -> 
 
 @needs_rpm
 def test_what_the_rpm_says(version_folder: Path, tmp_path: Path) -> None:
-    path = contents.build(Order(version_folder, tmp_path, ("rpm",)))[0]
+    path = contents.build(PackageRequest(version_folder, tmp_path, ("rpm",)))[0]
     said = subprocess.run(
         ["rpm", "-qp", "--provides", "--requires", path], capture_output=True, text=True, check=True
     ).stdout
@@ -115,21 +115,21 @@ def test_a_changed_wheel_is_refused_by_name(version_folder: Path, tmp_path: Path
     with (version_folder / "wheels" / "beta-1.0-py3-none-any.whl").open("ab") as stream:
         stream.write(b"x")
     with pytest.raises(BuildError, match=r"beta-1\.0-py3-none-any\.whl: not the file that was locked"):
-        contents.build(Order(version_folder, tmp_path / "out"))
+        contents.build(PackageRequest(version_folder, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_wheel_is_refused_by_name(version_folder: Path, tmp_path: Path) -> None:
     (version_folder / "wheels" / "gamma-1.0-py3-none-any.whl").unlink()
     with pytest.raises(BuildError, match="gamma"):
-        contents.build(Order(version_folder, tmp_path))
+        contents.build(PackageRequest(version_folder, tmp_path))
 
 
 def test_a_lock_that_was_never_proved_is_refused(tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path / "wheels", "tempest")
     (tmp_path / "pylock.toml").write_text(lock_of([wheel], tests=0))
     with pytest.raises(BuildError, match="never proved"):
-        contents.build(Order(tmp_path, tmp_path / "out"))
+        contents.build(PackageRequest(tmp_path, tmp_path / "out"))
 
 
 def test_two_versions_in_one_folder_are_refused(version_folder: Path) -> None:
@@ -146,4 +146,4 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_format_is_refused(version_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="flatpak"):
-        contents.build(Order(version_folder, tmp_path, ("flatpak",)))
+        contents.build(PackageRequest(version_folder, tmp_path, ("flatpak",)))

@@ -12,7 +12,7 @@ from refstack_worker.builder.repository import apt as publish_apt
 from refstack_worker.builder.repository import yum as publish_yum
 from refstack_worker.builder.repository.publish import Published, Publisher, repo_file, sources_file
 from refstack_worker.builder.repository.repository import Record, Repository
-from refstack_worker.builder.repository.signing import Key, Keyring, _checked
+from refstack_worker.builder.repository.signing import Key, OpenPgpKeyring, _checked
 from refstack_worker.errors import BuildError, NotFoundError, UsageError
 
 
@@ -99,7 +99,7 @@ def test_a_key_that_may(bits: int, algorithm: int) -> None:
     assert _checked("X", [line.split(":"), FPR.split(":")]).fingerprint == "A" * 40
 
 
-class NoKeys(Keyring):
+class NoKeys(OpenPgpKeyring):
     """A keyring that signs nothing really: these tests are about what happens to files."""
 
     def signing_key(self, wanted: str) -> Key:

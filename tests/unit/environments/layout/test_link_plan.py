@@ -1,10 +1,10 @@
-"""Entries come together as pip would have put them: what is shared is merged, what is not is one link."""
+"""WheelStore come together as pip would have put them: what is shared is merged, what is not is one link."""
 
 from __future__ import annotations
 
 import pytest
 
-from refstack_worker.environments.layout.link_plan import Plan, make_plan
+from refstack_worker.environments.layout.link_plan import LinkPlan, make_link_plan
 from refstack_worker.environments.wheels.unpack import Manifest
 from refstack_worker.errors import WheelError
 
@@ -15,14 +15,14 @@ def entry(name: str, *files: str, points: tuple[tuple[str, str, str, str], ...] 
 
 @pytest.fixture
 def planned(interpreter, tmp_path):
-    def plan(**entries: Manifest) -> tuple[dict[str, str], Plan]:
+    def plan(**entries: Manifest) -> tuple[dict[str, str], LinkPlan]:
         for name, manifest in entries.items():
             for path in manifest.files:
                 if path.startswith("scripts/"):
                     target = tmp_path / name / path
                     target.parent.mkdir(parents=True)
                     target.write_text("#!/bin/sh\n:\n" if path.endswith(".sh") else "#!python\nprint(1)\n")
-        made = make_plan(entries, interpreter, tmp_path)
+        made = make_link_plan(entries, interpreter, tmp_path)
         site = f"lib/python{interpreter.series}/site-packages/"
         return {path.replace(site, "S/"): target for path, target in made.links}, made
 
@@ -85,4 +85,4 @@ def test_data_headers_and_scripts(planned, interpreter):
 
 def test_a_plan_survives_its_file(planned):
     _, plan = planned(a=entry("a", "site/a.py", "scripts/s", points=(("b", "b.main", "main", "console"),)))
-    assert Plan.from_json(plan.to_json()) == plan
+    assert LinkPlan.from_json(plan.to_json()) == plan
