@@ -19,7 +19,7 @@ class Collected:
     """What a clean-up did."""
 
     removed: tuple[str, ...]
-    """WheelStore."""
+    """Entries."""
     freed: int
     """Bytes."""
     left: int

@@ -50,7 +50,7 @@ class Commands:
     settings: WorkerSettings
     held: ClaimedAttempt
     testcases: tuple[str, ...] | None = None
-    """WheelStore as in ``get-testcases``; None: the server is asked."""
+    """Entries as in ``get-testcases``; None: the server is asked."""
 
     def run(self, tempest_home: Path, seconds: float) -> Command:
         """The run itself, ``seconds`` long at most. Its configuration stays for the clean-up, in the run's folder."""

@@ -1,4 +1,4 @@
-"""WheelStore come together as pip would have put them: what is shared is merged, what is not is one link."""
+"""Entries come together as pip would have put them: what is shared is merged, what is not is one link."""
 
 from __future__ import annotations
 
