@@ -20,7 +20,8 @@ UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def cases(content: Mapping[str, Any]) -> dict[str, list[Ran]]:
     """Return the recorded results for a guideline file."""
-    tests = sorted(set(_tests(content)))
+    # a test of two capabilities is described twice, and not always alike
+    tests = sorted({test[0]: test for test in _tests(content)}.values())
     return {
         "all passed": [(name, uuid, "passed") for name, uuid, _ in tests],
         "IPv6 twins skipped": [*_passed(tests), *_twins(tests, "skipped")],

@@ -13,8 +13,7 @@ from refstack_worker.server import auth
 from refstack_worker.server.api.responses import MAX_ID, Surroundings, json_body, number, text
 from refstack_worker.server.api.serializers import iso
 from refstack_worker.server.domain.clouds import CloudRecord, NewCloud
-from refstack_worker.server.domain.guidelines import StoredGuideline
-from refstack_worker.server.results import verdict
+from refstack_worker.server.domain.guidelines import ADVISORY, StoredGuideline
 from refstack_worker.server.services import outside
 from refstack_worker.server.services.runs import RunService
 
@@ -114,9 +113,9 @@ class CloudCalls:
             {
                 "name": program.name,
                 "description": program.description,
-                "required": len(verdict.entries(program)),
-                "advisory": len(verdict.entries(program, (verdict.ADVISORY,))),
-                "tests": list(verdict.entries(program)),
+                "required": len(list(program.tests())),
+                "advisory": len(list(program.tests((ADVISORY,)))),
+                "tests": list(program.entries()),
             }
             for program in found.programs.values()
         ]

@@ -17,6 +17,7 @@ guideline = Table(
     Column("added_by", String(200), nullable=False, default=""),
     Column("owner_id", Integer, ForeignKey("user.id", ondelete="SET NULL")),
     Column("created_at", SECONDS, nullable=False),
+    Column("archived_at", SECONDS, nullable=False, default=0.0),
     UniqueConstraint("digest", "owner_id", name="queue_guideline_digest"),
 )
 """Guideline files. Without an owner: an operator's, for everybody."""
@@ -30,5 +31,6 @@ run_guideline = Table(
     Column("guideline_id", Integer, ForeignKey("queue_guideline.id", ondelete="CASCADE"), nullable=False),
     Column("program", String(200), nullable=False),
     Column("advisory", Boolean, nullable=False, default=False),
+    Column("left_out", Text, nullable=False, default="{}"),
 )
 """By what a run is judged."""

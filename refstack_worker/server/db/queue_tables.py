@@ -54,6 +54,7 @@ run = Table(
     Column("skipped", Integer, nullable=False, default=0),
     Column("messages", Integer, nullable=False, default=0),
     Column("revision", Integer, nullable=False, default=0),
+    Column("kind", String(16), nullable=False, default="run"),
     UniqueConstraint("created_by", "idempotency_key", name="queue_run_idempotency"),
     Index("queue_run_state", "state", "test_id"),
     Index("queue_run_owner", "owner_id", "test_id"),
@@ -134,6 +135,7 @@ result_test = Table(
     Column("seconds", SECONDS, nullable=False, default=0.0),
     Column("started_at", SECONDS, nullable=False, default=0.0),
     Column("reason", Text, nullable=False, default=""),
+    Column("times", Integer, nullable=False, default=1),
     ForeignKeyConstraint(["test_id"], ["queue_result.test_id"], name="queue_result_test_result", ondelete="CASCADE"),
 )
 

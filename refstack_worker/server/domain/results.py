@@ -37,7 +37,9 @@ class TestResult:
     seconds: float
     started_at: float = 0.0
     reason: str = ""
-    """OverdueReason skipped, or the traceback of a failure; secrets masked."""
+    """Why it was skipped, or the traceback of a failure; secrets masked."""
+    times: int = 1
+    """How often it ended; its status is the worst of them."""
 
 
 @dataclass(frozen=True)

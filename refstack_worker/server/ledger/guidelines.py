@@ -12,13 +12,14 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.db import guideline_tables, legacy_tables, queue_tables
 from refstack_worker.server.domain.accounts import AccessScope
-from refstack_worker.server.domain.guidelines import Choice, StoredGuideline
+from refstack_worker.server.domain.guidelines import Choice, Guideline, StoredGuideline
+from refstack_worker.server.domain.results import TestResult
 from refstack_worker.server.ledger.transactions import LedgerBase, Row, new_id
-from refstack_worker.server.results import verdict as guidelines
-from refstack_worker.server.results.verdict import Guideline, Verdict
+from refstack_worker.server.results import guideline_file, verdict
+from refstack_worker.server.results.verdict import Verdict
 
 _GUIDELINE, _JUDGED = guideline_tables.guideline, guideline_tables.run_guideline
-_COLUMNS = [column for column in _GUIDELINE.c if column.name != "text"]
+_COLUMNS = [column for column in _GUIDELINE.c if column.name not in ("text", "archived_at")]
 _HELD = tuple(state.value for state in RunState if not state.is_end and state is not RunState.QUEUED)
 
 
@@ -30,7 +31,7 @@ class GuidelineLedger(LedgerBase):
 
         :raises UsageError: it is none.
         """
-        parsed = guidelines.parse(text)
+        parsed = guideline_file.parse(text)
         found = hashlib.sha256(text.encode("utf-8")).hexdigest()
         table = _GUIDELINE
         same = select(*_COLUMNS).where(table.c.digest == found, table.c.owner_id.is_not_distinct_from(about.owner_id))
@@ -66,8 +67,8 @@ class GuidelineLedger(LedgerBase):
             row = connection.execute(question).mappings().first()
         if row is None:
             raise NotFoundError(f"there is no guideline {wanted!r}; an operator adds them")
-        plain = {name: value for name, value in row.items() if name != "text"}
-        return StoredGuideline(**plain), guidelines.parse(row["text"])
+        plain = {column.name: row[column.name] for column in _COLUMNS}
+        return StoredGuideline(**plain), guideline_file.parse(row["text"])
 
     def delete_guideline(self, guideline_id: int) -> None:
         """Remove a guideline; runs that were judged by it lose their verdict."""
@@ -112,15 +113,15 @@ class GuidelineLedger(LedgerBase):
             if connection.execute(result).scalar() is None:
                 return None
         _stored, guideline = self.guideline(chosen.guideline_id)
-        return guidelines.judge(guideline, chosen.program, self._ran(test_id))
+        return verdict.judge(guideline, chosen.program, self._ran(test_id))
 
-    def _ran(self, test_id: int) -> Iterator[tuple[str, str, str]]:
-        table = queue_tables.result_test
-        question = select(table.c.name, table.c.uuid, table.c.status).where(table.c.test_id == test_id)
+    def _ran(self, test_id: int) -> Iterator[TestResult]:
+        columns = [column for column in queue_tables.result_test.c if column.name != "test_id"]
+        question = select(*columns).where(queue_tables.result_test.c.test_id == test_id)
         with self.database.reading() as connection:
-            rows = connection.execute(question).all()
+            rows = connection.execute(question).mappings().all()
         for row in rows:
-            yield row[0], row[1], row[2]
+            yield TestResult(**row)
 
     def cloud_history(self, cloud_id: int, limit: int = 100) -> list[Row]:
         """Return the last runs of a cloud with a result, the oldest first: counts, seconds, when."""

@@ -18,13 +18,12 @@ from refstack_worker.server.api.serializers import new_run
 from refstack_worker.server.auth import Caller
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.clouds import CloudRecord
-from refstack_worker.server.domain.guidelines import Choice, StoredGuideline
+from refstack_worker.server.domain.guidelines import ADVISORY, REQUIRED, Choice, StoredGuideline
 from refstack_worker.server.domain.results import ResultQuery, TestResult
 from refstack_worker.server.domain.runs import NewRun, Run
 from refstack_worker.server.ledger.ledger import Store
 from refstack_worker.server.ledger.transactions import no_run, refused
 from refstack_worker.server.queue.submitter import Submitter
-from refstack_worker.server.results import verdict as guidelines
 from refstack_worker.server.results.exports.report import ExportedRun
 from refstack_worker.server.services import cloud_check, mini_conf
 from refstack_worker.server.services.outside import Question, ask
@@ -180,8 +179,8 @@ class RunService:
             program = guideline.program(text(given, "program", 200, needed=True))
         except NotFoundError as error:
             raise UsageError(f"guideline: {error}") from None
-        kinds = guidelines.KINDS if advisory else (guidelines.REQUIRED,)
-        return Choice(stored.id, program.name, advisory), guidelines.entries(program, kinds)
+        kinds = (REQUIRED, ADVISORY) if advisory else (REQUIRED,)
+        return Choice(stored.id, program.name, advisory), program.entries(kinds)
 
     def _check_testcases(self, testcases: Testcases | None) -> None:
         if testcases is not None and testcases.url:

@@ -9,7 +9,7 @@ from flask import g, redirect, request
 
 from refstack_worker.errors import UsageError
 from refstack_worker.server.api.clouds import new_cloud
-from refstack_worker.server.results import verdict
+from refstack_worker.server.results import guideline_file
 from refstack_worker.server.web.chart import plot
 from refstack_worker.server.web.pages import Answer, Web
 from refstack_worker.server.web.runs import passwords
@@ -99,7 +99,7 @@ class CloudPages:
         for stored in self._store.guidelines(viewer):
             _about, found = self._store.guideline(stored.id, viewer)
             rows = [
-                (one.name, one.description, len(verdict.entries(one)), len(one.capabilities["required"]))
+                (one.name, one.description, len(list(one.tests())), len(one.capabilities["required"]))
                 for one in found.programs.values()
             ]
             shown.append((stored, rows))
@@ -110,7 +110,7 @@ class CloudPages:
     def add_guideline(self) -> Answer:
         """Keep one: a file, or an address."""
         file = request.files.get("file")
-        given = file.read(verdict.MAX_BYTES + 1).decode("utf-8", "replace") if file else ""
+        given = file.read(guideline_file.MAX_BYTES + 1).decode("utf-8", "replace") if file else ""
         url = request.form.get("url", "").strip()
         if bool(given) == bool(url):
             return self.guidelines("A file or an address, one of the two, please.")

@@ -15,7 +15,6 @@ from refstack_worker.server.api.users import Wanted, event_stream, exported
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.queue.capacity import place
-from refstack_worker.server.results import verdict
 from refstack_worker.server.results.exports.formats import FORMATS
 from refstack_worker.server.services.runs import compare
 from refstack_worker.server.web.pages import Answer, Web
@@ -166,7 +165,7 @@ class RunPages:
         for stored in self._store.guidelines(viewer):
             _about, guideline = self._store.guideline(stored.id, viewer)
             programs += [
-                (f"{stored.id}:{program.name}", stored.name, program.name, len(verdict.entries(program)))
+                (f"{stored.id}:{program.name}", stored.name, program.name, len(list(program.tests())))
                 for program in guideline.programs.values()
             ]
         versions = sorted({version for node in self._store.nodes() for version in node.versions}, reverse=True)

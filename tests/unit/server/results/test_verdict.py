@@ -1,3 +1,5 @@
+"""The verdict over a result: the test that the guideline names decides; an id only where no name ran."""
+
 from __future__ import annotations
 
 import json
@@ -5,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from refstack_worker.errors import NotFoundError, UsageError
-from refstack_worker.server.results import verdict as guidelines
+from refstack_worker.server.domain.results import TestResult
+from refstack_worker.server.results.guideline_file import parse
+from refstack_worker.server.results.verdict import Verdict, judge
 
 UUIDS = [f"0000000{n}-0000-4000-8000-000000000000" for n in range(9)]
 
@@ -41,71 +44,14 @@ def schema_2(**tests: Any) -> str:
     )
 
 
-class TestParse:
-    def test_a_program_joins_its_components_and_names_no_capability_twice(self) -> None:
-        program = guidelines.parse(schema_2()).program("storage")
-        assert [one.name for one in program.capabilities["required"]] == ["put", "get"]
-        assert [one.name for one in program.capabilities["advisory"]] == ["new"]
-
-    def test_flagged_tests_are_not_asked_for(self) -> None:
-        found = guidelines.entries(guidelines.parse(schema_2()).program("Storage"), guidelines.KINDS)
-        assert found == tuple(f"id-{UUIDS[n]}" for n in (1, 2, 4, 5))
-
-    def test_a_program_that_is_not_there_is_named_with_those_that_are(self) -> None:
-        with pytest.raises(NotFoundError, match=r"no program 'Compute'; it has: Storage, Half"):
-            guidelines.parse(schema_2()).program("Compute")
-
-    def test_schema_1_with_details(self) -> None:
-        text = json.dumps(
-            {
-                "id": "2015.07",
-                "schema": "1.3",
-                "platform": {"required": ["compute", "object"]},
-                "components": {"compute": {"required": ["a"]}, "object": {"required": ["b"], "advisory": ["a"]}},
-                "capabilities": {
-                    "a": {"tests": {"tempest.a.T.test": {"idempotent_id": f"id-{UUIDS[1]}"}}},
-                    "b": {"tests": {"tempest.b.T.test": {"flagged": {"reason": "r"}}, "tempest.b.T.other": {}}},
-                },
-            }
-        )
-        found = guidelines.parse(text)
-        wanted = {"OpenStack Powered Platform": 2, "OpenStack Powered Compute": 1, "OpenStack Powered Storage": 1}
-        assert {name: len(guidelines.entries(one)) for name, one in found.programs.items()} == wanted
-
-    def test_schema_1_2_lists_names_and_flags_beside_them(self) -> None:
-        text = json.dumps(
-            {
-                "id": "2015.03.json",
-                "schema": "1.2",
-                "platform": {"required": ["object"]},
-                "components": {"object": {"required": ["b"]}},
-                "capabilities": {
-                    "b": {"tests": ["tempest.b.T.one", "tempest.b.T.two"], "flagged": ["tempest.b.T.two"]}
-                },
-            }
-        )
-        found = guidelines.parse(text)
-        assert found.id == "2015.03"
-        assert guidelines.entries(found.program("OpenStack Powered Storage")) == ("tempest.b.T.one",)
-
-    @pytest.mark.parametrize(
-        "text",
-        ["", "[]", "{}", "null", '"x"', '{"metadata": {"id": "x", "schema": "3.0"}, "capabilities": {}}',
-         schema_2().replace('"one"}', '"nowhere"}'), schema_2().replace('["put"]', '["nothing"]'),
-         schema_2().replace('"2020.06"', '""'), schema_2().replace('"required"', '"requires"', 1)[:-1]],
-    )  # fmt: skip
-    def test_what_is_no_guideline_is_refused_with_a_sentence(self, text: str) -> None:
-        with pytest.raises(UsageError, match=r"guideline"):
-            guidelines.parse(text)
-
-    def test_one_that_is_too_large(self) -> None:
-        with pytest.raises(UsageError, match="larger"):
-            guidelines.parse(" " * (guidelines.MAX_BYTES + 1))
+def results(*ran: tuple[str, str, str]) -> list[TestResult]:
+    """Return the tests of a result: name, id, status."""
+    return [TestResult(at, name, uuid, status, 1.0) for at, (name, uuid, status) in enumerate(ran, 1)]
 
 
 class TestJudge:
-    def judge(self, *ran: tuple[str, str, str]) -> guidelines.Verdict:
-        return guidelines.judge(guidelines.parse(schema_2()), "Storage", ran)
+    def judge(self, *ran: tuple[str, str, str]) -> Verdict:
+        return judge(parse(schema_2()), "Storage", results(*ran))
 
     def test_all_passed_by_id_alias_and_name(self) -> None:
         verdict = self.judge(
@@ -135,7 +81,7 @@ class TestJudge:
     @pytest.mark.parametrize("order", [("passed", "failed"), ("failed", "passed")])
     def test_a_test_in_several_scenarios_passed_only_if_all_did(self, order: tuple[str, str]) -> None:
         verdict = self.judge(*(("x", UUIDS[1], status) for status in order))
-        assert verdict.required[0].outcomes[0].status == "failed"
+        assert verdict.required[0].tests[0].status == "failed"
 
     def test_nothing_ran(self) -> None:
         assert self.judge().count() == (0, 3)
@@ -146,3 +92,54 @@ class TestJudge:
         assert told["required"]["capabilities"][0]["lacking"] == [
             {"name": "tempest.a.T.test_old", "uuid": UUIDS[2], "status": "missing"}
         ]
+
+    def test_a_twin_class_with_the_same_id_spoils_nothing(self) -> None:
+        for twin in ("failed", "skipped"):
+            verdict = self.judge(
+                ("tempest.a.TIpV6.test_put", UUIDS[1], twin),
+                ("tempest.a.T.test_put", UUIDS[1], "passed"),
+                ("tempest.a.T.test_old", UUIDS[2], "passed"),
+                ("tempest.a.T.test_get", UUIDS[4], "passed"),
+            )
+            assert verdict.passed and verdict.refstack_count() == (3, 3) and verdict.by_id() == 0
+
+    def test_a_twin_that_passes_does_not_stand_for_the_test_that_is_named(self) -> None:
+        verdict = self.judge(("t.TIpV6.test_put", UUIDS[1], "passed"), ("tempest.a.T.test_put", UUIDS[1], "failed"))
+        assert verdict.required[0].tests[0].status == "failed"
+
+    def test_an_id_decides_where_none_of_the_names_ran_and_the_verdict_says_so(self) -> None:
+        verdict = self.judge(
+            ("tempest.moved.T.test_put", UUIDS[1], "passed"), ("tempest.moved.TIpV6.test_put", UUIDS[1], "failed")
+        )
+        (put, _old) = verdict.required[0].tests
+        assert (put.status, put.ran_as, put.decided_by) == ("passed", "tempest.moved.T.test_put", "id")
+        assert verdict.by_id() == 1 and verdict.refstack_count() == (0, 3) and verdict.count() == (1, 3)
+
+    def test_one_of_the_names_that_passed_is_enough(self) -> None:
+        verdict = self.judge(("tempest.a.T.test_old", "", "failed"), ("tempest.b.T.test_older", "", "passed"))
+        assert verdict.required[0].tests[1].status == "passed"
+
+    def test_a_class_that_could_not_be_set_up_answers_for_its_required_tests(self) -> None:
+        ran = [TestResult(1, "setUpClass (tempest.a.T)", "", "failed", 0.0, reason="Traceback\nNo network\n")]
+        verdict = judge(parse(schema_2()), "Storage", ran)
+        (put, _old) = verdict.required[0].tests
+        assert (put.status, put.decided_by, put.reason) == ("failed", "class", "No network")
+
+    def test_what_was_left_out_is_missing_with_its_reason(self) -> None:
+        verdict = judge(parse(schema_2()), "Storage", [], {"tempest.a.T.test_put": "bug 1"})
+        assert [test.reason for test in verdict.required[0].tests] == ["left out: bug 1", ""]
+
+    def test_a_capability_counts_as_the_strictest_of_what_it_is_listed_as(self) -> None:
+        text = schema_2().replace('"required": ["get", "put"]', '"required": ["get", "put"], "advisory": ["put"]')
+        verdict = judge(parse(text), "Storage", [])
+        assert [one.capability.name for one in verdict.capabilities["advisory"]] == ["new"]
+
+    def test_flagged_tests_are_shown_and_do_not_count(self) -> None:
+        verdict = self.judge(("tempest.a.T.test_bad", UUIDS[3], "failed"))
+        assert [(one.test.name, one.status) for one in verdict.required[0].flagged] == [
+            ("tempest.a.T.test_bad", "failed")
+        ]
+        assert verdict.count() == (0, 3)
+
+    def test_a_program_without_required_tests_is_never_passed(self) -> None:
+        assert not judge(parse(schema_2().replace('"required"', '"deprecated"')), "Half", []).passed

@@ -1,0 +1,161 @@
+"""Guideline files of every schema, as upstream writes them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from refstack_worker.errors import NotFoundError, UsageError
+from refstack_worker.server.domain.guidelines import ADVISORY, REQUIRED, Guideline
+from refstack_worker.server.results import guideline_file
+from refstack_worker.server.results.guideline_file import parse
+from tests.unit.server.results.test_verdict import UUIDS, schema_2
+
+
+def names(guideline: Guideline, program: str, kind: str = REQUIRED) -> list[str]:
+    return [test.name for test in guideline.program(program).tests((kind,))]
+
+
+def test_a_program_joins_its_components_and_names_no_capability_twice() -> None:
+    program = parse(schema_2()).program("storage")
+    assert [one.name for one in program.capabilities["required"]] == ["put", "get"]
+    assert [one.name for one in program.capabilities["advisory"]] == ["new"]
+
+
+def test_flagged_tests_are_not_asked_for() -> None:
+    found = [test.uuid for test in parse(schema_2()).program("Storage").tests((REQUIRED, ADVISORY))]
+    assert found == [UUIDS[n] for n in (1, 2, 4, 5)]
+
+
+def test_a_program_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(NotFoundError, match=r"no program 'Compute'; its programs: Storage, Half"):
+        parse(schema_2()).program("Compute")
+
+
+def test_schema_1_with_details() -> None:
+    text = json.dumps(
+        {
+            "id": "2015.07",
+            "schema": "1.3",
+            "platform": {"required": ["compute", "object"]},
+            "components": {"compute": {"required": ["a"]}, "object": {"required": ["b"], "advisory": ["a"]}},
+            "capabilities": {
+                "a": {"tests": {"tempest.a.T.test": {"idempotent_id": f"id-{UUIDS[1]}"}}},
+                "b": {"tests": {"tempest.b.T.test": {"flagged": {"reason": "r"}}, "tempest.b.T.other": {}}},
+            },
+        }
+    )
+    found = parse(text)
+    wanted = {"OpenStack Powered Platform": 2, "OpenStack Powered Compute": 1, "OpenStack Powered Storage": 1}
+    assert {name: len(list(one.tests())) for name, one in found.programs.items()} == wanted
+
+
+def test_schema_1_2_lists_names_and_flags_beside_them() -> None:
+    text = json.dumps(
+        {
+            "id": "2015.03.json",
+            "schema": "1.2",
+            "platform": {"required": ["object"]},
+            "components": {"object": {"required": ["b"]}},
+            "capabilities": {"b": {"tests": ["tempest.b.T.one", "tempest.b.T.two"], "flagged": ["tempest.b.T.two"]}},
+        }
+    )
+    found = parse(text)
+    assert found.id == "2015.03"
+    assert names(found, "OpenStack Powered Storage") == ["tempest.b.T.one"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "null", '"x"', '{"metadata": {"id": "x", "schema": "3.0"}, "capabilities": {}}',
+     schema_2().replace('"one"}', '"nowhere"}'),
+     schema_2().replace('"2020.06"', '""'), schema_2().replace('"required"', '"requires"', 1)[:-1]],
+)  # fmt: skip
+def test_what_is_no_guideline_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(UsageError, match=r"guideline"):
+        parse(text)
+
+
+def test_one_that_is_too_large() -> None:
+    with pytest.raises(UsageError, match="larger"):
+        parse(" " * (guideline_file.MAX_BYTES + 1))
+
+
+ADD_ON = {
+    "metadata": {"id": "dns.2020.06", "schema": "2.0", "os_trademark_approval": {"releases": ["Train", "Ussuri"]}},
+    "add-ons": {
+        "DNS": {
+            "description": "OpenStack Powered with DNS",
+            "components": [{"name": "os_powered_dns"}],
+            "required_platform_components": [{"name": "os_powered_compute", "source": "2020.06.json"}],
+        }
+    },
+    "components": {"os_powered_dns": {"capabilities": {"required": ["dns-zones"]}}},
+    "capabilities": {"dns-zones": {"tests": {"designate.T.test_zone": {"idempotent_id": UUIDS[1]}}}},
+    "test_repositories": {"designate-tempest-plugin": {"reference": "master"}},
+}
+
+
+def test_an_add_on_is_a_program_of_its_own() -> None:
+    found = parse(json.dumps(ADD_ON))
+    assert list(found.programs) == ["OpenStack with DNS"]
+    assert [found.program(name).target for name in ("OpenStack with DNS", "dns", "DNS")] == ["dns"] * 3
+    assert found.releases == ("train", "ussuri") and found.references == {"designate-tempest-plugin": "master"}
+    assert names(found, "DNS") == ["designate.T.test_zone"]
+
+
+def test_a_component_of_another_file_is_named_with_its_file() -> None:
+    vertical = json.loads(json.dumps(ADD_ON))
+    vertical["add-ons"]["DNS"]["components"].append({"name": "os_powered_compute", "source": "2020.06.json"})
+    with pytest.raises(UsageError, match="component os_powered_compute is in another file, 2020.06.json"):
+        parse(json.dumps(vertical))
+
+
+def test_a_name_can_be_given_where_upstream_wrote_a_wrong_one() -> None:
+    assert parse(json.dumps(ADD_ON), name="orchestration.2018.02").id == "orchestration.2018.02"
+    with pytest.raises(UsageError, match="name"):
+        parse(json.dumps(ADD_ON), name="a\nb")
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["{}", "id-{}", "id-{},smoke", "smoke,id-{}", " id-{} ", "[id-{}]", "ID-{}", "id-{}.", "idempotent id-{} (moved)"],
+)
+def test_an_id_is_found_whatever_stands_around_it(written: str) -> None:
+    test = next(parse(schema_2(**{"a.T.test": {"idempotent_id": written.format(UUIDS[7])}})).program("Half").tests())
+    assert test.uuid == UUIDS[4]
+    tests = {"a.T.test": {"idempotent_id": written.format(UUIDS[7])}}
+    assert [test.uuid for test in parse(schema_2(**tests)).program("Storage").tests()][0] == UUIDS[7]
+
+
+@pytest.mark.parametrize("written", ["", "id-123", UUIDS[1] + "0", "a" + UUIDS[1], None])
+def test_what_is_no_id_leaves_the_name(written: str | None) -> None:
+    test = next(parse(schema_2(**{"a.T.test": {"idempotent_id": written}})).program("Storage").tests())
+    assert (test.name, test.uuid, test.entries) == ("a.T.test", "", ("a.T.test",))
+
+
+def test_a_capability_that_is_listed_and_not_described_has_no_tests() -> None:
+    found = parse(schema_2().replace('"removed": []', '"removed": ["gone"]'))
+    assert [(one.name, one.tests) for one in found.program("Storage").capabilities["removed"]] == [("gone", ())]
+    with pytest.raises(UsageError, match="it lacks 'gone'"):
+        parse(schema_2().replace('"required": ["get", "put"]', '"required": ["get", "gone", "put"]'))
+
+
+def test_a_test_of_two_capabilities_has_the_aliases_of_both() -> None:
+    text = schema_2().replace('"tests": {"tempest.a.T.test_get"', '"tests": {"tempest.a.T.test_old": {}, "x"', 1)
+    (old,) = (test for test in parse(text).program("Half").tests() if test.name == "tempest.a.T.test_old")
+    assert (old.uuid, old.aliases) == (UUIDS[2], ("tempest.b.T.test_older",))
+
+
+def test_a_file_from_windows_is_read() -> None:
+    assert parse("\ufeff" + schema_2().replace(",", ",\r\n")).id == "2020.06"
+
+
+def test_a_program_is_found_by_its_last_words_only_where_they_are_unique() -> None:
+    text = schema_2().replace('"Storage"', '"OpenStack Powered Storage"').replace('"Half"', '"Half of Storage"')
+    found = parse(text)
+    assert found.program("openstack powered  storage".replace("  ", " ")).name == "OpenStack Powered Storage"
+    assert found.program("Powered Storage").name == "OpenStack Powered Storage"
+    with pytest.raises(NotFoundError, match="several programs are called 'Storage'"):
+        found.program("Storage")
