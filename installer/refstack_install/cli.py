@@ -60,7 +60,9 @@ def _run(args: argparse.Namespace) -> int:
     began = time.monotonic()
     reporter = Reporter() if args.json else PersonReporter()
     error: InstallError | None = None
-    signal.signal(signal.SIGTERM, _interrupt)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signum) != signal.SIG_IGN:  # nohup
+            signal.signal(signum, _interrupt)
     try:
         code = _command(args, reporter)
     except InstallError as failure:

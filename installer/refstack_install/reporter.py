@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, TextIO
 
@@ -69,7 +71,15 @@ class Reporter:
             "error": self.error,
             "seconds": round(seconds, 3),
         }
-        print(json.dumps(document, indent=1), file=self.out)
+        self.say(json.dumps(document, indent=1))
+
+    def say(self, text: str) -> None:
+        """Print a line. A reader that goes away (``apply | head``), or a full disk, must not stop the work."""
+        try:
+            print(text, file=self.out, flush=True)
+        except OSError as error:
+            _write_error(f"cannot write the output ({error.strerror}); continuing without it")
+            self.out = _discard_rest(self.out)
 
 
 class PersonReporter(Reporter):
@@ -77,22 +87,21 @@ class PersonReporter(Reporter):
 
     def note(self, text: str) -> None:
         super().note(text)
-        print(f"  note: {text}", file=self.out, flush=True)
+        self.say(f"  note: {text}")
 
     def started(self, step: Step, changes: Sequence[Change]) -> None:
-        print(f"{step.title} ...", file=self.out, flush=True)
+        self.say(f"{step.title} ...")
 
     def ended(self, step: Step, state: str, changes: Sequence[Change], seconds: tuple[float, float]) -> None:
         super().ended(step, state, changes, seconds)
-        print(f"{LABELS[state]:>8}  {step.title} ({seconds[0]:.1f} s)", file=self.out)
+        lines = [f"{LABELS[state]:>8}  {step.title} ({seconds[0]:.1f} s)"]
         for change in changes if state in ("pending", "changed") else ():
-            for line in _lines(change):
-                print(f"            {line}", file=self.out)
-        self.out.flush()
+            lines += [f"            {line}" for line in _lines(change)]
+        self.say("\n".join(lines))
 
     def finish(self, command: str, exit_code: int, seconds: float, error: InstallError | None = None) -> None:
         if error is not None:
-            print(f"refstack-install: {error}", file=sys.stderr)
+            _write_error(str(error))
             return
         changed = sum(step["state"] in ("changed", "undone") for step in self.steps)
         pending = sum(step["state"] == "pending" for step in self.steps)
@@ -102,7 +111,20 @@ class PersonReporter(Reporter):
             "verify": "all checks passed",
             "remove": "removed" if changed else "refstack-install has nothing installed here",
         }
-        print(f"{summary.get(command, 'done')} ({seconds:.1f} s)", file=self.out)
+        self.say(f"{summary.get(command, 'done')} ({seconds:.1f} s)")
+
+
+def _write_error(text: str) -> None:
+    with suppress(OSError):
+        print(f"refstack-install: {text}", file=sys.stderr, flush=True)
+
+
+def _discard_rest(out: TextIO) -> TextIO:
+    """Point a broken output at the null device, so that the interpreter can flush it at its end."""
+    nowhere = open(os.devnull, "w")
+    with suppress(OSError, ValueError):
+        os.dup2(nowhere.fileno(), out.fileno())
+    return nowhere
 
 
 def _error(error: InstallError) -> dict[str, str]:

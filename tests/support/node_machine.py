@@ -27,7 +27,8 @@ LISTS = "var/lib/apt/lists/packages.example_refstack_apt_dists_stable_InRelease"
 
 OFFERED: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "refstack-archive-keyring": ("2026.1-1", ()),
-    "refstack-worker": ("1.2.3-1", ("python3-refstack-worker", "adduser")),
+    "refstack-worker": ("1.2.3-1", ("python3-refstack-worker", "refstack-execute-test", "adduser")),
+    "refstack-execute-test": ("1.2.3-1", ()),
     "python3-refstack-worker": ("1.2.3-1", ("python3-gear",)),
     "python3-gear": ("0.16.0-1", ()),
     "adduser": ("3.134", ()),
@@ -78,6 +79,10 @@ class NodeMachine:
     warm: bool = False
     warming: bool = False
     """The unit that fills the store is running; starting it waits for its end."""
+    index: dict[str, list[str]] = field(default_factory=dict)
+    """Versions of each package in the machine's copy of the repository's index."""
+    newer: dict[str, list[str]] = field(default_factory=dict)
+    """Versions that the repository has beside those of ``OFFERED``."""
     calls: list[str] = field(default_factory=list)
     worker: Any = None
     spool: list[dict[str, str]] = field(default_factory=list)
@@ -106,9 +111,11 @@ class NodeMachine:
 
     def do_apt_get(self, words: list[str]) -> str:
         verb = next(word for word in words if word in ("update", "install", "purge"))
-        names = [word.split("=")[0] for word in words[words.index(verb) + 1 :]]
+        names = words[words.index(verb) + 1 :]
         if verb == "update":
-            self.write(LISTS, "signed")
+            if not any(word.startswith("-oDir::State::lists=") for word in words):
+                self.write(LISTS, "signed")
+                self.index = self.published()
         elif verb == "install":
             for name in names:
                 self.install(name)
@@ -119,8 +126,10 @@ class NodeMachine:
                 self.purge(name)
         return ""
 
-    def install(self, name: str) -> None:
+    def install(self, word: str) -> None:
+        name, _, requested = word.partition("=")
         version, needed = OFFERED[name]
+        version = requested or version
         for other in needed:
             self.install(other)
         self.packages[name] = version
@@ -135,9 +144,17 @@ class NodeMachine:
         if name == "refstack-worker":
             (self.root / "usr/bin/refstack-worker").unlink()
 
+    def published(self) -> dict[str, list[str]]:
+        """Return the versions of each package in the repository, the newest first."""
+        return {name: [*self.newer.get(name, []), version] for name, (version, _) in OFFERED.items()}
+
     def do_apt_cache(self, words: list[str]) -> str:
-        known = (self.root / LISTS).exists() and words[1] in OFFERED
-        return f"{words[1]}:\n  Candidate: {OFFERED[words[1]][0] if known else '(none)'}\n"
+        looks_up = any(word.startswith("-oDir::State::lists=") for word in words)
+        known = self.published() if looks_up else self.index if (self.root / LISTS).exists() else {}
+        verb, *names = [word for word in words if not word.startswith("-")]
+        if verb == "madison":
+            return "".join(f"{name} | {version} | x\n" for name in names for version in known.get(name, ()))
+        return f"{names[0]}:\n  Candidate: {known.get(names[0], ['(none)'])[0]}\n"
 
     def do_dpkg(self, words: list[str]) -> str:
         return ""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from refstack_install.errors import StepError
 from refstack_install.files import TargetFile
-from refstack_install.packages.manager import PackageManager, Repository
+from refstack_install.packages.manager import PackageManager, Repository, same_version
 
 SOURCES = "/etc/apt/sources.list.d/refstack.sources"
 LISTS = "/var/lib/apt/lists"
@@ -47,15 +48,7 @@ class Apt(PackageManager):
 
     def repository_files(self, repository: Repository) -> list[TargetFile]:
         """Return the key and a deb822 source that trusts only this key, and only for this source."""
-        text = (
-            "# written by refstack-install\n"
-            "Types: deb\n"
-            f"URIs: {repository.url}\n"
-            f"Suites: {repository.suite}\n"
-            f"Components: {repository.component}\n"
-            f"Signed-By: {repository.keys.path}\n"
-        )
-        source = TargetFile(self.system.path(SOURCES), text.encode())
+        source = TargetFile(self.system.path(SOURCES), _source(repository, repository.keys.path))
         if repository.keys.is_packaged:
             return [source]
         return [TargetFile(self.system.path(repository.keys.path), repository.keys.content), source]
@@ -82,6 +75,25 @@ class Apt(PackageManager):
         out = self.system.run(["apt-cache", "policy", name]).out
         match = re.search(r"Candidate: (\S+)", out)
         return match.group(1) if match and match.group(1) != "(none)" else ""
+
+    def offered(self, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        return _versions(self.system.run(["apt-cache", "madison", *names]).out)
+
+    def look_up(self, repository: Repository, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        with tempfile.TemporaryDirectory(prefix="refstack-apt-") as folder:
+            scratch = Path(folder)
+            scratch.chmod(0o755)  # apt reads the key as another user
+            (scratch / "lists" / "partial").mkdir(parents=True)
+            (scratch / "keys.gpg").write_bytes(repository.keys.content)
+            (scratch / "refstack.sources").write_bytes(_source(repository, str(scratch / "keys.gpg")))
+            options = [
+                f"-oDir::Etc::sourcelist={scratch}/refstack.sources",
+                "-oDir::Etc::sourceparts=-",
+                f"-oDir::State::lists={scratch}/lists",
+                f"-oDir::Cache={scratch}",
+            ]
+            self._update(*options)
+            return _versions(self.system.run(["apt-cache", *options, "madison", *names]).out)
 
     def install(self, requested: Mapping[str, str]) -> None:
         try:
@@ -127,12 +139,8 @@ class Apt(PackageManager):
 
     def _exact(self, name: str, version: str) -> str:
         """Return the full version for a short one (``1.2.3-1`` for ``1.2.3``)."""
-        rows = self.system.run(["apt-cache", "madison", name]).out.splitlines()
-        offered = [row.split("|")[1].strip() for row in rows if row.count("|") == 2]
-        for full in offered:
-            if full == version or full.split(":", 1)[-1].rsplit("-", 1)[0] == version:
-                return full
-        return version
+        versions = self.offered([name]).get(name, ())
+        return next((full for full in versions if same_version(full, version)), version)
 
     def _update(self, *options: str) -> None:
         self.work(["apt-get", *OPTIONS, *options, "update"], "fetching the package index", **QUIET)
@@ -155,3 +163,24 @@ class Apt(PackageManager):
         start = (parts.netloc + parts.path).rstrip("/").replace("_", "%5f").replace("/", "_") + "_"
         folder = self.system.path(LISTS)
         return [path.name for path in folder.iterdir() if path.name.startswith(start)] if folder.is_dir() else []
+
+
+def _source(repository: Repository, key: str) -> bytes:
+    return (
+        "# written by refstack-install\n"
+        "Types: deb\n"
+        f"URIs: {repository.url}\n"
+        f"Suites: {repository.suite}\n"
+        f"Components: {repository.component}\n"
+        f"Signed-By: {key}\n"
+    ).encode()
+
+
+def _versions(madison: str) -> dict[str, list[str]]:
+    """Return the versions of each package in ``name | version | source`` lines."""
+    versions: dict[str, list[str]] = {}
+    for line in madison.splitlines():
+        if line.count("|") == 2:
+            name, version, _ = (word.strip() for word in line.split("|"))
+            versions.setdefault(name, []).append(version)
+    return versions

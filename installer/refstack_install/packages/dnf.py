@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from refstack_install import files
 from refstack_install.packages.manager import Repository
+from refstack_install.packages.openpgp import armor
 from refstack_install.packages.rpm import RpmManager
 
 GPGKEY = re.compile(r"^gpgkey=file://(\S+)$", re.M)
+QUERY = ("repoquery", "--show-duplicates", "--qf", "%{name} %{version}-%{release}\n")
 CACHES = ("/var/cache/dnf", "/var/cache/libdnf5")
 """Of dnf 4 and 5."""
 
@@ -47,6 +50,23 @@ class Dnf(RpmManager):
         lines = done.out.split()
         return lines[-1] if done.status == 0 and lines else ""
 
+    def offered(self, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        return _versions(self.system.run([*self.dnf(), "-C", *QUERY, *names]).out)
+
+    def look_up(self, repository: Repository, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        with tempfile.TemporaryDirectory(prefix="refstack-dnf-") as folder:
+            scratch = Path(folder)
+            (scratch / "keys.asc").write_bytes(armor(repository.keys.content))
+            options = [
+                f"--setopt=cachedir={scratch}/cache",
+                f"--repofrompath=refstack-look-up,{repository.url}",
+                "--repo=refstack-look-up",
+                f"--setopt=refstack-look-up.gpgkey=file://{scratch}/keys.asc",
+                "--setopt=refstack-look-up.repo_gpgcheck=True",
+                "--setopt=refstack-look-up.skip_if_unavailable=False",
+            ]
+            return _versions(self.work([*self.dnf(), *options, *QUERY, *names], "fetching the package index").out)
+
     def install(self, requested: Mapping[str, str]) -> None:
         words = self.words(requested, "-")
         installed = self.installed()
@@ -78,3 +98,12 @@ class Dnf(RpmManager):
         """Return the option that makes dnf read the key from the tree that it installs into."""
         text = (files.read(self.system.path(self.repository_file)) or b"").decode()
         return [f"--setopt=refstack.gpgkey=file://{self.system.path(path)}" for path in GPGKEY.findall(text)]
+
+
+def _versions(rows: str) -> dict[str, list[str]]:
+    """Return the versions of each package in ``name version`` lines."""
+    versions: dict[str, list[str]] = {}
+    for row in rows.splitlines():
+        if len(words := row.split()) == 2:
+            versions.setdefault(words[0], []).append(words[1])
+    return versions

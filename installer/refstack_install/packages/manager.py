@@ -121,6 +121,17 @@ class PackageManager(ABC):
         """Return the newest version that the known repositories offer, or an empty string."""
 
     @abstractmethod
+    def offered(self, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Return the versions of each package in the node's indexes."""
+
+    def look_up(self, repository: Repository, names: Sequence[str]) -> Mapping[str, Sequence[str]] | None:
+        """Ask the repository for the versions of each package, without changing the node.
+
+        :returns: None if this package manager cannot do it. :raises StepError: unreachable, or wrongly signed.
+        """
+        return None
+
+    @abstractmethod
     def install(self, requested: Mapping[str, str]) -> None:
         """Install packages by name and version (empty: the newest). :raises StepError: it failed."""
 

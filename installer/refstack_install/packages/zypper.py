@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from refstack_install.packages.manager import Repository
 from refstack_install.packages.rpm import RpmManager, field
@@ -31,6 +31,10 @@ class Zypper(RpmManager):
 
     def candidate(self, name: str) -> str:
         return field(self.system.run([*self.zypper(), "info", name]).out, "Version")
+
+    def offered(self, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        versions = {name: self.candidate(name) for name in names}
+        return {name: [version] for name, version in versions.items() if version}
 
     def install(self, requested: Mapping[str, str]) -> None:
         words = self.words(requested, "=")

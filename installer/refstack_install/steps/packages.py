@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from refstack_install import files
+from refstack_install.errors import StepError
 from refstack_install.files import Record
 from refstack_install.hosts import units
 from refstack_install.packages.manager import PackageManager, same_version
+from refstack_install.packages.repository import from_answers
 from refstack_install.step import Change, Context, Step
 
 WORKER = "refstack-worker"
@@ -35,6 +37,21 @@ class PackagesStep(Step):
             self.work()
         finally:
             self._ended = True
+
+    def offered(self, names: Sequence[str], version: str = "") -> set[str]:
+        """Return which of these packages can be installed in a version (empty: any).
+
+        The repository is asked only if the node's own index lacks one of them: it may be out of date. All names are
+        returned where this cannot be found out beforehand.
+        """
+        repository = from_answers(self.system, self.answers, self.manager)
+        known = self.manager.offered(names) if self.manager.knows(repository) else {}
+        offered = {name for name in names if _has(known, name, version)}
+        if len(offered) == len(names):
+            return offered
+        # a bundle may not have been unpacked yet
+        fresh = None if repository.complete else self.manager.look_up(repository, names)
+        return set(names) if fresh is None else {name for name in names if _has(fresh, name, version)}
 
     def snapshot(self) -> Record:
         return {"before": dict(self.manager.installed()), "accounts": self._accounts()}
@@ -100,15 +117,26 @@ class WorkerPackagesStep(PackagesStep):
         requested = {name: "" for name in self._names() if name not in now}
         version = self.answers.text("packages.version")
         if version:
-            for name in FAMILY if WORKER in now else (WORKER,):
-                if not same_version(now.get(name, ""), version) and (name in now or name == WORKER):
-                    requested[name] = version
+            requested.update(self._pinned(now, version))
         elif self.answers.flag("packages.upgrade"):
             for name in (name for name in FAMILY if name in now):
                 newest = self.manager.candidate(name)
                 if newest and newest != now[name]:
                     requested[name] = newest
         return requested
+
+    def _pinned(self, now: Mapping[str, str], version: str) -> dict[str, str]:
+        """Return the packages that are to change to a version. apt needs all of them on its command line."""
+        family = [name for name in FAMILY if name in now] if WORKER in now else list(FAMILY)
+        outdated = [name for name in family if not same_version(now.get(name, ""), version)]
+        if not outdated:
+            return {}
+        offered = self.offered(outdated, version)
+        if WORKER in outdated and WORKER not in offered:
+            raise StepError(
+                f"the repository does not have {WORKER} {version}", todo="check packages.version and repository.url"
+            )
+        return {name: version for name in outdated if name in offered or name in now}
 
     def _names(self) -> Sequence[str]:
         keyring = [] if self.answers.text("bundle.file") or not self._keyring_is_offered() else [KEYRING]
@@ -127,6 +155,7 @@ class TempestPackagesStep(PackagesStep):
     def check(self) -> list[Change]:
         now = self.manager.installed()
         missing = [name for name in self._names() if name not in now]
+        self._require_offered(missing)
         return [Change(name, "", "installed") for name in missing] + [
             Change(name, now[name], "removed") for name in self._surplus(now)
         ]
@@ -141,7 +170,18 @@ class TempestPackagesStep(PackagesStep):
     def _names(self) -> list[str]:
         return [TEMPEST + version for version in self.answers.names("tempest.versions")]
 
+    def _require_offered(self, names: Sequence[str]) -> None:
+        absent = sorted(set(names) - self.offered(names)) if names else []
+        if absent:
+            raise StepError(
+                f"the repository does not have {', '.join(absent)}", todo="check tempest.versions and repository.url"
+            )
+
     def _surplus(self, now: Mapping[str, str]) -> list[str]:
         if not self.answers.flag("tempest.only"):
             return []
         return sorted(name for name in now if name.startswith(TEMPEST) and name not in self._names())
+
+
+def _has(offered: Mapping[str, Sequence[str]], name: str, version: str) -> bool:
+    return any(not version or same_version(each, version) for each in offered.get(name, ()))

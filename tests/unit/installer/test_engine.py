@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from refstack_install import toml
 from refstack_install.engine import Engine
 from refstack_install.errors import BusyError, StepError, VerifyError
 from refstack_install.journal import Journal
-from refstack_install.reporter import PersonReporter, Reporter
+from refstack_install.reporter import Reporter
 from refstack_install.steps import sequence
 from refstack_install.system import Completed
 
@@ -34,7 +33,7 @@ def test_plan_reports_everything_and_changes_nothing(machine: NodeMachine) -> No
     planned = engine(machine)
     assert planned.plan()
     assert machine.files() == before
-    assert not [call for call in machine.calls if "install" in call or "systemctl enable" in call]
+    assert not [call for call in machine.calls if " install " in call or "systemctl enable" in call]
     assert {name for name, state in states(planned).items() if state == "pending"} == {
         "repository", "packages", "configuration", "keys", "tempest", "warm", "unit", "registered",
     }  # fmt: skip
@@ -137,24 +136,6 @@ def test_the_key_is_never_shown(machine: NodeMachine) -> None:
     shown = planned.reporter.out.getvalue()
     assert "sha256:" in shown
     assert FLEET.split()[1] not in shown
-
-
-def test_the_report_for_programs_lists_the_changes(machine: NodeMachine) -> None:
-    done = engine(machine)
-    done.apply()
-    done.reporter.finish("apply", 0, 1.0)
-    document = json.loads(done.reporter.out.getvalue())
-    assert document["changed"] is True
-    [packages] = [step for step in document["steps"] if step["name"] == "packages"]
-    assert {"what": "refstack-worker", "before": "", "after": "installed"} in packages["changes"]
-
-
-def test_a_person_sees_differences(machine: NodeMachine, capsys: pytest.CaptureFixture[str]) -> None:
-    engine(machine).apply()
-    context = machine.context(**{"node.slots": 3})
-    person = PersonReporter(io.StringIO())
-    Engine(sequence.steps(context), Journal(context.system), person).plan()
-    assert "+slots = 3" in person.out.getvalue()
 
 
 def test_verify_fails_as_verify_and_changes_nothing(machine: NodeMachine) -> None:
