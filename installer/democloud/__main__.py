@@ -1,4 +1,4 @@
-"""``python3 -m democloud start|status|stop FOLDER``: a Keystone and a Swift that stay up until they are stopped."""
+"""``python3 installer/democloud up|down|status|openrc|conf|count|purge FOLDER``: a real OpenStack on this machine."""
 
 from __future__ import annotations
 
@@ -9,47 +9,114 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
 
-from democloud.cloud import Cloud, Options  # noqa: E402 - the checkout comes first on the path
+from democloud import arguments, census, purge  # noqa: E402 - the checkout comes first on the path
+from democloud.cloud import Cloud, Options  # noqa: E402
+from democloud.openstack import access, ini  # noqa: E402
+from democloud.openstack.whole import WholeCloud  # noqa: E402
+from democloud.ports import CloudError  # noqa: E402
 from refstack_worker.errors import RefstackError  # noqa: E402
 
 
 def main() -> int:
     """Carry out one command; 0 done, else the error's own code."""
-    parser = argparse.ArgumentParser(prog="democloud", description=__doc__)
-    parser.add_argument("command", choices=("start", "status", "stop"))
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--cache", type=Path, help="folder for downloads that is kept between calls")
-    parser.add_argument("--without", action="append", default=[], metavar="MIDDLEWARE", help="leave out of Swift")
-    parser.add_argument("--user", help="account that the services run as")
-    arguments = parser.parse_args()
+    asked = arguments.parser(COMMANDS, __doc__ or "").parse_args()
     try:
-        print(json.dumps(carry_out(arguments), indent=1))
+        COMMANDS[asked.command](asked)
     except RefstackError as error:
         print(f"democloud: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("democloud: stopped", file=sys.stderr)
+        return 130
     return 0
 
 
-def carry_out(arguments: argparse.Namespace) -> dict[str, object]:
-    """Start, look at or stop the cloud below a folder, and describe it."""
-    if arguments.command == "start":
-        options = Options(arguments.cache, tuple(arguments.without), arguments.user, False, tell)
-        cloud = Cloud(arguments.folder, options)
-        try:
-            cloud.start()
-        except BaseException:
-            cloud.stop()
-            raise
+def up(asked: argparse.Namespace) -> None:
+    """start a cloud in a new folder, and leave it running"""
+    options = Options(asked.cache, tuple(asked.without_middleware), asked.user, False, tell)
+    cloud: Cloud | WholeCloud
+    if arguments.is_small(asked):
+        cloud = Cloud(asked.folder, options)
     else:
-        cloud = Cloud.load(arguments.folder)
-        if arguments.command == "stop":
-            cloud.stop()
-    return cloud.describe()
+        cloud = WholeCloud(asked.folder, options, arguments.shape(asked))
+    try:
+        cloud.start()
+    except BaseException:
+        cloud.stop()
+        raise
+    show(cloud.describe())
+
+
+def status(asked: argparse.Namespace) -> None:
+    """describe a cloud and its running processes"""
+    show(load(asked.folder).describe())
+
+
+def down(asked: argparse.Namespace) -> None:
+    """end a cloud; its files stay"""
+    cloud = load(asked.folder)
+    cloud.stop()
+    show(cloud.describe())
+
+
+def openrc(asked: argparse.Namespace) -> None:
+    """print the shell lines for an account (--user NAME; default: the administrator)"""
+    cloud = load_whole(asked.folder)
+    for account in access.accounts(cloud.site, cloud.contents):
+        if account.user == (asked.user or cloud.admin_user):
+            print(access.openrc(account), end="")
+            return
+    raise CloudError(f"no account {asked.user}; {cloud.folder}/clouds.yaml lists all")
+
+
+def conf(asked: argparse.Namespace) -> None:
+    """print a complete tempest.conf"""
+    print(ini.text(load(asked.folder).tempest_conf()), end="")
+
+
+def count(asked: argparse.Namespace) -> None:
+    """print what there is in all services, with names and ids"""
+    show(census.census(load(asked.folder)))
+
+
+def clear(asked: argparse.Namespace) -> None:
+    """remove all that tests left in a whole cloud"""
+    for line in purge.purge(load_whole(asked.folder)):
+        print(line)
+
+
+COMMANDS = {
+    "up": up,
+    "down": down,
+    "status": status,
+    "openrc": openrc,
+    "conf": conf,
+    "count": count,
+    "purge": clear,
+}
+
+
+def load(folder: Path) -> Cloud | WholeCloud:
+    """Take over the running cloud below a folder, whichever kind it is."""
+    return WholeCloud.load(folder) if WholeCloud.is_in(folder) else Cloud.load(folder)
+
+
+def load_whole(folder: Path) -> WholeCloud:
+    """Likewise, for what the small cloud has not."""
+    cloud = load(folder)
+    if isinstance(cloud, WholeCloud):
+        return cloud
+    raise CloudError(f"{folder}: this is the small cloud, which has one account; see cloud.json")
 
 
 def tell(text: str) -> None:
     """Progress goes to stderr; stdout is the description."""
     print(text, file=sys.stderr, flush=True)
+
+
+def show(what: object) -> None:
+    """Print something as JSON."""
+    print(json.dumps(what, indent=1))
 
 
 if __name__ == "__main__":

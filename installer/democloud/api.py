@@ -1,8 +1,9 @@
-"""A small client of Keystone v3 and Swift, for preparing the test cloud and for counting what is in it."""
+"""A small client of OpenStack's APIs, for preparing the test cloud and for counting what is in it."""
 
 from __future__ import annotations
 
 import json
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -11,7 +12,12 @@ from typing import Any
 
 from democloud.ports import CloudError
 
-TIMEOUT_SECONDS = 30.0
+REGION = "RegionOne"
+TIMEOUT_SECONDS = 60.0
+SERVICE_TYPES = {"volume": ("volumev3", "block-storage")}
+"""Services that catalogues list under several types."""
+VERSIONS = "compute 2.90, volume 3.60"
+"""Microversions; both, for Cinder refuses a header that names Nova alone."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,9 @@ class Account:
     user: str
     password: str
     project: str
+    ca_file: str = ""
+    """Certificate of a private CA to trust; empty: the system's."""
+    region: str = REGION
 
 
 @dataclass(frozen=True)
@@ -42,39 +51,74 @@ class Session:
 
     def __init__(self, account: Account) -> None:
         self.account = account
-        answer = call("POST", f"{account.auth_url}/auth/tokens", _credentials(account))
+        answer = call("POST", f"{account.auth_url}/auth/tokens", _credentials(account), ca_file=account.ca_file)
         self.token = answer.headers["X-Subject-Token"]
         self.details: dict[str, Any] = answer.json()["token"]
 
     def keystone(self, method: str, path: str, body: Any = None) -> Any:
         """Ask Keystone; ``path`` begins behind ``/v3``. Returns the decoded JSON or ``None``."""
-        return call(method, self.account.auth_url + path, body, self.token).json()
+        return self.call(method, self.account.auth_url + path, body)
 
-    def endpoint(self, kind: str) -> str:
-        """The public address of a service of this kind."""
-        for service in self.details["catalog"]:
-            for endpoint in service["endpoints"]:
-                if service["type"] == kind and endpoint["interface"] == "public":
+    def ask(self, method: str, service: str, path: str, body: Any = None) -> Any:
+        """Ask another service, such as ``compute``; ``path`` begins behind its address in the catalogue."""
+        project = f"/{self.details['project']['id']}" if service == "volume" else ""
+        return self.call(method, self.endpoint(service) + project + path, body)
+
+    def call(self, method: str, url: str, body: Any = None) -> Any:
+        """Send a request with the token. Returns the decoded JSON or ``None``."""
+        return call(method, url, body, self.token, self.account.ca_file).json()
+
+    def upload(self, url: str, data: bytes) -> None:
+        """Send bytes with the token."""
+        call("PUT", url, data, self.token, self.account.ca_file)
+
+    def has(self, service: str) -> bool:
+        """Whether the catalogue lists a service."""
+        return self._address(service) is not None
+
+    def endpoint(self, service: str) -> str:
+        """The public address of a service in the cloud's region."""
+        url = self._address(service)
+        if url is None:
+            raise CloudError(f"no {service} in the catalogue of {self.account.auth_url}")
+        return url
+
+    def _address(self, service: str) -> str | None:
+        kinds = SERVICE_TYPES.get(service, (service,))
+        wanted = {"interface": "public", "region": self.account.region}
+        for listed in self.details["catalog"]:
+            for endpoint in listed["endpoints"] if listed["type"] in kinds else ():
+                if wanted.items() <= endpoint.items():
                     return str(endpoint["url"])
-        raise CloudError(f"no {kind} in the catalogue of {self.account.auth_url}")
+        return None
 
 
-def call(method: str, url: str, body: Any = None, token: str = "") -> Answer:  # nosec B107 - empty: none
-    """Send one request; ``body`` goes as JSON.
+def call(method: str, url: str, body: Any = None, token: str = "", ca_file: str = "") -> Answer:  # nosec B107 - none
+    """Send one request; ``body`` goes as JSON, unless it is bytes.
 
     :raises CloudError: the service cannot be reached or answers 400 or more.
     """
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json", **({"X-Auth-Token": token} if token else {})}
-    request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - our own loopback services
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    headers = {"Content-Type": "application/json", "OpenStack-API-Version": VERSIONS}
+    headers.update({"X-Auth-Token": token} if token else {})
+    if isinstance(body, bytes):
+        data, headers["Content-Type"] = body, "application/octet-stream"
+    else:
+        data = b"" if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data or None, headers, method=method)  # noqa: S310 - our own loopback services
     try:
-        with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+        with _opener(ca_file).open(request, timeout=TIMEOUT_SECONDS) as answer:
             return Answer(answer.status, dict(answer.headers), answer.read())
     except urllib.error.HTTPError as error:
         raise CloudError(f"{method} {url}: {error.code} {error.read(500)!r}") from error
     except (OSError, ValueError) as error:
         raise CloudError(f"{method} {url}: {error}") from error
+
+
+def _opener(ca_file: str) -> urllib.request.OpenerDirector:
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    if ca_file:
+        handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca_file)))
+    return urllib.request.build_opener(*handlers)
 
 
 def _credentials(account: Account) -> dict[str, Any]:

@@ -20,8 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from democloud import keystone, software, swift
-from democloud.api import Account, Session
-from democloud.keystone import REGION
+from democloud.api import REGION, Account, Session
 from democloud.ports import CloudError
 from democloud.services import Services
 from democloud.software import Say
@@ -39,11 +38,14 @@ def default_cache() -> Path:
     return Path(chosen) if chosen else Path(base) / "refstack-worker" / "demo"
 
 
-FEATURES = (
-    "account_quotas", "bulk_delete", "bulk_upload", "container_quotas", "crossdomain", "dlo", "formpost", "slo",
-    "staticweb", "symlink", "tempurl", "versioned_writes",
-)  # fmt: skip
-"""What a vendor would say that this Swift can do, as Tempest calls it."""
+def new_folder(folder: Path) -> None:
+    """Make a folder, or take an empty one.
+
+    :raises CloudError: there is something in it.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise CloudError(f"{folder}: not empty; choose another folder or remove it")
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class Cloud:
             "identity": {"uri_v3": self.auth_url, "auth_version": "v3", "region": self.region},
             "object-storage": {"operator_role": "member", "reseller_admin_role": "ResellerAdmin"},
             # there is no second cluster here to synchronise with
-            "object-storage-feature-enabled": {"container_sync": False, "discoverable_apis": list(FEATURES)},
+            "object-storage-feature-enabled": {"container_sync": False, "discoverable_apis": list(swift.FEATURES)},
         }
 
     def start(self) -> None:
@@ -132,7 +134,7 @@ class Cloud:
 
         :raises CloudError: something is missing, does not start, or the folder is in use.
         """
-        self._empty_folder()
+        new_folder(self.folder)
         cache = self.options.cache or default_cache()
         ware = self._software = software.prepare(cache, self.options.say)
         self.options.say("starting Keystone and Swift")
@@ -195,11 +197,6 @@ class Cloud:
         cloud._swift = swift.Swift(**known)
         cloud.services.load()
         return cloud
-
-    def _empty_folder(self) -> None:
-        if self.folder.exists() and any(self.folder.iterdir()):
-            raise CloudError(f"{self.folder}: not empty; take another folder or remove it")
-        self.folder.mkdir(parents=True, exist_ok=True)
 
     def _hand_over(self) -> None:
         if not self.options.user or os.geteuid() != 0:

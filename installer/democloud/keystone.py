@@ -10,25 +10,27 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from democloud import ports
-from democloud.api import Account, Session
+from democloud.api import REGION, Account, Session
 from democloud.ports import POLL_SECONDS, CloudError
 from democloud.services import Services
 from democloud.software import Software
 from refstack_worker import process
 
-REGION = "RegionOne"
 READY_SECONDS = 60.0
 TOKENS_SECONDS = 10.0
-TEMPLATE = "keystone-template-1"
-"""The number changes with what :func:`_populate` makes."""
+TEMPLATE = "keystone-template-2"
+"""The number changes with what :func:`populate` makes."""
 
 SERVICE_USER = "swift"
 SERVICE_PROJECT = "service"
+SERVICES = {"identity": "keystone", "object-store": "swift"}
+PLACEHOLDER = "http://127.0.0.1:1"
+"""Address of a service until a cloud has ports."""
 
 CONFIG = """\
 [DEFAULT]
@@ -178,7 +180,7 @@ def _make_template(software: Software, folder: Path) -> None:
     (folder / "admin-password").chmod(0o600)
     keystone = Keystone(folder, ports.free(1)[0], password)
     with _serving(software, keystone):
-        _populate(Session(keystone.admin))
+        populate(Session(keystone.admin), SERVICES, {SERVICE_USER: secrets.token_urlsafe(18)})
 
 
 @contextlib.contextmanager
@@ -199,22 +201,31 @@ def _manage(software: Software, config: Path, *words: str, password: str = "") -
     process.run([program, "--config-file", config, *words], process.Options(env=env, timeout=300))
 
 
-def _populate(admin: Session) -> None:
-    """Make what Swift and Tempest expect: services with endpoints, roles, and Swift's own user."""
-    for kind, url in _endpoints(1, 1).items():
-        name = {"identity": "keystone", "object-store": "swift"}[kind]
-        service = admin.keystone("POST", "/services", {"service": {"type": kind, "name": name}})["service"]
-        for interface in ("public", "internal", "admin"):
-            endpoint = {"service_id": service["id"], "interface": interface, "url": url, "region_id": REGION}
-            admin.keystone("POST", "/endpoints", {"endpoint": endpoint})
-    for role in ("ResellerAdmin", "swiftoperator"):
-        admin.keystone("POST", "/roles", {"role": {"name": role}})
+def populate(admin: Session, services: Mapping[str, str], users: Mapping[str, str]) -> None:
+    """Make what the services and Tempest expect.
+
+    :param services: type and name of each service; its addresses are placeholders.
+    :param users: name and password of the accounts of the services themselves.
+    """
+    for kind, name in services.items():
+        _register(admin, kind, name)
     roles = {role["name"]: role["id"] for role in admin.keystone("GET", "/roles")["roles"]}
+    for role in {"ResellerAdmin", "swiftoperator", "service"} - set(roles):
+        roles[role] = admin.keystone("POST", "/roles", {"role": {"name": role}})["role"]["id"]
     project = {"name": SERVICE_PROJECT, "domain_id": "default"}
     project = admin.keystone("POST", "/projects", {"project": project})["project"]
-    user = {"name": SERVICE_USER, "domain_id": "default", "password": secrets.token_urlsafe(18)}
-    user = admin.keystone("POST", "/users", {"user": user})["user"]
-    admin.keystone("PUT", f"/projects/{project['id']}/users/{user['id']}/roles/{roles['admin']}")
+    for name, password in users.items():
+        user = {"name": name, "domain_id": "default", "password": password}
+        user = admin.keystone("POST", "/users", {"user": user})["user"]
+        for role in ("admin", "service"):
+            admin.keystone("PUT", f"/projects/{project['id']}/users/{user['id']}/roles/{roles[role]}")
+
+
+def _register(admin: Session, kind: str, name: str) -> None:
+    service = admin.keystone("POST", "/services", {"service": {"type": kind, "name": name}})["service"]
+    for interface in ("public", "internal", "admin"):
+        endpoint = {"service_id": service["id"], "interface": interface, "url": PLACEHOLDER, "region_id": REGION}
+        admin.keystone("POST", "/endpoints", {"endpoint": endpoint})
 
 
 def _endpoints(port: int, swift_port: int) -> dict[str, str]:

@@ -16,6 +16,8 @@ from democloud.ports import POLL_SECONDS, CloudError
 from refstack_worker import process
 
 GRACE_SECONDS = 10.0
+MARK = "REFSTACK_TEST_CLOUD"
+"""Environment variable by which all the processes of a cloud are found; its value is the cloud's folder."""
 
 
 @dataclass
@@ -32,18 +34,23 @@ class Services:
     pids: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Name to process id and start time; the time tells the process from a later one with the same id."""
 
-    def start(self, name: str, argv: Sequence[str | Path], env: Mapping[str, str]) -> None:
+    def start(
+        self, name: str, argv: Sequence[str | Path], env: Mapping[str, str], pass_fds: Sequence[int] = ()
+    ) -> None:
         """Start a service; its output goes to ``<folder>/log/<name>.log``.
+
+        :param pass_fds: file descriptors that it inherits under the same numbers.
 
         :raises ProcessError: it cannot be started.
         """
         logs = self.folder / "log"
         logs.mkdir(exist_ok=True)
-        own = {"PATH": "/usr/bin:/bin:/usr/sbin", "LANG": "C.UTF-8", "HOME": str(self.folder), **env}
+        home = str(self.folder)
+        own = {"PATH": "/usr/bin:/bin:/usr/sbin", "LANG": "C.UTF-8", "HOME": home, MARK: home, **env}
         with open(logs / f"{name}.log", "ab") as log:
             started = process.start(
                 [*self._wrapper(), *argv], cwd=self.folder, env=own, stdin=-3, stdout=log, stderr=log,
-                start_new_session=True,
+                start_new_session=True, pass_fds=pass_fds,
             )  # fmt: skip
         self.pids[name] = (started.pid, start_time(started.pid))
         self._save()
@@ -55,10 +62,13 @@ class Services:
             log = (self.folder / "log" / f"{name}.log").read_text(errors="replace")
             raise CloudError(f"{name} of the test cloud ended: {log[-1500:]}")
 
-    def stop(self, *names: str) -> None:
-        """End these services (all of them without a name): TERM, then KILL; returns when they are gone."""
+    def stop(self, *names: str, seconds: float = GRACE_SECONDS) -> None:
+        """End these services (all of them without a name): TERM, then KILL; returns when they are gone.
+
+        :param seconds: between the two.
+        """
         chosen = {name: self.pids.pop(name) for name in names or tuple(self.pids) if name in self.pids}
-        for signum, patience in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, GRACE_SECONDS)):
+        for signum, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, GRACE_SECONDS)):
             for pid, started in chosen.values():
                 if alive(pid, started):
                     process.kill_group(pid, signum)
@@ -67,7 +77,17 @@ class Services:
                 time.sleep(POLL_SECONDS)
         for pid, _ in chosen.values():
             process.kill_group(pid)
+        if not self.pids:
+            self._kill_others()
         self._save()
+
+    def _kill_others(self) -> None:
+        """End what the services started outside their process groups, such as Erlang's and privsep's helpers."""
+        mark = f"{MARK}={self.folder}".encode()
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if mark in path.read_bytes().split(b"\0"):
+                    os.kill(int(path.parent.name), signal.SIGKILL)
 
     def load(self) -> None:
         """Take over the services that another process started below the same folder."""

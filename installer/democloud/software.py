@@ -8,7 +8,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,19 @@ from democloud.ports import CloudError
 from refstack_worker import process
 from refstack_worker.errors import ProcessError
 
-REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+REQUIREMENTS = Path(__file__).with_name("requirements")
+SMALL = "small"
 
 DEBIAN = {"memcached": "memcached", "rsync": "rsync", "setpriv": "util-linux"}
 """Program to the Debian package that brings it."""
+
+DEBIAN_WHOLE = {
+    "mariadbd": "mariadb-server-core", "my_print_defaults": "mariadb-client-core", "rabbitmqctl": "rabbitmq-server",
+    "epmd": "erlang-base", "qemu-img": "qemu-utils", "ip": "iproute2",
+}  # fmt: skip
+"""What a whole cloud needs beside."""
+
+DEBIAN_TLS = {"haproxy": "haproxy", "openssl": "openssl"}
 
 LIBRARY = "liberasurecode1"
 """What Swift loads by name; there is no program to look for."""
@@ -43,22 +52,28 @@ class Software:
         return self.program("python")
 
 
-def prepare(cache: Path, say: Say) -> Software:
+def prepare(cache: Path, say: Say, release: str = SMALL, tls: bool = False) -> Software:
     """Make sure that all the software of the test cloud is there, and return it; a second call is instant.
 
     :param cache: folder that outlives the clouds; several callers at once wait for one another.
+    :param release: of the whole cloud; the small one has none.
+    :param tls: with what HTTPS needs.
     :raises CloudError: something is missing and cannot be installed.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    debian_packages(missing_packages(), say)
+    programs = {**DEBIAN, **(DEBIAN_WHOLE if release != SMALL else {}), **(DEBIAN_TLS if tls else {})}
+    debian_packages(missing_packages(programs), say)
     with open(cache / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return Software(virtualenv(cache, "cloud", [REQUIREMENTS], say))
+        return Software(virtualenv(cache, f"cloud-{release}", [REQUIREMENTS / f"{release}.txt"], say))
 
 
-def missing_packages() -> list[str]:
-    """Names of the Debian packages that the cloud needs and that are not installed."""
-    missing = [package for program, package in DEBIAN.items() if not shutil.which(program, path=_search_path())]
+def missing_packages(programs: Mapping[str, str] = DEBIAN) -> list[str]:
+    """Names of the Debian packages that the cloud needs and that are not installed.
+
+    :param programs: program to the package that brings it.
+    """
+    missing = [package for program, package in programs.items() if not shutil.which(program, path=_search_path())]
     if importlib.util.find_spec("ensurepip") is None:
         missing.append("python3-venv")
     if not any(Path("/usr/lib").glob("**/liberasurecode.so.1")):

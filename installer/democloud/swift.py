@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from democloud import ports
-from democloud.keystone import REGION, SERVICE_PROJECT, SERVICE_USER
+from democloud import memcached, ports
+from democloud.api import REGION
+from democloud.keystone import SERVICE_PROJECT, SERVICE_USER
 from democloud.services import Services
 from democloud.software import Software
 from refstack_worker import process
@@ -23,6 +24,12 @@ PIPELINE = (
     "slo", "dlo", "versioned_writes", "symlink", "proxy-server",
 )  # fmt: skip
 """The middlewares in the order that Swift wants, and the application at the end."""
+
+FEATURES = (
+    "account_quotas", "bulk_delete", "bulk_upload", "container_quotas", "crossdomain", "dlo", "formpost", "slo",
+    "staticweb", "symlink", "tempurl", "versioned_writes",
+)  # fmt: skip
+"""What a vendor would say that this Swift can do, as Tempest calls it."""
 
 EGG_NAMES = {
     "proxy-logging": "proxy_logging", "cache": "memcache", "container-quotas": "container_quotas",
@@ -147,8 +154,8 @@ def create(software: Software, swift: Swift, auth_url: str, user: str) -> None:
 
 def start(software: Software, swift: Swift, services: Services) -> None:
     """Start all the servers, and return when each listens."""
-    services.start("memcached", ["memcached", "-U", "0", "-l", "127.0.0.1", "-p", str(swift.memcached_port), "-u",
-                                 services.user or "nobody"], {})  # fmt: skip
+    if "memcached" not in services.pids:
+        memcached.start(swift.memcached_port, services)
     for kind in (*BACKENDS, "proxy"):
         command: list[str | Path] = [software.program(f"swift-{kind}-server"), swift.folder / f"{kind}.conf", "-v"]
         services.start(f"swift-{kind}", command, _environment(swift))

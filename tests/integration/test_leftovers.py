@@ -90,10 +90,8 @@ def not_named(cloud, before, said):
     left["projects"] = [name for name in left["projects"] if name not in listed]
     left["users"] = [name for name in left["users"] if not any(name.startswith(f"{one}-") for one in listed)]
     left["containers"] = [name for name in left["containers"] if name.partition("/")[0] not in accounts]
-    return {kind: [name for name in names if name not in said] for kind, names in left.items()}
-
-
-NOTHING = {kind: [] for kind in ("projects", "users", "roles", "domains", "groups", "services", "containers")}
+    unnamed = {kind: [name for name in names if name not in said] for kind, names in left.items()}
+    return {kind: names for kind, names in unnamed.items() if names}
 
 
 def test_what_a_cancelled_run_left_is_removed_or_listed(site, worker, cloud):
@@ -106,7 +104,7 @@ def test_what_a_cancelled_run_left_is_removed_or_listed(site, worker, cloud):
     eventually("the node is clean", lambda: not left_behind(program.log.parent) and not below(program.pid), 120)
     assert is_over(site, test_id), site.said(test_id)
     assert_removed(site, test_id, had)
-    assert not_named(cloud, before, "\n".join(cleaned(site, test_id))) == NOTHING
+    assert not_named(cloud, before, "\n".join(cleaned(site, test_id))) == {}
 
 
 def test_what_a_timed_out_run_left_is_removed_or_listed(site, worker, cloud):
@@ -119,7 +117,7 @@ def test_what_a_timed_out_run_left_is_removed_or_listed(site, worker, cloud):
     eventually("the node is clean", lambda: not left_behind(program.log.parent) and not below(program.pid), 120)
     assert is_over(site, test_id), site.said(test_id)
     assert_removed(site, test_id, had)
-    assert not_named(cloud, before, "\n".join(cleaned(site, test_id))) == NOTHING
+    assert not_named(cloud, before, "\n".join(cleaned(site, test_id))) == {}
 
 
 def test_what_a_killed_run_left_is_removed_or_listed_by_the_next_attempt(site, worker, cloud):
@@ -134,4 +132,4 @@ def test_what_a_killed_run_left_is_removed_or_listed_by_the_next_attempt(site, w
     assert run["attempt"] == 2
     eventually("the node is clean", lambda: not left_behind(second.log.parent) and not below(second.pid), 120)
     assert is_over(site, test_id), site.said(test_id)
-    assert not_named(cloud, before, "\n".join(cleaned(site, test_id))) == NOTHING
+    assert not_named(cloud, before, "\n".join(cleaned(site, test_id))) == {}

@@ -47,9 +47,9 @@ def cloud_in(machine: Machine, folder: Path) -> Iterator[dict[str, Any]]:
     program = ["nsenter", f"--net=/run/netns/{machine.name}", "--", "/usr/bin/python3", "-m", "democloud"]
     place = folder / "cloud"
     try:
-        process.run([*program, "start", place, "--cache", kept], options)
+        process.run([*program, "up", place, "--services", "identity,object-store", "--cache", kept], options)
         conf: dict[str, Any] = json.loads((place / "cloud.json").read_text())["conf"]
         yield conf
     finally:
         if (place / "cloud.json").exists():
-            process.run([*program, "stop", place, "--cache", kept], process.Options(env=env, cwd=TOP, check=False))
+            process.run([*program, "down", place], process.Options(env=env, cwd=TOP, check=False))

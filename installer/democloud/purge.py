@@ -1,0 +1,116 @@
+"""Removes from a whole cloud everything that tests made, in the order in which the services allow it.
+
+For our own test clouds: it spares only what the cloud held when it was started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from democloud import ports
+from democloud.api import Session
+from democloud.openstack.contents import FLAVORS
+from democloud.openstack.volume import BACKEND
+from democloud.openstack.whole import WholeCloud
+from democloud.ports import CloudError
+
+GONE_SECONDS = 60.0
+OWN_PROJECTS = ("admin", "service")
+TEMPEST = "tempest-"
+
+
+def purge(cloud: WholeCloud) -> Iterator[str]:
+    """Remove it all; yields a line for each thing, saying whether it is gone."""
+    admin = cloud.session()
+    own = (*OWN_PROJECTS, *(user.name for user in cloud.contents.users))
+    if admin.has("compute"):
+        yield from _servers(admin)
+    if admin.has("volume"):
+        yield from _volumes(admin)
+    if admin.has("network"):
+        yield from _networks(admin, cloud)
+    if admin.has("image"):
+        yield from _images(admin, cloud.contents.images)
+    for kind in ("users", "groups", "projects"):
+        for each in admin.keystone("GET", f"/{kind}")[kind]:
+            if each["name"].startswith(TEMPEST) and each["name"] not in own:
+                yield _tried(admin.keystone, f"/{kind}/{each['id']}")
+
+
+def _images(admin: Session, own: tuple[str, ...]) -> Iterator[str]:
+    images = _every(admin, "image", "/v2/images?limit=1000&visibility=all", "images")
+    yield from _drop(admin, "image", "/v2/images", (each for each in images if each["id"] not in own))
+
+
+def _servers(admin: Session) -> Iterator[str]:
+    path = "/servers/detail?all_tenants=1"
+    yield from _drop(admin, "compute", "/servers", _every(admin, "compute", path, "servers"))
+    _await_none(admin, "compute", path, "servers")
+    flavors = _every(admin, "compute", "/flavors/detail?is_public=None", "flavors")
+    yield from _drop(admin, "compute", "/flavors", (each for each in flavors if each["name"] not in FLAVORS))
+    groups = _every(admin, "compute", "/os-server-groups?all_projects=1", "server_groups")
+    yield from _drop(admin, "compute", "/os-server-groups", groups)
+    yield from _drop(admin, "compute", "/os-aggregates", _every(admin, "compute", "/os-aggregates", "aggregates"))
+
+
+def _volumes(admin: Session) -> Iterator[str]:
+    for name in ("backups", "snapshots", "volumes"):
+        path = f"/{name}/detail?all_tenants=1"
+        yield from _drop(admin, "volume", f"/{name}", _every(admin, "volume", path, name))
+        _await_none(admin, "volume", path, name)
+    types = _every(admin, "volume", "/types?is_public=None", "volume_types")
+    kept = (BACKEND, "__DEFAULT__")
+    yield from _drop(admin, "volume", "/types", (each for each in types if each["name"] not in kept))
+    yield from _drop(admin, "volume", "/qos-specs", _every(admin, "volume", "/qos-specs", "qos_specs"))
+
+
+def _networks(admin: Session, cloud: WholeCloud) -> Iterator[str]:
+    own = {each["id"] for each in admin.keystone("GET", "/projects")["projects"] if each["name"] in _users(cloud)}
+    spared = {"", cloud.contents.public_network}
+
+    def others(name: str) -> Iterable[Any]:
+        listed = _every(admin, "network", f"/v2.0/{name}", name.replace("-", "_"))
+        return (each for each in listed if each["project_id"] not in own and each["id"] not in spared)
+
+    yield from _drop(admin, "network", "/v2.0/floatingips", others("floatingips"))
+    for router in others("routers"):
+        _detach(admin, router["id"])
+        yield from _drop(admin, "network", "/v2.0/routers", [router])
+    for name in ("ports", "networks", "subnetpools", "address-scopes"):
+        yield from _drop(admin, "network", f"/v2.0/{name}", others(name))
+    groups = (each for each in others("security-groups") if each["name"] != "default")
+    yield from _drop(admin, "network", "/v2.0/security-groups", groups)
+
+
+def _users(cloud: WholeCloud) -> set[str]:
+    return {user.name for user in cloud.contents.users}
+
+
+def _detach(admin: Session, router: str) -> None:
+    """Take a router off its networks, or Neutron refuses to delete it."""
+    path = f"/v2.0/routers/{router}"
+    admin.ask("PUT", "network", path, {"router": {"external_gateway_info": None, "routes": []}})
+    for port in _every(admin, "network", f"/v2.0/ports?device_id={router}", "ports"):
+        admin.ask("PUT", "network", f"{path}/remove_router_interface", {"port_id": port["id"]})
+
+
+def _every(admin: Session, service: str, path: str, name: str) -> list[Any]:
+    return list(admin.ask("GET", service, path)[name])
+
+
+def _await_none(admin: Session, service: str, path: str, name: str) -> None:
+    ports.wait(lambda: not _every(admin, service, path, name), f"the end of all {name}", GONE_SECONDS)
+
+
+def _drop(admin: Session, service: str, path: str, things: Iterable[Any]) -> Iterator[str]:
+    for each in things:
+        yield _tried(lambda method, where: admin.ask(method, service, where), f"{path}/{each['id']}")
+
+
+def _tried(ask: Any, path: str) -> str:
+    try:
+        ask("DELETE", path)
+    except CloudError as error:
+        return f"kept    {path}: {error}"
+    return f"removed {path}"
