@@ -81,7 +81,8 @@ def git(top: Path, *arguments: str) -> str:
     except FileNotFoundError:
         raise VersionError("git is not installed; set PBR_VERSION instead") from None
     except subprocess.CalledProcessError as error:
-        raise VersionError(f"git {' '.join(arguments)}: {error.stderr.strip()}") from None
+        reason = error.stderr.strip().partition("\n")[0]
+        raise VersionError(f"git {' '.join(arguments)}: {reason}") from None
     return done.stdout.strip()
 
 

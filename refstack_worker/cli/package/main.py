@@ -241,9 +241,7 @@ COMMANDS: dict[str, type[Command]] = {
     "publish-wheelhouse": PublishWheelhouse,
 }
 
-PROGRAM = app.Program(
-    "refstack-package", "Lock, build and publish Tempest versions for refstack-worker.", COMMANDS
-)
+PROGRAM = app.Program("refstack-package", "Lock, build and publish Tempest versions for refstack-worker.", COMMANDS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
