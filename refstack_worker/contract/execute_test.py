@@ -1,0 +1,219 @@
+"""What ``execute_test`` and the programs that start it agree on: exit codes, events and the command line.
+
+Described in ``docs/protocol.md``. Standard library alone: this module is part of the single file ``execute_test``.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Union
+
+from refstack_worker.contract.limits import MAX_COUNT
+
+SUBUNIT_FILE = "subunit"
+SUMMARY_FILE = "summary.json"
+LOG_FILE = "execute_test.log"
+TEMPEST_LOG_FILE = "tempest.log"
+RESULT_FILES = (SUBUNIT_FILE, SUMMARY_FILE, LOG_FILE, TEMPEST_LOG_FILE)
+"""Files in the work folder that make up a result."""
+
+STATES = ("running", "posting")
+"""Run states that ``execute_test`` reports."""
+
+
+class ExitCode(enum.IntEnum):
+    """Exit status of ``execute_test``."""
+
+    PASSED = 0
+    TESTS_FAILED = 1
+    BAD_INPUT = 2
+    """Arguments, configuration or test cases are wrong."""
+    CLOUD = 3
+    """The cloud cannot be reached, rejects the credentials, or lacks what every test needs."""
+    TEMPEST = 4
+    """Tempest, or this machine, broke."""
+    NOT_POSTED = 5
+    """The result is still in the work folder."""
+    SERVER = 6
+    """The RefStack server cannot be reached, or refuses before the tests."""
+    STOPPED = 7
+    """A signal or the time limit ended the run."""
+
+
+class Reason(str, enum.Enum):
+    """Fixed word for how a run ended; more precise than the exit code."""
+
+    PASSED = "passed"
+    TESTS_FAILED = "tests-failed"
+    BAD_INPUT = "bad-input"
+    CLOUD = "cloud"
+    TEMPEST = "tempest"
+    MACHINE = "machine"
+    """This machine failed, as with a full disk."""
+    NOT_POSTED = "not-posted"
+    REFUSED = "refused"
+    """The server will never accept this result."""
+    SERVER = "server"
+    STOPPED = "stopped"
+
+
+REASONS: Mapping[ExitCode, tuple[Reason, ...]] = {
+    ExitCode.PASSED: (Reason.PASSED,),
+    ExitCode.TESTS_FAILED: (Reason.TESTS_FAILED,),
+    ExitCode.BAD_INPUT: (Reason.BAD_INPUT,),
+    ExitCode.CLOUD: (Reason.CLOUD,),
+    ExitCode.TEMPEST: (Reason.TEMPEST, Reason.MACHINE),
+    ExitCode.NOT_POSTED: (Reason.NOT_POSTED, Reason.REFUSED),
+    ExitCode.SERVER: (Reason.SERVER,),
+    ExitCode.STOPPED: (Reason.STOPPED,),
+}
+"""The reasons that each exit code may have."""
+
+
+@dataclass(frozen=True)
+class StateEvent:
+    """The run reached a state of :data:`STATES`."""
+
+    state: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class ProgressEvent:
+    """How many tests have ended."""
+
+    total: int = 0
+    """0 while it is not known."""
+    done: int = 0
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds_left: int | None = None
+    """Estimate; None while there is none."""
+    test: str = ""
+    """The test that ended last."""
+
+
+@dataclass(frozen=True)
+class MessageEvent:
+    """Something that a vendor or an operator should know."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class EndEvent:
+    """The last event: how the run ended."""
+
+    exit_code: int
+    reason: str = ""
+    message: str = ""
+
+
+Event = Union[StateEvent, ProgressEvent, MessageEvent, EndEvent]
+
+_EVENTS: Mapping[str, type[Any]] = {
+    "state": StateEvent,
+    "progress": ProgressEvent,
+    "message": MessageEvent,
+    "end": EndEvent,
+}
+_NAMES = {kind: name for name, kind in _EVENTS.items()}
+
+
+def event_line(event: Event, mask: Callable[[str], str] = str) -> str:
+    """Return an event as the line of JSON that goes to standard output.
+
+    :param mask: applied to each text in it.
+    """
+    values = {name: mask(value) if isinstance(value, str) else value for name, value in asdict(event).items()}
+    return json.dumps({"event": _NAMES[type(event)], **values})
+
+
+def read_event_line(line: str | bytes) -> Event | None:
+    """Return the event in a line of standard output; None for any other line."""
+    try:
+        return read_event(json.loads(line))
+    except (ValueError, RecursionError):
+        return None
+
+
+def read_event(value: object) -> Event | None:
+    """Return the event in a JSON value; None if it is not one. Never raises.
+
+    A field that is missing, null or of the wrong type counts as not given.
+    """
+    kind = _EVENTS.get(str(value.get("event"))) if isinstance(value, Mapping) else None
+    if kind is None or not isinstance(value, Mapping):
+        return None
+    usable = {each.name: value[each.name] for each in fields(kind) if _is_usable(each.name, value.get(each.name))}
+    if kind is StateEvent and usable.get("state") not in STATES:
+        return None
+    try:
+        event: Event = kind(**usable)
+    except TypeError:  # a field without a default is missing
+        return None
+    return event
+
+
+_NUMBERS = frozenset(each.name for each in fields(ProgressEvent)) - {"test"} | {"exit_code"}
+
+
+def _is_usable(name: str, value: object) -> bool:
+    if name in _NUMBERS:
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
+    return isinstance(value, str)
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The arguments of one call of ``execute_test`` that reports its progress as JSON.
+
+    Secrets travel in files, never in arguments. Paths may hold placeholders of the program that starts it.
+    """
+
+    callback: str
+    test_id: int
+    attempt: int = 0
+    token_file: str = ""
+    ca_file: str = ""
+    conf_json: str = ""
+    """``@FILE``, or ``-`` for standard input."""
+    tempest_home: str = ""
+    testcases: str = ""
+    """``@FILE``; empty: the server is asked."""
+    concurrency: int = 0
+    timeout: int = 0
+    resource_prefix: str = ""
+    patience: int | None = None
+    """Seconds to retry a server that fails."""
+    stop_grace: float | None = None
+    """Seconds between TERM and KILL for Tempest."""
+    workdir: str = ""
+    post_only: str = ""
+    keep: bool = False
+    cleanup_only: bool = False
+    program: tuple[str, ...] = field(default=("execute_test",))
+
+    def words(self) -> list[str]:
+        """Return the command line, ``program`` first."""
+        return [*self.program, "--callback", self.callback, str(self.test_id), *self._options()]
+
+    def _options(self) -> Iterator[str]:
+        for name in ("attempt", "token_file", "ca_file", "conf_json", "tempest_home", "testcases", "concurrency",
+                     "timeout", "resource_prefix", "patience", "stop_grace", "workdir", "post_only"):  # fmt: skip
+            value = getattr(self, name)
+            if value or (value is not None and name in ("patience", "stop_grace")):
+                yield from (option(name), f"{value:g}" if isinstance(value, float) else str(value))
+        for name in ("keep", "cleanup_only"):
+            if getattr(self, name):
+                yield option(name)
+        yield from ("--progress", "json")
+
+
+def option(name: str) -> str:
+    """Return the option that sets a field of :class:`CommandLine`, as the specification spells it."""
+    return "--" + (name if name in ("conf_json", "tempest_home") else name.replace("_", "-"))

@@ -1,0 +1,236 @@
+"""What counts as a secret, and how secrets are kept out of logs, messages and results.
+
+Standard library alone: this module is part of the single file ``execute_test``.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote, quote_plus
+from xml.sax.saxutils import escape  # nosec B406 - writes XML, reads none
+
+_SECRET_OPTION = re.compile(r"pass|pwd|secret|token|credential|private|(?:api|access)_?key|(?:^|_)keys?(?:_|$)")
+
+MIN_SECRET_LENGTH = 4
+"""Shorter values are not masked: they would blot out ordinary text."""
+MIN_FREE_LENGTH = 6
+"""A shorter secret of letters and digits is masked only as a whole word: ``admin`` is part of many names."""
+MASK = "***"
+
+_MIN_BASE64 = 8
+_MAX_TRIES = 256
+_SWITCHES = frozenset({"true", "false", "none"})
+
+
+def is_secret_option(name: str) -> bool:
+    """Return whether the value of an option with this name must never be shown."""
+    return _SECRET_OPTION.search(name.lower().replace("-", "_").replace(".", "_")) is not None
+
+
+def secret_values(conf: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Return the values of all secret options in a configuration; numbers as they are written in text."""
+    return {
+        text
+        for options in conf.values()
+        for option, value in options.items()
+        if is_secret_option(option)
+        for text in _texts(value)
+    }
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str):
+        yield value
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield str(value)
+
+
+class Masker:
+    """Masks a fixed set of secrets, in every spelling that logs use.
+
+    The time for a text grows with its length and the number of secrets, never with the square of either.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = frozenset(each for each in secrets if _is_maskable(each))
+
+    def __bool__(self) -> bool:
+        return bool(self._secrets)
+
+    def text(self, text: str) -> str:
+        """Return text without the secrets."""
+        return self._replaced(text, self._spellings)
+
+    def name(self, name: str) -> str:
+        """Return a test's name without the secrets.
+
+        Secrets made of letters stay: names are made of words, and a guideline has to recognise its tests.
+        """
+        return self._replaced(name, self._spellings_in_names)
+
+    def value(self, value: Any) -> Any:
+        """Return a JSON value with its texts masked."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self.value(item) for item in value]
+        if isinstance(value, Mapping):
+            return {name: self.value(item) for name, item in value.items()}
+        return value
+
+    def same_length(self, data: bytes) -> bytes:
+        """Return bytes in which each secret is replaced by as many asterisks as it has bytes."""
+        pattern = _pattern(data, self._spellings)
+        return pattern.sub(lambda match: b"*" * len(match.group()), data) if pattern else data
+
+    def split(self, data: bytes, is_last: bool = False) -> tuple[bytes, bytes]:
+        """Return the masked start of ``data``, and the unmasked end that has to wait for the next piece.
+
+        :param is_last: no next piece will come; nothing waits.
+        """
+        cut = len(data) - (0 if is_last else self.open_end(data))
+        pattern = _pattern(data, self._spellings)
+        if pattern is None:
+            return data[:cut], data[cut:]
+        for match in pattern.finditer(data):
+            if match.start() < cut < match.end():
+                cut = match.end()
+        return pattern.sub(MASK.encode("ascii"), data[:cut]), data[cut:]
+
+    def open_end(self, data: bytes) -> int:
+        """Return how many of the last bytes may be the start of a secret that continues in the next piece.
+
+        After many false starts the answer is larger than necessary, never smaller.
+        """
+        if not self._spellings:
+            return 0
+        start = max(0, len(data) - len(self._spellings[0]) + 1)
+        for tries, match in enumerate(self._first_bytes.finditer(data, start)):
+            if tries == _MAX_TRIES or self._begins_with(data[match.start() :]):
+                return len(data) - match.start()
+        return 0
+
+    def _begins_with(self, tail: bytes) -> bool:
+        return any(len(each) > len(tail) and each.startswith(tail) for each in self._spellings)
+
+    @cached_property
+    def _spellings(self) -> list[bytes]:
+        return _longest_first(self._secrets)
+
+    @cached_property
+    def _spellings_in_names(self) -> list[bytes]:
+        return _longest_first(each for each in self._secrets if not each.replace("_", "").isalpha())
+
+    @cached_property
+    def _first_bytes(self) -> re.Pattern[bytes]:
+        return re.compile(b"|".join(re.escape(each) for each in sorted({each[:1] for each in self._spellings})))
+
+    @staticmethod
+    def _replaced(text: str, spellings: list[bytes]) -> str:
+        data = text.encode("utf-8", "surrogatepass")
+        pattern = _pattern(data, spellings)
+        return pattern.sub(MASK.encode("ascii"), data).decode("utf-8", "surrogatepass") if pattern else text
+
+
+class KnownSecrets:
+    """The secrets that a process knows at the moment; threads may add and forget them at any time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._uses: dict[str, int] = {}
+        self.masker = Masker(())
+        """Masks all of them."""
+
+    def add(self, *secrets: str) -> None:
+        """Mask these from now on."""
+        self._count(secrets, 1)
+
+    def add_conf(self, conf: Mapping[str, Mapping[str, Any]]) -> None:
+        """Mask the values of all secret options from now on."""
+        self.add(*secret_values(conf))
+
+    @contextmanager
+    def hidden(self, secrets: Iterable[str]) -> Iterator[None]:
+        """Mask these as long as the context lasts."""
+        known = tuple(secrets)
+        self._count(known, 1)
+        try:
+            yield
+        finally:
+            self._count(known, -1)
+
+    def mask(self, text: str) -> str:
+        """Return text without the secrets."""
+        return self.masker.text(text)
+
+    def _count(self, secrets: Iterable[str], step: int) -> None:
+        with self._lock:
+            before = self._uses.keys() | set()
+            for secret in secrets:
+                self._uses[secret] = self._uses.get(secret, 0) + step
+                if self._uses[secret] <= 0:
+                    del self._uses[secret]
+            if self._uses.keys() != before:
+                self.masker = Masker(self._uses)
+
+
+def _is_maskable(secret: str) -> bool:
+    return len(secret) >= MIN_SECRET_LENGTH and secret.lower() not in _SWITCHES
+
+
+def _longest_first(secrets: Iterable[str]) -> list[bytes]:
+    return sorted({each for secret in secrets for each in _spelled(secret)}, key=lambda each: (-len(each), each))
+
+
+def _spelled(secret: str) -> Iterator[bytes]:
+    quoted = quote(secret, safe="", errors="surrogatepass")
+    plain = {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        repr(secret)[1:-1],
+        quoted,
+        re.sub("%[0-9A-F]{2}", lambda match: match.group().lower(), quoted),
+        quote_plus(secret, errors="surrogatepass"),
+        escape(secret),
+        escape(secret, {'"': "&quot;", "'": "&#x27;"}),
+        escape(secret, {'"': "&#34;", "'": "&#39;"}),
+        # as oslo.config writes it
+        secret.replace("$", "$$"),
+    }
+    for text in plain:
+        yield text.encode("utf-8", "surrogatepass")
+    yield from _in_base64(secret.encode("utf-8", "surrogatepass"))
+
+
+def _in_base64(secret: bytes) -> Iterator[bytes]:
+    """Yield what base64 makes of a secret alone, and of one in the middle of a text (``user:password``)."""
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        yield encode(secret)
+        for before in range(3):
+            # the first characters also depend on what stands before, the last ones on what follows
+            fixed = encode(bytes(before) + secret)[(before * 8 + 5) // 6 : (before + len(secret)) * 8 // 6]
+            if len(fixed) >= _MIN_BASE64:
+                yield fixed
+
+
+def _pattern(data: bytes, spellings: list[bytes]) -> re.Pattern[bytes] | None:
+    """Return the expression for those spellings that are in ``data``; None if none is, as nearly always."""
+    present = [each for each in spellings if each in data]
+    return re.compile(b"|".join(map(_expression, present))) if present else None
+
+
+def _expression(spelling: bytes) -> bytes:
+    if len(spelling) < MIN_FREE_LENGTH and spelling.isalnum():
+        return rb"(?<![A-Za-z0-9])" + re.escape(spelling) + rb"(?![A-Za-z0-9])"
+    return re.escape(spelling)

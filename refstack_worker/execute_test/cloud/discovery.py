@@ -1,0 +1,92 @@
+"""Finds what a configuration leaves open: region, projects, domains, services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from refstack_worker.execute_test.cloud.catalog import check_catalog, cloud_id, offered_services, only_region
+from refstack_worker.execute_test.cloud.keystone import CloudUser, Keystone, Token, administrator, ordinary_users
+from refstack_worker.execute_test.failures import BadInput
+from refstack_worker.execute_test.http import Denied
+from refstack_worker.execute_test.tempest.conf import Conf
+
+OPERATOR_ROLES = ("member", "Member", "_member_", "swiftoperator")
+"""Roles with which users have containers; clouds name their everyday role differently."""
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What was found out about the cloud."""
+
+    conf: Conf
+    """Options that may fill gaps."""
+    cpid: str
+    """The id by which RefStack knows the cloud."""
+    accounts: list[dict[str, Any]]
+    """Ordinary users for Tempest's accounts file; empty when there is an administrator."""
+    token: Token
+    """Of the administrator or the first user."""
+    missing_services: tuple[str, ...] = ()
+    """Services that the catalogue does not have."""
+
+
+def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Discovery:
+    """Log in to the cloud and find missing options.
+
+    :raises CloudFailure: the cloud cannot be reached, or rejects the credentials.
+    :raises BadInput: there are no credentials.
+    """
+    admin = administrator(conf)
+    users = [admin] if admin else ordinary_users(conf)
+    if not users:
+        raise BadInput("conf_json: no credentials: set auth.admin_username and auth.admin_password, "
+                       "or identity.username and identity.password")  # fmt: skip
+    tokens = [keystone.log_in(user) for user in users]
+    check_catalog(tokens[0])
+    role = str(conf.get("identity", {}).get("admin_role") or "admin")
+    if not admin and role in tokens[0].roles:
+        admin = users[0]
+    region = str(conf.get("identity", {}).get("region") or "") or only_region(tokens[0], keystone.url)
+    services = offered_services(tokens[0], region)
+    created: Conf = {
+        "identity": {"uri_v3": keystone.url, **({"region": region} if region else {})},
+        "service_available": {**services, "horizon": False},
+    }
+    if admin:
+        created["auth"] = _administration(admin, tokens[0])
+        created["object-storage"] = _operator_role(keystone, tokens[0])
+    else:
+        created["auth"] = {"use_dynamic_credentials": False}
+    accounts = [] if admin else [_account(user, token) for user, token in zip(users, tokens)]
+    missing = tuple(name for name, offered in services.items() if not offered)
+    return Discovery(created, cloud_id(tokens[0], keystone.url), accounts, tokens[0], missing)
+
+
+def _administration(admin: CloudUser, token: Token) -> dict[str, Any]:
+    project = token.body.get("project", {})
+    options = {
+        "admin_username": admin.name,
+        "admin_password": admin.password,
+        "admin_project_name": project.get("name"),
+        "admin_domain_name": token.body.get("user", {}).get("domain", {}).get("name"),
+        "admin_project_domain_name": project.get("domain", {}).get("name"),
+    }
+    return {option: value for option, value in options.items() if value}
+
+
+def _operator_role(keystone: Keystone, token: Token) -> dict[str, Any]:
+    try:
+        listed = (keystone.request("GET", "/roles", token.value) or {}).get("roles", [])
+    except Denied:
+        return {}
+    names = [role.get("name") for role in listed]
+    return next(({"operator_role": role} for role in OPERATOR_ROLES if role in names), {})
+
+
+def _account(user: CloudUser, token: Token) -> dict[str, Any]:
+    project, person = token.body.get("project", {}), token.body.get("user", {})
+    return {"username": user.name, "password": user.password, "project_name": project.get("name"),
+            "user_domain_name": person.get("domain", {}).get("name"),
+            "project_domain_name": project.get("domain", {}).get("name"), "roles": token.roles}  # fmt: skip

@@ -1,0 +1,183 @@
+"""Keystone v3 of the cloud under test."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from refstack_worker.execute_test.addresses import base_url
+from refstack_worker.execute_test.failures import BadInput, CloudFailure
+from refstack_worker.execute_test.http import Denied, HttpClient, HttpResponse, Unavailable, patiently
+
+CLOUD_PATIENCE = 5.0
+"""Seconds to retry a cloud that fails."""
+
+
+@dataclass(frozen=True)
+class CloudUser:
+    """Credentials for the cloud."""
+
+    name: str
+    password: str = field(repr=False)
+    project: str = ""
+    user_domain: str = ""
+    project_domain: str = ""
+
+
+@dataclass(frozen=True)
+class Token:
+    """Keystone's answer to credentials."""
+
+    value: str = field(repr=False)
+    body: Mapping[str, Any]
+
+    @property
+    def roles(self) -> list[str]:
+        """Names of the user's roles in the project."""
+        return [str(role.get("name")) for role in self.body.get("roles", [])]
+
+    @property
+    def catalog(self) -> list[Mapping[str, Any]]:
+        """The services of the cloud."""
+        return [entry for entry in self.body.get("catalog", []) if isinstance(entry, dict)]
+
+    @property
+    def project_id(self) -> str:
+        """The project that it is for; empty without one."""
+        return str((self.body.get("project") or {}).get("id", ""))
+
+
+class Keystone:
+    """Sends requests to Keystone and, with a token, to any other service of the cloud."""
+
+    def __init__(self, conf: Mapping[str, Mapping[str, Any]]) -> None:
+        identity = conf.get("identity", {})
+        self.url = keystone_url(identity)
+        unchecked = str(identity.get("disable_ssl_certificate_validation", "")).lower() == "true"
+        self._client = HttpClient(False if unchecked else identity.get("ca_certificates_file") or True)
+
+    def request(self, method: str, path: str, token: str = "", body: Any = None) -> Any:  # nosec B107 - empty: none
+        """Send a request to Keystone; ``path`` begins after ``/v3``. Returns the JSON, or None for an empty response.
+
+        :raises CloudFailure: Keystone cannot be reached, or keeps failing.
+        :raises Denied: it refuses.
+        """
+        response = self.request_url(method, self.url + path, token, body)
+        try:
+            return response.json() if response.body else None
+        except Unavailable as error:
+            raise CloudFailure(f"the cloud's Keystone: {error}; check identity.uri_v3") from error
+
+    def request_url(self, method: str, url: str, token: str, body: Any = None) -> HttpResponse:
+        """Send a request to any service of this cloud; raises as :meth:`request` does."""
+        headers = {"X-Auth-Token": token} if token else {}
+        options = {"json": body} if body is not None else {}
+        try:
+            return patiently(lambda: self._client.request(method, url, headers=headers, **options), CLOUD_PATIENCE)
+        except Unavailable as error:
+            raise CloudFailure(f"the cloud cannot be reached: {error}") from error
+
+    def log_in(self, user: CloudUser) -> Token:
+        """Return a token for the user's project; without a project name, for the only one.
+
+        :raises CloudFailure: the credentials are rejected.
+        :raises BadInput: there are several projects to choose from.
+        """
+        domain = {"name": user.user_domain} if user.user_domain else {"id": "default"}
+        identity = {"methods": ["password"],
+                    "password": {"user": {"name": user.name, "password": user.password, "domain": domain}}}  # fmt: skip
+        if user.project:
+            within = user.project_domain or user.user_domain
+            scope = {"project": {"name": user.project, "domain": {"name": within} if within else {"id": "default"}}}
+            return self._token({"auth": {"identity": identity, "scope": scope}}, user)
+        token = self._token({"auth": {"identity": identity}}, user)
+        if token.body.get("project"):
+            return token
+        return self.scope(token, self._only_project(token, user), user)
+
+    def scope(self, token: Token, project_id: str, user: CloudUser) -> Token:
+        """Return a token of the same user for another project."""
+        identity = {"methods": ["token"], "token": {"id": token.value}}
+        return self._token({"auth": {"identity": identity, "scope": {"project": {"id": project_id}}}}, user)
+
+    def list_named(self, token: Token, kind: str, prefix: str) -> list[dict[str, Any]]:
+        """Return the projects, users, roles or the like whose names begin with ``prefix``.
+
+        :raises Denied: this user may not list them.
+        """
+        # not every Keystone knows the filter
+        listed = self.request("GET", f"/{kind}?{urllib.parse.urlencode({'name__startswith': prefix})}", token.value)
+        return [each for each in (listed or {}).get(kind, []) if str(each.get("name", "")).startswith(prefix)]
+
+    def _only_project(self, token: Token, user: CloudUser) -> str:
+        projects = (self.request("GET", "/auth/projects", token.value) or {}).get("projects", [])
+        likely = [each for each in projects if each.get("name") in ("admin", user.name)]
+        candidates = projects if len(projects) == 1 else likely
+        if len(candidates) != 1:
+            names = ", ".join(sorted(str(each.get("name")) for each in projects)) or "none"
+            raise BadInput(f"conf_json: which project should {user.name} use? Name one of: {names[:500]}")
+        return str(candidates[0]["id"])
+
+    def _token(self, body: Any, user: CloudUser) -> Token:
+        try:
+            response = self.request_url("POST", f"{self.url}/auth/tokens", "", body)
+            return Token(response.headers["X-Subject-Token"], response.json()["token"])
+        except Denied as error:
+            if error.status == 401:
+                scope = f" for the project {user.project}" if user.project else ""
+                text = f"the cloud rejects the user {user.name}{scope}: check name, password, project and domain"
+                raise CloudFailure(f"{text} ({error})") from error
+            raise CloudFailure(f"the cloud's Keystone: {error}; check identity.uri_v3") from error
+        except (KeyError, TypeError, Unavailable) as error:
+            text = f"{self.url} does not answer as Keystone v3 does; check identity.uri_v3"
+            raise CloudFailure(text) from error
+
+
+def keystone_url(identity: Mapping[str, Any]) -> str:
+    """Return the address of Keystone's v3 API from ``uri_v3`` or the older ``uri``.
+
+    :raises BadInput: neither is set, or it is not an address.
+    """
+    text = str(identity.get("uri_v3") or identity.get("uri") or "")
+    if not text:
+        raise BadInput("conf_json: identity.uri_v3 is missing: the address of the cloud's Keystone")
+    address = base_url(text, "identity.uri_v3")
+    if re.search(r"/v2\.0$", address):
+        address = address[: -len("/v2.0")]
+    return address if address.endswith("/v3") else f"{address}/v3"
+
+
+def administrator(conf: Mapping[str, Mapping[str, Any]]) -> CloudUser | None:
+    """Return the administrator in a configuration, if it has a password too."""
+    auth = conf.get("auth", {})
+    if not (auth.get("admin_username") and auth.get("admin_password")):
+        return None
+    domain = auth.get("admin_domain_name") or ""
+    return CloudUser(
+        name=str(auth["admin_username"]),
+        password=str(auth["admin_password"]),
+        project=str(auth.get("admin_project_name") or ""),
+        user_domain=str(auth.get("admin_user_domain_name") or domain),
+        project_domain=str(auth.get("admin_project_domain_name") or domain),
+    )
+
+
+def ordinary_users(conf: Mapping[str, Mapping[str, Any]]) -> list[CloudUser]:
+    """Return the first and second user in a configuration that have a password."""
+    identity = conf.get("identity", {})
+    users = []
+    for who in ("", "alt_"):
+        name, password = identity.get(f"{who}username"), identity.get(f"{who}password")
+        if name and password:
+            domain = str(identity.get(f"{who}domain_name") or identity.get("domain_name") or "")
+            project = str(identity.get(f"{who}project_name") or "")
+            users.append(CloudUser(str(name), str(password), project, domain, domain))
+    return users
+
+
+def acting_user(conf: Mapping[str, Mapping[str, Any]]) -> CloudUser:
+    """Return the administrator in a configuration or, without one, the first user."""
+    return administrator(conf) or ordinary_users(conf)[0]

@@ -1,0 +1,92 @@
+"""What a run made in the cloud: known by its log, and by what was in the cloud before it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from refstack_worker.execute_test.cloud.keystone import Keystone, Token
+from refstack_worker.execute_test.http import Denied
+
+SNAPSHOT_FILE = "before.json"
+TEMPEST_PREFIX = "tempest-"
+"""Start of the names of the projects and users that Tempest makes for its tests, in every version."""
+
+_CREDENTIALS = re.compile(r"(?:PUT|DELETE) \S*/v3/projects/([0-9a-f]{32})/users/([0-9a-f]{32})/roles/")
+_WITHOUT_PROJECT = re.compile(r"(?:PUT|DELETE) \S*/v3/(?:system|domains/([0-9a-f]{32}))/users/([0-9a-f]{32})/roles/")
+_CREATED = re.compile(r"Request \((\w+):[^)]*\): 201 POST \S*/v3/(?:projects|users|domains) ")
+_TEMPEST_NAME = re.compile(r"tempest-(\w+)-\d+")
+
+
+def class_in_name(name: str) -> str:
+    """Return the test class that Tempest named a project or user for; empty for any other name."""
+    match = _TEMPEST_NAME.match(name)
+    return match.group(1) if match else ""
+
+
+def with_dash(prefix: str) -> str:
+    """Return the prefix with the dash that Tempest adds: ``refstack-1-1`` must not match ``refstack-1-10``."""
+    return prefix if prefix.endswith("-") else f"{prefix}-"
+
+
+@dataclass(frozen=True)
+class CloudSnapshot:
+    """Tempest's projects and users in the cloud before a run, which are therefore not the run's."""
+
+    prefix: str
+    """Of the run that the folder belongs to, with its last dash."""
+    projects: frozenset[str]
+    """Ids."""
+    users: frozenset[str] = frozenset()
+    """Ids."""
+
+    @classmethod
+    def take(cls, folder: Path, prefix: str, keystone: Keystone, token: Token) -> None:
+        """Look, and keep the result in the work folder."""
+        with contextlib.suppress(Denied):
+            ids = {kind: [each["id"] for each in keystone.list_named(token, kind, TEMPEST_PREFIX)]
+                   for kind in ("projects", "users")}  # fmt: skip
+            (folder / SNAPSHOT_FILE).write_text(json.dumps({"prefix": with_dash(prefix), **ids}))
+
+    @classmethod
+    def read(cls, folder: Path) -> CloudSnapshot | None:
+        """Return what was kept; None if nothing was."""
+        try:
+            content = json.loads((folder / SNAPSHOT_FILE).read_text())
+            return cls(str(content["prefix"]), frozenset(content["projects"]), frozenset(content.get("users", ())))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+@dataclass(frozen=True)
+class RunTraces:
+    """What a run's log shows of the projects, users and domains that it made for its tests."""
+
+    projects: set[str]
+    users: set[str]
+    domains: set[str]
+    classes: set[str]
+    """Test classes that projects or users were made for."""
+
+    @classmethod
+    def read(cls, logs: Sequence[Path]) -> RunTraces:
+        """Read those of Tempest's logs that exist."""
+        traces = cls(set(), set(), set(), set())
+        for path in logs:
+            with contextlib.suppress(FileNotFoundError), open(path, errors="replace") as log:
+                for line in log:
+                    traces._take(line)
+        return traces
+
+    def _take(self, line: str) -> None:
+        for project, user in _CREDENTIALS.findall(line):
+            self.projects.add(project)
+            self.users.add(user)
+        for domain, user in _WITHOUT_PROJECT.findall(line):
+            self.domains.update({domain} - {""})
+            self.users.add(user)
+        self.classes.update(_CREATED.findall(line))

@@ -1,0 +1,193 @@
+"""HTTP requests, and when to repeat them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import requests
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from refstack_worker.execute_test.addresses import is_metadata
+from refstack_worker.execute_test.log import LOG
+
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 60.0
+MAX_PAUSE_SECONDS = 30.0
+MAX_RESPONSE = 64 * 1024 * 1024
+"""Bytes of a response body."""
+
+Result = TypeVar("Result")
+
+
+class Unavailable(Exception):
+    """A request that may work later: no connection, an unreadable response, or an error of the server."""
+
+
+class Denied(Exception):
+    """A response that no repetition will change."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class HttpResponse:
+    """A response, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+    def json(self) -> Any:
+        """Return the body, parsed.
+
+        :raises Unavailable: it is not JSON, as with the page of a proxy.
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            kind = self.headers.get("Content-Type", "no type")
+            raise Unavailable(f"{self.url} answers {self.status} with {kind} that is not JSON") from None
+
+
+class _CheckedConnection:
+    """A connection that sends nothing to a metadata service, whatever its name resolved to this time."""
+
+    sock: Any
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]  # of urllib3's connection
+        peer = self.sock.getpeername()[0]
+        if is_metadata(peer):
+            self.close()  # type: ignore[attr-defined]
+            raise ValueError(f"{peer} is the address of a metadata service, which a run must not call")
+
+
+class _CheckedHttpConnection(_CheckedConnection, HTTPConnection):
+    pass
+
+
+class _CheckedHttpsConnection(_CheckedConnection, HTTPSConnection):
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _CheckedHttpConnection
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _CheckedHttpsConnection
+
+
+class _CheckedAdapter(requests.adapters.HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+
+class HttpClient:
+    """Sends requests; follows no redirect, reads no ``.netrc``, and tells temporary failures from final ones."""
+
+    def __init__(self, verify: bool | str = True, headers: Mapping[str, str] | None = None) -> None:
+        self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _CheckedAdapter())
+        # without authentication of its own, requests would take one from ~/.netrc
+        self._session.auth = lambda request: request
+        self._session.headers.update({"User-Agent": "refstack-execute_test", **(headers or {})})
+        self._verify = verify
+
+    def request(self, method: str, url: str, **options: Any) -> HttpResponse:
+        """Send one request.
+
+        :raises Unavailable: another try may succeed.
+        :raises Denied: the server refuses.
+        """
+        where = url.partition("?")[0]
+        try:
+            response = self._send(method, url, options)
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            raise Unavailable(f"{where}: {_innermost_cause(error)}") from error
+        except (requests.RequestException, OSError, ValueError) as error:
+            raise Denied(0, f"{where}: {_innermost_cause(error)}") from error
+        _check_status(response, where)
+        return response
+
+    def _send(self, method: str, url: str, options: Mapping[str, Any]) -> HttpResponse:
+        timeout = (CONNECT_SECONDS, READ_SECONDS)
+        with self._session.request(
+            method, url, timeout=timeout, allow_redirects=False, stream=True, verify=self._verify, **options
+        ) as response:
+            body = bytearray()
+            for piece in response.iter_content(65536):
+                body += piece
+                if len(body) > MAX_RESPONSE:
+                    raise ValueError(f"a response of more than {MAX_RESPONSE} bytes")
+        if self._session.headers.get("Connection") == "close":
+            # a server may close the connection without notice: the next request would be lost in it
+            self._session.close()
+        return HttpResponse(response.status_code, response.headers, bytes(body), url.partition("?")[0])
+
+
+def patiently(attempt: Callable[[], Result], seconds: float) -> Result:
+    """Return what ``attempt`` returns; while it raises :class:`Unavailable`, repeat it after growing pauses.
+
+    :raises Unavailable: it still does after ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
+    pause = 0.5
+    while True:
+        try:
+            return attempt()
+        except Unavailable as error:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise
+            # spread out, so that a fleet does not come back all at once
+            wait = min(left, pause * (0.75 + secrets.randbelow(500) / 1000))
+            LOG.warning("%s; trying again in %.1f s", error, wait)
+            time.sleep(wait)
+            pause = min(pause * 2, MAX_PAUSE_SECONDS)
+
+
+def _check_status(response: HttpResponse, where: str) -> None:
+    status = response.status
+    if status >= 500 or status in (408, 425, 429):
+        raise Unavailable(f"{where} answers {status}{_error_text(response)}")
+    if status >= 400:
+        raise Denied(status, f"{where} answers {status}{_error_text(response)}")
+    if status >= 301:
+        target = response.headers.get("Location", "?")
+        raise Denied(status, f"{where} redirects to {target[:200]}; redirects are not followed, use that address")
+
+
+def _error_text(response: HttpResponse) -> str:
+    with contextlib.suppress(Unavailable):
+        body = response.json()
+        error = body.get("error", body) if isinstance(body, dict) else body
+        message = error.get("message", "") if isinstance(error, dict) else error
+        return f": {' '.join(str(message).split())[:300]}"
+    return ""
+
+
+def _innermost_cause(error: BaseException) -> str:
+    """Return the reason that requests wraps several times, in one line."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        inner = getattr(error, "reason", None)
+        inner = inner if isinstance(inner, BaseException) else next(
+            (each for each in error.args if isinstance(each, BaseException)), None)  # fmt: skip
+        error = inner or error
+    text = re.sub(r"<[^>]*object at 0x[0-9a-f]+>:? ?", "", str(error)) or type(error).__name__
+    return " ".join(text.split())[:300]

@@ -1,0 +1,99 @@
+"""Everything before the first test: server, cloud, and Tempest's configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from refstack_worker.execute_test.arguments import Arguments
+from refstack_worker.execute_test.cloud.discovery import Discovery, discover
+from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user
+from refstack_worker.execute_test.cloud.run_traces import CloudSnapshot
+from refstack_worker.execute_test.log import SECRETS
+from refstack_worker.execute_test.progress import EventWriter
+from refstack_worker.execute_test.refstack_server import RefstackServer
+from refstack_worker.execute_test.tempest.conf import (
+    COMMON_CONF,
+    USER_OPTIONS,
+    Conf,
+    conf_from_environment,
+    merge,
+    open_private,
+    write_conf,
+)
+from refstack_worker.execute_test.tempest.installation import Tempest
+from refstack_worker.execute_test.tempest.selection import Selection
+from refstack_worker.execute_test.tempest.tempestconf import run_tempestconf
+from refstack_worker.execute_test.tempest.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to start."""
+
+    tempest: Tempest
+    workspace: Workspace
+    selection: Selection
+    discovery: Discovery
+
+
+def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepared:
+    """Collect what the run needs, and write Tempest's configuration."""
+    assert args.tempest_home is not None  # noqa: S101 - the command line was checked
+    tempest = Tempest.find(args.tempest_home)
+    requested = requested_conf(args)
+    entries = args.testcases or (RefstackServer(args).testcases() if args.callback else ("tempest",))
+    _report_limits(args, tempest, events)
+    keystone = Keystone(requested)
+    discovery = discover(requested, keystone)
+    if not discovery.accounts:
+        CloudSnapshot.take(workspace.folder, args.prefix, keystone, discovery.token)
+    discovered = discovery.conf
+    if args.discover == "tempestconf":
+        cloud = _clouds_entry(discovery, requested)
+        discovered = merge(discovered, run_tempestconf(tempest, workspace, cloud, not discovery.accounts))
+    accounts = _write_accounts(workspace, discovery, requested)
+    forced = workspace.forced_conf(args.prefix if tempest.name_prefix else "")
+    conf = merge(discovered, requested, accounts, forced)
+    for option in USER_OPTIONS:
+        conf.get("identity", {}).pop(option, None)
+    SECRETS.add_conf(conf)
+    write_conf(workspace.conf, conf)
+    return Prepared(tempest, workspace, Selection(entries), discovery)
+
+
+def requested_conf(args: Arguments) -> Conf:
+    """Return common values, on top of them the server's, and on top of those the caller's."""
+    if args.from_env:
+        return merge(COMMON_CONF, conf_from_environment(os.environ), args.conf_json)
+    server = RefstackServer(args).miniconf() if args.callback else {}
+    return merge(COMMON_CONF, server, args.conf_json)
+
+
+def _report_limits(args: Arguments, tempest: Tempest, events: EventWriter) -> None:
+    """Report what this version of Tempest cannot do."""
+    if unknown := tempest.unknown_options(args.conf_json):
+        events.message(f"Tempest {tempest.version} has no such option, and ignores it: {', '.join(unknown[:10])}")
+    if args.prefix and not tempest.name_prefix:
+        events.message(f"Tempest {tempest.version} cannot name its resources by a prefix; leftovers are only listed")
+
+
+def _write_accounts(workspace: Workspace, discovery: Discovery, requested: Conf) -> Conf:
+    """Write the file of ordinary users that Tempest needs when there is no administrator."""
+    if not discovery.accounts or requested.get("auth", {}).get("test_accounts_file"):
+        return {}
+    path = workspace.scratch / "accounts.yaml"
+    with open_private(path) as file:
+        json.dump(discovery.accounts, file)  # JSON is YAML
+    return {"auth": {"test_accounts_file": str(path), "use_dynamic_credentials": False}}
+
+
+def _clouds_entry(discovery: Discovery, requested: Conf) -> dict[str, Any]:
+    user = acting_user(merge(discovery.conf, requested))
+    auth = {"auth_url": discovery.conf["identity"]["uri_v3"], "username": user.name, "password": user.password,
+            "project_name": user.project or discovery.conf["auth"].get("admin_project_name", ""),
+            "user_domain_name": user.user_domain or "Default",
+            "project_domain_name": user.project_domain or user.user_domain or "Default"}  # fmt: skip
+    return {"auth": auth, "region_name": discovery.conf["identity"].get("region"), "identity_api_version": "3"}

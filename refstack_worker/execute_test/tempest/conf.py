@@ -1,0 +1,150 @@
+"""Tempest's configuration: merged from layers, checked, written and read back."""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from refstack_worker.execute_test.failures import BadInput
+from refstack_worker.execute_test.log import SECRETS
+
+Conf = dict[str, dict[str, Any]]
+"""Section → option → string, number, boolean, or a list of those."""
+
+COMMON_CONF: Conf = {
+    "auth": {"use_dynamic_credentials": True},
+    "identity": {"auth_version": "v3"},
+}
+"""Values for every cloud, unless the server or the vendor sets others."""
+
+RENAMED_OPTIONS = {
+    ("identity", "admin_username"): ("auth", "admin_username"),
+    ("identity", "admin_password"): ("auth", "admin_password"),
+    ("identity", "admin_tenant_name"): ("auth", "admin_project_name"),
+    ("identity", "admin_project_name"): ("auth", "admin_project_name"),
+    ("identity", "admin_domain_name"): ("auth", "admin_domain_name"),
+    ("auth", "admin_tenant_name"): ("auth", "admin_project_name"),
+    ("identity", "tenant_name"): ("identity", "project_name"),
+    ("identity", "alt_tenant_name"): ("identity", "alt_project_name"),
+    ("auth", "allow_tenant_isolation"): ("auth", "use_dynamic_credentials"),
+    ("compute", "allow_tenant_isolation"): ("auth", "use_dynamic_credentials"),
+}
+"""Options that a server of 2014 sends, and where today's Tempest has them."""
+
+_OF_A_USER = ("username", "password", "project_name", "domain_name")
+USER_OPTIONS = tuple(f"{who}{what}" for who in ("", "alt_") for what in _OF_A_USER)
+"""Options of ``[identity]`` that Tempest dropped: ordinary users are in an accounts file now."""
+
+_CONF_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,79}")
+
+
+def check_conf(value: Any, where: str) -> Conf:
+    """Return configuration from outside, with its shape checked and older names replaced.
+
+    :raises BadInput: it is not section → option → plain value of one line.
+    """
+    if not isinstance(value, dict):
+        raise BadInput(f"{where}: not a JSON object of section → option → value")
+    conf: Conf = {}
+    for section, options in value.items():
+        if not _CONF_NAME.fullmatch(section) or not isinstance(options, dict):
+            raise BadInput(f"{where}: section {section[:80]!r}: not a name with an object of options")
+        for option, setting in options.items():
+            if not _CONF_NAME.fullmatch(option) or not _is_plain(setting):
+                raise BadInput(f"{where}: {section}.{option[:80]}: not an option with a value of one line")
+            into, name = RENAMED_OPTIONS.get((section, option), (section, option))
+            conf.setdefault(into, {}).setdefault(name, setting)
+    SECRETS.add_conf(conf)
+    return conf
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(not isinstance(item, list) and _is_plain(item) for item in value)
+    if isinstance(value, str):
+        return not re.search(r"[\x00\n\r]", value)
+    return value is None or isinstance(value, (bool, int, float))
+
+
+def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Conf:
+    """Lay configurations on top of each other, the last one uppermost; ``None`` sets nothing."""
+    merged: Conf = {}
+    for layer in layers:
+        for section, options in layer.items():
+            values = {option: value for option, value in options.items() if value is not None}
+            merged.setdefault(section, {}).update(values)
+    return merged
+
+
+def conf_from_environment(environ: Mapping[str, str]) -> Conf:
+    """Return configuration from the ``OS_*`` variables that OpenStack's clients read.
+
+    :raises BadInput: a required variable is missing.
+    """
+    missing = [name for name in ("OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD") if not environ.get(name)]
+    if missing:
+        raise BadInput(f"--env: {', '.join(missing)} not set; source the cloud's openrc file first")
+    get = environ.get
+    domain = get("OS_USER_DOMAIN_NAME") or get("OS_PROJECT_DOMAIN_NAME") or get("OS_DOMAIN_NAME")
+    identity = {
+        "uri_v3": get("OS_AUTH_URL"),
+        "region": get("OS_REGION_NAME"),
+        "username": get("OS_USERNAME"),
+        "password": get("OS_PASSWORD"),
+        "project_name": get("OS_PROJECT_NAME") or get("OS_TENANT_NAME"),
+        "domain_name": domain,
+        "ca_certificates_file": get("OS_CACERT"),
+        "disable_ssl_certificate_validation": True if (get("OS_INSECURE") or "").lower() in ("1", "true") else None,
+    }
+    conf = {"identity": {name: value for name, value in identity.items() if value is not None},
+            "compute": {"image_ref": get("TEMPEST_IMAGE_REF") or "cirros"}}  # fmt: skip
+    return check_conf(conf, "--env")
+
+
+def write_conf(path: Path, conf: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write ``tempest.conf``, readable by its owner only."""
+    lines: list[str] = []
+    for section in sorted(conf):
+        lines.append(f"[{section}]")
+        lines += [f"{option} = {written_value(value)}" for option, value in sorted(conf[section].items())]
+    with open_private(path) as file:
+        file.write("\n".join(lines) + "\n")
+
+
+def read_conf(path: Path) -> Conf:
+    """Read a ``tempest.conf`` back."""
+    reader = configparser.RawConfigParser(strict=False, default_section="\0", interpolation=None)
+    reader.optionxform = str  # type: ignore[assignment,method-assign]
+    reader.read(path, encoding="utf-8")
+    return {section: {option: read_value(value) for option, value in reader.items(section)}
+            for section in reader.sections()}  # fmt: skip
+
+
+def open_private(path: Path) -> IO[str]:
+    """Open a new file that only its owner can read."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
+
+
+def written_value(value: Any) -> str:
+    """Return a value as oslo.config reads it."""
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, list):
+        return ",".join(written_value(item) for item in value)
+    # oslo.config: $ begins a substitution; outer blanks and one pair of outer quotes are removed
+    text = str(value).replace("$", "$$")
+    return f'"{text}"' if text != text.strip() or (text[:1] in "'\"" and text[:1] == text[-1:]) else text
+
+
+def read_value(text: str) -> str:
+    """Return the value that :func:`written_value` wrote as this text."""
+    if len(text) > 1 and text[0] in "'\"" and text[0] == text[-1]:
+        text = text[1:-1]
+    return text.replace("$$", "$")

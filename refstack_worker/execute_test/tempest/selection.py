@@ -1,0 +1,83 @@
+"""Which tests to run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from refstack_worker.execute_test.failures import BadInput
+
+MAX_TESTCASES = 100_000
+_TEST_ID = re.compile(r"id-([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
+
+
+def check_testcases(value: Any, where: str) -> tuple[str, ...]:
+    """Return test case entries from outside.
+
+    :raises BadInput: not a list of names, ids and expressions, or an empty one.
+    """
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        raise BadInput(f"{where}: not a list of test names")
+    if not value or len(value) > MAX_TESTCASES:
+        raise BadInput(f"{where}: has {len(value)} entries; 1 to {MAX_TESTCASES} are allowed")
+    for entry in value:
+        expression(entry, where)
+    return tuple(value)
+
+
+def expression(entry: str, where: str = "test cases") -> str:
+    """Return the regular expression that matches the tests of an entry; empty for all tests.
+
+    An entry with an idempotent id is matched by the id alone: the same test has other names in other versions.
+
+    :raises BadInput: the entry is not a name, an id or a valid expression.
+    """
+    if entry.startswith("regex:"):
+        return _checked_pattern(entry, where)
+    if entry == "tempest":
+        return ""
+    if match := _TEST_ID.search(entry):
+        return f"id-{match.group(1).lower()}"
+    if not re.fullmatch(r"[A-Za-z_][\w.]*(?:[\[(][\w.,:=/ \-\[\]()]*)?", entry) or len(entry) > 1000:
+        raise BadInput(f"{where}: {entry[:200]!r} is not a test name, id-UUID or regex:EXPRESSION")
+    name = entry.partition("[")[0]
+    return "^" + re.escape(name) + r"(?:[.\[(]|$)"
+
+
+def _checked_pattern(entry: str, where: str) -> str:
+    pattern = entry[len("regex:") :]
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise BadInput(f"{where}: {entry[:200]!r} is not a regular expression: {error}") from error
+    if not pattern.strip() or re.search(r"[\r\n\0]", pattern):
+        raise BadInput(f"{where}: {entry[:200]!r} is not an expression of one line")
+    # in a list file # begins a comment, and outer blanks are removed
+    return (pattern if pattern == pattern.strip() else f"(?:{pattern})").replace("#", r"\x23")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The tests of a run."""
+
+    entries: tuple[str, ...]
+
+    @property
+    def expressions(self) -> list[str]:
+        """Expressions that match them; empty for all tests."""
+        patterns = [expression(entry) for entry in self.entries]
+        return [] if "" in patterns else list(dict.fromkeys(patterns))
+
+    def unmatched(self, listed: Sequence[str]) -> list[str]:
+        """Return the entries that match none of the listed tests."""
+        ids = {test_id.lower() for name in listed for test_id in _TEST_ID.findall(name)}
+        return [entry for entry in self.entries if not _matches(entry, listed, ids)]
+
+
+def _matches(entry: str, listed: Sequence[str], ids: set[str]) -> bool:
+    pattern = expression(entry)
+    if match := _TEST_ID.search(entry):
+        return match.group(1).lower() in ids
+    return not pattern or any(re.search(pattern, name) for name in listed)

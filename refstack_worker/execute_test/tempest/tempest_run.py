@@ -1,0 +1,195 @@
+"""Runs Tempest and follows its tests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import selectors
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+from refstack_worker.contract.execute_test import SUBUNIT_FILE
+from refstack_worker.execute_test.log import LOG
+from refstack_worker.execute_test.programs import started
+from refstack_worker.execute_test.progress import EventWriter
+from refstack_worker.execute_test.tempest.counts import Counts, TestCounter
+from refstack_worker.execute_test.tempest.installation import Tempest
+from refstack_worker.execute_test.tempest.result_stream import ResultStream
+from refstack_worker.execute_test.tempest.selection import Selection
+from refstack_worker.execute_test.tempest.subunit import Packet
+from refstack_worker.execute_test.tempest.workspace import Workspace
+
+PROGRESS_SECONDS = 0.25
+LIST_AFTER_TEST_SECONDS = 3.0
+"""How long after its first test a run is given a total."""
+LIST_AFTER_START_SECONDS = 15.0
+"""The same, after the start, for a run whose first test is late."""
+
+_DISK_FULL = re.compile(r"\[Errno \d+\] (?:No space left on device|Disk quota exceeded)")
+"""As Python's errors say it; the environment of Tempest makes them English."""
+
+_LIST = """
+import os, subprocess, sys
+subprocess.run([sys.argv[1], "init"], stdout=subprocess.DEVNULL)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@dataclass
+class TempestRun:
+    """One ``tempest run`` and, beside a long one, the listing of its tests."""
+
+    tempest: Tempest
+    workspace: Workspace
+    selection: Selection
+    concurrency: int
+    events: EventWriter
+    counter: TestCounter = field(default_factory=TestCounter)
+    names: list[str] = field(default_factory=list)
+    """The listed tests."""
+    status: int = 0
+    """Exit status of ``tempest run``."""
+    list_status: int | None = None
+    """Exit status of the listing; None when there was none, or it did not end."""
+    last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=30))
+    disk_full: str = ""
+    """Tempest's message about a full disk of this machine."""
+    _began: float = field(default_factory=time.monotonic)
+
+    def carry_out(self) -> None:
+        """Run the tests, and keep their results in the work folder.
+
+        :raises TempestFailure: Tempest cannot be started.
+        """
+        env = self.workspace.environment(self.tempest)
+        # once for run and listing: written a second time, it would be empty while the other may read it
+        self._list_file.write_text("\n".join([*self.selection.expressions, ""]), encoding="utf-8")
+        with open(self.workspace.folder / SUBUNIT_FILE, "wb") as kept, contextlib.ExitStack() as programs:
+            stream = ResultStream(kept.write, self.take_packet, self.take_text)
+            run = programs.enter_context(started(self._command("--subunit"), self.workspace.scratch / "run", env))
+
+            def list_tests() -> subprocess.Popen[bytes]:
+                return programs.enter_context(started(self._listing(), self.workspace.scratch / "list", env))
+
+            self._follow(run, list_tests, stream, kept)
+            self.status = run.wait()
+            stream.close()
+        self.events.progress(self.counter.progress(is_over=True))
+
+    @property
+    def _list_file(self) -> Path:
+        return self.workspace.scratch / "tests.txt"
+
+    def _command(self, action: str) -> list[str]:
+        words = [str(self.tempest.program), "run", "--config-file", str(self.workspace.conf), action]
+        if self.selection.expressions:
+            words += ["--include-list" if self.tempest.include_list else "--whitelist-file", str(self._list_file)]
+        if action == "--subunit" and self.concurrency:
+            words += ["--concurrency", str(self.concurrency)]
+        return words
+
+    def _listing(self) -> list[str]:
+        # stestr lists only where it has a repository, which tempest run makes for itself
+        folder = self.tempest.program.parent
+        return [str(folder / "python"), "-c", _LIST, str(folder / "stestr"), *self._command("--list-tests")]
+
+    def _follow(self, run: subprocess.Popen[bytes], list_tests: Callable[[], subprocess.Popen[bytes]],
+                stream: ResultStream, kept: IO[bytes]) -> None:  # fmt: skip
+        names = bytearray()
+        listing: subprocess.Popen[bytes] | None = None
+        report = _ProgressReport(self, kept)
+
+        def take_names(data: bytes) -> None:
+            names.extend(data)
+            if listing and not data:
+                self.list_status = listing.wait()
+                self._take_listing(bytes(names))
+
+        with selectors.DefaultSelector() as selector:
+            _watch(selector, run, stream.feed, self.take_text)
+            while selector.get_map() or (listing is None and self._in_doubt()):
+                # only the listing has the number of tests; run --subunit does not
+                if listing is None and (not selector.get_map() or self._is_long()):
+                    listing = list_tests()
+                    _watch(selector, listing, take_names, _ignore)
+                _read_ready(selector)
+                report.write_if_due()
+        if listing is None:
+            self.counter.listed(self.counter.ended)
+
+    def _is_long(self) -> bool:
+        """Return whether the run lasts so long that a total is worth its price.
+
+        The listing costs as much processor time as starting Tempest; a short run would take half as long again.
+        """
+        if self.counter.since is None:
+            return time.monotonic() - self._began >= LIST_AFTER_START_SECONDS
+        return bool(self.counter.classes) or time.monotonic() - self.counter.since >= LIST_AFTER_TEST_SECONDS
+
+    def _in_doubt(self) -> bool:
+        """Return whether, at the end, the tests that ran do not show which tests were selected."""
+        counter = self.counter
+        return not counter.ended or bool(counter.classes or self.selection.unmatched(sorted(counter.ended)))
+
+    def _take_listing(self, output: bytes) -> None:
+        lines = output.decode("utf-8", "replace").splitlines()
+        self.names = [line.strip() for line in lines if re.match(r"[A-Za-z_][\w.]*\.\w+(?:[\[(].*)?$", line.strip())]
+        self.counter.listed(self.names)
+        missing = self.selection.unmatched(self.names) if self.list_status == 0 and self.names else []
+        if missing:
+            shown = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
+            self.events.message(f"{len(missing)} test cases are not in Tempest {self.tempest.version}: {shown}")
+
+    def take_packet(self, packet: Packet) -> None:
+        """Count a packet of results."""
+        if self.counter.packet(packet):
+            LOG.debug("%s: %s", packet.test, packet.status)
+
+    def take_text(self, data: bytes) -> None:
+        """Log what Tempest writes beside its results; remember the last lines."""
+        for line in data.decode("utf-8", "replace").splitlines():
+            if line.strip():
+                self.last_lines.append(line.strip()[:500])
+                if match := _DISK_FULL.search(line):
+                    self.disk_full = match.group()
+                LOG.debug("tempest: %s", line[:2000])
+
+
+class _ProgressReport:
+    """Reports progress at most every :data:`PROGRESS_SECONDS`, and only when something changed."""
+
+    def __init__(self, run: TempestRun, kept: IO[bytes]) -> None:
+        self._run, self._kept = run, kept
+        self._when, self._counts = 0.0, Counts()
+
+    def write_if_due(self) -> None:
+        counts = self._run.counter.counts
+        if time.monotonic() - self._when >= PROGRESS_SECONDS and counts != self._counts:
+            self._when, self._counts = time.monotonic(), replace(counts)
+            self._kept.flush()
+            self._run.events.progress(self._run.counter.progress())
+
+
+def _read_ready(selector: selectors.BaseSelector) -> None:
+    for key, _ in selector.select(timeout=1):
+        data = os.read(key.fd, 65536)
+        if not data:
+            selector.unregister(key.fileobj)
+        key.data(data)
+
+
+def _watch(selector: selectors.BaseSelector, process: subprocess.Popen[bytes], take: Callable[[bytes], None],
+           take_errors: Callable[[bytes], None]) -> None:  # fmt: skip
+    for pipe, to in ((process.stdout, take), (process.stderr, take_errors)):
+        if pipe:
+            selector.register(pipe, selectors.EVENT_READ, to)
+
+
+def _ignore(_data: bytes) -> None:
+    """The listing writes the same to standard error as the run."""

@@ -1,0 +1,70 @@
+"""How a run of Tempest ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from refstack_worker.contract.execute_test import ExitCode, Reason
+from refstack_worker.execute_test.failures import BadInput, CloudFailure, Failure, MachineFailure, TempestFailure
+from refstack_worker.execute_test.tempest.tempest_run import TempestRun
+
+
+class Verdict(NamedTuple):
+    """How a call of this program ended."""
+
+    exit_code: ExitCode
+    reason: Reason
+    message: str
+
+
+def judge(run: TempestRun, missing_services: Sequence[str]) -> Verdict:
+    """Return the verdict on a ``tempest run`` that ended by itself.
+
+    :raises BadInput: the test cases select nothing.
+    :raises TempestFailure: Tempest broke.
+    :raises MachineFailure: Tempest broke on a full disk.
+    :raises CloudFailure: the cloud lacks what every test needs.
+    """
+    counts = run.counter.counts
+    _check_complete(run)
+    reason = run.counter.skip_reason
+    lacking = f"; its catalogue lacks {', '.join(missing_services)}" if missing_services else ""
+    ends = _outcomes(run)
+    message = f"{ends} (the first: {reason}{lacking})" if counts.skipped and reason else ends
+    if counts.failed:
+        return Verdict(ExitCode.TESTS_FAILED, Reason.TESTS_FAILED, message)
+    if not counts.passed:
+        reason = reason or "no reason given"
+        raise CloudFailure(f"no test could run on this cloud, all {counts.skipped} were skipped: {reason}{lacking}")
+    return Verdict(ExitCode.PASSED, Reason.PASSED, message)
+
+
+def _check_complete(run: TempestRun) -> None:
+    running = run.counter.running
+    if not run.counter.seen:
+        if run.list_status == 0 and not run.names and run.selection.expressions:
+            raise BadInput(f"the test cases select none of the tests of Tempest {run.tempest.version}")
+        raise _broken(run, f"Tempest ran no test (status {run.status})")
+    if run.status not in (0, 1) or running or (run.status and not run.counter.counts.failed):
+        unfinished = f"; unfinished: {', '.join(sorted(running)[:5])}" if running else ""
+        raise _broken(run, f"Tempest broke off (status {run.status}) after {_outcomes(run)}{unfinished}")
+
+
+def _outcomes(run: TempestRun) -> str:
+    counts = run.counter.counts
+    if run.list_status == 0 and counts.done < counts.total:
+        return f"{counts}, {counts.total - counts.done} not carried out"
+    return str(counts)
+
+
+def _broken(run: TempestRun, how: str) -> Failure:
+    if run.disk_full:
+        return MachineFailure(f"this machine: {run.disk_full}: {how}")
+    return TempestFailure(f"{how}: {_last_error(run)}")
+
+
+def _last_error(run: TempestRun) -> str:
+    errors = [line for line in run.last_lines if re.search(r"rror|xception|annot|refused|invalid", line)]
+    return ((errors or list(run.last_lines) or ["no output"])[-1])[:400]
