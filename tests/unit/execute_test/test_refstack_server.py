@@ -1,22 +1,29 @@
-"""execute_test and a RefStack server that misbehaves, over real connections."""
+"""A RefStack server that misbehaves, over real connections."""
 
 from __future__ import annotations
 
 import email
 import email.policy
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from refstack_worker import execute_test
-from refstack_worker.execute_test import BadInput, NotPosted, Refused, Server, ServerFailure, Settings, parse
+from refstack_worker.execute_test import http
+from refstack_worker.execute_test.arguments import Arguments, parse_arguments
+from refstack_worker.execute_test.failures import BadInput, NotPosted, Refused, ServerFailure
+from refstack_worker.execute_test.refstack_server import RefstackServer
 from tests.support.http_server import HTML, Reply, Scripted, as_json, serving
 
 TOKEN = "a-secret-of-the-attempt"
+
+
 THANKS = as_json({"message": "thank you", "test_id": 7, "attempt": 2}, 201)
+
+
 BUSY = Reply(500, b"<h1>Internal Server Error</h1>", {"Content-Type": "text/html"})
 
 
@@ -33,7 +40,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Clock:
         def __getattr__(self, name: str) -> Any:
-            return getattr(execute_test_time, name)
+            return getattr(time, name)
 
         @staticmethod
         def monotonic() -> float:
@@ -44,9 +51,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         def sleep(seconds: float) -> None:
             now[0] += seconds
 
-    import time as execute_test_time
-
-    monkeypatch.setattr(execute_test, "time", Clock())
+    monkeypatch.setattr(http, "time", Clock())
 
 
 @pytest.fixture
@@ -56,10 +61,10 @@ def result(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def settings(server: Scripted, tmp_path: Path, *more: str) -> Settings:
+def settings(server: Scripted, tmp_path: Path, *more: str) -> Arguments:
     token = tmp_path / "token"
     token.write_text(TOKEN + "\n")
-    return parse(["--callback", server.url, "7", "--attempt", "2", "--token-file", str(token), "--post-only",
+    return parse_arguments(["--callback", server.url, "7", "--attempt", "2", "--token-file", str(token), "--post-only",
                   str(tmp_path), *more])  # fmt: skip
 
 
@@ -71,7 +76,7 @@ def parts(body: bytes, kind: str) -> dict[str, bytes]:
 
 def test_post_brings_stream_summary_and_proof(server: Scripted, result: Path) -> None:
     server.on("/post-result", THANKS)
-    Server(settings(server, result)).post(result)
+    RefstackServer(settings(server, result)).post(result)
     (asked,) = server.asked
     assert asked.path == "/post-result?test_id=7&attempt=2"
     assert asked.headers["Authorization"] == f"Bearer {TOKEN}"
@@ -85,7 +90,7 @@ def test_netrc_never_replaces_the_proof(server: Scripted, result: Path, monkeypa
     netrc.write_text("machine 127.0.0.1 login someone password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
     server.on("/post-result", THANKS)
-    Server(settings(server, result)).post(result)
+    RefstackServer(settings(server, result)).post(result)
     assert server.asked[0].headers["Authorization"] == f"Bearer {TOKEN}"
 
 
@@ -103,7 +108,7 @@ def test_netrc_never_replaces_the_proof(server: Scripted, result: Path, monkeypa
 )
 def test_post_goes_through_in_the_end(server: Scripted, result: Path, failing: list[Reply]) -> None:
     server.on("/post-result", *failing, THANKS)
-    Server(settings(server, result)).post(result)
+    RefstackServer(settings(server, result)).post(result)
     assert len(server.asked) == len(failing) + 1
     found = parts(server.asked[-1].body, server.asked[-1].headers["Content-Type"])
     assert found["file"] == (result / "subunit").read_bytes()
@@ -111,14 +116,14 @@ def test_post_goes_through_in_the_end(server: Scripted, result: Path, failing: l
 
 def test_server_of_2014_thanks_in_plain_text(server: Scripted, result: Path) -> None:
     server.on("/post-result", Reply(201, b"thank you", {"Content-Type": "text/plain"}))
-    Server(settings(server, result)).post(result)
+    RefstackServer(settings(server, result)).post(result)
     assert len(server.asked) == 1
 
 
 def test_post_gives_up_when_the_patience_ends(server: Scripted, result: Path) -> None:
     server.on("/post-result", BUSY)
     with pytest.raises(NotPosted, match="500.*--post-only"):
-        Server(settings(server, result, "--patience", "60")).post(result)
+        RefstackServer(settings(server, result, "--patience", "60")).post(result)
     assert 4 < len(server.asked) < 20
 
 
@@ -126,7 +131,7 @@ def test_post_gives_up_when_the_patience_ends(server: Scripted, result: Path) ->
 def test_refusal_is_final(server: Scripted, result: Path, status: int) -> None:
     server.on("/post-result", as_json({"error": "the attempt is superseded", "reason": "superseded"}, status))
     with pytest.raises(Refused, match="superseded"):
-        Server(settings(server, result)).post(result)
+        RefstackServer(settings(server, result)).post(result)
     assert len(server.asked) == 1
 
 
@@ -134,14 +139,14 @@ def test_redirect_is_not_followed(server: Scripted, result: Path) -> None:
     with serving() as elsewhere:
         server.on("/post-result", Reply(307, b"", {"Location": f"{elsewhere.url}/post-result"}))
         with pytest.raises(Refused, match="redirects"):
-            Server(settings(server, result)).post(result)
+            RefstackServer(settings(server, result)).post(result)
         assert elsewhere.asked == []
 
 
 def test_mini_conf_and_test_cases(server: Scripted, tmp_path: Path) -> None:
     server.on("/get-miniconf", BUSY, HTML, as_json({"identity": {"uri": "http://k"}}))
     server.on("/get-testcases", as_json({"testcases": ["tempest.api.identity"]}))
-    asker = Server(settings(server, tmp_path))
+    asker = RefstackServer(settings(server, tmp_path))
     assert asker.miniconf() == {"identity": {"uri": "http://k"}}
     assert asker.testcases() == ("tempest.api.identity",)
     assert {asked.headers["Authorization"] for asked in server.asked} == {f"Bearer {TOKEN}"}
@@ -149,13 +154,13 @@ def test_mini_conf_and_test_cases(server: Scripted, tmp_path: Path) -> None:
 
 def test_no_connection_is_held_open_while_the_tests_run(server: Scripted, tmp_path: Path) -> None:
     server.on("/get-miniconf", as_json({}))
-    Server(settings(server, tmp_path)).miniconf()
+    RefstackServer(settings(server, tmp_path)).miniconf()
     assert server.asked[0].headers["Connection"] == "close"
 
 
 def test_no_connection_is_used_twice(server: Scripted, tmp_path: Path) -> None:
     server.on("/get-miniconf", Reply(200, b"{}", lingers=True))
-    client = Server(settings(server, tmp_path))
+    client = RefstackServer(settings(server, tmp_path))
     client.miniconf()
     client.miniconf()
     assert len({asked.port for asked in server.asked}) == 2, "one that the server is about to close must not be used"
@@ -164,40 +169,24 @@ def test_no_connection_is_used_twice(server: Scripted, tmp_path: Path) -> None:
 def test_mini_conf_that_stays_html(server: Scripted, tmp_path: Path) -> None:
     server.on("/get-miniconf", HTML)
     with pytest.raises(ServerFailure, match="text/html that is not JSON"):
-        Server(settings(server, tmp_path, "--patience", "20")).miniconf()
+        RefstackServer(settings(server, tmp_path, "--patience", "20")).miniconf()
 
 
 def test_mini_conf_refused(server: Scripted, tmp_path: Path) -> None:
     server.on("/get-miniconf", as_json({"error": "no proof", "reason": "proof"}, 401))
     with pytest.raises(ServerFailure, match="no proof"):
-        Server(settings(server, tmp_path)).miniconf()
+        RefstackServer(settings(server, tmp_path)).miniconf()
     assert len(server.asked) == 1
 
 
 def test_mini_conf_that_is_text(server: Scripted, tmp_path: Path) -> None:
     server.on("/get-miniconf", as_json("Invalid test ID"))
     with pytest.raises(BadInput, match="not a JSON object"):
-        Server(settings(server, tmp_path)).miniconf()
+        RefstackServer(settings(server, tmp_path)).miniconf()
 
 
 def test_server_that_is_not_there(tmp_path: Path) -> None:
     with serving() as gone:
         pass
     with pytest.raises(ServerFailure, match="refused"):
-        Server(settings(gone, tmp_path, "--patience", "5")).miniconf()
-
-
-def test_post_only_command(server: Scripted, result: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    server.on("/post-result", THANKS)
-    words = ["--callback", server.url, "7", "--post-only", str(result), "--progress", "json"]
-    assert execute_test.main(words) == 0
-    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [event["event"] for event in events] == ["state", "end"]
-    server.on("/post-result", as_json({"error": "superseded"}, 409))
-    assert execute_test.main(words) == 5
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["reason"] == "refused"
-
-
-def test_post_only_without_a_result(server: Scripted, tmp_path: Path) -> None:
-    assert execute_test.main(["--callback", server.url, "7", "--post-only", str(tmp_path)]) == 2
-    assert server.asked == []
+        RefstackServer(settings(gone, tmp_path, "--patience", "5")).miniconf()

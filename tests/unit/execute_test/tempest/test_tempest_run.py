@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker import execute_test
-from refstack_worker.execute_test import Selection, Tempest, Voice, Workspace
+from refstack_worker.execute_test.progress import EventWriter
+from refstack_worker.execute_test.tempest import tempest_run
+from refstack_worker.execute_test.tempest.installation import Tempest
+from refstack_worker.execute_test.tempest.selection import Selection
+from refstack_worker.execute_test.tempest.tempest_run import TempestRun
+from refstack_worker.execute_test.tempest.workspace import Workspace
 
 TEMPEST = """\
 #!{python}
@@ -27,16 +31,16 @@ sys.exit(0 if same else 9)
 """
 
 
-def a_run(program: Path, folder: Path) -> execute_test.TestRun:
+def a_run(program: Path, folder: Path) -> TempestRun:
     workspace = Workspace(folder)
     workspace.create()
     tempest = Tempest(program, "47.0.0", include_list=True, name_prefix=True, cleanup_prefix=True)
     selection = Selection(("tempest.api.a", "tempest.api.b"))
-    return execute_test.TestRun(tempest, workspace, selection, 1, Voice(True, io.StringIO()))
+    return TempestRun(tempest, workspace, selection, 1, EventWriter(True, io.StringIO()))
 
 
 def test_list_does_not_write_again_what_the_run_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execute_test, "LIST_AFTER_START_SECONDS", 1.0)
+    monkeypatch.setattr(tempest_run, "LIST_AFTER_START_SECONDS", 1.0)
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "python").symlink_to(sys.executable)
@@ -45,12 +49,5 @@ def test_list_does_not_write_again_what_the_run_reads(tmp_path: Path, monkeypatc
     program.write_text(TEMPEST.format(python=sys.executable, marker=tmp_path / "listed"))
     program.chmod(0o755)
     run = a_run(program, tmp_path / "work")
-    run.go()
-    assert (run.status, run.listed) == (0, 0)
-
-
-def test_what_was_listed_and_not_carried_out_is_told(tmp_path: Path) -> None:
-    run = a_run(tmp_path / "tempest", tmp_path / "work")
-    run.listed, run.tally.seen = 0, 1
-    run.tally.counts = execute_test.Counts(total=2, done=1, passed=1)
-    assert execute_test.judge(run, []) == (0, "passed", "1 passed, 0 failed, 0 skipped, 1 not carried out")
+    run.carry_out()
+    assert (run.status, run.list_status) == (0, 0)

@@ -1,0 +1,63 @@
+"""Configuration: merged, checked, written, read back."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refstack_worker.execute_test.failures import BadInput
+from refstack_worker.execute_test.tempest.conf import (
+    check_conf,
+    conf_from_environment,
+    merge,
+    read_value,
+    write_conf,
+    written_value,
+)
+
+
+def test_later_layers_win_and_none_gives_nothing() -> None:
+    merged = merge({"a": {"x": 1, "y": 1}}, {"a": {"x": 2}, "b": {"z": 3}}, {"a": {"y": None}})
+    assert merged == {"a": {"x": 2, "y": 1}, "b": {"z": 3}}
+
+
+def test_options_of_2014_are_understood() -> None:
+    told = {
+        "identity": {"admin_username": "root", "admin_tenant_name": "ops", "tenant_name": "demo", "uri": "http://k"}
+    }
+    conf = check_conf(told, "mini-conf")
+    assert conf["auth"] == {"admin_username": "root", "admin_project_name": "ops"}
+    assert conf["identity"] == {"project_name": "demo", "uri": "http://k"}
+
+
+def test_openrc_variables_old_and_new() -> None:
+    base = {"OS_AUTH_URL": "http://k/v3", "OS_USERNAME": "me", "OS_PASSWORD": "pw-of-me"}
+    old = conf_from_environment({**base, "OS_TENANT_NAME": "t"})
+    new = conf_from_environment({**base, "OS_PROJECT_NAME": "p", "OS_USER_DOMAIN_NAME": "d", "OS_REGION_NAME": "r"})
+    assert old["identity"]["project_name"] == "t" and old["compute"]["image_ref"] == "cirros"
+    assert new["identity"]["project_name"] == "p"
+    assert (new["identity"]["domain_name"], new["identity"]["region"]) == ("d", "r")
+    with pytest.raises(BadInput, match="OS_PASSWORD"):
+        conf_from_environment({"OS_AUTH_URL": "http://k", "OS_USERNAME": "me"})
+
+
+def test_conf_file_is_the_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "tempest.conf"
+    path.write_text("old")
+    path.chmod(0o644)
+    write_conf(path, {"a": {"b": True, "c": ["x", "y"], "d": "pa$$word"}})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text() == "[a]\nb = True\nc = x,y\nd = pa$$$$word\n"
+
+
+LINE = st.text(st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp"), blacklist_characters="\x85"), max_size=30)
+
+
+@given(LINE)
+def test_clean_up_reads_values_as_they_were_given(value: str) -> None:
+    written = written_value(value)
+    assert read_value(written.strip()) == value

@@ -1,0 +1,50 @@
+"""Which tests an entry selects."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from refstack_worker.execute_test.failures import BadInput
+from refstack_worker.execute_test.tempest.selection import Selection, check_testcases, expression
+
+UUID = "a22ef352-a342-4587-8f47-3bbdb5b039c4"
+
+
+@pytest.mark.parametrize(
+    ("entry", "name", "found"),
+    [
+        (f"a.new.Name.test_x[id-{UUID}]", f"an.old.Name.test_y[id-{UUID},smoke]", True),
+        (f"id-{UUID.upper()}", f"m.C.test[id-{UUID}]", True),
+        (f"id-{UUID}", "m.C.test[id-00000000-a342-4587-8f47-3bbdb5b039c4]", False),
+        ("tempest.api.object_storage", "tempest.api.object_storage.test_a.A.test_b[id-1]", True),
+        ("tempest.api.object", "tempest.api.object_storage.test_a.A.test_b[id-1]", False),
+        ("m.C.test_a", "m.C.test_a[id-1]", True),
+        ("m.C.test_a", "m.C.test_a", True),
+        ("m.C.test_a", "m.C.test_ab[id-1]", False),
+        ("m.C.test_a", "x.m.C.test_a[id-1]", False),
+        ("regex:test_(a|b)$", "m.C.test_b", True),
+        ("tempest", "keystone_tempest_plugin.tests.T.test_x", True),
+    ],
+)
+def test_what_an_entry_means(entry: str, name: str, found: bool) -> None:
+    assert bool(re.search(expression(entry), name)) is found
+    assert (Selection((entry,)).unmatched([name]) == []) is found
+
+
+def test_expression_survives_a_list_file() -> None:
+    """stestr cuts a line at # and takes off outer blanks."""
+    for entry, name in (("regex:a#b", "a#b"), ("regex: b", "a b"), ("regex:b ", "b c")):
+        line = expression(entry).split("#")[0].strip()
+        assert re.search(line, name)
+
+
+def test_everything_needs_no_list() -> None:
+    assert Selection(("tempest", "a.b")).expressions == []
+
+
+@pytest.mark.parametrize("told", [None, "x", [], [1], ["a", None], {"a": 1}, ["--list"], ["a\nb"], ["x;y"], ["regex:"]])
+def test_test_cases_that_are_none(told: object) -> None:
+    with pytest.raises(BadInput):
+        check_testcases(told, "there")

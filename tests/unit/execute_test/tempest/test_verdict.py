@@ -1,0 +1,34 @@
+"""The verdict on a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from refstack_worker.execute_test.failures import MachineFailure, TempestFailure
+from refstack_worker.execute_test.tempest.counts import Counts
+from refstack_worker.execute_test.tempest.verdict import judge
+from tests.unit.execute_test.tempest.test_tempest_run import a_run
+
+
+def test_what_was_listed_and_not_carried_out_is_told(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "tempest", tmp_path / "work")
+    run.list_status, run.counter.seen = 0, 1
+    run.counter.counts = Counts(total=2, done=1, passed=1)
+    assert judge(run, []) == (0, "passed", "1 passed, 0 failed, 0 skipped, 1 not carried out")
+
+
+@pytest.mark.parametrize("ended", [0, 1], ids=["no test ran", "broke off"])
+def test_tempest_that_broke_on_a_full_disk_is_the_machines_fault(tmp_path: Path, ended: int) -> None:
+    run = a_run(tmp_path / "tempest", tmp_path)
+    run.status = 2
+    run.counter.seen = ended
+    run.take_text(b"--- Logging error ---\nOSError: [Errno 28] No space left on device\nArguments: ('a',)\n")
+    run.take_text(b"x\n" * 40)
+    with pytest.raises(MachineFailure, match="No space left on device: Tempest"):
+        judge(run, [])
+    run.disk_full = ""
+    run.take_text(b"HTTP 507: No space left on device at the vendor's\n")
+    with pytest.raises(TempestFailure):
+        judge(run, [])

@@ -1,0 +1,70 @@
+"""How a call ends: exit code, last event, messages."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from refstack_worker.execute_test.main import main
+from tests.support.http_server import Scripted, as_json, serving
+
+TOP = Path(__file__).resolve().parents[3]
+HOME = ["--tempest-home", "/t"]
+
+
+def test_bad_input_ends_with_2_and_an_end_event(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--progress", "json", "--callback", "gopher://x", "1", *HOME]) == 2
+    end = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (end["event"], end["exit_code"], end["reason"]) == ("end", 2, "bad-input")
+
+
+def test_machine_that_cannot_go_on_is_named_as_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--progress", "json", "--workdir", "/dev/null/work", "--callback", "http://127.0.0.1:9", "1", *HOME]
+    assert main(words) == 4
+    end = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (end["exit_code"], end["reason"]) == (4, "machine"), end
+
+
+def test_a_mistake_on_the_command_line_is_said_once() -> None:
+    words = [sys.executable, "-m", "refstack_worker.execute_test", "--no-such-option"]
+    done = subprocess.run(words, cwd=TOP, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert (done.stdout + done.stderr).count("--no-such-option") == 1
+    assert done.stderr.startswith("execute_test: bad-input: ")
+
+
+THANKS = as_json({"message": "thank you", "test_id": 7, "attempt": 2}, 201)
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with serving() as script:
+        yield script
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Path:
+    (tmp_path / "subunit").write_bytes(b"\xb3stream" * 200_000)
+    (tmp_path / "summary.json").write_text('{"exit_code": 0}')
+    return tmp_path
+
+
+def test_post_only_command(server: Scripted, result: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server.on("/post-result", THANKS)
+    words = ["--callback", server.url, "7", "--post-only", str(result), "--progress", "json"]
+    assert main(words) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["event"] for event in events] == ["state", "end"]
+    server.on("/post-result", as_json({"error": "superseded"}, 409))
+    assert main(words) == 5
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["reason"] == "refused"
+
+
+def test_post_only_without_a_result(server: Scripted, tmp_path: Path) -> None:
+    assert main(["--callback", server.url, "7", "--post-only", str(tmp_path)]) == 2
+    assert server.asked == []
