@@ -13,7 +13,7 @@ else:
     try:
         import tomli as tomllib
     except ImportError:
-        sys.exit("refstack-install: on Python 3.9 and 3.10 use the file that installer/build makes")
+        sys.exit("refstack-install: on Python 3.9 and 3.10 use the file that tools/onefile makes")
 
 DecodeError = tomllib.TOMLDecodeError
 

@@ -27,12 +27,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from refstack_worker import execute_test
 from refstack_worker.config import worker as config
 from refstack_worker.contract import gearman_functions, keys
 from refstack_worker.contract.envelope import NodeChannel, Opener
 from refstack_worker.environments.catalogue import Offer, Want
 from refstack_worker.environments.environment import BuiltEnvironment
+from refstack_worker.execute_test.arguments import Arguments, parse_arguments
+from refstack_worker.execute_test.failures import Failure
+from refstack_worker.execute_test.refstack_server import RefstackServer
 from refstack_worker.worker.admission.admission import Gate
 from refstack_worker.worker.attempt import outcome as endings
 from refstack_worker.worker.attempt.attempt import FoundOffer, Job, Services
@@ -82,17 +84,17 @@ class Executor:
         self._folder.mkdir(parents=True, exist_ok=True)
         for name, data in command.files.items():
             (self._folder / name).write_bytes(data)
-        settings = execute_test.parse([word.replace("{run}", str(self._folder)) for word in command.argv[1:]])
+        settings = parse_arguments([word.replace("{run}", str(self._folder)) for word in command.argv[1:]])
         try:
             if settings.cleanup_only:
                 TALLY.add("clean-ups")
                 return End(endings.PASSED)
-            server = execute_test.Server(settings)
+            server = RefstackServer(settings)
             if settings.post_only is None and not self._tests(server, settings, listener):
                 return End(endings.STOPPED, "stopped")
             listener.event({"event": "state", "state": "posting"})
             server.post(settings.workdir)
-        except execute_test.Failure as failure:
+        except Failure as failure:
             TALLY.add(f"execute_test: {failure.reason}")
             listener.event({"event": "end", "reason": failure.reason, "message": str(failure)})
             return End(failure.exit_code)
@@ -100,7 +102,7 @@ class Executor:
         listener.event({"event": "end", "exit_code": 0, "reason": "passed", "message": ""})
         return End(endings.PASSED)
 
-    def _tests(self, server: execute_test.Server, settings: execute_test.Settings, listener: Listener) -> bool:
+    def _tests(self, server: RefstackServer, settings: Arguments, listener: Listener) -> bool:
         """Ask what a run asks, wait, and leave a result; return whether it was not stopped meanwhile."""
         TALLY.add("executions")
         server.miniconf()

@@ -19,10 +19,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from refstack_worker import execute_test
+from refstack_worker import execute_test_program
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments.catalogue import Catalogue, Want
 from refstack_worker.environments.environment import Environment
+from refstack_worker.execute_test.tempest.conf import read_conf, write_conf
+from refstack_worker.execute_test.tempest.selection import expression
+from refstack_worker.execute_test.tempest.workspace import Workspace
 from refstack_worker.filesystem import remove_tree
 from refstack_worker.server.results.subunit import parse
 from tests.bench._measure import Result, medians, report, say
@@ -60,7 +63,7 @@ class ByHand:
     def __post_init__(self) -> None:
         self._tempest = f"{self.home}/bin/tempest"
         self._chosen = self.work / "tests.txt"
-        self._chosen.write_text("".join(f"{execute_test.expression(test)}\n" for test in self.tests))
+        self._chosen.write_text("".join(f"{expression(test)}\n" for test in self.tests))
 
     def prepare(self) -> Path:
         """Make a workspace, with a copy of the configuration that writes into it."""
@@ -68,12 +71,12 @@ class ByHand:
         workspace = place / "w"
         words = [self._tempest, "init", "--workspace-path", place / "workspaces.yaml", workspace]
         subprocess.run(words, check=True, capture_output=True, env=self._environment(place))
-        conf = execute_test.read_conf(self.conf)
+        conf = read_conf(self.conf)
         conf.setdefault("DEFAULT", {}).update(log_dir=str(workspace / "logs"))
         conf["DEFAULT"].pop("resource_name_prefix", None)
         conf.setdefault("oslo_concurrency", {})["lock_path"] = str(workspace / "lock")
         (workspace / "etc" / "tempest.conf").unlink(missing_ok=True)
-        execute_test.write_conf(workspace / "etc" / "tempest.conf", conf)
+        write_conf(workspace / "etc" / "tempest.conf", conf)
         return workspace
 
     def __call__(self) -> float:
@@ -145,11 +148,11 @@ def configuration(cloud: Cloud, home: Path, work: Path) -> Path:
     asked.touch(mode=0o600)
     asked.write_text(json.dumps(cloud.tempest_conf()))
     words = [
-        sys.executable, execute_test.__file__, "--tempest-home", home, "--conf-json", f"@{asked}", "--keep",
+        *execute_test_program.command(), "--tempest-home", home, "--conf-json", f"@{asked}", "--keep",
         "--workdir", work / "asked", "--testcases", "tempest.api.identity.v3.test_api_discovery",
     ]  # fmt: skip
     subprocess.run([str(word) for word in words], check=True, capture_output=True)
-    return execute_test.Workspace(work / "asked").conf
+    return Workspace(work / "asked").conf
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -23,7 +23,6 @@ from pathlib import Path
 from nacl.public import PrivateKey, SealedBox
 from nacl.signing import SigningKey
 
-from refstack_worker import execute_test
 from refstack_worker.config import refstack_cfg
 from refstack_worker.config import server as server_config
 from refstack_worker.contract import envelope as sealing
@@ -32,6 +31,7 @@ from refstack_worker.contract.payload import Payload
 from refstack_worker.environments import lock
 from refstack_worker.environments.wheels import unpack
 from refstack_worker.errors import ConfigError, LockError, PayloadError, ResultError, SealError, WheelError
+from refstack_worker.execute_test.tempest.result_stream import ResultStream
 from refstack_worker.server.results import subunit as results
 
 logging.disable(logging.CRITICAL)
@@ -134,7 +134,7 @@ def subunit(data: bytes) -> None:
     """Both readers of subunit: the server's, and the one that masks the stream while it is written."""
     stream = _packets(data[1:]) if data[:1] == b"p" else data
     kept: list[bytes] = []
-    splitter = execute_test.Stream(kept.append, lambda packet: None, lambda text: None)
+    splitter = ResultStream(kept.append, lambda packet: None, lambda text: None)
     for at in range(0, len(stream), 97):
         splitter.feed(stream[at : at + 97])
     splitter.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,19 +21,26 @@ MAY_IMPORT = {
     "contract": {"errors"},
     "config": {"errors", "contract", "gearman", "filesystem"},
     "environments": {"errors", "contract", "config", "process", "filesystem"},
-    "worker": {"errors", "contract", "config", "process", "gearman", "systemd", "filesystem", "environments"},
-    "server": {"errors", "version", "contract", "config", "process", "filesystem", "gearman", "environments"},
+    "worker": {
+        *("errors", "contract", "config", "process", "gearman", "systemd", "filesystem", "environments"),
+        "execute_test_program",
+    },
+    "server": {
+        *("errors", "version", "contract", "config", "process", "filesystem", "gearman", "environments"),
+        "execute_test_program",
+    },
     "builder": {"errors", "contract", "config", "process", "filesystem", "environments"},
     "cli": {
         *("errors", "version", "contract", "config", "process", "gearman", "systemd", "filesystem"),
         *("environments", "worker", "server", "builder"),
     },
-    "execute_test": set(),
+    "execute_test": {"contract"},
+    "onefile": set(),
+    "execute_test_program": {"errors", "onefile"},
 }
 """Part to the parts below it; within itself a part may import what it likes."""
 
 MAX_MODULE_LENGTH = 400
-LONGER_BY_NATURE = {"execute_test.py"}
 MAX_FUNCTION_LENGTH = 60
 
 
@@ -58,6 +66,31 @@ def imported_parts(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, words[1]
 
 
+def imports_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything that a module imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, node.module or ""
+
+
+def closure(path: Path) -> set[Path]:
+    """A module and all the modules of the package that it needs."""
+    done: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        one = waiting.pop()
+        done.add(one)
+        names = [name for _, name in imports_of(one) if name.startswith("refstack_worker.")]
+        waiting += {PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py") for name in names} - done
+    return done
+
+
+def execute_test_modules() -> list[Path]:
+    return [path for path in modules() if part_of(path) == "execute_test" and path.name != "__init__.py"]
+
+
 def test_every_part_has_its_place() -> None:
     assert {part_of(path) for path in modules()} - {"__init__"} == set(MAY_IMPORT)
 
@@ -79,18 +112,50 @@ def test_imports_run_one_way(path: Path) -> None:
     assert not wrong
 
 
-def test_execute_test_needs_only_the_standard_library_and_requests() -> None:
-    tree = ast.parse((PACKAGE / "execute_test.py").read_text())
-    roots = {
-        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
-    }
-    roots |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
-    import sys
+EXECUTE_TEST_LAYERS = (
+    {"contract"},
+    {"failures", "log"},
+    {"addresses", "progress", "programs"},
+    {"http", "tempest"},
+    {"arguments", "cloud"},
+    {"refstack_server", "summary"},
+    {"preparation"},
+    {"cleanup"},
+    {"main"},
+    {"__main__"},
+)
+"""Modules and folders of ``execute_test``; each imports only from the rows above it, and folders from themselves."""
 
+
+@pytest.mark.parametrize("path", execute_test_modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_execute_test_has_layers(path: Path) -> None:
+    rank = {name: row for row, names in enumerate(EXECUTE_TEST_LAYERS) for name in names}
+    own = path.relative_to(PACKAGE / "execute_test").parts[0].removesuffix(".py")
+    for line, name in imports_of(path):
+        words = name.split(".")
+        if words[0] == "refstack_worker":
+            other = words[2] if words[1] == "execute_test" else words[1]
+            assert other == own or rank[other] < rank[own], f"{path}:{line}: {own} imports {name}"
+
+
+def test_execute_test_needs_only_the_standard_library_and_requests() -> None:
+    """So do the contract's modules that become part of its single file."""
     known = getattr(sys, "stdlib_module_names", None)
     if known is None:
-        pytest.skip("Python 3.9 does not tell the names of its own modules")
-    assert roots - set(known) <= {"requests", "urllib3"}
+        pytest.skip("Python 3.9 does not list the names of its own modules")
+    roots = {
+        name.split(".")[0] for path in closure(PACKAGE / "execute_test" / "main.py") for _, name in imports_of(path)
+    }
+    assert roots - set(known) == {"refstack_worker", "requests", "urllib3"}
+
+
+def test_the_contract_in_the_single_file_needs_the_standard_library_alone() -> None:
+    known = getattr(sys, "stdlib_module_names", None)
+    if known is None:
+        pytest.skip("Python 3.9 does not list the names of its own modules")
+    shared = {path for path in closure(PACKAGE / "execute_test" / "main.py") if part_of(path) == "contract"}
+    assert PACKAGE / "contract" / "secrets.py" in shared
+    assert {name.split(".")[0] for path in shared for _, name in imports_of(path)} <= {"refstack_worker", *known}
 
 
 @pytest.mark.parametrize("path", [p for p in modules() if p.name == "__init__.py"], ids=str)
@@ -101,8 +166,7 @@ def test_init_is_empty(path: Path) -> None:
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_modules_and_functions_stay_small(path: Path) -> None:
     text = path.read_text()
-    if path.name not in LONGER_BY_NATURE:
-        assert len(text.splitlines()) <= MAX_MODULE_LENGTH
+    assert len(text.splitlines()) <= MAX_MODULE_LENGTH
     long = [
         f"{node.name} has {node.end_lineno - node.lineno + 1} lines"
         for node in ast.walk(ast.parse(text))
@@ -114,7 +178,7 @@ def test_modules_and_functions_stay_small(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_subprocesses_only_through_the_one_door(path: Path) -> None:
-    if path.name in ("process.py", "execute_test.py"):
+    if path.name == "process.py" or part_of(path) == "execute_test":  # which stands alone
         return
     calls = [
         f"{path}:{node.lineno}"

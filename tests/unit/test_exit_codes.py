@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from refstack_worker import errors, execute_test
+from refstack_worker import errors
+from refstack_worker.execute_test import failures
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "exit-codes.md").read_text()
 
@@ -37,5 +38,5 @@ def test_errors_of_the_commands() -> None:
 
 def test_ends_of_execute_test() -> None:
     told = documented("`execute_test`")
-    raised = {(error.exit_code, error.reason) for error in below(execute_test.Failure)}  # type: ignore[attr-defined]
+    raised = {(error.exit_code, error.reason) for error in below(failures.Failure)}  # type: ignore[attr-defined]
     assert raised | {(0, "passed")} == {(code, reason) for code, reasons in told.items() for reason in reasons}

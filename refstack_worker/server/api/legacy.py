@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
-from pathlib import Path
 from typing import Any, cast
 
 from flask import Flask, Response, jsonify, request
 
+from refstack_worker import execute_test_program
 from refstack_worker.contract import envelope as sealing
 from refstack_worker.contract import strict_json
 from refstack_worker.contract.status_report import Report
-from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, StateError, UsageError
+from refstack_worker.errors import ConfigError, NotFoundError, PayloadError, RefusedError, StateError, UsageError
 from refstack_worker.server import auth
 from refstack_worker.server.api.responses import (
     MAX_ID,
@@ -91,11 +90,11 @@ class TesterCalls:
         return answer
 
     def get_script(self) -> Response:
-        """Give out ``execute_test`` itself."""
-        found = importlib.util.find_spec("refstack_worker.execute_test")
-        if found is None or not found.origin:
-            raise NotFoundError("execute_test is not installed beside this server")
-        return Response(Path(found.origin).read_text("utf-8"), mimetype="text/x-python")
+        """Return ``execute_test`` as one file."""
+        try:
+            return Response(execute_test_program.script(), mimetype="text/x-python")
+        except ConfigError as error:
+            raise NotFoundError(f"{error} beside this server") from error
 
     def update_test_status(self) -> Response:
         """Take a status from a tester: 202; 400 malformed; 405 from whoever may not say it."""

@@ -5,20 +5,18 @@ What the run must not show goes to it on stdin (options) and in a file of its ow
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from refstack_worker import process
+from refstack_worker import execute_test_program, process
 from refstack_worker.contract import attempt_token as proofs
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report
@@ -139,14 +137,11 @@ class LocalRun:
 
     def _command(self) -> list[str]:
         settings = self.store.settings
-        script = importlib.util.find_spec("refstack_worker.execute_test")
-        if script is None or not script.origin:
-            raise ConfigError("execute_test is not installed here; the method 'local' needs it")
         home = settings.tempest.home
         if home is None:
             raise ConfigError("TEMPEST_HOME is not set; the method 'local' needs a virtualenv or checkout with Tempest")
         key, spec = self.submission.key, self.submission.spec
-        command: list[str | Path] = [sys.executable, script.origin, "--callback", settings.web.address]
+        command: list[str | Path] = [*execute_test_program.command(), "--callback", settings.web.address]
         command += [str(key.test_id), "--attempt", str(key.attempt), "--token-file", self.folder / "token"]
         command += ["--conf_json", "-", "--tempest_home", home, "--workdir", self._workdir, "--progress", "json"]
         command += ["--concurrency", str(spec.concurrency), "--timeout", str(spec.timeout)]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import refstack_worker
+from refstack_worker import execute_test_program
 from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.errors import ConfigError, RunError
 from refstack_worker.worker.attempt.outcome import NOT_POSTED
@@ -33,13 +32,10 @@ def find_program(asked: str) -> tuple[str, ...]:
         if not os.access(asked, os.R_OK):
             raise ConfigError(f"run.execute_test: {asked} is not there or not readable")
         return (asked,) if os.access(asked, os.X_OK) else (sys.executable, asked)
-    own = Path(refstack_worker.__path__[0], "execute_test.py")
-    if own.is_file():
-        return (sys.executable, str(own))
-    installed = shutil.which("execute_test")
-    if installed is None:
-        raise ConfigError("execute_test is not installed; install it, or name it in run.execute_test")
-    return (installed,)
+    try:
+        return execute_test_program.command()
+    except ConfigError as error:
+        raise ConfigError(f"{error}; install it, or set run.execute_test") from error
 
 
 @dataclass(frozen=True)

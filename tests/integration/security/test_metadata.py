@@ -52,7 +52,7 @@ def run_against(address: str, folder: Path) -> dict[str, object]:
     (home / "bin" / "tempest").write_text("#!/bin/sh\nexit 1\n")
     (home / "bin" / "tempest").chmod(0o755)
     conf = {"identity": {"uri_v3": f"http://{address}:8080/v3", "username": "u", "password": "p", "project_name": "p"}}
-    words = [sys.executable, str(TOP / "refstack_worker" / "execute_test.py"), "--conf_json", json.dumps(conf)]
+    words = [sys.executable, str(TOP / "refstack_worker" / "execute_test"), "--conf_json", json.dumps(conf)]
     words += ["--tempest_home", str(home), "--workdir", str(folder / "work"), "--testcases", "tempest.api"]
     argv = ["unshare", "-n", sys.executable, "-c", SERVICE, *words]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120)

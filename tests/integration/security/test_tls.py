@@ -67,7 +67,7 @@ def execute_test(https: str, authority: Authority, folder: Path) -> subprocess.C
     (home / "tempest").chmod(0o755)
     words = [
         sys.executable,
-        str(TOP / "refstack_worker" / "execute_test.py"),
+        str(TOP / "refstack_worker" / "execute_test"),
         "--callback",
         https,
         "7",

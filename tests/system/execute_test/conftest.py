@@ -20,9 +20,10 @@ from democloud import software  # noqa: E402 - the installer is no package of th
 from democloud.cloud import Cloud, Options, default_cache  # noqa: E402
 from democloud.ports import CloudError  # noqa: E402
 
+from refstack_worker import execute_test_program  # noqa: E402
+
 __all__ = ["Cloud", "CloudError", "Options"]
 
-PROGRAM = TOP / "refstack_worker" / "execute_test.py"
 LIMIT_SECONDS = 300.0
 
 
@@ -77,7 +78,8 @@ class Caller:
 
     folder: Path
     tempest_home: Path
-    program: Path = PROGRAM
+    program: Path
+    """The one file that is built of its modules."""
     env: dict[str, str] = field(default_factory=dict)
 
     def words(self, conf: dict[str, Any], *more: str) -> list[str]:
@@ -109,4 +111,6 @@ class Caller:
 @pytest.fixture
 def caller(tmp_path: Path, tempest_home: Path) -> Caller:
     """Calls execute_test in a fresh folder."""
-    return Caller(tmp_path, tempest_home)
+    program = tmp_path / "execute_test"
+    program.write_text(execute_test_program.script())
+    return Caller(tmp_path, tempest_home, program)

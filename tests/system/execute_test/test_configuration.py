@@ -6,7 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from refstack_worker import execute_test
+from refstack_worker.execute_test.tempest.conf import Conf, read_conf, write_conf
 from tests.system.execute_test.conftest import Caller, Cloud, cache_folder, software
 from tests.system.execute_test.test_runs import ONE, assert_nowhere
 
@@ -26,14 +26,14 @@ VALUES = ["plain", "pa$$word", "${group.o0}", "$o0", "a=b", "# no comment", "; n
 
 
 def test_any_value_arrives_in_tempest_as_it_was_given(tempest_home: Path, tmp_path: Path) -> None:
-    conf: execute_test.Conf = {"group": {f"o{number}": value for number, value in enumerate(VALUES)}}
+    conf: Conf = {"group": {f"o{number}": value for number, value in enumerate(VALUES)}}
     conf["group"].update(many=["x", "y"], yes=True)
-    execute_test.write_conf(tmp_path / "tempest.conf", conf)
+    write_conf(tmp_path / "tempest.conf", conf)
     words = [tempest_home / "bin" / "python", "-c", READ, tmp_path / "tempest.conf", str(len(VALUES))]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [VALUES, ["x", "y"], True]
-    read = execute_test.read_conf(tmp_path / "tempest.conf")["group"]
+    read = read_conf(tmp_path / "tempest.conf")["group"]
     assert [read[f"o{number}"] for number in range(len(VALUES))] == VALUES
 
 
@@ -43,7 +43,7 @@ def test_python_tempestconf_finds_what_nobody_gave(cloud: Cloud, caller: Caller)
     )
     ran = caller.run(cloud.tempest_conf(), "--discover", "tempestconf", "--keep", "--testcases", *ONE)
     assert ran.code == 0, (ran.end, ran.stderr)
-    written = execute_test.read_conf(ran.workdir / "tempest.conf")
+    written = read_conf(ran.workdir / "tempest.conf")
     assert "tempurl" in written["object-storage-feature-enabled"]["discoverable_apis"]
     assert written["identity"]["region"] == cloud.region
     assert "debug" not in written["DEFAULT"]

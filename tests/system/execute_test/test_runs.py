@@ -119,7 +119,7 @@ def identity_service(cloud: Cloud) -> str:
 def test_copied_alone_it_discovers_and_runs(cloud: Cloud, caller: Caller, tmp_path: Path) -> None:
     """One file in an empty folder; only address, name and password are given."""
     (tmp_path / "alone").mkdir()
-    caller.program = Path(shutil.copy(caller.program, tmp_path / "alone" / "execute_test.py"))
+    caller.program = Path(shutil.copy(caller.program, tmp_path / "alone" / "execute_test"))
     conf = {"identity": {"uri": f"{cloud.auth_url[:-3]}/v2.0"},
             "auth": {"admin_username": "admin", "admin_password": cloud.admin_password}}  # fmt: skip
     ran = caller.run(conf, "--keep", "--testcases", *ONE)

@@ -143,7 +143,11 @@ def _works(interpreter: str) -> bool:
 def installer() -> bytes:
     """Return the built installer."""
     made = cache() / "refstack-install"
-    subprocess.run([sys.executable, TOP / "installer" / "build", "--output", made], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, TOP / "tools" / "onefile", "refstack-install", "--output", made],
+        check=True,
+        capture_output=True,
+    )
     return made.read_bytes()
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-INSTALLER = Path(__file__).resolve().parents[3] / "installer"
+TOP = Path(__file__).resolve().parents[3]
+INSTALLER = TOP / "installer"
+ONEFILE = TOP / "tools" / "onefile"
 
 
 @pytest.fixture
@@ -23,10 +25,12 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("tomli/__init__.py", "from tomllib import *\n")
         archive.writestr("tomli-2.dist-info/LICENSE", "MIT\n")
-    build = runpy.run_path(str(INSTALLER / "build"))
+    build = runpy.run_path(str(ONEFILE))
     build["main"].__globals__["TOMLI_SHA256"] = hashlib.sha256(wheel.read_bytes()).hexdigest()
     for name in ("one", "two"):
-        monkeypatch.setattr(sys, "argv", ["build", "--output", str(tmp_path / name), "--tomli", str(wheel)])
+        monkeypatch.setattr(
+            sys, "argv", ["onefile", "refstack-install", "--output", str(tmp_path / name), "--tomli", str(wheel)]
+        )
         assert build["main"]() == 0
     return tmp_path / "one"
 
@@ -51,10 +55,10 @@ def test_it_runs_alone(built: Path, tmp_path: Path) -> None:
 def test_another_wheel_is_refused(tmp_path: Path) -> None:
     wheel = tmp_path / "tomli.whl"
     wheel.write_bytes(io.BytesIO(b"PK").getvalue())
-    argv = [sys.executable, INSTALLER / "build", "--tomli", wheel, "--output", tmp_path / "out"]
+    argv = [sys.executable, ONEFILE, "refstack-install", "--tomli", wheel, "--output", tmp_path / "out"]
     done = subprocess.run(argv, capture_output=True, text=True)
     assert done.returncode != 0
-    assert "is not the tomli" in done.stderr
+    assert "is not the expected tomli" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -106,7 +106,7 @@ def test_a_ca_file_that_is_not_there_is_the_nodes_trouble(held: ClaimedAttempt, 
 
 def test_execute_test_is_found(tmp_path: Path) -> None:
     own = commands.find_program("")
-    assert own[0] == sys.executable and own[1].endswith("refstack_worker/execute_test.py")
+    assert own[0] == sys.executable and own[1].endswith("refstack_worker/execute_test")
     script = tmp_path / "mine"
     script.write_text("")
     assert commands.find_program(str(script)) == (sys.executable, str(script))

@@ -24,7 +24,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         try:
             local = self._find_needle("files", installer)
         except Exception as error:
-            raise AnsibleActionFail(f"{installer} is not there: make it with installer/build") from error
+            raise AnsibleActionFail(f"{installer} not found; build it with tools/onefile refstack-install") from error
         remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "refstack-install")
         try:
             self._transfer_file(local, remote)
