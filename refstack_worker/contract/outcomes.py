@@ -38,7 +38,7 @@ _GROUP = re.compile(r"(?:setUpClass|tearDownClass|setUpModule|tearDownModule) \(
 
 
 @dataclass(frozen=True)
-class Counted:
+class Counts:
     """How many tests have which outcome."""
 
     passed: int = 0
@@ -121,7 +121,7 @@ class Outcomes:
         self._running.pop(test, None)
         if group_of(test) and (test in self._groups or len(self._groups) < MAX_GROUPS):
             self._groups[test] = worse(outcome, self._groups.get(test, outcome))
-        key = _key(test)
+        key = outcome_key(test)
         known = self._outcomes.get(key)
         if known is not None and worse(known, outcome) == known:
             return Ended(False, False)
@@ -150,20 +150,20 @@ class Outcomes:
         found = []
         for test in self._selected if below else ():
             names = [name for group in _parents(test) for name in below.get(group, ())]
-            if names and _key(test) not in self._outcomes:
+            if names and outcome_key(test) not in self._outcomes:
                 name = min(names, key=lambda name: WORST_FIRST.index(groups[name][1]))
                 found.append(Answered(test, groups[name][1], name))
         return found
 
-    def counted(self) -> Counted:
+    def counted(self) -> Counts:
         """Return the counts so far; tests that still run are not among them."""
         counts = dict(self._counts)
         answered = self.answered()
         for one in answered:
             counts[one.outcome] += 1
         for name in {one.group for one in answered}:
-            counts[self._outcomes[_key(name)]] -= 1
-        return Counted(**counts)
+            counts[self._outcomes[outcome_key(name)]] -= 1
+        return Counts(**counts)
 
     def finish(self) -> list[str]:
         """Count as failed what began and did not end; return those tests."""
@@ -200,6 +200,6 @@ def _parents(test: str) -> Iterator[str]:
         parent = parent.rpartition(".")[0]
 
 
-def _key(test: str) -> bytes:
-    # names may have thousands of characters, and there may be 200,000 of them
+def outcome_key(test: str) -> bytes:
+    """Return a short key for a test: names may have thousands of characters, and there may be 200,000 of them."""
     return hashlib.blake2b(test.encode("utf-8", "surrogatepass"), digest_size=12).digest()

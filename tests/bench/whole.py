@@ -139,7 +139,7 @@ class Queued:
 
 def outcomes_of(stream: Path, work: Path) -> Outcomes:
     """Return how each test of a subunit stream ended."""
-    return {test.name: test.status for test in parse(stream, work / "rows").tests()}
+    return {test.name: test.status for test in parse(stream, work / "rows").tests}
 
 
 def configuration(cloud: Cloud, home: Path, work: Path) -> Path:

@@ -7,18 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Counts:
-    """Tests of a result."""
-
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
-
-    @property
-    def total(self) -> int:
-        return self.passed + self.failed + self.skipped
+from refstack_worker.contract.outcomes import Counts as Counts
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ class ResultLedger(LedgerBase):
         for number, data in enumerate(_pieces(packed)):
             chunk = {"test_id": key.test_id, "number": number, "data": data}
             connection.execute(insert(queue_tables.result_chunk).values(chunk))
-        for rows in _batches({"test_id": key.test_id, **asdict(test)} for test in parsed.tests()):
+        for rows in _batches({"test_id": key.test_id, **asdict(test)} for test in parsed.tests):
             connection.execute(insert(queue_tables.result_test), rows)
         legacy = {"finished": True, "parsed": json.dumps(asdict(parsed.counts))}
         connection.execute(update(legacy_tables.test).where(legacy_tables.test.c.id == key.test_id).values(legacy))

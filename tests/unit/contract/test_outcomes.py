@@ -16,7 +16,7 @@ from refstack_worker.contract.outcomes import (
     PASSED,
     SKIPPED,
     Answered,
-    Counted,
+    Counts,
     Outcomes,
     class_of,
     group_of,
@@ -36,20 +36,20 @@ def outcomes(*ended: tuple[str, str], selected: tuple[str, ...] = ()) -> Outcome
 
 
 def test_each_test_counts_once() -> None:
-    assert outcomes(("a.B.c", PASSED), ("a.B.d", FAILED), ("a.B.e", SKIPPED)).counted() == Counted(1, 1, 1)
+    assert outcomes(("a.B.c", PASSED), ("a.B.d", FAILED), ("a.B.e", SKIPPED)).counted() == Counts(1, 1, 1)
 
 
 @pytest.mark.parametrize(
     ("first", "second", "counted"),
     [
-        (PASSED, FAILED, Counted(failed=1)),
-        (FAILED, PASSED, Counted(failed=1)),
-        (PASSED, SKIPPED, Counted(skipped=1)),
-        (SKIPPED, PASSED, Counted(skipped=1)),
-        (PASSED, PASSED, Counted(passed=1)),
+        (PASSED, FAILED, Counts(failed=1)),
+        (FAILED, PASSED, Counts(failed=1)),
+        (PASSED, SKIPPED, Counts(skipped=1)),
+        (SKIPPED, PASSED, Counts(skipped=1)),
+        (PASSED, PASSED, Counts(passed=1)),
     ],
 )
-def test_a_test_that_runs_twice_has_the_worse_outcome(first: str, second: str, counted: Counted) -> None:
+def test_a_test_that_runs_twice_has_the_worse_outcome(first: str, second: str, counted: Counts) -> None:
     assert outcomes(("a.B.c", first), ("a.B.c", second)).counted() == counted
 
 
@@ -61,7 +61,7 @@ def test_the_end_of_a_test_says_what_it_changed() -> None:
 
 def test_a_class_that_cannot_be_set_up_answers_for_each_of_its_selected_tests() -> None:
     found = outcomes(("setUpClass (a.B)", FAILED), selected=("a.B.c[id-1]", "a.B.d", "a.Other.c"))
-    assert found.counted() == Counted(failed=2)
+    assert found.counted() == Counts(failed=2)
     assert found.answered() == [
         Answered("a.B.c[id-1]", FAILED, "setUpClass (a.B)"),
         Answered("a.B.d", FAILED, "setUpClass (a.B)"),
@@ -69,26 +69,26 @@ def test_a_class_that_cannot_be_set_up_answers_for_each_of_its_selected_tests() 
 
 
 def test_a_class_that_is_skipped_answers_with_its_skip() -> None:
-    assert outcomes(("setUpClass (a.B)", SKIPPED), selected=("a.B.c", "a.B.d")).counted() == Counted(skipped=2)
+    assert outcomes(("setUpClass (a.B)", SKIPPED), selected=("a.B.c", "a.B.d")).counted() == Counts(skipped=2)
 
 
 def test_a_module_that_cannot_be_set_up_answers_for_the_tests_of_its_classes() -> None:
     found = outcomes(("setUpModule (a.b)", FAILED), selected=("a.b.C.d", "a.b.E.f", "a.bc.D.e"))
-    assert found.counted() == Counted(failed=2)
+    assert found.counted() == Counts(failed=2)
 
 
 def test_a_group_whose_selected_tests_are_not_known_counts_as_one() -> None:
-    assert outcomes(("setUpClass (a.B)", FAILED)).counted() == Counted(failed=1)
+    assert outcomes(("setUpClass (a.B)", FAILED)).counted() == Counts(failed=1)
 
 
 def test_a_class_that_cannot_be_torn_down_fails_once_and_its_tests_keep_their_outcomes() -> None:
     found = outcomes(("a.B.c", PASSED), ("tearDownClass (a.B)", FAILED), selected=("a.B.c",))
-    assert found.counted() == Counted(passed=1, failed=1)
+    assert found.counted() == Counts(passed=1, failed=1)
 
 
 def test_a_test_that_ran_keeps_its_outcome_when_its_class_fails_in_another_process() -> None:
     found = outcomes(("a.B.c", PASSED), ("setUpClass (a.B)", FAILED), selected=("a.B.c", "a.B.d"))
-    assert found.counted() == Counted(passed=1, failed=1)
+    assert found.counted() == Counts(passed=1, failed=1)
 
 
 def test_the_worst_group_answers() -> None:
@@ -102,14 +102,14 @@ def test_what_begins_and_does_not_end_has_failed() -> None:
     found.begin("a.B.d")
     assert found.running == ["a.B.c", "a.B.d"]
     assert found.finish() == ["a.B.c", "a.B.d"]
-    assert found.counted() == Counted(failed=2)
+    assert found.counted() == Counts(failed=2)
 
 
 def test_selected_tests_are_bounded() -> None:
     found = outcomes(("setUpModule (a)", FAILED))
     for number in range(MAX_SELECTED + 10):
         found.select(f"a.B.c{number}")
-    assert found.counted() == Counted(failed=MAX_SELECTED)
+    assert found.counted() == Counts(failed=MAX_SELECTED)
     long = outcomes(("setUpModule (a)", FAILED))
     for number in range(20):
         long.select(f"a.B.{number}{'c' * 1024 * 1024}")
