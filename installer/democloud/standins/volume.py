@@ -13,6 +13,11 @@ CONTENT = b"volume" * 1024
 class Driver(fake_driver.FakeLoggingVolumeDriver):
     """Volumes without content."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # the scheduler compares it with the volume type's
+        self.backend_name = self.configuration.volume_backend_name
+
     def copy_image_to_volume(
         self, context: Any, volume: Any, image_service: Any, image_id: str, disable_sparse: bool = False
     ) -> None:
