@@ -45,7 +45,7 @@ class PayloadError(RefstackError):
 
 
 class SealError(PayloadError):
-    """The envelope cannot be opened: unknown key, tampered, or signed by nobody that is trusted."""
+    """The envelope cannot be opened: unknown key, tampered with, or not signed by a trusted key."""
 
     reason = "seal"
 
@@ -65,7 +65,7 @@ class NotFoundError(RefstackError):
 
 
 class QueueError(RefstackError):
-    """gearmand cannot be reached or does not do what it said."""
+    """gearmand cannot be reached, or did not do what it confirmed."""
 
     exit_code = 7
     reason = "queue"

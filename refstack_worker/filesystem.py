@@ -117,7 +117,7 @@ def remove_tree(path: Path, tries: int = 10) -> None:
     """Remove a folder and what is below it, read-only folders too; links are removed, never followed.
 
     However deep it is: what is too deep for a path or for calls within calls is brought up to the top first. What is
-    not there is no error; what others put in meanwhile, the last breath of a process that was killed, goes too.
+    missing is fine. What others put in meanwhile (a killed process's last writes) goes too.
     """
     while True:
         lifted = _clear(path, path, 0)

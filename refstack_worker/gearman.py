@@ -82,7 +82,7 @@ class Worker(gear.Worker):  # type: ignore[misc]
 class Server(gear.Server):  # type: ignore[misc]
     """gear's server on connections that send at once: the queue of the embedded set-up.
 
-    It also answers, as gearmand does, whether it has a job of a unique: after a restart its handles begin anew, so by
+    It also answers, as gearmand does, whether it has a job of a unique: after a restart its handles start again, so by
     a handle a lost job could be taken for another.
     """
 

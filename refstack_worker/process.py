@@ -111,13 +111,13 @@ def start(argv: Sequence[str | Path], **popen: Any) -> subprocess.Popen[Any]:
 
 
 def kill_group(pid: int, signum: int = signal.SIGKILL) -> None:
-    """Send a signal to the process group that ``pid`` leads; one that is gone already is no error."""
+    """Send a signal to the process group that ``pid`` leads; a group that is gone is fine."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signum)
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """Yield the ids of all the living processes below ``pid``; ended ones that nobody collected (zombies) are none.
+    """Yield the ids of all living processes below ``pid``, without zombies (ended, but not collected).
 
     Linux. From one look at the whole process table: ``/proc/<pid>/task/*/children`` misses some while others end.
     """
@@ -164,14 +164,14 @@ def reap(pid: int) -> bool:
 
 def _end_all(pid: int, signum: int, patience: float) -> bool:
     deadline = time.monotonic() + patience
-    told: set[int] = set()
+    signalled: set[int] = set()
     while reap(pid):
         alive = list(descendants(pid))
         if not alive and pid != os.getpid():
             return True
         for child in alive:
-            if signum == signal.SIGKILL or child not in told:
-                told.add(child)
+            if signum == signal.SIGKILL or child not in signalled:
+                signalled.add(child)
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(child, signum)
         if time.monotonic() >= deadline:
@@ -191,6 +191,6 @@ def _table() -> Iterator[tuple[int, int, str]]:
 
 
 def _failure(done: Completed) -> str:
-    said = (done.stderr.strip() or done.stdout.strip())[-OUTPUT_IN_MESSAGE:]
+    output = (done.stderr.strip() or done.stdout.strip())[-OUTPUT_IN_MESSAGE:]
     how = f"ended with status {done.returncode}" if done.returncode > 0 else f"was killed by signal {-done.returncode}"
-    return f"{shlex.join(done.argv)}: {how}" + (f": {said}" if said else "")
+    return f"{shlex.join(done.argv)}: {how}" + (f": {output}" if output else "")

@@ -154,7 +154,7 @@ class CleanRoot:
             shutil.rmtree(self._work, ignore_errors=True)
 
     def run(self, argv: Sequence[str | Path], enter: Enter = PLAIN) -> process.Completed:
-        """Run a command in it, as its only process tree, and return what it said.
+        """Run a command in it, as its only process tree, and return its output.
 
         :raises ProcessError: it failed (unless ``check`` is off) or took too long.
         """

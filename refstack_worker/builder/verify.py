@@ -25,7 +25,7 @@ def verify(
     """Install the versions into a clean root and list their tests.
 
     :returns: suite, package, number of tests and seconds for each version.
-    :raises BuildError: one does not install, or lists no tests; the message has what apt or Tempest said.
+    :raises BuildError: one does not install, or lists no tests; the message includes the output of apt or Tempest.
     """
     record = repository.record()
     if not record.keys:
@@ -49,7 +49,7 @@ def _add_source(root: CleanRoot, repository: Repository, suite: str) -> None:
         f"Types: deb\nURIs: file:{INSIDE}/apt\nSuites: {suite}\nComponents: main\n"
         f"Signed-By: /etc/apt/keyrings/{KEYRING}.gpg\n",
     )
-    # apt's own user reads it, who is nobody on the host
+    # read by apt's own user, which does not exist on the host
     (root.path / INSIDE.lstrip("/")).mkdir(parents=True, exist_ok=True)
 
 
@@ -75,8 +75,8 @@ def _install_offline(root: CleanRoot, repository: Repository, names: Sequence[st
 
 def _listed(root: CleanRoot, suite: str, version: str) -> tuple[str, str, int, float]:
     began = time.monotonic()
-    said = root.run(["refstack-worker", "env", "build", version, "-f", "json"]).stdout
-    tests = int(json.loads(said)["tests"])
+    output = root.run(["refstack-worker", "env", "build", version, "-f", "json"]).stdout
+    tests = int(json.loads(output)["tests"])
     if tests <= 0:
         raise BuildError(f"{suite}: Tempest {version} lists no tests; withdraw the package")
     return suite, f"{VIRTUAL}-{version}", tests, round(time.monotonic() - began, 1)

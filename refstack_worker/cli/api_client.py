@@ -224,14 +224,14 @@ def _check(answer: Any) -> None:
 
 
 def _retry_after(answer: Any) -> float:
-    told = str(answer.headers.get("Retry-After", ""))
-    return float(min(int(told), MAX_WAIT)) if told.isdigit() else PAUSES[1]
+    seconds = str(answer.headers.get("Retry-After", ""))
+    return float(min(int(seconds), MAX_WAIT)) if seconds.isdigit() else PAUSES[1]
 
 
 def _problem(answer: Any) -> tuple[str, str]:
     try:
-        told = answer.json()
-        return str(told.get("detail") or told.get("error") or told["title"]), str(told.get("reason") or "")
+        problem = answer.json()
+        return str(problem.get("detail") or problem.get("error") or problem["title"]), str(problem.get("reason") or "")
     except (ValueError, AttributeError, KeyError):
         return f"the server answers {answer.status_code} {answer.reason} to {answer.url}", ""
 

@@ -26,7 +26,7 @@ def read(path: Path, ours: frozenset[str]) -> Mapping[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; name the file with --config or REFSTACK_CFG") from error
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"{path}: {len(data)} bytes is no settings file")
+        raise ConfigError(f"{path}: not a settings file ({len(data)} bytes)")
     return parse(data, str(path), ours)
 
 

@@ -232,7 +232,7 @@ class WebSettings:
 
 @dataclass(frozen=True)
 class RunRules:
-    """Limits that runs live by; seconds unless said otherwise."""
+    """Limits of runs, in seconds unless stated otherwise."""
 
     heartbeat_seconds: float = setting(
         "HEARTBEAT_SECONDS",

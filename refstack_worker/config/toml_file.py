@@ -38,7 +38,7 @@ def read(path: Path) -> tuple[Table, Mapping[str, str]]:
 
 
 def line_of(text: str, section: str, key: str) -> int:
-    """Return the number of the line on which a key of a section stands; 1 when it cannot be told."""
+    """Return the line number of a key in a section; 1 if unknown."""
     inside = not section
     for number, line in enumerate(text.splitlines(), 1):
         header = re.match(r"\s*\[\s*([^\]]+?)\s*\]", line)

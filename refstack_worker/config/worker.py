@@ -69,7 +69,7 @@ class GearmanSettings:
 
     @property
     def addresses(self) -> tuple[Address, ...]:
-        """The servers, parsed."""
+        """The addresses of the servers in :attr:`servers`."""
         return tuple(Address.parse(text) for text in self.servers)
 
 
@@ -126,7 +126,7 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class SpoolSettings:
-    """Results and last words that could not be told to the server."""
+    """Results and final reports that could not be delivered."""
 
     folder: Path | None = None
     """Default: ``spool`` below the state folder."""
@@ -288,7 +288,9 @@ def _check(settings: WorkerSettings, origins: Mapping[str, str]) -> None:
         raise wrong("node.name", "must be of letters, digits, '.', '_' and '-', 63 at most")
     for tag in settings.node.tags:
         if not TAG.match(tag):
-            raise wrong("node.tags", f"{tag!r} is no tag: lower-case letters, digits, '.', '_' and '-', 32 at most")
+            raise wrong(
+                "node.tags", f"{tag!r} is not a tag; use lower-case letters, digits, '.', '_' and '-', 32 at most"
+            )
     _check_places(settings, wrong)
     choices = (
         ("run.runner", settings.run.runner, RUNNERS),

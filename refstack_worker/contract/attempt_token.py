@@ -1,9 +1,9 @@
 """What proves that a caller acts for an attempt: the secret that came with the job, and the mark of the claim on it.
 
-The secret is in the job, so whoever takes that job from the queue has it, and after gearmand gave a job twice two nodes
-do. What only one of them has is the id of the claim that the server granted. Its mark goes with the secret from then
-on. The id itself stays with the worker: the run, which is given the proof to post its result, cannot hand back the
-attempt in the worker's name.
+The secret is in the job, so every node that takes the job from the queue has it; if gearmand hands it out twice, two
+nodes do. Only one of them has the id of the claim that the server granted, and sends its mark with the secret from then
+on. The id itself stays with the worker: the run, which gets the proof to post its result, cannot release the attempt in
+the worker's name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def mark(claim_id: str) -> str:
 
 
 def join(secret: str, claim_id: str) -> str:
-    """Return the bearer token of whoever holds an attempt by this claim."""
+    """Return the bearer token of the holder of this claim."""
     return f"{secret}{_SEPARATOR}{mark(claim_id)}"
 
 

@@ -1,8 +1,8 @@
 """The envelope of a payload: signed by the server, then sealed to the fleet.
 
-gearmand authenticates nobody and writes what it queues to disk; so who grabs a job can read nothing, and a node can
-open payloads but forge none. The signature covers the recipient as well, so an envelope cannot be sealed anew for
-somebody else. Ed25519, X25519 and the sealed box are libsodium's (PyNaCl).
+gearmand does not authenticate, and writes its queue to disk. So a stranger who takes a job can read nothing; a node can
+open payloads but forge none. The signature also covers the recipient, so an envelope cannot be sealed again for
+another fleet. Ed25519, X25519 and the sealed box come from libsodium (PyNaCl).
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class Opener:
     def open(self, envelope: bytes) -> payloads.Payload:
         """Return the payload in an envelope.
 
-        :raises SealError: not an envelope, for another key, tampered with, or signed by nobody that is trusted.
-        :raises PayloadError: it opens, but what lies inside is no valid payload.
+        :raises SealError: not an envelope, for another key, tampered with, or not signed by a trusted key.
+        :raises PayloadError: it opens, but does not contain a valid payload.
         """
         recipient, box = _parts(envelope, _PAYLOAD)
         private = self.private.get(recipient)

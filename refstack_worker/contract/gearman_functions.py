@@ -28,5 +28,5 @@ def _with_tag(name: str, tag: str) -> str:
     if not tag:
         return name
     if not TAG.match(tag):
-        raise UsageError(f"{tag!r} is no node tag: lower-case letters, digits, '.', '_' and '-', 32 at most")
+        raise UsageError(f"{tag!r} is not a node tag; use lower-case letters, digits, '.', '_' and '-', 32 at most")
     return f"{name}:{tag}"

@@ -225,7 +225,7 @@ def now() -> str:
 def check_callback(url: str) -> str:
     """Return a server's base URL without a trailing slash.
 
-    :raises PayloadError: it is no plain http(s) URL.
+    :raises PayloadError: not a plain http(s) URL.
     """
     parts = _split_url(url, "callback")
     if parts.query or parts.fragment:
@@ -241,7 +241,7 @@ def check_exact_version(version: str, what: str) -> str:
     try:
         parsed = Version(version)
     except InvalidVersion:
-        raise PayloadError(f"payload: {what}: {version!r} is no exact version (as 47.0.0)") from None
+        raise PayloadError(f"payload: {what}: {version!r} is not an exact version, e.g. 47.0.0") from None
     if parsed.local:
         raise PayloadError(f"payload: {what}: {version!r} has a local part; only published versions can be run")
     if str(parsed) != version:
@@ -254,7 +254,11 @@ def release_trouble(version: str) -> str:
 
     ``47`` is a valid version, but no release is called so: a run of it would wait for a node for ever.
     """
-    return "" if _RELEASE.match(version) else f"{version[:40]!r} is no Tempest release; write three numbers, as 47.0.0"
+    return (
+        ""
+        if _RELEASE.match(version)
+        else f"{version[:40]!r} is not a Tempest release; write three numbers, e.g. 47.0.0"
+    )
 
 
 @functools.lru_cache(maxsize=1)
@@ -325,7 +329,7 @@ def check_testcases(testcases: Testcases) -> None:
     """
     for name in testcases.names:
         if not _TEST_NAME.match(name):
-            raise PayloadError(f"payload: testcases.names: {name[:80]!r} is no test name")
+            raise PayloadError(f"payload: testcases.names: {name[:80]!r} is not a test name")
     for expression in testcases.regexes:
         if not expression.isascii() or _WIDE.search(expression):
             raise PayloadError(f"payload: testcases.regexes: {expression[:80]!r}: names of tests are ASCII; so is this")
@@ -346,7 +350,7 @@ def _split_url(url: str, what: str) -> Any:
     except ValueError as error:
         raise PayloadError(f"payload: {what}: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise PayloadError(f"payload: {what}: {url[:80]!r} is no http or https URL")
+        raise PayloadError(f"payload: {what}: {url[:80]!r} is not an http or https URL")
     if parts.username is not None or parts.password is not None:
         raise PayloadError(f"payload: {what}: a URL with a user or password is not allowed")
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:

@@ -31,7 +31,7 @@ class RunState(str, enum.Enum):
     FAILED = "failed"
     """The run ended without a result; the reason says why."""
     CANCELLED = "cancelled"
-    """The run was stopped because somebody asked for it."""
+    """The run was stopped on request."""
 
     @property
     def is_end(self) -> bool:

@@ -73,7 +73,7 @@ class Report:
         try:
             state = RunState(status) if status is not None else None
         except ValueError:
-            raise PayloadError(f"status: {str(status)[:40]!r} is no run state") from None
+            raise PayloadError(f"status: {str(status)[:40]!r} is not a run state") from None
         return cls(state, *(_text(value.get(name) or "") for name in ("message", "reason", "worker")))
 
     def to_json(self) -> dict[str, str]:

@@ -61,7 +61,7 @@ _OF_THE_NODE = re.compile(
     r"(?:.*_)?(?:(?:ca|cert|key|log|lock)?files?|filename|(?:base|data|home|log|work)?dirs?|directory|folder|paths?"
     r"|cmd|command|executable|binary|program|socket)\Z"
 )
-"""Names of options that mean a place on the node or a program, whoever defines them: plugins bring their own."""
+"""Names of options that refer to a path or a program on the node, whether Tempest or a plugin defines them."""
 
 _OF_THE_GUEST = frozenset({("scenario", "target_dir")})
 """Options that sound so and mean a place in a server of the vendor's cloud."""

@@ -106,7 +106,7 @@ class Catalogue:
         self._locks: dict[Path, tuple[object, Lock | LockError]] = {}
 
     def refresh(self) -> None:
-        """Ask the sites anew, and wait for their answers."""
+        """Ask the sites again, and wait for their answers."""
         for site in self.sites:
             site.refresh()
 
@@ -232,7 +232,7 @@ class Catalogue:
             if self.store.name(wheel, interpreter) in names:
                 continue
             if not any(source.fetch(wheel, nowhere) for source in local):
-                return f"{wheel.filename} is nowhere on this node; install the version's package again"
+                return f"{wheel.filename} is missing on this node; install the version's package again"
         return ""
 
 

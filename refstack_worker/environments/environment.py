@@ -110,7 +110,7 @@ class Environment:
             self._lease.end()
 
     def keep(self) -> None:
-        """Leave the environment where it is; its lease ends when somebody removes the folder."""
+        """Leave the environment where it is; its lease ends when the folder is removed."""
         self._lease = None
 
     def _offered(self) -> tuple[Lock, Interpreter]:
@@ -119,7 +119,7 @@ class Environment:
         return self.offer.lock, self.offer.interpreter
 
     def _make(self, lock: Lock, interpreter: Interpreter) -> int:
-        """Make it and return the tests that it was proved to list, 0 when nobody proved it yet."""
+        """Lay it out; return how many tests its lock was proved to list, or 0 if it was not proved yet."""
         for _ in range(ATTEMPTS):
             with _TURN:
                 self.store.prepare()

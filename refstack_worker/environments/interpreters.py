@@ -27,7 +27,7 @@ SYSTEM_FOLDERS = (Path("/usr/bin"), Path("/usr/local/bin"))
 """Where interpreters are looked for; others are configured."""
 
 PROBE_SECONDS = 20
-"""An interpreter that has not said in that time what it is, is none."""
+"""Seconds for an interpreter to describe itself; one that takes longer is not used."""
 
 # Python 3.6 and newer must be able to run it. The keys are those of the markers' environment (PEP 508).
 PROBE = """
@@ -55,7 +55,7 @@ print(json.dumps({
 
 @dataclass(frozen=True)
 class Interpreter:
-    """One interpreter, and what it said of itself."""
+    """One interpreter, as it describes itself."""
 
     path: Path
     facts: tuple[tuple[str, str], ...]
@@ -126,7 +126,7 @@ def needed(requires_python: str) -> str:
 def probe(path: Path) -> Interpreter:
     """Ask an interpreter what it is; the answer is remembered until the file changes.
 
-    :raises EnvironmentBuildError: there is none, or it is no Python 3.
+    :raises EnvironmentBuildError: missing, or not Python 3.
     """
     try:
         known = path.stat()

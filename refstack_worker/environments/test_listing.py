@@ -56,7 +56,7 @@ def refused(store: WheelStore, lock: Lock, interpreter: Interpreter) -> str:
 
 
 def forget(store: WheelStore, lock: Lock) -> None:
-    """Drop what is known of a lock, on whatever interpreter, so that the next build proves anew."""
+    """Forget what is known about a lock on every interpreter, so that the next build lists its tests again."""
     for path in store.proofs.glob(f"{lock.digest}.*"):
         path.unlink(missing_ok=True)
 
@@ -74,9 +74,9 @@ def prove(store: Store, lock: Lock, interpreter: Interpreter, environment: Path)
     """List the tests in an environment, remember and return their number.
 
     A refusal is remembered too, so that a node does not offer again what it cannot do; but not one of an environment
-    that is no longer whole, or of one that had no room, which say nothing of the lock.
+    that is no longer whole, or had no disk space: those say nothing about the lock.
 
-    :raises LockError: it lists none; the message carries what Tempest said.
+    :raises LockError: it lists none; the message includes Tempest's output.
     :raises StoreError: it lists none, and what it is made of was damaged or removed meanwhile, or there is no room
         for temporary files.
     :raises ProcessError: it was killed or took too long, which proves nothing.
@@ -127,9 +127,9 @@ def list_tests(environment: Path, what: str) -> list[str]:
 def _names_in(output: str, what: str) -> list[str]:
     tests = [line.strip() for line in output.splitlines() if TEST_NAME.match(line.strip())]
     if not tests:
-        said = output.strip()[-500:] or "nothing"
+        end = output.strip()[-500:] or "nothing"
         raise LockError(
-            f"{what}: lists 0 tests, so it is refused (it said: {said}); "
+            f"{what}: lists 0 tests, so it is refused (output: {end}); "
             "lock it with the constraints of its OpenStack release, on an interpreter of its time"
         )
     return tests
@@ -182,8 +182,8 @@ def _content(workspace: Path) -> bytes:
 def _run(words: list[str | Path], options: process.Options, what: str) -> str:
     done = process.run(words, options)
     if done.returncode > 0:
-        said = (done.stderr.strip() or done.stdout.strip())[-500:]
-        raise LockError(f"{what}: cannot list its tests, so it is refused: {said}")
+        output = (done.stderr.strip() or done.stdout.strip())[-500:]
+        raise LockError(f"{what}: cannot list its tests, so it is refused: {output}")
     if done.returncode < 0:
         raise ProcessError(f"{what}: was killed by signal {-done.returncode} while it listed its tests")
     return done.stdout

@@ -1,4 +1,4 @@
-"""Proving locks anew: an environment of each must list tests, now and here."""
+"""Recheck locks: an environment of each must list tests on this machine."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ def _tests(lock: Lock, interpreter: Interpreter, cache: Path) -> int:
         offer = Offer(lock.version, interpreter=interpreter, lock=lock)
         with Environment(offer, settings, Path(scratch, "env")) as built:
             if built.tests != lock.compatibility.tests:
-                said = lock.compatibility.tests
-                raise LockError(f"{lock.path}: lists {built.tests} tests, it says {said}; lock it again")
+                expected = lock.compatibility.tests
+                raise LockError(f"{lock.path}: lists {built.tests} tests, its metadata says {expected}; lock it again")
             return built.tests

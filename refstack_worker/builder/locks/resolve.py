@@ -29,7 +29,7 @@ SECONDS = 1800
 """A resolver that has not answered in that time will not."""
 
 SAID = 1500
-"""Characters of what the resolver said that a message carries when it names no two that conflict."""
+"""Characters of the resolver's output in a message when the output names no conflict."""
 
 PIN = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*={2,3}\s*([^\s;#]+)", re.MULTILINE)
 """A line of a constraints file that pins one distribution."""
@@ -138,14 +138,14 @@ def _check_pins(question: ResolveRequest) -> None:
         pinned = pins.get(canonicalize_name(name), version)
         if pinned != version:
             raise BuildError(
-                f"{name} {version}, which was asked for, conflicts with {question.constraints_name}, "
+                f"{name} {version}, which was requested, conflicts with {question.constraints_name}, "
                 f"which pins {name} {pinned}; take the constraints of the release that {version} belongs to"
             )
 
 
-def _no_answer(question: ResolveRequest, said: str) -> str:
+def _no_answer(question: ResolveRequest, output: str) -> str:
     under = f" under {question.constraints_name}" if question.constraints is not None else ""
-    text = " ".join(said.split())
+    text = " ".join(output.split())
     return (
         f"Tempest {question.version}{under} on {question.interpreter.name} cannot be resolved: {_conflict(text)}; "
         "choose other constraints (the release's own), another --python, or a later --exclude-newer"
@@ -153,7 +153,7 @@ def _no_answer(question: ResolveRequest, said: str) -> str:
 
 
 def _conflict(text: str) -> str:
-    """Find the two that conflict in what uv said; all it said when it names none."""
+    """Return the two packages that conflict, or all of uv's output when it names none."""
     needs = re.search(r"Because (\S+) depends on (\S+) and (?:you require )?(\S+?),? ", text)
     if needs:
         return f"{needs.group(1)} needs {needs.group(2)}, which conflicts with {needs.group(3)}"
@@ -173,5 +173,6 @@ def find_uv(cache: Path) -> Path:
         virtualenv.cli_run(["--python", sys.executable, "--no-periodic-update", str(own.parent.parent)])
         process.run([own.parent / "python", "-m", "pip", "install", "--quiet", "uv"])
     except (ProcessError, SystemExit, RuntimeError) as error:
-        raise BuildError(f"no uv, which resolves: {error}; install it, or give this machine a package index") from error
+        hint = "install uv, or give this machine a package index"
+        raise BuildError(f"uv is missing and cannot be installed: {error}; {hint}") from error
     return own

@@ -39,7 +39,7 @@ def gather(
 ) -> list[Gathered]:
     """Download what was resolved into ``work`` and build wheels of what is only source.
 
-    :raises WheelError: a file cannot be had or is not what the index said.
+    :raises WheelError: a file cannot be downloaded, or differs from what the index announced.
     :raises BuildError: a wheel cannot be built.
     """
     downloader = Downloader(ca_file)
@@ -81,10 +81,10 @@ def _built(question: ResolveRequest, artefact: Artefact, sdist: Path, uv: Path, 
         words += ["--default-index", question.index]
     done = process.run(words, process.Options(cwd=work, env=_build_env(work), timeout=SECONDS, check=False))
     if done.returncode != 0:
-        said = " ".join(done.stderr.replace(str(work), "").split())[:SAID]
+        output = " ".join(done.stderr.replace(str(work), "").split())[:SAID]
         raise BuildError(
             f"{artefact.filename}: the index has no wheel of it for {question.interpreter.name}, and none can be built "
-            f"({said}); take an interpreter of its time"
+            f"({output}); use an interpreter from the time of its release"
         )
     wheels = sorted(out.glob("*.whl"))
     if len(wheels) != 1:
@@ -93,13 +93,13 @@ def _built(question: ResolveRequest, artefact: Artefact, sdist: Path, uv: Path, 
 
 
 def _unpacked(sdist: Path, work: Path) -> Path:
-    """Unpack a source distribution, verified already, where the compiler can be told to forget that it was."""
+    """Unpack a verified source distribution; the compiler is told to leave the folder's name out of what it builds."""
     folder = make_folder(work / "source" / sdist.name)
     try:
         shutil.unpack_archive(sdist, folder)
         (source,) = folder.iterdir()
     except (shutil.ReadError, OSError, ValueError) as error:
-        raise BuildError(f"{sdist.name}: is no source distribution: {error}") from error
+        raise BuildError(f"{sdist.name}: not a source distribution: {error}") from error
     return source
 
 

@@ -57,7 +57,7 @@ class WheelFacts:
 def read_wheel(path: Path) -> WheelFacts:
     """Read a wheel's metadata.
 
-    :raises BuildError: it is no wheel.
+    :raises BuildError: the file is not a wheel.
     """
     try:
         with zipfile.ZipFile(path) as archive:

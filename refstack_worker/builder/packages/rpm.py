@@ -89,7 +89,7 @@ def requires(package: TempestPackage) -> str:
 
 
 def licence_field(package: TempestPackage) -> str:
-    """Return all licences in one expression; what is no SPDX expression is called by reference."""
+    """Return all licences in one expression; a licence without an SPDX expression is included by reference."""
     named = {about.licence for _, about in package.licences if about.is_spdx} | {"Apache-2.0"}
     others = any(not about.is_spdx for _, about in package.licences)
     words = [f"({text})" if " OR " in text.upper() else text for text in sorted(named)]

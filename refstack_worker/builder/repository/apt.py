@@ -2,7 +2,7 @@
 
 Made with Debian's own apt-ftparchive. reprepro (5.3, in Debian 12) knows neither SHA-512 nor by-hash, aptly signs with
 one key only, so that a key cannot be rolled over; both keep a database that can disagree with the files. Here the pool
-is the truth and everything else is made of it anew.
+is the source, and everything else is generated from it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class DebianFile:
 def inspect(path: Path) -> DebianFile:
     """Read what a package says of itself.
 
-    :raises BuildError: it is no Debian package.
+    :raises BuildError: the file is not a Debian package.
     """
     if path.suffix == ".deb":
         done = process.run(["dpkg-deb", "--show", "--showformat=${Package}\n${Version}", path],

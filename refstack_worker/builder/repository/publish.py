@@ -40,7 +40,7 @@ class Publisher:
     def publish(self, files: Sequence[Path]) -> list[str]:
         """Add packages and return what is new, as ``package version`` and format.
 
-        :raises BuildError: there is no key, a file is no package, or one of that version with other bytes is there
+        :raises BuildError: the key is missing, a file is not a package, or that version exists with other bytes
             already. Nothing has changed then.
         """
         return self._change(lambda undo, aside: self._add(files, undo, aside))
@@ -89,7 +89,7 @@ class Publisher:
             self._write(replace(record, keys=keys), resign=finish)
 
     def _change(self, change: Callable[[ExitStack, Path], list[str]]) -> list[str]:
-        """Check the key, change the files, make the indices anew; undo the change of files when that fails."""
+        """Check the key, change the files, regenerate the indices; undo the change of files if that fails."""
         main = self.keyring.signing_key(self.key)
         with self.repository.locked():
             record = self._checked(self.repository.record(), main)

@@ -13,7 +13,7 @@ from refstack_worker import process
 from refstack_worker.errors import BuildError, ProcessError
 
 SECONDS = 300
-"""A signature that takes longer waits for a passphrase that nobody types."""
+"""A signature that takes longer is waiting for a passphrase, and there is no one to type it."""
 
 LEAST_RSA_BITS = 3072
 RSA = {"1", "3"}

@@ -4,7 +4,7 @@
     47.0.0/pylock.py311-x86_64.toml       as ``refstack-package lock`` made it, byte for byte
     47.0.0/wheels/*.whl
 
-Wheels come first, then locks, the list last, each by a rename: whoever reads meanwhile sees the old or the new.
+Wheels come first, then locks, the list last, each by a rename, so that a reader sees either the old state or the new.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _add(house: Path, folder: Path) -> list[str]:
     locks = check(folder)
     target = make_folder(house / locks[0].version)
     if not VERSION_FOLDER.fullmatch(target.name):
-        raise BuildError(f"{folder}: {target.name!r} is no name for a version's folder")
+        raise BuildError(f"{folder}: {target.name!r} cannot be the name of a version's folder")
     for lock in locks:
         for wheel in lock.wheels:
             _place(_wheel_file(folder, wheel), make_folder(target / "wheels") / wheel.filename, wheel)

@@ -84,7 +84,7 @@ class Build(Command):
 
 
 class VerifyLock(Lister):
-    """Verify locks and their wheels byte for byte, and prove anew that each lists its tests."""
+    """Verify locks and their wheels byte for byte, and recheck that each lists its tests."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Say what the command takes."""

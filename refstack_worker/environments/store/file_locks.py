@@ -26,7 +26,7 @@ def locked(path: Path, shared: bool = False) -> Iterator[None]:
 def all_locked(folder: Path, names: Iterable[str]) -> Iterator[None]:
     """Hold a lock for each of ``names``; the lock files are gone again afterwards.
 
-    They are taken in the order of their names, whoever asks, so that two who want some of the same never wait for
+    They are always taken in the order of their names, so that two processes that need some of the same never wait for
     each other in a circle.
     """
     with ExitStack() as stack:
@@ -43,7 +43,7 @@ def passing_lock(path: Path) -> Iterator[None]:
         fcntl.flock(number, fcntl.LOCK_EX)
         if _still_there(path, number):
             break
-        os.close(number)  # its last owner unlinked it while we waited: we hold a lock that nobody else can see
+        os.close(number)  # its last owner unlinked it while we waited: we hold a lock that no one else can see
     try:
         yield
     finally:

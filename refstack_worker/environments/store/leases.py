@@ -1,6 +1,6 @@
 """Who uses what in the store: a lease for each environment, so that a clean-up takes nothing from under a run.
 
-A lease holds for as long as its environment's folder exists, whoever made it and whether or not that process still
+A lease holds for as long as its environment's folder exists, even when the process that made it no longer
 lives: a run may outlive the worker that started it.
 """
 

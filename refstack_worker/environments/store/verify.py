@@ -54,7 +54,7 @@ class Store(WheelStore):
             return [*self.damaged(sorted(self.names())), *self._damaged_plans()]
 
     def remove(self, damage: Damage) -> None:
-        """Take something damaged out; the next who needs it makes it anew. An environment that uses it breaks.
+        """Remove something damaged; it is made again when it is next needed. An environment that uses it breaks.
 
         :raises StoreError: the store cannot be written.
         """

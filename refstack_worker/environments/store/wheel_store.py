@@ -126,7 +126,7 @@ class WheelStore:
         try:
             return Manifest.from_json(path.read_bytes())
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"{path}: damaged ({error}); 'refstack-worker env verify --repair' mends it") from error
+            raise StoreError(f"{path}: damaged ({error}); 'refstack-worker env verify --repair' repairs it") from error
 
 
 def finish(entry: Path, manifest: Manifest) -> None:

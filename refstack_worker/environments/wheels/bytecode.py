@@ -78,8 +78,8 @@ class Compiler:
         assert self._process is not None  # noqa: S101 - for the type checker
         stdout, stderr = self._process.communicate()
         if self._process.returncode != 0:
-            said = stderr.strip()[-500:] or f"ended with status {self._process.returncode}"
-            raise StoreError(f"byte-compiling with {self._interpreter.path}: {said}; look at the disk")
+            output = stderr.strip()[-500:] or f"ended with status {self._process.returncode}"
+            raise StoreError(f"byte-compiling with {self._interpreter.path}: {output}; check the disk")
         files = {name: dict(manifest.files) for name, manifest in manifests.items()}
         for line in stdout.splitlines():
             _, path, digest, size = json.loads(line)

@@ -43,7 +43,7 @@ def byte_code(source: bytes, shown: str, timestamp: int) -> bytes:
     """Return what a ``.pyc`` file holds: header (PEP 552; without its flags before Python 3.7) and marshalled code.
 
     ``py_compile`` makes the same bytes, by way of a second file and a rename, which for thousands of files is most of
-    what the disk has to do; here nobody reads the file before the whole entry is there.
+    the disk's work; here no one reads the file before the whole entry is complete.
     """
     code = compile(source, shown, "exec", dont_inherit=True)
     flags = b"\0\0\0\0" if sys.version_info >= (3, 7) else b""
@@ -68,7 +68,7 @@ def write(path: str, content: bytes, timestamp: int) -> None:
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this process when the one that started it is gone: nobody reads what it writes then."""
+    """Have the kernel end this process with its parent, since no one would read its output."""
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     except (AttributeError, OSError):

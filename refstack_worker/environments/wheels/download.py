@@ -84,9 +84,9 @@ class Downloader:
             with self._get(url, headers) as answer:
                 content = answer.raw.read(MAX_PAGE + 1, decode_content=True)
         except (OSError, ValueError) as error:  # all that requests raises is an OSError
-            raise WheelError(f"{shown(url)}: cannot be had: {_said(error)}") from error
+            raise WheelError(f"{shown(url)}: cannot be downloaded: {_said(error)}") from error
         if len(content) > MAX_PAGE:
-            raise WheelError(f"{shown(url)}: more than {MAX_PAGE} bytes; that is no list")
+            raise WheelError(f"{shown(url)}: more than {MAX_PAGE} bytes; this is not a list of files")
         if answer.status_code >= 400 and answer.status_code not in GONE:
             raise WheelError(f"{shown(url)}: the site answers {answer.status_code} {answer.reason}")
         answer._content = content
@@ -169,7 +169,7 @@ def _complete(wheel: LockedWheel, part: Path, url: str) -> bool:
     if digest != wheel.sha256:
         raise WheelError(
             f"{wheel.filename}: {shown(url)} has another file: SHA-256 {digest}, the lock says {wheel.sha256}; "
-            "refused: publish the wheelhouse anew"
+            "refused: publish the wheelhouse again"
         )
     return True
 

@@ -88,7 +88,7 @@ class Site:
             return
         content = self.downloader.page(f"{self.url}/{entry['path']}").content
         if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise WheelError(f"{shown(self.url)}/{entry['path']}: is not what {LIST} says; publish it anew")
+            raise WheelError(f"{shown(self.url)}/{entry['path']}: differs from what {LIST} says; publish it again")
         write_whole(target, content)
 
     def _listed(self) -> list[dict[str, Any]]:
@@ -110,7 +110,7 @@ def entries_of(content: bytes, where: str) -> list[dict[str, Any]]:
         for entry in data["locks"]:
             folder, _, name = entry["path"].partition("/")
             if not VERSION_FOLDER.fullmatch(folder) or not LOCK_NAME.fullmatch(name):
-                raise ValueError(f"{entry['path']!r} is no <version>/pylock….toml")
+                raise ValueError(f"{entry['path']!r} is not <version>/pylock….toml")
             if not re.fullmatch(r"[0-9a-f]{64}", entry["sha256"]):
                 raise ValueError(f"{entry['path']}: no SHA-256")
         return list(data["locks"])

@@ -91,7 +91,7 @@ def unpack(filename: str, sha256: str, stream: BinaryIO, entry: Path) -> Manifes
     """Unpack a wheel, already verified, into the new folder ``entry``.
 
     :param filename: the wheel's name, which says what distribution it is.
-    :raises WheelError: it is no wheel, or would write elsewhere, or too much.
+    :raises WheelError: not a wheel, or it would write elsewhere or too much.
     :raises StoreError: the disk is full or refuses.
     """
     destination = _Entry(entry)
@@ -115,7 +115,7 @@ def unpack(filename: str, sha256: str, stream: BinaryIO, entry: Path) -> Manifes
     except WheelError:
         raise
     except Exception as error:
-        # of what is no wheel, zipfile and installer raise whatever they happen to
+        # for a file that is not a wheel, zipfile and installer raise all kinds of errors
         raise WheelError(f"{filename}: is not a wheel: {error or type(error).__name__}; refused") from error
     return Manifest(filename, sha256, name, destination.files, tuple(sorted(destination.entry_points)))
 
@@ -150,7 +150,7 @@ def _member_problem(member: zipfile.ZipInfo, seen: set[str]) -> str:
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device, not a file"
     if name.rstrip("/") != str(path) or name.endswith("//"):
-        return "is no plain path"
+        return "is not a plain path"
     if LIKE_DATA.match(name):
         return "begins like the wheel's data folder and is not in it"
     if str(path) in seen and not name.endswith("/"):

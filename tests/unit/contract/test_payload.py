@@ -75,22 +75,22 @@ def test_any_value_in_any_field_gives_a_payload_or_one_clear_error(payload: Payl
         ({"test_id": 0}, "test_id"),
         ({"test_id": "7; rm -rf /"}, "test_id"),
         ({"attempt": 1.5}, "attempt"),
-        ({"callback": "ftp://refstack.example"}, "no http or https URL"),
-        ({"callback": "file:///etc/passwd"}, "no http or https URL"),
+        ({"callback": "ftp://refstack.example"}, "not an http or https URL"),
+        ({"callback": "file:///etc/passwd"}, "not an http or https URL"),
         ({"callback": "https://user:word@refstack.example"}, "user or password"),
         ({"callback": "https://refstack.example/?next=x"}, "no query"),
         ({"callback": "https://refstack.example:99999"}, "callback"),
         ({"callback": "https://refstack.example\\evil.example"}, "printable ASCII"),
-        ({"tempest_version": "47.0.0; touch /tmp/x"}, "no exact version"),
-        ({"tempest_version": "$(id)"}, "no exact version"),
-        ({"tempest_version": "../../etc"}, "no exact version"),
-        ({"tempest_version": ">=47"}, "no exact version"),
+        ({"tempest_version": "47.0.0; touch /tmp/x"}, "not an exact version"),
+        ({"tempest_version": "$(id)"}, "not an exact version"),
+        ({"tempest_version": "../../etc"}, "not an exact version"),
+        ({"tempest_version": ">=47"}, "not an exact version"),
         ({"tempest_version": "47.0.0+local"}, "local part"),
         ({"tempest_version": "v47.0.0"}, "write 'v47.0.0' as 47.0.0"),
         ({"openstack_release": "2025.1"}, "exactly one of"),
         ({"tempest_version": None}, "exactly one of"),
         ({"plugins": {"--index-url": "1.0"}}, "plugins"),
-        ({"plugins": {"some-plugin": "latest"}}, "no exact version"),
+        ({"plugins": {"some-plugin": "latest"}}, "not an exact version"),
         ({"conf_json": {"identity": {"password": {"nested": 1}}}}, "must be text, a number"),
         ({"conf_json": {"DEFAULT": {"log_file": "/etc/passwd"}}}, "set by the node alone"),
         ({"conf_json": {"DEFAULT": {"log-file": "/etc/passwd"}}}, "set by the node alone"),
@@ -99,11 +99,11 @@ def test_any_value_in_any_field_gives_a_payload_or_one_clear_error(payload: Payl
         ({"conf_json": {"a]\n[b": {"c": "d"}}}, "section"),
         ({"conf_json": {"identity": {"a = b\nc": "d"}}}, "option"),
         ({"testcases": {}}, "testcases"),
-        ({"testcases": {"names": ["--config-file=/etc/shadow"]}}, "no test name"),
-        ({"testcases": {"names": ["a\nb"]}}, "no test name"),
+        ({"testcases": {"names": ["--config-file=/etc/shadow"]}}, "not a test name"),
+        ({"testcases": {"names": ["a\nb"]}}, "not a test name"),
         ({"testcases": {"regexes": ["("]}}, "testcases.regexes"),
         ({"testcases": {"regexes": ["a"] * 1001}}, "testcases.regexes"),
-        ({"testcases": {"url": "gopher://x"}}, "no http or https URL"),
+        ({"testcases": {"url": "gopher://x"}}, "not an http or https URL"),
         ({"testcases": {"url": ""}}, "testcases"),
         ({"concurrency": 65}, "concurrency"),
         ({"timeout": 5}, "timeout"),
@@ -123,7 +123,7 @@ def test_refused_with_the_field_named(payload: Payload, fields: dict[str, Any], 
     "name", ["--help", "-c", "$(id)", "a;id", "a|id", "`id`", "a&b", "a\nb", "@/etc/passwd", "\x1b[2J"]
 )
 def test_a_name_that_is_an_option_or_a_shell_word_is_refused(payload: Payload, name: str) -> None:
-    assert "no test name" in refusal(changed(payload, testcases={"names": [name]}))
+    assert "not a test name" in refusal(changed(payload, testcases={"names": [name]}))
 
 
 def test_a_message_never_holds_the_value(payload: Payload) -> None:

@@ -29,7 +29,7 @@ def test_a_report_travels() -> None:
     report = Report(RunState.RUNNING, "58 tests", "", "node-1")
     assert Report.from_json(report.to_json()) == report
     assert Report.from_json({}) == Report()
-    with pytest.raises(PayloadError, match="no run state"):
+    with pytest.raises(PayloadError, match="not a run state"):
         Report.from_json({"status": "dancing"})
     with pytest.raises(PayloadError):
         Report.from_json({"message": 3})

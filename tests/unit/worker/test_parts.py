@@ -71,7 +71,7 @@ def test_lists_of_tests(held: ClaimedAttempt, settings: WorkerSettings, server: 
     server.on("/list", Reply(200, b"# mine\ntempest.a.B.c[id-1] # first\n\ntempest.d\n"))
     assert testcases.entries(listed, allowing) == ("tempest.a.B.c[id-1]", "tempest.d")
     server.on("/list", Reply(200, b"--help\n"))
-    with pytest.raises(PayloadError, match="is no test name"):
+    with pytest.raises(PayloadError, match="is not a test name"):
         testcases.entries(listed, allowing)
     bomb = Reply(200, gzip.compress(b"tempest.a\n" * 10_000), {"Content-Encoding": "gzip"})
     for reply in (Reply(302, b"", {"Location": "/other"}), Reply(404), Reply(200, b"x" * (9 << 20)), bomb):

@@ -81,7 +81,7 @@ def test_a_conflict_names_the_two(ask):
 
 
 def test_another_pin_of_what_was_asked_for(ask):
-    with pytest.raises(BuildError, match="tempest 47.0.0, which was asked for, conflicts with zed.txt.* 33.0.0"):
+    with pytest.raises(BuildError, match="tempest 47.0.0, which was requested, conflicts with zed.txt.* 33.0.0"):
         ask("", "Tempest===33.0.0;python_version=='3.8'\n")
 
 

@@ -131,7 +131,7 @@ def test_malformed_password_line_is_named_without_its_text(tmp_path):
 def test_only_releases_are_run_and_locked(version):
     options = parsed()
     options.tempest_version = version
-    with pytest.raises(UsageError, match="as 47.0.0"):
+    with pytest.raises(UsageError, match="e.g. 47.0.0"):
         run_options.body_of(options)
-    with pytest.raises(UsageError, match="as 47.0.0"):
+    with pytest.raises(UsageError, match="e.g. 47.0.0"):
         main.lock(argparse.Namespace(version=version))
