@@ -191,7 +191,7 @@ class WorkerSettings:
         return self.spool.folder or self.node.state_folder / "spool"
 
     @property
-    def held_folder(self) -> Path:
+    def claims_folder(self) -> Path:
         """Where the attempts that this node holds are noted."""
         return self.node.state_folder / "held"
 

@@ -1,4 +1,4 @@
-"""The daemon's local socket: one JSON object a line in each direction; ``GET /metrics`` and ``/health`` for curl."""
+"""The daemon's local socket: one line of JSON in each direction; ``GET /metrics`` and ``/health`` for curl."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ LOG = logging.getLogger(__name__)
 MODE = 0o660
 MAX_LINE = 65536
 POLL_SECONDS = 1.0
-"""How soon the end is noticed."""
+"""Interval at which the server thread checks whether it has to end."""
 SECONDS = 10.0
-"""For a caller to say what it wants, and for the daemon to answer."""
+"""Time limit for a caller to send its command, and for the daemon to respond."""
 
 Answer = Mapping[str, Any]
 
 
-class Control:
-    """Serves the socket from threads of its own."""
+class ControlSocket:
+    """Serves the socket, with a thread for each caller."""
 
     def __init__(self, path: Path, commands: Mapping[str, Callable[[], Answer]]) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
-            path.unlink()  # of an earlier life: the lock on the state folder says that it is over
+            path.unlink()  # of an earlier process: the lock on the state folder shows that it has ended
         self._server = _Server(str(path), _handler(commands))
         os.chmod(path, MODE)
         self._thread = threading.Thread(
@@ -42,16 +42,16 @@ class Control:
         )
 
     def start(self) -> None:
-        """Listen."""
+        """Begin to serve; returns at once."""
         self._thread.start()
 
     @property
     def alive(self) -> bool:
-        """Whether it listens."""
+        """Whether the server thread runs."""
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """End it and remove the socket."""
+        """Stop serving and remove the socket."""
         self._server.shutdown()
         self._server.server_close()
         with suppress(FileNotFoundError):
@@ -79,11 +79,13 @@ def _handler(commands: Mapping[str, Callable[[], Answer]]) -> type[socketserver.
 
 def _answer(line: bytes, commands: Mapping[str, Callable[[], Answer]]) -> Answer:
     try:
-        wish = json.loads(line)
-        command = commands[wish["command"]]
+        command = commands[json.loads(line)["command"]]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return {"ok": False, "error": f'a line {{"command": one of {", ".join(commands)}}} is expected'}
-    return {"ok": True, **command()}
+        return {"ok": False, "error": f'expected {{"command": NAME}}, with one of: {", ".join(commands)}'}
+    try:
+        return {"ok": True, **command()}
+    except RefstackError as error:
+        return {"ok": False, "error": str(error)}
 
 
 def _http(line: bytes, commands: Mapping[str, Callable[[], Answer]]) -> bytes:
@@ -95,16 +97,16 @@ def _http(line: bytes, commands: Mapping[str, Callable[[], Answer]]) -> bytes:
         health = commands["health"]()
         status, text = "200 OK" if health["healthy"] else "503 Service Unavailable", json.dumps(health) + "\n"
     else:
-        status, text = "404 Not Found", "/metrics and /health are here\n"
+        status, text = "404 Not Found", "not found; try /metrics or /health\n"
     body = text.encode()
     head = f"HTTP/1.0 {status}\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
 def ask(path: Path, command: str) -> dict[str, Any]:
-    """Ask the daemon of this node.
+    """Send a command to the daemon of this node and return the response.
 
-    :raises RefstackError: it does not run, or may not be asked by this user.
+    :raises RefstackError: it does not run, or this user is not allowed to ask it.
     """
     try:
         with socket.socket(socket.AF_UNIX) as connection:
@@ -114,11 +116,13 @@ def ask(path: Path, command: str) -> dict[str, Any]:
             with connection.makefile("rb") as stream:
                 answer = json.loads(stream.readline())
     except (FileNotFoundError, ConnectionRefusedError):
-        raise RefstackError(f"{path}: the worker does not run; 'systemctl start refstack-worker' starts it") from None
+        raise RefstackError(
+            f"{path}: the worker is not running; start it with 'systemctl start refstack-worker'"
+        ) from None
     except PermissionError:
-        raise RefstackError(f"{path}: this user may not ask the worker; use root or its group") from None
+        raise RefstackError(f"{path}: permission denied; run this as root or in the worker's group") from None
     except (OSError, ValueError) as error:
-        raise RefstackError(f"{path}: the worker does not answer: {error}") from error
+        raise RefstackError(f"{path}: the worker does not respond: {error}") from error
     if not isinstance(answer, dict) or not answer.get("ok"):
         raise UsageError(str(answer.get("error", answer) if isinstance(answer, dict) else answer))
     return answer

@@ -1,4 +1,4 @@
-"""What the daemon logs: to stderr, each line with test id and attempt, never with a secret."""
+"""The daemon's log: to stderr, each line with test id and attempt, never with a secret."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from typing import Any
 from refstack_worker.config.worker import LogSettings
 
 RUN: contextvars.ContextVar[str] = contextvars.ContextVar("run", default="")
-"""``<test id>:<attempt>`` of what this thread works for."""
+"""``<test id>:<attempt>`` that this thread works for."""
 
 SECRET_NAME = re.compile(r"passw|secret|token|credential|private|_key\b|apikey|api_key", re.IGNORECASE)
 """Options whose values are never shown."""
 SHORTEST = 4
-"""Characters of a value that is masked; a shorter one would mask half of every line."""
+"""Minimum length of a masked value; a shorter one would mask half of every line."""
 HIDDEN = "***"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""What moves a terminal's cursor, begins a line, or turns text round: runs write into this log."""
+"""Characters that move a terminal's cursor, start a line, or reverse text: runs write to this log."""
 
 
 class Secrets:
-    """The secrets of the runs at hand: belt and braces, for nobody should log them in the first place."""
+    """The secrets of the current runs: a second line of defence, as nothing should log them in the first place."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -38,7 +38,7 @@ class Secrets:
 
     @contextmanager
     def hidden(self, secrets: Iterable[str]) -> Iterator[None]:
-        """Mask these for as long as the context lasts."""
+        """Mask these values while the context lasts."""
         known = {secret for secret in secrets if len(secret) >= SHORTEST}
         self._count(known, 1)
         try:
@@ -47,7 +47,7 @@ class Secrets:
             self._count(known, -1)
 
     def mask(self, text: str) -> str:
-        """Return text without the secrets."""
+        """Return the text with all secrets masked."""
         pattern = self._pattern
         return pattern.sub(HIDDEN, text) if pattern else text
 
@@ -75,7 +75,7 @@ def secret_values(conf: Mapping[str, Mapping[str, Any]]) -> set[str]:
 
 
 class Formatter(logging.Formatter):
-    """One line a record, plain or JSON; with the journal's priorities where the journal listens."""
+    """One line per record, plain or JSON; with the journal's priorities if stderr goes to the journal."""
 
     def __init__(self, form: str, journal: bool) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class Formatter(logging.Formatter):
         self._journal = journal
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as the daemon writes it."""
+        """Return the line to write for a record."""
         run = getattr(record, "run", "") or RUN.get()
         text = _CONTROL.sub("?", SECRETS.mask(super().format(record)))
         line = self._as_json(record, run, text) if self._json else self._plain(record, run, text)
@@ -109,7 +109,7 @@ class Formatter(logging.Formatter):
 
 
 def set_up(settings: LogSettings) -> None:
-    """Log to stderr as the settings say, in place of what was set up before."""
+    """Log to stderr as the settings say, replacing any earlier set-up."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter(settings.format, "JOURNAL_STREAM" in os.environ))
     root = logging.getLogger()
@@ -120,7 +120,7 @@ def set_up(settings: LogSettings) -> None:
 
 @contextmanager
 def about(run: str) -> Iterator[None]:
-    """Name a run (``<test id>:<attempt>``) in what this thread logs."""
+    """Add a run (``<test id>:<attempt>``) to what this thread logs."""
     token = RUN.set(run)
     try:
         yield

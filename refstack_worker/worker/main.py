@@ -1,4 +1,4 @@
-"""The daemon's own process: ``refstack-worker run`` becomes it, so that it keeps in memory only what it needs."""
+"""The worker's own process: ``refstack-worker run`` replaces itself with it, which keeps the memory small."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ LOG = logging.getLogger(__name__)
 
 
 def become(settings_file: Path, software: str) -> None:
-    """Replace this process by the daemon; it keeps its id, as systemd wants it. Does not return."""
-    words = ["-m", "refstack_worker.worker.main", "--config", str(settings_file.absolute()), "--software", software]
+    """Replace this process with the daemon; its id stays the same, as systemd expects. Does not return."""
+    args = ["-m", "refstack_worker.worker.main", "--config", str(settings_file.absolute()), "--software", software]
     isolated = ["-I"] if sys.flags.isolated else []
     sys.stdout.flush()
     sys.stderr.flush()
-    os.chdir("/")  # -m looks for modules where it is started
-    os.execv(sys.executable, [sys.executable, *isolated, *words])  # noqa: S606 - itself, no shell
+    os.chdir("/")  # -m also searches the current folder
+    os.execv(sys.executable, [sys.executable, *isolated, *args])  # noqa: S606 - itself, no shell
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Be the worker and return the process's exit status."""
+    """Run the worker and return the process's exit status."""
     parser = argparse.ArgumentParser(prog="refstack-worker run")
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--software", default="0.0.0", help="version of this software")
-    given = parser.parse_args(argv)
+    options = parser.parse_args(argv)
     try:
-        settings = config.load(given.config)
+        settings = config.load(options.config)
         logs.set_up(settings.log)
-        return Daemon(settings, given.software).run()
+        return Daemon(settings, options.software).run()
     except RefstackError as error:
         print(error, file=sys.stderr)
         return error.exit_code

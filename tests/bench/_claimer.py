@@ -20,7 +20,7 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import RefstackError
 from refstack_worker.worker.queue.gearman_worker import SlotQueue
-from refstack_worker.worker.server_api.attempts import ClaimedAttempt, Reporter
+from refstack_worker.worker.server_api.attempts import AttemptApi, ClaimedAttempt
 
 
 def main() -> None:
@@ -58,8 +58,8 @@ def claim(settings: config.WorkerSettings, function: str) -> None:
 
 def carry_out(settings: config.WorkerSettings, opener: Opener, job: Any) -> None:
     envelope = bytes(job.arguments)
-    held = ClaimedAttempt(opener.open(envelope), envelope, secrets.token_hex(16), settings.node.name, "47.0.0")
-    reporter = Reporter(held, settings.server)
+    claimed = ClaimedAttempt(opener.open(envelope), envelope, secrets.token_hex(16), settings.node.name, "47.0.0")
+    reporter = AttemptApi(claimed, settings.server)
     try:
         reporter.claim(threading.Event())
         reporter.report(Report(RunState.FAILED, "nothing to do", "bad-input"), 0.0)

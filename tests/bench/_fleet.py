@@ -35,14 +35,14 @@ from refstack_worker.environments.environment import BuiltEnvironment
 from refstack_worker.execute_test.arguments import Arguments, parse_arguments
 from refstack_worker.execute_test.failures import Failure
 from refstack_worker.execute_test.refstack_server import RefstackServer
-from refstack_worker.worker.admission.admission import Gate
-from refstack_worker.worker.attempt import outcome as endings
-from refstack_worker.worker.attempt.attempt import FoundOffer, Job, Services
-from refstack_worker.worker.attempt.claimed import Notes
+from refstack_worker.worker.admission.admission import Admission
+from refstack_worker.worker.attempt.attempt import AttemptExecution, NodeServices, OfferOrError
+from refstack_worker.worker.attempt.claimed import ClaimRecords
+from refstack_worker.worker.attempt.outcome import AttemptOutcome
 from refstack_worker.worker.queue import slot
-from refstack_worker.worker.sandbox.runner import Command, End, Listener
-from refstack_worker.worker.server_api import attempts
-from refstack_worker.worker.server_api.node_status import NodeStatusReporter
+from refstack_worker.worker.sandbox.runner import PASSED, STOPPED, Command, ProcessExit, ProcessListener
+from refstack_worker.worker.server_api import connection
+from refstack_worker.worker.server_api.node_status import NodeStatus, NodeStatusReporter
 from refstack_worker.worker.spool.spool import Spool
 from tests.support.ledgers import Event, stream
 
@@ -79,7 +79,7 @@ class Executor:
         self._seconds = seconds
         self._stopped = threading.Event()
 
-    def run(self, command: Command, listener: Listener, after_stop: bool = False) -> End:
+    def run(self, command: Command, listener: ProcessListener, after_stop: bool = False) -> ProcessExit:
         """Do what ``execute_test`` does with the server when it is called so."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for name, data in command.files.items():
@@ -88,21 +88,21 @@ class Executor:
         try:
             if settings.cleanup_only:
                 TALLY.add("clean-ups")
-                return End(endings.PASSED)
+                return ProcessExit(PASSED)
             server = RefstackServer(settings)
             if settings.post_only is None and not self._tests(server, settings, listener):
-                return End(endings.STOPPED, "stopped")
+                return ProcessExit(STOPPED, "stopped")
             listener.event({"event": "state", "state": "posting"})
             server.post(settings.workdir)
         except Failure as failure:
             TALLY.add(f"execute_test: {failure.reason}")
             listener.event({"event": "end", "reason": failure.reason, "message": str(failure)})
-            return End(failure.exit_code)
+            return ProcessExit(failure.exit_code)
         TALLY.add("results posted")
         listener.event({"event": "end", "exit_code": 0, "reason": "passed", "message": ""})
-        return End(endings.PASSED)
+        return ProcessExit(PASSED)
 
-    def _tests(self, server: RefstackServer, settings: Arguments, listener: Listener) -> bool:
+    def _tests(self, server: RefstackServer, settings: Arguments, listener: ProcessListener) -> bool:
         """Ask what a run asks, wait, and leave a result; return whether it was not stopped meanwhile."""
         TALLY.add("executions")
         server.miniconf()
@@ -169,10 +169,10 @@ class NoEnvironment:
         pass
 
 
-class SimulatedJob(Job):
+class SimulatedAttempt(AttemptExecution):
     """A job without an environment."""
 
-    def _environment(self, folder: Path, offer: FoundOffer) -> Any:
+    def _environment(self, folder: Path, offer: OfferOrError) -> Any:
         assert isinstance(offer, Offer)
         return NoEnvironment(BuiltEnvironment(folder, offer.version, TESTS))
 
@@ -186,37 +186,34 @@ class Node:
         self.settings = settings
         self.versions = versions
         state = settings.node.state_folder
-        self.services = Services(
+        self.services = NodeServices(
             settings, opener, Executors(state / "runs", order["run_seconds"]), AnyVersion(),  # type: ignore[arg-type]
-            Notes(settings.held_folder), Spool(settings.spool_folder, settings.spool), ("execute_test",),
+            ClaimRecords(settings.claims_folder), Spool(settings.spool_folder, settings.spool), ("execute_test",),
         )  # fmt: skip
-        self.services.notes.prepare()
+        self.services.claims.prepare()
         self.services.spool.prepare()
-        self.gate = Gate()
-        self.slot = slot.Slot(0, self.services, self.gate, self._ended)
-        self.voice = NodeStatusReporter(settings, NodeChannel.of_node(opener.private, opener.servers), self._look)
+        self.admission = Admission()
+        self.slot = slot.Slot(0, self.services, self.admission, self._ended)
+        self.reporter = NodeStatusReporter(settings, NodeChannel.of_node(opener.private, opener.servers), self._status)
 
     def start(self) -> None:
         self.slot.connect(
             self.settings.gearman.addresses, [gearman_functions.for_version(name) for name in self.versions]
         )
         self.slot.start()
-        self.voice.start()
+        self.reporter.start()
 
     def left(self) -> int:
         """Return what of its runs lies on its disk."""
         state = self.settings.node.state_folder
         return len(self.services.spool.entries()) + sum(1 for _ in (*state.glob("held/*"), *state.glob("runs/*")))
 
-    def _ended(self, ending: endings.Ending) -> None:
-        TALLY.add(f"{ending.kind.value} {ending.reason}".strip())
-        self.voice.nudge()
+    def _ended(self, outcome: AttemptOutcome) -> None:
+        TALLY.add(f"{outcome.kind.value} {outcome.reason}".strip())
+        self.reporter.nudge()
 
-    def _look(self) -> Mapping[str, Any]:
-        return {
-            "versions": self.versions, "slots": 1, "busy": int(self.slot.busy), "tags": [], "state": "ready",
-            "software": "simulated",
-        }  # fmt: skip
+    def _status(self) -> NodeStatus:
+        return NodeStatus(tuple(self.versions), 1, int(self.slot.busy), (), "ready", "simulated")
 
 
 class Warnings(logging.Handler):
@@ -234,7 +231,7 @@ def main() -> None:
     os.nice(10)
     sys.setswitchinterval(0.05)
     threading.stack_size(512 * 1024)
-    slot.Job = SimulatedJob  # type: ignore[attr-defined]
+    slot.AttemptExecution = SimulatedAttempt  # type: ignore[attr-defined]
     _time_the_calls()
     nodes = _nodes(order)
     for node in nodes:
@@ -246,7 +243,7 @@ def main() -> None:
         told = _told(nodes) if json.loads(line) == "look" else {"connected": _connected(nodes)}
         print(json.dumps(told), flush=True)
     for node in nodes:
-        node.gate.stop()
+        node.admission.stop()
 
 
 def _nodes(order: Mapping[str, Any]) -> list[Node]:
@@ -291,9 +288,9 @@ def _percentiles(times: list[float]) -> dict[str, float]:
 
 def _time_the_calls() -> None:
     """Take the time of each call that a worker makes, whatever becomes of it."""
-    post: Callable[..., Any] = attempts.Http.post
+    post: Callable[..., Any] = connection.ServerConnection.post
 
-    def timed(self: attempts.Http, path: str, *rest: Any, **more: Any) -> Any:
+    def timed(self: connection.ServerConnection, path: str, *rest: Any, **more: Any) -> Any:
         what = "node" if "/nodes/" in path else path.strip("/").rpartition("/")[2]
         began = time.perf_counter()
         try:
@@ -301,7 +298,7 @@ def _time_the_calls() -> None:
         finally:
             TALLY.time(what, time.perf_counter() - began)
 
-    attempts.Http.post = timed  # type: ignore[method-assign]
+    connection.ServerConnection.post = timed  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

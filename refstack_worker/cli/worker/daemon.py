@@ -18,7 +18,8 @@ from refstack_worker.errors import RefstackError
 from refstack_worker.version import software_version
 from refstack_worker.worker import control_socket, main
 from refstack_worker.worker.doctor import checks
-from refstack_worker.worker.spool.spool import Entry, Spool
+from refstack_worker.worker.doctor.finding import BAD
+from refstack_worker.worker.spool.spool import Spool, SpoolEntry
 
 POLL_SECONDS = 0.2
 
@@ -157,7 +158,7 @@ class Doctor(Lister):
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Print the findings, then fail when one is bad."""
         super().run(parsed_args)
-        bad = [finding.check for finding in self._findings if finding.result == checks.BAD]
+        bad = [finding.check for finding in self._findings if finding.result == BAD]
         if bad:
             raise Unhealthy(f"{len(bad)} of {len(self._findings)} checks failed: {', '.join(bad)}")
         return 0
@@ -201,7 +202,7 @@ class SpoolFlush(_Asking):
             raise Unhealthy("; ".join(f"{entry.run}: {entry.error or 'not tried yet'}" for entry in left[:5]))
 
 
-def _spool_row(entry: Entry) -> tuple[Any, ...]:
+def _spool_row(entry: SpoolEntry) -> tuple[Any, ...]:
     return (
         entry.run, entry.kind, entry.callback, _when(entry.since), entry.tries, _when(entry.next_try), entry.error,
     )  # fmt: skip

@@ -1,44 +1,53 @@
-"""Whether the node takes runs: ready, paused or draining, and room on its disks."""
+"""Decides whether the node takes runs: ready, paused or draining, and enough disk space."""
 
 from __future__ import annotations
 
 import enum
-import os
-import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+from refstack_worker.errors import ConfigError
 
 
 class NodeState(str, enum.Enum):
-    """What the node tells the server and whoever asks."""
+    """The state of the node, as the server and operators see it."""
 
     READY = "ready"
     PAUSED = "paused"
-    """Takes no run until somebody says 'resume'."""
+    """Takes no runs until it is resumed."""
     DRAINING = "draining"
-    """Takes no further run and ends when those it has are done."""
+    """Takes no more runs and ends when the running ones are done."""
 
 
-class Gate:
-    """Every slot asks here before it asks the queue."""
+class Admission:
+    """Every slot asks here before it asks the queue for a job."""
 
-    def __init__(self) -> None:
+    def __init__(self, pause_file: Path | None = None) -> None:
+        """
+        :param pause_file: exists while the node is paused, so that it stays paused after a restart.
+        """
         self._changed = threading.Condition()
-        self._state = NodeState.READY
+        self._pause_file = pause_file
+        is_paused = pause_file is not None and pause_file.exists()
+        self._state = NodeState.PAUSED if is_paused else NodeState.READY
         self._stopping = False
-        self._shortage = ""
+        self._problem = ""
+        self._rests = 0
         self._listeners: list[Callable[[], None]] = []
 
     @property
     def state(self) -> NodeState:
-        """Ready, paused or draining."""
+        """What was asked of the node: to be ready, paused or draining."""
         return self._state
 
     @property
-    def told_state(self) -> NodeState:
-        """The same as others see it: without room on its disks a node is as good as paused."""
-        return NodeState.PAUSED if self._state is NodeState.READY and self._shortage else self._state
+    def reported_state(self) -> NodeState:
+        """What servers see: draining also while it stops, and paused while it lacks disk space."""
+        if self.is_ending:
+            return NodeState.DRAINING
+        return NodeState.PAUSED if self._problem else self._state
 
     @property
     def stopping(self) -> bool:
@@ -46,46 +55,62 @@ class Gate:
         return self._stopping
 
     @property
-    def shortage(self) -> str:
-        """What the node lacks to take runs; empty when nothing."""
-        return self._shortage
+    def problem(self) -> str:
+        """Why the node cannot take runs; empty if it can."""
+        return self._problem
 
     @property
     def is_open(self) -> bool:
         """Whether a slot may take a run."""
-        return self._state is NodeState.READY and not self._stopping and not self._shortage
+        return self._state is NodeState.READY and not self._stopping and not self._problem
 
     @property
     def is_ending(self) -> bool:
-        """Whether slots that are free may end."""
+        """Whether idle slots end."""
         return self._stopping or self._state is NodeState.DRAINING
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call this after each change."""
+        """Call ``listener`` after each change."""
         self._listeners.append(listener)
 
     def pause(self) -> None:
-        """Take no further run, until :meth:`resume`. A draining node goes on draining."""
+        """Take no runs until :meth:`resume`, also after a restart.
+
+        :raises ConfigError: it is paused, but would not be after a restart.
+        """
         if self._state is NodeState.READY:
             self._set(_state=NodeState.PAUSED)
+        if self._state is NodeState.PAUSED and self._pause_file is not None:
+            try:
+                self._pause_file.touch()
+            except OSError as error:
+                why = f"{self._pause_file}: {error.strerror}"
+                raise ConfigError(f"paused, but a restart would resume the node: {why}") from error
 
     def resume(self) -> None:
-        """Take runs again. A draining node goes on draining: its services may count on its end."""
+        """Take runs again. A draining node stays draining: its operator may count on its end."""
+        if self._pause_file is not None:
+            with suppress(FileNotFoundError):
+                self._pause_file.unlink()
         if self._state is NodeState.PAUSED:
             self._set(_state=NodeState.READY)
 
     def drain(self) -> None:
-        """Take no further run, ever."""
+        """Take no more runs until the process ends."""
         self._set(_state=NodeState.DRAINING)
 
     def stop(self) -> None:
-        """End now."""
+        """End the process now."""
         self._set(_stopping=True)
 
-    def note_shortage(self, what: str) -> None:
-        """Note what the node lacks, or that it lacks nothing."""
-        if what != self._shortage:
-            self._set(_shortage=what)
+    def set_problem(self, problem: str) -> None:
+        """Set or clear why the node cannot take runs."""
+        if problem != self._problem:
+            self._set(_problem=problem)
+
+    def end_rests(self) -> None:
+        """Wake the slots that rest: what made their last run fail may be fixed."""
+        self._set(_rests=self._rests + 1)
 
     def wait_open(self, seconds: float) -> bool:
         """Wait until a slot may take a run, or the node ends. :returns: :attr:`is_open`"""
@@ -93,10 +118,11 @@ class Gate:
             self._changed.wait_for(lambda: self.is_open or self.is_ending, seconds)
             return self.is_open
 
-    def wait_ending(self, seconds: float) -> bool:
-        """Wait until the node ends. :returns: :attr:`is_ending`"""
+    def rest(self, seconds: float) -> None:
+        """Wait until the time is over, the node ends, or :meth:`end_rests` is called."""
         with self._changed:
-            return self._changed.wait_for(lambda: self.is_ending, seconds)
+            rests = self._rests
+            self._changed.wait_for(lambda: self.is_ending or self._rests != rests, seconds)
 
     def _set(self, **values: object) -> None:
         with self._changed:
@@ -105,27 +131,3 @@ class Gate:
             self._changed.notify_all()
         for listener in self._listeners:
             listener()
-
-
-def free_mb(path: Path) -> int:
-    """Return the free space of the disk that a folder is, or will be, on (MiB, as the worker's user may use it)."""
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return shutil.disk_usage(path).free >> 20
-
-
-def shortage(folders: Iterable[Path], limit_mb: int) -> str:
-    """Return which disk has less than ``limit_mb`` free; empty when none."""
-    seen: set[int] = set()
-    for folder in folders:
-        place = folder
-        while not place.exists() and place != place.parent:
-            place = place.parent
-        device = os.stat(place).st_dev
-        if device in seen:
-            continue
-        seen.add(device)
-        free = free_mb(place)
-        if free < limit_mb:
-            return f"{folder}: {free} MiB free, limits.min_free_mb is {limit_mb}; make room"
-    return ""

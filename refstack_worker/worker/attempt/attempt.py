@@ -1,4 +1,4 @@
-"""The whole way of one job, from the queue to a clean node. Read :class:`Job` from top to bottom."""
+"""One attempt on this node, from the Gearman job to a clean node. Read :class:`AttemptExecution` from top to bottom."""
 
 from __future__ import annotations
 
@@ -24,208 +24,218 @@ from refstack_worker.errors import PayloadError, RefstackError, RefusedError, Se
 from refstack_worker.filesystem import make_folder
 from refstack_worker.worker import logs
 from refstack_worker.worker.attempt import hooks, testcases
-from refstack_worker.worker.attempt import outcome as endings
-from refstack_worker.worker.attempt.claimed import Notes
+from refstack_worker.worker.attempt.claimed import ClaimRecords
 from refstack_worker.worker.attempt.cloud_cleanup import CloudCleanup
-from refstack_worker.worker.attempt.environment_build import Building
-from refstack_worker.worker.attempt.final_report import Voice
-from refstack_worker.worker.attempt.outcome import Ending, Kind
+from refstack_worker.worker.attempt.environment_build import EnvironmentBuild
+from refstack_worker.worker.attempt.outcome import (
+    AttemptOutcome,
+    AttemptReporter,
+    OutcomeKind,
+    after_error,
+    after_exit,
+    after_stop,
+)
+from refstack_worker.worker.attempt.stop_request import StopRequest
+from refstack_worker.worker.attempt.time_limit import TimeLimit
 from refstack_worker.worker.sandbox import leftovers
 from refstack_worker.worker.sandbox.commands import Commands
-from refstack_worker.worker.sandbox.runner import Command, Runner, Session
-from refstack_worker.worker.server_api.attempts import ClaimedAttempt, Reporter
-from refstack_worker.worker.server_api.heartbeat import Heart, Order, OrderBook
-from refstack_worker.worker.server_api.reports import RunListener
-from refstack_worker.worker.spool.spool import RESULT, Entry, Spool, Writer
+from refstack_worker.worker.sandbox.listeners import RunListener
+from refstack_worker.worker.sandbox.runner import Command, Runner, Sandbox
+from refstack_worker.worker.server_api.attempts import AttemptApi, ClaimedAttempt
+from refstack_worker.worker.server_api.heartbeat import Heartbeat
+from refstack_worker.worker.spool.spool import RESULT, Spool, SpoolEntry, SpoolWriter
 
 LOG = logging.getLogger(__name__)
 
 TIMEOUT_MARGIN = 15.0
-"""Seconds beyond a run's own limit, in which ``execute_test`` ends itself and says so, before the worker does."""
-POSTING_MARGIN = 900.0
-"""Seconds more for a run that has its result and only posts it."""
+"""Seconds beyond the run's own limit, in which ``execute_test`` ends itself and says so, before the worker ends it."""
 
-NODE_REFUSED = frozenset({"host", "no-proof", "wrong-proof"})
+REFUSED_TO_NODE = frozenset({"host", "no-proof", "wrong-proof"})
 """Why a server refuses a claim that another node may make."""
 
-FoundOffer = Union[Offer, RefstackError]
-"""How a version is built, or why it cannot be: that is said after the claim, as the run's end."""
+OfferOrError = Union[Offer, RefstackError]
+"""How a version is built, or why it cannot be: that is reported after the claim, as the end of the run."""
 
 
 @dataclass(frozen=True)
-class Services:
-    """What all jobs of a worker share."""
+class NodeServices:
+    """What all attempts of a worker share."""
 
     settings: WorkerSettings
     opener: Opener
     runner: Runner
     catalogue: Catalogue
-    notes: Notes
+    claims: ClaimRecords
     spool: Spool
     program: tuple[str, ...]
     """Start of ``execute_test``'s command line."""
 
 
 @dataclass(frozen=True)
-class Grabbed:
-    """A job as the queue gave it."""
+class ReceivedJob:
+    """A job as the queue delivered it."""
 
     function: str
     unique: str
     envelope: bytes
 
 
-class Job:
-    """One job of the queue."""
+class AttemptExecution:
+    """Carries out one job of the queue."""
 
-    def __init__(self, services: Services, grabbed: Grabbed, orders: OrderBook) -> None:
+    def __init__(self, services: NodeServices, job: ReceivedJob, stop_request: StopRequest) -> None:
         self._services = services
         self._settings = services.settings
-        self._grabbed = grabbed
-        self._orders = orders
-        self._began = time.monotonic()
+        self._job = job
+        self._stop_request = stop_request
+        self._start = time.monotonic()
         self.since = time.time()
-        self.held: ClaimedAttempt | None = None
-        self.heart: Heart | None = None
+        self.claimed: ClaimedAttempt | None = None
+        self.heartbeat: Heartbeat | None = None
 
-    def carry_out(self) -> Ending:
-        """Do everything that the job asks for; nothing of it is left on the node afterwards but what is spooled."""
+    def carry_out(self) -> AttemptOutcome:
+        """Do everything that the job asks for; nothing of it stays on the node except what is in the spool."""
         try:
-            payload = self._services.opener.open(self._grabbed.envelope)
+            payload = self._services.opener.open(self._job.envelope)
             with logs.about(f"{payload.test_id}:{payload.attempt}"), _hidden(payload):
                 self._check(payload)
-                return self._claim(payload)
+                return self._claim_and_run(payload)
         except PayloadError as error:
-            LOG.error("job %s dropped: %s", self._grabbed.unique, error)
-            return Ending(Kind.DROPPED, error.reason, str(error), node_fault=True)
+            LOG.error("job %s dropped: %s", self._job.unique, error)
+            return AttemptOutcome(OutcomeKind.DROPPED, error.reason, str(error), node_fault=True)
 
     def _check(self, payload: Payload) -> None:
-        """Refuse a callback that is not configured: nobody makes this node call where he likes."""
+        """Refuse a callback that is not configured: a payload must not make this node call any address."""
         if payload.callback.rstrip("/") not in (url.rstrip("/") for url in self._settings.server.urls):
             raise PayloadError(
-                f"payload: its server {payload.callback} is none of this node's; add it to server.urls if it is yours"
+                f"payload: callback {payload.callback} is not in server.urls; add it if this is your server"
             )
 
-    def _claim(self, payload: Payload) -> Ending:
-        """Become the one who carries out this attempt, or drop it."""
+    def _claim_and_run(self, payload: Payload) -> AttemptOutcome:
+        """Claim the attempt and carry it out; drop it if the server refuses the claim."""
         offer = self._offer(payload)
         version = offer.version if isinstance(offer, Offer) else payload.tempest_version
-        held = ClaimedAttempt(payload, self._grabbed.envelope, secrets.token_hex(16), self._settings.node.name, version)
-        reporter = Reporter(held, self._settings.server)
+        node = self._settings.node.name
+        claimed = ClaimedAttempt(payload, self._job.envelope, secrets.token_hex(16), node, version)
+        api = AttemptApi(claimed, self._settings.server)
         try:
-            seconds = reporter.claim(self._orders.given)
+            seconds = api.claim(self._stop_request.requested)
         except (RefusedError, ServerError) as error:
-            LOG.info("not taken: %s", error)
-            reporter.close()
-            at_fault = not isinstance(error, RefusedError) or error.reason in NODE_REFUSED
-            return Ending(Kind.DROPPED, error.reason, str(error), at_fault)
+            LOG.info("not claimed: %s", error)
+            api.close()
+            at_fault = not isinstance(error, RefusedError) or error.reason in REFUSED_TO_NODE
+            return AttemptOutcome(OutcomeKind.DROPPED, error.reason, str(error), at_fault)
         LOG.info("claimed; Tempest %s", version or payload.openstack_release)
-        self.held = held
-        with self._alive(reporter, seconds) as heart:
-            voice = Voice(reporter, heart, self._services.spool)
-            ending = self._build_and_run(held, voice, offer)
-        LOG.info("%s%s", ending.kind.value, f": {ending.message}" if ending.message else "")
-        return ending
+        self.claimed = claimed
+        with self._kept_alive(api, seconds) as heartbeat:
+            reporter = AttemptReporter(api, heartbeat, self._services.spool)
+            outcome = self._build_and_run(claimed, reporter, offer)
+        LOG.info("%s%s", outcome.kind.value, f": {outcome.message}" if outcome.message else "")
+        return outcome
 
-    def _build_and_run(self, held: ClaimedAttempt, voice: Voice, offer: FoundOffer) -> Ending:
-        """Build, run, end. Whatever happens, the last word is told before things are cleared away."""
-        commands = Commands(self._services.program, self._settings, held)
-        folder = self._settings.run.environments / f"{held.payload.prefix}-{held.claim[:8]}"
-        with Building(folder, lambda: self._environment(folder, offer)) as building:
+    def _build_and_run(self, claimed: ClaimedAttempt, reporter: AttemptReporter, offer: OfferOrError) -> AttemptOutcome:
+        """Build, run, end. Whatever happens, the end is reported before anything is cleaned up."""
+        payload = claimed.payload
+        commands = Commands(self._services.program, self._settings, payload, claimed.token)
+        folder = self._settings.run.environments / f"{payload.prefix}-{claimed.claim[:8]}"
+        with EnvironmentBuild(folder, lambda: self._environment(folder, offer)) as build:
             try:
-                voice.heart.state = RunState.BUILDING
-                voice.teller.say(Report(RunState.BUILDING, f"building Tempest {held.tempest_version}"))
-                commands = replace(commands, testcases=testcases.entries(held, self._settings))
-                hooks.run(self._settings.run.pre_run_hooks, held, self._hook_mark)
-                built = building.wait(self._orders.given)
-                if built is not None:
-                    return self._run(commands, voice, built)
-                ending = self._ordered_or(Ending(Kind.STOPPED))
+                reporter.heartbeat.state = RunState.BUILDING
+                reporter.reports.add(Report(RunState.BUILDING, f"Preparing Tempest {claimed.tempest_version}"))
+                commands = replace(commands, testcases=testcases.entries(claimed, self._settings))
+                hooks.run(self._settings.run.pre_run_hooks, claimed, self._hook_mark)
+                environment = build.wait(self._stop_request.requested)
+                if environment is not None:
+                    return self._run(commands, reporter, environment)
+                outcome = self._stopped_or(AttemptOutcome(OutcomeKind.STOPPED))
             except RefstackError as error:
                 LOG.warning("%s", error)
-                ending = self._ordered_or(self._of_error(error, held.payload))
-            except Exception as error:  # a fault of this program must not leave a run that nobody holds
-                LOG.exception("the run ends by a fault of this program")
-                ending = Ending(
-                    Kind.RELEASED, "fault", f"a fault of the worker: {type(error).__name__}", node_fault=True
-                )
-            return voice.last_word(ending)
+                outcome = self._stopped_or(self._after_error(error, payload))
+            except Exception as error:  # a bug must not leave a run that no node carries out
+                LOG.exception("the attempt ends because of an unexpected error")
+                outcome = unexpected(OutcomeKind.RELEASED, error)
+            return reporter.report_end(outcome)
 
-    def _run(self, commands: Commands, voice: Voice, built: BuiltEnvironment) -> Ending:
-        """The run itself, in an environment that is ready; then what it left in the cloud."""
-        held = commands.held
+    def _run(self, commands: Commands, reporter: AttemptReporter, environment: BuiltEnvironment) -> AttemptOutcome:
+        """Run the tests in the environment, then clean up the cloud."""
+        claimed = reporter.api.claimed
         spool, runner = self._services.spool, self._services.runner
-        with spool.writer(held) as writer:
-            listener = RunListener(voice.teller, voice.heart, writer)
-            with runner.open(f"{held.payload.test_id}-{held.payload.attempt}-{held.claim[:8]}") as session:
+        with spool.writer(claimed) as writer:
+            listener = RunListener(reporter.reports, reporter.heartbeat, writer)
+            with runner.open(_sandbox_id(claimed)) as sandbox:
                 over = threading.Event()
-                self._orders.on_order(lambda: None if over.is_set() else session.stop())
-                ending = self._execute(session, commands.run(built.path, self._seconds_left(held)), listener)
-                if ending.kind is Kind.SPOOLED:
-                    ending = self._keep_result(session, commands, voice, writer)
-                voice.last_word(ending)
-                # the clean-up has limits of its own; that of the run, which goes on counting, is not to end it
+                self._stop_request.on_stop(lambda: None if over.is_set() else sandbox.stop())
+                outcome = self._execute(sandbox, commands.run(environment.path, self._seconds_left(claimed)), listener)
+                if outcome.kind is OutcomeKind.SPOOLED:
+                    outcome = self._keep_result(sandbox, commands, reporter, writer)
+                reporter.report_end(outcome)
+                # the clean-up has limits of its own; the time limit of the run goes on counting and must not end it
                 over.set()
-                cleanup = CloudCleanup(session, commands, voice.reporter, self._orders)
-                cleanup.after(ending, built.path, listener.started)
-        hooks.run(self._settings.run.post_run_hooks, held, self._hook_mark, ending.kind.value)
-        return ending
+                cleanup = CloudCleanup(sandbox, commands, reporter.api, self._stop_request)
+                cleanup.after(outcome, environment.path, listener.started)
+        hooks.run(self._settings.run.post_run_hooks, claimed, self._hook_mark, outcome.kind.value)
+        return outcome
 
-    def _execute(self, session: Session, command: Command, listener: RunListener) -> Ending:
-        """Carry out one call of ``execute_test`` and say what follows."""
-        end = session.run(command, listener)
-        order = self._orders.order
-        if order is not None:
-            return endings.of_order(order, self._orders.reason, end)
-        attempt = self.held.payload.attempt if self.held else 1
-        return endings.of_end(end, listener.last, attempt)
+    def _execute(self, sandbox: Sandbox, command: Command, listener: RunListener) -> AttemptOutcome:
+        """Run one call of ``execute_test`` and return what follows from its end."""
+        end = sandbox.run(command, listener)
+        reason = self._stop_request.reason
+        if reason is not None:
+            return after_stop(reason, self._stop_request.message, end)
+        attempt = self.claimed.payload.attempt if self.claimed else 1
+        return after_exit(end, listener.last, attempt)
 
-    def _keep_result(self, session: Session, commands: Commands, voice: Voice, writer: Writer) -> Ending:
-        """Keep a result that was not posted; if the disk does not take it, go on posting from the run's folder."""
+    def _keep_result(
+        self, sandbox: Sandbox, commands: Commands, reporter: AttemptReporter, writer: SpoolWriter
+    ) -> AttemptOutcome:
+        """Spool a result that was not posted; if the disk is full, go on posting it from the run's folder."""
+        claimed = reporter.api.claimed
         try:
             if "subunit" not in writer.names:
                 raise SpoolError(writer.problem or "the result is larger than limits.result_mb")
-            writer.keep(Entry.of(commands.held, RESULT, heartbeat_seconds=voice.heart.seconds))
-            return Ending(Kind.SPOOLED, "not-posted", "the result is kept on this node and will be posted")
+            writer.keep(SpoolEntry.of(claimed, RESULT, heartbeat_seconds=reporter.heartbeat.seconds))
+            message = "the result is kept on this node and will be posted"
+            return AttemptOutcome(OutcomeKind.SPOOLED, "not-posted", message)
         except SpoolError as error:
-            LOG.error("the result cannot be kept: %s; posting it from the run's folder", error)
+            LOG.error("the result cannot be spooled: %s; posting it from the run's folder", error)
         deadline = time.monotonic() + self._settings.server.patience
-        ending = Ending(Kind.SPOOLED)
-        with self._services.spool.writer(commands.held) as nowhere:
-            while ending.kind is Kind.SPOOLED and time.monotonic() < deadline:
-                listener = RunListener(voice.teller, voice.heart, nowhere)
-                ending = self._execute(session, commands.post("{run}/work"), listener)
-        if ending.kind is Kind.SPOOLED:
-            return Ending(Kind.RELEASED, "spool", "the result could be neither posted nor kept", node_fault=True)
-        return ending
+        outcome = AttemptOutcome(OutcomeKind.SPOOLED)
+        with self._services.spool.writer(claimed) as discarded:
+            while outcome.kind is OutcomeKind.SPOOLED and time.monotonic() < deadline:
+                listener = RunListener(reporter.reports, reporter.heartbeat, discarded)
+                outcome = self._execute(sandbox, commands.post("{run}/work"), listener)
+        if outcome.kind is OutcomeKind.SPOOLED:
+            message = "the result could be neither posted nor spooled"
+            return AttemptOutcome(OutcomeKind.RELEASED, "spool", message, node_fault=True)
+        return outcome
 
     @contextmanager
-    def _alive(self, reporter: Reporter, seconds: float) -> Iterator[Heart]:
-        """While it lasts the attempt is noted on disk, the server hears of it, and its time is limited."""
-        held = reporter.held
-        self.heart = Heart(reporter, self._orders, seconds, self._settings.server.patience)
-        watch = _Watch(self._limit(held) + TIMEOUT_MARGIN, self.heart, self._orders)
-        with suppress(OSError):  # a full disk shows itself soon enough; the note only speeds up a restart
-            self._services.notes.write(held)
-        self.heart.start()
-        watch.start()
+    def _kept_alive(self, api: AttemptApi, seconds: float) -> Iterator[Heartbeat]:
+        """While the context lasts the claim is recorded on disk, heartbeats go out, and the time limit runs."""
+        claimed = api.claimed
+        self.heartbeat = Heartbeat(api, self._stop_request, seconds, self._settings.server.patience)
+        limit = TimeLimit(self._limit(claimed) + TIMEOUT_MARGIN, self.heartbeat, self._stop_request)
+        with suppress(OSError):  # a full disk shows soon enough; the record only speeds up a restart
+            self._services.claims.write(claimed)
+        self.heartbeat.start()
+        limit.start()
         try:
-            yield self.heart
+            yield self.heartbeat
         finally:
-            watch.cancel()
-            self.heart.stop()
-            reporter.close()
+            limit.cancel()
+            self.heartbeat.stop()
+            api.close()
             with suppress(OSError):
-                self._services.notes.remove(held)
+                self._services.claims.remove(claimed)
 
-    def _offer(self, payload: Payload) -> FoundOffer:
+    def _offer(self, payload: Payload) -> OfferOrError:
         want = Want(payload.tempest_version, payload.openstack_release, payload.plugins)
         try:
             return self._services.catalogue.find(want)
         except RefstackError as error:
             return error
 
-    def _environment(self, folder: Path, offer: FoundOffer) -> Environment:
+    def _environment(self, folder: Path, offer: OfferOrError) -> Environment:
         if isinstance(offer, RefstackError):
             raise offer
         make_folder(folder.parent)
@@ -235,47 +245,33 @@ class Job:
     def _hook_mark(self) -> str:
         return f"{leftovers.instance_of(self._settings.node.state_folder)}/hook"
 
-    def _ordered_or(self, ending: Ending) -> Ending:
-        order = self._orders.order
-        return ending if order is None else endings.of_order(order, self._orders.reason, None)
+    def _stopped_or(self, outcome: AttemptOutcome) -> AttemptOutcome:
+        reason = self._stop_request.reason
+        return outcome if reason is None else after_stop(reason, self._stop_request.message, None)
 
-    def _of_error(self, error: RefstackError, payload: Payload) -> Ending:
-        wanted = set()
+    def _after_error(self, error: RefstackError, payload: Payload) -> AttemptOutcome:
+        functions = set()
         for tag in ("", *self._settings.node.tags):
             if payload.tempest_version:
-                wanted.add(gearman_functions.for_version(payload.tempest_version, tag))
+                functions.add(gearman_functions.for_version(payload.tempest_version, tag))
             else:
-                wanted.add(gearman_functions.for_release(payload.openstack_release, tag))
-        return endings.of_error(error, bool(payload.plugins) or self._grabbed.function not in wanted)
+                functions.add(gearman_functions.for_release(payload.openstack_release, tag))
+        return after_error(error, bool(payload.plugins) or self._job.function not in functions)
 
-    def _limit(self, held: ClaimedAttempt) -> int:
-        return min(held.payload.timeout, self._settings.limits.max_timeout)
+    def _limit(self, claimed: ClaimedAttempt) -> int:
+        return min(claimed.payload.timeout, self._settings.limits.max_timeout)
 
-    def _seconds_left(self, held: ClaimedAttempt) -> float:
-        return self._limit(held) - (time.monotonic() - self._began)
+    def _seconds_left(self, claimed: ClaimedAttempt) -> float:
+        return self._limit(claimed) - (time.monotonic() - self._start)
 
 
-class _Watch(threading.Thread):
-    """Orders the end of a run whose time is over; one that only posts any more gets the time for it."""
+def unexpected(kind: OutcomeKind, error: Exception) -> AttemptOutcome:
+    """Return the outcome after a bug of this program."""
+    return AttemptOutcome(kind, "fault", f"unexpected error in the worker: {type(error).__name__}", node_fault=True)
 
-    def __init__(self, seconds: float, heart: Heart, orders: OrderBook) -> None:
-        super().__init__(name="time limit", daemon=True)
-        self._seconds = seconds
-        self._heart = heart
-        self._orders = orders
-        self._cancelled = threading.Event()
 
-    def cancel(self) -> None:
-        """End the watch."""
-        self._cancelled.set()
-
-    def run(self) -> None:
-        """Wait, and give the order."""
-        if self._cancelled.wait(self._seconds):
-            return
-        if self._heart.state is RunState.POSTING and self._cancelled.wait(POSTING_MARGIN):
-            return
-        self._orders.give(Order.TIMEOUT, f"the run did not end within its time limit of {self._seconds:.0f} s")
+def _sandbox_id(claimed: ClaimedAttempt) -> str:
+    return f"{claimed.payload.test_id}-{claimed.payload.attempt}-{claimed.claim[:8]}"
 
 
 def _hidden(payload: Payload) -> AbstractContextManager[None]:

@@ -1,4 +1,4 @@
-"""What a run that was cut short left in the vendor's cloud: removed by its prefix, or said."""
+"""Removes by its prefix what an interrupted run left in the vendor's cloud, or reports what could not be removed."""
 
 from __future__ import annotations
 
@@ -8,38 +8,39 @@ from pathlib import Path
 
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import RefstackError, RefusedError, ServerError
-from refstack_worker.worker.attempt.outcome import Ending, Kind
+from refstack_worker.worker.attempt.outcome import AttemptOutcome, OutcomeKind
+from refstack_worker.worker.attempt.stop_request import StopRequest
 from refstack_worker.worker.sandbox.commands import Commands
-from refstack_worker.worker.sandbox.runner import Session
-from refstack_worker.worker.server_api.attempts import Reporter
-from refstack_worker.worker.server_api.heartbeat import OrderBook
-from refstack_worker.worker.server_api.reports import CleanupListener
+from refstack_worker.worker.sandbox.listeners import CleanupListener
+from refstack_worker.worker.sandbox.runner import Sandbox
+from refstack_worker.worker.server_api.attempts import AttemptApi
 
 LOG = logging.getLogger(__name__)
 
-CUT_SHORT = frozenset({Kind.CANCELLED, Kind.FAILED, Kind.RELEASED, Kind.STOPPED})
-HEARD = frozenset({Kind.CANCELLED, Kind.FAILED, Kind.POSTED, Kind.SPOOLED})
-"""Endings after which the server still takes messages of this attempt."""
-EARLIER = 3
-"""Earlier attempts whose leftovers are looked for: the node of one that was lost could not do it."""
+INTERRUPTED = frozenset({OutcomeKind.CANCELLED, OutcomeKind.FAILED, OutcomeKind.RELEASED, OutcomeKind.STOPPED})
+REPORTABLE = frozenset({OutcomeKind.CANCELLED, OutcomeKind.FAILED, OutcomeKind.POSTED, OutcomeKind.SPOOLED})
+"""Outcomes after which the server still accepts messages of this attempt."""
+MAX_EARLIER = 3
+"""Earlier attempts whose leftovers are removed too: the node of a lost attempt could not do it."""
 PATIENCE = 5.0
+POLL_SECONDS = 0.5
 
 
 class CloudCleanup:
-    """Runs ``execute_test --cleanup-only`` in the folder of the run, whose configuration is still there."""
+    """Runs ``execute_test --cleanup-only`` in the run's folder, whose configuration is still there."""
 
-    def __init__(self, session: Session, commands: Commands, reporter: Reporter, orders: OrderBook) -> None:
-        self._session = session
+    def __init__(self, sandbox: Sandbox, commands: Commands, api: AttemptApi, stop_request: StopRequest) -> None:
+        self._sandbox = sandbox
         self._commands = commands
-        self._reporter = reporter
-        self._orders = orders
+        self._api = api
+        self._stop_request = stop_request
 
-    def after(self, ending: Ending, tempest_home: Path, started: bool) -> None:
-        """Clean up after an attempt that ended so, and after earlier ones of its run.
+    def after(self, outcome: AttemptOutcome, tempest_home: Path, started: bool) -> None:
+        """Clean up after an attempt with this outcome, and after earlier attempts of its run.
 
         :param started: whether its tests began.
         """
-        prefixes = self._prefixes(ending, started)
+        prefixes = self._prefixes(outcome, started)
         if not prefixes or not self._commands.settings.run.cleanup_seconds:
             return
         over = threading.Event()
@@ -49,51 +50,51 @@ class CloudCleanup:
             for prefix in prefixes:
                 if over.is_set():
                     break
-                self._clean(prefix, tempest_home, ending, over)
+                self._clean(prefix, tempest_home, outcome, over)
         except RefstackError as error:
             LOG.warning("clean-up: %s", error)
         finally:
             over.set()
 
-    def _prefixes(self, ending: Ending, started: bool) -> list[str]:
-        payload = self._commands.held.payload
-        own = [payload.prefix] if started and ending.kind in CUT_SHORT else []
-        if ending.kind is Kind.RELEASED or not started:
+    def _prefixes(self, outcome: AttemptOutcome, started: bool) -> list[str]:
+        payload = self._commands.payload
+        own = [payload.prefix] if started and outcome.kind in INTERRUPTED else []
+        if outcome.kind is OutcomeKind.RELEASED or not started:
             return own
-        first = max(1, payload.attempt - EARLIER)
+        first = max(1, payload.attempt - MAX_EARLIER)
         return own + [f"refstack-{payload.test_id}-{number}" for number in range(first, payload.attempt)]
 
-    def _clean(self, prefix: str, tempest_home: Path, ending: Ending, over: threading.Event) -> None:
-        LOG.info("removing from the cloud what carries %s", prefix)
+    def _clean(self, prefix: str, tempest_home: Path, outcome: AttemptOutcome, over: threading.Event) -> None:
+        LOG.info("removing resources named %s… from the cloud", prefix)
         listener = CleanupListener()
-        end = self._session.run(self._commands.clean_up(tempest_home, prefix), listener, after_stop=True)
-        said = [*listener.messages, str(listener.last.get("message") or f"clean-up ended with status {end.status}")]
+        end = self._sandbox.run(self._commands.clean_up(tempest_home, prefix), listener, after_stop=True)
+        messages = [*listener.messages, str(listener.last.get("message") or f"ended with status {end.status}")]
         if over.is_set():
-            said.append(f"clean-up was stopped before its end; what carries {prefix} may still be in the cloud")
-        for text in said:
-            LOG.info("clean-up: %s", text)
-        if ending.kind in HEARD:
-            self._tell(said)
+            messages.append(f"stopped before it was complete; the cloud may still hold resources named {prefix}…")
+        for message in messages:
+            LOG.info("clean-up: %s", message)
+        if outcome.kind in REPORTABLE:
+            self._report(messages)
 
-    def _tell(self, said: list[str]) -> None:
-        for text in said:
+    def _report(self, messages: list[str]) -> None:
+        for message in messages:
             try:
-                self._reporter.report(Report(message=f"clean-up: {text}"), PATIENCE)
+                self._api.report(Report(message=f"clean-up: {message}"), PATIENCE)
             except RefusedError:
                 return
             except ServerError as error:
-                LOG.warning("not told: %s", error)
+                LOG.warning("report not sent: %s", error)
                 return
 
     def _limit(self, over: threading.Event) -> None:
-        """Stop the clean-up when its time is over; much sooner when the worker is being stopped."""
+        """Stop the clean-up at its time limit; much sooner if the worker is being stopped."""
         settings = self._commands.settings.run
         waited = 0.0
-        while waited < settings.cleanup_seconds and not over.wait(0.5):
-            waited += 0.5
-            if self._orders.hurried.is_set():
+        while waited < settings.cleanup_seconds and not over.wait(POLL_SECONDS):
+            waited += POLL_SECONDS
+            if self._stop_request.shutting_down.is_set():
                 over.wait(min(settings.handover_seconds, settings.cleanup_seconds - waited))
                 break
         if not over.is_set():
             over.set()
-            self._session.stop()
+            self._sandbox.stop()

@@ -1,7 +1,7 @@
-"""The environment of a run, made beside the run's thread, so that an order is obeyed also while it is being made.
+"""Builds the environment of a run in a thread of its own, so that a stop request takes effect during the build.
 
-The first environment of a version proves itself: Tempest lists its tests in it, which takes seconds. When the run is
-ordered to end meanwhile, those processes end too.
+The first environment of a version is tested by having Tempest list its tests, which takes seconds. If the attempt has
+to end meanwhile, those processes end too.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ LOG = logging.getLogger(__name__)
 POLL_SECONDS = 0.02
 
 
-class Building:
-    """``with Building(...) as building: built = building.wait(given_up)``; leaving it removes the environment."""
+class EnvironmentBuild:
+    """``with EnvironmentBuild(...) as build: built = build.wait(given_up)``; leaving it removes the environment."""
 
     def __init__(self, folder: Path, make: Callable[[], Environment]) -> None:
         self._folder = folder
         self._make = make
-        self._made = threading.Event()
+        self._done = threading.Event()
         self._environment: Environment | None = None
         self._built: BuiltEnvironment | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._build, args=(logs.RUN.get(),), name="environment", daemon=True)
 
-    def __enter__(self) -> Building:
+    def __enter__(self) -> EnvironmentBuild:
         self._thread.start()
         return self
 
@@ -50,11 +50,11 @@ class Building:
                 LOG.error("%s; remove it by hand", error)
 
     def wait(self, given_up: threading.Event) -> BuiltEnvironment | None:
-        """Return the environment, or None when ``given_up`` was set first.
+        """Return the environment, or None if ``given_up`` was set first.
 
-        :raises EnvironmentBuildError: there will be none.
+        :raises EnvironmentBuildError: it cannot be built.
         """
-        while not self._made.wait(POLL_SECONDS):
+        while not self._done.wait(POLL_SECONDS):
             if given_up.is_set():
                 return None
         if self._error is not None:
@@ -70,18 +70,18 @@ class Building:
                 self._error = error
             except OSError as error:
                 self._error = StoreError(f"environment: {error}")
-            except Exception as error:  # a fault of this program must not leave the run waiting for ever
-                LOG.exception("the environment cannot be made")
+            except Exception as error:  # a bug must not leave the run waiting for ever
+                LOG.exception("the environment cannot be built")
                 self._error = StoreError(f"environment: {type(error).__name__}: {error}")
             finally:
-                self._made.set()
+                self._done.set()
 
 
 def end_processes_of(folder: Path) -> None:
-    """Kill the programs of an environment that nobody waits for any more: it stands on their command lines."""
-    wanted = os.fsencode(folder) + b"/"
+    """Kill the programs of an abandoned environment, found by its path on their command lines."""
+    marker = os.fsencode(folder) + b"/"
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid():
             with suppress(OSError):
-                if wanted in Path(f"/proc/{name}/cmdline").read_bytes():
+                if marker in Path(f"/proc/{name}/cmdline").read_bytes():
                     os.kill(int(name), signal.SIGKILL)

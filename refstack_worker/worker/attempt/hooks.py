@@ -1,4 +1,4 @@
-"""The site's own programs before and after each run: ``pre-run.d`` and ``post-run.d``, in the order of their names."""
+"""Runs the site's own programs before and after each run: ``pre-run.d`` and ``post-run.d``, in order of name."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from refstack_worker.worker.server_api.attempts import ClaimedAttempt
 LOG = logging.getLogger(__name__)
 
 SECONDS = 60.0
-"""For one program."""
+"""Time limit of one program."""
 
 
-def run(folder: Path, held: ClaimedAttempt, mark: str, ending: str = "") -> None:
-    """Run the executable files of a folder; they get the run's ids in their environment, and no secret.
+def run(folder: Path, claimed: ClaimedAttempt, mark: str, outcome: str = "") -> None:
+    """Run the executable files of a folder, with the run's ids but no secret in their environment.
 
-    :param mark: the owner, so that a restarted worker can end them (:mod:`refstack_worker.worker.sandbox.leftovers`).
-    :param ending: how the run ended; empty before it.
-    :raises RunError: one that runs before a run failed: the run is given back. Afterwards it is only logged.
+    :param mark: identifies the worker, so that it can end them after a restart (see ``leftovers``).
+    :param outcome: how the run ended; empty before it.
+    :raises RunError: a hook before a run failed. A failure after a run is only logged.
     """
     for program in _programs(folder):
         env = {
             "PATH": os.defpath,
             "LC_ALL": "C.UTF-8",
             leftovers.MARK: mark,
-            "REFSTACK_TEST_ID": str(held.payload.test_id),
-            "REFSTACK_ATTEMPT": str(held.payload.attempt),
-            "REFSTACK_TEMPEST_VERSION": held.tempest_version,
-            "REFSTACK_NODE": held.worker,
-            "REFSTACK_ENDING": ending,
+            "REFSTACK_TEST_ID": str(claimed.payload.test_id),
+            "REFSTACK_ATTEMPT": str(claimed.payload.attempt),
+            "REFSTACK_TEMPEST_VERSION": claimed.tempest_version,
+            "REFSTACK_NODE": claimed.worker,
+            "REFSTACK_ENDING": outcome,
         }
         try:
             process.run([program], process.Options(cwd=Path("/"), env=env, timeout=SECONDS))
         except ProcessError as error:
-            if not ending:
+            if not outcome:
                 raise RunError(f"hook {error}") from error
             LOG.warning("hook %s", error)
 

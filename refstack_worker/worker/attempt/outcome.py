@@ -1,30 +1,54 @@
-"""How an attempt ends on this node, and what follows from how its program ended."""
+"""How an attempt ends on this node, what follows from how its program ended, and how the end is reported."""
 
 from __future__ import annotations
 
 import enum
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import (
     EnvironmentBuildError,
     ProcessError,
     RefstackError,
+    RefusedError,
     RunError,
+    ServerError,
+    SpoolError,
     StoreError,
 )
-from refstack_worker.worker.sandbox.runner import End
-from refstack_worker.worker.server_api.heartbeat import Order
+from refstack_worker.worker.attempt.stop_request import StopReason
+from refstack_worker.worker.sandbox.runner import (
+    BAD_INPUT,
+    CLOUD,
+    NOT_POSTED,
+    PASSED,
+    SERVER,
+    STOPPED,
+    TEMPEST,
+    TESTS_FAILED,
+    ProcessExit,
+)
+from refstack_worker.worker.server_api.attempts import AttemptApi
+from refstack_worker.worker.server_api.heartbeat import Heartbeat
+from refstack_worker.worker.server_api.reports import ReportQueue
+from refstack_worker.worker.spool.spool import RELEASE, REPORT, Spool, SpoolEntry
 
-PASSED, TESTS_FAILED, BAD_INPUT, CLOUD, TEMPEST, NOT_POSTED, SERVER, STOPPED = range(8)
-"""Exit statuses of ``execute_test`` (``docs/protocol.md``)."""
+LOG = logging.getLogger(__name__)
 
-KILLED_ATTEMPTS = 3
-"""A run whose processes are killed from outside, or that meets a full disk, is tried again elsewhere; one that always
-does, fails."""
+MAX_KILLED_ATTEMPTS = 3
+"""A run whose processes are killed from outside, or that meets a full disk, is tried again on another node; one that
+always meets that, fails."""
+MAX_REASON = 64
+MAX_MESSAGE = 2000
+"""Characters of what a run gives as the reason of its end; the run's side is not trusted."""
+REPORT_PATIENCE = 20.0
+"""Seconds for which the slot waits until the server takes the final report; then the spool takes over."""
 
 
-class Kind(enum.Enum):
+class OutcomeKind(enum.Enum):
     """What the node does with the attempt."""
 
     POSTED = "posted"
@@ -34,84 +58,140 @@ class Kind(enum.Enum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     RELEASED = "released"
-    """Given back: the server makes the next attempt."""
+    """Given up: the server makes the next attempt."""
     STOPPED = "stopped"
-    """Not this worker's any more; nothing is said."""
+    """No longer this worker's; nothing is reported."""
     DROPPED = "dropped"
-    """The job was never this worker's: not to be opened, or claimed by another."""
+    """Never this worker's: the job could not be opened, or another worker had claimed it."""
+
+
+FINAL_STATES = {OutcomeKind.FAILED: RunState.FAILED, OutcomeKind.CANCELLED: RunState.CANCELLED}
 
 
 @dataclass(frozen=True)
-class Ending:
+class AttemptOutcome:
     """How an attempt ended."""
 
-    kind: Kind
+    kind: OutcomeKind
     reason: str = ""
-    """Fixed word for machines."""
+    """Fixed word for programs."""
     message: str = ""
     """A sentence for the vendor or the operator."""
     node_fault: bool = False
-    """It may be this node: let others have the next ones for a while."""
+    """The cause may be this node: other nodes should get the next runs for a while."""
 
 
-def of_order(order: Order, why: str, end: End | None) -> Ending:
-    """Return how a run ends that was ordered to."""
+def after_stop(reason: StopReason, message: str, end: ProcessExit | None) -> AttemptOutcome:
+    """Return the outcome of an attempt that had to end early."""
     if end is not None and end.status in (PASSED, TESTS_FAILED):
-        return Ending(Kind.POSTED)  # it was faster than the order
-    if order is Order.CANCEL:
-        return Ending(Kind.CANCELLED, "cancelled", "cancelled; everything of it on the node was ended")
-    if order is Order.TIMEOUT:
-        return Ending(Kind.FAILED, "timeout", why)
-    if order is Order.HAND_BACK:
-        return Ending(Kind.RELEASED, "restart", why or "the worker is being stopped")
-    if order is Order.LOST:
-        return Ending(Kind.RELEASED, "server", f"the RefStack server was out of reach of this node: {why}")
-    return Ending(Kind.STOPPED, why or "superseded")
+        return AttemptOutcome(OutcomeKind.POSTED)  # it finished before the request took effect
+    if reason is StopReason.CANCELLED:
+        return AttemptOutcome(OutcomeKind.CANCELLED, "cancelled", "cancelled; all processes stopped")
+    if reason is StopReason.TIMEOUT:
+        return AttemptOutcome(OutcomeKind.FAILED, "timeout", message)
+    if reason is StopReason.SHUTDOWN:
+        return AttemptOutcome(OutcomeKind.RELEASED, "restart", message or "the worker is being stopped")
+    if reason is StopReason.UNREACHABLE:
+        text = f"this node could not reach the RefStack server: {message}"
+        return AttemptOutcome(OutcomeKind.RELEASED, "server", text)
+    return AttemptOutcome(OutcomeKind.STOPPED, message or "superseded")
 
 
-def of_end(end: End, said: Mapping[str, object], attempt: int) -> Ending:
-    """Return how a run ends whose program came to its end by itself.
+def after_exit(end: ProcessExit, last: Mapping[str, object], attempt: int) -> AttemptOutcome:
+    """Return the outcome of an attempt whose program ended by itself.
 
-    :param said: the program's last event.
-    :param attempt: which attempt of the run this is.
+    :param last: the program's final event.
+    :param attempt: number of this attempt of the run.
     """
-    reason, message = str(said.get("reason", "")), str(said.get("message", ""))
+    reason, message = str(last.get("reason", ""))[:MAX_REASON], str(last.get("message", ""))[:MAX_MESSAGE]
     if end.status in (PASSED, TESTS_FAILED):
-        return Ending(Kind.POSTED, reason, message)
+        return AttemptOutcome(OutcomeKind.POSTED, reason, message)
     if end.status == NOT_POSTED and reason == "refused":
-        return Ending(Kind.FAILED, "result-refused", message)
+        return AttemptOutcome(OutcomeKind.FAILED, "result-refused", message)
     if end.status == NOT_POSTED:
-        return Ending(Kind.SPOOLED, "not-posted", message)
+        return AttemptOutcome(OutcomeKind.SPOOLED, "not-posted", message)
     if end.status == STOPPED and "time limit" in message:
-        return Ending(Kind.FAILED, "timeout", message)
+        return AttemptOutcome(OutcomeKind.FAILED, "timeout", message)
     if end.status == SERVER:
-        return Ending(Kind.RELEASED, "server", message)
+        return AttemptOutcome(OutcomeKind.RELEASED, "server", message)
     if end.status == TEMPEST and reason == "machine":
-        kind = Kind.RELEASED if attempt < KILLED_ATTEMPTS else Kind.FAILED
-        return Ending(kind, "machine", f"this node is in trouble: {message}", True)
+        return AttemptOutcome(_retried(attempt), "machine", f"problem on this node: {message}", True)
     if end.status in (BAD_INPUT, CLOUD, TEMPEST):
-        return Ending(Kind.FAILED, reason or "run", message or f"execute_test ended with status {end.status}")
+        text = message or f"execute_test ended with status {end.status}"
+        return AttemptOutcome(OutcomeKind.FAILED, reason or "run", text)
     if end.status is None and not end.lost:
-        return Ending(Kind.RELEASED, "run", f"execute_test cannot be started on this node: {end.message}", True)
-    return _killed(end, attempt)
+        text = f"execute_test cannot be started on this node: {end.message[:MAX_MESSAGE]}"
+        return AttemptOutcome(OutcomeKind.RELEASED, "run", text, True)
+    return AttemptOutcome(_retried(attempt), "killed", _how_killed(end))
 
 
-def of_error(error: RefstackError, mismatched: bool) -> Ending:
-    """Return how an attempt ends that met an error on this node.
+def after_error(error: RefstackError, mismatched: bool) -> AttemptOutcome:
+    """Return the outcome of an attempt that met an error on this node.
 
-    :param mismatched: the run asked for something else than the function that it came by.
+    :param mismatched: the run asks for something else than the Gearman function through which it came.
     """
     if isinstance(error, (StoreError, ProcessError, RunError)):
-        return Ending(Kind.RELEASED, error.reason, f"this node is in trouble: {error}", True)
+        return AttemptOutcome(OutcomeKind.RELEASED, error.reason, f"problem on this node: {error}", True)
     if error.reason == "version-unavailable" and not mismatched:
-        return Ending(Kind.RELEASED, error.reason, str(error), True)
+        return AttemptOutcome(OutcomeKind.RELEASED, error.reason, str(error), True)
     what = "no environment for this run: " if isinstance(error, EnvironmentBuildError) else ""
-    return Ending(Kind.FAILED, error.reason, f"{what}{error}")
+    return AttemptOutcome(OutcomeKind.FAILED, error.reason, f"{what}{error}")
 
 
-def _killed(end: End, attempt: int) -> Ending:
-    how = end.message if end.lost else f"execute_test ended with status {end.status}"
+def _retried(attempt: int) -> OutcomeKind:
+    return OutcomeKind.RELEASED if attempt < MAX_KILLED_ATTEMPTS else OutcomeKind.FAILED
+
+
+def _how_killed(end: ProcessExit) -> str:
     if end.status is not None and end.status < 0:
-        how = f"execute_test was killed by signal {-end.status} (out of memory?)"
-    kind = Kind.RELEASED if attempt < KILLED_ATTEMPTS else Kind.FAILED
-    return Ending(kind, "killed", how)
+        return f"execute_test was killed by signal {-end.status} (out of memory?)"
+    return end.message[:MAX_MESSAGE] if end.lost else f"execute_test ended with status {end.status}"
+
+
+class AttemptReporter:
+    """Reports on a claimed attempt: during the run through a queue, and its end once."""
+
+    def __init__(self, api: AttemptApi, heartbeat: Heartbeat, spool: Spool) -> None:
+        self.api = api
+        self.heartbeat = heartbeat
+        self.reports = ReportQueue(api)
+        self._spool = spool
+        self._outcome: AttemptOutcome | None = None
+
+    def report_end(self, outcome: AttemptOutcome) -> AttemptOutcome:
+        """Report the end after everything that is still queued; only messages may follow.
+
+        :returns: the outcome that was reported first: a fault during the clean-up changes nothing.
+        """
+        if self._outcome is not None:
+            return self._outcome
+        self._outcome = outcome
+        self.reports.close()
+        self.heartbeat.stop()
+        if outcome.kind in FINAL_STATES or outcome.kind is OutcomeKind.RELEASED:
+            try:
+                self._send(outcome)
+            except RefusedError as error:
+                LOG.info("%s", error)  # the server knows better: cancelled, superseded or finished meanwhile
+            except ServerError as error:
+                LOG.warning("%s; the spool will send it later", error)
+                self._keep(outcome)
+        return outcome
+
+    def _send(self, outcome: AttemptOutcome) -> None:
+        if outcome.kind is OutcomeKind.RELEASED:
+            self.api.release(outcome.message or outcome.reason, REPORT_PATIENCE)
+        else:
+            report = Report(FINAL_STATES[outcome.kind], outcome.message, outcome.reason)
+            self.api.report(report, REPORT_PATIENCE)
+
+    def _keep(self, outcome: AttemptOutcome) -> None:
+        state = FINAL_STATES.get(outcome.kind)
+        claimed = self.api.claimed
+        kind = REPORT if state else RELEASE
+        status = state.value if state else ""
+        entry = SpoolEntry.of(claimed, kind, status=status, reason=outcome.reason, message=outcome.message)
+        try:
+            self._spool.add(claimed, entry)
+        except SpoolError as full:
+            LOG.error("%s; the server will notice the missing heartbeats", full)

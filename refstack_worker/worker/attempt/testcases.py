@@ -1,4 +1,4 @@
-"""The test cases that a payload names: by themselves, or by the URL of a list where the operator allows it."""
+"""The test cases in a payload: listed there, or in a file at a URL if the operator allows that."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from refstack_worker.worker.server_api.attempts import ClaimedAttempt
 
 MAX_BYTES = 8 * 1024 * 1024
 PLAIN = {"Accept-Encoding": "identity"}
-"""Eight megabytes, compressed, may be gigabytes."""
+"""Eight compressed megabytes may hold gigabytes."""
 
 
-def entries(held: ClaimedAttempt, settings: WorkerSettings) -> tuple[str, ...] | None:
-    """Return the entries for ``execute_test --testcases``; None when the server is to be asked.
+def entries(claimed: ClaimedAttempt, settings: WorkerSettings) -> tuple[str, ...] | None:
+    """Return the entries for ``execute_test --testcases``; None to have it ask the server.
 
-    :raises PayloadError: a list by URL is not allowed here, or what it holds are no test names.
-    :raises ServerError: the list cannot be fetched.
+    :raises PayloadError: lists by URL are not allowed here, or the list has an invalid line.
+    :raises ServerError: the list cannot be downloaded.
     """
-    wanted = held.payload.testcases
-    if wanted is None:
+    requested = claimed.payload.testcases
+    if requested is None:
         return None
-    found = list(wanted.entries())
-    if wanted.url:
+    names = list(requested.entries())
+    if requested.url:
         if not settings.run.allow_testcase_urls:
             raise PayloadError(
-                f"payload: testcases.url: this node fetches no lists ({wanted.url[:200]}); "
-                "name the tests, or allow it with run.allow_testcase_urls"
+                f"payload: testcases.url: this node does not download test lists ({requested.url[:200]}); "
+                "list the tests in the run, or set run.allow_testcase_urls"
             )
-        found += parse(fetch(wanted.url, settings))
-    return tuple(found)
+        names += parse(fetch(requested.url, settings))
+    return tuple(names)
 
 
 def fetch(url: str, settings: WorkerSettings) -> str:
-    """Return the text of a list. :raises ServerError: it cannot be had, or is larger than 8 MiB."""
+    """Return the text of a list. :raises ServerError: it cannot be downloaded, or is larger than 8 MiB."""
     try:
         with requests.get(
             url, headers=PLAIN, timeout=settings.server.timeout, stream=True, allow_redirects=False
-        ) as answer:
-            if answer.status_code != 200:
-                raise ServerError(f"test list {url}: answered {answer.status_code}")
-            if answer.headers.get("Content-Encoding", "identity") != "identity":
-                raise ServerError(f"test list {url}: is compressed; serve it as it is")
-            data = answer.raw.read(MAX_BYTES + 1, decode_content=False)
+        ) as response:
+            if response.status_code != 200:
+                raise ServerError(f"test list {url}: response {response.status_code}")
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise ServerError(f"test list {url}: compressed; serve it uncompressed")
+            data = response.raw.read(MAX_BYTES + 1, decode_content=False)
     except (requests.RequestException, OSError, ValueError) as error:
         raise ServerError(f"test list {url}: {error}") from error
     if len(data) > MAX_BYTES:
@@ -53,7 +53,7 @@ def fetch(url: str, settings: WorkerSettings) -> str:
 
 
 def parse(text: str) -> list[str]:
-    """Return the names in a list, one a line; ``#`` begins a comment. :raises PayloadError: a line is no test name."""
+    """Return the names in a list, one per line; ``#`` begins a comment. :raises PayloadError: an invalid name."""
     lines = (line.partition(" #")[0].strip() for line in text.splitlines())
     names = [line for line in lines if line and not line.startswith("#")]
     check_testcases(Testcases(names=tuple(names)))

@@ -1,4 +1,4 @@
-"""Which program of this machine listens on a loopback port, as far as the asker may see (Linux, proc(5))."""
+"""Finds the program of this machine that listens on a port, as far as this user may see it (Linux, proc(5))."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ _LISTEN = "0A"
 
 
 def program_on(port: int) -> str:
-    """Return the name of the program that listens on a TCP port; empty: none, or this user may not know."""
-    wanted = {f"socket:[{inode}]" for inode in _inodes(port)}
-    if not wanted:
+    """Return the name of the program that listens on a TCP port; empty: none, or not visible to this user."""
+    sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
+    if not sockets:
         return ""
     for entry in PROC.iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                if wanted & set(_open_in(entry)):
+                if sockets & set(_open_in(entry)):
                     return (entry / "comm").read_text().strip()
     return ""
 
 
 def _open_in(process: Path) -> Iterator[str]:
-    """Yield what a process has open; what it closes meanwhile is no reason not to look at the rest."""
+    """Yield what a process has open; skips what it closes meanwhile."""
     for number in (process / "fd").iterdir():
         with suppress(FileNotFoundError):
             yield os.readlink(number)
 
 
 def _inodes(port: int) -> set[str]:
-    found: set[str] = set()
+    inodes: set[str] = set()
     for name in ("tcp", "tcp6"):
         with suppress(OSError):
             for line in (PROC / "net" / name).read_text().splitlines()[1:]:
                 words = line.split()
                 if words[3] == _LISTEN and int(words[1].rpartition(":")[2], 16) == port:
-                    found.add(words[9])
-    return found
+                    inodes.add(words[9])
+    return inodes

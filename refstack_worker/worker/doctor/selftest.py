@@ -1,9 +1,9 @@
-"""A whole run in small, on this node, with everything real but the server and the cloud: proof that the node works.
+"""A small but complete run on this node; only the server and the cloud are simulated.
 
-The run goes through the node's gearmand, under a function of its own that nobody else takes; is sealed, opened and
-claimed; its environment comes from the node's store; ``execute_test`` runs in the node's run sandbox; Tempest runs its
-identity discovery tests. What plays the server and the cloud is on loopback (``selftest_server``), with keys of its
-own: a node cannot forge a run that another one, or the daemon, would believe.
+The run goes through the node's gearmand under a function of its own, is sealed, opened and claimed; its environment
+comes from the node's store; ``execute_test`` runs in the node's sandbox; Tempest runs its identity discovery tests. The
+simulated server and cloud are on loopback (``selftest_server``), with keys of their own: a node cannot forge a run that
+another node, or the daemon, would accept.
 """
 
 from __future__ import annotations
@@ -29,43 +29,43 @@ from refstack_worker.contract.payload import Payload, Testcases, now
 from refstack_worker.environments.catalogue import Catalogue
 from refstack_worker.errors import QueueError, VersionUnavailableError
 from refstack_worker.gearman import Client, add_servers
-from refstack_worker.worker.attempt.attempt import Grabbed, Job, Services
-from refstack_worker.worker.attempt.claimed import Notes
-from refstack_worker.worker.attempt.outcome import Ending, Kind
+from refstack_worker.worker.attempt.attempt import AttemptExecution, NodeServices, ReceivedJob
+from refstack_worker.worker.attempt.claimed import ClaimRecords
+from refstack_worker.worker.attempt.outcome import AttemptOutcome, OutcomeKind
+from refstack_worker.worker.attempt.stop_request import StopRequest
 from refstack_worker.worker.doctor.selftest_server import TEST_ID, SelfTestServer, serving
 from refstack_worker.worker.queue.gearman_worker import Interrupted, SlotQueue
 from refstack_worker.worker.sandbox import commands, leftovers, runner
-from refstack_worker.worker.server_api.heartbeat import OrderBook
 from refstack_worker.worker.spool.spool import Spool
 
 TESTS = "tempest.api.identity.v3.test_api_discovery"
-"""Tests of Tempest that need an identity service and nothing else."""
+"""Tests of Tempest that need only an identity service."""
 QUEUE_SECONDS = 20.0
 RUN_SECONDS = 300
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SelfTestOutcome:
     """How the self-test went."""
 
     version: str
     state: str
-    """``finished`` when the result of passed tests came back; else how the run ended."""
+    """``finished`` if a result with passed tests came back; else how the run ended."""
     message: str
     passed: int
     failed: int
     runner: str
     queue_seconds: float
-    """From submitted to handed out."""
+    """Seconds from submission until gearmand handed the job out."""
     seconds: float
-    """The run itself."""
+    """Seconds of the run itself."""
 
 
-def run(settings: WorkerSettings, version: str) -> Outcome:
-    """Carry out a self-test run of this Tempest version.
+def run(settings: WorkerSettings, version: str) -> SelfTestOutcome:
+    """Carry out a self-test with this Tempest version.
 
     :raises VersionUnavailableError: this node cannot build it.
-    :raises QueueError: the run does not come back from the queue.
+    :raises QueueError: gearmand does not hand out the run.
     """
     catalogue = Catalogue(settings.environments)
     offers = [offer for offer in catalogue.offers() if offer.version == version]
@@ -79,14 +79,14 @@ def run(settings: WorkerSettings, version: str) -> Outcome:
         sealer, opener = _keys(folder)
         services = _services(_settings(settings, folder, server.url), opener, catalogue)
         began = time.monotonic()
-        with _through_the_queue(services, sealer.seal(_payload(server, version))) as grabbed:
+        with _through_the_queue(services, sealer.seal(_payload(server, version))) as received:
             waited = time.monotonic() - began
-            ending = Job(services, grabbed, OrderBook()).carry_out()
-        return _outcome(version, ending, server, services.runner.name, (waited, time.monotonic() - began - waited))
+            outcome = AttemptExecution(services, received, StopRequest()).carry_out()
+        return _outcome(version, outcome, server, services.runner.name, (waited, time.monotonic() - began - waited))
 
 
 def _settings(settings: WorkerSettings, folder: Path, url: str) -> WorkerSettings:
-    """The node's settings, but for what must not meet the daemon's: names, state, spool, hooks."""
+    """Return the node's settings, except what must not clash with the daemon: names, state, spool, hooks."""
     node = dataclasses.replace(settings.node, name=f"{settings.node.name}-selftest"[:63], state_folder=folder / "state")
     none = folder / "none"
     execution = dataclasses.replace(settings.run, folder=folder / "runs", pre_run_hooks=none, post_run_hooks=none)
@@ -107,17 +107,17 @@ def _keys(folder: Path) -> tuple[Sealer, Opener]:
     return sealer, Opener(keys.load_seal_private(paths[0]), keys.load_sign_public(paths[3]))
 
 
-def _services(settings: WorkerSettings, opener: Opener, catalogue: Catalogue) -> Services:
-    services = Services(
+def _services(settings: WorkerSettings, opener: Opener, catalogue: Catalogue) -> NodeServices:
+    services = NodeServices(
         settings=settings,
         opener=opener,
         runner=runner.choose(settings.run, leftovers.instance_of(settings.node.state_folder)),
         catalogue=catalogue,
-        notes=Notes(settings.held_folder),
+        claims=ClaimRecords(settings.claims_folder),
         spool=Spool(settings.spool_folder, settings.spool),
         program=commands.find_program(settings.run.execute_test),
     )
-    services.notes.prepare()
+    services.claims.prepare()
     services.spool.prepare()
     return services
 
@@ -138,8 +138,8 @@ def _payload(server: SelfTestServer, version: str) -> Payload:
 
 
 @contextmanager
-def _through_the_queue(services: Services, envelope: bytes) -> Iterator[Grabbed]:
-    """Submit the run to the node's queue and take it from there. :raises QueueError: it does not come back."""
+def _through_the_queue(services: NodeServices, envelope: bytes) -> Iterator[ReceivedJob]:
+    """Submit the run to the node's queue and take it from there. :raises QueueError: gearmand does not hand it out."""
     settings = services.settings
     function = f"refstack:selftest:{settings.node.name}:{secrets.token_hex(4)}"
     slot = SlotQueue(f"{settings.node.name}:{secrets.token_hex(4)}", [function], lambda: True)
@@ -149,7 +149,7 @@ def _through_the_queue(services: Services, envelope: bytes) -> Iterator[Grabbed]
         add_servers(client, settings.gearman.addresses)
         _submit(client, function, envelope, settings)
         job = _take(slot)
-        yield Grabbed(job.name, str(job.unique), bytes(job.arguments))
+        yield ReceivedJob(job.name, str(job.unique), bytes(job.arguments))
         slot.done(job)
     finally:
         for connected in (slot, client):
@@ -163,7 +163,9 @@ def _submit(client: Client, function: str, envelope: bytes, settings: WorkerSett
         client.waitForServer(timeout=QUEUE_SECONDS)
         client.submitJob(gear.Job(function, envelope, unique=secrets.token_hex(8)), background=True)
     except (gear.GearmanError, gear.TimeoutError, OSError) as error:
-        raise QueueError(f"gearmand at {servers} does not take the self-test run: {error or 'no answer'}") from error
+        raise QueueError(
+            f"gearmand at {servers} does not accept the self-test run: {error or 'no response'}"
+        ) from error
 
 
 def _take(slot: SlotQueue) -> Any:
@@ -181,10 +183,12 @@ def _take(slot: SlotQueue) -> Any:
         raise QueueError(f"gearmand did not hand out the self-test run within {QUEUE_SECONDS:g} s") from None
 
 
-def _outcome(version: str, ending: Ending, server: SelfTestServer, how: str, seconds: tuple[float, float]) -> Outcome:
-    heard = server.heard
-    passed, failed = int(heard.counts.get("passed", 0)), int(heard.counts.get("failed", 0))
-    good = ending.kind is Kind.POSTED and passed > 0 and not failed and not heard.refused
-    message = ending.message or "; ".join(heard.messages[-3:])
-    state = "finished" if good else ("tests-failed" if ending.kind is Kind.POSTED else ending.kind.value)
-    return Outcome(version, state, message, passed, failed, how, round(seconds[0], 3), round(seconds[1], 3))
+def _outcome(
+    version: str, outcome: AttemptOutcome, server: SelfTestServer, how: str, seconds: tuple[float, float]
+) -> SelfTestOutcome:
+    record = server.record
+    passed, failed = int(record.counts.get("passed", 0)), int(record.counts.get("failed", 0))
+    good = outcome.kind is OutcomeKind.POSTED and passed > 0 and not failed and not record.refused
+    message = outcome.message or "; ".join(record.messages[-3:])
+    state = "finished" if good else ("tests-failed" if outcome.kind is OutcomeKind.POSTED else outcome.kind.value)
+    return SelfTestOutcome(version, state, message, passed, failed, how, round(seconds[0], 3), round(seconds[1], 3))

@@ -1,7 +1,7 @@
-"""What a self-test run talks to in place of a RefStack server and a cloud: both on loopback, for one run.
+"""A simulated RefStack server and cloud for one self-test run, both on loopback.
 
-The RefStack half takes what ``docs/protocol.md`` says and wants the proof of the attempt for each call. The cloud half
-is as much of the identity API (v3) as Tempest's discovery tests and one ordinary user's login take.
+The RefStack half implements ``docs/protocol.md`` and requires the attempt's token for each call. The cloud half
+implements as much of the identity API (v3) as Tempest's discovery tests and the login of one user need.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ EXPIRES = "2099-01-01T00:00:00.000000Z"
 
 
 @dataclass
-class Heard:
-    """What the run said."""
+class SelfTestRecord:
+    """What the run sent."""
 
     claims: list[str] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    """Of the posted result's summary."""
+    """Test counts in the posted summary."""
     result_bytes: int = 0
     refused: list[str] = field(default_factory=list)
-    """Calls without the right proof."""
+    """Paths of calls without the right token."""
 
 
 class SelfTestServer(ThreadingHTTPServer):
-    """RefStack and a cloud in one."""
+    """RefStack server and cloud in one."""
 
     daemon_threads = True
 
@@ -51,22 +51,22 @@ class SelfTestServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.secret = new_secret()
         self.password = secrets.token_urlsafe(16)
-        self.heard = Heard()
+        self.record = SelfTestRecord()
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """Base URL of the server and of Keystone."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def conf(self) -> dict[str, dict[str, Any]]:
-        """Return the settings of a run against this cloud."""
+        """Return the Tempest options of a run against this cloud."""
         identity = {"uri_v3": f"{self.url}/v3", "auth_version": "v3", "username": USER, "password": self.password}
         return {"identity": identity}
 
 
 @contextmanager
 def serving() -> Iterator[SelfTestServer]:
-    """Serve while the context lasts."""
+    """Yield a server that runs while the context lasts."""
     with SelfTestServer() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="self-test server", daemon=True)
         thread.start()
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path in ("/get-miniconf", "/get-testcases"):
             self._proved({"testcases": []} if path.endswith("testcases") else {})
         else:
-            self._answer(404, {"error": f"{path}: not known here", "reason": "not-found"})
+            self._answer(404, {"error": f"{path}: not found", "reason": "not-found"})
 
     def do_POST(self) -> None:  # noqa: N802 - the library's name
         body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MAX_BODY))
@@ -103,17 +103,17 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/update-test-status":
             self._status(json.loads(body))
         elif path.endswith("/claim"):
-            self.server.heard.claims.append(str(json.loads(body).get("claim")))
+            self.server.record.claims.append(str(json.loads(body).get("claim")))
             self._proved({"heartbeat_seconds": HEARTBEAT_SECONDS, "state": "claimed"})
         elif path.endswith("/heartbeat"):
             self._proved({"order": "go", "reason": "", "heartbeat_seconds": HEARTBEAT_SECONDS})
         else:
             self._proved({})
 
-    def _status(self, said: dict[str, Any]) -> None:
-        heard = self.server.heard
-        heard.states += [str(said["status"])] if said.get("status") else []
-        heard.messages += [str(said["message"])] if said.get("message") else []
+    def _status(self, report: dict[str, Any]) -> None:
+        record = self.server.record
+        record.states += [str(report["status"])] if report.get("status") else []
+        record.messages += [str(report["message"])] if report.get("message") else []
         self._proved({}, 202)
 
     def _result(self, body: bytes, query: dict[str, list[str]]) -> None:
@@ -124,9 +124,9 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             summary = {}
         if self._is_proved() and query.get("test_id") == [str(TEST_ID)]:
-            self.server.heard.result_bytes = len(body)
-            self.server.heard.counts = dict(summary.get("counts", {}))
-        self._proved({"message": "thank you", "test_id": TEST_ID, "attempt": 1}, 201)
+            self.server.record.result_bytes = len(body)
+            self.server.record.counts = dict(summary.get("counts", {}))
+        self._proved({"message": "accepted", "test_id": TEST_ID, "attempt": 1}, 201)
 
     def _log_in(self, body: dict[str, Any]) -> None:
         user = body.get("auth", {}).get("identity", {}).get("password", {}).get("user", {})
@@ -139,14 +139,14 @@ class _Handler(BaseHTTPRequestHandler):
         kind, _, token = self.headers.get("Authorization", "").partition(" ")
         secret, mark = proofs.split(token)
         is_ours = kind == "Bearer" and secrets.compare_digest(secret.encode(), self.server.secret.encode())
-        return is_ours and all(proofs.is_marked(mark, claim_id) for claim_id in self.server.heard.claims[:1])
+        return is_ours and all(proofs.is_marked(mark, claim_id) for claim_id in self.server.record.claims[:1])
 
     def _proved(self, value: Any, status: int = 200) -> None:
         if self._is_proved():
             self._answer(status, value)
         else:
-            self.server.heard.refused.append(self.path)
-            self._answer(401, {"error": "the proof of the attempt is missing", "reason": "no-proof"})
+            self.server.record.refused.append(self.path)
+            self._answer(401, {"error": "the token of the attempt is missing", "reason": "no-proof"})
 
     def _answer(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
         data = json.dumps(value).encode()
@@ -158,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: what counts is kept in :class:`Heard`."""
+        """Log nothing: :class:`SelfTestRecord` keeps what matters."""
 
 
 def _version(url: str) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def _token(url: str) -> dict[str, Any]:
     ]
     return {
         "methods": ["password"],
-        "user": {"id": "1" * 32, "name": USER, "domain": domain, "password_expires_at": None},  # nosec B105 - says "never"
+        "user": {"id": "1" * 32, "name": USER, "domain": domain, "password_expires_at": None},  # nosec B105 - never expires
         "project": {"id": "2" * 32, "name": USER, "domain": domain},
         "is_domain": False,
         "roles": [{"id": "3" * 32, "name": "member"}],

@@ -1,8 +1,8 @@
-"""One slot's connection to the Gearman servers: it asks for a job only when the slot is free, and for one at a time.
+"""One slot's connection to the Gearman servers: it asks for one job at a time, and only while the slot is free.
 
-gear's own worker asks all servers at once and may be given two jobs, of which one would wait for hours in a busy slot;
-and it may unregister a function while a job runs, which makes gearmand give that job to somebody else
-(``CANT_DO`` requeues). Here one server is asked after the other, and functions go only while nothing is under way.
+gear's own worker asks all servers at once and may get two jobs, one of which would wait for hours in a busy slot. It
+may also unregister a function while a job runs, which makes gearmand give that job to another worker (``CANT_DO``
+requeues). Here one server is asked after the other, and functions are withdrawn only while no job is under way.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from refstack_worker.gearman import Address, Worker, add_servers
 LOG = logging.getLogger(__name__)
 
 GRAB_SECONDS = 5.0
-"""A server that has not answered in that time whether it has a job is let go."""
+"""A server that has not said within this time whether it has a job is disconnected."""
 
 
 class Interrupted(Exception):
-    """No job: the slot was told not to wait for one any longer."""
+    """No job: :meth:`SlotQueue.stop_waiting` was called."""
 
 
 class SlotQueue(Worker):
-    """gear's worker for one slot."""
+    """A Gearman worker with the needs of one slot."""
 
-    def __init__(self, client_id: str, functions: Iterable[str], may_ask: Callable[[], bool]) -> None:
-        self._may_ask = may_ask
-        self._wanted = frozenset(name.encode("utf-8") for name in functions)
+    def __init__(self, client_id: str, functions: Iterable[str], may_take: Callable[[], bool]) -> None:
+        self._may_take = may_take
+        self._requested = frozenset(name.encode("utf-8") for name in functions)
         self._busy = False
         self._turn = 0
         super().__init__(client_id)
-        self.functions = {name: gear.FunctionRecord(name) for name in self._wanted}
+        self.functions = {name: gear.FunctionRecord(name) for name in self._requested}
 
     def connect(self, addresses: Iterable[Address]) -> None:
-        """Connect to all these servers, now or as soon as they are there."""
+        """Connect to these servers, and again whenever a connection is lost."""
         add_servers(self, addresses)
 
     def connected(self) -> list[str]:
-        """Return the servers that are connected now."""
+        """Return the servers with an open connection."""
         return [str(Address(conn.host, conn.port)) for conn in list(self.active_connections)]
 
     def next_job(self) -> Any:
-        """Return the next job; until :meth:`done` no other is asked for.
+        """Return the next job; no other is requested until :meth:`done`.
 
         :raises Interrupted: :meth:`stop_waiting` was called.
         """
@@ -60,41 +60,41 @@ class SlotQueue(Worker):
             raise Interrupted() from None
 
     def done(self, job: Any) -> None:
-        """Tell the server that the job is complete; if the connection went meanwhile, nothing depends on it."""
+        """Report the job as complete; if the connection was lost meanwhile, nothing depends on it."""
         try:
             job.sendWorkComplete()
-        except Exception as error:  # gear raises whatever a lost connection makes of it
-            LOG.info("job %s: the queue was not told of its end: %s", job.unique, error)
+        except Exception as error:  # gear raises various errors for a lost connection
+            LOG.info("job %s: its end was not reported to the queue: %s", job.unique, error)
 
     def stop_waiting(self) -> None:
         """End the wait of :meth:`next_job`; a job that has been assigned already is still returned by it."""
         self.stopWaitingForJobs()
 
     def offer(self, functions: Iterable[str]) -> None:
-        """Register exactly these functions: at once while the slot waits, else before it asks again."""
+        """Register exactly these functions: at once while the slot waits, else before its next job."""
         with self.job_lock:
-            self._wanted = frozenset(name.encode("utf-8") for name in functions)
+            self._requested = frozenset(name.encode("utf-8") for name in functions)
             self._apply_functions()
 
     def tick(self) -> None:
-        """Look after a server that does not answer; call it every few seconds."""
+        """Disconnect a server that does not respond; call this every few seconds."""
         with self.job_lock:
             stuck = [c for c in list(self.active_connections) if c.state == "GRAB_WAIT" and _age(c) > GRAB_SECONDS]
         for connection in stuck:
-            LOG.warning("gearman server %s:%s does not answer; connecting anew", connection.host, connection.port)
+            LOG.warning("gearman server %s:%s does not respond; connecting again", connection.host, connection.port)
             self._lostConnection(connection)
         with self.job_lock:
             self._apply_functions()
             self._updateStateMachines()
 
     def _apply_functions(self) -> None:
-        """With the lock held: bring the registrations to what is wanted, unless a job is or may be under way."""
-        gone = set(self.functions) - self._wanted
-        new = self._wanted - set(self.functions)
-        if not gone and not new or self._busy or (gone and self._is_asking()):
+        """With the lock held: update the registrations, unless a job is or may be under way."""
+        removed = set(self.functions) - self._requested
+        new = self._requested - set(self.functions)
+        if not removed and not new or self._busy or (removed and self._is_asking()):
             return
         with self.broadcast_lock:
-            for name in gone:
+            for name in removed:
                 del self.functions[name]
                 self._sendCantDo(name)
             for name in new:
@@ -117,7 +117,7 @@ class SlotQueue(Worker):
                 if connection.state == "SLEEP":
                     connection.changeState("IDLE")
             return
-        if self._busy or self._is_asking() or not self._may_ask():
+        if self._busy or self._is_asking() or not self._may_take():
             return
         self._turn += 1
         for number in range(len(connections)):
@@ -126,14 +126,14 @@ class SlotQueue(Worker):
                 return
 
     def _ask(self, connection: Any) -> bool:
-        """Ask a server for a job; return whether it could be asked: one that just went away is tried again by gear.
+        """Ask a server for a job; return whether that was possible. gear reconnects to one that just went away.
 
-        Nothing may be raised here: the slot's own thread would end, and its connection take a job that nobody does.
+        This must not raise: the slot's thread would end, and its connection take a job that no slot carries out.
         """
         connection.changeState("GRAB_WAIT")
         try:
             self._sendGrabJobUniq(connection)
-        except Exception:  # whatever a lost connection makes of it; it was said and let go by sendPacket
+        except Exception:  # sendPacket has logged the lost connection and dropped it
             return False
         return True
 
@@ -159,13 +159,13 @@ class SlotQueue(Worker):
     def _handleJobAssignment(  # noqa: N802
         self, packet: Any, handle: bytes, name: bytes, arguments: bytes, unique: bytes
     ) -> None:
-        # set before the job can be seen, so that no function goes between its assignment and its start
+        # set before the job is visible, so that no function is withdrawn between its assignment and its start
         self._busy = True
         super()._handleJobAssignment(packet, handle, name, arguments, unique)
 
     def _lostConnection(self, conn: Any) -> None:  # noqa: N802
         super()._lostConnection(conn)
-        # whoever was not asked because this server was has its turn now; the lock may be held by this very thread
+        # the next server has its turn now; this thread may hold the lock already
         threading.Thread(target=self._next_turn, name="next turn", daemon=True).start()
 
     def _next_turn(self) -> None:

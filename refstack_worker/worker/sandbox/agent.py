@@ -1,11 +1,11 @@
-"""The run's side of the socket: carries out one run in a private folder and leaves nothing behind.
+"""The run's side of the socket: executes one run in a private folder and leaves nothing behind.
 
 Started by systemd for each connection to ``refstack-run.socket`` (``Accept=yes``, as a fresh user) or by the worker
-with one end of a socket pair; either way the connection is standard input. When it closes, whatever the reason,
-everything below this process is ended and the folder removed; only then does this process go, and only then does the
-worker's side read the end of the stream. The frames are described in ``docs/protocol.md``.
+with one end of a socket pair; either way the connection is standard input. When it closes, for any reason, all
+processes below this one are ended and the folder is removed; only then does this process end, and only then does the
+worker read the end of the stream. ``docs/protocol.md`` describes the frames.
 
-Standard library, and of this package only what is as light: a run must not wait for imports.
+Imports the standard library and light modules of this package only: a run must not wait for imports.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from refstack_worker.worker.sandbox.leftovers import MARK, folder_prefix
 LOG = logging.getLogger("refstack_worker.run")
 
 FOLDER = "{run}"
-"""Stands for the run's folder in arguments and environment: the worker does not know where it will be."""
+"""Placeholder of the run's folder in arguments and environment: the worker does not know where it will be."""
 CHUNK = 1 << 20
 """Bytes of a result file in one frame."""
 MAX_LINE = 256 * 1024
-"""Bytes of a line of output; the rest of a longer one is dropped."""
+"""Bytes of one line of output; the rest of a longer line is dropped."""
 MAX_BRACKETS = 100
-"""Of an event; what is as deep as this side can just read may be too deep to be written again, or to be read there."""
-STRAY_GRACE = 0.5
-"""Seconds for what a program left behind when it ended."""
+"""Brackets in an event: one that this side can just parse may be nested too deeply to be encoded or parsed again."""
+LEFTOVER_GRACE = 0.5
+"""Seconds between TERM and KILL for processes that outlive their program."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -53,14 +53,14 @@ _LIMITS = {"file": resource.RLIMIT_FSIZE, "memory": resource.RLIMIT_AS, "process
 
 
 class Lines:
-    """Cuts the output of a program into lines."""
+    """Splits the output of a program into lines."""
 
     def __init__(self, take: Callable[[bytes], None]) -> None:
         self._take = take
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
-        """Take bytes; none is the end."""
+        """Take bytes; an empty value marks the end."""
         *whole, rest = (self._rest + data).split(b"\n")
         self._rest = rest[:MAX_LINE]
         if not data and rest:
@@ -75,7 +75,7 @@ class Agent:
     def __init__(self, connection: socket.socket, base: Path | None) -> None:
         self._connection = connection
         self._base = base
-        self._reader = frames.Reader()
+        self._reader = frames.FrameReader()
         self._selector = selectors.DefaultSelector()
         self._pipes: dict[Any, Lines] = {}
         self._child: subprocess.Popen[bytes] | None = None
@@ -85,7 +85,7 @@ class Agent:
         self.folder: Path | None = None
 
     def serve(self) -> None:
-        """Do what comes over the connection until it closes; then end and remove everything."""
+        """Execute what arrives on the connection until it closes; then end and remove everything."""
         become_subreaper()
         try:
             self._selector.register(self._connection, selectors.EVENT_READ, self._receive)
@@ -120,7 +120,7 @@ class Agent:
             elif frame.kind == "stop":
                 self._stop()
             else:
-                raise RunError(f"run socket: a frame {frame.kind!r} is not expected here")
+                raise RunError(f"run socket: unexpected frame {frame.kind!r}")
 
     def _on_signal(self, signum: int) -> None:
         if signum != signal.SIGCHLD:
@@ -133,7 +133,7 @@ class Agent:
         self._collect()
 
     def _collect(self) -> None:
-        """Take the exit status of the program, and of whatever else came to be a child of this process."""
+        """Collect the exit status of the program, and of every orphan that became a child of this process."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -148,7 +148,7 @@ class Agent:
 
     def _start(self, frame: frames.Frame) -> None:
         if self._child is not None:
-            raise RunError("run socket: a program runs already")
+            raise RunError("run socket: a program is already running")
         self._header = frame.header
         if self.folder is None:
             self.folder = Path(tempfile.mkdtemp(prefix=folder_prefix(os.environ.get(MARK, "")), dir=self._base))
@@ -184,7 +184,7 @@ class Agent:
         for item in frame.header.get("files", ()):
             name, size = str(item["name"]), int(item["bytes"])
             if "/" in name or name in ("", ".", "..", "work", "tmp"):
-                raise RunError(f"run socket: {name!r} is no name of a file")
+                raise RunError(f"run socket: invalid file name {name!r}")
             write_private(folder / name, frame.body[at : at + size])
             at += size
 
@@ -194,7 +194,7 @@ class Agent:
         self._selector.register(pipe, selectors.EVENT_READ, lambda source: self._read(source, lines))
 
     def _read(self, pipe: Any, lines: Lines) -> bool:
-        """Take what a pipe holds; returns whether there may be more."""
+        """Read what a pipe holds. :returns: whether there may be more."""
         try:
             data = os.read(pipe.fileno(), CHUNK)
         except BlockingIOError:
@@ -223,9 +223,9 @@ class Agent:
         self._finish(-signal.SIGKILL if self._status is None else self._status)
 
     def _finish(self, status: int) -> None:
-        """End what the program left running, hand over what it wrote, and say how it ended."""
+        """End what the program left running, send its output and result files, and its exit status."""
         self._child = None
-        process.end_tree(os.getpid(), STRAY_GRACE)
+        process.end_tree(os.getpid(), LEFTOVER_GRACE)
         for pipe, lines in list(self._pipes.items()):
             while self._read(pipe, lines):
                 pass
@@ -234,7 +234,7 @@ class Agent:
         self._send("end", {"status": status, "files": sent})
 
     def _send_file(self, name: str) -> bool:
-        """Send one of the result files, unless it is not there or no plain file (a run can make links)."""
+        """Send a result file if it exists and is a regular file (a run can make links)."""
         path = Path(self.folder or "/nowhere", "work", os.path.basename(name))
         try:
             number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -243,7 +243,7 @@ class Agent:
         state = os.fstat(number)
         if not stat.S_ISREG(state.st_mode) or state.st_size > self._header["results"]["max_bytes"]:
             os.close(number)
-            LOG.warning("%s: no plain file, or too large: not handed over", name)
+            LOG.warning("%s: not a regular file, or too large; not sent", name)
             return False
         with open(number, "rb") as stream:
             left = state.st_size
@@ -259,17 +259,17 @@ class Agent:
         try:
             frames.send(self._connection, kind, header, body)
         except OSError:
-            self._open = False  # the worker is gone: nobody listens, and serve() ends
+            self._open = False  # the worker has gone; serve() ends
 
 
 def become_subreaper() -> None:
-    """Make orphans of the run come to this process, so that none escapes by forking twice."""
+    """Become the parent of the run's orphans, so that none escapes by forking twice."""
     if _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise RunError("this kernel has no sub-reapers (Linux 3.4 or newer is needed)")
 
 
 def _before_exec(limits: Mapping[str, int]) -> None:
-    """In the child: die with the agent, leave no core file (it would hold passwords), and stay within the limits."""
+    """In the child: die with the agent, write no core file (it would hold passwords), and set the limits."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for name, number in limits.items():
@@ -278,17 +278,17 @@ def _before_exec(limits: Mapping[str, int]) -> None:
         resource.setrlimit(_LIMITS[name], (value, value))
 
 
-def _wake_on_signals(told: Callable[[int], None]) -> int:
-    """Return a pipe that becomes readable when a child ends or this process is asked to go."""
+def _wake_on_signals(notify: Callable[[int], None]) -> int:
+    """Return a pipe that becomes readable when a child ends or this process is asked to end."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(signum, lambda number, _: told(number))
+        signal.signal(signum, lambda number, _: notify(number))
     return reading
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only this user can read, replacing one of that name."""
+    """Write a file that only this user can read, replacing an existing one."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
@@ -296,7 +296,7 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a run's folder, also where the run took the rights from its own folders."""
+    """Remove a run's folder, also if the run took away the permissions of its folders."""
     try:
         remove_tree(folder)
     except OSError as error:
@@ -304,9 +304,9 @@ def remove(folder: Path) -> None:
 
 
 def base_folder() -> Path | None:
-    """Return where the run's folder is to be made: the unit's runtime folder, else where temporary files go."""
-    given = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
-    return Path(given) if given else None
+    """Return where to create the run's folder: the unit's runtime folder; None for the default of temporary files."""
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    return Path(runtime) if runtime else None
 
 
 def main() -> int:
@@ -320,7 +320,7 @@ def main() -> int:
             os.dup2(nothing.fileno(), 0)
         Agent(connection, base_folder()).serve()
     except OSError as error:
-        LOG.error("standard input is no connection of a worker: %s", error)
+        LOG.error("standard input is not a connection to a worker: %s", error)
         return RunError.exit_code
     except RefstackError as error:
         LOG.error("%s", error)

@@ -5,33 +5,33 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from refstack_worker import execute_test_program
 from refstack_worker.config.worker import WorkerSettings
+from refstack_worker.contract.payload import Payload
 from refstack_worker.errors import ConfigError, RunError
-from refstack_worker.worker.attempt.outcome import NOT_POSTED
-from refstack_worker.worker.sandbox.runner import Command
-from refstack_worker.worker.server_api.attempts import ClaimedAttempt
+from refstack_worker.worker.sandbox.runner import NOT_POSTED, Command
 
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-"""What of the worker's environment a run gets to see."""
+"""The only variables of the worker's environment that a run gets."""
 RESULTS = ("subunit", "summary.json", "execute_test.log", "tempest.log")
 POST_PATIENCE = 120
-"""Seconds for which a run itself tries to post; longer is the spool's work, which needs no slot."""
+"""Seconds for which a run itself retries a post; after that the spool does, which needs no slot."""
 CLEANUP_PATIENCE = 5
 
 
-def find_program(asked: str) -> tuple[str, ...]:
-    """Return the start of ``execute_test``'s command line: what the settings name, this software's own, the installed.
+def find_program(configured: str) -> tuple[str, ...]:
+    """Return the start of ``execute_test``'s command line: the configured program, this software's own, or the
+    installed one.
 
-    :raises ConfigError: there is none.
+    :raises ConfigError: none of them exists.
     """
-    if asked:
-        if not os.access(asked, os.R_OK):
-            raise ConfigError(f"run.execute_test: {asked} is not there or not readable")
-        return (asked,) if os.access(asked, os.X_OK) else (sys.executable, asked)
+    if configured:
+        if not os.access(configured, os.R_OK):
+            raise ConfigError(f"run.execute_test: {configured} does not exist or is not readable")
+        return (configured,) if os.access(configured, os.X_OK) else (sys.executable, configured)
     try:
         return execute_test_program.command()
     except ConfigError as error:
@@ -40,58 +40,56 @@ def find_program(asked: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Commands:
-    """Makes the command lines for one attempt."""
+    """Builds the command lines for one attempt."""
 
     program: tuple[str, ...]
     settings: WorkerSettings
-    held: ClaimedAttempt
+    payload: Payload
+    token: str = field(repr=False)
+    """Proves to the server that this worker holds the claim."""
     testcases: tuple[str, ...] | None = None
-    """Entries as in ``get-testcases``; None: the server is asked."""
+    """Entries as in ``get-testcases``; None: ask the server."""
 
     def run(self, tempest_home: Path, seconds: float) -> Command:
-        """The run itself, ``seconds`` long at most. Its configuration stays for the clean-up, in the run's folder."""
-        words = [
-            *self._call, "--conf_json", "@{run}/conf.json", "--tempest_home", str(tempest_home),
-            "--resource-prefix", self.held.payload.prefix, "--timeout", str(max(1, int(seconds))),
+        """The run itself, limited to ``seconds``. Its configuration stays in the run's folder for the clean-up."""
+        args = [
+            *self._start, "--conf_json", "@{run}/conf.json", "--tempest_home", str(tempest_home),
+            "--resource-prefix", self.payload.prefix, "--timeout", str(max(1, int(seconds))),
             "--patience", str(POST_PATIENCE), "--workdir", "{run}/work", "--keep", "--progress", "json",
         ]  # fmt: skip
         files = self._files
-        if self.held.payload.concurrency:
-            words += ["--concurrency", str(self.held.payload.concurrency)]
+        if self.payload.concurrency:
+            args += ["--concurrency", str(self.payload.concurrency)]
         if self.testcases is not None:
-            words += ["--testcases", "@{run}/testcases.json"]
+            args += ["--testcases", "@{run}/testcases.json"]
             files["testcases.json"] = json.dumps(self.testcases).encode()
-        return self._command(words, files, RESULTS)
+        return self._command(args, files, RESULTS)
 
     def clean_up(self, tempest_home: Path, prefix: str) -> Command:
-        """Remove from the cloud what carries a prefix."""
-        words = [
-            *self._call, "--conf_json", "@{run}/conf.json", "--tempest_home", str(tempest_home), "--cleanup-only",
+        """Remove the resources with a prefix from the cloud."""
+        args = [
+            *self._start, "--conf_json", "@{run}/conf.json", "--tempest_home", str(tempest_home), "--cleanup-only",
             "--resource-prefix", prefix, "--patience", str(CLEANUP_PATIENCE), "--workdir", "{run}/work", "--keep",
             "--progress", "json",
         ]  # fmt: skip
-        return self._command(words, self._files)
+        return self._command(args, self._files)
 
     def post(self, folder: str, patience: int = POST_PATIENCE) -> Command:
-        """Post a result that lies in a folder."""
-        words = [*self._call, "--post-only", folder, "--patience", str(patience), "--progress", "json"]
-        return self._command(words, self._files)
+        """Post the result in a folder."""
+        args = [*self._start, "--post-only", folder, "--patience", str(patience), "--progress", "json"]
+        return self._command(args, self._files)
 
     @property
-    def _call(self) -> list[str]:
-        payload = self.held.payload
-        words = [
-            *self.program, "--callback", payload.callback, str(payload.test_id), "--attempt", str(payload.attempt),
-            "--token-file", "{run}/token",
+    def _start(self) -> list[str]:
+        args = [
+            *self.program, "--callback", self.payload.callback, str(self.payload.test_id),
+            "--attempt", str(self.payload.attempt), "--token-file", "{run}/token",
         ]  # fmt: skip
-        return [*words, "--ca-file", "{run}/ca.pem"] if self.settings.server.ca_file else words
+        return [*args, "--ca-file", "{run}/ca.pem"] if self.settings.server.ca_file else args
 
     @property
     def _files(self) -> dict[str, bytes]:
-        files = {
-            "token": self.held.token.encode(),
-            "conf.json": json.dumps(self.held.payload.conf_json).encode(),
-        }
+        files = {"token": self.token.encode(), "conf.json": json.dumps(self.payload.conf_json).encode()}
         if self.settings.server.ca_file:
             try:
                 files["ca.pem"] = Path(self.settings.server.ca_file).read_bytes()
@@ -99,13 +97,13 @@ class Commands:
                 raise RunError(f"server.ca_file: {self.settings.server.ca_file}: {error.strerror}") from error
         return files
 
-    def _command(self, words: list[str], files: dict[str, bytes], results: tuple[str, ...] = ()) -> Command:
+    def _command(self, args: list[str], files: dict[str, bytes], results: tuple[str, ...] = ()) -> Command:
         env = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
         env.update({name: os.environ[name] for name in PROXIES if name in os.environ})
         limits = self.settings.limits
         bounds = {"file": limits.file_mb << 20, "memory": limits.memory_mb << 20, "processes": limits.processes}
         return Command(
-            argv=tuple(words),
+            argv=tuple(args),
             env=env,
             files=files,
             results=results,

@@ -1,6 +1,6 @@
-"""The frames between a worker and a run: a length, a JSON header, and raw bytes when the header says so.
+"""The frames between a worker and a run: a length, a JSON header, and raw bytes if the header announces them.
 
-Standard library alone: the run's side imports nothing heavy.
+Standard library only: the run's side imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _LENGTH = struct.Struct("!I")
 
 @dataclass(frozen=True)
 class Frame:
-    """One message."""
+    """One message between worker and agent."""
 
     header: Mapping[str, Any]
     body: bytes = b""
 
     @property
     def kind(self) -> str:
-        """What it is: ``start``, ``stop``, ``event``, ``log``, ``file``, ``end``."""
+        """``start``, ``stop``, ``event``, ``log``, ``file`` or ``end``."""
         return str(self.header.get("type", ""))
 
 
 def send(connection: socket.socket, kind: str, header: Mapping[str, Any], body: bytes = b"") -> None:
-    """Send one frame. :raises OSError: the other side is gone."""
+    """Send one frame. :raises OSError: the other side has gone."""
     shown = {"type": kind, **header}
     if body:
         shown["bytes"] = len(body)
@@ -43,33 +43,33 @@ def send(connection: socket.socket, kind: str, header: Mapping[str, Any], body: 
     connection.sendall(_LENGTH.pack(len(text)) + text + body)
 
 
-class Reader:
-    """Takes bytes as they come and gives frames."""
+class FrameReader:
+    """Turns a stream of bytes into frames."""
 
     def __init__(self) -> None:
         self._data = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Return the frames that are complete with these bytes. :raises RunError: they are no frames."""
+        """Return the frames that these bytes complete. :raises RunError: invalid data."""
         self._data += data
-        found = []
+        complete = []
         while (frame := self._next()) is not None:
-            found.append(frame)
-        return found
+            complete.append(frame)
+        return complete
 
     def _next(self) -> Frame | None:
         if len(self._data) < _LENGTH.size:
             return None
         (length,) = _LENGTH.unpack_from(self._data)
         if length > MAX_HEADER:
-            raise RunError(f"run socket: a header of {length} bytes is no frame")
+            raise RunError(f"run socket: a header of {length} bytes is too large")
         start = _LENGTH.size + length
         if len(self._data) < start:
             return None
         header = _header(bytes(self._data[_LENGTH.size : start]))
         size = header.get("bytes", 0)
         if type(size) is not int or not 0 <= size <= MAX_BODY:
-            raise RunError("run socket: a frame of an impossible size")
+            raise RunError("run socket: a frame with an invalid size")
         if len(self._data) < start + size:
             return None
         frame = Frame(header, bytes(self._data[start : start + size]))
@@ -83,5 +83,5 @@ def _header(text: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
-        raise RunError("run socket: a header that is no JSON object")
+        raise RunError("run socket: a header that is not a JSON object")
     return header

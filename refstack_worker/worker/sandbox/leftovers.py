@@ -1,7 +1,7 @@
-"""Processes and folders that an earlier life of this worker may have left.
+"""Processes and folders that an earlier process of this worker may have left behind.
 
-Everything of an embedded run carries in its environment whose it is, so that a worker that was killed finds it when it
-starts again. (Under systemd the control group does that.)
+Every process of an embedded run has a mark of its worker in its environment, so that a worker that was killed finds
+them when it starts again. (Under systemd the control group does that.)
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ MARK = "REFSTACK_RUN"
 """Environment variable of everything in an embedded run: ``<instance>/<run id>``."""
 POLL_SECONDS = 0.05
 LEAVE_SECONDS = 5.0
-"""Agents notice by themselves that their worker is gone and clean up; what is there later is killed."""
+"""Agents notice that their worker has gone and clean up; what is left after this many seconds is killed."""
 KILL_SECONDS = 30.0
 
 
 def instance_of(state_folder: Path) -> str:
-    """Return what tells this worker from another one on the same machine."""
+    """Return an id that distinguishes this worker from others on the same machine."""
     return hashlib.sha256(os.fsencode(state_folder.resolve())).hexdigest()[:12]
 
 
@@ -43,7 +43,7 @@ def marked(mark: str) -> Iterator[int]:
 
 
 def end(mark: str, patience: float = LEAVE_SECONDS) -> int:
-    """End the processes of a mark, after ``patience`` seconds in which they may go by themselves.
+    """Kill the processes with a mark, after ``patience`` seconds in which they may end by themselves.
 
     :returns: how many had to be killed.
     """
@@ -62,13 +62,13 @@ def end(mark: str, patience: float = LEAVE_SECONDS) -> int:
 
 
 def folder_prefix(mark: str) -> str:
-    """Return how the name of a run's folder begins."""
+    """Return the first part of the name of a run's folder."""
     run_id = mark.partition("/")[2]
     return f"run-{run_id}-" if run_id else "run-"
 
 
 def sweep_folders(folder: Path, prefix: str = "") -> int:
-    """Remove what is in a folder of runs or environments, all or what begins so. :returns: how many there were."""
+    """Remove the entries of a folder whose names begin with ``prefix``. :returns: how many there were."""
     count = 0
     with suppress(FileNotFoundError):
         for entry in os.scandir(folder):

@@ -1,7 +1,7 @@
-"""How a run is given to processes of its own: one interface, two ways to get the connection.
+"""Starts a run in processes of its own: one interface, two ways to get a connection to the run's agent.
 
-:class:`SystemdRunner` connects to the socket of ``refstack-run.socket``, so systemd starts a fresh user, limits and
-hardening around the run's agent; :class:`EmbeddedRunner` starts the agent itself. From there on it is the same.
+:class:`SystemdRunner` connects to the socket of ``refstack-run.socket``; systemd then starts the agent with a fresh
+user, limits and hardening. :class:`EmbeddedRunner` starts the agent itself. Everything after that is the same.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 import refstack_worker
@@ -29,8 +28,11 @@ from refstack_worker.worker.sandbox import frames, leftovers
 
 LOG = logging.getLogger(__name__)
 
+PASSED, TESTS_FAILED, BAD_INPUT, CLOUD, TEMPEST, NOT_POSTED, SERVER, STOPPED = range(8)
+"""Exit statuses of ``execute_test`` (``docs/protocol.md``)."""
+
 CHUNK = 1 << 20
-LEAVE_SECONDS = 60.0
+CLOSE_SECONDS = 60.0
 """For the agent to end and remove everything after the connection is closed."""
 CONNECT_SECONDS = 10.0
 
@@ -41,15 +43,15 @@ class Command:
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
-    """The whole environment, but for HOME and TMPDIR, which lie in the run's folder."""
+    """The whole environment except HOME and TMPDIR, which are in the run's folder."""
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    """Name to content; they are written into the run's folder, readable to the run alone."""
+    """Name to content; written to the run's folder, readable by the run only."""
     results: tuple[str, ...] = ()
-    """Files of the working folder ``{run}/work`` that come back ..."""
+    """Files of the working folder ``{run}/work`` that are returned ..."""
     results_on: tuple[int, ...] = ()
-    """... when the program ends with one of these statuses."""
+    """... if the program ends with one of these statuses."""
     max_result: int = 512 * 2**20
-    """Bytes of a result file at most."""
+    """Size limit of a result file in bytes."""
     grace: float = 1.5
     """Seconds between TERM and KILL."""
     limits: Mapping[str, int] = field(default_factory=dict)
@@ -68,21 +70,21 @@ class Command:
         return header, b"".join(self.files.values())
 
 
-class Listener(Protocol):
-    """Who hears what a program says while it runs. An error that it raises ends the run."""
+class ProcessListener(Protocol):
+    """Handles the output of a program while it runs. An error that it raises ends the run."""
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """A JSON object that stood on a line of its standard output."""
+        """A JSON object on a line of standard output."""
 
     def log(self, line: str) -> None:
-        """Any other line of its output."""
+        """Any other line of output."""
 
     def file(self, name: str, data: bytes, last: bool) -> None:
         """A piece of a result file."""
 
 
 @dataclass(frozen=True)
-class End:
+class ProcessExit:
     """How a program ended."""
 
     status: int | None
@@ -90,54 +92,61 @@ class End:
     message: str = ""
     """Why there is no status."""
     lost: bool = False
-    """The agent went away: killed, or the machine out of memory."""
+    """The agent disappeared: it was killed, or the machine ran out of memory."""
 
 
-class Session:
-    """One run's connection; programs follow one another in the same folder until it is closed."""
+class Sandbox:
+    """The connection to one run's agent; programs follow one another in the same folder until it is closed."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._reader = frames.Reader()
+        self._reader = frames.FrameReader()
         self._writing = threading.Lock()
         self._stopped = False
 
-    def run(self, command: Command, listener: Listener, after_stop: bool = False) -> End:
-        """Carry out a program to its end.
+    def run(self, command: Command, listener: ProcessListener, after_stop: bool = False) -> ProcessExit:
+        """Run a program to its end.
 
-        :param after_stop: also when the session was stopped before: to clear up after what was stopped.
-        :raises RunError: what comes over the connection makes no sense.
+        :param after_stop: run it even if the sandbox was stopped before: to clean up after what was stopped.
+        :raises RunError: invalid data on the connection.
         """
         try:
             with self._writing:
                 if self._stopped and not after_stop:
-                    return End(None, "stopped before it began")
+                    return ProcessExit(None, "stopped before it began")
                 self._stopped = False
                 frames.send(self._connection, "start", *command.start_frame())
-            while True:
-                data = self._connection.recv(CHUNK)
-                if not data:
-                    return End(None, "the processes of the run were killed from outside (out of memory?)", lost=True)
-                for frame in self._reader.feed(data):
-                    if frame.kind == "end":
-                        return End(frame.header.get("status"), str(frame.header.get("message", "")))
-                    _tell(listener, frame)
+            return self._follow(command, listener)
         except OSError as error:
-            return End(None, f"the connection to the processes of the run broke: {error}", lost=True)
+            return ProcessExit(None, f"lost the connection to the run's processes: {error}", lost=True)
+
+    def _follow(self, command: Command, listener: ProcessListener) -> ProcessExit:
+        results = _Results(command)
+        while True:
+            data = self._connection.recv(CHUNK)
+            if not data:
+                reason = "the run's processes were killed from outside (out of memory?)"
+                return ProcessExit(None, reason, lost=True)
+            for frame in self._reader.feed(data):
+                if frame.kind == "end":
+                    return _exit_of(frame)
+                if frame.kind == "file":
+                    results.check(frame)
+                _dispatch(listener, frame)
 
     def stop(self) -> None:
-        """End the program that runs and everything that it started; :meth:`run` returns then. From any thread."""
+        """End the running program and everything that it started; :meth:`run` then returns. From any thread."""
         with suppress(OSError), self._writing:
             self._stopped = True
             frames.send(self._connection, "stop", {})
 
     def close(self) -> bool:
-        """End everything and wait until it is gone.
+        """End everything and wait until it has gone.
 
-        :returns: whether the agent said so by closing its side.
+        :returns: whether the agent confirmed it by closing its side.
         """
         try:
-            self._connection.settimeout(LEAVE_SECONDS)
+            self._connection.settimeout(CLOSE_SECONDS)
             self._connection.shutdown(socket.SHUT_WR)
             while self._connection.recv(CHUNK):
                 pass
@@ -148,55 +157,61 @@ class Session:
             self._connection.close()
 
 
+class _Results:
+    """Accepts only the result files that a command asked for, within their size limit.
+
+    The agent is not trusted: it runs as the same user as the run.
+    """
+
+    def __init__(self, command: Command) -> None:
+        self._limit = command.max_result
+        self._sizes = dict.fromkeys(command.results, 0)
+
+    def check(self, frame: frames.Frame) -> None:
+        """:raises RunError: the file was not asked for, or is larger than allowed."""
+        name = str(frame.header.get("name", ""))
+        if name not in self._sizes:
+            raise RunError(f"run socket: unexpected result file {name[:80]!r}")
+        self._sizes[name] += len(frame.body)
+        if self._sizes[name] > self._limit:
+            raise RunError(f"run socket: result file {name!r} is larger than {self._limit} bytes")
+
+
 class Runner(ABC):
-    """Where runs get their processes from."""
+    """Provides sandboxes."""
 
     name = ""
-    """As ``[run] runner`` has it."""
+    """As in the setting ``run.runner``."""
 
     @abstractmethod
     def connect(self, run_id: str) -> tuple[socket.socket, subprocess.Popen[bytes] | None]:
-        """Return a connection to a fresh agent, and its process where it is a child.
+        """Return a connection to a new agent, and its process if it is a child of this one.
 
-        :raises RunError: there is none.
+        :raises RunError: no agent can be started.
         """
 
     @abstractmethod
     def sweep(self, run_id: str) -> None:
-        """Remove what an agent that was killed could not."""
+        """Remove what an agent that was killed could not remove."""
 
-    def open(self, run_id: str) -> OpenRun:
-        """Return the context of one run; leaving it ends all of its processes and removes its folder."""
-        return OpenRun(self, run_id)
-
-
-class OpenRun:
-    """``with runner.open(run_id) as session``"""
-
-    def __init__(self, runner: Runner, run_id: str) -> None:
-        self._runner = runner
-        self._run_id = run_id
-        self._session: Session | None = None
-        self._agent: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Session:
-        connection, self._agent = self._runner.connect(self._run_id)
-        self._session = Session(connection)
-        return self._session
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        said = self._session is None or self._session.close()
-        if self._agent is not None:
-            said = _wait(self._agent) and said
-        if not said:
-            LOG.error("run %s: its agent did not end in %g s", self._run_id, LEAVE_SECONDS)
-        self._runner.sweep(self._run_id)
+    @contextmanager
+    def open(self, run_id: str) -> Iterator[Sandbox]:
+        """Yield the sandbox of one run; leaving the context ends all of its processes and removes its folder."""
+        connection, agent = self.connect(run_id)
+        sandbox = Sandbox(connection)
+        try:
+            yield sandbox
+        finally:
+            is_confirmed = sandbox.close()
+            if agent is not None:
+                is_confirmed = _wait(agent) and is_confirmed
+            if not is_confirmed:
+                LOG.error("run %s: its agent did not end within %g s", run_id, CLOSE_SECONDS)
+            self.sweep(run_id)
 
 
 class SystemdRunner(Runner):
-    """Runs as fresh users, by ``refstack-run.socket``."""
+    """Runs with a fresh user each, through ``refstack-run.socket``."""
 
     name = "systemd"
 
@@ -217,7 +232,7 @@ class SystemdRunner(Runner):
         return connection, None
 
     def sweep(self, run_id: str) -> None:
-        """Nothing: systemd ends the control group and removes the unit's folders by itself."""
+        """Do nothing: systemd ends the control group and removes the unit's folders."""
 
 
 class EmbeddedRunner(Runner):
@@ -263,14 +278,14 @@ class EmbeddedRunner(Runner):
 
 
 def choose(settings: RunSettings, instance: str) -> Runner:
-    """Return the runner that the settings ask for; ``auto`` takes systemd's where its socket is there."""
+    """Return the runner of the settings; ``auto`` means systemd if its socket exists."""
     if settings.runner == "systemd" or (settings.runner == "auto" and settings.socket.is_socket()):
         return SystemdRunner(settings.socket)
     return EmbeddedRunner(settings.folder, instance)
 
 
 def _wait(agent: subprocess.Popen[bytes]) -> bool:
-    deadline = time.monotonic() + LEAVE_SECONDS
+    deadline = time.monotonic() + CLOSE_SECONDS
     try:
         agent.wait(max(0.0, deadline - time.monotonic()))
         return True
@@ -280,7 +295,14 @@ def _wait(agent: subprocess.Popen[bytes]) -> bool:
         return False
 
 
-def _tell(listener: Listener, frame: frames.Frame) -> None:
+def _exit_of(frame: frames.Frame) -> ProcessExit:
+    status = frame.header.get("status")
+    if status is not None and (not isinstance(status, int) or isinstance(status, bool)):
+        raise RunError("run socket: invalid exit status")
+    return ProcessExit(status, str(frame.header.get("message", "")))
+
+
+def _dispatch(listener: ProcessListener, frame: frames.Frame) -> None:
     if frame.kind == "event":
         event = frame.header.get("event")
         if isinstance(event, dict):
@@ -290,4 +312,4 @@ def _tell(listener: Listener, frame: frames.Frame) -> None:
     elif frame.kind == "file":
         listener.file(str(frame.header.get("name", "")), frame.body, bool(frame.header.get("last")))
     else:
-        raise RunError(f"run socket: a frame {frame.kind!r} is not expected here")
+        raise RunError(f"run socket: unexpected frame {frame.kind!r}")

@@ -1,139 +1,99 @@
-"""The heartbeat of an attempt: a thread that keeps the claim alive and brings the server's orders back."""
+"""The heartbeat of an attempt: a thread that keeps the claim alive and passes on what the server wants."""
 
 from __future__ import annotations
 
-import enum
 import logging
 import threading
 import time
-from collections.abc import Callable
+from typing import Protocol
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress
 from refstack_worker.errors import RefusedError, ServerError
 from refstack_worker.worker import logs
-from refstack_worker.worker.server_api.attempts import Reporter
+from refstack_worker.worker.server_api.attempts import AttemptApi, HeartbeatReply
 
 LOG = logging.getLogger(__name__)
 
 FINISHED_GRACE = 30.0
-"""Seconds for a run to end by itself whose result the server has: ``execute_test`` may still wait for the answer."""
+"""Seconds for a run whose result the server has to end by itself: ``execute_test`` may still wait for the response."""
 
 
-class Order(enum.Enum):
-    """Why a run has to end before its time. The value is how messages say it."""
+class StopListener(Protocol):
+    """What learns from the heartbeat that the attempt has to end. Each call returns False if that was known."""
 
-    CANCEL = "cancelled"
-    """Somebody cancelled it."""
-    STOP = "superseded"
-    """It is no longer this worker's: end everything, say nothing more."""
-    HAND_BACK = "handed back"
-    """The worker itself is being stopped."""
-    LOST = "the server was out of reach"
-    """Not heard by the server for so long that it must count as lost there."""
-    TIMEOUT = "timeout"
-    """Its time is over."""
+    def cancel(self, why: str) -> bool:
+        """The server wants the attempt cancelled."""
+
+    def supersede(self, why: str) -> bool:
+        """The attempt no longer belongs to this worker."""
+
+    def lose_server(self, why: str) -> bool:
+        """The server did not answer for longer than it may take."""
 
 
-class OrderBook:
-    """The first order that a run gets; later ones change nothing, but ``STOP`` which overrules all."""
+class Heartbeat(threading.Thread):
+    """Sends heartbeats until it is stopped; the run's thread sets ``state`` and ``progress``."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._order: Order | None = None
-        self._told: list[Callable[[], None]] = []
-        self.given = threading.Event()
-        """Set when there is one."""
-        self.hurried = threading.Event()
-        """Set when the worker itself is being stopped, whatever was ordered before."""
-        self.reason = ""
-
-    @property
-    def order(self) -> Order | None:
-        """The order; None: go on."""
-        return self._order
-
-    def give(self, order: Order, reason: str = "") -> None:
-        """Give an order, from any thread."""
-        if order is Order.HAND_BACK:
-            self.hurried.set()
-        with self._lock:
-            if self._order is not None and order is not Order.STOP:
-                return
-            self._order, self.reason = order, reason
-            listeners = list(self._told)
-        self.given.set()
-        for listener in listeners:
-            listener()
-
-    def on_order(self, listener: Callable[[], None]) -> None:
-        """Call this when an order comes, or now if there is one."""
-        with self._lock:
-            self._told.append(listener)
-            given = self._order is not None
-        if given:
-            listener()
-
-
-class Heart(threading.Thread):
-    """Beats until it is stopped; what it is told to tell is set from the run's thread."""
-
-    def __init__(self, reporter: Reporter, orders: OrderBook, seconds: float, patience: float) -> None:
-        super().__init__(name=f"heartbeat {reporter.held.run}", daemon=True)
+    def __init__(self, api: AttemptApi, listener: StopListener, seconds: float, patience: float) -> None:
+        super().__init__(name=f"heartbeat {api.claimed.run}", daemon=True)
         self.state = RunState.CLAIMED
         self.progress = Progress()
         self.seconds = seconds
-        """Between beats, as the server last asked."""
-        self._reporter = reporter
-        self._orders = orders
+        """Interval that the server last asked for."""
+        self._api = api
+        self._listener = listener
         self._patience = patience
         self._stopped = threading.Event()
-        self._heard = time.monotonic()
+        self._last_reply = time.monotonic()
         self._finished: float | None = None
 
     def stop(self) -> None:
-        """End it and wait for a beat under way."""
+        """End the thread; waits for a heartbeat under way."""
         self._stopped.set()
         if self.is_alive() and threading.current_thread() is not self:
             self.join()
 
     def run(self) -> None:
-        """Beat, at the server's pace."""
-        with logs.about(self._reporter.held.run):
+        with logs.about(self._api.claimed.run):
             due = time.monotonic()
             while not self._stopped.wait(max(0.0, due - time.monotonic())):
                 due = time.monotonic() + self.seconds
-                self._beat()
+                self._send()
 
-    def _beat(self) -> None:
+    def _send(self) -> None:
         try:
-            orders = self._reporter.heartbeat(self.state, self.progress)
+            reply = self._api.heartbeat(self.state, self.progress)
         except RefusedError as error:
-            self._obey(Order.STOP, error.reason)
+            self._supersede(error.reason)
         except ServerError as error:
-            self._unheard(error)
+            self._no_reply(error)
         else:
-            self._heard = time.monotonic()
-            self.seconds = orders.heartbeat_seconds
-            if orders.order != "go" and not (orders.order == "stop" and self._may_end_itself(orders.reason)):
-                self._obey(Order.CANCEL if orders.order == "cancel" else Order.STOP, orders.reason)
+            self._last_reply = time.monotonic()
+            self.seconds = reply.heartbeat_seconds
+            self._obey(reply)
+
+    def _obey(self, reply: HeartbeatReply) -> None:
+        if reply.order == "cancel":
+            if not self._stopped.is_set() and self._listener.cancel(reply.reason):
+                LOG.info("the server cancelled the attempt%s", f" ({reply.reason})" if reply.reason else "")
+        elif reply.order == "stop" and not self._may_end_itself(reply.reason):
+            self._supersede(reply.reason)
 
     def _may_end_itself(self, reason: str) -> bool:
-        """Return whether a run that the server stops has its result there, and has had no time to end since."""
+        """Return whether the server stops the run because it has its result, and only just received it."""
         if reason != RunState.FINISHED.value:
             return False
         if self._finished is None:
-            self._finished = self._heard
-        return self._heard - self._finished < FINISHED_GRACE
+            self._finished = self._last_reply
+        return self._last_reply - self._finished < FINISHED_GRACE
 
-    def _obey(self, order: Order, reason: str) -> None:
-        if not self._stopped.is_set():
-            if self._orders.order is not order:
-                LOG.info("the server says %s%s", order.name.lower(), f" ({reason})" if reason else "")
-            self._orders.give(order, reason)
+    def _supersede(self, reason: str) -> None:
+        if not self._stopped.is_set() and self._listener.supersede(reason):
+            LOG.info("the server stopped the attempt%s", f" ({reason})" if reason else "")
 
-    def _unheard(self, error: ServerError) -> None:
-        silence = time.monotonic() - self._heard
-        LOG.warning("heartbeat not heard for %.0f s: %s", silence, error)
+    def _no_reply(self, error: ServerError) -> None:
+        silence = time.monotonic() - self._last_reply
+        LOG.warning("no reply to heartbeats for %.0f s: %s", silence, error)
         if silence > self._patience:
-            self._orders.give(Order.LOST, f"not heard for {silence:.0f} s")
+            self._listener.lose_server(f"no reply for {silence:.0f} s")

@@ -1,18 +1,19 @@
-"""What the node says of itself to its servers: versions, slots, state; every 30 seconds and on change."""
+"""Reports the state of the node (versions, slots, state) to its servers: every 30 seconds, and on each change."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.contract.envelope import NodeChannel
 from refstack_worker.errors import RefusedError, ServerError
-from refstack_worker.worker.server_api.attempts import Http
+from refstack_worker.worker.server_api.connection import ServerConnection
 
 LOG = logging.getLogger(__name__)
 
@@ -20,56 +21,70 @@ SECONDS = 30.0
 RETRY_SECONDS = 5.0
 
 
-class NodeStatusReporter(threading.Thread):
-    """Tells each server how the node is; nothing depends on its being heard."""
+@dataclass(frozen=True)
+class NodeStatus:
+    """The state of a node, as its servers see it."""
 
-    def __init__(self, settings: WorkerSettings, channel: NodeChannel, look: Callable[[], Mapping[str, Any]]) -> None:
+    versions: tuple[str, ...]
+    slots: int
+    busy: int
+    tags: tuple[str, ...]
+    state: str
+    """``ready``, ``paused`` or ``draining``."""
+    software: str
+
+
+class NodeStatusReporter(threading.Thread):
+    """Reports to each server; nothing depends on success."""
+
+    def __init__(self, settings: WorkerSettings, channel: NodeChannel, current: Callable[[], NodeStatus]) -> None:
         super().__init__(name="node status", daemon=True)
         self._channel = channel
-        self._look = look
+        self._current = current
         self._name = settings.node.name
-        self._servers = {url: Http(url, settings.server) for url in settings.server.urls}
+        self._servers = {url: ServerConnection(url, settings.server) for url in settings.server.urls}
         self._changed = threading.Event()
         self._stopped = threading.Event()
         self._last = 0.0
         self.problems: dict[str, str] = {}
-        """Server to why it did not hear; empty when it did."""
+        """Server → why the last report failed; empty when it succeeded."""
 
     def nudge(self) -> None:
-        """Tell it now: something changed."""
+        """Report now: something changed."""
         self._changed.set()
 
     def stop(self) -> None:
-        """Tell the last state once more and end."""
+        """Report the last state once more and end."""
         self._stopped.set()
         self._changed.set()
         if self.is_alive():
             self.join(RETRY_SECONDS)
 
     def run(self) -> None:
-        """Tell, wait, tell."""
-        ended = False
-        while not ended:
-            ended = self._stopped.is_set()
+        is_last = False
+        while not is_last:
+            is_last = self._stopped.is_set()
             self._changed.clear()
-            pauses = [self._tell(url, http) for url, http in self._servers.items()]
-            if not ended:
+            pauses = [self._report(url, connection) for url, connection in self._servers.items()]
+            if not is_last:
                 self._changed.wait(min(pauses, default=SECONDS))
 
-    def _tell(self, url: str, http: Http) -> float:
+    def _report(self, url: str, connection: ServerConnection) -> float:
         try:
-            answer = http.post(f"/worker/v1/nodes/{self._name}", self._message(), RETRY_SECONDS, last=True)
+            reply = connection.post(f"/worker/v1/nodes/{self._name}", self._message(), RETRY_SECONDS, last=True)
         except (ServerError, RefusedError) as error:
             if not self.problems.get(url):
                 LOG.warning("node status: %s", error)
             self.problems[url] = str(error)
             return SECONDS
+        if self.problems.get(url):
+            LOG.info("node status: %s accepts it again", url)
         self.problems[url] = ""
-        seconds = answer.get("seconds")
+        seconds = reply.get("seconds")
         return min(max(float(seconds), 1.0), 600.0) if isinstance(seconds, (int, float)) else SECONDS
 
     def _message(self) -> bytes:
         # strictly newer than the last, also when the clock went back
         self._last = max(time.time(), self._last + 0.001)
-        said = {"name": self._name, **self._look(), "time": self._last}
-        return self._channel.seal(json.dumps(said).encode())
+        status = {"name": self._name, **dataclasses.asdict(self._current()), "time": self._last}
+        return self._channel.seal(json.dumps(status).encode())

@@ -62,6 +62,6 @@ def test_the_server_wants_the_proof() -> None:
     with selftest_server.serving() as server:
         answer = requests.get(f"{server.url}/get-miniconf?test_id=1", timeout=5)
         assert answer.status_code == 401
-        assert server.heard.refused == ["/get-miniconf?test_id=1"]
+        assert server.record.refused == ["/get-miniconf?test_id=1"]
         body = {"auth": {"identity": {"password": {"user": {"name": "selftest", "password": "wrong"}}}}}
         assert requests.post(f"{server.url}/v3/auth/tokens", json=body, timeout=5).status_code == 401

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.config.worker import ServerLinkSettings
+from refstack_worker.config.environments import EnvironmentSettings
+from refstack_worker.config.worker import ServerLinkSettings, WorkerSettings
 from refstack_worker.contract import envelope, keys
 from refstack_worker.contract.payload import Payload, new_secret, now
 from refstack_worker.worker.server_api.attempts import ClaimedAttempt
@@ -31,7 +32,7 @@ def opener(tmp_path: Path) -> envelope.Opener:
 
 
 @pytest.fixture
-def held(tmp_path: Path, opener: envelope.Opener, server: Scripted) -> ClaimedAttempt:
+def claimed(tmp_path: Path, opener: envelope.Opener, server: Scripted) -> ClaimedAttempt:
     payload = Payload(
         test_id=7, attempt=2, callback=server.url, conf_json={"identity": {"admin_password": "hunter22"}},
         secret=new_secret(), submitted_at=now(), tempest_version="47.0.0",
@@ -40,3 +41,8 @@ def held(tmp_path: Path, opener: envelope.Opener, server: Scripted) -> ClaimedAt
         keys.load_sign_private(tmp_path / "sign.key"), keys.load_seal_public(tmp_path / "fleet.pub")
     )
     return ClaimedAttempt(payload, sealer.seal(payload), "c" * 32, "node-1", "47.0.0")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> WorkerSettings:
+    return WorkerSettings(EnvironmentSettings(tmp_path / "store"))

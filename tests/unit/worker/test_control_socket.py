@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.errors import RefstackError, UsageError
+from refstack_worker.errors import ConfigError, RefstackError, UsageError
 from refstack_worker.worker import control_socket
-from refstack_worker.worker import status as metrics
-from refstack_worker.worker.control_socket import Control
+from refstack_worker.worker.control_socket import ControlSocket
+from refstack_worker.worker.status import metrics_text
 
 STATUS = {
     "node": 'a"b',
@@ -35,13 +35,23 @@ def path(tmp_path: Path) -> Iterator[Path]:
         "status": lambda: STATUS,
         "health": lambda: dict(state),
         "pause": lambda: state.update(healthy=False) or {"state": "paused"},
-        "metrics": lambda: {"text": metrics.text(STATUS)},
+        "refuse": refuse,
+        "metrics": lambda: {"text": metrics_text(STATUS)},
     }
-    made = Control(tmp_path / "run" / "control.sock", commands)
+    made = ControlSocket(tmp_path / "run" / "control.sock", commands)
     made.start()
     yield tmp_path / "run" / "control.sock"
     made.stop()
     assert not (tmp_path / "run" / "control.sock").exists()
+
+
+def refuse() -> dict[str, object]:
+    raise ConfigError("paused, but a restart would resume the node: /x: No space left on device")
+
+
+def test_a_command_that_fails_says_why(path: Path) -> None:
+    with pytest.raises(UsageError, match="a restart would resume the node: /x: No space left"):
+        control_socket.ask(path, "refuse")
 
 
 def http(path: Path, target: str) -> tuple[str, str]:
@@ -56,7 +66,7 @@ def test_questions_are_answered(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o660
     assert control_socket.ask(path, "status") == {"ok": True, **STATUS}
     assert control_socket.ask(path, "pause")["state"] == "paused"
-    with pytest.raises(UsageError, match="one of status, health, pause, metrics"):
+    with pytest.raises(UsageError, match="one of: status, health, pause, refuse, metrics"):
         control_socket.ask(path, "explode")
 
 
@@ -81,8 +91,8 @@ def test_curl_gets_metrics_and_health(path: Path) -> None:
     assert http(path, "/x")[0] == "HTTP/1.0 404 Not Found"
 
 
-def test_a_worker_that_does_not_run_is_said(tmp_path: Path) -> None:
-    with pytest.raises(RefstackError, match="the worker does not run; 'systemctl start refstack-worker'"):
+def test_a_worker_that_is_not_running(tmp_path: Path) -> None:
+    with pytest.raises(RefstackError, match="the worker is not running; .*'systemctl start refstack-worker'"):
         control_socket.ask(tmp_path / "no.sock", "status")
 
 
@@ -90,9 +100,9 @@ def test_a_socket_left_by_a_crash_is_replaced(tmp_path: Path) -> None:
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(tmp_path / "control.sock"))
     left.close()
-    with pytest.raises(RefstackError, match="does not run"):
+    with pytest.raises(RefstackError, match="is not running"):
         control_socket.ask(tmp_path / "control.sock", "status")
-    made = Control(tmp_path / "control.sock", {"status": lambda: {"a": 1}})
+    made = ControlSocket(tmp_path / "control.sock", {"status": lambda: {"a": 1}})
     made.start()
     try:
         assert control_socket.ask(tmp_path / "control.sock", "status") == {"ok": True, "a": 1}

@@ -36,8 +36,8 @@ def address(server: gearman.Server) -> gearman.Address:
 
 
 @contextmanager
-def slot(*addresses: gearman.Address, may_ask: Any = lambda: True) -> Iterator[SlotQueue]:
-    made = SlotQueue("node:0", ["f"], may_ask)
+def slot(*addresses: gearman.Address, may_take: Any = lambda: True) -> Iterator[SlotQueue]:
+    made = SlotQueue("node:0", ["f"], may_take)
     made.connect(addresses)
     try:
         yield made
@@ -101,7 +101,7 @@ def test_a_job_that_comes_while_both_sleep_is_taken_from_either(servers: list[ge
 
 def test_no_job_is_asked_for_while_the_gate_is_shut(servers: list[gearman.Server]) -> None:
     open_now = threading.Event()
-    with slot(address(servers[0]), may_ask=open_now.is_set) as queue:
+    with slot(address(servers[0]), may_take=open_now.is_set) as queue:
         eventually(queue.connected)
         taken = take(queue)
         submit(address(servers[0]), "1:1")
@@ -224,7 +224,7 @@ def at_work(server: gearman.Server) -> list[Any]:
 GRAB_JOB_UNIQ, JOB_ASSIGN_UNIQ = 30, 31
 
 
-def grabbed(listener: socket.socket) -> socket.socket:
+def received(listener: socket.socket) -> socket.socket:
     """Accept a worker and return its connection when it asks for a job."""
     connection, _ = listener.accept()
     connection.settimeout(20)
@@ -242,7 +242,7 @@ def serve(listener: socket.socket, given: list[socket.socket]) -> None:
     with suppress(OSError):  # the listener was closed, or nobody comes any more
         while True:
             with suppress(AssertionError, ConnectionError):
-                given.append(grabbed(listener))
+                given.append(received(listener))
                 given[-1].sendall(struct.pack("!4sii", b"\0RES", JOB_ASSIGN_UNIQ, len(job)) + job)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from refstack_worker.worker.admission.admission import Gate
+from refstack_worker.worker.admission.admission import Admission
 from refstack_worker.worker.queue import slot as slots
 from refstack_worker.worker.queue.gearman_worker import Interrupted
 
@@ -16,16 +16,16 @@ def test_a_fault_on_the_way_to_a_job_does_not_end_the_slot(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(slots, "FIRST_REST", 0.01)
-    gate, asked = Gate(), []
+    admission, asked = Admission(), []
 
     def next_job() -> Any:
         asked.append(1)
         if len(asked) == 1:
             raise BrokenPipeError("gone")
-        gate.stop()
+        admission.stop()
         raise Interrupted
 
-    slot = slots.Slot(0, SimpleNamespace(), gate, lambda _ending: None)  # type: ignore[arg-type]
+    slot = slots.Slot(0, SimpleNamespace(), admission, lambda _ending: None)  # type: ignore[arg-type]
     slot.queue = SimpleNamespace(next_job=next_job, shutdown=lambda: None)  # type: ignore[assignment]
     slot.start()
     slot.join(20)

@@ -18,7 +18,7 @@ def test_what_is_sent_comes_back_however_it_is_cut(messages: list[tuple[str, byt
             frames.send(ours, "log", {"line": text}, body)
         ours.shutdown(socket.SHUT_WR)
         data = b"".join(iter(lambda: theirs.recv(65536), b""))
-    reader = frames.Reader()
+    reader = frames.FrameReader()
     found = []
     for at in range(0, len(data), size):
         found += reader.feed(data[at : at + size])
@@ -40,12 +40,12 @@ def test_what_is_sent_comes_back_however_it_is_cut(messages: list[tuple[str, byt
 )
 def test_what_is_no_frame_is_refused(data: bytes) -> None:
     with pytest.raises(RunError, match="run socket"):
-        frames.Reader().feed(data)
+        frames.FrameReader().feed(data)
 
 
 @given(st.binary(max_size=100))
 def test_any_bytes_are_frames_or_refused(data: bytes) -> None:
     try:
-        frames.Reader().feed(data)
+        frames.FrameReader().feed(data)
     except RunError:
         pass

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,8 +18,8 @@ import pytest
 
 from refstack_worker.config.worker import RunSettings
 from refstack_worker.errors import RunError
-from refstack_worker.worker.sandbox import agent, leftovers, runner
-from refstack_worker.worker.sandbox.runner import Command, EmbeddedRunner, End, Session, SystemdRunner
+from refstack_worker.worker.sandbox import agent, frames, leftovers, runner
+from refstack_worker.worker.sandbox.runner import Command, EmbeddedRunner, ProcessExit, Sandbox, SystemdRunner
 from tests.support.worker_parts import eventually, gone
 
 STUBBORN = """
@@ -45,7 +44,7 @@ time.sleep(600)
 """Ignores TERM and leaves daemons, each in a session of its own and without a parent."""
 
 
-class Ears:
+class RecordingListener:
     """Keeps what a program says; ``heard`` is set with each event."""
 
     def __init__(self, on_event: Callable[[Mapping[str, Any]], None] = lambda event: None) -> None:
@@ -78,10 +77,12 @@ def python(text: str, *words: str, **more: Any) -> Command:
     return Command((sys.executable, "-c", text, *words), env={"PATH": os.defpath}, **more)
 
 
-def run(embedded: EmbeddedRunner, command: Command, ears: Ears | None = None) -> tuple[End, Ears]:
-    ears = ears or Ears()
-    with embedded.open("1-1-test") as session:
-        return session.run(command, ears), ears
+def run(
+    embedded: EmbeddedRunner, command: Command, ears: RecordingListener | None = None
+) -> tuple[ProcessExit, RecordingListener]:
+    ears = ears or RecordingListener()
+    with embedded.open("1-1-test") as sandbox:
+        return sandbox.run(command, ears), ears
 
 
 def test_events_logs_files_and_status_come_back(embedded: EmbeddedRunner, tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ sys.exit(5)
         results_on=(5,),
     )
     end, ears = run(embedded, command)
-    assert end == End(5)
+    assert end == ProcessExit(5)
     (event,) = ears.events
     assert (event["token"], event["mode"], event["folder"]) == ("s3cret", "0o600", "0o700")
     assert event["cwd"] == event["home"] + "/work"
@@ -131,16 +132,16 @@ def test_a_run_that_ignores_term_and_leaves_daemons_is_gone_after_stop(
     embedded: EmbeddedRunner, tmp_path: Path
 ) -> None:
     mark = tmp_path / "pids"
-    with embedded.open("1-1-test") as session:
-        ears = Ears(lambda event: threading.Thread(target=session.stop).start())
-        end = session.run(python(STUBBORN, str(mark), grace=0.2), ears)
+    with embedded.open("1-1-test") as sandbox:
+        ears = RecordingListener(lambda event: threading.Thread(target=sandbox.stop).start())
+        end = sandbox.run(python(STUBBORN, str(mark), grace=0.2), ears)
         pids = [int(line) for line in mark.read_text().split()]
         assert len(pids) == 4
         assert [pid for pid in pids if not gone(pid)] == []
         assert end.status == -signal.SIGKILL
         # the folder is still there for what has to be cleared up
-        after = Ears()
-        assert session.run(python('print(\'{"event": "cleaned"}\')'), after, after_stop=True).status == 0
+        after = RecordingListener()
+        assert sandbox.run(python('print(\'{"event": "cleaned"}\')'), after, after_stop=True).status == 0
     assert after.events == [{"event": "cleaned"}]
     assert list((tmp_path / "runs").iterdir()) == []
 
@@ -157,10 +158,10 @@ print(subprocess.Popen([sys.executable, "-c", child]).pid)
 
 
 def test_stop_before_the_start_is_obeyed(embedded: EmbeddedRunner, tmp_path: Path) -> None:
-    with embedded.open("1-1-test") as session:
-        session.stop()
-        end = session.run(python("open('/proc/self/oom_score')"), Ears())
-    assert end == End(None, "stopped before it began")
+    with embedded.open("1-1-test") as sandbox:
+        sandbox.stop()
+        end = sandbox.run(python("open('/proc/self/oom_score')"), RecordingListener())
+    assert end == ProcessExit(None, "stopped before it began")
 
 
 WORKER = """
@@ -205,7 +206,7 @@ def test_a_killed_agent_is_noticed_and_swept_up(embedded: EmbeddedRunner, tmp_pa
         ]
         os.kill(agent, signal.SIGKILL)
 
-    end, _ = run(embedded, python(STUBBORN, str(mark)), Ears(kill_the_agent))
+    end, _ = run(embedded, python(STUBBORN, str(mark)), RecordingListener(kill_the_agent))
     assert end.lost and "killed from outside" in end.message
     eventually(lambda: all(gone(int(pid)) for pid in mark.read_text().split()))
     assert list((tmp_path / "runs").iterdir()) == []
@@ -251,7 +252,7 @@ for depth in (*range(150, 1100), 50000): print('{"event": ' + "[" * depth + "]" 
 print('{"event": "last"}')
 """
     end, ears = run(embedded, python(text))
-    assert end == End(0) and ears.events == [{"event": "last"}]
+    assert end == ProcessExit(0) and ears.events == [{"event": "last"}]
     assert max(map(len, ears.lines)) == agent.MAX_LINE
 
 
@@ -272,7 +273,7 @@ for _ in range(6000):
 sys.exit(5)
 """
     end, ears = run(embedded, python(text, str(kept), results=("subunit", "pipe", "s", "closed"), results_on=(5,)))
-    assert end == End(5) and ears.files == {}
+    assert end == ProcessExit(5) and ears.files == {}
     assert list((tmp_path / "runs").iterdir()) == []
     assert (kept / "subunit").read_text() == "not the run's"
 
@@ -321,10 +322,10 @@ def test_the_same_over_a_socket_that_systemd_would_accept(tmp_path: Path) -> Non
     with accepting(path):
         chosen = runner.choose(RunSettings(runner="auto", socket=path), "instance")
         assert isinstance(chosen, SystemdRunner)
-        ears = Ears()
-        with chosen.open("1-1-test") as session:
+        ears = RecordingListener()
+        with chosen.open("1-1-test") as sandbox:
             folder = "import os; print(os.environ['HOME'])"
-            assert session.run(python(folder, files={"token": b"x"}), ears).status == 0
+            assert sandbox.run(python(folder, files={"token": b"x"}), ears).status == 0
             assert Path(ears.lines[0], "token").read_bytes() == b"x"
         assert not Path(ears.lines[0]).exists()
 
@@ -338,25 +339,24 @@ def test_a_socket_that_nobody_serves_says_what_to_do(tmp_path: Path) -> None:
 def test_a_session_whose_agent_went_says_so() -> None:
     ours, theirs = socket.socketpair()
     theirs.close()
-    assert Session(ours).run(Command(("true",)), Ears()).lost
+    assert Sandbox(ours).run(Command(("true",)), RecordingListener()).lost
 
 
-def test_the_sweep_of_a_start_ends_only_what_is_marked(tmp_path: Path) -> None:
-    mark = f"mark{os.getpid()}-{time.monotonic_ns()}"
-    ours = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env={leftovers.MARK: f"{mark}/1-1"})
-    other = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(600)"], env={leftovers.MARK: f"{mark}x/1-1"}
-    )
-    try:
-        eventually(lambda: ours.pid in list(leftovers.marked(f"{mark}/")))
-        assert leftovers.end(f"{mark}/", patience=0.0) == 1
-        assert ours.wait(10) == -signal.SIGKILL
-        assert other.poll() is None
-    finally:
-        other.kill()
-        other.wait()
-    for name in ("run-1-1-x", "keep"):
-        (tmp_path / name / "work").mkdir(parents=True)
-    (tmp_path / "run-1-1-x" / "work").chmod(0)
-    assert leftovers.sweep_folders(tmp_path, "run-") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["keep"]
+@pytest.mark.parametrize(
+    "frame",
+    [
+        ("file", {"name": "unasked"}, b"x"),
+        ("file", {"name": "subunit"}, b"x" * 11),
+        ("end", {"status": "0"}, b""),
+        ("end", {"status": [0]}, b""),
+        ("reboot", {}, b""),
+    ],
+)
+def test_a_lying_agent_is_not_believed(frame: tuple[str, dict[str, Any], bytes]) -> None:
+    listener = RecordingListener()
+    command = Command(("true",), results=("subunit",), max_result=10)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(RunError, match="run socket"):
+        frames.send(theirs, *frame)
+        Sandbox(ours).run(command, listener)
+    assert listener.files == {}

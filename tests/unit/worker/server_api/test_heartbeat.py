@@ -5,9 +5,10 @@ import threading
 import pytest
 
 from refstack_worker.config.worker import ServerLinkSettings
-from refstack_worker.worker.server_api import heartbeat
-from refstack_worker.worker.server_api.attempts import ClaimedAttempt, Reporter
-from refstack_worker.worker.server_api.heartbeat import Heart, Order, OrderBook
+from refstack_worker.worker.attempt.stop_request import StopReason, StopRequest
+from refstack_worker.worker.server_api import heartbeat as heartbeats
+from refstack_worker.worker.server_api.attempts import AttemptApi, ClaimedAttempt
+from refstack_worker.worker.server_api.heartbeat import Heartbeat
 from tests.support.http_server import Reply, Scripted, as_json
 from tests.support.worker_parts import eventually
 
@@ -15,113 +16,104 @@ BEAT = "/worker/v1/runs/7/attempts/2/heartbeat"
 GO = as_json({"order": "go", "heartbeat_seconds": 0.05})
 
 
-def beating(held: ClaimedAttempt, link: ServerLinkSettings, patience: float = 60.0) -> tuple[Heart, OrderBook]:
-    orders = OrderBook()
-    heart = Heart(Reporter(held, link), orders, 0.05, patience)
-    heart.start()
-    return heart, orders
+def beating(claimed: ClaimedAttempt, link: ServerLinkSettings, patience: float = 60.0) -> tuple[Heartbeat, StopRequest]:
+    stop_request = StopRequest()
+    heartbeat = Heartbeat(AttemptApi(claimed, link), stop_request, 0.05, patience)
+    heartbeat.start()
+    return heartbeat, stop_request
 
 
-def test_it_beats_until_it_is_stopped(held: ClaimedAttempt, link: ServerLinkSettings, server: Scripted) -> None:
+def test_it_is_sent_until_it_is_stopped(claimed: ClaimedAttempt, link: ServerLinkSettings, server: Scripted) -> None:
     server.on(BEAT, GO)
-    heart, orders = beating(held, link)
+    heartbeat, stop_request = beating(claimed, link)
     eventually(lambda: len(server.asked) > 3)
-    heart.stop()
-    assert not heart.is_alive() and orders.order is None
+    heartbeat.stop()
+    assert not heartbeat.is_alive() and stop_request.reason is None
 
 
-def test_a_cancel_is_passed_on(held: ClaimedAttempt, link: ServerLinkSettings, server: Scripted) -> None:
+def test_a_cancel_is_passed_on(claimed: ClaimedAttempt, link: ServerLinkSettings, server: Scripted) -> None:
     server.on(BEAT, GO, as_json({"order": "cancel", "reason": "vendor", "heartbeat_seconds": 0.05}))
-    heart, orders = beating(held, link)
-    assert orders.given.wait(10)
-    heart.stop()
-    assert (orders.order, orders.reason) == (Order.CANCEL, "vendor")
+    heartbeat, stop_request = beating(claimed, link)
+    assert stop_request.requested.wait(10)
+    heartbeat.stop()
+    assert (stop_request.reason, stop_request.message) == (StopReason.CANCELLED, "vendor")
 
 
 def test_a_refusal_means_stop_and_overrules_a_cancel(
-    held: ClaimedAttempt, link: ServerLinkSettings, server: Scripted
+    claimed: ClaimedAttempt, link: ServerLinkSettings, server: Scripted
 ) -> None:
     server.on(BEAT, as_json({"error": "x", "reason": "superseded"}, 409))
-    heart, orders = beating(held, link)
-    orders.give(Order.CANCEL)
-    eventually(lambda: orders.order is Order.STOP)
-    heart.stop()
-    assert orders.reason == "superseded"
+    heartbeat, stop_request = beating(claimed, link)
+    stop_request.make(StopReason.CANCELLED)
+    eventually(lambda: stop_request.reason is StopReason.SUPERSEDED)
+    heartbeat.stop()
+    assert stop_request.message == "superseded"
 
 
-def test_a_proxys_error_page_stops_nothing(held: ClaimedAttempt, link: ServerLinkSettings, server: Scripted) -> None:
+def test_a_proxys_error_page_stops_nothing(claimed: ClaimedAttempt, link: ServerLinkSettings, server: Scripted) -> None:
     page = Reply(404, b"<html>gone</html>", {"Content-Type": "text/html"})
     server.on(BEAT, page, page, Reply(502, b"<html>"), Reply(cut=2), GO)
-    heart, orders = beating(held, link)
+    heartbeat, stop_request = beating(claimed, link)
     eventually(lambda: len(server.asked) > 6)
-    heart.stop()
-    assert orders.order is None
+    heartbeat.stop()
+    assert stop_request.reason is None
 
 
-def test_silence_beyond_patience_means_lost(held: ClaimedAttempt, link: ServerLinkSettings, server: Scripted) -> None:
+def test_silence_beyond_patience_means_unreachable(
+    claimed: ClaimedAttempt, link: ServerLinkSettings, server: Scripted
+) -> None:
     server.on(BEAT, Reply(500))
-    heart, orders = beating(held, link, patience=0.2)
-    assert orders.given.wait(10)
-    heart.stop()
-    assert orders.order is Order.LOST
+    heartbeat, stop_request = beating(claimed, link, patience=0.2)
+    assert stop_request.requested.wait(10)
+    heartbeat.stop()
+    assert stop_request.reason is StopReason.UNREACHABLE
 
 
-def test_the_first_order_counts_and_late_listeners_hear_it() -> None:
-    orders = OrderBook()
-    heard = []
-    orders.on_order(lambda: heard.append("early"))
-    orders.give(Order.CANCEL)
-    orders.give(Order.HAND_BACK)
-    orders.on_order(lambda: heard.append("late"))
-    assert orders.order is Order.CANCEL and orders.hurried.is_set()
-    assert heard == ["early", "late"]
-
-
-def test_stop_from_the_hearts_own_thread_does_not_wait_for_itself(
-    held: ClaimedAttempt, link: ServerLinkSettings, server: Scripted
+def test_stop_from_the_heartbeats_own_thread_does_not_wait_for_itself(
+    claimed: ClaimedAttempt, link: ServerLinkSettings, server: Scripted
 ) -> None:
     server.on(BEAT, as_json({"order": "stop", "heartbeat_seconds": 0.05}))
-    orders = OrderBook()
-    heart = Heart(Reporter(held, link), orders, 0.05, 60.0)
+    stop_request = StopRequest()
+    heartbeat = Heartbeat(AttemptApi(claimed, link), stop_request, 0.05, 60.0)
     stopped = threading.Event()
-    orders.on_order(lambda: (heart.stop(), stopped.set()))
-    heart.start()
+    stop_request.on_stop(lambda: (heartbeat.stop(), stopped.set()))
+    heartbeat.start()
     assert stopped.wait(10)
-    heart.join(10)
-    assert not heart.is_alive()
+    heartbeat.join(10)
+    assert not heartbeat.is_alive()
 
 
 FINISHED = as_json({"order": "stop", "reason": "finished", "heartbeat_seconds": 0.05})
 
 
 def test_a_run_whose_result_is_accepted_may_end_by_itself(
-    held: ClaimedAttempt, link: ServerLinkSettings, server: Scripted
+    claimed: ClaimedAttempt, link: ServerLinkSettings, server: Scripted
 ) -> None:
     server.on(BEAT, GO, FINISHED)
-    heart, orders = beating(held, link)
+    heartbeat, stop_request = beating(claimed, link)
     eventually(lambda: len(server.asked) > 5)
-    heart.stop()
-    assert orders.order is None
+    heartbeat.stop()
+    assert stop_request.reason is None
 
 
 def test_a_run_that_does_not_end_after_its_result_is_stopped(
-    held: ClaimedAttempt, link: ServerLinkSettings, server: Scripted, monkeypatch: pytest.MonkeyPatch
+    claimed: ClaimedAttempt, link: ServerLinkSettings, server: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "FINISHED_GRACE", 0.2)
+    monkeypatch.setattr(heartbeats, "FINISHED_GRACE", 0.2)
     server.on(BEAT, FINISHED)
-    heart, orders = beating(held, link)
-    assert orders.given.wait(10)
-    heart.stop()
-    assert (orders.order, orders.reason) == (Order.STOP, "finished")
+    heartbeat, stop_request = beating(claimed, link)
+    assert stop_request.requested.wait(10)
+    heartbeat.stop()
+    assert (stop_request.reason, stop_request.message) == (StopReason.SUPERSEDED, "finished")
     assert len(server.asked) > 2
 
 
 @pytest.mark.parametrize("reason", ["cancelled", "failed", "superseded", "claimed"])
 def test_every_other_stop_counts_at_once(
-    reason: str, held: ClaimedAttempt, link: ServerLinkSettings, server: Scripted
+    reason: str, claimed: ClaimedAttempt, link: ServerLinkSettings, server: Scripted
 ) -> None:
     server.on(BEAT, as_json({"order": "stop", "reason": reason, "heartbeat_seconds": 30}))
-    heart, orders = beating(held, link)
-    assert orders.given.wait(10)
-    heart.stop()
-    assert (orders.order, orders.reason) == (Order.STOP, reason)
+    heartbeat, stop_request = beating(claimed, link)
+    assert stop_request.requested.wait(10)
+    heartbeat.stop()
+    assert (stop_request.reason, stop_request.message) == (StopReason.SUPERSEDED, reason)

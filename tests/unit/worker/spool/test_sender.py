@@ -1,4 +1,4 @@
-"""The spool's forwarder against a real HTTP server that answers as it is told."""
+"""The spool's sender against a real HTTP server with scripted responses."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from refstack_worker.config.worker import ServerLinkSettings, SpoolSettings, Wor
 from refstack_worker.contract.envelope import Opener
 from refstack_worker.worker.sandbox.runner import EmbeddedRunner
 from refstack_worker.worker.server_api.attempts import ClaimedAttempt
-from refstack_worker.worker.spool.sender import Forwarder, Tools
-from refstack_worker.worker.spool.spool import RELEASE, Entry, Spool
+from refstack_worker.worker.spool.sender import SenderTools, SpoolSender
+from refstack_worker.worker.spool.spool import RELEASE, Spool, SpoolEntry
 from tests.support.http_server import Scripted, as_json
 from tests.support.worker_parts import eventually
 
@@ -22,16 +22,16 @@ RELEASED = "/worker/v1/runs/7/attempts/2/release"
 STATUS = "/update-test-status/"
 
 
-def told(server: Scripted, path: str) -> list[dict[str, str]]:
+def received(server: Scripted, path: str) -> list[dict[str, str]]:
     return [json.loads(asked.body) for asked in server.asked if asked.path == path]
 
 
 @pytest.mark.parametrize(
     ("reason", "messages"), [("ended", 1), ("superseded", 0)], ids=["run-had-ended", "another-attempt-follows"]
 )
-def test_release_of_a_run_that_had_ended_becomes_a_word_about_its_leftovers(
+def test_release_of_a_run_that_had_ended_becomes_a_message_about_its_leftovers(
     tmp_path: Path,
-    held: ClaimedAttempt,
+    claimed: ClaimedAttempt,
     opener: Opener,
     server: Scripted,
     link: ServerLinkSettings,
@@ -43,14 +43,14 @@ def test_release_of_a_run_that_had_ended_becomes_a_word_about_its_leftovers(
     server.on(STATUS, as_json({}, 202))
     spool = Spool(tmp_path / "spool", SpoolSettings(first_retry=0.1))
     spool.prepare()
-    spool.add(held, Entry.of(held, RELEASE, message="the worker was killed in the middle of it"))
-    forwarder = Forwarder(spool, Tools(settings, opener, EmbeddedRunner(tmp_path / "runs", "me"), ()))
-    forwarder.start()
+    spool.add(claimed, SpoolEntry.of(claimed, RELEASE, message="the worker was killed during the run"))
+    sender = SpoolSender(spool, SenderTools(settings, opener, EmbeddedRunner(tmp_path / "runs", "me"), ()))
+    sender.start()
     try:
         eventually(lambda: not spool.entries())
     finally:
-        forwarder.stop()
-    assert len(told(server, RELEASED)) == 1
-    said = told(server, STATUS)
-    assert len(said) == messages
-    assert all("refstack-7-2" in one["message"] and "status" not in one for one in said)
+        sender.stop()
+    assert len(received(server, RELEASED)) == 1
+    reports = received(server, STATUS)
+    assert len(reports) == messages
+    assert all("refstack-7-2" in one["message"] and "status" not in one for one in reports)

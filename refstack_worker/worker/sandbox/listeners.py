@@ -1,0 +1,127 @@
+"""What becomes of the output of ``execute_test``: events, lines for the log, files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Progress, Report, clean_line
+from refstack_worker.errors import PayloadError
+
+LOG = logging.getLogger(__name__)
+
+MAX_LINES = 5000
+"""Lines of one program of a run that reach this node's log; a real run writes a few dozen."""
+MAX_MESSAGES = 200
+"""Messages of one clean-up that are kept."""
+MAX_STATES = 20
+"""Changes of state that reach this node's log; a real run has two."""
+
+
+class ReportSink(Protocol):
+    """Takes reports for the server (:class:`~refstack_worker.worker.server_api.reports.ReportQueue`)."""
+
+    def add(self, report: Report) -> None:
+        """Send a report soon."""
+
+
+class ProgressSink(Protocol):
+    """Holds what the next heartbeat sends (:class:`~refstack_worker.worker.server_api.heartbeat.Heartbeat`)."""
+
+    state: RunState
+    progress: Progress
+
+
+class FileSink(Protocol):
+    """Takes files in pieces (:class:`~refstack_worker.worker.spool.spool.SpoolWriter`)."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Take a piece of a file."""
+
+
+class _LineLog:
+    """Passes a limited number of lines on to the log: the output of a program must not fill the node's disk."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self, source: str, line: str) -> None:
+        self._count += 1
+        if self._count <= MAX_LINES:
+            LOG.info("%s: %s", source, line[:2000])
+        elif self._count == MAX_LINES + 1:
+            LOG.warning("%s: more than %d lines; the rest is left out", source, MAX_LINES)
+
+
+class RunListener:
+    """Handles the output of a run."""
+
+    def __init__(self, reports: ReportSink, progress: ProgressSink, files: FileSink) -> None:
+        self._reports = reports
+        self._progress = progress
+        self._files = files
+        self._lines = _LineLog()
+        self._states = 0
+        self.last: Mapping[str, Any] = {}
+        """The event with which the program announced its end."""
+        self.started = False
+        """Whether the tests began: then the cloud may hold resources of this run."""
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Handle an event of ``docs/protocol.md``; one that makes no sense is ignored."""
+        kind = event.get("event")
+        if kind == "progress":
+            self._take_progress(event)
+        elif kind == "state" and event.get("state") in ("running", "posting"):
+            self._enter(RunState(event["state"]), str(event.get("message", "")))
+        elif kind == "message":
+            self._reports.add(Report(message=str(event.get("text", ""))))
+        elif kind == "end":
+            self.last = event
+
+    def log(self, line: str) -> None:
+        """Pass a line on to the log."""
+        self._lines("execute_test", line)
+
+    def file(self, name: str, data: bytes, last: bool) -> None:
+        """Keep a piece of a result that was not posted."""
+        self._files.write(name, data)
+
+    def _enter(self, state: RunState, message: str) -> None:
+        self.started = True
+        self._progress.state = state
+        self._states += 1
+        if self._states <= MAX_STATES:
+            LOG.info("%s", state.value)
+        self._reports.add(Report(state, message))
+
+    def _take_progress(self, event: Mapping[str, Any]) -> None:
+        try:
+            self._progress.progress = Progress.from_json({k: v for k, v in event.items() if v is not None})
+        except PayloadError as error:
+            LOG.debug("%s", error)
+
+
+class CleanupListener:
+    """Collects what a program without tests reports: a clean-up of the cloud, or a post from the spool."""
+
+    def __init__(self) -> None:
+        self._lines = _LineLog()
+        self.messages: list[str] = []
+        self.last: Mapping[str, Any] = {}
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Keep messages and the final event."""
+        if event.get("event") == "message" and len(self.messages) < MAX_MESSAGES:
+            self.messages.append(clean_line(str(event.get("text", ""))))
+        elif event.get("event") == "end":
+            self.last = event
+
+    def log(self, line: str) -> None:
+        """Pass a line on to the log."""
+        self._lines("clean-up", line)
+
+    def file(self, name: str, data: bytes, last: bool) -> None:
+        """Ignore it: such a program returns no files."""

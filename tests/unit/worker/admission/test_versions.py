@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from refstack_worker.environments.catalogue import Offer
+from refstack_worker.worker.admission.versions import AvailableVersions
+
+
+class FixedCatalogue:
+    """A catalogue whose offers the test sets."""
+
+    def __init__(self, *offers: Offer) -> None:
+        self.list = list(offers)
+        self.refreshed = 0
+
+    def offers(self) -> list[Offer]:
+        return list(self.list)
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+
+def available(catalogue: FixedCatalogue, *tags: str) -> AvailableVersions:
+    return AvailableVersions(catalogue, tags)  # type: ignore[arg-type]
+
+
+def test_only_what_can_be_built_is_offered() -> None:
+    versions = available(FixedCatalogue(Offer("47.0.0", ("2026.1",)), Offer("33.0.0", problem="no Python 3.9")))
+    assert versions.update() and not versions.update()
+    assert versions.numbers == ("47.0.0",)
+    assert versions.functions() == ["refstack:tempest:47.0.0", "refstack:openstack:2026.1"]
+
+
+def test_a_package_with_plugins_is_a_change_and_registers_no_function_twice() -> None:
+    catalogue = FixedCatalogue(Offer("47.0.0"))
+    versions = available(catalogue, "eu")
+    versions.update()
+    catalogue.list.append(Offer("47.0.0", plugins=(("heat-tempest-plugin", "3.0.0"),)))
+    assert versions.update(), "a slot that rests for want of the plugin must wake"
+    assert versions.functions() == ["refstack:tempest:47.0.0", "refstack:tempest:47.0.0:eu"]
+
+
+def test_a_look_is_made_at_once_when_asked() -> None:
+    catalogue = FixedCatalogue()
+    available(catalogue).look_again()
+    assert catalogue.refreshed == 1

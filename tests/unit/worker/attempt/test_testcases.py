@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import gzip
+from dataclasses import replace
+
+import pytest
+
+from refstack_worker.config.worker import RunSettings, WorkerSettings
+from refstack_worker.contract.payload import Testcases
+from refstack_worker.errors import PayloadError, ServerError
+from refstack_worker.worker.attempt import testcases
+from refstack_worker.worker.server_api.attempts import ClaimedAttempt
+from tests.support.http_server import Reply, Scripted
+
+
+def test_lists_of_tests(claimed: ClaimedAttempt, settings: WorkerSettings, server: Scripted) -> None:
+    assert testcases.entries(claimed, settings) is None
+
+    def of(cases: Testcases) -> ClaimedAttempt:
+        return replace(claimed, payload=replace(claimed.payload, testcases=cases))
+
+    assert testcases.entries(of(Testcases(("a.b",), ("^x",))), settings) == ("a.b", "regex:^x")
+    listed = of(Testcases(url=f"{server.url}/list"))
+    with pytest.raises(PayloadError, match="does not download test lists"):
+        testcases.entries(listed, settings)
+    allowing = replace(settings, run=RunSettings(allow_testcase_urls=True))
+    server.on("/list", Reply(200, b"# mine\ntempest.a.B.c[id-1] # first\n\ntempest.d\n"))
+    assert testcases.entries(listed, allowing) == ("tempest.a.B.c[id-1]", "tempest.d")
+    server.on("/list", Reply(200, b"--help\n"))
+    with pytest.raises(PayloadError, match="test name"):
+        testcases.entries(listed, allowing)
+    bomb = Reply(200, gzip.compress(b"tempest.a\n" * 10_000), {"Content-Encoding": "gzip"})
+    for reply in (Reply(302, b"", {"Location": "/other"}), Reply(404), Reply(200, b"x" * (9 << 20)), bomb):
+        server.on("/list", reply)
+        with pytest.raises(ServerError, match="test list"):
+            testcases.entries(listed, allowing)
+    assert not [asked for asked in server.asked if asked.path == "/other"]

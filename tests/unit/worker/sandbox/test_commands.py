@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from refstack_worker.config.worker import ServerLinkSettings, WorkerSettings
+from refstack_worker.errors import ConfigError, RunError
+from refstack_worker.worker.sandbox import commands
+from refstack_worker.worker.sandbox.commands import Commands
+from refstack_worker.worker.server_api.attempts import ClaimedAttempt
+
+
+def test_no_secret_is_on_a_command_line(claimed: ClaimedAttempt, settings: WorkerSettings, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("PEM")
+    secured = replace(settings, server=ServerLinkSettings(ca_file=str(tmp_path / "ca.pem")))
+    made = Commands(("execute_test",), secured, claimed.payload, claimed.token, ("a.b",))
+    run, clean, post = made.run(Path("/env"), 59.9), made.clean_up(Path("/env"), "refstack-7-1"), made.post("/spool/x")
+    for command in (run, clean, post):
+        assert claimed.payload.secret not in str(command) and "hunter22" not in str(command)
+        assert command.files["token"] == claimed.token.encode()
+        assert command.argv[command.argv.index("--ca-file") + 1] == "{run}/ca.pem" and command.files["ca.pem"] == b"PEM"
+    args = " ".join(run.argv)
+    assert f"--callback {claimed.payload.callback} 7 --attempt 2 --token-file {{run}}/token" in args
+    assert "--resource-prefix refstack-7-2 --timeout 59" in args and "--testcases @{run}/testcases.json" in args
+    assert run.results_on == (5,) and "subunit" in run.results
+    assert "--cleanup-only --resource-prefix refstack-7-1" in " ".join(clean.argv)
+    assert "--post-only /spool/x" in " ".join(post.argv)
+
+
+def test_a_ca_file_that_is_not_there_is_the_nodes_trouble(claimed: ClaimedAttempt, settings: WorkerSettings) -> None:
+    broken = replace(settings, server=ServerLinkSettings(ca_file="/no/ca.pem"))
+    with pytest.raises(RunError, match="/no/ca.pem"):
+        Commands(("execute_test",), broken, claimed.payload, claimed.token).run(Path("/env"), 60)
+
+
+def test_execute_test_is_found(tmp_path: Path) -> None:
+    own = commands.find_program("")
+    assert own[0] == sys.executable and own[1].endswith("refstack_worker/execute_test")
+    script = tmp_path / "mine"
+    script.write_text("")
+    assert commands.find_program(str(script)) == (sys.executable, str(script))
+    script.chmod(0o755)
+    assert commands.find_program(str(script)) == (str(script),)
+    with pytest.raises(ConfigError, match="run.execute_test"):
+        commands.find_program(str(tmp_path / "no"))

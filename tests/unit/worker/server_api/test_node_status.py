@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from refstack_worker.config.worker import ServerLinkSettings, WorkerSettings
+from refstack_worker.contract import keys
+from refstack_worker.contract.envelope import NodeChannel, Opener, open_node_message
+from refstack_worker.worker.server_api.node_status import NodeStatus, NodeStatusReporter
+from tests.support.http_server import Reply, Scripted, as_json
+from tests.support.worker_parts import eventually
+
+PATH = "/worker/v1/nodes/node-1"
+READY = NodeStatus(("47.0.0",), 2, 1, ("eu",), "ready", "1.0")
+
+
+@contextmanager
+def reporting(settings: WorkerSettings, opener: Opener, server: Scripted) -> Iterator[NodeStatusReporter]:
+    named = replace(settings, node=replace(settings.node, name="node-1"), server=ServerLinkSettings((server.url,)))
+    channel = NodeChannel.of_node(opener.private, opener.servers)
+    reporter = NodeStatusReporter(named, channel, lambda: READY)
+    reporter.start()
+    try:
+        yield reporter
+    finally:
+        reporter.stop()
+
+
+def test_the_server_can_read_it_and_each_is_newer(
+    settings: WorkerSettings, opener: Opener, server: Scripted, tmp_path: Path
+) -> None:
+    server.on(PATH, as_json({"seconds": 600}))
+    with reporting(settings, opener, server) as reporter:
+        eventually(lambda: server.asked)
+        reporter.nudge()
+        eventually(lambda: len(server.asked) == 2)
+    signing, fleet = keys.load_sign_private(tmp_path / "sign.key"), keys.load_seal_public(tmp_path / "fleet.pub")
+    messages = [json.loads(open_node_message(asked.body, signing, fleet)) for asked in server.asked]
+    first = {**messages[0]}
+    del first["time"]
+    assert first == {
+        "name": "node-1", "versions": ["47.0.0"], "slots": 2, "busy": 1, "tags": ["eu"], "state": "ready",
+        "software": "1.0",
+    }  # fmt: skip
+    times = [message["time"] for message in messages]
+    assert times == sorted(set(times)) and len(times) == 3, "the last report is sent when it stops"
+
+
+def test_a_problem_is_kept_until_the_server_accepts_again(
+    settings: WorkerSettings, opener: Opener, server: Scripted, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.on(PATH, Reply(500), as_json({"seconds": 600}))
+    with caplog.at_level("INFO", logger="refstack_worker"), reporting(settings, opener, server) as reporter:
+        eventually(lambda: "response 500" in reporter.problems.get(server.url, ""))
+        reporter.nudge()
+        eventually(lambda: reporter.problems[server.url] == "")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
