@@ -489,7 +489,7 @@ def test_a_failure_that_cannot_be_told_is_told_later(node: Node, monkeypatch: py
     attempt = node.submit(104, "stubborn")
     running(node, attempt)
     attempt.order = "cancel"
-    eventually("it is noticed", lambda: "the server says cancel" in node.log())
+    eventually("it is noticed", lambda: "the server cancelled the attempt" in node.log())
     node.server.down = True
     eventually("the last word is in the spool", lambda: node.ask()["spool"]["entries"] == 1, 40)
     node.server.down = False
