@@ -13,9 +13,11 @@ from typing import Any
 
 from refstack_worker.contract import test_choice
 from refstack_worker.contract.outcomes import FAILED, PASSED, group_of, is_below, worse
-from refstack_worker.server.domain.guidelines import KINDS, REQUIRED, Capability, Guideline, GuidelineTest
+from refstack_worker.server.domain.guidelines import ADVISORY, KINDS, REQUIRED, Capability, Guideline, GuidelineTest
 from refstack_worker.server.domain.results import TestResult
 
+ALWAYS = (REQUIRED, ADVISORY)
+"""Kinds that a verdict's JSON has even when the program lists none, as it always did."""
 MISSING = "missing"
 """Outcome of a test that did not run."""
 BY_NAME = "name"
@@ -137,7 +139,7 @@ class Verdict:
             "program": self.program,
             "target": self.target,
             "passed": self.passed,
-            **{kind: self._kind_json(kind) for kind in KINDS if kind == REQUIRED or self.capabilities.get(kind)},
+            **{kind: self._kind_json(kind) for kind in KINDS if kind in ALWAYS or self.capabilities.get(kind)},
         }
 
     def _kind_json(self, kind: str) -> dict[str, Any]:
