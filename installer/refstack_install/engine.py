@@ -61,10 +61,10 @@ class Engine:
             entries = self.journal.entries
             for step in self.steps if entries else ():
                 step.before_remove()
-            for entry in reversed(entries):
+            for number, entry in reversed(list(enumerate(entries))):
                 step = by_name[entry["step"]]
                 with self._timed(step) as report:
-                    step.undo(entry["record"])
+                    step.undo(step.removal_record(entry["record"], [older["record"] for older in entries[:number]]))
                     self.journal.drop_last()
                     report([Change(step.title, "done", "undone")], "undone")
             self.journal.erase()

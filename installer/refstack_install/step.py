@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from refstack_install.answers.answers import Answers
@@ -68,6 +69,10 @@ class Step(ABC):
 
     def settle(self, record: Record) -> Record:
         """Return the part of a snapshot that describes this step's own changes, after it succeeded."""
+        return record
+
+    def removal_record(self, record: Record, older: Sequence[Record]) -> Record:
+        """Return what a removal has to undo of a record when it undoes these older records too."""
         return record
 
     @abstractmethod

@@ -65,6 +65,12 @@ class PackagesStep(Step):
             "accounts_added": {kind: sorted(set(accounts[kind]) - set(record["accounts"][kind])) for kind in accounts},
         }
 
+    def removal_record(self, record: Record, older: Sequence[Record]) -> Record:
+        """Leave out former versions of packages that go anyway: the repository may not have them any more."""
+        going = {name for each in older for name in each.get("added", ())}
+        replaced = {name: version for name, version in record.get("replaced", {}).items() if name not in going}
+        return {**record, "replaced": replaced} if "replaced" in record else record
+
     def undo(self, record: Record) -> None:
         if "before" in record:
             # a package manager that was killed, or that outlived its installer, has to finish first

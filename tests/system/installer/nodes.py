@@ -186,9 +186,9 @@ class Node:
     def _begin(self) -> None:
         machine = self._clean.enter_context(self.machine)
         if self._network:
-            mirror = self._clean.enter_context(Mirror(self.site.repository))
-            proxy = f'Acquire::http::Proxy "http://{machine.host}:{mirror.port}";\n'
-            machine.write("/etc/apt/apt.conf.d/00proxy", proxy)
+            self.mirror = self._clean.enter_context(Mirror(self.site.repository))
+            self.proxy = f"http://{machine.host}:{self.mirror.port}"
+            machine.write("/etc/apt/apt.conf.d/00proxy", f'Acquire::http::Proxy "{self.proxy}";\n')
         with socket.create_server((machine.host, 0)) as probe:
             port = probe.getsockname()[1]
         self.gearman = f"{machine.host}:{port}"

@@ -81,6 +81,29 @@ def test_remove_keeps_packages_that_others_installed_meanwhile(machine: NodeMach
     assert set(machine.packages) == {"base-files", "libc6", "adduser", "vim"}
 
 
+def test_remove_after_an_upgrade_does_not_bring_the_former_version_back_first(machine: NodeMachine) -> None:
+    before, packages = machine.files(), dict(machine.packages)
+    engine(machine).apply()
+    machine.newer = {
+        name: ["1.3-1"] for name in ("refstack-worker", "python3-refstack-worker", "refstack-execute-test")
+    }
+    engine(machine, **{"packages.version": "1.3-1"}).apply()
+    assert machine.packages["refstack-worker"] == "1.3-1"
+    machine.calls.clear()
+    engine(machine).remove()
+    assert not [call for call in machine.calls if " install " in call]
+    assert (machine.files(), machine.packages) == (before, packages)
+
+
+def test_remove_brings_back_versions_that_were_there_before_the_installer(machine: NodeMachine) -> None:
+    machine.install("python3-refstack-worker=1.0-1")
+    packages = dict(machine.packages)
+    engine(machine, **{"packages.version": "1.2.3"}).apply()
+    assert machine.packages["python3-refstack-worker"] == "1.2.3-1"
+    engine(machine).remove()
+    assert machine.packages == packages
+
+
 def test_remove_refuses_while_results_are_undelivered(machine: NodeMachine) -> None:
     engine(machine).apply()
     machine.spool.append({"Run": "17"})

@@ -1,6 +1,6 @@
-"""Controller's side of refstack_install: carry the installer to the node for the time of the call, and nothing longer.
+"""The part of refstack_install that runs on the controller: copies the installer to the node for the time of the call.
 
-So check mode works on a bare machine, and no installer of yesterday stays behind on a node.
+So check mode works on a bare machine, and no outdated installer stays behind on a node.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Transfer, run the module, clean up."""
+    """Copies the installer, runs the module, and cleans up."""
 
     TRANSFERS_FILES = True
 
@@ -24,7 +24,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         try:
             local = self._find_needle("files", installer)
         except Exception as error:
-            raise AnsibleActionFail(f"{installer} not found; build it with tools/onefile refstack-install") from error
+            raise AnsibleActionFail(f"{installer} not found; make it with tools/onefile refstack-install") from error
         remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "refstack-install")
         try:
             self._transfer_file(local, remote)
