@@ -23,7 +23,7 @@ from refstack_worker.server.api.runs import RunCalls
 from refstack_worker.server.api.users import UserCalls
 from refstack_worker.server.api.worker import WorkerCalls
 from refstack_worker.server.db import migrate
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.submitter import Queue, Submitter
 from refstack_worker.server.web.admin import AdminPages
 from refstack_worker.server.web.clouds import CloudPages
@@ -39,24 +39,24 @@ RETRY_SECONDS = 5
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
-def create_app(store: Store, queue: Queue | None = None) -> Flask:
+def create_app(ledger: Ledger, queue: Queue | None = None) -> Flask:
     """Return the application.
 
     :param queue: gives runs to the queue as soon as they are recorded; None leaves that to a monitor elsewhere.
     """
-    uploads = _uploads(store.settings.data)
-    around = Surroundings(store, Submitter(store, queue), uploads)
+    uploads = _uploads(ledger.settings.data)
+    around = Surroundings(ledger, Submitter(ledger, queue), uploads)
     app = Flask("refstack_worker", static_folder=None)
     app.request_class = StreamedRequest
     app.config.update(
         UPLOADS=uploads,
-        MAX_RESULT_BYTES=store.settings.web.max_result_bytes,
-        MAX_CONTENT_LENGTH=store.settings.web.max_result_bytes + 2**20,
+        MAX_RESULT_BYTES=ledger.settings.web.max_result_bytes,
+        MAX_CONTENT_LENGTH=ledger.settings.web.max_result_bytes + 2**20,
         MAX_FORM_MEMORY_SIZE=support.MAX_BODY,
     )
-    hub = Hub(store, store.settings.web.event_streams)
+    hub = Hub(ledger, ledger.settings.web.event_streams)
     app.before_request(_check_query)
-    guard = Guard(store)
+    guard = Guard(ledger)
     guard.register(app)
     for calls in (TesterCalls(around), WorkerCalls(around), RunCalls(around), AdminCalls(around)):
         calls.register(app)
@@ -67,7 +67,7 @@ def create_app(store: Store, queue: Queue | None = None) -> Flask:
     CloudPages(web)
     AdminPages(web)
     web.register(app)
-    app.add_url_rule("/health", view_func=lambda: _health(store))
+    app.add_url_rule("/health", view_func=lambda: _health(ledger))
     app.register_error_handler(RefstackError, _domain_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
@@ -92,9 +92,9 @@ def _uploads(data: Path) -> Path:
     return folder
 
 
-def _health(store: Store) -> Response:
-    migrate.check(store.database)
-    return jsonify({"status": "ok", "paused": store.is_paused(), "version": software_version()})
+def _health(ledger: Ledger) -> Response:
+    migrate.check(ledger.database)
+    return jsonify({"status": "ok", "paused": ledger.queue.is_paused(), "version": software_version()})
 
 
 def _answer(status: int, title: str, detail: str, reason: str) -> Response:

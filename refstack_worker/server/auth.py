@@ -13,7 +13,7 @@ from refstack_worker.config.server import Network
 from refstack_worker.contract import attempt_token as proofs
 from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.domain.attempts import Proof
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.transactions import refused
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -63,21 +63,21 @@ def proof(request: Request, test_id: int, attempt: int | None = None, payload_di
     return Proof(test_id, secret, attempt, mark, payload_digest)
 
 
-def caller(request: Request, store: Store) -> Caller:
+def caller(request: Request, ledger: Ledger) -> Caller:
     """Return who asks. :raises RefusedError: ``no-token`` or ``wrong-token``."""
     secret = bearer(request)
     if not secret:
         raise refused("no-token", "an API token is needed: 'Authorization: Bearer <token>'")
-    token = known_token(request, store)
+    token = known_token(request, ledger)
     if token is None or not set(token.scopes) & set(SCOPES):
         raise refused("wrong-token", "that API token is unknown, revoked or expired")
     return Caller(token)
 
 
-def known_token(request: Request, store: Store) -> Token | None:
+def known_token(request: Request, ledger: Ledger) -> Token | None:
     """Return the good token that a request has, if any; the ledger is asked once for a request."""
     if _TOKEN not in request.environ:
-        request.environ[_TOKEN] = store.token(bearer(request))
+        request.environ[_TOKEN] = ledger.tokens.find(bearer(request))
     found: Token | None = request.environ[_TOKEN]
     return found
 

@@ -18,7 +18,7 @@ from refstack_worker.config import server as config
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import ConfigError
 from refstack_worker.server.app import create_app
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.monitor.liveness import Liveness, api_answers
 from refstack_worker.server.monitor.monitor import USUAL_PACE, Monitor, Pace
 from refstack_worker.server.queue.client import QueueClient
@@ -45,8 +45,8 @@ class Services:
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
         self._begun = ExitStack()
-        self.store = Store.open(settings)
-        self._begun.callback(self.store.close)
+        self.ledger = Ledger(settings)
+        self._begun.callback(self.ledger.close)
         self.client = QueueClient(settings)
         self._begun.callback(self.client.close)
 
@@ -60,7 +60,7 @@ class Services:
 
     def serve_http(self, address: gearman.Address) -> str:
         """Answer HTTP requests in threads of this process and return the URL. :raises ConfigError: no such address."""
-        server = http_server(create_app(self.store, self.client), address, self.settings)
+        server = http_server(create_app(self.ledger, self.client), address, self.settings)
         thread = threading.Thread(target=server.run, name="http", daemon=True)
         thread.start()
 
@@ -75,9 +75,9 @@ class Services:
 
     def monitor(self, pace: Pace = USUAL_PACE) -> Monitor:
         """Return a monitor; the caller runs it."""
-        settings = self.store.settings
+        settings = self.ledger.settings
         hearing = Liveness(settings.rules.heartbeat_limit, api_answers(settings.web.address))
-        return Monitor(self.store, self.client, pace, hearing)
+        return Monitor(self.ledger, self.client, pace, hearing)
 
     def watch(self, pace: Pace = USUAL_PACE) -> None:
         """Run a monitor in a thread of this process."""
@@ -134,5 +134,5 @@ def application(file: str = "") -> Callable[..., Any]:
     :param file: ``refstack.cfg``; default: what ``REFSTACK_CFG`` names, or the usual place.
     """
     services = Services(config.load(Path(file) if file else None))
-    made: Callable[..., Any] = create_app(services.store, services.client)
+    made: Callable[..., Any] = create_app(services.ledger, services.client)
     return made

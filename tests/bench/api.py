@@ -29,7 +29,7 @@ from sqlalchemy import text
 
 from refstack_worker.server.domain.attempts import Claim
 from refstack_worker.server.domain.runs import NewRun, RunSpec
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from tests.bench._measure import Result, report, say
 from tests.support.ledgers import Event, Job, make_settings, stream, submit
 from tests.support.postgresql import Cluster, _free_port, find_programs
@@ -77,40 +77,40 @@ def main(arguments: list[str]) -> int:
 def measure(database: Cluster, folder: Path, asked: argparse.Namespace) -> list[Result]:
     url = database.new_database()
     settings = make_settings(folder, DATABASE_URL=url)
-    store = Store.open(settings)
-    store.upgrade()
+    ledger = Ledger(settings)
+    ledger.upgrade()
     (folder / "refstack.cfg").write_text(
         f"DATABASE_URL = {url!r}\nDATA_FOLDER = {str(folder / 'data')!r}\nKEY_FOLDER = {str(folder / 'keys')!r}\n"
         "APP_ADDRESS = 'http://127.0.0.1:8000'\nRATE_LIMIT = 0\nEVENT_STREAMS = 220\n"
     )
-    with store.database.writing() as connection:
+    with ledger.database.writing() as connection:
         connection.execute(text("CREATE TABLE bare_beat (id serial PRIMARY KEY, at timestamptz, said text)"))
-    token = store.add_token("bench", ["operator"])[1]
-    jobs = [held(store) for _ in range(RUNS)]
+    token = ledger.tokens.add("bench", ["operator"])[1]
+    jobs = [held(ledger) for _ in range(RUNS)]
     try:
-        found = beats(folder, url, jobs, asked.seconds, store)
+        found = beats(folder, url, jobs, asked.seconds, ledger)
         with gunicorn(
             "refstack_worker.server.service:application()", {"REFSTACK_CFG": str(folder / "refstack.cfg")}
         ) as server:
-            found += large_result(store, server, folder, token)
-            fill(store, asked.runs)
+            found += large_result(ledger, server, folder, token)
+            fill(ledger, asked.runs)
             found += lists(server, token, asked.runs)
         with gunicorn(
             "refstack_worker.server.service:application()", {"REFSTACK_CFG": str(folder / "refstack.cfg")}, 220
         ) as wide:
-            found += watchers(store, wide, jobs[0], token)
+            found += watchers(ledger, wide, jobs[0], token)
     finally:
-        store.close()
+        ledger.close()
     return found
 
 
-def held(store: Store) -> Job:
-    job = submit(store, store.add_run(NewRun(RunSpec(tempest_version="47.0.0"), label="bench")).test_id)
-    store.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
+def held(ledger: Ledger) -> Job:
+    job = submit(ledger, ledger.runs.add(NewRun(RunSpec(tempest_version="47.0.0"), label="bench")).test_id)
+    ledger.attempts.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
     return job
 
 
-def beats(folder: Path, url: str, jobs: list[Job], seconds: float, store: Store) -> list[Result]:
+def beats(folder: Path, url: str, jobs: list[Job], seconds: float, ledger: Ledger) -> list[Result]:
     progress = {"total": 100, "done": 7, "passed": 7, "failed": 0, "skipped": 0, "seconds_left": 9.0, "test": "t"}
     requests: list[dict[str, Any]] = []
     for job in jobs:
@@ -124,12 +124,12 @@ def beats(folder: Path, url: str, jobs: list[Job], seconds: float, store: Store)
     with gunicorn("tests.bench._bare:application()", {"BARE_DATABASE": url}) as server:
         say("the peer: a bare INSERT")
         peer = load(server.port, bare, seconds)
-    said_before = count(store, "SELECT count(*) FROM test_status")
+    said_before = count(ledger, "SELECT count(*) FROM test_status")
     config = {"REFSTACK_CFG": str(folder / "refstack.cfg")}
     with gunicorn("refstack_worker.server.service:application()", config) as server:
         say("heartbeats and status posts")
         ours = load(server.port, requests, seconds)
-    said = count(store, "SELECT count(*) FROM test_status") - said_before
+    said = count(ledger, "SELECT count(*) FROM test_status") - said_before
     say(f"status posts kept: {said}; answers that were not good: {ours['wrong']}")
     p99 = 1000 * sorted(ours["times"])[int(len(ours["times"]) * 0.99)]
     rate, peer_rate = ours["done"] / ours["seconds"], peer["done"] / peer["seconds"]
@@ -186,15 +186,15 @@ def load(port: int, requests: list[dict[str, Any]], seconds: float) -> dict[str,
     }
 
 
-def large_result(store: Store, server: Server, folder: Path, token: str) -> list[Result]:
-    job = held(store)
+def large_result(ledger: Ledger, server: Server, folder: Path, token: str) -> list[Result]:
+    job = held(ledger)
     data = stream([Event(f"tempest.api.m{n % 40}.T.test_{n}", "success") for n in range(2000)], padding=5000)
     say(f"a result of 2000 tests, {len(data) / 1e6:.1f} MB")
     key = job.submission.key
     before = server.memory()
     seconds = [post_and_show(server, job, data, token)]
     grown = (server.memory() - before) / 1024
-    assert len(store.result_tests(key.test_id, _all())) == 2000
+    assert len(ledger.results.tests(key.test_id, _all())) == 2000
     return [
         Result("result of 2,000 tests: accepted, parsed and shown", seconds[0], None, "s", 1, limit=3),
         Result("memory that it takes", grown, None, "MiB", 1, limit=40),
@@ -229,12 +229,12 @@ def post_and_show(server: Server, job: Job, data: bytes, token: str) -> float:
     return time.perf_counter() - began
 
 
-def fill(store: Store, runs: int) -> None:
+def fill(ledger: Ledger, runs: int) -> None:
     """Record many finished runs, the last hundred with 2,000 tests each."""
     say(f"filling in {runs} runs")
     numbers = {"first": 10_000, "last": 10_000 + runs - 1}
     many = "FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n"
-    now = store.clock()
+    now = ledger.clock()
     statements = (
         f"INSERT INTO test (id, finished) SELECT n, true {many}",
         "INSERT INTO queue_run (test_id, state, attempt, lost, released, tempest_version, openstack_release, plugins, concurrency,"
@@ -252,7 +252,7 @@ def fill(store: Store, runs: int) -> None:
         " 'passed' END, 1, 0, '' FROM generate_series(CAST(:last AS int) - 99, CAST(:last AS int)) AS n, generate_series(1, 2000) AS p",
         "ANALYZE",
     )  # fmt: skip
-    with store.database.writing() as connection:
+    with ledger.database.writing() as connection:
         for statement in statements:
             connection.execute(
                 text(statement.replace("'label ' ||", "'label ' ||")), numbers if ":" in statement else {}
@@ -277,7 +277,7 @@ def lists(server: Server, token: str, runs: int) -> list[Result]:
     return found
 
 
-def watchers(store: Store, server: Server, job: Job, token: str, many: int = 200) -> list[Result]:
+def watchers(ledger: Ledger, server: Server, job: Job, token: str, many: int = 200) -> list[Result]:
     """Open streams on one run each and count what the database is asked while nothing happens."""
     say(f"{many} watchers")
     script = (
@@ -305,10 +305,10 @@ def watchers(store: Store, server: Server, job: Job, token: str, many: int = 200
     open_streams = int(process.stdout.readline() or 0)
     # what opening the streams has asked is counted late
     time.sleep(12)
-    before, began = transactions(store), time.monotonic()
+    before, began = transactions(ledger), time.monotonic()
     time.sleep(8)
-    rate = (transactions(store) - before) / (time.monotonic() - began)
-    store.add_message(job.submission.key, "news-of-the-bench")
+    rate = (transactions(ledger) - before) / (time.monotonic() - began)
+    ledger.runs.add_message(job.submission.key, "news-of-the-bench")
     began = time.monotonic()
     process.stdin.write("\n")
     process.stdin.flush()
@@ -323,14 +323,14 @@ def watchers(store: Store, server: Server, job: Job, token: str, many: int = 200
     ]
 
 
-def transactions(store: Store) -> int:
+def transactions(ledger: Ledger) -> int:
     # the statistics are written late: ask for them anew, and let them settle
     time.sleep(1.1)
-    return count(store, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+    return count(ledger, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
 
 
-def count(store: Store, question: str) -> int:
-    with store.database.reading() as connection:
+def count(ledger: Ledger, question: str) -> int:
+    with ledger.database.reading() as connection:
         return int(connection.execute(text(question)).scalar_one())
 
 

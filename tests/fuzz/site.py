@@ -19,7 +19,7 @@ from flask import Flask
 
 from refstack_worker.server.app import create_app
 from refstack_worker.server.domain.clouds import NewCloud
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from tests.fuzz import targets
 from tests.support.ledgers import PASSWORD, claimed, make_settings, new_run
 
@@ -41,30 +41,33 @@ class Site:
         self.folder = Path(tempfile.mkdtemp(prefix="refstack-fuzz-site-", dir=targets.SHM))
         settings = {"RATE_LIMIT": 0, "SIGN_IN_LIMIT": 0, "EVENT_STREAMS": 0, "TESTING_HOSTS": ["127.0.0.1"]}
         self.settings = make_settings(self.folder, **settings)
-        store = Store.open(self.settings)
-        store.upgrade()
-        vendor = store.add_vendor("Acme").id
-        user = store.add_user("ann", "ann@x", vendor).id
-        self.tokens = {b"o": store.add_token("op", ["operator"])[1], b"v": store.add_token("v", ["vendor"], user)[1]}
+        ledger = Ledger(self.settings)
+        ledger.upgrade()
+        vendor = ledger.accounts.add_vendor("Acme").id
+        user = ledger.accounts.add_user("ann", "ann@x", vendor).id
+        self.tokens = {
+            b"o": ledger.tokens.add("op", ["operator"])[1],
+            b"v": ledger.tokens.add("v", ["vendor"], user)[1],
+        }
         conf = {"identity": {"password": PASSWORD}}
-        store.add_cloud(NewCloud("Acme Cloud", "https://k.example/v3", user_id=user, conf_json=conf))
-        store.add_run(new_run(owner_id=user))
-        self.tokens[b"w"] = claimed(store).token
-        store.close()
+        ledger.clouds.add(NewCloud("Acme Cloud", "https://k.example/v3", user_id=user, conf_json=conf))
+        ledger.runs.add(new_run(owner_id=user))
+        self.tokens[b"w"] = claimed(ledger).token
+        ledger.close()
         shutil.copy(self.folder / "ledger.sqlite", self.folder / "first.sqlite")
         self.asked = 0
-        self.store: Store | None = None
+        self.ledger: Ledger | None = None
         self.app = self._open()
         atexit.register(self.end)
 
     def _open(self) -> Flask:
-        if self.store is not None:
-            self.store.close()
+        if self.ledger is not None:
+            self.ledger.close()
         for leftover in self.folder.glob("ledger.sqlite*"):
             leftover.unlink()
         shutil.copy(self.folder / "first.sqlite", self.folder / "ledger.sqlite")
-        self.store = Store.open(self.settings)
-        return create_app(self.store)
+        self.ledger = Ledger(self.settings)
+        return create_app(self.ledger)
 
     def call(self, environ: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
         self.asked += 1
@@ -80,8 +83,8 @@ class Site:
         return int(told[0].split()[0]), told[1], body
 
     def end(self) -> None:
-        if self.store is not None:
-            self.store.close()
+        if self.ledger is not None:
+            self.ledger.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -18,7 +18,7 @@ from refstack_worker.contract import keys
 from refstack_worker.contract.payload import Payload, now
 from refstack_worker.server.domain.attempts import Claim, Proof, QueuedJob, Submission
 from refstack_worker.server.domain.runs import NewRun, RunSpec
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 
 PASSWORD = "pass-of-the-cloud-7391"
 CONF = {"identity": {"uri_v3": "https://cloud.example/v3", "password": PASSWORD, "admin_password": "admin-8264-pass"}}
@@ -83,34 +83,36 @@ class Job:
         return replace(self, claim_id=claim_id)
 
 
-def submit(store: Store, test_id: int) -> Job:
+def submit(ledger: Ledger, test_id: int) -> Job:
     """Do what the queue client does with a run, but for the queue."""
-    (submission,) = store.next_to_submit(test_id=test_id)
+    (submission,) = ledger.submissions.next(test_id=test_id)
     payload = Payload(
         test_id=submission.key.test_id,
         attempt=submission.key.attempt,
-        callback=store.settings.web.address,
+        callback=ledger.settings.web.address,
         conf_json=submission.conf_json,
         secret=submission.secret,
         submitted_at=now(),
         tempest_version=submission.spec.tempest_version,
         timeout=submission.spec.timeout,
     )
-    files = store.settings.keys
+    files = ledger.settings.keys
     sealer = sealing.Sealer(keys.load_sign_private(files.sign), keys.load_seal_public(files.fleet))
     envelope = sealer.seal(payload)
-    assert store.sealed([(submission, sealing.digest(envelope))]) == {submission.key}
-    store.submitted([QueuedJob(submission.key, "gearman:4730", "H:gearman:1", submission.spec.function, 0.0)])
+    assert ledger.submissions.sealed([(submission, sealing.digest(envelope))]) == {submission.key}
+    ledger.submissions.submitted(
+        [QueuedJob(submission.key, "gearman:4730", "H:gearman:1", submission.spec.function, 0.0)]
+    )
     return Job(submission, envelope)
 
 
-def queued(store: Store, **given: Any) -> Job:
-    return submit(store, store.add_run(new_run(**given)).test_id)
+def queued(ledger: Ledger, **given: Any) -> Job:
+    return submit(ledger, ledger.runs.add(new_run(**given)).test_id)
 
 
-def claimed(store: Store, worker: str = "node-1", **given: Any) -> Job:
-    job = queued(store, **given).by(f"claim-of-{worker}")
-    assert store.claim(job.proof, Claim(job.claim_id, worker, "47.0.0")).granted
+def claimed(ledger: Ledger, worker: str = "node-1", **given: Any) -> Job:
+    job = queued(ledger, **given).by(f"claim-of-{worker}")
+    assert ledger.attempts.claim(job.proof, Claim(job.claim_id, worker, "47.0.0")).granted
     return job
 
 

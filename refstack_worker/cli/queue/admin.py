@@ -15,7 +15,7 @@ from cliff.command import Command
 from cliff.lister import Lister
 from cliff.show import ShowOne
 
-from refstack_worker.cli.queue.common import ledger, settings_of
+from refstack_worker.cli.queue.common import open_ledger, settings_of
 from refstack_worker.cli.queue.standalone_files import make_keys
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract import keys
@@ -41,9 +41,9 @@ class DbUpgrade(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Migrate."""
-        with ledger(settings_of(self.app)) as store:
-            store.upgrade()
-            self.app.stdout.write(f"{migrate.current(store.database)}\n")
+        with open_ledger(settings_of(self.app)) as ledger:
+            ledger.upgrade()
+            self.app.stdout.write(f"{migrate.current(ledger.database)}\n")
 
 
 class DbDowngrade(Command):
@@ -57,8 +57,8 @@ class DbDowngrade(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Migrate."""
-        with ledger(settings_of(self.app)) as store:
-            migrate.downgrade(store.database, parsed_args.revision)
+        with open_ledger(settings_of(self.app)) as ledger:
+            migrate.downgrade(ledger.database, parsed_args.revision)
 
 
 class DbPrune(ShowOne):
@@ -84,12 +84,12 @@ class DbPrune(ShowOne):
         if not seconds:
             raise UsageError("--older-than: say how old (as 90d); refstack.cfg sets no RETENTION_DAYS")
         before = time.time() - seconds
-        with ledger(settings) as store:
-            migrate.check(store.database)
-            found = store.count_prunable(before)
-            while not parsed_args.dry_run and store.prune(before):
+        with open_ledger(settings) as ledger:
+            migrate.check(ledger.database)
+            found = ledger.retention.count(before)
+            while not parsed_args.dry_run and ledger.retention.prune(before):
                 pass
-            left = store.count_prunable(before)
+            left = ledger.retention.count(before)
         return ("ended before", "removed", "left"), (iso(before), found - left, left)
 
 
@@ -98,8 +98,8 @@ class DbVersion(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Ask."""
-        with ledger(settings_of(self.app)) as store:
-            return ("database", "software"), (migrate.current(store.database) or "none", migrate.newest())
+        with open_ledger(settings_of(self.app)) as ledger:
+            return ("database", "software"), (migrate.current(ledger.database) or "none", migrate.newest())
 
 
 class KeysGenerate(ShowOne):
@@ -169,8 +169,8 @@ class PauseQueue(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Switch."""
-        with ledger(settings_of(self.app)) as store:
-            store.pause(getpass.getuser())
+        with open_ledger(settings_of(self.app)) as ledger:
+            ledger.queue.pause(getpass.getuser())
 
 
 class ResumeQueue(Command):
@@ -178,8 +178,8 @@ class ResumeQueue(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Switch, and hand out at once what has waited."""
-        with ledger(settings_of(self.app)) as store:
-            store.resume(getpass.getuser())
+        with open_ledger(settings_of(self.app)) as ledger:
+            ledger.queue.resume(getpass.getuser())
 
 
 class QueueStatus(ShowOne):
@@ -198,12 +198,14 @@ class QueueStatus(ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Ask ledger and queue."""
         settings = settings_of(self.app)
-        with ledger(settings) as store:
-            states = Counter(run.state.value for run in store.runs(RunQuery(states=_open_states(), limit=MAX_RUNS)))
-            nodes = [node for node in store.nodes() if time.time() - node.seen_at < SILENT_SECONDS]
+        with open_ledger(settings) as ledger:
+            states = Counter(
+                run.state.value for run in ledger.runs.find(RunQuery(states=_open_states(), limit=MAX_RUNS))
+            )
+            nodes = [node for node in ledger.nodes.all() if time.time() - node.seen_at < SILENT_SECONDS]
             shown: dict[str, Any] = {
-                "database": migrate.current(store.database) or "none: run 'refstack-queue db upgrade'",
-                "paused": store.is_paused(),
+                "database": migrate.current(ledger.database) or "none: run 'refstack-queue db upgrade'",
+                "paused": ledger.queue.is_paused(),
                 **{state.value: states[state.value] for state in _open_states()},
                 "nodes": len(nodes),
                 "slots": sum(node.slots for node in nodes),
@@ -224,8 +226,8 @@ class WorkerList(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """Ask the ledger."""
-        with ledger(settings_of(self.app)) as store:
-            nodes = store.nodes()
+        with open_ledger(settings_of(self.app)) as ledger:
+            nodes = ledger.nodes.all()
         now = time.time()
         rows = [
             (
@@ -265,8 +267,8 @@ class TokenCreate(ShowOne):
         if parsed_args.scope == VENDOR and parsed_args.user is None:
             raise UsageError("--user: a vendor's token belongs to a user of RefStack; for all runs: --scope operator")
         expires = time.time() + parsed_args.expires if parsed_args.expires else 0.0
-        with ledger(settings_of(self.app)) as store:
-            made, secret = store.add_token(parsed_args.name, [parsed_args.scope], parsed_args.user, expires)
+        with open_ledger(settings_of(self.app)) as ledger:
+            made, secret = ledger.tokens.add(parsed_args.name, [parsed_args.scope], parsed_args.user, expires)
         return ("id", "name", "scopes", "token"), (made.id, made.name, " ".join(made.scopes), secret)
 
 
@@ -275,10 +277,10 @@ class TokenList(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """Ask the ledger."""
-        with ledger(settings_of(self.app)) as store:
+        with open_ledger(settings_of(self.app)) as ledger:
             rows = [
                 (one.id, one.name, " ".join(one.scopes), one.user_id or "", _ended(one.revoked_at, one.expires_at))
-                for one in store.tokens()
+                for one in ledger.tokens.all()
             ]
         return ("Id", "Name", "Scopes", "User", "State"), rows
 
@@ -294,8 +296,8 @@ class TokenRevoke(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Revoke."""
-        with ledger(settings_of(self.app)) as store:
-            store.revoke_token(parsed_args.id)
+        with open_ledger(settings_of(self.app)) as ledger:
+            ledger.tokens.revoke(parsed_args.id)
 
 
 def seconds_of(text: str) -> int:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from refstack_worker.config.server import ServerSettings
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 
 
 def settings_of(app: Any) -> ServerSettings:
@@ -18,10 +18,10 @@ def settings_of(app: Any) -> ServerSettings:
 
 
 @contextmanager
-def ledger(settings: ServerSettings) -> Iterator[Store]:
+def open_ledger(settings: ServerSettings) -> Iterator[Ledger]:
     """Give the ledger of some settings, closed at the end."""
-    store = Store.open(settings)
+    ledger = Ledger(settings)
     try:
-        yield store
+        yield ledger
     finally:
-        store.close()
+        ledger.close()

@@ -25,7 +25,7 @@ from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import ConfigError
 from refstack_worker.gearman import Address
 from refstack_worker.server.auth import OPERATOR
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.service import Services
 
 LOG = logging.getLogger(__name__)
@@ -154,15 +154,15 @@ class Worker:
 
 def token(folder: Folder, settings: ServerSettings) -> None:
     """Bring the database to the newest revision and make the operator's token, unless the one in the folder is good."""
-    store = Store.open(settings)
+    ledger = Ledger(settings)
     try:
-        store.upgrade()
+        ledger.upgrade()
         known = folder.token.read_text("ascii").strip() if folder.token.exists() else ""
-        if not known or store.token(known) is None:
-            _made, secret = store.add_token(TOKEN_NAME, [OPERATOR])
+        if not known or ledger.tokens.find(known) is None:
+            _made, secret = ledger.tokens.add(TOKEN_NAME, [OPERATOR])
             write(folder.token, secret + "\n", 0o600)
     finally:
-        store.close()
+        ledger.close()
 
 
 def _address_of(settings: ServerSettings) -> Address:

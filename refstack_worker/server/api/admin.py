@@ -17,7 +17,7 @@ class AdminCalls:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self._store = around.store
+        self._ledger = around.ledger
 
     def register(self, app: Flask) -> None:
         """Add the calls to an application."""
@@ -36,7 +36,7 @@ class AdminCalls:
     def nodes(self) -> Response:
         """List the nodes."""
         self._operator()
-        return jsonify({"nodes": [node_json(node) for node in self._store.nodes()]})
+        return jsonify({"nodes": [node_json(node) for node in self._ledger.nodes.all()]})
 
     def queue(self) -> Response:
         """Tell whether the queue is paused, and how many runs there are in each state."""
@@ -45,19 +45,19 @@ class AdminCalls:
 
     def pause(self) -> Response:
         """Stop giving runs to workers."""
-        self._store.pause(self._operator().name)
+        self._ledger.queue.pause(self._operator().name)
         return self._state()
 
     def resume(self) -> Response:
         """Go on giving runs to workers."""
-        self._store.resume(self._operator().name)
+        self._ledger.queue.resume(self._operator().name)
         self._around.nudge()
         return self._state()
 
     def tokens(self) -> Response:
         """List the API tokens."""
         self._operator()
-        return jsonify({"tokens": [token_json(token) for token in self._store.tokens()]})
+        return jsonify({"tokens": [token_json(token) for token in self._ledger.tokens.all()]})
 
     def add_token(self) -> Response:
         """Make an API token; its secret is shown this once."""
@@ -68,8 +68,8 @@ class AdminCalls:
             raise UsageError(f"scopes: a list of {' and '.join(auth.SCOPES)} is expected")
         user_id = None if body.get("user_id") is None else number(body["user_id"], "user_id", 1, MAX_ID)
         days = number(body.get("days", 0), "days", 0, 3650)
-        expires_at = self._store.clock() + days * 86400 if days else 0.0
-        token, secret = self._store.add_token(text(body, "name", 200, needed=True), scopes, user_id, expires_at)
+        expires_at = self._ledger.clock() + days * 86400 if days else 0.0
+        token, secret = self._ledger.tokens.add(text(body, "name", 200, needed=True), scopes, user_id, expires_at)
         answer = jsonify({**token_json(token), "token": secret})
         answer.status_code = 201
         answer.headers["Cache-Control"] = "no-store"
@@ -78,13 +78,13 @@ class AdminCalls:
     def revoke_token(self, token_id: int) -> Response:
         """End an API token."""
         self._operator()
-        self._store.revoke_token(number(token_id, "token_id", 1, MAX_ID))
+        self._ledger.tokens.revoke(number(token_id, "token_id", 1, MAX_ID))
         return Response(status=204)
 
     def _operator(self) -> auth.Caller:
-        caller = auth.caller(request, self._store)
+        caller = auth.caller(request, self._ledger)
         caller.need_operator()
         return caller
 
     def _state(self) -> Response:
-        return jsonify({"paused": self._store.is_paused(), "runs": self._store.count_states()})
+        return jsonify({"paused": self._ledger.queue.is_paused(), "runs": self._ledger.queue.count_states()})

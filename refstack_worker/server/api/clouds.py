@@ -25,8 +25,8 @@ class CloudCalls:
     """Clouds and guidelines."""
 
     def __init__(self, around: Surroundings) -> None:
-        self._store = around.store
-        self._desk = RunService(around.store, around.nudge)
+        self._ledger = around.ledger
+        self._desk = RunService(around.ledger, around.nudge)
 
     def register(self, app: Flask) -> None:
         """Add the calls to an application."""
@@ -48,14 +48,14 @@ class CloudCalls:
 
     def clouds(self) -> Response:
         """List clouds."""
-        found = self._store.clouds(self._desk.viewer(self._caller()))
+        found = self._ledger.clouds.all(self._desk.viewer(self._caller()))
         return jsonify({"clouds": [cloud_json(known) for known in found]})
 
     def add(self) -> Response:
         """Enter a cloud."""
         caller = self._caller()
         caller.need_writer()
-        known = self._store.add_cloud(new_cloud(json_body(), caller))
+        known = self._ledger.clouds.add(new_cloud(json_body(), caller))
         answer = jsonify(cloud_json(known))
         answer.status_code = 201
         answer.headers["Location"] = f"/v1/clouds/{known.cloud.id}"
@@ -69,12 +69,12 @@ class CloudCalls:
         """Change a cloud; kept passwords stay unless new ones are given."""
         caller = self._caller()
         self._desk.cloud(caller, cloud_id)
-        return jsonify(cloud_json(self._store.change_cloud(cloud_id, new_cloud(json_body(), caller))))
+        return jsonify(cloud_json(self._ledger.clouds.change(cloud_id, new_cloud(json_body(), caller))))
 
     def delete(self, cloud_id: int) -> Response:
         """Remove a cloud."""
         self._desk.cloud(self._caller(), cloud_id)
-        self._store.delete_cloud(cloud_id)
+        self._ledger.clouds.delete(cloud_id)
         return Response(status=204)
 
     def check(self, cloud_id: int) -> Response:
@@ -86,12 +86,12 @@ class CloudCalls:
     def history(self, cloud_id: int) -> Response:
         """List the last runs of a cloud that have a result, the oldest first."""
         self._desk.cloud(self._caller(), cloud_id)
-        rows = self._store.cloud_history(cloud_id)
+        rows = self._ledger.clouds.history(cloud_id)
         return jsonify({"runs": [{**row, "ended_at": iso(row["ended_at"])} for row in rows]})
 
     def guidelines(self) -> Response:
         """List guidelines."""
-        found = self._store.guidelines(self._desk.viewer(self._caller()))
+        found = self._ledger.guidelines.all(self._desk.viewer(self._caller()))
         return jsonify({"guidelines": [guideline_json(one) for one in found]})
 
     def add_guideline(self) -> Response:
@@ -108,7 +108,7 @@ class CloudCalls:
     def guideline(self, guideline_id: int) -> Response:
         """Show a guideline: its programs with the number of tests that they ask for."""
         wanted = number(guideline_id, "guideline_id", 1, MAX_ID)
-        stored, found = self._store.guideline(wanted, self._desk.viewer(self._caller()))
+        stored, found = self._ledger.guidelines.get(wanted, self._desk.viewer(self._caller()))
         programs = [
             {
                 "name": program.name,
@@ -125,14 +125,14 @@ class CloudCalls:
         """Remove a guideline."""
         caller = self._caller()
         wanted = number(guideline_id, "guideline_id", 1, MAX_ID)
-        stored, _found = self._store.guideline(wanted, self._desk.viewer(caller))
+        stored, _found = self._ledger.guidelines.get(wanted, self._desk.viewer(caller))
         if stored.owner_id is None:
             caller.need_operator()
-        self._store.delete_guideline(guideline_id)
+        self._ledger.guidelines.delete(guideline_id)
         return Response(status=204)
 
     def _caller(self) -> auth.Caller:
-        return auth.caller(request, self._store)
+        return auth.caller(request, self._ledger)
 
 
 def cloud_json(known: CloudRecord) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import RefstackError
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 
 LOG = logging.getLogger(__name__)
 
@@ -36,9 +36,9 @@ News = tuple[Mapping[str, Any], tuple[Mapping[str, Any], ...]]
 class Hub:
     """What is known of the runs that are watched in this process."""
 
-    def __init__(self, store: Store, most: int, seconds: float = ROUND_SECONDS) -> None:
+    def __init__(self, ledger: Ledger, most: int, seconds: float = ROUND_SECONDS) -> None:
         """:param most: streams that may be open at the same time."""
-        self._store = store
+        self._ledger = ledger
         self._most = most
         self._seconds = seconds
         self._changed = threading.Condition()
@@ -113,7 +113,7 @@ class Hub:
                     return
                 after = {test_id: self._last(test_id) for test_id in self._watchers}
             try:
-                self._take(*self._store.watched(after))
+                self._take(*self._ledger.runs.watched(after))
             except RefstackError as error:
                 LOG.warning("events: %s", error)
             self.rounds += 1

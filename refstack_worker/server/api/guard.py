@@ -9,8 +9,8 @@ from flask import Flask, Response, request
 from refstack_worker.server import auth
 from refstack_worker.server.api.rate_limit import Limiter
 from refstack_worker.server.api.responses import problem
-from refstack_worker.server.ledger.accounts import digest
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.ledger.tokens import digest
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
@@ -18,9 +18,9 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 class Guard:
     """Counts calls by token, and wrong tokens by address."""
 
-    def __init__(self, store: Store) -> None:
-        users = store.settings.web
-        self._store = store
+    def __init__(self, ledger: Ledger) -> None:
+        users = ledger.settings.web
+        self._ledger = ledger
         self._calls = Limiter(users.rate_limit)
         self.wrong = Limiter(users.sign_in_limit)
 
@@ -31,7 +31,7 @@ class Guard:
 
     def address(self) -> str:
         """Return by which name an address is counted."""
-        return str(auth.client_address(request, self._store.settings.web.trusted_proxies) or "unknown")
+        return str(auth.client_address(request, self._ledger.settings.web.trusted_proxies) or "unknown")
 
     def _before(self) -> Response | None:
         if not request.path.startswith("/v1/"):
@@ -47,7 +47,7 @@ class Guard:
             return _too_many(seconds, "this token has made too many calls")
         if request.method not in _SAFE:
             # who has no good token is told so by the call itself
-            token = auth.known_token(request, self._store)
+            token = auth.known_token(request, self._ledger)
             if token is not None:
                 auth.Caller(token).need_writer()
         return None

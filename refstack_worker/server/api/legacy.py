@@ -25,8 +25,9 @@ from refstack_worker.server.api.responses import (
     test_id_of,
 )
 from refstack_worker.server.domain.attempts import AttemptKey, Proof
-from refstack_worker.server.ledger.results import Upload
+from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.ledger.transactions import refused
+from refstack_worker.server.results import acceptance
 from refstack_worker.server.services import mini_conf
 
 LOG = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class TesterCalls:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self._store = around.store
+        self._ledger = around.ledger
         self._web = around.settings.web
 
     def register(self, app: Flask) -> None:
@@ -58,7 +59,7 @@ class TesterCalls:
         """Tell what is known of the cloud under test."""
         test_id = test_id_of(request.args.get("test_id"))
         self._admit(test_id)
-        cloud = self._store.cloud_of(test_id)
+        cloud = self._ledger.clouds.of_test(test_id)
         if cloud is None:
             raise NotFoundError(f"Invalid test ID: there is no test {test_id}")
         return _attached(mini_conf.mini_conf(self._around.settings.tempest, cloud), "miniconf.json")
@@ -67,7 +68,7 @@ class TesterCalls:
         """Tell which tests to run."""
         test_id = test_id_of(request.args.get("test_id"))
         key = self._admit(test_id)
-        spec = self._store.run(test_id).spec if key is not None else None
+        spec = self._ledger.runs.get(test_id).spec if key is not None else None
         cases = mini_conf.testcases(self._around.settings.tempest, spec)
         return _attached({"testcases": cases}, "testcases.json")
 
@@ -79,8 +80,8 @@ class TesterCalls:
         attempt = request.args.get("attempt")
         proof = self._proof(test_id, number(attempt, "attempt", 1, MAX_ID) if attempt is not None else None)
         try:
-            self._store.check_known(proof)
-            accepted = self._store.accept_result(proof, self._upload())
+            self._ledger.attempts.check_known(proof)
+            accepted = acceptance.accept(self._ledger, proof, self._upload())
         except RefusedError as error:
             LOG.info("run %d: a result was refused: %s", test_id, error.reason)
             raise
@@ -109,7 +110,7 @@ class TesterCalls:
         digest = sealing.digest(envelope.strip().encode("utf-8"))
         try:
             report = Report.from_json(given)
-            key = self._store.report(auth.proof(request, test_id, attempt, digest), report)
+            key = self._ledger.attempts.report(auth.proof(request, test_id, attempt, digest), report)
         except PayloadError as error:
             return failure(400, str(error), "payload")
         except StateError as error:
@@ -123,9 +124,9 @@ class TesterCalls:
 
     def _admit(self, test_id: int) -> AttemptKey | None:
         """Return the attempt of whoever asks; None for a test of old that is no run, where the operator allows it."""
-        if self._web.allow_anonymous_results and not self._store.has_run(test_id):
+        if self._web.allow_anonymous_results and not self._ledger.runs.exists(test_id):
             return None
-        return self._store.check_proof(self._proof(test_id, None))
+        return self._ledger.attempts.check(self._proof(test_id, None))
 
     def _proof(self, test_id: int, attempt: int | None) -> Proof:
         return auth.proof(request, test_id, attempt)
@@ -133,7 +134,7 @@ class TesterCalls:
     def _anonymous(self) -> Response:
         if not self._web.allow_anonymous_results:
             raise refused("no-proof", "results without a run are not taken here; give test_id and the proof")
-        test_id = self._store.accept_anonymous(self._upload())
+        test_id = acceptance.accept_anonymous(self._ledger, self._upload())
         answer = jsonify({"message": "thank you", "test_id": test_id})
         answer.status_code = 201
         return answer

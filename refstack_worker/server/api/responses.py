@@ -16,7 +16,7 @@ from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract import envelope, strict_json
 from refstack_worker.errors import PayloadError, RefstackError, UsageError
 from refstack_worker.server.api.downloads import Downloads
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.submitter import Submitter
 
 MAX_BODY = envelope.MAX_BYTES + 64 * 1024
@@ -29,7 +29,7 @@ _FIELDS = 100
 class Surroundings:
     """What the calls work with."""
 
-    store: Store
+    ledger: Ledger
     nudge: Submitter
     uploads: Path
     """Folder of results on their way."""
@@ -37,7 +37,7 @@ class Surroundings:
 
     @property
     def settings(self) -> ServerSettings:
-        return self.store.settings
+        return self.ledger.settings
 
 
 class StreamedRequest(Request):

@@ -25,8 +25,8 @@ class RunCalls:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self._store = around.store
-        self._desk = RunService(around.store, around.nudge)
+        self._ledger = around.ledger
+        self._desk = RunService(around.ledger, around.nudge)
 
     def register(self, app: Flask) -> None:
         """Add the calls to an application."""
@@ -47,12 +47,12 @@ class RunCalls:
 
     def create(self) -> Response:
         """Record a run and give it to the queue."""
-        caller = auth.caller(request, self._store)
+        caller = auth.caller(request, self._ledger)
         return self._created(self._desk.create(caller, json_body(), _key()))
 
     def list(self) -> Response:
         """List runs, newest first; ``before`` is the way to the next page."""
-        caller = auth.caller(request, self._store)
+        caller = auth.caller(request, self._ledger)
         given = request.args
         query = RunQuery(
             states=_states(given.getlist("state")),
@@ -64,7 +64,7 @@ class RunCalls:
             before=_optional("before") or 0,
             limit=number(given.get("limit", 50), "limit", 1, MAX_RUNS),
         )
-        runs = self._store.runs(query)
+        runs = self._ledger.runs.find(query)
         more = runs[-1].test_id if len(runs) == query.limit else None
         return jsonify({"runs": [run_json(run) for run in runs], "next_before": more})
 
@@ -75,12 +75,12 @@ class RunCalls:
     def attempts(self, test_id: int) -> Response:
         """List the attempts of a run."""
         self._visible(test_id)
-        return jsonify({"attempts": [attempt_json(attempt) for attempt in self._store.attempts(test_id)]})
+        return jsonify({"attempts": [attempt_json(attempt) for attempt in self._ledger.attempts.of_run(test_id)]})
 
     def messages(self, test_id: int) -> Response:
         """List the status messages after the one whose id is given."""
         self._visible(test_id)
-        found = self._store.messages(test_id, _optional("after") or 0, MAX_MESSAGES)
+        found = self._ledger.runs.messages(test_id, _optional("after") or 0, MAX_MESSAGES)
         more = found[-1].id if len(found) == MAX_MESSAGES else None
         return jsonify({"messages": [message_json(message) for message in found], "next_after": more})
 
@@ -93,15 +93,15 @@ class RunCalls:
             raise UsageError("status: passed, failed or skipped is expected")
         most = number(given.get("limit", 500), "limit", 1, MAX_TESTS)
         query = ResultQuery(status, text(given, "q", 200), _optional("after") or 0, most)
-        tests = self._store.result_tests(test_id, query)
+        tests = self._ledger.results.tests(test_id, query)
         more = tests[-1].position if len(tests) == most else None
         return jsonify({"tests": [test_json(test) for test in tests], "next_after": more})
 
     def report(self, test_id: int) -> Response:
         """Show what came of a run: counts, durations, and the tests that failed."""
         run = self._visible(test_id)
-        result = self._store.result(test_id)
-        failed = self._store.result_tests(test_id, ResultQuery("failed", limit=MAX_TESTS))
+        result = self._ledger.results.get(test_id)
+        failed = self._ledger.results.tests(test_id, ResultQuery("failed", limit=MAX_TESTS))
         return jsonify(
             {
                 "run": run_json(run),
@@ -118,24 +118,24 @@ class RunCalls:
 
     def subunit(self, test_id: int) -> Response:
         """Give out the subunit stream as it was posted, but for the secrets."""
-        caller = auth.caller(request, self._store)
+        caller = auth.caller(request, self._ledger)
         self._desk.run(caller, test_id)
-        self._store.result(test_id)
-        stream = self._around.downloads.of(caller.token.id, self._store.result_stream(test_id))
+        self._ledger.results.get(test_id)
+        stream = self._around.downloads.of(caller.token.id, self._ledger.results.stream(test_id))
         answer = Response(stream, mimetype="application/vnd.subunit")
         answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.subunit"
         return answer
 
     def cancel(self, test_id: int) -> Response:
         """Cancel a run."""
-        run = self._desk.cancel(auth.caller(request, self._store), test_id)
+        run = self._desk.cancel(auth.caller(request, self._ledger), test_id)
         answer = jsonify(run_json(run))
         answer.status_code = 200 if run.state.is_end else 202
         return answer
 
     def rerun(self, test_id: int) -> Response:
         """Run the same again, all of it or what failed. Passwords that no cloud keeps have to be given anew."""
-        return self._created(self._desk.rerun(auth.caller(request, self._store), test_id, json_body(), _key()))
+        return self._created(self._desk.rerun(auth.caller(request, self._ledger), test_id, json_body(), _key()))
 
     def _created(self, run: Run) -> Response:
         answer = self._shown(run)
@@ -145,7 +145,7 @@ class RunCalls:
 
     def _visible(self, test_id: int) -> Run:
         """Return a run if it is the caller's; somebody else's looks as if it were not there."""
-        return self._desk.run(auth.caller(request, self._store), test_id)
+        return self._desk.run(auth.caller(request, self._ledger), test_id)
 
     def _shown(self, run: Run) -> Response:
         answer = jsonify(run_json(run))

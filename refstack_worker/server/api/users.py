@@ -26,8 +26,8 @@ class UserCalls:
     """What vendors and operators ask beside the runs."""
 
     def __init__(self, around: Surroundings, hub: Hub) -> None:
-        self._store = around.store
-        self._desk = RunService(around.store, around.nudge)
+        self._ledger = around.ledger
+        self._desk = RunService(around.ledger, around.nudge)
         self._hub = hub
         self._downloads = around.downloads
 
@@ -64,7 +64,7 @@ class UserCalls:
     def me(self) -> Response:
         """Tell who the token belongs to and what it may."""
         token = self._caller().token
-        user = self._store.user(token.user_id) if token.user_id is not None else None
+        user = self._ledger.accounts.user(token.user_id) if token.user_id is not None else None
         return jsonify(
             {
                 "token": token.name,
@@ -80,7 +80,7 @@ class UserCalls:
 
     def place(self, test_id: int) -> Response:
         """Tell where a run stands in the queue and when it may start."""
-        found = place(self._store, self._desk.run(self._caller(), test_id))
+        found = place(self._ledger, self._desk.run(self._caller(), test_id))
         if found is None:
             raise StateError(f"run {test_id} does not wait")
         return jsonify(asdict(found))
@@ -94,8 +94,8 @@ class UserCalls:
         """Judge a result by a guideline: the one that the run was made by, or another."""
         caller = self._caller()
         self._desk.run(caller, test_id)
-        self._store.result(test_id)
-        found = self._store.verdict(test_id, self._asked(caller))
+        self._ledger.results.get(test_id)
+        found = self._ledger.guidelines.verdict(test_id, self._asked(caller))
         if found is None:
             raise NotFoundError(
                 f"run {test_id} was not made by a guideline; name one: "
@@ -115,50 +115,50 @@ class UserCalls:
         caller = self._caller()
         for one in (test_id, other):
             self._desk.run(caller, one)
-            self._store.result(one)
-        found = compare(self._store, other, test_id)
+            self._ledger.results.get(one)
+        found = compare(self._ledger, other, test_id)
         return jsonify({kind: [test_json(test) for test in tests] for kind, tests in found.items()})
 
     def upload(self, test_id: int) -> Response:
         """Upload the passed tests to the RefStack server that the operator configured, signed with his key."""
         caller = self._caller()
         run = self._desk.own_run(caller, test_id)
-        outbound = self._store.settings.outbound
+        outbound = self._ledger.settings.outbound
         if not outbound.upload_url or outbound.upload_key is None:
             raise StateError("no upload: the operator sets UPLOAD_URL and UPLOAD_KEY_FILE")
-        result = self._store.result(test_id)
+        result = self._ledger.results.get(test_id)
         cpid = str(result["summary"].get("cpid") or upload.cpid_of(run.cloud.endpoint_v3))
-        body = upload.body(cpid, result["seconds"], all_tests(self._store, test_id))
+        body = upload.body(cpid, result["seconds"], all_tests(self._ledger, test_id))
         return jsonify(upload.send(outbound.upload_url, upload.sign(body, outbound.upload_key)))
 
     def shares(self, test_id: int) -> Response:
         """List the vendors that a run is shared with; they do not see one another."""
         self._desk.owned(self._caller(), test_id)
-        return jsonify({"vendors": self._store.shares(test_id)})
+        return jsonify({"vendors": self._ledger.accounts.shares(test_id)})
 
     def share(self, test_id: int) -> Response:
         """Let another vendor look at a run."""
         self._desk.own_run(self._caller(), test_id)
-        self._store.share(test_id, number(json_body().get("vendor_id"), "vendor_id", 1, MAX_ID))
-        return jsonify({"vendors": self._store.shares(test_id)})
+        self._ledger.accounts.share(test_id, number(json_body().get("vendor_id"), "vendor_id", 1, MAX_ID))
+        return jsonify({"vendors": self._ledger.accounts.shares(test_id)})
 
     def unshare(self, test_id: int, vendor_id: int) -> Response:
         """Let another vendor look at a run no longer."""
         self._desk.own_run(self._caller(), test_id)
-        self._store.unshare(test_id, number(vendor_id, "vendor_id", 1, MAX_ID))
+        self._ledger.accounts.unshare(test_id, number(vendor_id, "vendor_id", 1, MAX_ID))
         return Response(status=204)
 
     def vendors(self) -> Response:
         """List vendors."""
         self._operator()
-        return jsonify({"vendors": [asdict(vendor) for vendor in self._store.vendors()]})
+        return jsonify({"vendors": [asdict(vendor) for vendor in self._ledger.accounts.vendors()]})
 
     def add_vendor(self) -> Response:
         """Enter a vendor."""
         self._operator()
         body = json_body()
         given = [text(body, name, longest) for name, longest in (("contact_name", 120), ("contact_email", 120))]
-        made = self._store.add_vendor(text(body, "name", 80, needed=True), *given)
+        made = self._ledger.accounts.add_vendor(text(body, "name", 80, needed=True), *given)
         answer = jsonify(asdict(made))
         answer.status_code = 201
         return answer
@@ -166,7 +166,7 @@ class UserCalls:
     def users(self) -> Response:
         """List users."""
         self._operator()
-        return jsonify({"users": [asdict(user) for user in self._store.users()]})
+        return jsonify({"users": [asdict(user) for user in self._ledger.accounts.users()]})
 
     def add_user(self) -> Response:
         """Enter a user of a vendor."""
@@ -174,7 +174,7 @@ class UserCalls:
         body = json_body()
         given = body.get("vendor_id")
         vendor_id = None if given is None else number(given, "vendor_id", 1, MAX_ID)
-        made = self._store.add_user(text(body, "name", 60, needed=True), text(body, "email", 200), vendor_id)
+        made = self._ledger.accounts.add_user(text(body, "name", 60, needed=True), text(body, "email", 200), vendor_id)
         answer = jsonify(asdict(made))
         answer.status_code = 201
         return answer
@@ -182,19 +182,19 @@ class UserCalls:
     def demand(self) -> Response:
         """Tell what waits for which nodes, and how many more slots are needed."""
         self._operator()
-        return jsonify({"demand": [asdict(row) for row in demand(self._store)]})
+        return jsonify({"demand": [asdict(row) for row in demand(self._ledger)]})
 
     def metrics(self) -> Response:
         """The same for Prometheus."""
         self._operator()
-        return Response(metrics_text(self._store), mimetype="text/plain; version=0.0.4")
+        return Response(metrics_text(self._ledger), mimetype="text/plain; version=0.0.4")
 
     def _asked(self, caller: auth.Caller) -> Choice | None:
         name = text(request.args, "guideline", 60)
         if not name:
             return None
         try:
-            stored, guideline = self._store.guideline(name, self._desk.viewer(caller))
+            stored, guideline = self._ledger.guidelines.get(name, self._desk.viewer(caller))
             program = guideline.program(text(request.args, "program", 200, needed=True))
         except NotFoundError as error:
             raise UsageError(str(error)) from None
@@ -206,7 +206,7 @@ class UserCalls:
         return caller
 
     def _caller(self) -> auth.Caller:
-        return auth.caller(request, self._store)
+        return auth.caller(request, self._ledger)
 
 
 def event_stream(hub: Hub, test_id: int, after: int = 0) -> Response:
@@ -239,7 +239,7 @@ def exported(downloads: Downloads, desk: RunService, caller: auth.Caller, wanted
     return answer
 
 
-def metrics_text(store: Any) -> str:
+def metrics_text(ledger: Any) -> str:
     """Return the demand in the text format of Prometheus."""
     lines = []
     names = (
@@ -249,7 +249,7 @@ def metrics_text(store: Any) -> str:
         ("slots", "refstack_slots", "Slots of ready nodes that serve it."),
         ("needed", "refstack_slots_needed", "Further slots that would let all that waits run at once."),
     )
-    rows = demand(store)
+    rows = demand(ledger)
     for field, name, meaning in names:
         lines += [f"# HELP {name} {meaning}", f"# TYPE {name} gauge"]
         for row in rows:

@@ -34,7 +34,7 @@ class WorkerCalls:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self._store = around.store
+        self._ledger = around.ledger
         self._web = around.settings.web
         self._beat = around.settings.rules.heartbeat_seconds
 
@@ -50,7 +50,7 @@ class WorkerCalls:
         proof = self._proof(test_id, attempt)
         body = json_body()
         version = text(body, "tempest_version", 40)
-        answer = self._store.claim(proof, Claim(_claim_id(body), _worker(body), version))
+        answer = self._ledger.attempts.claim(proof, Claim(_claim_id(body), _worker(body), version))
         if answer.reason == "paused":
             self._around.nudge()
         if not answer.granted:
@@ -63,7 +63,7 @@ class WorkerCalls:
         proof = self._proof(test_id, attempt)
         body = json_body()
         beat = Heartbeat(_claim_id(body), _worker(body), Progress.from_json(body.get("progress") or {}))
-        ordered = self._store.heartbeat(proof, beat)
+        ordered = self._ledger.attempts.heartbeat(proof, beat)
         return jsonify({"order": ordered.order.value, "reason": ordered.reason, "heartbeat_seconds": self._beat})
 
     def release(self, test_id: int, attempt: int) -> Response:
@@ -74,7 +74,7 @@ class WorkerCalls:
         if not isinstance(reason, str):
             raise UsageError("reason: a text is expected")
         worker = _worker(body)
-        self._store.release(proof, _claim_id(body), clean_line(reason))
+        self._ledger.attempts.release(proof, _claim_id(body), clean_line(reason))
         LOG.info("run %d:%d handed back by %s", test_id, attempt, worker)
         self._around.nudge()
         return jsonify({})
@@ -90,7 +90,7 @@ class WorkerCalls:
         message = sealing.open_node_message(
             envelope.strip(), keys.load_sign_private(files.sign), keys.load_seal_public(files.fleet)
         )
-        self._store.node_seen(_node(name, message))
+        self._ledger.nodes.record(_node(name, message))
         return jsonify({"seconds": NODE_SECONDS})
 
     def _proof(self, test_id: int, attempt: int) -> Proof:

@@ -48,7 +48,7 @@ class Attempt:
     contested: bool = False
     """Another worker asked for it while it was held: gearmand thinks that the holder is gone."""
     outcome: str = ""
-    """OverdueReason it ended: ``finished``, ``lost``, ``released``, …"""
+    """Why it ended: ``finished``, ``lost``, ``released``, …"""
     note: str = ""
 
 
@@ -131,7 +131,7 @@ class HeartbeatAnswer:
 
 
 class Release(enum.Enum):
-    """OverdueReason an attempt is over although its run is not."""
+    """Why an attempt is over although its run is not."""
 
     LOST = "lost"
     """The worker went silent: counts against ``ATTEMPT_LIMIT``."""
@@ -142,7 +142,7 @@ class Release(enum.Enum):
 
 
 class OverdueReason(str, enum.Enum):
-    """OverdueReason a run is overdue; the value is the reason that it ends with."""
+    """Why a run is overdue; the value is the reason that it ends with."""
 
     QUEUE = "queue-timeout"
     RUN = "timeout"

@@ -5,9 +5,15 @@ Times are seconds since 1970 (UTC); 0 means "not yet".
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 from refstack_worker.contract.outcomes import Counts as Counts
+
+_PIECE = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -40,3 +46,43 @@ class ResultQuery:
     after: int = 0
     """Only positions above this one: the next page."""
     limit: int = 500
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A result as it was posted, on disk."""
+
+    path: Path
+    digest: str
+    """Hex SHA-256 of its bytes."""
+    size: int
+    summary: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, path: Path, summary: Mapping[str, Any]) -> Upload:
+        """Return the upload in a file."""
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while data := file.read(_PIECE):
+                digest.update(data)
+        return cls(path, digest.hexdigest(), path.stat().st_size, summary)
+
+
+class ParsedResult(Protocol):
+    """What the bytes of a result hold."""
+
+    @property
+    def counts(self) -> Counts:
+        """How many tests passed, failed and were skipped."""
+
+    @property
+    def seconds(self) -> float:
+        """From the begin of the first test to the end of the last."""
+
+    @property
+    def packed(self) -> Path:
+        """File with the stream without the secrets of the run, compressed (gzip)."""
+
+    @property
+    def tests(self) -> Iterable[TestResult]:
+        """The tests in the order in which they ended."""

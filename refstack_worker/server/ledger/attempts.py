@@ -1,10 +1,9 @@
-"""The ledger, as workers see it: claim an attempt, keep it, report, hand it back."""
+"""The ledger, as workers see it: claim an attempt, keep it, report, release it."""
 
 from __future__ import annotations
 
 import hmac
 import json
-from typing import Any
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.engine import Connection
@@ -14,8 +13,9 @@ from refstack_worker.contract.states import RunState, may_move
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import StateError
 from refstack_worker.server.db import queue_tables
-from refstack_worker.server.db.updates import IS_ATTEMPT, change_attempt
+from refstack_worker.server.db.updates import IS_ATTEMPT
 from refstack_worker.server.domain.attempts import (
+    Attempt,
     AttemptKey,
     Claim,
     ClaimAnswer,
@@ -25,8 +25,22 @@ from refstack_worker.server.domain.attempts import (
     Proof,
     Release,
 )
-from refstack_worker.server.ledger.submissions import queue_is_paused
-from refstack_worker.server.ledger.transactions import LedgerBase, Move, Row, check_claim, is_attempt, key_of, refused
+from refstack_worker.server.ledger.queue_state import queue_is_paused
+from refstack_worker.server.ledger.run_rows import (
+    attempt_of,
+    attempts_question,
+    is_current,
+)
+from refstack_worker.server.ledger.transactions import (
+    LedgerPart,
+    Move,
+    Row,
+    check_claim,
+    is_attempt,
+    key_of,
+    refused,
+    superseded,
+)
 from refstack_worker.server.secret_store import Masker, secret_values
 
 _BY_WORKER = frozenset(
@@ -77,31 +91,37 @@ _BEAT_AND_LOOK = (
 """The usual heartbeat, of a claim that holds, in one statement; SQLite cannot return what stands in another table."""
 
 
-class AttemptLedger(LedgerBase):
+class Attempts(LedgerPart):
     """What a worker, or ``execute_test``, may do with the proof of its attempt."""
 
-    def check_proof(self, proof: Proof) -> AttemptKey:
+    def of_run(self, test_id: int) -> list[Attempt]:
+        """Return the attempts of a run, the first first."""
+        with self.database.reading() as connection:
+            rows = connection.execute(attempts_question().where(queue_tables.run.c.test_id == test_id)).mappings().all()
+        return [attempt_of(row) for row in rows]
+
+    def check(self, proof: Proof) -> AttemptKey:
         """Return the attempt that a caller holds.
 
         :raises RefusedError: ``no-proof``, ``wrong-proof``, ``claimed`` by somebody else, ``superseded``, ``ended``.
         :raises NotFoundError: there is no such run.
         """
         with self.database.reading() as connection:
-            attempt = self._proven(connection, proof)
+            attempt = self.transactions.proven(connection, proof)
             question = select(queue_tables.run).where(queue_tables.run.c.test_id == proof.test_id)
             _check_current(connection.execute(question).mappings().one(), attempt)
             check_claim(attempt, proof)
             return key_of(attempt)
 
     def check_known(self, proof: Proof) -> None:
-        """Refuse who does not hold an attempt of this run, before anything large is read; see :meth:`check_proof`."""
+        """Refuse who does not hold an attempt of this run, before anything large is read; see :meth:`check`."""
         with self.database.reading() as connection:
-            check_claim(self._proven(connection, proof), proof)
+            check_claim(self.transactions.proven(connection, proof), proof)
 
     def claim(self, proof: Proof, claim: Claim) -> ClaimAnswer:
         """Give an attempt to the first worker that asks; the same claim again is answered as the first time."""
         with self.database.writing() as connection:
-            run, attempt = self._held(connection, proof)
+            run, attempt = self.transactions.held(connection, proof)
             state = RunState(run["state"])
             if run["attempt"] != attempt["attempt"]:
                 return ClaimAnswer(False, "superseded", state)
@@ -113,9 +133,9 @@ class AttemptLedger(LedgerBase):
                 self._contest(connection, key_of(attempt))
                 return ClaimAnswer(False, "claimed", state)
             if queue_is_paused(connection):
-                self._give_back(connection, run, Release.QUEUE_LOST, "the queue is paused")
+                self.transactions.requeue(connection, run, Release.QUEUE_LOST, "the queue is paused")
                 return ClaimAnswer(False, "paused", state)
-            self._grant(connection, run, claim)
+            self.transactions.grant(connection, run, claim)
             return ClaimAnswer(True, "", RunState.CLAIMED)
 
     def heartbeat(self, proof: Proof, beat: Heartbeat) -> HeartbeatAnswer:
@@ -128,7 +148,7 @@ class AttemptLedger(LedgerBase):
         parameters = {"of_test": proof.test_id, "of_attempt": proof.attempt}
         with self.database.writing() as connection:
             rows = connection.execute(_BEATING, parameters).mappings().all()
-            row = self._choose(connection, proof, rows)
+            row = self.transactions.choose(connection, proof, rows)
             ordered = _order(row, beat)
             if ordered.order is HeartbeatReply.STOP:
                 return ordered
@@ -158,14 +178,14 @@ class AttemptLedger(LedgerBase):
         :raises RefusedError: ``superseded``, ``ended``, or ``claimed`` by somebody else.
         """
         with self.database.writing() as connection:
-            run, attempt = self._held(connection, proof)
+            run, attempt = self.transactions.held(connection, proof)
             if run["attempt"] != attempt["attempt"] and attempt["outcome"] == Release.RELEASED.value:
                 return
             _check_current(run, attempt)
             if not _is_claim(attempt, claim_id):
                 raise refused("claimed", "the attempt is not held by this claim")
             said = self._masked(run, reason or "no reason given")
-            self._give_back(connection, run, Release.RELEASED, f"handed back by {attempt['worker']}: {said}")
+            self.transactions.requeue(connection, run, Release.RELEASED, f"handed back by {attempt['worker']}: {said}")
 
     def report(self, proof: Proof, report: Report) -> AttemptKey:
         """``update-test-status``: note what a worker says, and move the run if that is a move.
@@ -178,19 +198,36 @@ class AttemptLedger(LedgerBase):
         :raises StateError: a state that is not a worker's to report.
         """
         with self.database.writing() as connection:
-            run, attempt = self._held(connection, proof)
+            run, attempt = self.transactions.held(connection, proof)
             if run["attempt"] != attempt["attempt"]:
                 raise superseded(run)
             check_claim(attempt, proof)
             self._take(connection, run, report)
             return key_of(attempt)
 
+    def requeue(self, key: AttemptKey, how: Release, message: str) -> bool:
+        """End an attempt and make the next, or end the run at the limit.
+
+        Lost by the queue can only be what nobody has claimed, lost with its worker only what somebody holds.
+
+        :returns: whether anything changed; not if the attempt is superseded, or the run has ended or moved on.
+        """
+        with self.database.writing() as connection:
+            run = self.transactions.locked_run(connection, key.test_id)
+            is_waiting = run["state"] == RunState.QUEUED.value
+            if not is_current(run, key) or is_waiting != (how is Release.QUEUE_LOST):
+                return False
+            self.transactions.requeue(connection, run, how, message)
+            return True
+
     def _take(self, connection: Connection, run: Row, report: Report) -> None:
         state = RunState(run["state"])
         message = self._masked(run, report.message)
         if report.status is None or report.status is state:
             if message:
-                self._say(connection, run, message if report.status is None else f"{state.value}: {message}")
+                self.transactions.say(
+                    connection, run, message if report.status is None else f"{state.value}: {message}"
+                )
             return
         if report.status not in _BY_WORKER:
             raise StateError(f"the state {report.status.value} is not reported: it comes with a result or a release")
@@ -199,38 +236,20 @@ class AttemptLedger(LedgerBase):
         # what nobody has claimed is held by nobody, whatever is said of it
         is_unclaimed = state is RunState.QUEUED and not report.status.is_end
         if is_unclaimed or not may_move(state, report.status):
-            self._say(connection, run, ": ".join(part for part in (report.status.value, message) if part))
+            self.transactions.say(connection, run, ": ".join(part for part in (report.status.value, message) if part))
             return
         reason = report.reason or report.status.value if report.status.is_end else ""
-        self._move(connection, run, Move(report.status, message, reason))
+        self.transactions.move(connection, run, Move(report.status, message, reason))
 
     def _masked(self, run: Row, text: str) -> str:
         if not text or not run["sealed_conf"]:
             return text
-        return Masker(secret_values(self.vault.open(run["sealed_conf"]))).text(text)
+        return Masker(secret_values(self.secrets.open(run["sealed_conf"]))).text(text)
 
     def _contest(self, connection: Connection, key: AttemptKey) -> None:
         attempt = queue_tables.attempt
         fresh = is_attempt(key) & (attempt.c.contested_at == 0)
         connection.execute(update(attempt).where(fresh).values(contested_at=self.clock()))
-
-    def _grant(self, connection: Connection, run: Row, claim: Claim) -> None:
-        now = self.clock()
-        values: dict[str, Any] = {
-            "claim_id": claim.claim_id[:100],
-            "worker": claim.worker[:200],
-            "claimed_at": now,
-            "heartbeat_at": now,
-        }
-        change_attempt(connection, key_of(run), values)
-        version = f" with Tempest {claim.tempest_version}" if claim.tempest_version else ""
-        claimed = Move(RunState.CLAIMED, f"attempt {run['attempt']} by {claim.worker}{version}")
-        self._move(connection, run, claimed, {"worker": claim.worker[:200], "started_at": now})
-
-
-def superseded(run: Row) -> Exception:
-    """Return the error for an attempt that is not the current one."""
-    return refused("superseded", f"the run is at attempt {run['attempt']} now; stop this one")
 
 
 def _check_current(run: Row, attempt: Row) -> None:

@@ -1,4 +1,4 @@
-"""The ledger's clouds: RefStack's rows, what the queue adds, and the passwords that a vendor keeps here, sealed."""
+"""Clouds: RefStack's rows, what the queue adds, and the passwords that a vendor keeps here, sealed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,27 @@ from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.contract import tempest_options
 from refstack_worker.errors import NotFoundError, StateError
-from refstack_worker.server.db import account_tables, legacy_tables
+from refstack_worker.server.db import account_tables, legacy_tables, queue_tables
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.clouds import Cloud, CloudCheck, CloudRecord, Conf, NewCloud
-from refstack_worker.server.ledger.transactions import LedgerBase, Row, new_id
+from refstack_worker.server.ledger.run_rows import (
+    CLOUD_COLUMNS,
+    cloud_of,
+)
+from refstack_worker.server.ledger.transactions import (
+    LedgerPart,
+    Row,
+    new_id,
+)
 
 _CLOUD, _EXTRA = legacy_tables.cloud, account_tables.cloud_extra
 _LEGACY = ("label", "endpoint_v3", "test_user", "alt_user", "admin_user", "version")
 
 
-class CloudLedger(LedgerBase):
-    """Enter, change, look at, remove."""
+class Clouds(LedgerPart):
+    """Add, change, look at and remove clouds."""
 
-    def clouds(self, viewer: AccessScope | None, limit: int = 500) -> list[CloudRecord]:
+    def all(self, viewer: AccessScope | None, limit: int = 500) -> list[CloudRecord]:
         """Return clouds by label. :param viewer: None: everybody's."""
         question = _clouds().order_by(func.lower(_CLOUD.c.label), _CLOUD.c.id).limit(limit)
         if viewer is not None:
@@ -30,7 +38,7 @@ class CloudLedger(LedgerBase):
         with self.database.reading() as connection:
             return [_cloud(row) for row in connection.execute(question).mappings().all()]
 
-    def cloud(self, cloud_id: int, viewer: AccessScope | None = None) -> CloudRecord:
+    def get(self, cloud_id: int, viewer: AccessScope | None = None) -> CloudRecord:
         """Return a cloud. :raises NotFoundError: there is none of that id, or it is somebody else's."""
         with self.database.reading() as connection:
             row = connection.execute(_clouds().where(_CLOUD.c.id == cloud_id)).mappings().first()
@@ -38,7 +46,7 @@ class CloudLedger(LedgerBase):
             raise NotFoundError(f"there is no cloud {cloud_id}")
         return _cloud(row)
 
-    def add_cloud(self, new: NewCloud) -> CloudRecord:
+    def add(self, new: NewCloud) -> CloudRecord:
         """Enter a cloud.
 
         :raises PayloadError: options that no run may have.
@@ -52,9 +60,9 @@ class CloudLedger(LedgerBase):
                 self._add_extra(connection, cloud_id, new)
         except IntegrityError:
             raise NotFoundError(f"there is no user {new.user_id}") from None
-        return self.cloud(cloud_id)
+        return self.get(cloud_id)
 
-    def change_cloud(self, cloud_id: int, new: NewCloud) -> CloudRecord:
+    def change(self, cloud_id: int, new: NewCloud) -> CloudRecord:
         """Change a cloud; whose it is stays. :raises PayloadError: options that no run may have."""
         values = {name: getattr(new, name) for name in _LEGACY}
         extra = {"region": new.region, "release": new.release, "checked_at": 0.0}
@@ -65,9 +73,9 @@ class CloudLedger(LedgerBase):
             changed = update(_EXTRA).where(_EXTRA.c.cloud_id == cloud_id).values(extra)
             if connection.execute(changed).rowcount == 0:
                 self._add_extra(connection, cloud_id, new)
-        return self.cloud(cloud_id)
+        return self.get(cloud_id)
 
-    def delete_cloud(self, cloud_id: int) -> None:
+    def delete(self, cloud_id: int) -> None:
         """Remove a cloud. :raises StateError: there are runs of it, which would lose what they were about."""
         with self.database.writing() as connection:
             used = select(func.count()).select_from(legacy_tables.test).where(legacy_tables.test.c.cloud_id == cloud_id)
@@ -76,12 +84,12 @@ class CloudLedger(LedgerBase):
             connection.execute(delete(_EXTRA).where(_EXTRA.c.cloud_id == cloud_id))
             connection.execute(delete(_CLOUD).where(_CLOUD.c.id == cloud_id))
 
-    def kept_conf(self, cloud_id: int) -> dict[str, dict[str, Any]]:
+    def saved_conf(self, cloud_id: int) -> dict[str, dict[str, Any]]:
         """Return the options with passwords that are kept of a cloud; none if none are."""
         table = _EXTRA
         with self.database.reading() as connection:
             sealed = connection.execute(select(table.c.sealed_conf).where(table.c.cloud_id == cloud_id)).scalar()
-        return self.vault.open(sealed)
+        return self.secrets.open(sealed)
 
     def note_check(self, cloud_id: int, check: CloudCheck) -> None:
         """Note what came of a look at a cloud."""
@@ -91,6 +99,35 @@ class CloudLedger(LedgerBase):
             if connection.execute(changed).rowcount == 0:
                 row = {"cloud_id": cloud_id, "region": "", "release": "", "created_at": self.clock(), **values}
                 connection.execute(insert(_EXTRA).values(row))
+
+    def of_test(self, test_id: int) -> Cloud | None:
+        """Return the cloud of a legacy ``test`` row (an empty one if it has none); None: no such row."""
+        test, cloud = legacy_tables.test, legacy_tables.cloud
+        question = (
+            select(test.c.id.label("test"), *CLOUD_COLUMNS)
+            .select_from(test.outerjoin(cloud, test.c.cloud_id == cloud.c.id))
+            .where(test.c.id == test_id)
+        )
+        with self.database.reading() as connection:
+            row = connection.execute(question).mappings().first()
+        return None if row is None else cloud_of(row)
+
+    def history(self, cloud_id: int, limit: int = 100) -> list[Row]:
+        """Return the last runs of a cloud with a result, the oldest first: counts, seconds, when."""
+        run, result = queue_tables.run, queue_tables.result
+        joined = run.join(result, result.c.test_id == run.c.test_id).join(
+            legacy_tables.test, legacy_tables.test.c.id == run.c.test_id
+        )
+        question = (
+            select(run.c.test_id, run.c.ended_at, run.c.label, result.c.passed, result.c.failed, result.c.seconds)
+            .add_columns(result.c.skipped)
+            .select_from(joined)
+            .where(legacy_tables.test.c.cloud_id == cloud_id)
+            .order_by(run.c.test_id.desc())
+            .limit(limit)
+        )
+        with self.database.reading() as connection:
+            return list(reversed(connection.execute(question).mappings().all()))
 
     def _add_extra(self, connection: Connection, cloud_id: int, new: NewCloud) -> None:
         row = {
@@ -106,7 +143,7 @@ class CloudLedger(LedgerBase):
         if not conf:
             return None
         tempest_options.check(conf)
-        return self.vault.seal(conf)
+        return self.secrets.seal(conf)
 
 
 def _clouds() -> Any:

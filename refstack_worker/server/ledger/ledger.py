@@ -1,7 +1,7 @@
 """The ledger: the only queries and the only state changes, for the HTTP side, the queue client and the monitor.
 
-Each method is one transaction. A run's row is locked before its state is looked at, every change of state passes
-``contract/states.py``, and what a worker may do is decided by the secret of its attempt and its claim. Several
+Each method of a part is one transaction. A run's row is locked before its state is looked at, every change of state
+passes ``contract/states.py``, and what a worker may do is decided by the secret of its attempt and its claim. Several
 processes may use one ledger at once.
 """
 
@@ -12,34 +12,53 @@ from collections.abc import Callable
 
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.server.db import migrate
-from refstack_worker.server.ledger.accounts import AccountLedger
-from refstack_worker.server.ledger.clouds import CloudLedger
-from refstack_worker.server.ledger.guidelines import GuidelineLedger
-from refstack_worker.server.ledger.local import LocalLedger
-from refstack_worker.server.ledger.nodes import NodeLedger
-from refstack_worker.server.ledger.results import ResultLedger
-from refstack_worker.server.ledger.submissions import SubmissionLedger
+from refstack_worker.server.db.database import Database
+from refstack_worker.server.ledger.accounts import Accounts
+from refstack_worker.server.ledger.attempts import Attempts
+from refstack_worker.server.ledger.clouds import Clouds
+from refstack_worker.server.ledger.deadlines import Deadlines
+from refstack_worker.server.ledger.guidelines import Guidelines
+from refstack_worker.server.ledger.nodes import Nodes
+from refstack_worker.server.ledger.queue_state import QueueState
+from refstack_worker.server.ledger.results import Results
+from refstack_worker.server.ledger.retention import Retention
+from refstack_worker.server.ledger.runs import Runs
+from refstack_worker.server.ledger.submissions import Submissions
+from refstack_worker.server.ledger.tokens import Sessions, Tokens
+from refstack_worker.server.ledger.transactions import Transactions
 
 
-class Store(
-    LocalLedger,
-    SubmissionLedger,
-    ResultLedger,
-    NodeLedger,
-    AccountLedger,
-    CloudLedger,
-    GuidelineLedger,
-):
-    """The whole ledger."""
+class Ledger:
+    """The whole ledger, by subject. Nothing is connected before it is first used."""
 
-    @classmethod
-    def open(cls, settings: ServerSettings, clock: Callable[[], float] = time.time) -> Store:
-        """Return the ledger of these settings. Nothing is connected before the first question.
+    def __init__(self, settings: ServerSettings, clock: Callable[[], float] = time.time) -> None:
+        """:param clock: seconds since 1970."""
+        self.settings = settings
+        self.clock = clock
+        self._transactions = Transactions(settings, clock)
+        self.runs = Runs(self._transactions)
+        self.attempts = Attempts(self._transactions)
+        self.submissions = Submissions(self._transactions, self.attempts)
+        self.deadlines = Deadlines(self._transactions)
+        self.queue = QueueState(self._transactions)
+        self.results = Results(self._transactions)
+        self.nodes = Nodes(self._transactions)
+        self.tokens = Tokens(self._transactions)
+        self.sessions = Sessions(self._transactions)
+        self.accounts = Accounts(self._transactions)
+        self.retention = Retention(self._transactions)
+        self.clouds = Clouds(self._transactions)
+        self.guidelines = Guidelines(self._transactions)
 
-        :param clock: seconds since 1970.
-        """
-        return cls(settings, clock)
+    @property
+    def database(self) -> Database:
+        """The database; connected when it is first used."""
+        return self._transactions.database
 
     def upgrade(self) -> None:
         """Bring the database to the revision of this software (``refstack-queue db upgrade``)."""
         migrate.upgrade(self.database)
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self.database.close()

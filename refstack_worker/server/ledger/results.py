@@ -1,19 +1,14 @@
-"""The ledger's results: one for each run, accepted once, never overwritten."""
+"""Results: one for each run, accepted once, never overwritten."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
 import json
-import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.engine import Connection
@@ -22,79 +17,69 @@ from refstack_worker.contract import strict_json
 from refstack_worker.contract.states import RunState, may_move
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.db import legacy_tables, queue_tables
-from refstack_worker.server.domain.attempts import Accepted, AttemptKey, Proof
-from refstack_worker.server.domain.results import Counts, ResultQuery, TestResult
-from refstack_worker.server.ledger.attempts import superseded
-from refstack_worker.server.ledger.transactions import LedgerBase, Move, Row, check_claim, key_of, new_id, refused
-from refstack_worker.server.results import subunit
-from refstack_worker.server.secret_store import Masker, secret_values
+from refstack_worker.server.domain.attempts import (
+    Accepted,
+    AttemptKey,
+    Proof,
+)
+from refstack_worker.server.domain.results import Counts, ParsedResult, ResultQuery, TestResult, Upload
+from refstack_worker.server.ledger.transactions import (
+    LedgerPart,
+    Move,
+    Row,
+    check_claim,
+    key_of,
+    new_id,
+    refused,
+    superseded,
+)
+from refstack_worker.server.secret_store import secret_values
 
 CHUNK = 1024 * 1024
 _ROWS = 500
 """Tests that are inserted at once."""
 
 
-@dataclass(frozen=True)
-class Upload:
-    """A result as it was posted, on disk."""
-
-    path: Path
-    digest: str
-    """Hex SHA-256 of its bytes."""
-    size: int
-    summary: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, path: Path, summary: Mapping[str, Any]) -> Upload:
-        """Return the upload in a file."""
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while data := file.read(CHUNK):
-                digest.update(data)
-        return cls(path, digest.hexdigest(), path.stat().st_size, summary)
-
-
-class ResultLedger(LedgerBase):
+class Results(LedgerPart):
     """Accept results and give them out again."""
 
-    def accept_result(self, proof: Proof, upload: Upload) -> Accepted:
-        """Accept a result and finish its run, both or neither. The same bytes again get the same answer.
+    def find(self, proof: Proof, upload: Upload) -> tuple[Accepted | None, tuple[str, ...]]:
+        """Return the answer that these bytes got before (None: they may be accepted), and the secrets of the run.
 
         :raises RefusedError: ``no-proof``, ``wrong-proof``, ``claimed`` by somebody else, ``superseded``, ``ended``,
             ``unclaimed``, or ``accepted``: other bytes were accepted before.
-        :raises ResultError: the bytes are no whole result.
         """
         with self.database.reading() as connection:
-            attempt = self._proven(connection, proof)
+            attempt = self.transactions.proven(connection, proof)
             check_claim(attempt, proof)
             run = connection.execute(_run_of(proof.test_id)).mappings().one()
             known = self._known(connection, run, attempt, upload)
-        if known is not None:
-            return known
-        # parsing takes its time: outside of any transaction, and checked again inside
-        secrets = secret_values(self.vault.open(run["sealed_conf"]))
-        upload = replace(upload, summary=Masker(secrets).value(upload.summary))
-        with _parsed(upload, secrets) as (parsed, packed), self.database.writing() as connection:
-            run, attempt = self._held(connection, proof)
-            # it may have been claimed since, by somebody else
+        return known, secret_values(self.secrets.open(run["sealed_conf"]))
+
+    def accept(self, proof: Proof, upload: Upload, parsed: ParsedResult) -> Accepted:
+        """Accept a result and finish its run, both or neither. The same bytes again get the same answer.
+
+        :raises RefusedError: as :meth:`find`, which is asked again: much may have changed since.
+        """
+        with self.database.writing() as connection:
+            run, attempt = self.transactions.held(connection, proof)
             check_claim(attempt, proof)
             known = self._known(connection, run, attempt, upload)
             if known is not None:
                 return known
-            self._store(connection, key_of(attempt), upload, parsed, packed)
+            self._store(connection, key_of(attempt), upload, parsed)
             counts = parsed.counts
-            self._move(connection, run, Move(RunState.FINISHED, _counts_text(counts)), asdict(counts))
+            self.transactions.move(connection, run, Move(RunState.FINISHED, _counts_text(counts)), asdict(counts))
             return Accepted(key_of(attempt), False, counts)
 
-    def accept_anonymous(self, upload: Upload) -> int:
+    def accept_anonymous(self, upload: Upload, parsed: ParsedResult) -> int:
         """Accept a result that belongs to no run, as RefStack did from anybody; return the id of its new test."""
-        with _parsed(upload, ()) as (parsed, packed), self.database.writing() as connection:
-            added = connection.execute(insert(legacy_tables.test).values(finished=False))
-            test_id = new_id(added)
-            self._store(connection, AttemptKey(test_id, 0), upload, parsed, packed)
+        with self.database.writing() as connection:
+            test_id = new_id(connection.execute(insert(legacy_tables.test).values(finished=False)))
+            self._store(connection, AttemptKey(test_id, 0), upload, parsed)
             return test_id
 
-    def result(self, test_id: int) -> Row:
+    def get(self, test_id: int) -> Row:
         """Return what is known of a test's result as a whole. :raises NotFoundError: it has none."""
         with self.database.reading() as connection:
             found = select(queue_tables.result).where(queue_tables.result.c.test_id == test_id)
@@ -104,7 +89,7 @@ class ResultLedger(LedgerBase):
             raise NotFoundError(f"run {test_id} has no result{_why(run)}")
         return {**row, "summary": json.loads(row["summary"] or "{}")}
 
-    def result_tests(self, test_id: int, query: ResultQuery) -> list[TestResult]:
+    def tests(self, test_id: int, query: ResultQuery) -> list[TestResult]:
         """Return tests of a result in the order in which they ended; see :class:`ResultQuery`."""
         table = queue_tables.result_test
         question = select(table).where(table.c.test_id == test_id, table.c.position > query.after)
@@ -118,9 +103,9 @@ class ResultLedger(LedgerBase):
             rows = connection.execute(question.order_by(table.c.position).limit(query.limit)).mappings().all()
         return [TestResult(**{name: value for name, value in row.items() if name != "test_id"}) for row in rows]
 
-    def result_stream(self, test_id: int) -> Iterator[bytes]:
+    def stream(self, test_id: int) -> Iterator[bytes]:
         """Yield the subunit stream of a result in pieces. :raises NotFoundError: it has none."""
-        self.result(test_id)
+        self.get(test_id)
         unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
         for number in range(self._chunks(test_id)):
             with self.database.reading() as connection:
@@ -155,9 +140,7 @@ class ResultLedger(LedgerBase):
             raise refused("unclaimed", "nobody has claimed this attempt")
         return None
 
-    def _store(
-        self, connection: Connection, key: AttemptKey, upload: Upload, parsed: subunit.Parsed, packed: Path
-    ) -> None:
+    def _store(self, connection: Connection, key: AttemptKey, upload: Upload, parsed: ParsedResult) -> None:
         row = {
             "test_id": key.test_id,
             "attempt": key.attempt,
@@ -169,26 +152,13 @@ class ResultLedger(LedgerBase):
             **asdict(parsed.counts),
         }
         connection.execute(insert(queue_tables.result).values(row))
-        for number, data in enumerate(_pieces(packed)):
+        for number, data in enumerate(_pieces(parsed.packed)):
             chunk = {"test_id": key.test_id, "number": number, "data": data}
             connection.execute(insert(queue_tables.result_chunk).values(chunk))
         for rows in _batches({"test_id": key.test_id, **asdict(test)} for test in parsed.tests):
             connection.execute(insert(queue_tables.result_test), rows)
         legacy = {"finished": True, "parsed": json.dumps(asdict(parsed.counts))}
         connection.execute(update(legacy_tables.test).where(legacy_tables.test.c.id == key.test_id).values(legacy))
-
-
-@contextmanager
-def _parsed(upload: Upload, secrets: tuple[str, ...]) -> Iterator[tuple[subunit.Parsed, Path]]:
-    """Parse, mask and compress an upload into files that are gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="refstack-", dir=upload.path.parent) as folder:
-        packed = Path(folder, "packed")
-        with (
-            gzip.open(packed, "wb", compresslevel=4) as file,
-            io.BufferedWriter(cast(io.RawIOBase, file), CHUNK) as out,
-        ):
-            parsed = subunit.parse(upload.path, Path(folder, "tests"), secrets, out)
-        yield parsed, packed
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -3,39 +3,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timezone
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import bindparam, false, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.contract import payload as payloads
-from refstack_worker.contract.payload import Testcases
 from refstack_worker.contract.states import RunState
-from refstack_worker.contract.status_report import Progress
 from refstack_worker.errors import NotFoundError, PayloadError, StateError
 from refstack_worker.server.db import legacy_tables, queue_tables
-from refstack_worker.server.domain.attempts import Attempt, AttemptKey
-from refstack_worker.server.domain.clouds import Cloud
-from refstack_worker.server.domain.results import Counts
+from refstack_worker.server.domain.accounts import AccessScope
+from refstack_worker.server.domain.attempts import (
+    AttemptKey,
+    Claim,
+    Submission,
+)
 from refstack_worker.server.domain.runs import Message, NewRun, Run, RunQuery, RunSpec
-from refstack_worker.server.ledger.accounts import seen_by
-from refstack_worker.server.ledger.transactions import LedgerBase, Move, Row, new_id, no_run
+from refstack_worker.server.ledger.run_rows import (
+    conditions,
+    one_run,
+    run_of,
+    runs_question,
+    visible_to,
+)
+from refstack_worker.server.ledger.transactions import (
+    LedgerPart,
+    Move,
+    Row,
+    is_attempt,
+    key_of,
+    new_id,
+)
 
-_CLOUD = [column.label(f"cloud_{column.name}") for column in legacy_tables.cloud.c]
-_MOST_ROWS = 1000
+MAX_ROWS = 1000
 _NEW_TEST, _NEW_RUN = insert(legacy_tables.test), insert(queue_tables.run)
 _SAME = select(queue_tables.run.c.test_id).where(
     queue_tables.run.c.created_by == bindparam("who"), queue_tables.run.c.idempotency_key == bindparam("key")
 )
 
 
-class RunLedger(LedgerBase):
-    """Runs, their attempts and messages."""
+class Runs(LedgerPart):
+    """Record runs, look at them, cancel them."""
 
-    def add_run(self, new: NewRun) -> Run:
+    def add(self, new: NewRun) -> Run:
         """Record a run: state ``queued``, attempt 1. The same idempotency key again gives the same run again.
 
         :raises PayloadError: no worker would take what is asked for.
@@ -43,34 +56,83 @@ class RunLedger(LedgerBase):
         :raises StateError: that test was run already.
         """
         self._check(new)
-        sealed = self.vault.seal(new.conf_json)
+        sealed = self.secrets.seal(new.conf_json)
         try:
             with self.database.writing() as connection:
                 known = self._idempotent(connection, new)
                 test_id = known or self._insert(connection, new, sealed)
-                return _one_run(connection, test_id)
+                return one_run(connection, test_id)
         except IntegrityError:
-            return self.run(self._after_collision(new))
+            return self.get(self._after_collision(new))
 
-    def run(self, test_id: int) -> Run:
+    def add_held(self, new: NewRun, claim: Claim) -> Submission:
+        """Record a run that the caller carries out itself; raises as :meth:`add` does."""
+        self._check(new)
+        sealed = self.secrets.seal(new.conf_json)
+        secret = payloads.new_secret()
+        with self.database.writing() as connection:
+            run = self.transactions.locked_run(connection, self._insert(connection, new, sealed))
+            digest = {"secret_digest": payloads.secret_digest(secret)}
+            connection.execute(update(queue_tables.attempt).where(is_attempt(key_of(run))).values(digest))
+            self.transactions.grant(connection, run, claim)
+        spec = replace(new.spec, timeout=run["timeout"])
+        return Submission(key_of(run), spec, new.conf_json, secret)
+
+    def get(self, test_id: int) -> Run:
         """Return one run. :raises NotFoundError: there is none of that id."""
         with self.database.reading() as connection:
-            return _one_run(connection, test_id)
+            return one_run(connection, test_id)
 
-    def runs(self, query: RunQuery) -> list[Run]:
+    def find(self, query: RunQuery) -> list[Run]:
         """Return runs, newest first; see :class:`RunQuery`."""
-        question = _runs().where(*_conditions(query)).order_by(queue_tables.run.c.test_id.desc())
+        question = runs_question().where(*conditions(query)).order_by(queue_tables.run.c.test_id.desc())
         with self.database.reading() as connection:
-            rows = connection.execute(question.limit(min(max(query.limit, 1), _MOST_ROWS))).mappings().all()
-        return [_run(row) for row in rows]
+            rows = connection.execute(question.limit(min(max(query.limit, 1), MAX_ROWS))).mappings().all()
+        return [run_of(row) for row in rows]
 
-    def attempts(self, test_id: int) -> list[Attempt]:
-        """Return the attempts of a run, the first first."""
+    def cancel(self, test_id: int, by: str) -> Run:
+        """Cancel a run: at once if it is queued; else its worker hears of it with the next heartbeat.
+
+        :raises StateError: it has ended.
+        """
+        with self.database.writing() as connection:
+            run = self.transactions.locked_run(connection, test_id)
+            state = RunState(run["state"])
+            if state.is_end:
+                raise StateError(f"run {test_id} has ended already ({state.value})")
+            message = f"cancelled by {by}" if by else "cancelled"
+            if state is RunState.QUEUED:
+                self.transactions.move(connection, run, Move(RunState.CANCELLED, message, "cancelled"))
+            elif state is not RunState.CANCELLING:
+                self.transactions.move(connection, run, Move(RunState.CANCELLING, message, "cancelled"))
+                asked = update(queue_tables.run).where(queue_tables.run.c.test_id == test_id)
+                connection.execute(asked.values(cancel_asked_at=self.clock()))
+        return self.get(test_id)
+
+    def conf_json(self, test_id: int) -> dict[str, dict[str, Any]]:
+        """Return the options that came with a run that has not ended; none afterwards."""
         with self.database.reading() as connection:
-            rows = connection.execute(attempts_question().where(queue_tables.run.c.test_id == test_id)).mappings().all()
-        return [attempt_of(row) for row in rows]
+            question = select(queue_tables.run.c.sealed_conf).where(queue_tables.run.c.test_id == test_id)
+            sealed = connection.execute(question).scalar()
+        return self.secrets.open(sealed)
 
-    def messages(self, test_id: int, after: int = 0, limit: int = _MOST_ROWS) -> list[Message]:
+    def exists(self, test_id: int) -> bool:
+        """Return whether a test is one of the queue's."""
+        question = select(func.count()).select_from(queue_tables.run).where(queue_tables.run.c.test_id == test_id)
+        with self.database.reading() as connection:
+            return bool(connection.execute(question).scalar())
+
+    def is_visible(self, test_id: int, viewer: AccessScope) -> bool:
+        """Return whether somebody may look at a run."""
+        question = (
+            select(func.count())
+            .select_from(queue_tables.run)
+            .where(queue_tables.run.c.test_id == test_id, visible_to(viewer))
+        )
+        with self.database.reading() as connection:
+            return bool(connection.execute(question).scalar())
+
+    def messages(self, test_id: int, after: int = 0, limit: int = MAX_ROWS) -> list[Message]:
         """Return the status messages of a test with ids above ``after``, in order."""
         status = legacy_tables.test_status
         question = select(status).where(status.c.test_id == test_id, status.c.id > after)
@@ -81,53 +143,40 @@ class RunLedger(LedgerBase):
     def add_message(self, key: AttemptKey, text: str) -> None:
         """Tell the vendor something, as ``update-test-status`` does, unless the attempt is superseded."""
         with self.database.writing() as connection:
-            run = self._locked_run(connection, key.test_id)
+            run = self.transactions.locked_run(connection, key.test_id)
             if run["attempt"] == key.attempt:
-                self._say(connection, run, text)
+                self.transactions.say(connection, run, text)
 
-    def cancel(self, test_id: int, by: str) -> Run:
-        """Cancel a run: at once if it is queued; else its worker hears of it with the next heartbeat.
+    def watched(self, after: dict[int, int]) -> tuple[list[Row], list[Row]]:
+        """Return the rows of some runs with their progress, and their messages above an id: two queries for all.
 
-        :raises StateError: it has ended.
+        :param after: test id to the id of the last message that is known.
         """
-        with self.database.writing() as connection:
-            run = self._locked_run(connection, test_id)
-            state = RunState(run["state"])
-            if state.is_end:
-                raise StateError(f"run {test_id} has ended already ({state.value})")
-            message = f"cancelled by {by}" if by else "cancelled"
-            if state is RunState.QUEUED:
-                self._move(connection, run, Move(RunState.CANCELLED, message, "cancelled"))
-            elif state is not RunState.CANCELLING:
-                self._move(connection, run, Move(RunState.CANCELLING, message, "cancelled"))
-                asked = update(queue_tables.run).where(queue_tables.run.c.test_id == test_id)
-                connection.execute(asked.values(cancel_asked_at=self.clock()))
-        return self.run(test_id)
-
-    def conf_json(self, test_id: int) -> dict[str, dict[str, Any]]:
-        """Return the options that came with a run that has not ended; none afterwards."""
-        with self.database.reading() as connection:
-            question = select(queue_tables.run.c.sealed_conf).where(queue_tables.run.c.test_id == test_id)
-            sealed = connection.execute(question).scalar()
-        return self.vault.open(sealed)
-
-    def cloud_of(self, test_id: int) -> Cloud | None:
-        """Return the cloud of a legacy ``test`` row (an empty one if it has none); None: no such row."""
-        test, cloud = legacy_tables.test, legacy_tables.cloud
-        question = (
-            select(test.c.id.label("test"), *_CLOUD)
-            .select_from(test.outerjoin(cloud, test.c.cloud_id == cloud.c.id))
-            .where(test.c.id == test_id)
+        run, attempt, status = queue_tables.run, queue_tables.attempt, legacy_tables.test_status
+        current = (attempt.c.test_id == run.c.test_id) & (attempt.c.attempt == run.c.attempt)
+        names = (
+            "test_id",
+            "state",
+            "attempt",
+            "message",
+            "reason",
+            "worker",
+            "revision",
+            "passed",
+            "failed",
+            "skipped",
         )
+        question: Any = (
+            select(*(run.c[name] for name in names), attempt.c.progress, attempt.c.heartbeat_at)
+            .select_from(run.join(attempt, current))
+            .where(run.c.test_id.in_(list(after)))
+        )
+        newer = [(status.c.test_id == test_id) & (status.c.id > last) for test_id, last in after.items()]
+        said = select(status).where(or_(false(), *newer)).order_by(status.c.id)
         with self.database.reading() as connection:
-            row = connection.execute(question).mappings().first()
-        return None if row is None else _cloud(row)
-
-    def has_run(self, test_id: int) -> bool:
-        """Return whether a test is one of the queue's."""
-        question = select(func.count()).select_from(queue_tables.run).where(queue_tables.run.c.test_id == test_id)
-        with self.database.reading() as connection:
-            return bool(connection.execute(question).scalar())
+            rows = connection.execute(question).mappings().all()
+            messages = connection.execute(said.limit(2000)).mappings().all()
+        return list(rows), list(messages)
 
     def _check(self, new: NewRun) -> None:
         spec = new.spec
@@ -192,8 +241,8 @@ class RunLedger(LedgerBase):
             "messages": 1,
         }
         connection.execute(_NEW_RUN, row)
-        self._add_attempt(connection, row, 1)
-        self._tell(connection, {"test_id": test_id, "messages": 0}, "queued")
+        self.transactions.add_attempt(connection, row, 1)
+        self.transactions.tell(connection, {"test_id": test_id, "messages": 0}, "queued")
         return test_id
 
     def _test_row(self, connection: Connection, new: NewRun) -> int:
@@ -213,134 +262,6 @@ def _wanted(spec: RunSpec) -> dict[str, Any]:
         "plugins": dict(spec.plugins),
         "testcases": spec.testcases.to_json() if spec.testcases else None,
     }
-
-
-def _runs() -> Any:
-    run, attempt = queue_tables.run, queue_tables.attempt
-    joined = (
-        run.join(legacy_tables.test, legacy_tables.test.c.id == run.c.test_id)
-        .outerjoin(legacy_tables.cloud, legacy_tables.cloud.c.id == legacy_tables.test.c.cloud_id)
-        .join(attempt, and_(attempt.c.test_id == run.c.test_id, attempt.c.attempt == run.c.attempt))
-    )
-    columns = [column for column in run.c if column.name != "sealed_conf"]
-    return select(*columns, attempt.c.progress, *_CLOUD).select_from(joined)
-
-
-_THE_RUN = _runs().where(queue_tables.run.c.test_id == bindparam("of_test"))
-
-
-def _one_run(connection: Connection, test_id: int) -> Run:
-    row = connection.execute(_THE_RUN, {"of_test": test_id}).mappings().first()
-    if row is None:
-        raise no_run(test_id)
-    return _run(row)
-
-
-def _conditions(query: RunQuery) -> list[Any]:
-    run = queue_tables.run
-    found: list[Any] = []
-    if query.states:
-        found.append(run.c.state.in_([state.value for state in query.states]))
-    if query.owner_id is not None:
-        found.append(run.c.owner_id == query.owner_id)
-    if query.viewer is not None:
-        found.append(seen_by(query.viewer))
-    if query.cloud_id is not None:
-        found.append(legacy_tables.test.c.cloud_id == query.cloud_id)
-    if query.tempest_version:
-        found.append(run.c.tempest_version == query.tempest_version)
-    if query.worker:
-        found.append(run.c.worker == query.worker)
-    if query.text:
-        found.append(_has_text(query.text.lower()))
-    if query.before:
-        found.append(run.c.test_id < query.before)
-    return found
-
-
-def _has_text(wanted: str) -> Any:
-    """Return the condition of a search. Clouds are asked for by themselves: joined, every run would be first."""
-    run, test, cloud = queue_tables.run, legacy_tables.test, legacy_tables.cloud
-    there = test.join(cloud, cloud.c.id == test.c.cloud_id)
-    clouds = select(test.c.id).select_from(there).where(func.lower(cloud.c.label).contains(wanted, autoescape=True))
-    own = (func.lower(column).contains(wanted, autoescape=True) for column in (run.c.label, run.c.created_by))
-    return or_(*own, run.c.test_id.in_(clouds))
-
-
-def attempts_question() -> Any:
-    """Return the query of attempts together with the state of their runs."""
-    run, attempt = queue_tables.run, queue_tables.attempt
-    joined = attempt.join(run, run.c.test_id == attempt.c.test_id)
-    return (
-        select(attempt, run.c.state.label("run_state"), run.c.attempt.label("current"))
-        .select_from(joined)
-        .order_by(attempt.c.test_id, attempt.c.attempt)
-    )
-
-
-def attempt_of(row: Row) -> Attempt:
-    """Return the attempt in a row of :func:`attempts_question`."""
-    return Attempt(
-        key=AttemptKey(row["test_id"], row["attempt"]),
-        is_current=row["attempt"] == row["current"],
-        run_state=RunState(row["run_state"]),
-        contested=row["contested_at"] > 0,
-        **{
-            name: row[name]
-            for name in (
-                "created_at",
-                "submitted_at",
-                "claimed_at",
-                "heartbeat_at",
-                "ended_at",
-                "server",
-                "handle",
-                "worker",
-                "outcome",
-                "note",
-            )
-        },
-    )
-
-
-def spec_of(row: Row) -> RunSpec:
-    """Return what a row of ``queue_run`` asks for."""
-    testcases = Testcases.from_json(json.loads(row["testcases"])) if row["testcases"] else None
-    names = ("tempest_version", "openstack_release", "concurrency", "timeout", "tag", "priority")
-    return RunSpec(plugins=json.loads(row["plugins"]), testcases=testcases, **{name: row[name] for name in names})
-
-
-def _run(row: Row) -> Run:
-    names = (
-        "test_id",
-        "attempt",
-        "created_at",
-        "updated_at",
-        "started_at",
-        "ended_at",
-        "cancel_asked_at",
-        "reason",
-        "message",
-        "label",
-        "created_by",
-        "owner_id",
-        "worker",
-        "rerun_of",
-        "revision",
-    )
-    return Run(
-        state=RunState(row["state"]),
-        spec=spec_of(row),
-        cloud=_cloud(row),
-        progress=Progress.from_json(json.loads(row["progress"] or "{}")),
-        counts=Counts(row["passed"], row["failed"], row["skipped"]),
-        **{name: row[name] for name in names},
-    )
-
-
-def _cloud(row: Row) -> Cloud:
-    values: Mapping[str, Any] = {column.name: row[f"cloud_{column.name}"] for column in legacy_tables.cloud.c}
-    return Cloud(**{name: value for name, value in values.items() if value is not None})
 
 
 def _seconds(timestamp: Any) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,8 +20,13 @@ from refstack_worker.contract.status_report import clean_line
 from refstack_worker.errors import NotFoundError, RefusedError
 from refstack_worker.server.db import legacy_tables, queue_tables
 from refstack_worker.server.db.database import Database
-from refstack_worker.server.db.updates import IS_ATTEMPT, change_run
-from refstack_worker.server.domain.attempts import AttemptKey, Proof, Release
+from refstack_worker.server.db.updates import IS_ATTEMPT, change_attempt, change_run
+from refstack_worker.server.domain.attempts import (
+    AttemptKey,
+    Claim,
+    Proof,
+    Release,
+)
 from refstack_worker.server.secret_store import SecretStore
 
 Row = Any
@@ -64,30 +68,26 @@ class Move:
     """Of the attempt when this ends it; empty: the state's name."""
 
 
-class LedgerBase:
-    """The ledger's transactions; its parts build on it (``ledger_*.py``), ``store.py`` joins them."""
+class Transactions:
+    """The database, the clock, and the steps that changes of a run consist of."""
 
-    def __init__(self, settings: ServerSettings, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: ServerSettings, clock: Callable[[], float]) -> None:
         self.settings = settings
         self.clock = clock
-        self.vault = SecretStore(settings.keys.store)
+        self.secrets = SecretStore(settings.keys.store)
 
     @cached_property
     def database(self) -> Database:
         return Database(self.settings.database.url)
 
-    def close(self) -> None:
-        """Close the connections to the database."""
-        self.database.close()
-
-    def _locked_run(self, connection: Connection, test_id: int) -> Row:
+    def locked_run(self, connection: Connection, test_id: int) -> Row:
         """Return a run's row, which nobody else changes until the transaction ends."""
         row = connection.execute(_RUN, {"of_test": test_id}).mappings().first()
         if row is None:
             raise no_run(test_id)
         return row
 
-    def _move(self, connection: Connection, run: Row, move: Move, more: Mapping[str, Any] | None = None) -> None:
+    def move(self, connection: Connection, run: Row, move: Move, more: Mapping[str, Any] | None = None) -> None:
         """Change the state of a locked run; the only place where that happens.
 
         :param more: columns that change with it.
@@ -104,18 +104,18 @@ class LedgerBase:
             values["reason"] = move.reason[:40]
         if move.state.is_end:
             values.update(ended_at=now, sealed_conf=None)
-            self._end_attempt(connection, key_of(run), move.outcome or move.state.value, move.message)
+            self.end_attempt(connection, key_of(run), move.outcome or move.state.value, move.message)
         if move.state is not old or move.message:
             said = ": ".join(part for part in (move.state.value, move.message) if part)
-            counted |= self._tell(connection, run, said)
+            counted |= self.tell(connection, run, said)
         change_run(connection, run["test_id"], values, counted)
 
-    def _say(self, connection: Connection, run: Row, text: str) -> None:
+    def say(self, connection: Connection, run: Row, text: str) -> None:
         """Add a row to the legacy ``test_status`` table."""
-        change_run(connection, run["test_id"], {}, self._tell(connection, run, text))
+        change_run(connection, run["test_id"], {}, self.tell(connection, run, text))
 
-    def _tell(self, connection: Connection, run: Row, text: str) -> frozenset[str]:
-        """Add a row as :meth:`_say` does, and return what the caller then has to count in the run's row."""
+    def tell(self, connection: Connection, run: Row, text: str) -> frozenset[str]:
+        """Add a row as :meth:`say` does, and return what the caller then has to count in the run's row."""
         if run["messages"] >= MESSAGES_PER_RUN:
             return frozenset()
         stamp = datetime.fromtimestamp(self.clock(), timezone.utc).replace(tzinfo=None)
@@ -123,11 +123,11 @@ class LedgerBase:
         connection.execute(_STATUS, row)
         return _SAID
 
-    def _end_attempt(self, connection: Connection, key: AttemptKey, outcome: str, note: str) -> None:
+    def end_attempt(self, connection: Connection, key: AttemptKey, outcome: str, note: str) -> None:
         told = {"now": self.clock(), "how": outcome[:40], "said": clean_line(note)}
         connection.execute(_END, {"of_test": key.test_id, "of_attempt": key.attempt, **told})
 
-    def _add_attempt(self, connection: Connection, run: Row, number: int) -> None:
+    def add_attempt(self, connection: Connection, run: Row, number: int) -> None:
         values = {
             "test_id": run["test_id"],
             "attempt": number,
@@ -136,20 +136,20 @@ class LedgerBase:
         }
         connection.execute(_NEW_ATTEMPT, values)
 
-    def _give_back(self, connection: Connection, run: Row, how: Release, message: str) -> None:
+    def requeue(self, connection: Connection, run: Row, how: Release, message: str) -> None:
         """End the current attempt of a locked run and make the next, or end the run where a limit is reached."""
         counts = _counted(run, how)
         end = self._end_instead(run, how, counts, message)
         if end is not None:
-            self._move(connection, run, end)
+            self.move(connection, run, end)
             return
         number = run["attempt"] + 1
-        self._end_attempt(connection, key_of(run), how.value, message)
+        self.end_attempt(connection, key_of(run), how.value, message)
         values: dict[str, Any] = {"attempt": number, "worker": "", "started_at": 0.0, **counts}
         if how is not Release.QUEUE_LOST:
             values["queued_at"] = self.clock()
-        self._add_attempt(connection, run, number)
-        self._move(connection, run, Move(RunState.QUEUED, f"{message}; attempt {number} follows"), values)
+        self.add_attempt(connection, run, number)
+        self.move(connection, run, Move(RunState.QUEUED, f"{message}; attempt {number} follows"), values)
 
     def _end_instead(self, run: Row, how: Release, counts: Row, message: str) -> Move | None:
         rules = self.settings.rules
@@ -163,15 +163,15 @@ class LedgerBase:
             return Move(RunState.FAILED, said, "attempts", how.value)
         return None
 
-    def _held(self, connection: Connection, proof: Proof) -> tuple[Row, Row]:
-        """Return the rows of a run, locked, and of its attempt whose secret a caller has; see :meth:`_proven`.
+    def held(self, connection: Connection, proof: Proof) -> tuple[Row, Row]:
+        """Return the rows of a run, locked, and of its attempt whose secret a caller has; see :meth:`proven`.
 
         Two questions on purpose: in one, PostgreSQL would wait for the run's lock and then show the attempt as it was
         before the wait.
         """
-        return self._locked_run(connection, proof.test_id), self._proven(connection, proof)
+        return self.locked_run(connection, proof.test_id), self.proven(connection, proof)
 
-    def _proven(self, connection: Connection, proof: Proof) -> Row:
+    def proven(self, connection: Connection, proof: Proof) -> Row:
         """Return the row of the attempt whose secret a caller has; whether he holds it, :func:`check_claim` knows.
 
         :raises RefusedError: reason ``no-proof`` or ``wrong-proof``.
@@ -179,9 +179,9 @@ class LedgerBase:
         """
         parameters = {"of_test": proof.test_id, "of_attempt": proof.attempt}
         question = _ATTEMPTS if proof.attempt is None else _ATTEMPT
-        return self._choose(connection, proof, connection.execute(question, parameters).mappings().all())
+        return self.choose(connection, proof, connection.execute(question, parameters).mappings().all())
 
-    def _choose(self, connection: Connection, proof: Proof, rows: Sequence[Row]) -> Row:
+    def choose(self, connection: Connection, proof: Proof, rows: Sequence[Row]) -> Row:
         if not proof.secret:
             raise refused("no-proof", "the secret of the attempt is needed as a bearer token")
         matching = [row for row in rows if payloads.proves(proof.secret, row["secret_digest"] or "")]
@@ -198,6 +198,34 @@ class LedgerBase:
         if not connection.execute(known).scalar():
             return no_run(proof.test_id)
         return refused("wrong-proof", "that is not the secret of an attempt of this run")
+
+    def grant(self, connection: Connection, run: Row, claim: Claim) -> None:
+        now = self.clock()
+        values: dict[str, Any] = {
+            "claim_id": claim.claim_id[:100],
+            "worker": claim.worker[:200],
+            "claimed_at": now,
+            "heartbeat_at": now,
+        }
+        change_attempt(connection, key_of(run), values)
+        version = f" with Tempest {claim.tempest_version}" if claim.tempest_version else ""
+        claimed = Move(RunState.CLAIMED, f"attempt {run['attempt']} by {claim.worker}{version}")
+        self.move(connection, run, claimed, {"worker": claim.worker[:200], "started_at": now})
+
+
+class LedgerPart:
+    """What each part of the ledger is made of."""
+
+    def __init__(self, transactions: Transactions) -> None:
+        self.transactions = transactions
+        self.settings = transactions.settings
+        self.clock = transactions.clock
+        self.secrets = transactions.secrets
+
+    @property
+    def database(self) -> Database:
+        """The database; connected when it is first used."""
+        return self.transactions.database
 
 
 def check_claim(attempt: Row, proof: Proof) -> None:
@@ -234,6 +262,11 @@ def new_id(added: Any) -> int:
 def no_run(test_id: int) -> NotFoundError:
     """Return the error for a test id that the ledger does not know."""
     return NotFoundError(f"there is no run {test_id}")
+
+
+def superseded(run: Row) -> Exception:
+    """Return the error for an attempt that is not the current one."""
+    return refused("superseded", f"the run is at attempt {run['attempt']} now; stop this one")
 
 
 def _counted(run: Row, how: Release) -> dict[str, int]:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from refstack_worker.errors import LedgerError, RefstackError
 from refstack_worker.server.domain.attempts import AttemptKey, QueuedJob, Release
-from refstack_worker.server.ledger.accounts import PRUNED_AT_ONCE
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.ledger.retention import PRUNED_AT_ONCE
 from refstack_worker.server.monitor.liveness import Liveness
 from refstack_worker.server.queue.client import FunctionStatus, QueueClient, serves
 
@@ -50,10 +50,10 @@ class Monitor:
     """Looks after the runs of one ledger."""
 
     def __init__(
-        self, store: Store, client: QueueClient, pace: Pace = USUAL_PACE, hearing: Liveness | None = None
+        self, ledger: Ledger, client: QueueClient, pace: Pace = USUAL_PACE, hearing: Liveness | None = None
     ) -> None:
         """:param hearing: tells whether silence is the workers'; None: it always is."""
-        self._store = store
+        self._ledger = ledger
         self._client = client
         self._pace = pace
         self._hearing = hearing
@@ -88,18 +88,18 @@ class Monitor:
             self._next_queue_look = time.monotonic() + self._pace.queue
             steps += [self._resubmit_lost, self._tell_unserved]
         steps += [self._withdraw, self._submit]
-        if self._store.settings.rules.retention_days and time.monotonic() >= self._next_prune:
+        if self._ledger.settings.rules.retention_days and time.monotonic() >= self._next_prune:
             steps.append(self._prune)
         troubles = [trouble for trouble in map(_tried, steps) if trouble]
         return "; ".join(dict.fromkeys(troubles))
 
     def _expire_leases(self) -> None:
-        for key in self._store.expire_leases():
+        for key in self._ledger.submissions.expire_leases():
             LOG.warning("%s: whoever submitted it went away: the next attempt follows", key)
 
     def _lose_silent(self) -> None:
         try:
-            silent = self._store.silent_attempts()
+            silent = self._ledger.deadlines.silent()
         except LedgerError:
             if self._hearing is not None:
                 self._hearing.disturbed()
@@ -110,17 +110,17 @@ class Monitor:
             return
         for attempt in silent:
             heard = max(attempt.heartbeat_at, attempt.claimed_at)
-            message = f"the worker {attempt.worker} was not heard of for {self._store.clock() - heard:.0f} s"
+            message = f"the worker {attempt.worker} was not heard of for {self._ledger.clock() - heard:.0f} s"
             LOG.warning("%s: %s", attempt.key, message)
-            self._store.lose_silent(attempt.key, message)
+            self._ledger.deadlines.lose_silent(attempt.key, message)
 
     def _end_overdue(self) -> None:
-        for overdue in self._store.overdue_runs():
+        for overdue in self._ledger.deadlines.overdue():
             LOG.warning("%s: %s", overdue.key, overdue.message)
-            self._store.expire(overdue)
+            self._ledger.deadlines.expire(overdue)
 
     def _resubmit_lost(self) -> None:
-        old = [job for job in self._store.waiting_jobs(older_than=self._pace.grace) if self._is_ripe(job)]
+        old = [job for job in self._ledger.submissions.waiting(older_than=self._pace.grace) if self._is_ripe(job)]
         found = self._client.whereabouts(old)
         for job in found.lost:
             self._submit_again(job, "the queue does not have the run any more, and no worker claimed it")
@@ -135,22 +135,22 @@ class Monitor:
 
         Only from look to look can be told how long that is; the queue does not say.
         """
-        now = self._store.clock()
+        now = self._ledger.clock()
         self._grabbed = {job.key: min(now, self._grabbed.get(job.key, now)) for job in grabbed}
         return [job for job in grabbed if now - self._grabbed[job.key] >= UNCLAIMED_SECONDS]
 
     def _submit_again(self, job: QueuedJob, message: str) -> None:
         LOG.warning("%s: %s", job.key, message)
-        self._store.give_back(job.key, Release.QUEUE_LOST, message)
+        self._ledger.attempts.requeue(job.key, Release.QUEUE_LOST, message)
 
     def _is_ripe(self, job: QueuedJob) -> bool:
         """Each attempt waits twice as long: nodes that drop every job (a foreign key) must not make a run spin."""
         grace: float = self._pace.grace * 2 ** min(job.key.attempt - 1, MAX_DOUBLINGS)
-        return self._store.clock() - job.submitted_at >= grace
+        return self._ledger.clock() - job.submitted_at >= grace
 
     def _tell_unserved(self) -> None:
-        waiting = self._store.waiting_jobs(older_than=self._pace.grace)
-        if waiting and not self._store.is_paused():
+        waiting = self._ledger.submissions.waiting(older_than=self._pace.grace)
+        if waiting and not self._ledger.queue.is_paused():
             served = self._client.functions()
             for job in waiting:
                 self._tell(job, served)
@@ -163,20 +163,20 @@ class Monitor:
         if (status is not None and status.workers) or told in self._told:
             return
         self._told.add(told)
-        if not any(message.message == text for message in self._store.messages(job.key.test_id)):
-            self._store.add_message(job.key, text)
+        if not any(message.message == text for message in self._ledger.runs.messages(job.key.test_id)):
+            self._ledger.runs.add_message(job.key, text)
 
     def _withdraw(self) -> None:
-        self._client.withdraw(self._store, is_last=True)
+        self._client.withdraw(self._ledger, is_last=True)
 
     def _submit(self) -> None:
-        self._client.submit_pending(self._store)
+        self._client.submit_pending(self._ledger)
 
     def _prune(self) -> None:
-        days = self._store.settings.rules.retention_days
+        days = self._ledger.settings.rules.retention_days
         # set first: what fails is tried again at the next hour, not in every round
         self._next_prune = time.monotonic() + self._pace.prune
-        gone = self._store.prune(self._store.clock() - self._store.settings.rules.retention_seconds)
+        gone = self._ledger.retention.prune(self._ledger.clock() - self._ledger.settings.rules.retention_seconds)
         if gone:
             LOG.info("removed %d runs, or results without one, from more than %g days ago", gone, days)
         if gone == PRUNED_AT_ONCE:

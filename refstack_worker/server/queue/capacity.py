@@ -8,46 +8,46 @@ from refstack_worker.contract import gearman_functions
 from refstack_worker.contract.states import RunState
 from refstack_worker.server.domain.nodes import Demand, Node
 from refstack_worker.server.domain.runs import QueuePosition, Run
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 
 SILENT_SECONDS = 120.0
 """After which a node counts as gone; nodes speak every 30 s."""
 
 
-def demand(store: Store) -> list[Demand]:
+def demand(ledger: Ledger) -> list[Demand]:
     """Return what waits and runs for each kind of node, what waited for longest first."""
-    nodes = alive(store)
+    nodes = alive(ledger)
     kinds: dict[tuple[str, str, str], dict[str, float]] = {}
-    for row in store.waiting():
+    for row in ledger.queue.waiting():
         key = (row["tempest_version"], row["openstack_release"], row["tag"])
         found = kinds.setdefault(key, {"queued": 0, "running": 0, "since": 0.0})
         if row["state"] == RunState.QUEUED.value:
             found.update(queued=row["runs"], since=row["since"])
         else:
             found["running"] += row["runs"]
-    rows = [_demand(store, nodes, key, found) for key, found in kinds.items()]
+    rows = [_demand(ledger, nodes, key, found) for key, found in kinds.items()]
     return sorted(rows, key=lambda row: (-row.waited, row.function))
 
 
-def place(store: Store, run: Run) -> QueuePosition | None:
+def place(ledger: Ledger, run: Run) -> QueuePosition | None:
     """Return where a run stands in the queue; None: it does not wait."""
     if run.state is not RunState.QUEUED:
         return None
     spec = run.spec
-    slots = _slots(alive(store), spec.tempest_version, spec.tag)
-    ahead = store.ahead(run.test_id)
-    took = store.usual_seconds(run.test_id)
+    slots = _slots(alive(ledger), spec.tempest_version, spec.tag)
+    ahead = ledger.queue.ahead(run.test_id)
+    took = ledger.queue.usual_seconds(run.test_id)
     seconds = None if not slots or took is None else (ahead // slots) * took
-    return QueuePosition(ahead, slots, 0.0 if slots and ahead < _free(store, run) else seconds)
+    return QueuePosition(ahead, slots, 0.0 if slots and ahead < _free(ledger, run) else seconds)
 
 
-def alive(store: Store) -> list[Node]:
+def alive(ledger: Ledger) -> list[Node]:
     """Return the nodes that were heard of lately."""
-    now = store.clock()
-    return [node for node in store.nodes() if now - node.seen_at < SILENT_SECONDS]
+    now = ledger.clock()
+    return [node for node in ledger.nodes.all() if now - node.seen_at < SILENT_SECONDS]
 
 
-def _demand(store: Store, nodes: Sequence[Node], kind: tuple[str, str, str], found: Mapping[str, float]) -> Demand:
+def _demand(ledger: Ledger, nodes: Sequence[Node], kind: tuple[str, str, str], found: Mapping[str, float]) -> Demand:
     version, release, tag = kind
     name = gearman_functions.for_version(version, tag) if version else gearman_functions.for_release(release, tag)
     slots = _slots(nodes, version, tag)
@@ -57,7 +57,7 @@ def _demand(store: Store, nodes: Sequence[Node], kind: tuple[str, str, str], fou
         version=version or release,
         queued=queued,
         running=running,
-        waited=max(0.0, store.clock() - found["since"]) if queued else 0.0,
+        waited=max(0.0, ledger.clock() - found["since"]) if queued else 0.0,
         slots=slots,
         needed=max(0, queued + running - slots),
     )
@@ -67,9 +67,9 @@ def _slots(nodes: Sequence[Node], version: str, tag: str) -> int:
     return sum(node.slots for node in nodes if _serves(node, version, tag))
 
 
-def _free(store: Store, run: Run) -> int:
+def _free(ledger: Ledger, run: Run) -> int:
     spec = run.spec
-    return sum(node.slots - node.busy for node in alive(store) if _serves(node, spec.tempest_version, spec.tag))
+    return sum(node.slots - node.busy for node in alive(ledger) if _serves(node, spec.tempest_version, spec.tag))
 
 
 def _serves(node: Node, version: str, tag: str) -> bool:

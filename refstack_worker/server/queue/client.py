@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import gear
 
@@ -22,6 +21,7 @@ from refstack_worker.contract import keys
 from refstack_worker.contract import payload as payloads
 from refstack_worker.errors import PayloadError, QueueError, RefstackError
 from refstack_worker.server.domain.attempts import AttemptKey, QueuedJob, Release, Submission
+from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.connection import TIMEOUT, Cancelled, GearmanConnection, Job, Outcome, Submitted
 
 LOG = logging.getLogger(__name__)
@@ -31,19 +31,6 @@ AT_ONCE = 50
 PRECEDENCE = {-1: gear.PRECEDENCE_LOW, 0: gear.PRECEDENCE_NORMAL, 1: gear.PRECEDENCE_HIGH}
 WAITS = "recorded; waits for the queue"
 """What a vendor reads while no Gearman server takes the run."""
-
-
-class Ledger(Protocol):
-    """What the client needs of ``server/ledger/ledger.py``."""
-
-    def next_to_submit(self, limit: int = ..., test_id: int | None = ...) -> list[Submission]: ...
-    def sealed(self, digests: Sequence[tuple[Submission, str]]) -> set[AttemptKey]: ...
-    def submitted(self, jobs: Iterable[QueuedJob]) -> None: ...
-    def submit_failed(self, keys: Iterable[AttemptKey], why: str) -> None: ...
-    def unsubmittable(self, key: AttemptKey, reason: str, message: str) -> None: ...
-    def give_back(self, key: AttemptKey, how: Release, message: str) -> bool: ...
-    def jobs_to_withdraw(self, limit: int = ...) -> list[QueuedJob]: ...
-    def withdrawn(self, keys: Iterable[AttemptKey]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -110,7 +97,7 @@ class QueueClient:
         for link in self._links.values():
             link.close()
 
-    def submit_pending(self, store: Ledger, test_id: int | None = None) -> int:
+    def submit_pending(self, ledger: Ledger, test_id: int | None = None) -> int:
         """Give the queue what the ledger has for it (of one run, or of all) and return how many jobs were queued.
 
         A queue that is away raises nothing: the runs stay recorded and are taken again later.
@@ -118,22 +105,22 @@ class QueueClient:
         :raises KeyFileError: the server's keys cannot be used; nothing can be submitted until they can.
         """
         done = 0
-        while taken := store.next_to_submit(AT_ONCE, test_id):
-            queued = self._submit(store, taken)
+        while taken := ledger.submissions.next(AT_ONCE, test_id):
+            queued = self._submit(ledger, taken)
             done += queued
             if queued < len(taken):
                 break
         return done
 
-    def withdraw(self, store: Ledger, is_last: bool = False) -> None:
+    def withdraw(self, ledger: Ledger, is_last: bool = False) -> None:
         """Take out of the queue what was cancelled or superseded before a worker had it.
 
         What cannot be taken out for sure is left to a process with an older connection, or with ``is_last`` for good:
         the worker that grabs it is told so when it claims, and drops it.
         """
-        gone = [job.key for job in store.jobs_to_withdraw() if self._take_out(job) or is_last]
+        gone = [job.key for job in ledger.submissions.to_withdraw() if self._take_out(job) or is_last]
         if gone:
-            store.withdrawn(gone)
+            ledger.submissions.withdrawn(gone)
 
     def whereabouts(self, jobs: Iterable[QueuedJob]) -> Whereabouts:
         """Return where these jobs are; a server that cannot be asked has lost nothing."""
@@ -197,11 +184,11 @@ class QueueClient:
             LOG.debug("%s: left in the queue: %s", job.key, error)
             return False
 
-    def _submit(self, store: Ledger, taken: Sequence[Submission]) -> int:
+    def _submit(self, ledger: Ledger, taken: Sequence[Submission]) -> int:
         try:
-            ready = self._seal(store, taken)
+            ready = self._seal(ledger, taken)
         except RefstackError as error:
-            store.submit_failed([one.key for one in taken], f"{WAITS}: {error}")
+            ledger.submissions.failed([one.key for one in taken], f"{WAITS}: {error}")
             raise
         queued: list[QueuedJob] = []
         unsent = ""
@@ -211,13 +198,13 @@ class QueueClient:
                 if answer.outcome is Outcome.QUEUED:
                     queued.append(QueuedJob(one.key, answer.server, answer.handle, one.job.function, 0.0))
                 elif answer.outcome is Outcome.UNCERTAIN:
-                    store.give_back(one.key, Release.QUEUE_LOST, answer.message)
+                    ledger.attempts.requeue(one.key, Release.QUEUE_LOST, answer.message)
                 else:
                     unsent = unsent or answer.message
-                    store.submit_failed([one.key], f"{WAITS}: {answer.message}")
+                    ledger.submissions.failed([one.key], f"{WAITS}: {answer.message}")
         finally:
             if queued:
-                store.submitted(queued)
+                ledger.submissions.submitted(queued)
         self._note(unsent)
         return len(queued)
 
@@ -229,7 +216,7 @@ class QueueClient:
             LOG.warning("the queue takes runs again")
         self._unsent = unsent
 
-    def _seal(self, store: Ledger, taken: Sequence[Submission]) -> list[Sealed]:
+    def _seal(self, ledger: Ledger, taken: Sequence[Submission]) -> list[Sealed]:
         sealer = self._key_files.sealer()
         made: list[Sealed] = []
         for one in taken:
@@ -237,8 +224,8 @@ class QueueClient:
                 made.append(Sealed(one, sealer.seal(self._payload(one))))
             except PayloadError as error:
                 LOG.warning("%s cannot be submitted: %s", one.key, error)
-                store.unsubmittable(one.key, error.reason, str(error))
-        wanted = store.sealed([(one.submission, sealing.digest(one.envelope)) for one in made])
+                ledger.submissions.unsubmittable(one.key, error.reason, str(error))
+        wanted = ledger.submissions.sealed([(one.submission, sealing.digest(one.envelope)) for one in made])
         return [one for one in made if one.key in wanted]
 
     def _payload(self, one: Submission) -> payloads.Payload:

@@ -8,7 +8,7 @@ import threading
 from typing import Protocol
 
 from refstack_worker.errors import RefstackError
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 
 LOG = logging.getLogger(__name__)
 
@@ -16,16 +16,16 @@ LOG = logging.getLogger(__name__)
 class Queue(Protocol):
     """What is needed of ``server/queue/client.py``."""
 
-    def submit_pending(self, store: Store, test_id: int | None = ...) -> int: ...
-    def withdraw(self, store: Store) -> None: ...
+    def submit_pending(self, ledger: Ledger, test_id: int | None = ...) -> int: ...
+    def withdraw(self, ledger: Ledger) -> None: ...
 
 
 class Submitter:
     """Submits and withdraws in the background. What fails here is done later by the monitor."""
 
-    def __init__(self, store: Store, queue: Queue | None) -> None:
+    def __init__(self, ledger: Ledger, queue: Queue | None) -> None:
         """:param queue: None: there is no queue; the monitor of another process submits."""
-        self._store = store
+        self._ledger = ledger
         self._queue = queue
         self._news = threading.Event()
         self._lock = threading.Lock()
@@ -47,8 +47,8 @@ class Submitter:
         while self._news.wait():
             self._news.clear()
             try:
-                self._queue.submit_pending(self._store)
-                self._queue.withdraw(self._store)
+                self._queue.submit_pending(self._ledger)
+                self._queue.withdraw(self._ledger)
             except RefstackError as error:
                 LOG.warning("left to the monitor: %s", error)
             except Exception:

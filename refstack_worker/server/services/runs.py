@@ -21,7 +21,7 @@ from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.domain.guidelines import ADVISORY, REQUIRED, Choice, StoredGuideline
 from refstack_worker.server.domain.results import ResultQuery, TestResult
 from refstack_worker.server.domain.runs import NewRun, Run
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.transactions import no_run, refused
 from refstack_worker.server.queue.submitter import Submitter
 from refstack_worker.server.results.exports.report import ExportedRun
@@ -39,18 +39,18 @@ _GUIDELINE_FIELDS = frozenset({"id", "name", "program", "advisory"})
 class RunService:
     """The users' side of a ledger."""
 
-    store: Store
+    ledger: Ledger
     nudge: Submitter
 
     def viewer(self, caller: Caller) -> AccessScope | None:
         """Return what a caller sees; None: everything."""
-        return None if caller.is_operator else self.store.viewer(caller.token.user_id)
+        return None if caller.is_operator else self.ledger.accounts.access_scope(caller.token.user_id)
 
     def run(self, caller: Caller, test_id: int) -> Run:
         """Return a run. :raises NotFoundError: there is none, or it is somebody else's."""
-        run = self.store.run(number(test_id, "test_id", 1, MAX_ID))
+        run = self.ledger.runs.get(number(test_id, "test_id", 1, MAX_ID))
         viewer = self.viewer(caller)
-        if viewer is not None and not self.store.may_view(test_id, viewer):
+        if viewer is not None and not self.ledger.runs.is_visible(test_id, viewer):
             raise no_run(test_id)
         return run
 
@@ -69,7 +69,7 @@ class RunService:
 
     def cloud(self, caller: Caller, cloud_id: int) -> CloudRecord:
         """Return a cloud. :raises NotFoundError: there is none, or it is somebody else's."""
-        return self.store.cloud(number(cloud_id, "cloud_id", 1, MAX_ID), self.viewer(caller))
+        return self.ledger.clouds.get(number(cloud_id, "cloud_id", 1, MAX_ID), self.viewer(caller))
 
     def create(self, caller: Caller, body: Mapping[str, Any], key: str = "") -> Run:
         """Record a run.
@@ -110,34 +110,36 @@ class RunService:
                 f"run {test_id} is of no recorded cloud, and its options were wiped when it ended; give them again: "
                 "conf_json (refstack-queue run rerun: --conf-json)"
             )
-        return self._add(caller, new, key, self.store.choice(test_id) if only == "all" else None)
+        return self._add(caller, new, key, self.ledger.guidelines.choice(test_id) if only == "all" else None)
 
     def cancel(self, caller: Caller, test_id: int) -> Run:
         """Cancel a run."""
         self.own_run(caller, test_id)
-        run = self.store.cancel(test_id, caller.name)
+        run = self.ledger.runs.cancel(test_id, caller.name)
         self.nudge()
         return run
 
     def delete(self, caller: Caller, test_id: int) -> None:
         """Remove a run that has ended, with all that is known of it."""
         self.own_run(caller, test_id)
-        self.store.delete_run(test_id)
+        self.ledger.retention.delete(test_id)
 
     def exported(self, caller: Caller, test_id: int) -> ExportedRun:
         """Return a run with its result, to be given out. :raises NotFoundError: it has none."""
         run = self.run(caller, test_id)
-        result = self.store.result(test_id)
-        verdict = self.store.verdict(test_id)
+        result = self.ledger.results.get(test_id)
+        verdict = self.ledger.guidelines.verdict(test_id)
         return ExportedRun(
-            run, result["seconds"], result["accepted_at"], lambda: all_tests(self.store, test_id), verdict
+            run, result["seconds"], result["accepted_at"], lambda: all_tests(self.ledger, test_id), verdict
         )
 
     def check_cloud(self, caller: Caller, cloud_id: int, conf: Mapping[str, Any] | None = None) -> CloudRecord:
         """Look at a cloud and note what was found. :param conf: passwords; None or empty: those that it keeps."""
         known = self.cloud(caller, cloud_id)
-        given = conf or self.store.kept_conf(cloud_id)
-        self.store.note_check(cloud_id, cloud_check.check(known, given, self.store.settings.outbound.cloud_networks))
+        given = conf or self.ledger.clouds.saved_conf(cloud_id)
+        self.ledger.clouds.note_check(
+            cloud_id, cloud_check.check(known, given, self.ledger.settings.outbound.cloud_networks)
+        )
         return self.cloud(caller, cloud_id)
 
     def add_guideline(self, caller: Caller, text_given: str, url: str) -> StoredGuideline:
@@ -146,16 +148,16 @@ class RunService:
         source = ""
         if url:
             self.check_url(url, "url")
-            answer = ask(Question(url), self.store.settings.outbound.cloud_networks)
+            answer = ask(Question(url), self.ledger.settings.outbound.cloud_networks)
             if answer.status != 200:
                 raise UsageError(f"url: {url} answers {answer.status}; the address of the file itself is needed")
             text_given, source = answer.body.decode("utf-8", "replace"), url
         owner = None if caller.is_operator else caller.token.user_id
-        return self.store.add_guideline(text_given, StoredGuideline(0, "", "", source, caller.name, owner))
+        return self.ledger.guidelines.add(text_given, StoredGuideline(0, "", "", source, caller.name, owner))
 
     def check_url(self, url: str, what: str) -> None:
         """Raise :class:`UsageError` unless the operator allows lists to be fetched from there."""
-        allowed = self.store.settings.outbound.list_urls
+        allowed = self.ledger.settings.outbound.list_urls
         # %2e is a dot to the server that is asked
         climbs = {".", ".."} & set(unquote(url).replace("\\", "/").partition("?")[0].split("/"))
         if climbs or "\\" in url or not any(_is_below(url, start) for start in allowed):
@@ -175,7 +177,7 @@ class RunService:
         if given.get("id") is not None:
             wanted = number(given["id"], "guideline: id", 1, MAX_ID)
         try:
-            stored, guideline = self.store.guideline(wanted, self.viewer(caller))
+            stored, guideline = self.ledger.guidelines.get(wanted, self.viewer(caller))
             program = guideline.program(text(given, "program", 200, needed=True))
         except NotFoundError as error:
             raise UsageError(f"guideline: {error}") from None
@@ -192,16 +194,16 @@ class RunService:
             raise UsageError("conf_json: an object of sections, each an object of options, is expected")
         if new.cloud_id is not None:
             self._need_cloud(caller, new.cloud_id)
-            conf = mini_conf.merged(self.store.kept_conf(new.cloud_id), conf)
+            conf = mini_conf.merged(self.ledger.clouds.saved_conf(new.cloud_id), conf)
         if not caller.is_operator and caller.token.user_id is None:
             raise refused("scope", "this token belongs to no user, so its runs would be nobody's")
         owner = new.owner_id if caller.is_operator else caller.token.user_id
         # names of tokens are not unique: two people's keys must never be the same
         unique = f"{caller.token.id}:{key}" if key else ""
         made = replace(new, conf_json=conf, created_by=caller.name, owner_id=owner, idempotency_key=unique)
-        run = self.store.add_run(made)
+        run = self.ledger.runs.add(made)
         if choice is not None:
-            self.store.choose(run.test_id, choice)
+            self.ledger.guidelines.choose(run.test_id, choice)
         self.nudge()
         return run
 
@@ -216,26 +218,26 @@ class RunService:
             return old.spec.testcases
         if only != "failed":
             raise UsageError("only: all or failed is expected")
-        failed = self.store.result_tests(old.test_id, ResultQuery("failed", limit=MAX_RERUN))
+        failed = self.ledger.results.tests(old.test_id, ResultQuery("failed", limit=MAX_RERUN))
         if not failed:
             raise StateError(f"run {old.test_id} has no failed test to run again")
         return Testcases(names=tuple(dict.fromkeys(_selector(test) for test in failed)))
 
 
-def all_tests(store: Store, test_id: int) -> Iterator[TestResult]:
+def all_tests(ledger: Ledger, test_id: int) -> Iterator[TestResult]:
     """Yield all the tests of a result, some at a time."""
     after = 0
-    while tests := store.result_tests(test_id, ResultQuery(after=after, limit=_PIECE)):
+    while tests := ledger.results.tests(test_id, ResultQuery(after=after, limit=_PIECE)):
         yield from tests
         after = tests[-1].position
 
 
-def compare(store: Store, old: int, new: int) -> dict[str, list[TestResult]]:
+def compare(ledger: Ledger, old: int, new: int) -> dict[str, list[TestResult]]:
     """Return the tests of ``new`` that came out differently in ``old``: ``mended``, ``broken``, ``other``, ``added``,
     and ``gone``: those of ``old`` that did not run in ``new``."""
-    before = {_key(test): test for test in all_tests(store, old)}
+    before = {_key(test): test for test in all_tests(ledger, old)}
     found: dict[str, list[TestResult]] = {name: [] for name in ("broken", "mended", "other", "added", "gone")}
-    for test in all_tests(store, new):
+    for test in all_tests(ledger, new):
         former = before.pop(_key(test), None)
         if former is None:
             found["added"].append(test)

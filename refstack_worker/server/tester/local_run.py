@@ -22,8 +22,9 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report
 from refstack_worker.errors import ConfigError, RefstackError
 from refstack_worker.server.domain.attempts import Heartbeat, HeartbeatAnswer, HeartbeatReply, Proof, Submission
-from refstack_worker.server.ledger.ledger import Store
-from refstack_worker.server.ledger.results import Upload
+from refstack_worker.server.domain.results import Upload
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import acceptance
 
 LOG = logging.getLogger(__name__)
 
@@ -39,14 +40,14 @@ NOT_POSTED = 5
 class LocalRun:
     """One run of this machine."""
 
-    store: Store
+    ledger: Ledger
     submission: Submission
     claim_id: str = field(repr=False)
 
     @property
     def folder(self) -> Path:
         """Where its files are while it runs."""
-        return self.store.settings.data / "runs" / f"{self.submission.key.test_id}-{self.submission.key.attempt}"
+        return self.ledger.settings.data / "runs" / f"{self.submission.key.test_id}-{self.submission.key.attempt}"
 
     @property
     def proof(self) -> Proof:
@@ -118,7 +119,7 @@ class LocalRun:
     def _conclude(self, code: int, last: Mapping[str, Any], is_cancelled: bool) -> None:
         if code == NOT_POSTED:
             summary = json.loads((self._workdir / "summary.json").read_text("utf-8"))
-            self.store.accept_result(self.proof, Upload.of(self._workdir / "subunit", summary))
+            acceptance.accept(self.ledger, self.proof, Upload.of(self._workdir / "subunit", summary))
         elif is_cancelled:
             self._say(Report(RunState.CANCELLED, "all its processes are gone"))
         elif code not in (0, 1):
@@ -127,7 +128,7 @@ class LocalRun:
 
     def _say(self, report: Report) -> None:
         try:
-            self.store.report(self.proof, report)
+            self.ledger.attempts.report(self.proof, report)
         except RefstackError as error:
             LOG.warning("run %s: %s", self.submission.key, error)
 
@@ -136,7 +137,7 @@ class LocalRun:
         return self.folder / "work"
 
     def _command(self) -> list[str]:
-        settings = self.store.settings
+        settings = self.ledger.settings
         home = settings.tempest.home
         if home is None:
             raise ConfigError("TEMPEST_HOME is not set; the method 'local' needs a virtualenv or checkout with Tempest")
@@ -161,7 +162,7 @@ class _Beats(threading.Thread):
 
     def run(self) -> None:
         """Beat until the run is over."""
-        while not self._over.wait(self._local.store.settings.rules.heartbeat_seconds):
+        while not self._over.wait(self._local.ledger.settings.rules.heartbeat_seconds):
             try:
                 ordered = self._ordered()
             except RefstackError as error:
@@ -184,4 +185,4 @@ class _Beats(threading.Thread):
 
     def _ordered(self) -> HeartbeatAnswer:
         beat = Heartbeat(self._local.claim_id, NAME, self.progress)
-        return self._local.store.heartbeat(self._local.proof, beat)
+        return self._local.ledger.attempts.heartbeat(self._local.proof, beat)

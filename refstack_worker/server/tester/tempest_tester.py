@@ -22,7 +22,7 @@ from refstack_worker.errors import ConfigError, NotFoundError, PayloadError
 from refstack_worker.server.domain.attempts import Claim
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.domain.runs import NewRun, Run, RunSpec
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.client import QueueClient
 from refstack_worker.server.services import mini_conf
 from refstack_worker.server.tester.local_run import NAME, LocalRun
@@ -37,28 +37,28 @@ ExtraConf = Union[str, Mapping[str, Mapping[str, Any]], None]
 class TempestTester:
     """One test of RefStack's database, to be run with Tempest."""
 
-    def __init__(self, test_id: int | str, store: Store | None = None) -> None:
+    def __init__(self, test_id: int | str, ledger: Ledger | None = None) -> None:
         """:raises ValueError: there is no test of that id.
 
-        :param store: the ledger; None: that of ``refstack.cfg`` (``REFSTACK_CFG``).
+        :param ledger: the ledger; None: that of ``refstack.cfg`` (``REFSTACK_CFG``).
         """
-        self.store = store or _usual_store()
+        self.ledger = ledger or _usual_ledger()
         try:
             self.test_id = int(test_id)
         except (TypeError, ValueError):
             raise ValueError(f"Invalid test ID: {str(test_id)[:40]!r}") from None
-        cloud = self.store.cloud_of(self.test_id) if 0 < self.test_id < 2**31 else None
+        cloud = self.ledger.clouds.of_test(self.test_id) if 0 < self.test_id < 2**31 else None
         if cloud is None:
             raise ValueError(f"Invalid test ID: there is no test {self.test_id}")
         self.cloud = cloud
 
     def generate_miniconf(self) -> str:
         """Return the Tempest options that are known of the cloud, as JSON text."""
-        return json.dumps(mini_conf.mini_conf(self.store.settings.tempest, self.cloud))
+        return json.dumps(mini_conf.mini_conf(self.ledger.settings.tempest, self.cloud))
 
     def generate_testcases(self) -> str:
         """Return which tests are to be run, as JSON text: ``{"testcases": […]}``."""
-        cases = mini_conf.testcases(self.store.settings.tempest, self._spec_of_run())
+        cases = mini_conf.testcases(self.ledger.settings.tempest, self._spec_of_run())
         return json.dumps({"testcases": cases})
 
     def get_result(self) -> str:
@@ -66,7 +66,7 @@ class TempestTester:
         run = self._run()
         found: dict[str, Any] = {"test_id": self.test_id, "state": run.state.value if run else "", "finished": False}
         try:
-            result = self.store.result(self.test_id)
+            result = self.ledger.results.get(self.test_id)
         except NotFoundError:
             return json.dumps(found)
         counts = {name: result[name] for name in ("passed", "failed", "skipped")}
@@ -81,16 +81,16 @@ class TempestTester:
         :raises ConfigError: the settings lack what the method needs.
         """
         new = NewRun(spec or self._usual_spec(), _conf(extra_conf_json), test_id=self.test_id)
-        if self.store.settings.queue.method == "local":
+        if self.ledger.settings.queue.method == "local":
             return self.run_local(new)
         return self.run_gearman(new)
 
     def run_gearman(self, new: NewRun) -> Run:
         """Record the run and give it to the queue. If the queue is away, the monitor gives it later."""
-        run = self.store.add_run(new)
-        client = QueueClient(self.store.settings)
+        run = self.ledger.runs.add(new)
+        client = QueueClient(self.ledger.settings)
         try:
-            client.submit_pending(self.store, run.test_id)
+            client.submit_pending(self.ledger, run.test_id)
         finally:
             client.close()
         return run
@@ -98,11 +98,11 @@ class TempestTester:
     def run_local(self, new: NewRun) -> Run:
         """Run ``execute_test`` on this machine."""
         claim = Claim(secrets.token_hex(16), NAME)
-        LocalRun(self.store, self.store.add_held_run(new, claim), claim.claim_id).start()
-        return self.store.run(self.test_id)
+        LocalRun(self.ledger, self.ledger.runs.add_held(new, claim), claim.claim_id).start()
+        return self.ledger.runs.get(self.test_id)
 
     def _usual_spec(self) -> RunSpec:
-        version = self.store.settings.tempest.version
+        version = self.ledger.settings.tempest.version
         if version:
             return RunSpec(tempest_version=version)
         if _RELEASE.match(self.cloud.version.lower()):
@@ -110,7 +110,7 @@ class TempestTester:
         raise ConfigError("set TEMPEST_VERSION in refstack.cfg, or give the cloud's OpenStack release as its version")
 
     def _run(self) -> Run | None:
-        return self.store.run(self.test_id) if self.store.has_run(self.test_id) else None
+        return self.ledger.runs.get(self.test_id) if self.ledger.runs.exists(self.test_id) else None
 
     def _spec_of_run(self) -> RunSpec | None:
         run = self._run()
@@ -119,7 +119,7 @@ class TempestTester:
     def _tests(self) -> list[dict[str, str]]:
         found: list[dict[str, str]] = []
         after = 0
-        while page := self.store.result_tests(self.test_id, ResultQuery(after=after, limit=_PAGE)):
+        while page := self.ledger.results.tests(self.test_id, ResultQuery(after=after, limit=_PAGE)):
             found += [{"name": test.name, "id": test.uuid, "status": test.status} for test in page]
             after = page[-1].position
         return found
@@ -133,5 +133,5 @@ def _conf(given: ExtraConf) -> dict[str, dict[str, Any]]:
 
 
 @functools.lru_cache(maxsize=1)
-def _usual_store() -> Store:
-    return Store.open(config.load())
+def _usual_ledger() -> Ledger:
+    return Ledger(config.load())

@@ -17,7 +17,7 @@ class AdminPages:
 
     def __init__(self, web: Web) -> None:
         self._web = web
-        self._store = web.store
+        self._ledger = web.ledger
         for method, path, view in (
             ("GET", "/tokens", self.tokens),
             ("POST", "/tokens", self.add_token),
@@ -30,8 +30,8 @@ class AdminPages:
 
     def tokens(self, made: str = "", wrong: str = "") -> Answer:
         """List the tokens that the caller may revoke."""
-        now = self._store.clock()
-        users = self._store.users() if g.caller.is_operator else []
+        now = self._ledger.clock()
+        users = self._ledger.accounts.users() if g.caller.is_operator else []
         return self._web.show("tokens.html", tokens=self._own(), made=made, wrong=wrong, now=now, users=users)
 
     def add_token(self) -> Answer:
@@ -43,17 +43,17 @@ class AdminPages:
             scopes, user_id = _rights(caller, form.get("scope", auth.VENDOR), form.get("user_id", ""))
         except UsageError as error:
             return self.tokens(wrong=str(error))
-        expires = self._store.clock() + days * 86400 if days else 0.0
+        expires = self._ledger.clock() + days * 86400 if days else 0.0
         if not caller.is_operator and caller.token.expires_at:
             expires = min(expires or caller.token.expires_at, caller.token.expires_at)
-        _token, secret = self._store.add_token(name, scopes, user_id, expires)
+        _token, secret = self._ledger.tokens.add(name, scopes, user_id, expires)
         return self.tokens(made=secret)
 
     def revoke(self, token_id: int) -> Answer:
         """End a token."""
         if token_id not in {token.id for token in self._own()}:
             raise NotFoundError(f"there is no token {token_id}")
-        self._store.revoke_token(token_id)
+        self._ledger.tokens.revoke(token_id)
         return redirect("/tokens", 303)
 
     def fleet(self) -> Answer:
@@ -61,30 +61,30 @@ class AdminPages:
         g.caller.need_operator()
         return self._web.show(
             "fleet.html",
-            nodes=self._store.nodes(),
-            now=self._store.clock(),
+            nodes=self._ledger.nodes.all(),
+            now=self._ledger.clock(),
             silent=SILENT_SECONDS,
-            paused=self._store.is_paused(),
-            states=self._store.count_states(),
-            demand=demand(self._store),
+            paused=self._ledger.queue.is_paused(),
+            states=self._ledger.queue.count_states(),
+            demand=demand(self._ledger),
         )
 
     def pause(self) -> Answer:
         """Give no more runs to workers."""
         g.caller.need_operator()
-        self._store.pause(g.caller.name)
+        self._ledger.queue.pause(g.caller.name)
         return redirect("/fleet", 303)
 
     def resume(self) -> Answer:
         """Go on."""
         g.caller.need_operator()
-        self._store.resume(g.caller.name)
+        self._ledger.queue.resume(g.caller.name)
         self._web.around.nudge()
         return redirect("/fleet", 303)
 
     def _own(self) -> list[Token]:
         user_id = g.caller.token.user_id
-        found = self._store.tokens()
+        found = self._ledger.tokens.all()
         if g.caller.is_operator:
             return found
         return [token for token in found if user_id is not None and token.user_id == user_id]

@@ -23,7 +23,7 @@ class CloudPages:
 
     def __init__(self, web: Web) -> None:
         self._web = web
-        self._store = web.store
+        self._ledger = web.ledger
         self._desk = web.desk
         for method, path, view in (
             ("GET", "/clouds", self.clouds),
@@ -41,7 +41,7 @@ class CloudPages:
 
     def clouds(self) -> Answer:
         """List."""
-        return self._web.show("clouds.html", clouds=self._store.clouds(self._desk.viewer(g.caller)))
+        return self._web.show("clouds.html", clouds=self._ledger.clouds.all(self._desk.viewer(g.caller)))
 
     def new(self) -> Answer:
         """Show the form."""
@@ -51,7 +51,7 @@ class CloudPages:
         """Enter a cloud, and look at it at once."""
         form = request.form
         try:
-            known = self._store.add_cloud(new_cloud(_wish(form), g.caller))
+            known = self._ledger.clouds.add(new_cloud(_wish(form), g.caller))
         except UsageError as error:
             return self._web.show("new_cloud.html", form=form, wrong=str(error), known=None)
         self._desk.check_cloud(g.caller, known.cloud.id, _conf(form))
@@ -60,7 +60,7 @@ class CloudPages:
     def cloud(self, cloud_id: int) -> Answer:
         """Show one."""
         known = self._desk.cloud(g.caller, cloud_id)
-        history = self._store.cloud_history(cloud_id)
+        history = self._ledger.clouds.history(cloud_id)
         return self._web.show("cloud.html", known=known, history=history, plot=plot(history))
 
     def edit(self, cloud_id: int) -> Answer:
@@ -75,7 +75,7 @@ class CloudPages:
         known = self._desk.cloud(g.caller, cloud_id)
         form = request.form
         try:
-            self._store.change_cloud(cloud_id, new_cloud(_wish(form), g.caller))
+            self._ledger.clouds.change(cloud_id, new_cloud(_wish(form), g.caller))
         except UsageError as error:
             return self._web.show("new_cloud.html", form=form, wrong=str(error), known=known)
         self._desk.check_cloud(g.caller, cloud_id, _conf(form))
@@ -89,22 +89,22 @@ class CloudPages:
     def delete(self, cloud_id: int) -> Answer:
         """Remove it."""
         self._desk.cloud(g.caller, cloud_id)
-        self._store.delete_cloud(cloud_id)
+        self._ledger.clouds.delete(cloud_id)
         return redirect("/clouds", 303)
 
     def guidelines(self, wrong: str = "") -> Answer:
         """List guidelines with their programs."""
         viewer = self._desk.viewer(g.caller)
         shown = []
-        for stored in self._store.guidelines(viewer):
-            _about, found = self._store.guideline(stored.id, viewer)
+        for stored in self._ledger.guidelines.all(viewer):
+            _about, found = self._ledger.guidelines.get(stored.id, viewer)
             rows = [
                 (one.name, one.description, len(list(one.tests())), len(one.capabilities["required"]))
                 for one in found.programs.values()
             ]
             shown.append((stored, rows))
         return self._web.show(
-            "guidelines.html", guidelines=shown, wrong=wrong, allowed=self._store.settings.outbound.list_urls
+            "guidelines.html", guidelines=shown, wrong=wrong, allowed=self._ledger.settings.outbound.list_urls
         )
 
     def add_guideline(self) -> Answer:

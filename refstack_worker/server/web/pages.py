@@ -43,8 +43,8 @@ class Web:
 
     def __init__(self, around: Surroundings, guard: Guard) -> None:
         self.around = around
-        self.store = around.store
-        self.desk = RunService(around.store, around.nudge)
+        self.ledger = around.ledger
+        self.desk = RunService(around.ledger, around.nudge)
         self._guard = guard
         self.pages = Blueprint("web", __name__, template_folder=str(FOLDER / "templates"))
 
@@ -65,7 +65,7 @@ class Web:
 
         def guarded(**arguments: Any) -> Answer:
             secret = request.cookies.get(COOKIE, "")
-            session = self.store.session(secret) if secret else None
+            session = self.ledger.sessions.find(secret) if secret else None
             if session is None:
                 return redirect(f"/sign-in?next={_next(request.path)}") if method == "GET" else _expired()
             g.caller, g.form_key = auth.Caller(session.token), _form_key(secret)
@@ -99,7 +99,7 @@ class Web:
         if seconds > 0:
             wrong = f"Too many attempts from your address. Please wait {math.ceil(seconds)} seconds."
             return make_response(render_template("sign_in.html", caller=None, after=after, wrong=wrong), 429)
-        token = self.store.token(request.form.get("token", "").strip())
+        token = self.ledger.tokens.find(request.form.get("token", "").strip())
         if token is None or not set(token.scopes) & set(auth.SCOPES):
             self._guard.wrong.take(address)
             wrong = "That token is unknown, revoked or expired."
@@ -107,22 +107,25 @@ class Web:
         answer = redirect(after or "/runs")
         answer.set_cookie(
             COOKIE,
-            self.store.add_session(token),
-            max_age=int(self.store.settings.web.session_hours * 3600),
+            self.ledger.sessions.add(token),
+            max_age=int(self.ledger.settings.web.session_hours * 3600),
             httponly=True,
             # Lax, so that a link to a run in a mail works; forms have their own protection
             samesite="Lax",
-            secure=self.store.settings.web.address.startswith("https:"),
+            secure=self.ledger.settings.web.address.startswith("https:"),
         )
         return answer
 
     def _is_from_here(self) -> bool:
         """Return whether a page of this site sent the form, as far as a browser tells: programs say nothing."""
         origin = request.headers.get("Origin", "")
-        return not origin or urlsplit(origin).netloc in (request.host, urlsplit(self.store.settings.web.address).netloc)
+        return not origin or urlsplit(origin).netloc in (
+            request.host,
+            urlsplit(self.ledger.settings.web.address).netloc,
+        )
 
     def _sign_out(self) -> Answer:
-        self.store.end_session(request.cookies.get(COOKIE, ""))
+        self.ledger.sessions.end(request.cookies.get(COOKIE, ""))
         answer = redirect("/sign-in")
         answer.delete_cookie(COOKIE)
         return answer

@@ -29,7 +29,7 @@ class RunPages:
 
     def __init__(self, web: Web, hub: Hub) -> None:
         self._web = web
-        self._store = web.store
+        self._ledger = web.ledger
         self._desk = web.desk
         self._hub = hub
         for method, path, view in (
@@ -58,7 +58,7 @@ class RunPages:
             before=_number("before"),
             limit=PAGE_RUNS + 1,
         )
-        found = self._store.runs(query)
+        found = self._ledger.runs.find(query)
         more = found[PAGE_RUNS - 1].test_id if len(found) > PAGE_RUNS else 0
         return self._web.show(
             "runs.html", runs=found[:PAGE_RUNS], more=more, state=state, q=query.text, before=query.before
@@ -80,17 +80,17 @@ class RunPages:
     def run(self, test_id: int) -> Answer:
         """Show one run."""
         run = self._desk.run(g.caller, test_id)
-        messages = self._store.messages(test_id)
+        messages = self._ledger.runs.messages(test_id)
         viewer = self._desk.viewer(g.caller)
         shown: dict[str, Any] = {
             "run": run,
             "messages": messages,
             "last": messages[-1].id if messages else 0,
-            "attempts": self._store.attempts(test_id),
-            "place": place(self._store, run),
+            "attempts": self._ledger.attempts.of_run(test_id),
+            "place": place(self._ledger, run),
             "is_own": viewer is None or run.owner_id in viewer.owner_ids,
-            "keeps": bool(run.cloud.id and self._store.cloud(run.cloud.id).keeps_passwords),
-            "choice": self._store.choice(test_id),
+            "keeps": bool(run.cloud.id and self._ledger.clouds.get(run.cloud.id).keeps_passwords),
+            "choice": self._ledger.guidelines.choice(test_id),
             "formats": tuple(FORMATS),
             **self._result(test_id),
         }
@@ -106,8 +106,8 @@ class RunPages:
         """Give the result out as a file."""
         if name == "subunit":
             self._desk.run(g.caller, test_id)
-            self._store.result(test_id)
-            stream = self._web.around.downloads.of(g.caller.token.id, self._store.result_stream(test_id))
+            self._ledger.results.get(test_id)
+            stream = self._web.around.downloads.of(g.caller.token.id, self._ledger.results.stream(test_id))
             answer = Response(stream, mimetype="application/vnd.subunit")
             answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.subunit"
             return answer
@@ -120,8 +120,8 @@ class RunPages:
         other = number(request.args.get("with"), "the other run", 1, MAX_ID)
         runs = [self._desk.run(g.caller, one) for one in (test_id, other)]
         for one in runs:
-            self._store.result(one.test_id)
-        return self._web.show("compare.html", run=runs[0], other=runs[1], found=compare(self._store, other, test_id))
+            self._ledger.results.get(one.test_id)
+        return self._web.show("compare.html", run=runs[0], other=runs[1], found=compare(self._ledger, other, test_id))
 
     def cancel(self, test_id: int) -> Answer:
         """Cancel."""
@@ -142,18 +142,18 @@ class RunPages:
 
     def _result(self, test_id: int) -> dict[str, Any]:
         try:
-            result = self._store.result(test_id)
+            result = self._ledger.results.get(test_id)
         except NotFoundError:
             return {"result": None, "tests": (), "more": 0, "verdict": None, "status": "", "q": "", "before": 0}
         status = request.args.get("status", "")
         status = status if status in _STATUSES else ""
         query = ResultQuery(status, text(request.args, "q", 200), _number("after"), PAGE_TESTS + 1)
-        tests = self._store.result_tests(test_id, query)
+        tests = self._ledger.results.tests(test_id, query)
         return {
             "result": result,
             "tests": tests[:PAGE_TESTS],
             "more": tests[PAGE_TESTS - 1].position if len(tests) > PAGE_TESTS else 0,
-            "verdict": self._store.verdict(test_id),
+            "verdict": self._ledger.guidelines.verdict(test_id),
             "status": status,
             "q": query.text,
             "before": query.after,
@@ -162,16 +162,16 @@ class RunPages:
     def _form(self, form: Mapping[str, str], wrong: str) -> Answer:
         viewer = self._desk.viewer(g.caller)
         programs = []
-        for stored in self._store.guidelines(viewer):
-            _about, guideline = self._store.guideline(stored.id, viewer)
+        for stored in self._ledger.guidelines.all(viewer):
+            _about, guideline = self._ledger.guidelines.get(stored.id, viewer)
             programs += [
                 (f"{stored.id}:{program.name}", stored.name, program.name, len(list(program.tests())))
                 for program in guideline.programs.values()
             ]
-        versions = sorted({version for node in self._store.nodes() for version in node.versions}, reverse=True)
+        versions = sorted({version for node in self._ledger.nodes.all() for version in node.versions}, reverse=True)
         return self._web.show(
             "new_run.html",
-            clouds=self._store.clouds(viewer),
+            clouds=self._ledger.clouds.all(viewer),
             programs=programs,
             versions=versions,
             form=form,

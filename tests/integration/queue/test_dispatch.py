@@ -18,7 +18,7 @@ from refstack_worker.config import server as config
 from refstack_worker.contract import attempt_token as proofs
 from refstack_worker.contract import envelope as sealing
 from refstack_worker.contract import keys
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.connection import CLOCK_MARGIN, GearmanConnection
 from tests.support.processes import eventually, files_with
 
@@ -287,8 +287,8 @@ def jobs(site):
 
 def withdrawn(site, test_id):
     """Whether nobody is still to take the job of a cancelled run out of the queue."""
-    store = Store.open(config.load(site.config))
+    ledger = Ledger(config.load(site.config))
     try:
-        return test_id not in [job.key.test_id for job in store.jobs_to_withdraw()]
+        return test_id not in [job.key.test_id for job in ledger.submissions.to_withdraw()]
     finally:
-        store.close()
+        ledger.close()

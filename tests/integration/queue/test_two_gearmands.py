@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.gearman import Address
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.monitor.monitor import Monitor, Pace
 from refstack_worker.server.queue.client import QueueClient
 from refstack_worker.worker.queue.gearman_worker import SlotQueue
@@ -46,22 +46,22 @@ class Side:
     def __init__(self, folder: Path, gearmands: list[Gearmand]) -> None:
         names = [f"127.0.0.1:{one.port}" for one in gearmands]
         settings = make_settings(folder, GEARMAN_SERVER=names)
-        self.store = Store.open(settings)
-        self.store.upgrade()
+        self.ledger = Ledger(settings)
+        self.ledger.upgrade()
         self.client = QueueClient(settings, timeout=2)
-        self.monitor = Monitor(self.store, self.client, Pace(queue=0.0, grace=0.0))
+        self.monitor = Monitor(self.ledger, self.client, Pace(queue=0.0, grace=0.0))
 
     def record(self) -> int:
-        return self.store.add_run(new_run()).test_id
+        return self.ledger.runs.add(new_run()).test_id
 
     def where(self, test_id: int) -> tuple[int, str]:
         """Return a run's attempt and the gearmand that has it."""
-        attempt = self.store.attempts(test_id)[-1]
+        attempt = self.ledger.attempts.of_run(test_id)[-1]
         return attempt.key.attempt, attempt.server
 
     def close(self) -> None:
         self.client.close()
-        self.store.close()
+        self.ledger.close()
 
 
 @pytest.fixture

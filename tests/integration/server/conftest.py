@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.config.server import ServerSettings
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.ledgers import Clock, make_settings
 from tests.support.postgresql import postgresql, postgresql_url
 
@@ -24,8 +24,8 @@ def settings(tmp_path: Path, postgresql_url: str) -> ServerSettings:
 
 
 @pytest.fixture
-def store(settings: ServerSettings, clock: Clock) -> Iterator[Store]:
-    store = Store.open(settings, clock)
-    store.upgrade()
-    yield store
-    store.close()
+def ledger(settings: ServerSettings, clock: Clock) -> Iterator[Ledger]:
+    ledger = Ledger(settings, clock)
+    ledger.upgrade()
+    yield ledger
+    ledger.close()

@@ -13,7 +13,7 @@ import pytest
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.gearman import Address
 from refstack_worker.server.app import create_app
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.service import http_server
 from tests.support.ledgers import claimed, make_settings
 
@@ -27,9 +27,9 @@ def settings(tmp_path: Path, postgresql_url: str) -> ServerSettings:
     )
 
 
-def test_the_calls_of_the_page(store: Store) -> None:
-    job = claimed(store)
-    server = http_server(create_app(store), Address("127.0.0.1", 0), store.settings)
+def test_the_calls_of_the_page(ledger: Ledger) -> None:
+    job = claimed(ledger)
+    server = http_server(create_app(ledger), Address("127.0.0.1", 0), ledger.settings)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     given = {
@@ -48,4 +48,4 @@ def test_the_calls_of_the_page(store: Store) -> None:
         server.close()
         thread.join(10)
     assert {expected.split()[-1] for _command, expected in calls} == {"202", "400", "405"}
-    assert [message.message for message in store.messages(1)][2:] == ["running: 5 of 60 tests", "half way"]
+    assert [message.message for message in ledger.runs.messages(1)][2:] == ["running: 5 of 60 tests", "half way"]

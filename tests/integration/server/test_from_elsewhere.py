@@ -89,9 +89,9 @@ def test_the_calls_of_the_api_page(site: Site, away: Elsewhere) -> None:
     assert len(junit.findall(".//failure")) == 4
     assert how_many(away.home / "result.subunit") == 25
     assert len(json.loads(told["/v1/runs/1/rerun"])["testcases"]["names"]) == 4
-    assert site.store.run(2).state is RunState.CANCELLED
+    assert site.ledger.runs.get(2).state is RunState.CANCELLED
     with pytest.raises(NotFoundError):
-        site.store.run(1)
+        site.ledger.runs.get(1)
 
 
 def test_the_commands_of_the_users_page(site: Site, away: Elsewhere) -> None:
@@ -108,7 +108,7 @@ def test_the_commands_of_the_users_page(site: Site, away: Elsewhere) -> None:
             wanted = 1 if re.search("run (watch|verdict)", line) else 0
             assert done.returncode == wanted, (line, done.stderr, done.stdout)
     assert len(ET.parse(away.home / "result.xml").getroot().findall(".//failure")) == 4
-    assert site.store.kept_conf(1) == {"identity": {"password": "pw-of-the-cloud"}}
+    assert site.ledger.clouds.saved_conf(1) == {"identity": {"password": "pw-of-the-cloud"}}
 
     listed = json.loads(away.run(f"{export}\nrefstack-queue run list -f json").stdout)
     assert [(one["Id"], one["State"]) for one in listed] == [(2, "queued"), (1, "finished")]
@@ -134,7 +134,7 @@ def working(site: Site) -> Iterator[threading.Event]:
 
     def work() -> None:
         while not stop.wait(0.1):
-            if go.is_set() and site.store.count_states().get("queued"):
+            if go.is_set() and site.ledger.queue.count_states().get("queued"):
                 break
         else:
             return
@@ -154,10 +154,10 @@ def working(site: Site) -> Iterator[threading.Event]:
 
 
 def take(site: Site, test_id: int) -> Job:
-    job = submit(site.store, test_id)
-    assert site.store.claim(job.proof, Claim(job.claim_id, "node-a", "47.0.0")).granted
-    site.store.report(job.proof, Report(RunState.BUILDING, "Tempest 47.0.0 on Python 3.11"))
-    site.store.report(job.proof, Report(RunState.RUNNING, "25 tests"))
+    job = submit(site.ledger, test_id)
+    assert site.ledger.attempts.claim(job.proof, Claim(job.claim_id, "node-a", "47.0.0")).granted
+    site.ledger.attempts.report(job.proof, Report(RunState.BUILDING, "Tempest 47.0.0 on Python 3.11"))
+    site.ledger.attempts.report(job.proof, Report(RunState.RUNNING, "25 tests"))
     return job
 
 

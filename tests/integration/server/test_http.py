@@ -17,7 +17,7 @@ import waitress
 from refstack_worker.contract.states import RunState
 from refstack_worker.server.app import create_app
 from refstack_worker.server.domain.results import ResultQuery
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.ledgers import Event, Job, claimed, queued, stream
 
 STREAM = stream([Event(f"a.B.test_{number}") for number in range(50)], padding=20_000)
@@ -25,8 +25,8 @@ BOUNDARY = "b0undary"
 
 
 @pytest.fixture
-def address(store: Store) -> Iterator[tuple[str, int]]:
-    server = waitress.create_server(create_app(store), host="127.0.0.1", port=0, threads=8)
+def address(ledger: Ledger) -> Iterator[tuple[str, int]]:
+    server = waitress.create_server(create_app(ledger), host="127.0.0.1", port=0, threads=8)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield "127.0.0.1", server.effective_port
@@ -61,9 +61,9 @@ def post(address: tuple[str, int], job: Job) -> requests.Response:
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.99])
 def test_a_connection_closed_halfway_through_accepts_nothing(
-    address: tuple[str, int], store: Store, part: float
+    address: tuple[str, int], ledger: Ledger, part: float
 ) -> None:
-    job = claimed(store)
+    job = claimed(ledger)
     data = body()
     with socket.create_connection(address) as connection:
         connection.sendall(head(job, f"Content-Length: {len(data)}") + data[: int(len(data) * part)])
@@ -71,25 +71,25 @@ def test_a_connection_closed_halfway_through_accepts_nothing(
         connection.settimeout(30)
         while connection.recv(65_536):
             pass
-    assert store.run(job.submission.key.test_id).state is RunState.CLAIMED
+    assert ledger.runs.get(job.submission.key.test_id).state is RunState.CLAIMED
     assert post(address, job).status_code == 201
-    assert store.run(job.submission.key.test_id).state is RunState.FINISHED
-    assert list((store.settings.data / "uploads").iterdir()) == []
+    assert ledger.runs.get(job.submission.key.test_id).state is RunState.FINISHED
+    assert list((ledger.settings.data / "uploads").iterdir()) == []
 
 
-def test_a_body_without_its_end_is_refused(address: tuple[str, int], store: Store) -> None:
-    job = claimed(store)
+def test_a_body_without_its_end_is_refused(address: tuple[str, int], ledger: Ledger) -> None:
+    job = claimed(ledger)
     data = body()[:-30]
     with socket.create_connection(address) as connection:
         connection.sendall(head(job, f"Content-Length: {len(data)}") + data)
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         assert answer.status == 400
-    assert store.run(job.submission.key.test_id).state is RunState.CLAIMED
+    assert ledger.runs.get(job.submission.key.test_id).state is RunState.CLAIMED
 
 
-def test_in_pieces_of_unknown_length(address: tuple[str, int], store: Store) -> None:
-    job = claimed(store)
+def test_in_pieces_of_unknown_length(address: tuple[str, int], ledger: Ledger) -> None:
+    job = claimed(ledger)
     data = body()
     with socket.create_connection(address) as connection:
         connection.sendall(head(job, "Transfer-Encoding: chunked"))
@@ -100,11 +100,11 @@ def test_in_pieces_of_unknown_length(address: tuple[str, int], store: Store) -> 
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         assert answer.status == 201
-    assert len(store.result_tests(job.submission.key.test_id, ResultQuery())) == 50
+    assert len(ledger.results.tests(job.submission.key.test_id, ResultQuery())) == 50
 
 
-def test_many_workers_claim_over_http_and_one_wins(address: tuple[str, int], store: Store) -> None:
-    job = queued(store)
+def test_many_workers_claim_over_http_and_one_wins(address: tuple[str, int], ledger: Ledger) -> None:
+    job = queued(ledger)
     key = job.submission.key
     start = threading.Barrier(8)
 
@@ -121,11 +121,11 @@ def test_many_workers_claim_over_http_and_one_wins(address: tuple[str, int], sto
         assert sorted(pool.map(grab, range(8))) == [200] + [409] * 7
 
 
-def test_many_results_at_once_are_one(address: tuple[str, int], store: Store) -> None:
-    job = claimed(store)
+def test_many_results_at_once_are_one(address: tuple[str, int], ledger: Ledger) -> None:
+    job = claimed(ledger)
     with ThreadPoolExecutor(6) as pool:
         assert {answer.status_code for answer in pool.map(lambda _: post(address, job), range(6))} == {201}
-    assert len(store.result_tests(job.submission.key.test_id, ResultQuery())) == 50
+    assert len(ledger.results.tests(job.submission.key.test_id, ResultQuery())) == 50
 
 
 def raw(address: tuple[str, int], request: bytes) -> bytes:

@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives import serialization
 from refstack_worker import process
 from refstack_worker.cli.api_client import Access, Api
 from refstack_worker.errors import RefstackError
-from refstack_worker.server.ledger.results import Upload
+from refstack_worker.server.domain.results import Upload
+from refstack_worker.server.results import acceptance
 from tests.support import http_server
 from tests.support.ledgers import Event, stream
 from tests.support.processes import CACHE, TOP
@@ -145,7 +146,7 @@ def run(site: Site, tmp_path: Path) -> int:
     job = begin(site, replace(new, conf_json={"identity": {"password": PASSWORD}}))
     file = tmp_path / "posted"
     file.write_bytes(stream(EVENTS))
-    site.store.accept_result(job.proof, Upload.of(file, {"cpid": "c0ffee"}))
+    acceptance.accept(site.ledger, job.proof, Upload.of(file, {"cpid": "c0ffee"}))
     return int(job.submission.key.test_id)
 
 

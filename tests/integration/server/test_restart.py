@@ -8,29 +8,29 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import LedgerError
 from refstack_worker.server.db import database
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.ledgers import claimed
 from tests.support.postgresql import Cluster
 
 
-def test_a_restart_is_an_error_that_says_so_and_then_all_goes_on(store: Store, postgresql: Cluster) -> None:
-    job = claimed(store)
+def test_a_restart_is_an_error_that_says_so_and_then_all_goes_on(ledger: Ledger, postgresql: Cluster) -> None:
+    job = claimed(ledger)
     postgresql.stop()
     try:
         with pytest.raises(LedgerError, match="DATABASE_URL"):
-            store.report(job.proof, Report(RunState.RUNNING))
+            ledger.attempts.report(job.proof, Report(RunState.RUNNING))
     finally:
         postgresql.start()
-    store.report(job.proof, Report(RunState.RUNNING))
-    assert store.run(job.submission.key.test_id).state is RunState.RUNNING
+    ledger.attempts.report(job.proof, Report(RunState.RUNNING))
+    assert ledger.runs.get(job.submission.key.test_id).state is RunState.RUNNING
 
 
 def test_a_restart_while_nobody_asked_is_not_noticed(
-    store: Store, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = claimed(store)
+    job = claimed(ledger)
     postgresql.stop()
     postgresql.start()
     # as if the connection had been idle for longer than that
     monkeypatch.setattr(database, "IDLE_SECONDS", 0.0)
-    assert store.run(job.submission.key.test_id).state is RunState.CLAIMED
+    assert ledger.runs.get(job.submission.key.test_id).state is RunState.CLAIMED

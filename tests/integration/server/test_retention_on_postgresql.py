@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.ledgers import Clock, new_run
 from tests.unit.server.test_retention import *  # noqa: F403
 
 
-def test_two_at_once_share_the_work(store: Store, clock: Clock) -> None:
+def test_two_at_once_share_the_work(ledger: Ledger, clock: Clock) -> None:
     for _ in range(60):
-        store.cancel(store.add_run(new_run()).test_id, "me")
+        ledger.runs.cancel(ledger.runs.add(new_run()).test_id, "me")
     clock.forward(1)
 
     def prune(_: int) -> int:
-        return sum(iter(lambda: store.prune(clock(), 5), 0))
+        return sum(iter(lambda: ledger.retention.prune(clock(), 5), 0))
 
     with ThreadPoolExecutor(2) as pool:
         assert sum(pool.map(prune, range(2))) == 60
-    assert store.count_states() == {}
+    assert ledger.queue.count_states() == {}

@@ -23,7 +23,7 @@ from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.guidelines import StoredGuideline
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.domain.runs import RunQuery
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.ledgers import Event, make_settings, stream
 from tests.system.web.site import guideline
 
@@ -42,14 +42,14 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> ServerSettings:
 
 
 @pytest.fixture
-def bare(settings: ServerSettings) -> Iterator[Store]:
+def bare(settings: ServerSettings) -> Iterator[Ledger]:
     """A ledger whose database is still empty."""
-    store = Store.open(settings)
-    yield store
-    store.close()
+    ledger = Ledger(settings)
+    yield ledger
+    ledger.close()
 
 
-def test_ten_thousand_runs_there_and_back(bare: Store) -> None:
+def test_ten_thousand_runs_there_and_back(bare: Ledger) -> None:
     database = bare.database
     migrate.upgrade(database, "0001")
     with database.writing() as connection:
@@ -82,33 +82,33 @@ def test_ten_thousand_runs_there_and_back(bare: Store) -> None:
     assert found(bare, refstacks_own) == refstacks_own
 
 
-def everything_is_readable(store: Store) -> None:
+def everything_is_readable(ledger: Ledger) -> None:
     """Read runs of every state through the ledger, as the API does."""
-    assert store.count_states() == dict.fromkeys(STATES, RUNS // 4)
-    finished = store.run(4)
+    assert ledger.queue.count_states() == dict.fromkeys(STATES, RUNS // 4)
+    finished = ledger.runs.get(4)
     assert (finished.state, finished.label, finished.cloud.label) == (RunState.FINISHED, "run 4", "cloud 4")
     assert (finished.counts.passed, finished.counts.failed, finished.counts.skipped) == (1, 1, 1)
-    assert [one.status for one in store.result_tests(4, ResultQuery())] == ["passed", "failed", "skipped"]
-    assert b"".join(store.result_stream(4)) == STREAM
-    assert [one.message for one in store.messages(4)] == ["queued", "claimed: node-4", "the end of 4 – ende"]
-    assert [one.key.attempt for one in store.attempts(10)] == [1, 2]
-    newest = store.runs(RunQuery(viewer=AccessScope((7,)), limit=50))
+    assert [one.status for one in ledger.results.tests(4, ResultQuery())] == ["passed", "failed", "skipped"]
+    assert b"".join(ledger.results.stream(4)) == STREAM
+    assert [one.message for one in ledger.runs.messages(4)] == ["queued", "claimed: node-4", "the end of 4 – ende"]
+    assert [one.key.attempt for one in ledger.attempts.of_run(10)] == [1, 2]
+    newest = ledger.runs.find(RunQuery(viewer=AccessScope((7,)), limit=50))
     assert len(newest) == 50 and newest[0].owner_id == 7
 
 
-def use_what_is_new(store: Store) -> int:
+def use_what_is_new(ledger: Ledger) -> int:
     """Write into the tables that only the newest revision has; return the run that is shared."""
-    store.share(4, 1)
-    store.add_guideline(guideline(), StoredGuideline(0, "", "", added_by="operator"))
-    assert store.shares(4) == [1] and len(store.guidelines(None)) == 1
-    (token,) = store.tokens()
-    assert store.session(store.add_session(token))
+    ledger.accounts.share(4, 1)
+    ledger.guidelines.add(guideline(), StoredGuideline(0, "", "", added_by="operator"))
+    assert ledger.accounts.shares(4) == [1] and len(ledger.guidelines.all(None)) == 1
+    (token,) = ledger.tokens.all()
+    assert ledger.sessions.find(ledger.sessions.add(token))
     return 4
 
 
-def found(store: Store, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def found(ledger: Ledger, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Return the digests of these tables as they are now."""
-    with store.database.reading() as connection:
+    with ledger.database.reading() as connection:
         now = digests(connection)
     return {name: now[name] for name in wanted}
 

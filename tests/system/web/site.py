@@ -20,9 +20,10 @@ from refstack_worker.server.domain.attempts import Claim, Heartbeat
 from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.domain.guidelines import Choice, StoredGuideline
 from refstack_worker.server.domain.nodes import Node
+from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.domain.runs import NewRun, RunSpec
-from refstack_worker.server.ledger.ledger import Store
-from refstack_worker.server.ledger.results import Upload
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import acceptance
 from refstack_worker.server.service import http_server
 from tests.support.ledgers import Event, Job, claimed, make_settings, stream, submit
 
@@ -33,7 +34,7 @@ PROGRAM = "Example Powered Storage"
 class Site:
     """A running server and who may enter it."""
 
-    store: Store
+    ledger: Ledger
     url: str
     folder: Path
     tokens: dict[str, str]
@@ -120,15 +121,15 @@ def finish(site: Site, job: Job, failing: Sequence[str] = (), seconds: float = 1
     file = site.folder / f"result-{job.submission.key}.subunit".replace(":", "-")
     made = [replace(event, seconds=event.seconds * seconds) for event in events(failing)]
     file.write_bytes(stream(made))
-    site.store.accept_result(job.proof, Upload.of(file, {"cpid": "c0ffee"}))
+    acceptance.accept(site.ledger, job.proof, Upload.of(file, {"cpid": "c0ffee"}))
 
 
 def begin(site: Site, new: NewRun, worker: str = "node-a") -> Job:
     """Take a run as a worker does."""
-    job = submit(site.store, site.store.add_run(new).test_id)
-    site.store.claim(job.proof, Claim(job.claim_id, worker, "47.0.0"))
-    site.store.report(job.proof, Report(RunState.BUILDING, "Tempest 47.0.0 on Python 3.11"))
-    site.store.report(job.proof, Report(RunState.RUNNING, "24 tests"))
+    job = submit(site.ledger, site.ledger.runs.add(new).test_id)
+    site.ledger.attempts.claim(job.proof, Claim(job.claim_id, worker, "47.0.0"))
+    site.ledger.attempts.report(job.proof, Report(RunState.BUILDING, "Tempest 47.0.0 on Python 3.11"))
+    site.ledger.attempts.report(job.proof, Report(RunState.RUNNING, "24 tests"))
     return job
 
 
@@ -137,7 +138,7 @@ def beat(site: Site, job: Job, done: int, failed: int = 0) -> Any:
     progress = Progress(
         total=24, done=done, passed=done - failed, failed=failed, skipped=0, seconds_left=12.0, test=test
     )
-    return site.store.heartbeat(job.proof, Heartbeat(job.claim_id, "node-a", progress))
+    return site.ledger.attempts.heartbeat(job.proof, Heartbeat(job.claim_id, "node-a", progress))
 
 
 @contextmanager
@@ -147,33 +148,33 @@ def serving(folder: Path, prepare: Callable[[Any], object] | None = None, **sett
     :param prepare: is given the Flask application before it serves.
     """
     made = make_settings(folder, CLOUD_NETWORKS="127.0.0.0/8", **settings)
-    store = Store.open(made)
-    store.upgrade()
+    ledger = Ledger(made)
+    ledger.upgrade()
     tokens, users = {}, {}
     for name, vendor in (("ann", "Acme Cloud"), ("bob", "Bravo Hosting")):
-        user = store.add_user(name, f"{name}@example.org", store.add_vendor(vendor).id)
+        user = ledger.accounts.add_user(name, f"{name}@example.org", ledger.accounts.add_vendor(vendor).id)
         users[name] = user.id
-        tokens[name] = store.add_token(f"{name} of {vendor}", ["vendor"], user.id)[1]
-    tokens["operator"] = store.add_token("operator", ["operator"])[1]
-    app = create_app(store)
+        tokens[name] = ledger.tokens.add(f"{name} of {vendor}", ["vendor"], user.id)[1]
+    tokens["operator"] = ledger.tokens.add("operator", ["operator"])[1]
+    app = create_app(ledger)
     if prepare is not None:
         prepare(app)
     server = http_server(app, Address("127.0.0.1", 0), made)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        yield Site(store, f"http://127.0.0.1:{server.effective_port}", folder, tokens, users)
+        yield Site(ledger, f"http://127.0.0.1:{server.effective_port}", folder, tokens, users)
     finally:
         server.task_dispatcher.shutdown(cancel_pending=True, timeout=5)
         server.close()
-        store.close()
+        ledger.close()
 
 
 def furnish(site: Site) -> dict[str, int]:
     """Fill a site with what a vendor has after some weeks; return the ids of what is worth looking at."""
-    store = site.store
-    stored = store.add_guideline(guideline(), StoredGuideline(0, "", "", added_by="operator"))
-    cloud = store.add_cloud(
+    ledger = site.ledger
+    stored = ledger.guidelines.add(guideline(), StoredGuideline(0, "", "", added_by="operator"))
+    cloud = ledger.clouds.add(
         NewCloud("Acme Public, Frankfurt", "https://identity.fra.acme.example/v3", "fra-1", "2025.1", "interop",
                  "interop-2", "interop-admin", user_id=site.users["ann"], conf_json={"identity": {"password": "pw-1"}})
     ).cloud  # fmt: skip
@@ -183,14 +184,14 @@ def furnish(site: Site) -> dict[str, int]:
     for number, (failing, pace) in enumerate(shapes):
         job = begin(site, run_of(site, "ann", cloud.id, f"Certification, try {number + 1}"))
         last = job.submission.key.test_id
-        store.choose(last, Choice(stored.id, PROGRAM))
+        ledger.guidelines.choose(last, Choice(stored.id, PROGRAM))
         finish(site, job, failing, pace)
     running = begin(site, run_of(site, "ann", cloud.id, "Nightly"))
     beat(site, running, 9, 1)
-    waiting = store.add_run(run_of(site, "ann", cloud.id, "After the upgrade")).test_id
+    waiting = ledger.runs.add(run_of(site, "ann", cloud.id, "After the upgrade")).test_id
     now = time.time()
     for name, busy, state in (("node-a.fra", 1, "ready"), ("node-b.fra", 2, "ready"), ("node-c.ams", 0, "draining")):
-        store.node_seen(Node(name, ("47.0.0", "46.3.0", "43.0.0"), 2, busy, ("eu",), state, "0.1.0", now, now))
+        ledger.nodes.record(Node(name, ("47.0.0", "46.3.0", "43.0.0"), 2, busy, ("eu",), state, "0.1.0", now, now))
     return {"cloud": cloud.id, "judged": last, "running": running.submission.key.test_id, "waiting": waiting}
 
 

@@ -24,7 +24,8 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.server.domain.attempts import Claim
-from refstack_worker.server.ledger.results import Upload
+from refstack_worker.server.domain.results import Upload
+from refstack_worker.server.results import acceptance
 from tests.support.ledgers import Event, stream, submit
 from tests.system.web import look
 from tests.system.web.axe import serious
@@ -112,13 +113,13 @@ def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -
     until(driver, "#state", "queued")
     test_id = int(driver.current_url.rpartition("/")[2])
 
-    job = submit(site.store, test_id)
+    job = submit(site.ledger, test_id)
     assert job.submission.conf_json == {"identity": {"password": "pw-of-ann-1"}}
     assert len(job.submission.spec.testcases.names) == 24  # type: ignore[union-attr]
-    site.store.claim(job.proof, Claim(job.claim_id, "node-a", "47.0.0"))
-    site.store.report(job.proof, Report(RunState.BUILDING, "an environment"))
+    site.ledger.attempts.claim(job.proof, Claim(job.claim_id, "node-a", "47.0.0"))
+    site.ledger.attempts.report(job.proof, Report(RunState.BUILDING, "an environment"))
     until(driver, "#timeline", "building: an environment")
-    site.store.report(job.proof, Report(RunState.RUNNING))
+    site.ledger.attempts.report(job.proof, Report(RunState.RUNNING))
     beat(site, job, 7, 1)
     until(driver, "#done", "7 of 24 tests")
     until(driver, "#tally", "1 failed")
@@ -144,7 +145,7 @@ def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -
     driver.find_element(By.CSS_SELECTOR, "input[value=failed]").click()
     driver.find_element(By.CSS_SELECTOR, "form.inside button").click()
     until(driver, "#state", "queued")
-    again = submit(site.store, int(driver.current_url.rpartition("/")[2]))
+    again = submit(site.ledger, int(driver.current_url.rpartition("/")[2]))
     assert len(again.submission.spec.testcases.names) == 4  # type: ignore[union-attr]
     assert again.submission.conf_json == {"identity": {"password": "pw-of-ann-1"}}
     click(driver, "Cancel the run")
@@ -200,7 +201,7 @@ def test_a_form_of_another_site_is_refused(site: Site, driver: Any) -> None:
     driver.execute_script("document.querySelector('main [name=form_key]').value = 'f'.repeat(64)")
     click(driver, "Pause the queue")
     shows(driver, "another session")
-    assert not site.store.is_paused()
+    assert not site.ledger.queue.is_paused()
 
 
 def test_signing_out_ends_the_session(site: Site, driver: Any) -> None:
@@ -220,24 +221,24 @@ def test_a_token_is_made_shown_once_and_revoked(site: Site, driver: Any) -> None
     fill(driver, name="for the script")
     click(driver, "Make")
     secret = driver.find_element(By.CLASS_NAME, "secret").text
-    assert site.store.token(secret).user_id == site.users["ann"]  # type: ignore[union-attr]
+    assert site.ledger.tokens.find(secret).user_id == site.users["ann"]  # type: ignore[union-attr]
     driver.get(f"{site.url}/tokens")
     assert secret not in driver.page_source
     driver.find_element(By.XPATH, "//button[@aria-label='Revoke for the script']").click()
-    eventually(driver, lambda: site.store.token(secret) is None)
+    eventually(driver, lambda: site.ledger.tokens.find(secret) is None)
 
 
 def test_what_a_worker_or_a_vendor_writes_stays_text(site: Site, driver: Any) -> None:
     job = begin(site, plain(site))
     look.sign_in(driver, site, "ann")
     driver.get(f"{site.url}/runs/{job.submission.key.test_id}")
-    site.store.report(job.proof, Report(None, "<b>bold</b> & <script>alert(1)</script>"))
+    site.ledger.attempts.report(job.proof, Report(None, "<b>bold</b> & <script>alert(1)</script>"))
     until(driver, "#timeline", "<b>bold</b> & <script>alert(1)</script>")
     assert "<img" in driver.find_element(By.TAG_NAME, "h1").text
     name = "tempest.<i>a_b</i>&.test_x"
     file = site.folder / "hostile"
     file.write_bytes(stream([Event(name)]))
-    site.store.accept_result(job.proof, Upload.of(file, {}))
+    acceptance.accept(site.ledger, job.proof, Upload.of(file, {}))
     until(driver, "#state", "finished")
     # where it may be broken is no part of it
     assert driver.find_element(By.CSS_SELECTOR, "td.name").get_attribute("textContent") == name

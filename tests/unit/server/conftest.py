@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.config.server import ServerSettings
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.ledgers import Clock, make_settings
 
 
@@ -25,15 +25,15 @@ def settings(tmp_path: Path) -> ServerSettings:
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty database at the newest revision, to be copied: migrating takes longer than most tests."""
     folder = tmp_path_factory.mktemp("migrated")
-    store = Store.open(make_settings(folder))
-    store.upgrade()
-    store.close()
+    ledger = Ledger(make_settings(folder))
+    ledger.upgrade()
+    ledger.close()
     return folder / "ledger.sqlite"
 
 
 @pytest.fixture
-def store(settings: ServerSettings, clock: Clock, migrated: Path) -> Iterator[Store]:
+def ledger(settings: ServerSettings, clock: Clock, migrated: Path) -> Iterator[Ledger]:
     shutil.copy(migrated, settings.database.url.partition(":///")[2])
-    store = Store.open(settings, clock)
-    yield store
-    store.close()
+    ledger = Ledger(settings, clock)
+    yield ledger
+    ledger.close()

@@ -23,8 +23,9 @@ from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import RefusedError, StateError
 from refstack_worker.server.db import queue_tables
 from refstack_worker.server.domain.attempts import Claim, Heartbeat, HeartbeatReply, QueuedJob, Release
-from refstack_worker.server.ledger.ledger import Store
-from refstack_worker.server.ledger.results import Upload
+from refstack_worker.server.domain.results import Upload
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import acceptance
 from tests.support.ledgers import Clock, Event, Job, make_settings, new_run, stream, submit
 
 WORKERS = some.sampled_from(["node-1", "node-2", "node-3"])
@@ -35,7 +36,7 @@ HANDS = some.sampled_from(["holder", "node-1", "node-2"])
 FEW_SECONDS = some.sampled_from([1.0, 7.0, 61.0, 1000.0])
 
 
-class Ledger(RuleBasedStateMachine):
+class LedgerMachine(RuleBasedStateMachine):
     """What all of them may do, in any order."""
 
     jobs = Bundle("jobs")
@@ -44,7 +45,7 @@ class Ledger(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="refstack-model-"))
         self.clock = Clock()
-        self.store = Store.open(make_settings(self.folder, QUEUE_TIMEOUT=5000, RELEASE_LIMIT=3), self.clock)
+        self.ledger = Ledger(make_settings(self.folder, QUEUE_TIMEOUT=5000, RELEASE_LIMIT=3), self.clock)
         self.results: dict[int, tuple[int, str]] = {}
         """Run to attempt and digest of the result that was accepted."""
         self.ends: dict[int, RunState] = {}
@@ -52,28 +53,28 @@ class Ledger(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         # the vendors wait, all the workers are dead, the monitor looks: every run has to end by itself
-        self.store.resume("operator")
+        self.ledger.queue.resume("operator")
         for _ in range(12):
             self.clock.forward(20_000)
             self.look()
         assert {run["state"] for run in self.rows()} <= {"finished", "failed", "cancelled"}
-        self.store.close()
+        self.ledger.close()
         shutil.rmtree(self.folder)
 
     def rows(self) -> list[Any]:
-        with self.store.database.reading() as connection:
+        with self.ledger.database.reading() as connection:
             return list(connection.execute(select(queue_tables.run)).mappings().all())
 
     @initialize(target=jobs, worker=WORKERS)
     def begin(self, worker: str) -> Any:
         """Most of what may go wrong goes wrong with a run that somebody holds: one is held from the beginning."""
-        self.store.upgrade()
+        self.ledger.upgrade()
         return self.hold(1, worker)
 
     @rule()
     def record(self) -> None:
         if len(self.rows()) < MAX_RUNS:
-            self.store.add_run(new_run())
+            self.ledger.runs.add(new_run())
 
     @rule(target=jobs, number=NUMBERS, posts=some.booleans())
     def submit(self, number: int, posts: bool) -> Any:
@@ -87,17 +88,17 @@ class Ledger(RuleBasedStateMachine):
         return job
 
     def submit_one(self, number: int) -> Job | None:
-        if self.store.is_paused() or not any(run["test_id"] == number for run in self.rows()):
+        if self.ledger.queue.is_paused() or not any(run["test_id"] == number for run in self.rows()):
             return None
         with suppress(ValueError):
             # nothing to submit for this run: it is held, over, or somebody has it under a lease
-            return submit(self.store, number)
+            return submit(self.ledger, number)
         return None
 
     @rule(target=jobs, number=NUMBERS, worker=WORKERS)
     def hold(self, number: int, worker: str) -> Any:
         """What mostly happens, so that the rare things happen to runs that are under way."""
-        self.store.resume("operator")
+        self.ledger.queue.resume("operator")
         self.record()
         for one in (number, *range(1, MAX_RUNS + 1)):
             job = self.submit_one(one)
@@ -108,7 +109,7 @@ class Ledger(RuleBasedStateMachine):
 
     def lively(self, job: Job, worker: str) -> Job:
         """A job that is worth speaking of: this one, or where its run has ended another that is held now."""
-        if self.store.run(job.submission.key.test_id).state.is_end:
+        if self.ledger.runs.get(job.submission.key.test_id).state.is_end:
             other = self.hold(1, worker)
             return other if isinstance(other, Job) else job
         return job
@@ -123,7 +124,7 @@ class Ledger(RuleBasedStateMachine):
     @rule(target=jobs, job=jobs, worker=WORKERS, late=some.permutations(["post", "report", "release", "claim", "beat"]))
     def another_takes_over(self, job: Job, worker: str, late: list[str]) -> Any:
         """A worker is silent for too long, the next attempt is held by another, and then the first one speaks."""
-        self.store.resume("operator")
+        self.ledger.queue.resume("operator")
         job = self.lively(job, worker)
         self.clock.forward(61.0)
         self.look()
@@ -150,9 +151,9 @@ class Ledger(RuleBasedStateMachine):
     @rule(job=jobs, worker=WORKERS)
     def each_worker_dies(self, job: Job, worker: str) -> None:
         """A run that kills whoever takes it: it is given up, and takes no further worker with it."""
-        self.store.resume("operator")
+        self.ledger.queue.resume("operator")
         job = self.lively(job, worker)
-        for _ in range(self.store.settings.rules.attempt_limit + 1):
+        for _ in range(self.ledger.settings.rules.attempt_limit + 1):
             following = self.submit_one(job.submission.key.test_id)
             if following is not None:
                 self.claim(following, worker)
@@ -170,32 +171,32 @@ class Ledger(RuleBasedStateMachine):
             self.heartbeat(job, holder)
             if released:
                 self.release(job, holder)
-        self.clock.forward(self.store.settings.rules.cancel_limit + 1)
+        self.clock.forward(self.ledger.settings.rules.cancel_limit + 1)
         self.look()
-        assert self.store.run(number).state.is_end
+        assert self.ledger.runs.get(number).state.is_end
 
     @rule(die_after_sealing=some.booleans())
     def submitter_dies(self, die_after_sealing: bool) -> None:
-        taken = self.store.next_to_submit(1)
+        taken = self.ledger.submissions.next(1)
         if die_after_sealing:
-            self.store.sealed([(one, "0" * 64) for one in taken])
+            self.ledger.submissions.sealed([(one, "0" * 64) for one in taken])
 
     @rule(job=jobs)
     def submitted_late(self, job: Job) -> None:
-        self.store.submitted([QueuedJob(job.submission.key, "gearman:4730", "H:late", "f", self.clock())])
+        self.ledger.submissions.submitted([QueuedJob(job.submission.key, "gearman:4730", "H:late", "f", self.clock())])
 
     @rule(job=jobs, worker=WORKERS)
     def claim(self, job: Job, worker: str) -> None:
         before = self.attempt(job)
-        answer = self.store.claim(job.proof, Claim(worker, worker))
+        answer = self.ledger.attempts.claim(job.proof, Claim(worker, worker))
         if answer.granted:
             assert before["claim_id"] in (None, worker) and before["is_open"]
 
     @rule(job=jobs, worker=WORKERS)
     def heartbeat(self, job: Job, worker: str) -> None:
-        ordered = self.store.heartbeat(job.proof, Heartbeat(worker, worker))
+        ordered = self.ledger.attempts.heartbeat(job.proof, Heartbeat(worker, worker))
         attempt = self.attempt(job)
-        state = self.store.run(job.submission.key.test_id).state
+        state = self.ledger.runs.get(job.submission.key.test_id).state
         if not attempt["is_open"] or attempt["claim_id"] != worker:
             assert ordered.order is HeartbeatReply.STOP
         else:
@@ -207,11 +208,11 @@ class Ledger(RuleBasedStateMachine):
     @rule(job=jobs, state=some.sampled_from([None, *RunState]), who=HANDS)
     def report(self, job: Job, state: RunState | None, who: str = "holder") -> None:
         job = self.in_hands_of(job, who)
-        before, claim_id = self.store.run(job.submission.key.test_id), self.attempt(job)["claim_id"]
+        before, claim_id = self.ledger.runs.get(job.submission.key.test_id), self.attempt(job)["claim_id"]
         try:
-            self.store.report(job.proof, Report(state, "a word"))
+            self.ledger.attempts.report(job.proof, Report(state, "a word"))
         except (RefusedError, StateError):
-            assert self.store.run(before.test_id) == before
+            assert self.ledger.runs.get(before.test_id) == before
         else:
             assert before.attempt == job.submission.key.attempt
             assert claim_id in (None, job.claim_id), "somebody else's attempt"
@@ -224,12 +225,12 @@ class Ledger(RuleBasedStateMachine):
         file.write_bytes(stream([Event(f"test_{self.uploads}")]))
         upload = Upload.of(file, {})
         key = job.submission.key
-        before = self.store.run(key.test_id)
+        before = self.ledger.runs.get(key.test_id)
         known = self.results.get(key.test_id)
         try:
-            accepted = self.store.accept_result(job.proof, upload)
+            accepted = acceptance.accept(self.ledger, job.proof, upload)
         except RefusedError:
-            assert self.store.run(key.test_id) == before
+            assert self.ledger.runs.get(key.test_id) == before
             return
         assert self.attempt(job)["claim_id"] == job.claim_id
         if accepted.repeated:
@@ -246,24 +247,24 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(job=jobs, worker=WORKERS)
     def release(self, job: Job, worker: str) -> None:
-        before, held = self.store.run(job.submission.key.test_id), self.attempt(job)
+        before, held = self.ledger.runs.get(job.submission.key.test_id), self.attempt(job)
         try:
-            self.store.release(job.proof, worker, "restarts")
+            self.ledger.attempts.release(job.proof, worker, "restarts")
         except RefusedError:
-            assert self.store.run(before.test_id) == before
+            assert self.ledger.runs.get(before.test_id) == before
         else:
             # said again by who released it before, it changes nothing
-            assert held["claim_id"] == worker or self.store.run(before.test_id) == before
+            assert held["claim_id"] == worker or self.ledger.runs.get(before.test_id) == before
 
     @rule(job=jobs)
     def queue_loses(self, job: Job) -> None:
-        self.store.give_back(job.submission.key, Release.QUEUE_LOST, "gearmand restarted")
+        self.ledger.attempts.requeue(job.submission.key, Release.QUEUE_LOST, "gearmand restarted")
 
     @rule(number=NUMBERS)
     def cancel(self, number: int) -> None:
         if number <= len(self.rows()):
             with suppress(StateError):
-                self.store.cancel(number, "the vendor")
+                self.ledger.runs.cancel(number, "the vendor")
 
     @rule(seconds=FEW_SECONDS)
     def wait(self, seconds: float) -> None:
@@ -271,26 +272,26 @@ class Ledger(RuleBasedStateMachine):
 
     @rule()
     def look(self) -> None:
-        self.store.expire_leases()
-        for attempt in self.store.silent_attempts():
-            assert self.store.lose_silent(attempt.key, "silent")
-        for overdue in self.store.overdue_runs():
-            assert self.store.expire(overdue)
+        self.ledger.submissions.expire_leases()
+        for attempt in self.ledger.deadlines.silent():
+            assert self.ledger.deadlines.lose_silent(attempt.key, "silent")
+        for overdue in self.ledger.deadlines.overdue():
+            assert self.ledger.deadlines.expire(overdue)
 
     @rule(paused=some.booleans())
     def pause(self, paused: bool) -> None:
-        (self.store.pause if paused else self.store.resume)("operator")
+        (self.ledger.queue.pause if paused else self.ledger.queue.resume)("operator")
 
     def attempt(self, job: Job) -> Any:
         key = job.submission.key
         table = queue_tables.attempt
         question = select(table).where(table.c.test_id == key.test_id, table.c.attempt == key.attempt)
-        with self.store.database.reading() as connection:
+        with self.ledger.database.reading() as connection:
             return connection.execute(question).mappings().one()
 
     @invariant()
     def the_rows_agree(self) -> None:
-        with self.store.database.reading() as connection:
+        with self.ledger.database.reading() as connection:
             runs = connection.execute(select(queue_tables.run)).mappings().all()
             attempts = connection.execute(select(queue_tables.attempt)).mappings().all()
             results = connection.execute(select(queue_tables.result)).mappings().all()
@@ -300,7 +301,7 @@ class Ledger(RuleBasedStateMachine):
             own = [row for row in attempts if row["test_id"] == run["test_id"]]
             assert [row["attempt"] for row in own] == list(range(1, run["attempt"] + 1))
             assert [row["attempt"] for row in own if row["is_open"]] == ([] if state.is_end else [run["attempt"]])
-            assert [row["outcome"] for row in own].count("lost") <= self.store.settings.rules.attempt_limit
+            assert [row["outcome"] for row in own].count("lost") <= self.ledger.settings.rules.attempt_limit
             assert (run["sealed_conf"] is None) == state.is_end
             assert (state is RunState.FINISHED) == (run["test_id"] in self.results)
             assert state not in HELD or own[-1]["claim_id"] is not None
@@ -309,7 +310,7 @@ class Ledger(RuleBasedStateMachine):
             self.ends[run["test_id"]] = state
 
 
-TestLedger = Ledger.TestCase
+TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(
     max_examples=40,
     stateful_step_count=25,

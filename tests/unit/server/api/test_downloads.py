@@ -16,8 +16,9 @@ from refstack_worker.errors import RefusedError, ServerError
 from refstack_worker.server.api import downloads
 from refstack_worker.server.api.downloads import Downloads
 from refstack_worker.server.app import create_app
-from refstack_worker.server.ledger.ledger import Store
-from refstack_worker.server.ledger.results import Upload
+from refstack_worker.server.domain.results import Upload
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import acceptance
 from refstack_worker.server.service import THREADS, http_server
 from tests.support.ledgers import Clock, Event, Job, claimed, stream
 
@@ -52,8 +53,8 @@ def test_who_reads_too_slowly_is_broken_off() -> None:
 
 
 @pytest.fixture
-def port(store: Store) -> Iterator[int]:
-    server = http_server(create_app(store), gearman.Address("127.0.0.1", 0), store.settings)
+def port(ledger: Ledger) -> Iterator[int]:
+    server = http_server(create_app(ledger), gearman.Address("127.0.0.1", 0), ledger.settings)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield server.effective_port
@@ -69,13 +70,13 @@ def heartbeat(job: Job) -> bytes:
     return f"{head}Content-Type: application/json\r\nContent-Length: {len(said)}\r\n\r\n".encode() + said
 
 
-def test_readers_who_do_not_read_leave_threads_for_heartbeats(store: Store, port: int, tmp_path: Path) -> None:
-    job = claimed(store)
+def test_readers_who_do_not_read_leave_threads_for_heartbeats(ledger: Ledger, port: int, tmp_path: Path) -> None:
+    job = claimed(ledger)
     # more than fits into the buffers of the HTTP server and of the connection
     file = tmp_path / "result"
     file.write_bytes(stream([Event(f"a.B.test_{number}") for number in range(120)], padding=400_000))
-    store.accept_result(job.proof, Upload.of(file, {}))
-    token = store.add_token("op", ["operator"], None)[1]
+    acceptance.accept(ledger, job.proof, Upload.of(file, {}))
+    token = ledger.tokens.add("op", ["operator"], None)[1]
     path = f"/v1/runs/{job.submission.key.test_id}/subunit"
     with ExitStack() as held:
         for _ in range(THREADS + 2):
@@ -84,5 +85,5 @@ def test_readers_who_do_not_read_leave_threads_for_heartbeats(store: Store, port
             reader.settimeout(30)
             assert reader.recv(12) in (b"HTTP/1.1 200", b"HTTP/1.1 429")
         with socket.create_connection(("127.0.0.1", port), timeout=30) as other:
-            other.sendall(heartbeat(claimed(store)))
+            other.sendall(heartbeat(claimed(ledger)))
             assert other.recv(15) == b"HTTP/1.1 200 OK"

@@ -20,7 +20,7 @@ from refstack_worker.server.db import legacy_tables
 from refstack_worker.server.domain.attempts import Release
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.domain.runs import RunSpec
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.ledgers import CONF, PASSWORD, Clock, Event, Job, claimed, make_settings, queued, stream, submit
 
 STREAM = stream([Event("a.B.test_c"), Event("a.B.test_d", "fail", "boom")])
@@ -28,8 +28,8 @@ STRANGER = {"REMOTE_ADDR": "192.0.2.7"}
 
 
 @pytest.fixture
-def client(store: Store) -> FlaskClient:
-    return create_app(store).test_client()
+def client(ledger: Ledger) -> FlaskClient:
+    return create_app(ledger).test_client()
 
 
 def bearer(secret: str) -> dict[str, str]:
@@ -54,27 +54,27 @@ def status(client: FlaskClient, job: Job, **given: Any) -> Any:
 
 
 class TestUpdateTestStatus:
-    def test_202_and_the_run_moves(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_202_and_the_run_moves(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         answer = status(client, job, status="running", message="5 of 60 tests", worker="node-1")
         assert answer.status_code == 202
-        assert store.run(number_of(job)).state is RunState.RUNNING
-        assert store.messages(number_of(job))[-1].message == "running: 5 of 60 tests"
+        assert ledger.runs.get(number_of(job)).state is RunState.RUNNING
+        assert ledger.runs.messages(number_of(job))[-1].message == "running: 5 of 60 tests"
 
-    def test_202_for_a_form(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_202_for_a_form(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         body = {"payload": job.envelope.decode(), "test_id": str(number_of(job)), "message": "Größe & co"}
         assert client.post("/update-test-status/", data=body, headers=proof(job)).status_code == 202
-        assert store.messages(number_of(job))[-1].message == "Größe & co"
+        assert ledger.runs.messages(number_of(job))[-1].message == "Größe & co"
 
-    def test_202_for_a_multipart_form_and_without_the_slash(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_202_for_a_multipart_form_and_without_the_slash(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         body = {"payload": job.envelope.decode(), "test_id": str(number_of(job)), "status": "building"}
         answer = client.post("/update-test-status", data=body, headers=proof(job), content_type="multipart/form-data")
         assert answer.status_code == 202
 
-    def test_202_with_nothing_but_what_the_specification_names(self, client: FlaskClient, store: Store) -> None:
-        assert status(client, queued(store)).status_code == 202
+    def test_202_with_nothing_but_what_the_specification_names(self, client: FlaskClient, ledger: Ledger) -> None:
+        assert status(client, queued(ledger)).status_code == 202
 
     @pytest.mark.parametrize(
         "given",
@@ -95,11 +95,11 @@ class TestUpdateTestStatus:
         ],
         ids=str,
     )
-    def test_400(self, client: FlaskClient, store: Store, given: dict[str, Any]) -> None:
-        job = claimed(store)
+    def test_400(self, client: FlaskClient, ledger: Ledger, given: dict[str, Any]) -> None:
+        job = claimed(ledger)
         answer = status(client, job, **given)
         assert answer.status_code == 400 and answer.json["error"] and answer.json["reason"]
-        assert store.run(number_of(job)).state is RunState.CLAIMED
+        assert ledger.runs.get(number_of(job)).state is RunState.CLAIMED
 
     @pytest.mark.parametrize(
         "data",
@@ -119,35 +119,35 @@ class TestUpdateTestStatus:
         answer = client.post("/update-test-status/", data=data, content_type="application/json")
         assert answer.status_code == 400
 
-    def test_400_for_a_form_that_gives_a_parameter_twice(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_400_for_a_form_that_gives_a_parameter_twice(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         data = f"test_id={number_of(job)}&test_id=2&payload={job.envelope.decode()}"
         kind = "application/x-www-form-urlencoded"
         answer = client.post("/update-test-status/", data=data, content_type=kind, headers=proof(job))
         assert answer.status_code == 400
 
-    def test_405_from_an_unknown_host(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_405_from_an_unknown_host(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         answer = status(client, job, status="running", environ=STRANGER)
         assert (answer.status_code, answer.json["reason"]) == (405, "host")
-        assert store.run(number_of(job)).state is RunState.CLAIMED
+        assert ledger.runs.get(number_of(job)).state is RunState.CLAIMED
 
     def test_405_from_an_unknown_host_whatever_it_sends(self, client: FlaskClient) -> None:
         answer = client.post("/update-test-status/", data=b"{", environ_overrides=STRANGER)
         assert answer.status_code == 405
 
-    def test_405_without_the_proof_of_the_secret(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_405_without_the_proof_of_the_secret(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         assert status(client, job, headers={}).json["reason"] == "no-proof"
         assert status(client, job, headers={}).status_code == 405
 
-    def test_405_with_a_wrong_proof(self, client: FlaskClient, store: Store) -> None:
-        job, other = claimed(store), claimed(store)
+    def test_405_with_a_wrong_proof(self, client: FlaskClient, ledger: Ledger) -> None:
+        job, other = claimed(ledger), claimed(ledger)
         for headers in (bearer(new_secret()), proof(other), {"Authorization": f"Basic {job.token}"}):
             assert status(client, job, headers=headers).status_code == 405
 
-    def test_405_for_who_took_the_same_job_and_did_not_get_the_claim(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_405_for_who_took_the_same_job_and_did_not_get_the_claim(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         for headers in (bearer(job.submission.secret), proof(job.by("other"))):
             answer = status(client, job, status="failed", headers=headers)
             assert (answer.status_code, answer.json["reason"]) == (405, "claimed")
@@ -156,30 +156,30 @@ class TestUpdateTestStatus:
             for path in ("get-miniconf", "get-testcases"):
                 answer = client.get(f"/{path}?test_id={number_of(job)}", headers=headers)
                 assert (answer.status_code, answer.json["reason"]) == (409, "claimed")
-        assert store.run(number_of(job)).state is RunState.CLAIMED
+        assert ledger.runs.get(number_of(job)).state is RunState.CLAIMED
 
     def test_405_with_anything_but_the_payload_that_was_sealed_for_the_run(
-        self, client: FlaskClient, store: Store
+        self, client: FlaskClient, ledger: Ledger
     ) -> None:
-        job, other = claimed(store), claimed(store)
+        job, other = claimed(ledger), claimed(ledger)
         changed = job.envelope[:-1] + (b"A" if job.envelope[-1:] != b"A" else b"B")
         for payload in (other.envelope.decode(), changed.decode(), "{}", "x" * 1000):
             answer = status(client, job, payload=payload, status="failed")
             assert (answer.status_code, answer.json["reason"]) == (405, "wrong-payload")
-        assert store.run(number_of(job)).state is RunState.CLAIMED
+        assert ledger.runs.get(number_of(job)).state is RunState.CLAIMED
 
-    def test_405_for_another_run_or_attempt(self, client: FlaskClient, store: Store) -> None:
-        job, other = claimed(store), claimed(store)
+    def test_405_for_another_run_or_attempt(self, client: FlaskClient, ledger: Ledger) -> None:
+        job, other = claimed(ledger), claimed(ledger)
         assert status(client, job, test_id=number_of(other)).status_code == 405
         assert status(client, job, test_id=999).status_code == 405
         assert status(client, job, attempt=2).status_code == 405
 
-    def test_405_when_superseded_or_ended(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_405_when_superseded_or_ended(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         assert status(client, job, status="failed", reason="cloud").status_code == 202
         assert status(client, job, status="running").json["reason"] == "ended"
-        old = claimed(store)
-        store.give_back(old.submission.key, Release.LOST, "silent")
+        old = claimed(ledger)
+        ledger.attempts.requeue(old.submission.key, Release.LOST, "silent")
         answer = status(client, old, status="running")
         assert (answer.status_code, answer.json["reason"]) == (405, "superseded")
 
@@ -187,8 +187,8 @@ class TestUpdateTestStatus:
         answer = client.get("/update-test-status/")
         assert answer.status_code == 405 and "POST" in answer.headers["Allow"]
 
-    def test_413_for_fifty_megabytes(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_413_for_fifty_megabytes(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         big = "x" * (50 * 1024 * 1024)
         assert status(client, job, message=big).status_code == 413
         answer = client.post("/update-test-status/", data={"payload": big, "test_id": "1"}, headers=proof(job))
@@ -205,10 +205,10 @@ class TestUpdateTestStatus:
         )
         assert answer.status_code == 413
 
-    def test_log_and_header_injection(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_log_and_header_injection(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         assert status(client, job, message="a\r\nSet-Cookie: x=y\x1b[31m").status_code == 202
-        assert store.messages(number_of(job))[-1].message == "a  Set-Cookie: x=y [31m"
+        assert ledger.runs.messages(number_of(job))[-1].message == "a  Set-Cookie: x=y [31m"
 
 
 class TestProxies:
@@ -231,9 +231,9 @@ class TestProxies:
         ],
     )
     def test_only_trusted_proxies_are_looked_through(
-        self, client: FlaskClient, store: Store, peer: str, forwarded: str | None, code: int
+        self, client: FlaskClient, ledger: Ledger, peer: str, forwarded: str | None, code: int
     ) -> None:
-        job = claimed(store)
+        job = claimed(ledger)
         headers = {**proof(job), **({"X-Forwarded-For": forwarded} if forwarded else {})}
         assert status(client, job, headers=headers, environ={"REMOTE_ADDR": peer}).status_code == code
 
@@ -245,11 +245,11 @@ class TestMiniConf:
         return make_settings(tmp_path, TEMPEST_CONFIG=config)
 
     @pytest.fixture
-    def job(self, store: Store) -> Job:
-        with store.database.writing() as connection:
+    def job(self, ledger: Ledger) -> Job:
+        with ledger.database.writing() as connection:
             row = {"label": "acme", "endpoint_v3": "https://keystone/v3", "test_user": "demo", "admin_user": "root"}
             connection.execute(insert(legacy_tables.cloud).values(id=5, **row))
-        return claimed(store, cloud_id=5)
+        return claimed(ledger, cloud_id=5)
 
     def test_the_clouds_values_win_over_the_operators(self, client: FlaskClient, job: Job) -> None:
         answer = client.get(f"/get-miniconf?test_id={number_of(job)}", headers=proof(job))
@@ -268,35 +268,35 @@ class TestMiniConf:
         assert PASSWORD not in answer.text
 
     @pytest.mark.parametrize("call", ["get-miniconf", "get-testcases"])
-    def test_who_may_ask(self, client: FlaskClient, store: Store, job: Job, call: str) -> None:
+    def test_who_may_ask(self, client: FlaskClient, ledger: Ledger, job: Job, call: str) -> None:
         url = f"/{call}?test_id={number_of(job)}"
         assert client.get(url).status_code == 401
         assert client.get(url, headers=bearer(new_secret())).status_code == 403
         assert client.get(f"/{call}?test_id=999", headers=proof(job)).status_code == 404
         assert client.get(f"/{call}").status_code == 400
         assert client.get(f"/{call}?test_id=x").status_code == 400
-        store.give_back(job.submission.key, Release.LOST, "silent")
+        ledger.attempts.requeue(job.submission.key, Release.LOST, "silent")
         answer = client.get(url, headers=proof(job))
         assert (answer.status_code, answer.json["reason"]) == (409, "superseded")
-        store.cancel(number_of(job), "me")
+        ledger.runs.cancel(number_of(job), "me")
         answer = client.get(url, headers=proof(job))
         assert (answer.status_code, answer.json["reason"]) == (409, "superseded")
 
-    def test_the_end(self, client: FlaskClient, store: Store, job: Job) -> None:
+    def test_the_end(self, client: FlaskClient, ledger: Ledger, job: Job) -> None:
         status(client, job, status="failed")
         answer = client.get(f"/get-miniconf?test_id={number_of(job)}", headers=proof(job))
         assert (answer.status_code, answer.json["reason"]) == (409, "ended")
 
 
 class TestTestcases:
-    def test_everything_unless_somebody_chose(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_everything_unless_somebody_chose(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         answer = client.get(f"/get-testcases?test_id={number_of(job)}", headers=proof(job))
         assert answer.json == {"testcases": ["tempest"]}
         assert answer.headers["Content-Disposition"] == "attachment; filename=testcases.json"
 
-    def test_the_runs_own(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store, spec=RunSpec("47.0.0", testcases=Testcases(("tempest.api.x",), ("test_a|b",))))
+    def test_the_runs_own(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger, spec=RunSpec("47.0.0", testcases=Testcases(("tempest.api.x",), ("test_a|b",))))
         answer = client.get(f"/get-testcases?test_id={number_of(job)}", headers=proof(job))
         assert answer.json == {"testcases": ["tempest.api.x", "regex:test_a|b"]}
 
@@ -309,55 +309,55 @@ def post(client: FlaskClient, job: Job | None, data: bytes | None = STREAM, **gi
 
 
 class TestPostResult:
-    def test_201_and_the_run_is_finished(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_201_and_the_run_is_finished(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         answer = post(client, job, summary=json.dumps({"exit_code": 1, "cpid": "abc"}))
         assert answer.status_code == 201
         assert answer.json == {"message": "thank you", "test_id": number_of(job), "attempt": 1}
-        assert store.run(number_of(job)).state is RunState.FINISHED
-        assert store.result(number_of(job))["summary"]["cpid"] == "abc"
-        assert list((store.settings.data / "uploads").iterdir()) == []
+        assert ledger.runs.get(number_of(job)).state is RunState.FINISHED
+        assert ledger.results.get(number_of(job))["summary"]["cpid"] == "abc"
+        assert list((ledger.settings.data / "uploads").iterdir()) == []
 
-    def test_201_again_for_the_same_and_409_for_other_bytes(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_201_again_for_the_same_and_409_for_other_bytes(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         first, again = post(client, job), post(client, job)
         assert (first.status_code, again.status_code, first.json) == (201, 201, again.json)
         other = post(client, job, stream([Event("x")]))
         assert (other.status_code, other.json["reason"]) == (409, "accepted")
-        assert len(store.result_tests(number_of(job), ResultQuery())) == 2
+        assert len(ledger.results.tests(number_of(job), ResultQuery())) == 2
 
-    def test_409_for_a_superseded_attempt(self, client: FlaskClient, store: Store) -> None:
-        old = claimed(store)
-        store.give_back(old.submission.key, Release.LOST, "silent")
-        submit(store, number_of(old))
+    def test_409_for_a_superseded_attempt(self, client: FlaskClient, ledger: Ledger) -> None:
+        old = claimed(ledger)
+        ledger.attempts.requeue(old.submission.key, Release.LOST, "silent")
+        submit(ledger, number_of(old))
         answer = post(client, old)
         assert (answer.status_code, answer.json["reason"]) == (409, "superseded")
 
-    def test_409_for_a_cancelled_run(self, client: FlaskClient, store: Store) -> None:
-        job = queued(store)
-        store.cancel(number_of(job), "me")
+    def test_409_for_a_cancelled_run(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = queued(ledger)
+        ledger.runs.cancel(number_of(job), "me")
         assert post(client, job).status_code == 409
 
-    def test_who_may_not(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_who_may_not(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         assert post(client, job, headers={}).status_code == 401
         assert post(client, job, headers=bearer(new_secret())).status_code == 403
-        assert post(client, job, headers=proof(claimed(store))).status_code == 403
+        assert post(client, job, headers=proof(claimed(ledger))).status_code == 403
         assert post(client, job, query=f"?test_id={number_of(job)}&attempt=2").status_code == 403
         assert post(client, job, query="?test_id=999").status_code == 404
-        assert store.run(number_of(job)).state is RunState.CLAIMED
+        assert ledger.runs.get(number_of(job)).state is RunState.CLAIMED
 
     @pytest.mark.parametrize("data", [None, b"", b"<html>", STREAM[:-5], b"\xb3" * 90], ids=str)
-    def test_400_for_what_is_no_result(self, client: FlaskClient, store: Store, data: bytes | None) -> None:
-        job = claimed(store)
+    def test_400_for_what_is_no_result(self, client: FlaskClient, ledger: Ledger, data: bytes | None) -> None:
+        job = claimed(ledger)
         assert post(client, job, data).status_code == 400
-        assert store.run(number_of(job)).state is RunState.CLAIMED
-        assert list((store.settings.data / "uploads").iterdir()) == []
+        assert ledger.runs.get(number_of(job)).state is RunState.CLAIMED
+        assert list((ledger.settings.data / "uploads").iterdir()) == []
 
     def test_503_while_the_disk_is_full(
-        self, client: FlaskClient, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, client: FlaskClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        job = claimed(store)
+        job = claimed(ledger)
         with monkeypatch.context() as patch:
             patch.setattr("tempfile.NamedTemporaryFile", lambda **_: open("/dev/full", "w+b", buffering=0))
             answer = post(client, job)
@@ -375,13 +375,13 @@ class TestPostResult:
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("summary", ["{", "[]", '{"a": 1, "a": 2}', '{"x": "' + "y" * 70_000 + '"}'])
-    def test_400_for_a_malformed_summary(self, client: FlaskClient, store: Store, summary: str) -> None:
-        job = claimed(store)
+    def test_400_for_a_malformed_summary(self, client: FlaskClient, ledger: Ledger, summary: str) -> None:
+        job = claimed(ledger)
         assert post(client, job, summary=summary).status_code == 400
-        assert store.run(number_of(job)).state is RunState.CLAIMED
+        assert ledger.runs.get(number_of(job)).state is RunState.CLAIMED
 
-    def test_400_for_a_malformed_query(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_400_for_a_malformed_query(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         assert post(client, job, query=f"?test_id={number_of(job)}&attempt=x").status_code == 400
         assert post(client, job, query="?test_id=-1").status_code == 400
 
@@ -399,28 +399,28 @@ class TestOlderWays:
     def settings(self, tmp_path: Path) -> ServerSettings:
         return make_settings(tmp_path, ALLOW_ANONYMOUS_RESULTS=True, MAX_RESULT_MB=1)
 
-    def test_an_anonymous_result_where_the_operator_allows_it(self, client: FlaskClient, store: Store) -> None:
+    def test_an_anonymous_result_where_the_operator_allows_it(self, client: FlaskClient, ledger: Ledger) -> None:
         answer = post(client, None)
         assert answer.status_code == 201
-        assert len(store.result_tests(answer.json["test_id"], ResultQuery())) == 2
+        assert len(ledger.results.tests(answer.json["test_id"], ResultQuery())) == 2
 
-    def test_a_run_of_the_queue_wants_its_proof_all_the_same(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_a_run_of_the_queue_wants_its_proof_all_the_same(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         assert post(client, job, headers={}).status_code == 401
         assert client.get(f"/get-miniconf?test_id={number_of(job)}").status_code == 401
 
-    def test_a_test_of_old_gets_its_mini_conf(self, client: FlaskClient, store: Store) -> None:
-        with store.database.writing() as connection:
+    def test_a_test_of_old_gets_its_mini_conf(self, client: FlaskClient, ledger: Ledger) -> None:
+        with ledger.database.writing() as connection:
             connection.execute(insert(legacy_tables.test).values(id=77, finished=False))
         assert client.get("/get-miniconf?test_id=77").json == {"identity": {"auth_version": "v3"}}
         assert client.get("/get-testcases?test_id=77").json == {"testcases": ["tempest"]}
         assert client.get("/get-miniconf?test_id=78").status_code == 404
 
-    def test_413_for_a_result_beyond_the_limit(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_413_for_a_result_beyond_the_limit(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         assert post(client, job, stream([Event("t")], padding=1_100_000)).status_code == 413
-        assert store.run(number_of(job)).state is RunState.CLAIMED
-        assert list((store.settings.data / "uploads").iterdir()) == []
+        assert ledger.runs.get(number_of(job)).state is RunState.CLAIMED
+        assert list((ledger.settings.data / "uploads").iterdir()) == []
 
 
 def test_get_script(client: FlaskClient) -> None:
@@ -430,10 +430,10 @@ def test_get_script(client: FlaskClient) -> None:
 
 
 def test_no_answer_and_no_log_holds_a_secret(
-    client: FlaskClient, store: Store, clock: Clock, caplog: pytest.LogCaptureFixture
+    client: FlaskClient, ledger: Ledger, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    job = claimed(store)
+    job = claimed(ledger)
     answers = [
         client.get(f"/get-miniconf?test_id={number_of(job)}", headers=proof(job)),
         status(client, job, status="running", message=f"logged in with {PASSWORD}"),
@@ -441,7 +441,7 @@ def test_no_answer_and_no_log_holds_a_secret(
         post(client, job, stream([Event("t", "fail", PASSWORD)])),
         status(client, job, status="running"),
     ]
-    _token, secret = store.add_token("op", ["operator"])
+    _token, secret = ledger.tokens.add("op", ["operator"])
     for path in ("", "/messages", "/results", "/report", "/attempts"):
         answers.append(client.get(f"/v1/runs/{number_of(job)}{path}", headers=bearer(secret)))
         assert answers[-1].status_code == 200

@@ -13,9 +13,10 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.server.app import create_app
 from refstack_worker.server.db import legacy_tables
+from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.domain.runs import RunQuery
-from refstack_worker.server.ledger.ledger import Store
-from refstack_worker.server.ledger.results import Upload
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import acceptance
 from refstack_worker.version import software_version
 from tests.support.ledgers import CONF, PASSWORD, Event, claimed, new_run, queued, stream
 
@@ -29,10 +30,10 @@ class Queue:
     def __init__(self) -> None:
         self.told = threading.Event()
 
-    def submit_pending(self, store: Store, test_id: int | None = None) -> int:
+    def submit_pending(self, ledger: Ledger, test_id: int | None = None) -> int:
         return 0
 
-    def withdraw(self, store: Store) -> None:
+    def withdraw(self, ledger: Ledger) -> None:
         self.told.set()
 
 
@@ -42,48 +43,48 @@ def queue() -> Queue:
 
 
 @pytest.fixture
-def client(store: Store, queue: Queue) -> FlaskClient:
-    return create_app(store, queue).test_client()
+def client(ledger: Ledger, queue: Queue) -> FlaskClient:
+    return create_app(ledger, queue).test_client()
 
 
 @pytest.fixture
-def users(store: Store) -> None:
-    with store.database.writing() as connection:
+def users(ledger: Ledger) -> None:
+    with ledger.database.writing() as connection:
         for number, name in ((1, "ann"), (2, "bob")):
             connection.execute(insert(legacy_tables.user).values(id=number, name=name, email=name, openid=name))
 
 
-def token(store: Store, name: str = "op", scope: str = "operator", user_id: int | None = None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {store.add_token(name, [scope], user_id)[1]}"}
+def token(ledger: Ledger, name: str = "op", scope: str = "operator", user_id: int | None = None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {ledger.tokens.add(name, [scope], user_id)[1]}"}
 
 
 @pytest.fixture
-def operator(store: Store) -> dict[str, str]:
-    return token(store)
+def operator(ledger: Ledger) -> dict[str, str]:
+    return token(ledger)
 
 
 @pytest.fixture
-def finished(store: Store, tmp_path: Path) -> Callable[..., int]:
+def finished(ledger: Ledger, tmp_path: Path) -> Callable[..., int]:
     def make(**given: Any) -> int:
-        job = claimed(store, **given)
+        job = claimed(ledger, **given)
         file = tmp_path / "result"
         tests = [Event(f"a.B.test_{name}[id-{UUID}]", how) for name, how in (("c", "success"), ("d", "fail"))]
         file.write_bytes(stream([*tests, Event("e", "fail")]))
-        store.accept_result(job.proof, Upload.of(file, {"exit_code": 1}))
+        acceptance.accept(ledger, job.proof, Upload.of(file, {"exit_code": 1}))
         return job.submission.key.test_id
 
     return make
 
 
 class TestCreate:
-    def test_201(self, client: FlaskClient, store: Store, queue: Queue, operator: dict[str, str]) -> None:
+    def test_201(self, client: FlaskClient, ledger: Ledger, queue: Queue, operator: dict[str, str]) -> None:
         answer = client.post("/v1/runs", json={**WISH, "label": "first", "concurrency": 4}, headers=operator)
         assert answer.status_code == 201 and answer.headers["Location"] == "/v1/runs/1"
         assert (answer.json["state"], answer.json["label"], answer.json["created_by"]) == ("queued", "first", "op")
         assert answer.json["testcases"] == {"names": ["tempest.api.object_storage"]}
         assert PASSWORD not in answer.text
         assert queue.told.wait(10)
-        assert store.conf_json(1) == CONF
+        assert ledger.runs.conf_json(1) == CONF
 
     @pytest.mark.parametrize(
         "change",
@@ -111,14 +112,14 @@ class TestCreate:
         ids=str,
     )
     def test_400_as_a_problem(
-        self, client: FlaskClient, store: Store, operator: dict[str, str], change: dict[str, Any]
+        self, client: FlaskClient, ledger: Ledger, operator: dict[str, str], change: dict[str, Any]
     ) -> None:
         answer = client.post("/v1/runs", json={**WISH, **change}, headers=operator)
         assert answer.status_code == 400
         assert answer.mimetype == "application/problem+json"
         assert set(answer.json) == {"type", "title", "status", "detail", "reason"}
         assert PASSWORD not in answer.text
-        assert store.runs(RunQuery()) == []
+        assert ledger.runs.find(RunQuery()) == []
 
     def test_fifty_megabytes_and_one(self, client: FlaskClient, operator: dict[str, str]) -> None:
         for size, code in ((50 * 2**20, 413), (1_200_000, 400)):
@@ -141,10 +142,10 @@ class TestCreate:
 
 
 class TestLooking:
-    def test_lists(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
+    def test_lists(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
         for _ in range(3):
-            store.add_run(new_run())
-        store.cancel(2, "me")
+            ledger.runs.add(new_run())
+        ledger.runs.cancel(2, "me")
         first = client.get("/v1/runs?limit=2", headers=operator).json
         assert [run["test_id"] for run in first["runs"]] == [3, 2] and first["next_before"] == 2
         second = client.get("/v1/runs?limit=2&before=2", headers=operator).json
@@ -154,16 +155,16 @@ class TestLooking:
         for bad in ("state=x", "limit=0", "limit=x", "before=-1", "limit=100000"):
             assert client.get(f"/v1/runs?{bad}", headers=operator).status_code == 400
 
-    def test_an_etag_saves_the_answer(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
-        job = claimed(store)
+    def test_an_etag_saves_the_answer(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
+        job = claimed(ledger)
         answer = client.get("/v1/runs/1", headers=operator)
         cheap = {**operator, "If-None-Match": answer.headers["ETag"]}
         assert client.get("/v1/runs/1", headers=cheap).status_code == 304
-        store.report(job.proof, Report(RunState.RUNNING))
+        ledger.attempts.report(job.proof, Report(RunState.RUNNING))
         assert client.get("/v1/runs/1", headers=cheap).status_code == 200
 
-    def test_messages_and_attempts(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
-        claimed(store)
+    def test_messages_and_attempts(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
+        claimed(ledger)
         found = client.get("/v1/runs/1/messages", headers=operator).json["messages"]
         assert found[0]["message"] == "queued" and found[0]["time"].startswith("2027-")
         after = client.get(f"/v1/runs/1/messages?after={found[0]['id']}", headers=operator).json["messages"]
@@ -190,15 +191,15 @@ class TestLooking:
         answer = client.get(f"/v1/runs/9{path}", headers=operator)
         assert answer.status_code == 404 and answer.mimetype == "application/problem+json"
 
-    def test_no_result_yet(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
-        queued(store)
+    def test_no_result_yet(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
+        queued(ledger)
         assert client.get("/v1/runs/1/report", headers=operator).status_code == 404
         assert client.get("/v1/runs/1/subunit", headers=operator).status_code == 404
 
 
 class TestCancelAndRerun:
-    def test_cancel(self, client: FlaskClient, store: Store, queue: Queue, operator: dict[str, str]) -> None:
-        queued(store), claimed(store)
+    def test_cancel(self, client: FlaskClient, ledger: Ledger, queue: Queue, operator: dict[str, str]) -> None:
+        queued(ledger), claimed(ledger)
         answer = client.post("/v1/runs/1/cancel", headers=operator)
         assert (answer.status_code, answer.json["state"], answer.json["message"]) == (
             200,
@@ -225,46 +226,46 @@ class TestCancelAndRerun:
         assert bad.status_code == 400
 
     def test_rerun_of_a_class_whose_fixture_failed(
-        self, client: FlaskClient, store: Store, operator: dict[str, str], tmp_path: Path
+        self, client: FlaskClient, ledger: Ledger, operator: dict[str, str], tmp_path: Path
     ) -> None:
-        job = claimed(store)
+        job = claimed(ledger)
         file = tmp_path / "result"
         names = ("setUpClass (tempest.x.Y)", "tearDownClass (tempest.x.Y)", "tempest.x.Z.test_a")
         file.write_bytes(stream([Event(name, "fail") for name in names]))
-        store.accept_result(job.proof, Upload.of(file, {"exit_code": 1}))
+        acceptance.accept(ledger, job.proof, Upload.of(file, {"exit_code": 1}))
         answer = client.post("/v1/runs/1/rerun", json={"only": "failed", "conf_json": CONF}, headers=operator)
         assert answer.json["testcases"] == {"names": ["tempest.x.Y", "tempest.x.Z.test_a"]}
 
     def test_no_rerun_without_cloud_and_options(
-        self, client: FlaskClient, store: Store, operator: dict[str, str], finished: Callable[..., int]
+        self, client: FlaskClient, ledger: Ledger, operator: dict[str, str], finished: Callable[..., int]
     ) -> None:
         number = finished()
         answer = client.post(f"/v1/runs/{number}/rerun", json={}, headers=operator)
         assert answer.status_code == 400 and "--conf-json" in answer.json["detail"]
-        assert len(store.runs(RunQuery())) == 1
+        assert len(ledger.runs.find(RunQuery())) == 1
 
     def test_a_report_that_is_not_there_says_why(
-        self, client: FlaskClient, store: Store, operator: dict[str, str]
+        self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]
     ) -> None:
-        queued(store)
+        queued(ledger)
         answer = client.get("/v1/runs/1/report", headers=operator)
         assert (answer.status_code, answer.json["detail"]) == (404, "run 1 has no result yet: queued")
-        store.cancel(1, "op")
+        ledger.runs.cancel(1, "op")
         answer = client.get("/v1/runs/1/report", headers=operator)
         assert answer.json["detail"] == "run 1 has no result: cancelled (cancelled: cancelled by op)"
         assert client.get("/v1/runs/1/exports/csv", headers=operator).json["detail"] == answer.json["detail"]
 
-    def test_no_rerun_of_what_runs(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
-        claimed(store)
+    def test_no_rerun_of_what_runs(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
+        claimed(ledger)
         assert client.post("/v1/runs/1/rerun", json={}, headers=operator).status_code == 409
 
 
 @pytest.mark.usefixtures("users")
 class TestVendors:
     def test_a_vendor_sees_only_what_is_his(
-        self, client: FlaskClient, store: Store, finished: Callable[..., int]
+        self, client: FlaskClient, ledger: Ledger, finished: Callable[..., int]
     ) -> None:
-        ann, bob = token(store, "ann", "vendor", 1), token(store, "bob", "vendor", 2)
+        ann, bob = token(ledger, "ann", "vendor", 1), token(ledger, "bob", "vendor", 2)
         theirs = finished(owner_id=2)
         mine = client.post("/v1/runs", json=WISH, headers=ann).json["test_id"]
         assert [run["test_id"] for run in client.get("/v1/runs", headers=ann).json["runs"]] == [mine]
@@ -275,9 +276,9 @@ class TestVendors:
         for path in ("cancel", "rerun"):
             assert client.post(f"/v1/runs/{theirs}/{path}", json={}, headers=ann).status_code == 404
 
-    def test_a_vendor_without_a_user_sees_nothing(self, client: FlaskClient, store: Store) -> None:
-        queued(store)
-        headers = token(store, "nobody", "vendor")
+    def test_a_vendor_without_a_user_sees_nothing(self, client: FlaskClient, ledger: Ledger) -> None:
+        queued(ledger)
+        headers = token(ledger, "nobody", "vendor")
         assert client.get("/v1/runs", headers=headers).json["runs"] == []
         assert client.get("/v1/runs/1", headers=headers).status_code == 404
 
@@ -293,22 +294,22 @@ class TestVendors:
             ("DELETE", "tokens/1"),
         ],
     )
-    def test_operators_calls(self, client: FlaskClient, store: Store, method: str, path: str) -> None:
-        headers = token(store, "ann", "vendor", 1)
+    def test_operators_calls(self, client: FlaskClient, ledger: Ledger, method: str, path: str) -> None:
+        headers = token(ledger, "ann", "vendor", 1)
         answer = client.open(f"/v1/{path}", method=method, headers=headers, json={"name": "x", "scopes": ["operator"]})
         assert (answer.status_code, answer.json["reason"]) == (403, "scope")
-        assert not store.is_paused() and len(store.tokens()) == 1
+        assert not ledger.queue.is_paused() and len(ledger.tokens.all()) == 1
 
 
 class TestOperators:
-    def test_pause_and_resume(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
-        queued(store)
+    def test_pause_and_resume(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
+        queued(ledger)
         assert client.post("/v1/queue/pause", headers=operator).json == {"paused": True, "runs": {"queued": 1}}
         assert client.get("/v1/queue", headers=operator).json["paused"] is True
         assert client.get("/health").json == {"status": "ok", "paused": True, "version": software_version()}
         assert client.post("/v1/queue/resume", headers=operator).json["paused"] is False
 
-    def test_tokens(self, client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
+    def test_tokens(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
         answer = client.post("/v1/tokens", json={"name": "ci", "scopes": ["operator"], "days": 3}, headers=operator)
         assert answer.status_code == 201
         made = answer.json
@@ -330,31 +331,31 @@ class TestTrouble:
         assert client.get("/nothing").json["reason"] == "not-found"
 
     def test_a_database_that_is_away_is_503(
-        self, client: FlaskClient, store: Store, operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
+        self, client: FlaskClient, ledger: Ledger, operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from refstack_worker.errors import LedgerError
 
         def away(*_: object) -> None:
             raise LedgerError("database: connection refused")
 
-        monkeypatch.setattr(store, "runs", away)
+        monkeypatch.setattr(ledger.runs, "find", away)
         answer = client.get("/v1/runs", headers=operator)
         assert answer.status_code == 503 and answer.headers["Retry-After"]
 
     def test_a_fault_tells_nothing(
-        self, client: FlaskClient, store: Store, operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
+        self, client: FlaskClient, ledger: Ledger, operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def broken(*_: object) -> None:
             raise ZeroDivisionError("the secret of the house")
 
-        monkeypatch.setattr(store, "runs", broken)
+        monkeypatch.setattr(ledger.runs, "find", broken)
         answer = client.get("/v1/runs", headers=operator)
         assert answer.status_code == 500 and "secret of the house" not in answer.text
 
     def test_health_is_asked_for_with_the_same_statements_again_and_again(
-        self, store: Store, client: FlaskClient
+        self, ledger: Ledger, client: FlaskClient
     ) -> None:
-        kept = store.database.engine._compiled_cache
+        kept = ledger.database.engine._compiled_cache
         assert kept is not None
         known = []
         for _ in range(3):
@@ -362,9 +363,9 @@ class TestTrouble:
             known.append(len(kept))
         assert known[0] == known[-1]
 
-    def test_health_without_tables(self, store: Store, client: FlaskClient) -> None:
+    def test_health_without_tables(self, ledger: Ledger, client: FlaskClient) -> None:
         from refstack_worker.server.db import migrate
 
-        migrate.downgrade(store.database, "base")
+        migrate.downgrade(ledger.database, "base")
         answer = client.get("/health")
         assert answer.status_code == 503 and "db upgrade" in answer.json["error"]

@@ -20,8 +20,9 @@ from refstack_worker.server.api.openapi.document import document
 from refstack_worker.server.app import create_app
 from refstack_worker.server.domain.attempts import Claim
 from refstack_worker.server.domain.clouds import NewCloud
-from refstack_worker.server.ledger.ledger import Store
-from refstack_worker.server.ledger.results import Upload
+from refstack_worker.server.domain.results import Upload
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import acceptance
 from tests.support.ledgers import Clock, Event, new_run, stream, submit
 from tests.unit.server.results.test_verdict import UUIDS, schema_2
 
@@ -31,9 +32,9 @@ PASSWORD = "kept-password-5519"
 class Who:
     """Somebody with a token."""
 
-    def __init__(self, store: Store, client: FlaskClient, name: str, scopes: list[str], user_id: int | None) -> None:
+    def __init__(self, ledger: Ledger, client: FlaskClient, name: str, scopes: list[str], user_id: int | None) -> None:
         self.client, self.user_id = client, user_id
-        self.headers = {"Authorization": f"Bearer {store.add_token(name, scopes, user_id)[1]}"}
+        self.headers = {"Authorization": f"Bearer {ledger.tokens.add(name, scopes, user_id)[1]}"}
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         given = {**self.headers, **headers}
@@ -43,37 +44,39 @@ class Who:
 class World:
     """Two vendors with a cloud, a guideline and runs of ann's."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
-        self.store, self.folder = store, folder
-        self.client = create_app(store).test_client()
-        self.vendors = [store.add_vendor(name).id for name in ("Acme", "Bravo")]
+    def __init__(self, ledger: Ledger, folder: Path) -> None:
+        self.ledger, self.folder = ledger, folder
+        self.client = create_app(ledger).test_client()
+        self.vendors = [ledger.accounts.add_vendor(name).id for name in ("Acme", "Bravo")]
         ids = {
-            name: store.add_user(name, f"{name}@x", vendor).id
+            name: ledger.accounts.add_user(name, f"{name}@x", vendor).id
             for name, vendor in zip(("ann", "abe", "bob"), (self.vendors[0], *self.vendors))
         }
         self.ann, self.abe, self.bob = (
-            Who(store, self.client, "same name", ["vendor"], ids[name]) for name in ("ann", "abe", "bob")
+            Who(ledger, self.client, "same name", ["vendor"], ids[name]) for name in ("ann", "abe", "bob")
         )
-        self.reader = Who(store, self.client, "reader", ["vendor", "read"], ids["ann"])
-        self.operator = Who(store, self.client, "op", ["operator"], None)
+        self.reader = Who(ledger, self.client, "reader", ["vendor", "read"], ids["ann"])
+        self.operator = Who(ledger, self.client, "op", ["operator"], None)
         conf = {"identity": {"password": PASSWORD}}
-        self.cloud = store.add_cloud(NewCloud("Acme Cloud", "https://k.example/v3", user_id=ids["ann"], conf_json=conf))
+        self.cloud = ledger.clouds.add(
+            NewCloud("Acme Cloud", "https://k.example/v3", user_id=ids["ann"], conf_json=conf)
+        )
         self.guideline = self.ann("POST", "/v1/guidelines", {"text": schema_2()}).json["id"]
 
     def wish(self, **given: Any) -> dict[str, Any]:
         return {"tempest_version": "47.0.0", "cloud_id": self.cloud.cloud.id, **given}
 
     def finish(self, test_id: int, *ids: int) -> None:
-        job = submit(self.store, test_id)
-        self.store.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
+        job = submit(self.ledger, test_id)
+        self.ledger.attempts.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
         file = self.folder / "result"
         file.write_bytes(stream([Event(f"t.C.test_{n}[id-{UUIDS[n]}]", "fail" if n == 4 else "success") for n in ids]))
-        self.store.accept_result(job.proof, Upload.of(file, {"cpid": "abc"}))
+        acceptance.accept(self.ledger, job.proof, Upload.of(file, {"cpid": "abc"}))
 
 
 @pytest.fixture
-def world(store: Store, tmp_path: Path) -> World:
-    return World(store, tmp_path)
+def world(ledger: Ledger, tmp_path: Path) -> World:
+    return World(ledger, tmp_path)
 
 
 def routes() -> Iterator[tuple[str, str]]:
@@ -82,8 +85,8 @@ def routes() -> Iterator[tuple[str, str]]:
             yield method.upper(), path
 
 
-def test_the_description_has_every_route_and_no_other(store: Store) -> None:
-    app = create_app(store)
+def test_the_description_has_every_route_and_no_other(ledger: Ledger) -> None:
+    app = create_app(ledger)
     served = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
@@ -102,7 +105,7 @@ class TestWhose:
 
     @pytest.mark.parametrize(("method", "path"), list(routes()))
     def test_every_route_as_the_wrong_user(self, world: World, runs: tuple[int, int], method: str, path: str) -> None:
-        token = world.store.tokens()[0].id
+        token = world.ledger.tokens.all()[0].id
         names = {"other": runs[1], "cloud_id": world.cloud.cloud.id, "guideline_id": world.guideline, "name": "json",
                  "vendor_id": world.vendors[1], "token_id": token}  # fmt: skip
         for test_id in runs:
@@ -116,9 +119,9 @@ class TestWhose:
             if about_one:
                 assert answer.status_code == 404, (where, answer.text)
             assert "Acme" not in answer.text and PASSWORD not in answer.text and "t.C.test" not in answer.text
-        assert world.store.run(runs[1]).state is RunState.QUEUED
-        assert world.store.run(runs[0]).counts.total == 2
-        assert world.store.tokens()[0].revoked_at == 0
+        assert world.ledger.runs.get(runs[1]).state is RunState.QUEUED
+        assert world.ledger.runs.get(runs[0]).counts.total == 2
+        assert world.ledger.tokens.all()[0].revoked_at == 0
 
     def test_a_run_against_somebody_elses_cloud(self, world: World) -> None:
         answer = world.bob("POST", "/v1/runs", world.wish())
@@ -171,20 +174,20 @@ class TestWhose:
 
 
 class TestLimits:
-    def client(self, settings: ServerSettings, clock: Clock, **limits: int) -> tuple[Store, FlaskClient]:
-        store = Store(replace(settings, web=replace(settings.web, **limits)), clock)
-        store.upgrade()
-        return store, create_app(store).test_client()
+    def client(self, settings: ServerSettings, clock: Clock, **limits: int) -> tuple[Ledger, FlaskClient]:
+        ledger = Ledger(replace(settings, web=replace(settings.web, **limits)), clock)
+        ledger.upgrade()
+        return ledger, create_app(ledger).test_client()
 
     def test_a_token_that_calls_too_often_waits(self, settings: ServerSettings, clock: Clock) -> None:
-        store, client = self.client(settings, clock, rate_limit=3)
-        who = Who(store, client, "x", ["operator"], None)
+        ledger, client = self.client(settings, clock, rate_limit=3)
+        who = Who(ledger, client, "x", ["operator"], None)
         statuses = [who("GET", "/v1/me").status_code for _ in range(5)]
         assert statuses == [200, 200, 200, 429, 429]
         assert int(who("GET", "/v1/me").headers["Retry-After"]) >= 1
 
     def test_who_guesses_tokens_waits(self, settings: ServerSettings, clock: Clock) -> None:
-        _store, client = self.client(settings, clock, sign_in_limit=3)
+        _ledger, client = self.client(settings, clock, sign_in_limit=3)
         ask = [client.get("/v1/me", headers={"Authorization": f"Bearer x{n}"}).status_code for n in range(5)]
         assert ask == [401, 401, 401, 429, 429]
         assert client.post("/sign-in", data={"token": "x"}).status_code == 429
@@ -229,10 +232,10 @@ class TestGuidelines:
 class TestRuns:
     def test_kept_passwords_go_along_and_given_ones_win(self, world: World) -> None:
         first = world.ann("POST", "/v1/runs", world.wish()).json["test_id"]
-        assert world.store.conf_json(first) == {"identity": {"password": PASSWORD}}
+        assert world.ledger.runs.conf_json(first) == {"identity": {"password": PASSWORD}}
         conf = {"identity": {"password": "another-one"}}
         second = world.ann("POST", "/v1/runs", world.wish(conf_json=conf)).json["test_id"]
-        assert world.store.conf_json(second) == conf
+        assert world.ledger.runs.conf_json(second) == conf
 
     def test_place_delete_compare(self, world: World) -> None:
         ids = [world.ann("POST", "/v1/runs", world.wish()).json["test_id"] for _ in range(3)]
@@ -254,42 +257,42 @@ class TestRuns:
 
 
 class TestEvents:
-    def test_a_stream_tells_what_happens_and_ends_with_the_run(self, store: Store) -> None:
-        hub = Hub(store, 10, 0.01)
-        run = store.add_run(new_run())
+    def test_a_stream_tells_what_happens_and_ends_with_the_run(self, ledger: Ledger) -> None:
+        hub = Hub(ledger, 10, 0.01)
+        run = ledger.runs.add(new_run())
         stream_of = hub.stream(run.test_id)
         assert next(stream_of).startswith("retry:")
         assert '"message": "queued"' in next(stream_of)
         assert json.loads(next(stream_of).partition("data: ")[2])["state"] == "queued"
-        job = submit(store, run.test_id)
-        store.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
-        store.report(job.proof, Report(RunState.FAILED, "the cloud is away", "cloud"))
+        job = submit(ledger, run.test_id)
+        ledger.attempts.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
+        ledger.attempts.report(job.proof, Report(RunState.FAILED, "the cloud is away", "cloud"))
         rest = "".join(stream_of)
         assert "failed: the cloud is away" in rest and rest.rstrip().endswith('data: {"state": "failed"}')
 
-    def test_two_hundred_watchers_ask_the_database_no_more_than_one(self, store: Store) -> None:
-        hub = Hub(store, 1000, 0.01)
-        run = store.add_run(new_run())
+    def test_two_hundred_watchers_ask_the_database_no_more_than_one(self, ledger: Ledger) -> None:
+        hub = Hub(ledger, 1000, 0.01)
+        run = ledger.runs.add(new_run())
         streams = [hub.stream(run.test_id) for _ in range(200)]
         for one in streams:
             next(one)
         asked: list[Any] = []
-        real = store.watched
-        store.watched = lambda after: asked.append(after) or real(after)  # type: ignore[method-assign,func-returns-value]
+        real = ledger.runs.watched
+        ledger.runs.watched = lambda after: asked.append(after) or real(after)  # type: ignore[method-assign,func-returns-value]
         for one in streams:
             assert "queued" in next(one)
         assert all(len(after) == 1 for after in asked)
         for one in streams:
             one.close()
 
-    def test_who_comes_back_hears_only_what_is_new(self, store: Store) -> None:
-        run = store.add_run(new_run())
-        last = store.messages(run.test_id)[-1].id
-        told = Hub(store, 10, 0.01).stream(run.test_id, last)
+    def test_who_comes_back_hears_only_what_is_new(self, ledger: Ledger) -> None:
+        run = ledger.runs.add(new_run())
+        last = ledger.runs.messages(run.test_id)[-1].id
+        told = Hub(ledger, 10, 0.01).stream(run.test_id, last)
         next(told)
         assert next(told).startswith("event: run")
         told.close()
 
-    def test_above_the_limit_a_stream_is_short(self, store: Store) -> None:
-        run = store.add_run(new_run())
-        assert "queued" in "".join(Hub(store, 0, 0.01).stream(run.test_id))
+    def test_above_the_limit_a_stream_is_short(self, ledger: Ledger) -> None:
+        run = ledger.runs.add(new_run())
+        assert "queued" in "".join(Hub(ledger, 0, 0.01).stream(run.test_id))

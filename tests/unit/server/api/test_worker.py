@@ -14,7 +14,7 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress
 from refstack_worker.server.app import create_app
 from refstack_worker.server.domain.attempts import Release
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.ledgers import Clock, Job, claimed, queued
 
 STRANGER = {"REMOTE_ADDR": "192.0.2.7"}
@@ -27,17 +27,17 @@ class Queue:
     def __init__(self) -> None:
         self.told = 0
 
-    def submit_pending(self, store: Store, test_id: int | None = None) -> int:
+    def submit_pending(self, ledger: Ledger, test_id: int | None = None) -> int:
         self.told += 1
         return 0
 
-    def withdraw(self, store: Store) -> None:
+    def withdraw(self, ledger: Ledger) -> None:
         pass
 
 
 @pytest.fixture
-def client(store: Store) -> FlaskClient:
-    return create_app(store).test_client()
+def client(ledger: Ledger) -> FlaskClient:
+    return create_app(ledger).test_client()
 
 
 def call(client: FlaskClient, job: Job, name: str, body: Any = ME, **given: Any) -> Any:
@@ -50,38 +50,38 @@ def call(client: FlaskClient, job: Job, name: str, body: Any = ME, **given: Any)
 
 
 class TestClaim:
-    def test_200_and_the_same_claim_again(self, client: FlaskClient, store: Store) -> None:
-        job = queued(store)
+    def test_200_and_the_same_claim_again(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = queued(ledger)
         for _ in range(2):
             answer = call(client, job, "claim", {**ME, "tempest_version": "47.0.0"})
             assert (answer.status_code, answer.json) == (200, {"heartbeat_seconds": 2.0, "state": "claimed"})
-        assert store.run(job.submission.key.test_id).worker == "node-1"
+        assert ledger.runs.get(job.submission.key.test_id).worker == "node-1"
 
-    def test_409_with_the_reason(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_409_with_the_reason(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         answer = call(client, job, "claim", {"claim": "other", "worker": "node-2"})
         assert (answer.status_code, answer.json["reason"]) == (409, "claimed")
-        store.give_back(job.submission.key, Release.LOST, "silent")
+        ledger.attempts.requeue(job.submission.key, Release.LOST, "silent")
         assert call(client, job, "claim").json["reason"] == "superseded"
-        gone = queued(store)
-        store.cancel(gone.submission.key.test_id, "me")
+        gone = queued(ledger)
+        ledger.runs.cancel(gone.submission.key.test_id, "me")
         assert call(client, gone, "claim").json["reason"] == "cancelled"
-        paused = queued(store)
-        store.pause("operator")
+        paused = queued(ledger)
+        ledger.queue.pause("operator")
         answer = call(client, paused, "claim")
         assert (answer.status_code, answer.json["reason"]) == (409, "paused")
 
 
 @pytest.mark.parametrize("name", ["claim", "heartbeat", "release"])
 class TestEach:
-    def test_who_may_not(self, client: FlaskClient, store: Store, name: str) -> None:
-        job = claimed(store)
+    def test_who_may_not(self, client: FlaskClient, ledger: Ledger, name: str) -> None:
+        job = claimed(ledger)
         assert call(client, job, name, headers={}).status_code == 401
         assert call(client, job, name, headers={"Authorization": f"Bearer {new_secret()}"}).status_code == 403
         assert call(client, job, name, attempt=2).status_code == 403
         answer = call(client, job, name, environ=STRANGER)
         assert (answer.status_code, answer.json["reason"]) == (403, "host")
-        assert store.run(job.submission.key.test_id).state is RunState.CLAIMED
+        assert ledger.runs.get(job.submission.key.test_id).state is RunState.CLAIMED
 
     def test_an_unknown_run(self, client: FlaskClient, name: str) -> None:
         headers = {"Authorization": f"Bearer {new_secret()}"}
@@ -93,44 +93,44 @@ class TestEach:
         [b"", b"[]", b"{", b'{"claim": "a", "claim": "a", "worker": "b"}', {"claim": 1, "worker": "b"}, {"claim": "a"}],
         ids=str,
     )
-    def test_malformed(self, client: FlaskClient, store: Store, name: str, body: Any) -> None:
-        assert call(client, claimed(store), name, body).status_code == 400
+    def test_malformed(self, client: FlaskClient, ledger: Ledger, name: str, body: Any) -> None:
+        assert call(client, claimed(ledger), name, body).status_code == 400
 
-    def test_too_large(self, client: FlaskClient, store: Store, name: str) -> None:
+    def test_too_large(self, client: FlaskClient, ledger: Ledger, name: str) -> None:
         body = {**ME, "more": "x" * (50 * 1024 * 1024)}
-        assert call(client, claimed(store), name, body).status_code == 413
+        assert call(client, claimed(ledger), name, body).status_code == 413
 
 
 class TestHeartbeat:
-    def test_orders(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_orders(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         progress = {"total": 60, "done": 5, "passed": 4, "failed": 1, "test": "a.b"}
         answer = call(client, job, "heartbeat", {**ME, "state": "running", "progress": progress})
         assert answer.json == {"order": "go", "reason": "", "heartbeat_seconds": 2.0}
-        assert store.run(job.submission.key.test_id).progress == Progress(60, 5, 4, 1, test="a.b")
-        store.cancel(job.submission.key.test_id, "me")
+        assert ledger.runs.get(job.submission.key.test_id).progress == Progress(60, 5, 4, 1, test="a.b")
+        ledger.runs.cancel(job.submission.key.test_id, "me")
         assert call(client, job, "heartbeat").json["order"] == "cancel"
-        store.give_back(job.submission.key, Release.LOST, "silent")
+        ledger.attempts.requeue(job.submission.key, Release.LOST, "silent")
         answer = call(client, job, "heartbeat")
         assert (answer.status_code, answer.json["order"], answer.json["reason"]) == (200, "stop", "cancelled")
 
     @pytest.mark.parametrize("progress", [{"done": -1}, {"done": "5"}, {"total": 10**12}, [1], {"test": 5}], ids=str)
-    def test_malformed_progress(self, client: FlaskClient, store: Store, progress: Any) -> None:
-        assert call(client, claimed(store), "heartbeat", {**ME, "progress": progress}).status_code == 400
+    def test_malformed_progress(self, client: FlaskClient, ledger: Ledger, progress: Any) -> None:
+        assert call(client, claimed(ledger), "heartbeat", {**ME, "progress": progress}).status_code == 400
 
 
 class TestRelease:
-    def test_the_next_attempt_follows_at_once(self, client: FlaskClient, store: Store) -> None:
-        job = claimed(store)
+    def test_the_next_attempt_follows_at_once(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
         test_id = job.submission.key.test_id
         for _ in range(2):
             assert call(client, job, "release", {**ME, "reason": "node-1 is shut down"}).status_code == 200
-        run = store.run(test_id)
+        run = ledger.runs.get(test_id)
         assert (run.state, run.attempt) == (RunState.QUEUED, 2)
-        assert "node-1 is shut down" in store.messages(test_id)[-1].message
+        assert "node-1 is shut down" in ledger.runs.messages(test_id)[-1].message
 
-    def test_not_another_ones(self, client: FlaskClient, store: Store) -> None:
-        answer = call(client, claimed(store), "release", {"claim": "other", "worker": "node-2"})
+    def test_not_another_ones(self, client: FlaskClient, ledger: Ledger) -> None:
+        answer = call(client, claimed(ledger), "release", {"claim": "other", "worker": "node-2"})
         assert (answer.status_code, answer.json["reason"]) == (409, "claimed")
 
 
@@ -147,10 +147,10 @@ class TestNodes:
         body = {**self.STATE, "time": 100.0, **given}
         return client.post(f"/worker/v1/nodes/{node}", data=self.channel(settings).seal(json.dumps(body).encode()))
 
-    def test_200(self, client: FlaskClient, store: Store, settings: ServerSettings, clock: Clock) -> None:
+    def test_200(self, client: FlaskClient, ledger: Ledger, settings: ServerSettings, clock: Clock) -> None:
         answer = self.say(client, settings)
         assert (answer.status_code, answer.json) == (200, {"seconds": 30.0})
-        (node,) = store.nodes()
+        (node,) = ledger.nodes.all()
         assert (node.name, node.versions, node.slots, node.busy, node.tags) == ("node-1", ("47.0.0",), 2, 1, ("eu",))
         assert node.seen_at == clock()
 
@@ -160,7 +160,7 @@ class TestNodes:
         assert (answer.status_code, answer.json["reason"]) == (409, "replayed")
         assert self.say(client, settings, time=100.5).status_code == 200
 
-    def test_what_is_not_from_this_fleet(self, client: FlaskClient, store: Store, settings: ServerSettings) -> None:
+    def test_what_is_not_from_this_fleet(self, client: FlaskClient, ledger: Ledger, settings: ServerSettings) -> None:
         folder = settings.keys.sign.parent
         keys.generate_pair("seal", folder / "foreign.key", folder / "foreign.pub")
         foreign = NodeChannel.of_node(
@@ -168,7 +168,7 @@ class TestNodes:
         )
         for data in (b"", b"hello", foreign.seal(b"{}"), self.channel(settings).seal(b"{}")[:-9], b"x" * 70_000):
             assert client.post("/worker/v1/nodes/node-1", data=data).status_code in (403, 413)
-        assert store.nodes() == []
+        assert ledger.nodes.all() == []
 
     @pytest.mark.parametrize(
         "given",

@@ -15,7 +15,8 @@ from refstack_worker.server.db import legacy_tables, migrate
 from refstack_worker.server.db.database import Database
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.domain.runs import RunQuery
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import acceptance
 from tests.support.ledgers import Clock, claimed, new_run, stream
 from tests.unit.server.ledger.test_ledger import PASSES, Upload
 
@@ -89,23 +90,23 @@ def test_an_existing_refstack_is_left_as_it_is(database: Database) -> None:
         assert not [name for name in left if name.startswith("queue_") and name != migrate.VERSION_TABLE]
 
 
-def test_down_and_up_again_on_data(store: Store, clock: Clock, tmp_path: Path) -> None:
+def test_down_and_up_again_on_data(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
     upload = tmp_path / "result"
     upload.write_bytes(stream(PASSES))
-    store.accept_result(claimed(store).proof, Upload.of(upload, {}))
-    claimed(store)
-    migrate.downgrade(store.database, "0001")
-    with store.database.reading() as connection:
+    acceptance.accept(ledger, claimed(ledger).proof, Upload.of(upload, {}))
+    claimed(ledger)
+    migrate.downgrade(ledger.database, "0001")
+    with ledger.database.reading() as connection:
         assert connection.execute(text("SELECT count(*) FROM test")).scalar() == 2
         assert connection.execute(text("SELECT count(*) FROM test_status")).scalar() == 5
     with pytest.raises(LedgerError, match="db upgrade"):
-        store.runs(RunQuery())
-    migrate.upgrade(store.database)
-    assert migrate.current(store.database) == migrate.newest()
-    assert store.runs(RunQuery()) == []
+        ledger.runs.find(RunQuery())
+    migrate.upgrade(ledger.database)
+    assert migrate.current(ledger.database) == migrate.newest()
+    assert ledger.runs.find(RunQuery()) == []
     # the tests are still there, and may be run
-    assert store.add_run(new_run(test_id=2)).test_id == 2
-    assert store.result_tests(1, ResultQuery()) == []
+    assert ledger.runs.add(new_run(test_id=2)).test_id == 2
+    assert ledger.results.tests(1, ResultQuery()) == []
 
 
 def test_several_upgrades_at_once_are_one(settings: ServerSettings) -> None:
@@ -122,9 +123,9 @@ def test_check_says_what_to_do(database: Database) -> None:
     migrate.check(database)
 
 
-def test_a_deleted_test_takes_its_bookkeeping_along(store: Store) -> None:
-    claimed(store)
-    with store.database.writing() as connection:
+def test_a_deleted_test_takes_its_bookkeeping_along(ledger: Ledger) -> None:
+    claimed(ledger)
+    with ledger.database.writing() as connection:
         connection.execute(text("DELETE FROM test_status"))
         connection.execute(text("DELETE FROM test"))
-    assert store.runs(RunQuery()) == []
+    assert ledger.runs.find(RunQuery()) == []

@@ -12,7 +12,7 @@ from refstack_worker.contract import gearman_functions
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import LedgerError
 from refstack_worker.server.domain.attempts import Claim, Heartbeat, Proof, Release
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.monitor.liveness import HOLD_LIMITS, Clocks, Liveness
 from refstack_worker.server.monitor.monitor import UNCLAIMED_SECONDS, Monitor, Pace
 from refstack_worker.server.queue.client import QueueClient
@@ -29,15 +29,15 @@ class Site:
         address = f"127.0.0.1:{self.server.port}"
         self.settings = make_settings(folder, GEARMAN_SERVER=address, **given)
         self.clock = clock
-        self.store = Store.open(self.settings, clock)
-        self.store.upgrade()
+        self.ledger = Ledger(self.settings, clock)
+        self.ledger.upgrade()
         self.client = QueueClient(self.settings, timeout=2)
-        self.monitor = Monitor(self.store, self.client, EVERY_TIME)
+        self.monitor = Monitor(self.ledger, self.client, EVERY_TIME)
 
     def close(self):
         self.client.close()
         self.server.shutdown()
-        self.store.close()
+        self.ledger.close()
 
     def jobs(self):
         self.client.functions()
@@ -49,14 +49,14 @@ class Site:
         self.server = gearman.Server(port=port, host="127.0.0.1")
 
     def claim(self, test_id, secrets, worker="node-1"):
-        attempt = self.store.run(test_id).attempt
+        attempt = self.ledger.runs.get(test_id).attempt
         claim = Claim(f"claim-{worker}", worker, "47.0.0")
         proof = Proof(test_id, secrets[f"{test_id}:{attempt}"], attempt, proofs.mark(claim.claim_id))
-        assert self.store.claim(proof, claim).granted
+        assert self.ledger.attempts.claim(proof, claim).granted
         return proof
 
     def said(self, test_id):
-        return " | ".join(message.message for message in self.store.messages(test_id))
+        return " | ".join(message.message for message in self.ledger.runs.messages(test_id))
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def secrets(monkeypatch):
 
 
 def test_submits_what_is_recorded(site):
-    run = site.store.add_run(new_run())
+    run = site.ledger.runs.add(new_run())
     assert site.monitor.look() == ""
     assert set(site.jobs()) == {f"{run.test_id}:1"}
 
@@ -100,19 +100,19 @@ def test_each_round_says_that_the_monitor_lives_also_when_the_queue_is_away(site
 
 
 def test_silent_worker_is_replaced_by_the_next_attempt(site, secrets):
-    run = site.store.add_run(new_run())
+    run = site.ledger.runs.add(new_run())
     site.monitor.look()
     proof = site.claim(run.test_id, secrets)
     site.clock.forward(site.settings.rules.heartbeat_limit - 1)
     site.monitor.look()
-    assert site.store.run(run.test_id).attempt == 1
-    site.store.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+    assert site.ledger.runs.get(run.test_id).attempt == 1
+    site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
     site.clock.forward(site.settings.rules.heartbeat_limit - 1)
     site.monitor.look()
-    assert site.store.run(run.test_id).attempt == 1
+    assert site.ledger.runs.get(run.test_id).attempt == 1
     site.clock.forward(2)
     site.monitor.look()
-    ended = site.store.run(run.test_id)
+    ended = site.ledger.runs.get(run.test_id)
     assert (ended.state, ended.attempt) == (RunState.QUEUED, 2)
     assert f"{run.test_id}:2" in site.jobs()
     assert "node-1 was not heard of" in site.said(run.test_id)
@@ -122,67 +122,67 @@ def test_nobody_is_given_up_while_this_side_was_deaf(site, secrets):
     steady = [0.0]
     limit = site.settings.rules.heartbeat_limit
     hearing = Liveness(limit, lambda: True, Clocks(lambda: steady[0], site.clock))
-    monitor = Monitor(site.store, site.client, EVERY_TIME, hearing)
-    run = site.store.add_run(new_run())
+    monitor = Monitor(site.ledger, site.client, EVERY_TIME, hearing)
+    run = site.ledger.runs.add(new_run())
     monitor.look()
     proof = site.claim(run.test_id, secrets)
     steady[0] += limit
     site.clock.forward(limit + 3600)
     monitor.look()
-    assert site.store.run(run.test_id).attempt == 1, "the clock was set, and the worker not heard since"
-    site.store.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+    assert site.ledger.runs.get(run.test_id).attempt == 1, "the clock was set, and the worker not heard since"
+    site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
     steady[0] += limit + 1
     site.clock.forward(limit + 1)
     monitor.look()
-    assert site.store.run(run.test_id).attempt == 2
+    assert site.ledger.runs.get(run.test_id).attempt == 2
 
 
 def test_ledger_that_was_away_excuses_the_workers(site, secrets, monkeypatch):
     steady = [0.0]
     limit = site.settings.rules.heartbeat_limit
     monitor = Monitor(
-        site.store, site.client, EVERY_TIME, Liveness(limit, lambda: True, Clocks(lambda: steady[0], site.clock))
+        site.ledger, site.client, EVERY_TIME, Liveness(limit, lambda: True, Clocks(lambda: steady[0], site.clock))
     )
-    run = site.store.add_run(new_run())
+    run = site.ledger.runs.add(new_run())
     monitor.look()
     site.claim(run.test_id, secrets)
     steady[0] += limit + 1
     site.clock.forward(limit + 1)
     with monkeypatch.context() as patch:
-        patch.setattr(site.store, "silent_attempts", away)
+        patch.setattr(site.ledger.deadlines, "silent", away)
         assert "away" in monitor.look()
     monitor.look()
-    assert site.store.run(run.test_id).attempt == 1
+    assert site.ledger.runs.get(run.test_id).attempt == 1
     steady[0] += limit
     site.clock.forward(limit)
     monitor.look()
-    assert site.store.run(run.test_id).attempt == 2
+    assert site.ledger.runs.get(run.test_id).attempt == 2
 
 
 def test_second_outage_of_the_api_excuses_as_the_first_did(site, secrets):
     steady, answers = [0.0], [True]
     limit = site.settings.rules.heartbeat_limit
     hearing = Liveness(limit, lambda: answers[0], Clocks(lambda: steady[0], site.clock))
-    monitor = Monitor(site.store, site.client, EVERY_TIME, hearing)
+    monitor = Monitor(site.ledger, site.client, EVERY_TIME, hearing)
 
     def forward(seconds):
         steady[0] += seconds
         site.clock.forward(seconds)
         monitor.look()
 
-    run = site.store.add_run(new_run())
+    run = site.ledger.runs.add(new_run())
     monitor.look()
     proof = site.claim(run.test_id, secrets)
     for _ in range(2):
         answers[0] = False
         forward(limit + 1)
         answers[0] = True
-        site.store.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+        site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
         forward(1)
         for _ in range(HOLD_LIMITS + 1):
-            site.store.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+            site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
             forward(limit - 1)
-        assert site.store.run(run.test_id).attempt == 1
+        assert site.ledger.runs.get(run.test_id).attempt == 1
 
 
 def away():
@@ -190,33 +190,33 @@ def away():
 
 
 def test_attempts_end_at_the_limit(site, secrets):
-    run = site.store.add_run(new_run())
+    run = site.ledger.runs.add(new_run())
     for _ in range(site.settings.rules.attempt_limit):
         site.monitor.look()
         site.claim(run.test_id, secrets)
         site.clock.forward(site.settings.rules.heartbeat_limit + 1)
     site.monitor.look()
-    ended = site.store.run(run.test_id)
+    ended = site.ledger.runs.get(run.test_id)
     assert (ended.state, ended.reason, ended.attempt) == (RunState.FAILED, "lost", 3)
     site.monitor.look()
     assert f"{run.test_id}:4" not in site.jobs()
 
 
 def test_job_that_the_queue_lost_is_submitted_again(site):
-    run = site.store.add_run(new_run())
+    run = site.ledger.runs.add(new_run())
     site.monitor.look()
     site.restart_queue()
     site.monitor.look()
-    assert site.store.run(run.test_id).attempt == 1, "younger than the grace: it may be on its way"
+    assert site.ledger.runs.get(run.test_id).attempt == 1, "younger than the grace: it may be on its way"
     site.clock.forward(11)
     site.monitor.look()
-    assert site.store.run(run.test_id).attempt == 2
+    assert site.ledger.runs.get(run.test_id).attempt == 2
     assert set(site.jobs()) == {f"{run.test_id}:2"}
     assert "the queue does not have the run any more" in site.said(run.test_id)
 
 
 def test_job_that_somebody_keeps_and_nobody_claims_is_submitted_again(site):
-    run = site.store.add_run(new_run())
+    run = site.ledger.runs.add(new_run())
     site.monitor.look()
     thief = gearman.Worker("thief")
     gearman.add_servers(thief, [gearman.Address("127.0.0.1", site.server.port)])
@@ -227,10 +227,10 @@ def test_job_that_somebody_keeps_and_nobody_claims_is_submitted_again(site):
         for _ in range(4):
             site.clock.forward(UNCLAIMED_SECONDS / 4)
             site.monitor.look()
-            assert site.store.run(run.test_id).attempt == 1, "a worker may just be about to claim it"
+            assert site.ledger.runs.get(run.test_id).attempt == 1, "a worker may just be about to claim it"
         site.clock.forward(UNCLAIMED_SECONDS / 4)
         site.monitor.look()
-        assert site.store.run(run.test_id).attempt == 2
+        assert site.ledger.runs.get(run.test_id).attempt == 2
         assert "has not claimed it for 120 s" in site.said(run.test_id)
         assert f"{run.test_id}:2" in site.jobs()
     finally:
@@ -242,8 +242,8 @@ def test_nobody_loses_a_job_that_he_could_not_claim(site):
     steady = [0.0]
     clocks = Clocks(steady=lambda: steady[0], wall=lambda: steady[0])
     hearing = Liveness(60.0, lambda: answers[0], clocks)
-    monitor = Monitor(site.store, site.client, EVERY_TIME, hearing)
-    run = site.store.add_run(new_run())
+    monitor = Monitor(site.ledger, site.client, EVERY_TIME, hearing)
+    run = site.ledger.runs.add(new_run())
     monitor.look()
     worker = gearman.Worker("worker")
     gearman.add_servers(worker, [gearman.Address("127.0.0.1", site.server.port)])
@@ -259,24 +259,24 @@ def test_nobody_loses_a_job_that_he_could_not_claim(site):
     try:
         worker.getJob()
         forward(2 * UNCLAIMED_SECONDS)
-        assert site.store.run(run.test_id).attempt == 1, "the API is down"
+        assert site.ledger.runs.get(run.test_id).attempt == 1, "the API is down"
         answers[0] = True
         forward(30)
-        assert site.store.run(run.test_id).attempt == 1, "it has just come back"
+        assert site.ledger.runs.get(run.test_id).attempt == 1, "it has just come back"
         forward(60)
-        assert site.store.run(run.test_id).attempt == 2
+        assert site.ledger.runs.get(run.test_id).attempt == 2
     finally:
         worker.shutdown()
 
 
 def test_each_loss_is_looked_for_twice_as_late(site):
-    run = site.store.add_run(new_run())
+    run = site.ledger.runs.add(new_run())
     waited = []
     for attempt in range(1, 5):
         site.monitor.look()
         site.restart_queue()
         began = site.clock()
-        while site.store.run(run.test_id).attempt == attempt:
+        while site.ledger.runs.get(run.test_id).attempt == attempt:
             site.clock.forward(5)
             site.monitor.look()
         waited.append(site.clock() - began)
@@ -284,11 +284,11 @@ def test_each_loss_is_looked_for_twice_as_late(site):
 
 
 def test_queue_away_and_back(site):
-    run = site.store.add_run(new_run())
+    run = site.ledger.runs.add(new_run())
     port = site.server.port
     site.server.shutdown()
     site.monitor.look()
-    assert site.store.run(run.test_id).attempt == 1
+    assert site.ledger.runs.get(run.test_id).attempt == 1
     site.server = gearman.Server(port=port, host="127.0.0.1")
     for link in site.client._links.values():
         link._down_until = 0
@@ -297,72 +297,75 @@ def test_queue_away_and_back(site):
 
 
 def test_cancel_nobody_confirms_ends_cancelled(site, secrets):
-    run = site.store.add_run(new_run())
+    run = site.ledger.runs.add(new_run())
     site.monitor.look()
     site.claim(run.test_id, secrets)
-    site.store.cancel(run.test_id, "vendor")
+    site.ledger.runs.cancel(run.test_id, "vendor")
     site.monitor.look()
-    assert site.store.run(run.test_id).state is RunState.CANCELLING
+    assert site.ledger.runs.get(run.test_id).state is RunState.CANCELLING
     site.clock.forward(site.settings.rules.cancel_limit + 1)
     site.monitor.look()
-    assert site.store.run(run.test_id).state is RunState.CANCELLED
+    assert site.ledger.runs.get(run.test_id).state is RunState.CANCELLED
 
 
 def test_silent_worker_of_a_run_being_cancelled_gives_no_new_attempt(tmp_path, clock, secrets):
     site = Site(tmp_path, clock, CANCEL_LIMIT=80000)
     try:
-        run = site.store.add_run(new_run())
+        run = site.ledger.runs.add(new_run())
         site.monitor.look()
         site.claim(run.test_id, secrets)
-        site.store.cancel(run.test_id, "vendor")
+        site.ledger.runs.cancel(run.test_id, "vendor")
         site.clock.forward(site.settings.rules.heartbeat_limit + 1)
         site.monitor.look()
-        assert (site.store.run(run.test_id).state, site.store.run(run.test_id).attempt) == (RunState.CANCELLED, 1)
+        assert (site.ledger.runs.get(run.test_id).state, site.ledger.runs.get(run.test_id).attempt) == (
+            RunState.CANCELLED,
+            1,
+        )
     finally:
         site.close()
 
 
 def test_run_beyond_its_time_fails(site, secrets):
-    run = site.store.add_run(new_run())
+    run = site.ledger.runs.add(new_run())
     site.monitor.look()
     proof = site.claim(run.test_id, secrets)
     rules = site.settings.rules
     for _ in range(int((rules.run_timeout + rules.run_grace) / 50) + 2):
         site.clock.forward(50)
-        site.store.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+        site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
     site.monitor.look()
-    ended = site.store.run(run.test_id)
+    ended = site.ledger.runs.get(run.test_id)
     assert (ended.state, ended.reason) == (RunState.FAILED, "timeout")
 
 
 def test_run_that_nobody_takes_is_told_why_once_and_ends(site):
-    run = site.store.add_run(new_run())
+    run = site.ledger.runs.add(new_run())
     site.monitor.look()
     site.clock.forward(11)
     site.monitor.look()
-    Monitor(site.store, site.client, EVERY_TIME).look()
+    Monitor(site.ledger, site.client, EVERY_TIME).look()
     assert site.said(run.test_id).count("no node serves 47.0.0") == 1
     site.clock.forward(site.settings.rules.queue_timeout)
     site.monitor.look()
-    ended = site.store.run(run.test_id)
+    ended = site.ledger.runs.get(run.test_id)
     assert (ended.state, ended.reason) == (RunState.FAILED, "queue-timeout")
     assert site.jobs() == {}, "its job is taken out of the queue"
 
 
 def test_paused_queue_gets_nothing_until_it_is_resumed(site):
-    site.store.pause("operator")
-    run = site.store.add_run(new_run())
+    site.ledger.queue.pause("operator")
+    run = site.ledger.runs.add(new_run())
     site.monitor.look()
     assert site.jobs() == {}
-    site.store.resume("operator")
+    site.ledger.queue.resume("operator")
     site.monitor.look()
     assert set(site.jobs()) == {f"{run.test_id}:1"}
 
 
 def test_submitter_that_died_leaves_an_attempt_that_is_not_reused(site):
-    run = site.store.add_run(new_run())
-    (taken,) = site.store.next_to_submit()
-    site.store.sealed([(taken, "0" * 64)])
+    run = site.ledger.runs.add(new_run())
+    (taken,) = site.ledger.submissions.next()
+    site.ledger.submissions.sealed([(taken, "0" * 64)])
     site.monitor.look()
     assert site.jobs() == {}, "its lease still runs"
     site.clock.forward(61)
@@ -371,8 +374,8 @@ def test_submitter_that_died_leaves_an_attempt_that_is_not_reused(site):
 
 
 def test_two_monitors_at_once_do_each_thing_once(site, secrets):
-    runs = [site.store.add_run(new_run()).test_id for _ in range(30)]
-    other = Monitor(site.store, site.client, EVERY_TIME)
+    runs = [site.ledger.runs.add(new_run()).test_id for _ in range(30)]
+    other = Monitor(site.ledger, site.client, EVERY_TIME)
     both_look(site.monitor, other)
     assert set(site.jobs()) == {f"{test_id}:1" for test_id in runs}
     for test_id in runs[:10]:
@@ -388,17 +391,17 @@ def test_two_monitors_at_once_do_each_thing_once(site, secrets):
 
 
 def test_finding_for_a_run_that_moved_on_changes_nothing(site, secrets):
-    run = site.store.add_run(new_run())
+    run = site.ledger.runs.add(new_run())
     site.monitor.look()
-    (job,) = site.store.waiting_jobs(older_than=-1)
+    (job,) = site.ledger.submissions.waiting(older_than=-1)
     site.claim(run.test_id, secrets)
-    assert not site.store.give_back(job.key, Release.QUEUE_LOST, "lost")
-    assert site.store.run(run.test_id).state is RunState.CLAIMED
+    assert not site.ledger.attempts.requeue(job.key, Release.QUEUE_LOST, "lost")
+    assert site.ledger.runs.get(run.test_id).state is RunState.CLAIMED
 
 
 def test_trouble_of_one_step_stops_no_other(site, monkeypatch, caplog):
-    run = site.store.add_run(new_run())
-    monkeypatch.setattr(site.store, "silent_attempts", lambda: 1 / 0)
+    run = site.ledger.runs.add(new_run())
+    monkeypatch.setattr(site.ledger.deadlines, "silent", lambda: 1 / 0)
     assert "ZeroDivisionError" in site.monitor.look()
     assert set(site.jobs()) == {f"{run.test_id}:1"}
 
@@ -407,7 +410,7 @@ def test_loop_ends_when_told(site):
     stop = threading.Event()
     thread = threading.Thread(target=site.monitor.run, args=(stop,))
     thread.start()
-    run = site.store.add_run(new_run())
+    run = site.ledger.runs.add(new_run())
     while f"{run.test_id}:1" not in site.jobs():
         pass
     stop.set()

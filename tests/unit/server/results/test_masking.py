@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from subunit import ByteStreamToStreamResult, StreamResultToBytes
 
-from refstack_worker.server.ledger.ledger import Store
-from refstack_worker.server.ledger.results import Upload
-from refstack_worker.server.results import subunit
+from refstack_worker.server.domain.results import Upload
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import acceptance, subunit
 from tests.support.ledgers import PASSWORD, Event, claimed, stream
 
 SECRET = "hunter2-long&/$x"
@@ -142,13 +142,15 @@ def test_whatever_the_pieces_are_the_text_is_masked_as_a_whole(tmp_path: Path, t
     assert content(masked(tmp_path, written(*pieces), "hunter2-")) == data.replace(b"hunter2-", b"***")
 
 
-def test_what_the_ledger_gives_out_holds_no_password(store: Store, tmp_path: Path) -> None:
+def test_what_the_ledger_gives_out_holds_no_password(ledger: Ledger, tmp_path: Path) -> None:
     file = tmp_path / "result"
     file.write_bytes(stream([Event("a", "fail", f"wrong password: {PASSWORD}"), Event("b")]))
-    job = claimed(store)
-    accepted = store.accept_result(job.proof, Upload.of(file, {"message": f"it was {PASSWORD}", "counts": {"n": 2}}))
-    given_out = b"".join(store.result_stream(accepted.key.test_id))
+    job = claimed(ledger)
+    accepted = acceptance.accept(
+        ledger, job.proof, Upload.of(file, {"message": f"it was {PASSWORD}", "counts": {"n": 2}})
+    )
+    given_out = b"".join(ledger.results.stream(accepted.key.test_id))
     assert PASSWORD.encode() not in given_out and content(given_out) == b"wrong password: ***"
-    assert store.result(accepted.key.test_id)["summary"] == {"message": "it was ***", "counts": {"n": 2}}
+    assert ledger.results.get(accepted.key.test_id)["summary"] == {"message": "it was ***", "counts": {"n": 2}}
     # what was posted is recognised by its own bytes
-    assert store.accept_result(job.proof, Upload.of(file, {})).repeated
+    assert acceptance.accept(ledger, job.proof, Upload.of(file, {})).repeated

@@ -16,8 +16,8 @@ START = "https://lists.example/interop"
 
 @pytest.fixture
 def desk() -> RunService:
-    store: Any = SimpleNamespace(settings=SimpleNamespace(outbound=OutboundSettings(list_urls=(START,))))
-    return RunService(store, lambda: None)  # type: ignore[arg-type]
+    ledger: Any = SimpleNamespace(settings=SimpleNamespace(outbound=OutboundSettings(list_urls=(START,))))
+    return RunService(ledger, lambda: None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("url", [f"{START}/a.json", f"{START}/x/a.json?b=c", f"{START}/a..b.json"])

@@ -17,9 +17,10 @@ from refstack_worker.errors import ConfigError, PayloadError, StateError
 from refstack_worker.gearman import Server
 from refstack_worker.server.db import legacy_tables
 from refstack_worker.server.domain.attempts import Claim, Proof
+from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.domain.runs import RunSpec
-from refstack_worker.server.ledger.ledger import Store
-from refstack_worker.server.ledger.results import Upload
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import acceptance
 from refstack_worker.server.tester import tempest_tester
 from refstack_worker.server.tester.tempest_tester import TempestTester
 from tests.support.ledgers import CONF, PASSWORD, Event, make_settings, stream
@@ -44,12 +45,12 @@ def settings(tmp_path: Path, gearman: Server, given: dict[str, Any]) -> ServerSe
 
 
 @pytest.fixture
-def tester(store: Store) -> TempestTester:
-    with store.database.writing() as connection:
+def tester(ledger: Ledger) -> TempestTester:
+    with ledger.database.writing() as connection:
         cloud = {"label": "acme", "endpoint_v3": "https://keystone/v3", "test_user": "demo", "version": "2025.1"}
         connection.execute(insert(legacy_tables.cloud).values(id=5, **cloud))
         connection.execute(insert(legacy_tables.test).values(id=41, cloud_id=5))
-    return TempestTester(41, store)
+    return TempestTester(41, ledger)
 
 
 def only_job(gearman: Server) -> Any:
@@ -59,9 +60,9 @@ def only_job(gearman: Server) -> Any:
 
 
 @pytest.mark.parametrize("test_id", [42, 0, -1, "x", "", None, 2**40])
-def test_an_unknown_id_is_a_value_error(store: Store, test_id: Any) -> None:
+def test_an_unknown_id_is_a_value_error(ledger: Ledger, test_id: Any) -> None:
     with pytest.raises(ValueError, match="Invalid test ID"):
-        TempestTester(test_id, store)
+        TempestTester(test_id, ledger)
 
 
 def test_what_is_known_before_the_run(tester: TempestTester) -> None:
@@ -81,11 +82,11 @@ def test_what_is_known_before_the_run(tester: TempestTester) -> None:
 def test_run_gearman_records_and_submits(tester: TempestTester, gearman: Server, extra: Any) -> None:
     run = tester.execute_test(extra)
     assert (run.test_id, run.state, run.spec.tempest_version) == (41, RunState.QUEUED, "47.0.0")
-    assert tester.store.conf_json(41) == CONF
+    assert tester.ledger.runs.conf_json(41) == CONF
     job = only_job(gearman)
     assert (job.name, job.binary_unique) == (b"refstack:tempest:47.0.0", b"41:1")
     assert job.arguments.startswith(b"rsw1.")
-    (attempt,) = tester.store.attempts(41)
+    (attempt,) = tester.ledger.attempts.of_run(41)
     assert attempt.submitted_at > 0 and attempt.server == f"127.0.0.1:{gearman.port}"
     with pytest.raises(StateError):
         tester.execute_test(extra)
@@ -94,7 +95,7 @@ def test_run_gearman_records_and_submits(tester: TempestTester, gearman: Server,
 def test_a_queue_that_is_away_loses_nothing(tester: TempestTester, gearman: Server) -> None:
     gearman.shutdown()
     assert tester.execute_test(CONF).state is RunState.QUEUED
-    (again,) = tester.store.next_to_submit()
+    (again,) = tester.ledger.submissions.next()
     assert again.key.test_id == 41
 
 
@@ -102,16 +103,16 @@ def test_a_queue_that_is_away_loses_nothing(tester: TempestTester, gearman: Serv
 def test_bad_options(tester: TempestTester, extra: Any) -> None:
     with pytest.raises(PayloadError):
         tester.execute_test(extra)
-    assert not tester.store.has_run(41)
+    assert not tester.ledger.runs.exists(41)
 
 
 def test_result(tester: TempestTester, tmp_path: Path) -> None:
     (tmp_path / "result").write_bytes(stream([Event("a.b[id-00000000-0000-0000-0000-000000000001]")]))
-    submission = tester.store.add_held_run(
+    submission = tester.ledger.runs.add_held(
         tempest_tester.NewRun(RunSpec("47.0.0"), CONF, test_id=41), Claim("claim", "local")
     )
-    tester.store.accept_result(
-        Proof(41, submission.secret, 1, proofs.mark("claim")), Upload.of(tmp_path / "result", {})
+    acceptance.accept(
+        tester.ledger, Proof(41, submission.secret, 1, proofs.mark("claim")), Upload.of(tmp_path / "result", {})
     )
     found = json.loads(tester.get_result())
     assert found["finished"] is True and (found["passed"], found["failed"]) == (1, 0)
@@ -129,10 +130,10 @@ class TestWithoutAVersion:
         assert job.name == b"refstack:openstack:2025.1"
 
     def test_or_one_is_needed(self, tester: TempestTester) -> None:
-        with tester.store.database.writing() as connection:
+        with tester.ledger.database.writing() as connection:
             connection.execute(legacy_tables.cloud.update().values(version="our own"))
         with pytest.raises(ConfigError, match="TEMPEST_VERSION"):
-            TempestTester(41, tester.store).execute_test(CONF)
+            TempestTester(41, tester.ledger).execute_test(CONF)
 
 
 class TestLocal:
@@ -149,13 +150,13 @@ class TestLocal:
         for thread in threading.enumerate():
             if thread.name == "run 41:1":
                 thread.join(60)
-        assert tester.store.run(41).state.is_end
+        assert tester.ledger.runs.get(41).state.is_end
 
     def test_what_goes_wrong_is_told(self, tester: TempestTester, settings: ServerSettings) -> None:
         run = tester.execute_test(CONF)
         assert run.worker == "local"
         self.end(tester)
-        run = tester.store.run(41)
+        run = tester.ledger.runs.get(41)
         assert (run.state, run.reason) == (RunState.FAILED, "tempest") and "nowhere" in run.message
         assert not list((settings.data / "runs").iterdir())
 
@@ -170,11 +171,11 @@ class TestLocal:
         # blocks until execute_test has started the program
         pid = int((tmp_path / "begun").read_text())
         assert str(PASSWORD) not in Path(f"/proc/{pid}/cmdline").read_text()
-        tester.store.cancel(41, "me")
+        tester.ledger.runs.cancel(41, "me")
         self.end(tester)
-        assert tester.store.run(41).state is RunState.CANCELLED
+        assert tester.ledger.runs.get(41).state is RunState.CANCELLED
         assert not Path(f"/proc/{pid}").exists()
 
     def test_nobody_else_can_take_it(self, tester: TempestTester) -> None:
-        tester.store.add_held_run(tempest_tester.NewRun(RunSpec("47.0.0"), CONF, test_id=41), Claim("c", "local"))
-        assert tester.store.next_to_submit() == []
+        tester.ledger.runs.add_held(tempest_tester.NewRun(RunSpec("47.0.0"), CONF, test_id=41), Claim("c", "local"))
+        assert tester.ledger.submissions.next() == []

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from refstack_worker.server.app import create_app
-from refstack_worker.server.ledger.ledger import Store
+from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.web.pages import COOKIE
 
 HERE = "http://localhost"
@@ -19,12 +19,12 @@ HERE = "http://localhost"
 class Browser:
     """A client with a cookie jar, and the token that it signs in with."""
 
-    def __init__(self, store: Store, scopes: tuple[str, ...] = ("vendor",)) -> None:
-        vendor = store.add_vendor("Acme").id
-        self.user = store.add_user("ann", "ann@x", vendor).id
-        self.store = store
-        self.token = store.add_token("ann's", list(scopes), self.user)[1]
-        self.client: FlaskClient = create_app(store).test_client()
+    def __init__(self, ledger: Ledger, scopes: tuple[str, ...] = ("vendor",)) -> None:
+        vendor = ledger.accounts.add_vendor("Acme").id
+        self.user = ledger.accounts.add_user("ann", "ann@x", vendor).id
+        self.ledger = ledger
+        self.token = ledger.tokens.add("ann's", list(scopes), self.user)[1]
+        self.client: FlaskClient = create_app(ledger).test_client()
 
     def sign_in(self, headers: Mapping[str, str] | None = None, **form: str) -> Any:
         return self.client.post("/sign-in", data={"token": self.token, **form}, headers=headers)
@@ -37,8 +37,8 @@ class Browser:
 
 
 @pytest.fixture
-def browser(store: Store) -> Browser:
-    return Browser(store)
+def browser(ledger: Ledger) -> Browser:
+    return Browser(ledger)
 
 
 def test_a_session_is_made_anew_and_is_no_scripts_to_read(browser: Browser) -> None:
@@ -64,37 +64,37 @@ def test_another_site_cannot_sign_somebody_in(browser: Browser) -> None:
         assert answer.status_code == 403 and "Set-Cookie" not in answer.headers
     assert browser.sign_in({"Origin": HERE}).status_code == 302
     # behind a proxy that changes the host, the server goes by its own address
-    own = browser.store.settings.web.address
+    own = browser.ledger.settings.web.address
     assert browser.sign_in({"Origin": own, "Host": "backend:8000"}).status_code == 302
 
 
-def test_a_form_without_the_sessions_key_changes_nothing(browser: Browser, store: Store) -> None:
+def test_a_form_without_the_sessions_key_changes_nothing(browser: Browser, ledger: Ledger) -> None:
     browser.sign_in()
     cloud = {"label": "x", "endpoint_v3": "https://cloud.example/v3"}
     for form in (cloud, {**cloud, "form_key": "f" * 64}, {**cloud, "form_key": "\u00fc"}):
         assert browser.client.post("/clouds/new", data=form).status_code == 403
-    assert store.clouds(None) == []
+    assert ledger.clouds.all(None) == []
     other = Browser.__new__(Browser)
-    other.__dict__.update(browser.__dict__, client=create_app(store).test_client())
+    other.__dict__.update(browser.__dict__, client=create_app(ledger).test_client())
     other.sign_in()
     assert browser.client.post("/clouds/new", data={**cloud, "form_key": other.key()}).status_code == 403
     assert browser.client.post("/clouds/new", data={**cloud, "form_key": browser.key()}).status_code in (302, 303)
-    assert len(store.clouds(None)) == 1
+    assert len(ledger.clouds.all(None)) == 1
 
 
-def test_who_may_only_look_sends_no_form(store: Store) -> None:
-    browser = Browser(store, ("vendor", "read"))
+def test_who_may_only_look_sends_no_form(ledger: Ledger) -> None:
+    browser = Browser(ledger, ("vendor", "read"))
     browser.sign_in()
     form = {"label": "x", "endpoint_v3": "https://cloud.example/v3", "form_key": browser.key()}
     assert browser.client.post("/clouds/new", data=form).status_code == 403
-    assert store.clouds(None) == []
+    assert ledger.clouds.all(None) == []
 
 
 def test_an_ended_session_is_ended_on_the_server(browser: Browser) -> None:
     secret = re.search(rf"{COOKIE}=([^;]+)", browser.sign_in().headers["Set-Cookie"])
     assert secret
     assert browser.client.post("/sign-out", data={"form_key": browser.key()}).status_code == 302
-    thief = create_app(browser.store).test_client(use_cookies=False)
+    thief = create_app(browser.ledger).test_client(use_cookies=False)
     answer = thief.get("/runs", headers={"Cookie": f"{COOKIE}={secret[1]}"})
     assert answer.headers["Location"].startswith("/sign-in")
 

@@ -1,0 +1,110 @@
+"""The ledger, as the monitor sees it: which workers are silent, and which runs take too long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+
+from refstack_worker.contract.states import HELD, RunState
+from refstack_worker.server.db import queue_tables
+from refstack_worker.server.domain.attempts import (
+    Attempt,
+    AttemptKey,
+    Overdue,
+    OverdueReason,
+    Release,
+)
+from refstack_worker.server.ledger.run_rows import (
+    attempt_of,
+    attempts_question,
+    is_current,
+)
+from refstack_worker.server.ledger.transactions import (
+    LedgerPart,
+    Move,
+    Row,
+    is_attempt,
+    key_of,
+)
+
+CONTESTED_BEATS = 3
+"""Missed heartbeats after which a holder is given up whose job gearmand has handed out again."""
+_WORKING = [state.value for state in HELD]
+
+
+class Deadlines(LedgerPart):
+    """What the monitor looks for: silent workers and overdue runs."""
+
+    def silent(self, now: float | None = None) -> list[Attempt]:
+        """Return held attempts whose worker has been silent for too long."""
+        question = attempts_question().where(self._is_silent(self.clock() if now is None else now))
+        with self.database.reading() as connection:
+            return [attempt_of(row) for row in connection.execute(question).mappings().all()]
+
+    def lose_silent(self, key: AttemptKey, message: str, now: float | None = None) -> bool:
+        """Give back an attempt as lost, if it is still silent now that nobody else can change it."""
+        moment = self.clock() if now is None else now
+        with self.database.writing() as connection:
+            run = self.transactions.locked_run(connection, key.test_id)
+            question = attempts_question().where(is_attempt(key), self._is_silent(moment))
+            if connection.execute(question).first() is None:
+                return False
+            self.transactions.requeue(connection, run, Release.LOST, message)
+            return True
+
+    def overdue(self, now: float | None = None) -> list[Overdue]:
+        """Return runs that have waited, run, or been cancelling for too long."""
+        moment = self.clock() if now is None else now
+        question = select(queue_tables.run).where(self._is_overdue(moment)).order_by(queue_tables.run.c.test_id)
+        with self.database.reading() as connection:
+            rows = connection.execute(question).mappings().all()
+        return [self._overdue(row) for row in rows]
+
+    def expire(self, overdue: Overdue, now: float | None = None) -> bool:
+        """End an overdue run, if it is still so; return whether it was."""
+        moment = self.clock() if now is None else now
+        with self.database.writing() as connection:
+            run = self.transactions.locked_run(connection, overdue.key.test_id)
+            still = select(queue_tables.run.c.test_id).where(
+                queue_tables.run.c.test_id == overdue.key.test_id, self._is_overdue(moment)
+            )
+            if not is_current(run, overdue.key) or connection.execute(still).first() is None:
+                return False
+            state = RunState.CANCELLED if overdue.why is OverdueReason.CANCEL else RunState.FAILED
+            self.transactions.move(connection, run, Move(state, overdue.message, overdue.why.value, overdue.why.value))
+            return True
+
+    def _is_silent(self, now: float) -> Any:
+        run, attempt = queue_tables.run, queue_tables.attempt
+        rules = self.settings.rules
+        limit = now - rules.heartbeat_limit
+        soon = now - CONTESTED_BEATS * rules.heartbeat_seconds
+        is_contested = (attempt.c.contested_at > 0) & (attempt.c.heartbeat_at < soon)
+        is_held = attempt.c.is_open & (attempt.c.claimed_at > 0) & run.c.state.in_(_WORKING)
+        # heard in times to come: the clock was set back, and who lives is heard anew by it
+        is_odd = attempt.c.heartbeat_at > now + rules.heartbeat_limit
+        return is_held & ((attempt.c.heartbeat_at < limit) | is_odd | is_contested)
+
+    def _is_overdue(self, now: float) -> Any:
+        run, rules = queue_tables.run, self.settings.rules
+        is_cancelling = run.c.state == RunState.CANCELLING.value
+        found = is_cancelling & (run.c.cancel_asked_at < now - rules.cancel_limit)
+        found |= run.c.state.in_(_WORKING) & (run.c.started_at + run.c.timeout < now - rules.run_grace)
+        if rules.queue_timeout:
+            found |= (run.c.state == RunState.QUEUED.value) & (run.c.queued_at < now - rules.queue_timeout)
+        return found
+
+    def _overdue(self, row: Row) -> Overdue:
+        rules = self.settings.rules
+        if row["state"] == RunState.QUEUED.value:
+            what = f"Tempest {row['tempest_version']}" if row["tempest_version"] else row["openstack_release"]
+            tag = f" with the tag {row['tag']}" if row["tag"] else ""
+            said = f"no worker took it within {rules.queue_timeout:g} s; is there a node that serves {what}{tag}?"
+            return Overdue(key_of(row), OverdueReason.QUEUE, said)
+        if row["state"] == RunState.CANCELLING.value:
+            said = f"{row['worker']} did not confirm the cancel within {rules.cancel_limit:g} s"
+            return Overdue(key_of(row), OverdueReason.CANCEL, said)
+        return Overdue(
+            key_of(row), OverdueReason.RUN, f"not done {rules.run_grace:g} s after its time limit of {row['timeout']} s"
+        )

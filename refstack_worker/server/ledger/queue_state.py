@@ -1,0 +1,100 @@
+"""The ledger, as operators see the queue: its pause, how many runs there are, and what waits for which nodes."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy.engine import Connection
+
+from refstack_worker.contract.states import RunState
+from refstack_worker.server.db import queue_tables
+from refstack_worker.server.ledger.transactions import (
+    LedgerPart,
+    Row,
+)
+
+_PAUSED = select(queue_tables.setting.c.value).where(queue_tables.setting.c.name == "paused")
+_HELD = tuple(state.value for state in RunState if not state.is_end and state is not RunState.QUEUED)
+
+
+class QueueState(LedgerPart):
+    """The pause of the whole queue, and what waits in it."""
+
+    def pause(self, by: str) -> None:
+        """Stop giving runs to workers; those that are held go on."""
+        self._set_paused("yes", by)
+
+    def resume(self, by: str) -> None:
+        """Go on giving runs to workers."""
+        self._set_paused("no", by)
+
+    def is_paused(self) -> bool:
+        """Return whether the whole queue is paused."""
+        with self.database.reading() as connection:
+            return queue_is_paused(connection)
+
+    def count_states(self) -> dict[str, int]:
+        """Return how many runs there are in each state; states without runs are left out."""
+        run = queue_tables.run
+        question = select(run.c.state, func.count().label("runs")).group_by(run.c.state).order_by(run.c.state)
+        with self.database.reading() as connection:
+            rows = connection.execute(question).mappings().all()
+        return {row["state"]: row["runs"] for row in rows}
+
+    def _set_paused(self, value: str, by: str) -> None:
+        values = {"value": value, "changed_at": self.clock(), "changed_by": by[:200]}
+        table = queue_tables.setting
+        with self.database.writing() as connection:
+            if not _changed(connection, values):
+                connection.execute(insert(table).values(name="paused", **values))
+
+    def waiting(self) -> list[Row]:
+        """Return for each kind of node (version, release, tag) how many runs wait, are held, and since when."""
+        run = queue_tables.run
+        kind = (run.c.tempest_version, run.c.openstack_release, run.c.tag)
+        question = (
+            select(*kind, run.c.state, func.count().label("runs"), func.min(run.c.queued_at).label("since"))
+            .where(run.c.state.in_((RunState.QUEUED.value, *_HELD)))
+            .group_by(*kind, run.c.state)
+        )
+        with self.database.reading() as connection:
+            return list(connection.execute(question).mappings().all())
+
+    def ahead(self, test_id: int) -> int:
+        """Return how many queued runs of the same kind of node are before one."""
+        run, this = queue_tables.run, queue_tables.run.alias("this")
+        same = [run.c[name] == this.c[name] for name in ("tempest_version", "openstack_release", "tag")]
+        sooner = or_(
+            run.c.priority > this.c.priority,
+            (run.c.priority == this.c.priority) & (run.c.queued_at < this.c.queued_at),
+            (run.c.priority == this.c.priority) & (run.c.queued_at == this.c.queued_at) & (run.c.test_id < test_id),
+        )
+        question = select(func.count()).select_from(run.join(this, this.c.test_id == test_id))
+        with self.database.reading() as connection:
+            found = connection.execute(question.where(run.c.state == RunState.QUEUED.value, *same, sooner)).scalar()
+        return int(found or 0)
+
+    def usual_seconds(self, test_id: int) -> float | None:
+        """Return how long runs of the same kind took lately, on average; None: there was none."""
+        run, this = queue_tables.run, queue_tables.run.alias("this")
+        same = [run.c[name] == this.c[name] for name in ("tempest_version", "openstack_release")]
+        recent = (
+            select((run.c.ended_at - run.c.started_at).label("took"))
+            .select_from(run.join(this, this.c.test_id == test_id))
+            .where(run.c.state == RunState.FINISHED.value, run.c.started_at > 0, *same)
+            .order_by(run.c.test_id.desc())
+            .limit(20)
+            .subquery()
+        )
+        with self.database.reading() as connection:
+            found = connection.execute(select(func.avg(recent.c.took))).scalar()
+        return None if found is None else float(found)
+
+
+def queue_is_paused(connection: Connection) -> bool:
+    """Return whether operators have paused the whole queue."""
+    return bool(connection.execute(_PAUSED).scalar() == "yes")
+
+
+def _changed(connection: Connection, values: dict[str, object]) -> bool:
+    known = update(queue_tables.setting).where(queue_tables.setting.c.name == "paused")
+    return bool(connection.execute(known.values(values)).rowcount)

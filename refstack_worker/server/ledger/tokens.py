@@ -1,0 +1,129 @@
+"""API tokens, and the browser sessions that begin with one."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from refstack_worker.errors import NotFoundError
+from refstack_worker.server.db import account_tables
+from refstack_worker.server.domain.accounts import Session, Token
+from refstack_worker.server.ledger.transactions import (
+    LedgerPart,
+    Row,
+    new_id,
+)
+
+_TOKENS = account_tables.token
+TOKEN_PREFIX = "rsq_"  # noqa: S105 - what a token begins with, so that scanners recognise one that leaked
+_USED_EVERY = 60.0
+"""Seconds between two notes of when a token was used: not a write for every request."""
+# a random secret is looked up by its digest: the time that takes tells nothing of other secrets
+_TOKEN = select(_TOKENS).where(_TOKENS.c.digest == bindparam("of_secret"))
+
+
+class Tokens(LedgerPart):
+    """API tokens; of their secrets only digests are kept."""
+
+    def add(
+        self, name: str, scopes: Sequence[str], user_id: int | None = None, expires_at: float = 0.0
+    ) -> tuple[Token, str]:
+        """Make an API token; its secret is returned this once and kept nowhere.
+
+        :raises NotFoundError: there is no such user.
+        """
+        secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        row = {
+            "name": name[:200],
+            "digest": digest(secret),
+            "scopes": " ".join(sorted(set(scopes))),
+            "user_id": user_id,
+            "created_at": self.clock(),
+            "expires_at": expires_at,
+        }
+        try:
+            with self.database.writing() as connection:
+                added = connection.execute(insert(_TOKENS).values(row))
+                made = connection.execute(select(_TOKENS).where(_TOKENS.c.id == new_id(added)))
+                return _token(made.mappings().one()), secret
+        except IntegrityError:
+            raise NotFoundError(f"there is no user {user_id}") from None
+
+    def all(self) -> list[Token]:
+        """Return all the tokens, revoked and expired ones too."""
+        with self.database.reading() as connection:
+            rows = connection.execute(select(_TOKENS).order_by(_TOKENS.c.id)).mappings().all()
+        return [_token(row) for row in rows]
+
+    def revoke(self, token_id: int) -> None:
+        """End a token for good. :raises NotFoundError: there is none of that id."""
+        with self.database.writing() as connection:
+            gone = update(_TOKENS).where(_TOKENS.c.id == token_id)
+            if connection.execute(gone.values(revoked_at=self.clock())).rowcount == 0:
+                raise NotFoundError(f"there is no token {token_id}")
+
+    def find(self, secret: str) -> Token | None:
+        """Return the token with this secret, if it is good now."""
+        now = self.clock()
+        with self.database.reading() as connection:
+            row = connection.execute(_TOKEN, {"of_secret": digest(secret)}).mappings().first()
+        if row is None or row["revoked_at"] or 0 < row["expires_at"] <= now:
+            return None
+        if row["last_used_at"] < now - _USED_EVERY:
+            with self.database.writing() as connection:
+                used = update(_TOKENS).where(_TOKENS.c.id == row["id"])
+                connection.execute(used.values(last_used_at=now))
+        return _token(row)
+
+
+class Sessions(LedgerPart):
+    """Browsers that are signed in."""
+
+    def add(self, token: Token) -> str:
+        """Let a browser in that showed a token; return the session's secret, of which only the digest is kept."""
+        secret = secrets.token_urlsafe(32)
+        now = self.clock()
+        until = now + self.settings.web.session_hours * 3600
+        row = {"digest": digest(secret), "token_id": token.id, "created_at": now, "expires_at": until}
+        with self.database.writing() as connection:
+            connection.execute(delete(account_tables.session).where(account_tables.session.c.expires_at <= now))
+            connection.execute(insert(account_tables.session).values(row))
+        return secret
+
+    def find(self, secret: str) -> Session | None:
+        """Return the session with this secret, if it and its token are good now."""
+        now = self.clock()
+        joined = account_tables.session.join(
+            account_tables.token, account_tables.token.c.id == account_tables.session.c.token_id
+        )
+        question = (
+            select(account_tables.token, account_tables.session.c.expires_at.label("session_until"))
+            .select_from(joined)
+            .where(account_tables.session.c.digest == digest(secret))
+        )
+        with self.database.reading() as connection:
+            row = connection.execute(question).mappings().first()
+        if row is None or row["session_until"] <= now or row["revoked_at"] or 0 < row["expires_at"] <= now:
+            return None
+        names = ("id", "name", "user_id", "created_at", "expires_at", "revoked_at", "last_used_at")
+        token = Token(scopes=tuple(row["scopes"].split()), **{name: row[name] for name in names})
+        return Session(token, row["session_until"])
+
+    def end(self, secret: str) -> None:
+        """Sign a browser out."""
+        with self.database.writing() as connection:
+            connection.execute(delete(account_tables.session).where(account_tables.session.c.digest == digest(secret)))
+
+
+def digest(secret: str) -> str:
+    """Return what the ledger keeps of a random secret (hex SHA-256)."""
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+def _token(row: Row) -> Token:
+    names = ("id", "name", "user_id", "created_at", "expires_at", "revoked_at", "last_used_at")
+    return Token(scopes=tuple(row["scopes"].split()), **{name: row[name] for name in names})

@@ -1,0 +1,74 @@
+"""Accept a posted result: parse it, mask the secrets of its run, and let the ledger keep it."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from refstack_worker.server.domain.attempts import Accepted, Proof
+from refstack_worker.server.domain.results import Counts, TestResult, Upload
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import subunit
+from refstack_worker.server.secret_store import Masker
+
+_BUFFER = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class MaskedResult:
+    """A parsed stream, and the file that keeps it without the secrets."""
+
+    parsed: subunit.Parsed
+    packed: Path
+
+    @property
+    def counts(self) -> Counts:
+        return self.parsed.counts
+
+    @property
+    def seconds(self) -> float:
+        return self.parsed.seconds
+
+    @property
+    def tests(self) -> Iterable[TestResult]:
+        return self.parsed.tests
+
+
+def accept(ledger: Ledger, proof: Proof, upload: Upload) -> Accepted:
+    """Accept a result and finish its run; the same bytes again get the same answer.
+
+    :raises RefusedError: see :meth:`refstack_worker.server.ledger.results.Results.find`.
+    :raises ResultError: the bytes are not a complete result.
+    """
+    known, secrets = ledger.results.find(proof, upload)
+    if known is not None:
+        return known
+    upload = replace(upload, summary=Masker(secrets).value(upload.summary))
+    # parsing takes its time: outside of any transaction
+    with _masked(upload, secrets) as result:
+        return ledger.results.accept(proof, upload, result)
+
+
+def accept_anonymous(ledger: Ledger, upload: Upload) -> int:
+    """Accept a result that belongs to no run; return the id of its new test. :raises ResultError: as above."""
+    with _masked(upload, ()) as result:
+        return ledger.results.accept_anonymous(upload, result)
+
+
+@contextmanager
+def _masked(upload: Upload, secrets: tuple[str, ...]) -> Iterator[MaskedResult]:
+    """Parse, mask and compress an upload into files that are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="refstack-", dir=upload.path.parent) as folder:
+        packed = Path(folder, "packed")
+        with (
+            gzip.open(packed, "wb", compresslevel=4) as file,
+            io.BufferedWriter(cast(io.RawIOBase, file), _BUFFER) as out,
+        ):
+            parsed = subunit.parse(upload.path, Path(folder, "tests"), secrets, out)
+        yield MaskedResult(parsed, packed)
