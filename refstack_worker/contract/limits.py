@@ -7,5 +7,9 @@ MAX_RUN_SECONDS = 172_800
 """Time limit of a run in seconds: 48 hours."""
 MAX_CONCURRENCY = 64
 """Test processes of a run of the queue."""
+MAX_SECRETS = 100
+"""Different values of secret options in a run."""
+MAX_SECRET_CHARACTERS = 32_768
+"""All of those together: what masking costs grows with them."""
 MAX_COUNT = 10_000_000
 """Tests in a progress report."""

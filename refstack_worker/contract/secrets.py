@@ -74,7 +74,7 @@ class Masker:
     def name(self, name: str) -> str:
         """Return a test's name without the secrets.
 
-        Secrets made of letters stay: names are made of words, and a guideline has to recognise its tests.
+        Short secrets and those made of letters stay: a guideline has to recognise the names of its tests.
         """
         return self._replaced(name, self._spellings_in_names)
 
@@ -129,7 +129,9 @@ class Masker:
 
     @cached_property
     def _spellings_in_names(self) -> list[bytes]:
-        return _longest_first(each for each in self._secrets if not each.replace("_", "").isalpha())
+        return _longest_first(
+            each for each in self._secrets if len(each) >= MIN_FREE_LENGTH and not each.replace("_", "").isalpha()
+        )
 
     @cached_property
     def _first_bytes(self) -> re.Pattern[bytes]:

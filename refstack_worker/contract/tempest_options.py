@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from refstack_worker.contract.limits import MAX_SECRET_CHARACTERS, MAX_SECRETS
+from refstack_worker.contract.secrets import secret_values
 from refstack_worker.errors import PayloadError
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,79}\Z")
@@ -77,6 +79,12 @@ def check(conf_json: Mapping[str, Mapping[str, Any]]) -> None:
             raise PayloadError(f"payload: conf_json: the section {section[:80]!r} is not allowed")
         for option, value in values.items():
             _check_option(section, option, value)
+    secrets = secret_values(conf_json)
+    if len(secrets) > MAX_SECRETS or sum(map(len, secrets)) > MAX_SECRET_CHARACTERS:
+        raise PayloadError(
+            f"payload: conf_json: too many passwords, tokens and keys: at most {MAX_SECRETS} values with "
+            f"{MAX_SECRET_CHARACTERS} characters in all"
+        )
 
 
 def is_the_nodes(section: str, option: str) -> bool:

@@ -8,70 +8,23 @@ import logging
 import os
 import re
 import sys
-import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
 
 from refstack_worker.config.worker import LogSettings
+from refstack_worker.contract.secrets import KnownSecrets
 
 RUN: contextvars.ContextVar[str] = contextvars.ContextVar("run", default="")
 """``<test id>:<attempt>`` that this thread works for."""
 
-SECRET_NAME = re.compile(r"passw|secret|token|credential|private|_key\b|apikey|api_key", re.IGNORECASE)
-"""Options whose values are never shown."""
-SHORTEST = 4
-"""Minimum length of a masked value; a shorter one would mask half of every line."""
-HIDDEN = "***"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """Characters that move a terminal's cursor, start a line, or reverse text: runs write to this log."""
 
 
-class Secrets:
-    """The secrets of the current runs: a second line of defence, as nothing should log them in the first place."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counted: dict[str, int] = {}
-        self._pattern: re.Pattern[str] | None = None
-
-    @contextmanager
-    def hidden(self, secrets: Iterable[str]) -> Iterator[None]:
-        """Mask these values while the context lasts."""
-        known = {secret for secret in secrets if len(secret) >= SHORTEST}
-        self._count(known, 1)
-        try:
-            yield
-        finally:
-            self._count(known, -1)
-
-    def mask(self, text: str) -> str:
-        """Return the text with all secrets masked."""
-        pattern = self._pattern
-        return pattern.sub(HIDDEN, text) if pattern else text
-
-    def _count(self, secrets: Iterable[str], step: int) -> None:
-        with self._lock:
-            for secret in secrets:
-                self._counted[secret] = self._counted.get(secret, 0) + step
-                if not self._counted[secret]:
-                    del self._counted[secret]
-            longest_first = sorted(self._counted, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
-
-
-SECRETS = Secrets()
-
-
-def secret_values(conf: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Return the values in a configuration that are secret by the names of their options."""
-    found: set[str] = set()
-    for values in conf.values():
-        for option, value in values.items():
-            if SECRET_NAME.search(option):
-                found.update(str(item) for item in (value if isinstance(value, list) else [value]))
-    return found
+SECRETS = KnownSecrets()
+"""The secrets of the runs at hand. Nothing should log them in the first place."""
 
 
 class Formatter(logging.Formatter):

@@ -13,8 +13,8 @@ from typing import Any
 
 from refstack_worker.contract import strict_json
 from refstack_worker.contract.payload import release_trouble
+from refstack_worker.contract.secrets import is_secret_option
 from refstack_worker.errors import PayloadError, UsageError
-from refstack_worker.server.secret_store import SECRET_OPTION
 
 Conf = dict[str, dict[str, Any]]
 
@@ -151,7 +151,7 @@ def _conf_json(text: str) -> Conf:
 def _check_no_secret(conf: Mapping[str, Mapping[str, Any]]) -> None:
     for section, values in conf.items():
         for option in values:
-            if SECRET_OPTION.search(option):
+            if is_secret_option(option):
                 raise UsageError(
                     f"--conf-json: {section}.{option} on a command line can be read by everybody on this machine; "
                     "give the options as @FILE or on stdin (-), or that one by --password-file or --ask-password"

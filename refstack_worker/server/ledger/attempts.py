@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.engine import Connection
 
 from refstack_worker.contract import payload as payloads
+from refstack_worker.contract.secrets import Masker, secret_values
 from refstack_worker.contract.states import RunState, may_move
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import StateError
@@ -41,7 +42,6 @@ from refstack_worker.server.ledger.transactions import (
     refused,
     superseded,
 )
-from refstack_worker.server.secret_store import Masker, secret_values
 
 _BY_WORKER = frozenset(
     {

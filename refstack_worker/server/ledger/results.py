@@ -14,6 +14,7 @@ from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
 from refstack_worker.contract import strict_json
+from refstack_worker.contract.secrets import secret_values
 from refstack_worker.contract.states import RunState, may_move
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.db import legacy_tables, queue_tables
@@ -33,7 +34,6 @@ from refstack_worker.server.ledger.transactions import (
     refused,
     superseded,
 )
-from refstack_worker.server.secret_store import secret_values
 
 CHUNK = 1024 * 1024
 _ROWS = 500
@@ -43,7 +43,7 @@ _ROWS = 500
 class Results(LedgerPart):
     """Accept results and give them out again."""
 
-    def find(self, proof: Proof, upload: Upload) -> tuple[Accepted | None, tuple[str, ...]]:
+    def find(self, proof: Proof, upload: Upload) -> tuple[Accepted | None, set[str]]:
         """Return the answer that these bytes got before (None: they may be accepted), and the secrets of the run.
 
         :raises RefusedError: ``no-proof``, ``wrong-proof``, ``claimed`` by somebody else, ``superseded``, ``ended``,

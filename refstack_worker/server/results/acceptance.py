@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from refstack_worker.contract.secrets import Masker
 from refstack_worker.server.domain.attempts import Accepted, Proof
 from refstack_worker.server.domain.results import Counts, TestResult, Upload
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import subunit
-from refstack_worker.server.secret_store import Masker
 
 _BUFFER = 1024 * 1024
 
@@ -62,7 +62,7 @@ def accept_anonymous(ledger: Ledger, upload: Upload) -> int:
 
 
 @contextmanager
-def _masked(upload: Upload, secrets: tuple[str, ...]) -> Iterator[MaskedResult]:
+def _masked(upload: Upload, secrets: Collection[str]) -> Iterator[MaskedResult]:
     """Parse, mask and compress an upload into files that are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="refstack-", dir=upload.path.parent) as folder:
         packed = Path(folder, "packed")

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from subunit import StreamResultToBytes
 
-from refstack_worker.server.secret_store import Masker
+from refstack_worker.contract.secrets import Masker
 
 PIECE = 1024 * 1024
 """Bytes of content in one packet at most: far below what the format allows."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -16,11 +16,11 @@ from typing import Any, BinaryIO, TextIO
 from subunit import ByteStreamToStreamResult
 
 from refstack_worker.contract.outcomes import FAILED, OUTCOME_OF, PASSED, SELECTED
+from refstack_worker.contract.secrets import Masker
 from refstack_worker.errors import ResultError
 from refstack_worker.server.domain.results import Counts, TestResult
 from refstack_worker.server.results.masking import PIECE, MaskedStream
 from refstack_worker.server.results.result_rows import RowFile, RowWriter
-from refstack_worker.server.secret_store import Masker
 
 MAX_OPEN = 20_000
 """Tests that have begun and not ended, at one time."""
@@ -54,7 +54,7 @@ class Parsed:
     tests: RowFile
 
 
-def parse(stream: Path, rows: Path, secrets: Sequence[str] = (), kept: BinaryIO | None = None) -> Parsed:
+def parse(stream: Path, rows: Path, secrets: Collection[str] = (), kept: BinaryIO | None = None) -> Parsed:
     """Read a stream and write its tests to ``rows``, with these secrets masked.
 
     :param kept: takes the stream itself, masked in the same way; byte for byte as it was when there is no secret.

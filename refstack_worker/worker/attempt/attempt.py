@@ -16,6 +16,7 @@ from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.contract import gearman_functions
 from refstack_worker.contract.envelope import Opener
 from refstack_worker.contract.payload import Payload
+from refstack_worker.contract.secrets import secret_values
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.environments.catalogue import Catalogue, Offer, Want
@@ -275,4 +276,4 @@ def _sandbox_id(claimed: ClaimedAttempt) -> str:
 
 
 def _hidden(payload: Payload) -> AbstractContextManager[None]:
-    return logs.SECRETS.hidden({payload.secret, *logs.secret_values(payload.conf_json)})
+    return logs.SECRETS.hidden({payload.secret, *secret_values(payload.conf_json)})

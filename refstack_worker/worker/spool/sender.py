@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.contract.envelope import Opener
+from refstack_worker.contract.secrets import secret_values
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report
 from refstack_worker.errors import RefstackError, RefusedError, ServerError
@@ -163,7 +164,7 @@ class SpoolSender(threading.Thread):
 
     def _send(self, entry: SpoolEntry) -> None:
         claimed = self._spool.claimed(entry, self._tools.opener)
-        with logs.SECRETS.hidden({claimed.payload.secret, *logs.secret_values(claimed.payload.conf_json)}):
+        with logs.SECRETS.hidden({claimed.payload.secret, *secret_values(claimed.payload.conf_json)}):
             if entry.kind == RESULT:
                 self._post(entry, claimed)
             else:

@@ -73,3 +73,21 @@ def test_what_a_vendor_does_set() -> None:
             "DEFAULT": {"debug": True, "default_log_levels": ["a=b"]},
         }
     )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {f"key_{number}": f"value-{number}" for number in range(101)},
+        {"token": "x" * 40_000},
+        {"keys": ["a" * 20_000, "b" * 20_000]},
+    ],
+    ids=["many", "long", "long-list"],
+)
+def test_secrets_that_would_cost_too_much_to_mask(options: dict[str, object]) -> None:
+    with pytest.raises(PayloadError, match="at most 100 values"):
+        tempest_options.check({"a_plugin": options})
+
+
+def test_the_same_secret_many_times_is_one() -> None:
+    tempest_options.check({"a_plugin": {f"key_{number}": "the same" for number in range(500)}})

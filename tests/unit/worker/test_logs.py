@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 
+from refstack_worker.contract.secrets import secret_values
 from refstack_worker.worker import logs
 
 
@@ -28,8 +29,8 @@ def test_secrets_are_masked_for_as_long_as_their_run_lasts() -> None:
         "identity": {"admin_password": "hunter22", "username": "admin"},
         "x": {"flavors": ["tiny"], "private_key": "kkkk"},
     }
-    assert logs.secret_values(conf) == {"hunter22", "kkkk"}
-    with logs.SECRETS.hidden(logs.secret_values(conf)):
+    assert secret_values(conf) == {"hunter22", "kkkk"}
+    with logs.SECRETS.hidden(secret_values(conf)):
         with logs.SECRETS.hidden({"hunter22", "hunter22more"}):
             assert formatter.format(record("%s and %s", "hunter22more", "admin")) == "<4>*** and admin"
         assert formatter.format(record("still hunter22")) == "<4>still ***"
