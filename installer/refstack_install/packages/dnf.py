@@ -14,6 +14,8 @@ from refstack_install.packages.openpgp import armor
 from refstack_install.packages.rpm import RpmManager
 
 GPGKEY = re.compile(r"^gpgkey=file://(\S+)$", re.M)
+RELEASE = "--releasever=9"
+"""A tree that is installed into does not say its own release before it has one."""
 QUERY = ("repoquery", "--show-duplicates", "--qf", "%{name} %{version}-%{release}\n")
 CACHES = ("/var/cache/dnf", "/var/cache/libdnf5")
 """Of dnf 4 and 5."""
@@ -58,6 +60,8 @@ class Dnf(RpmManager):
             scratch = Path(folder)
             (scratch / "keys.asc").write_bytes(armor(repository.keys.content))
             options = [
+                # not below the tree that is installed into: it must stay as it is
+                *([] if self.system.is_live else [RELEASE]),
                 f"--setopt=cachedir={scratch}/cache",
                 f"--repofrompath=refstack-look-up,{repository.url}",
                 "--repo=refstack-look-up",
@@ -65,7 +69,7 @@ class Dnf(RpmManager):
                 "--setopt=refstack-look-up.repo_gpgcheck=True",
                 "--setopt=refstack-look-up.skip_if_unavailable=False",
             ]
-            return _versions(self.work([*self.dnf(), *options, *QUERY, *names], "fetching the package index").out)
+            return _versions(self.work(["dnf", "-y", "-q", *options, *QUERY, *names], "fetching the package index").out)
 
     def install(self, requested: Mapping[str, str]) -> None:
         words = self.words(requested, "-")
@@ -82,7 +86,7 @@ class Dnf(RpmManager):
 
     def dnf(self) -> list[str]:
         """Return the dnf command: no questions, and it fails on a lock (we do the waiting)."""
-        tree = [f"--installroot={self.system.root}", "--releasever=9", *self._key_below_root()]
+        tree = [f"--installroot={self.system.root}", RELEASE, *self._key_below_root()]
         root = [] if self.system.is_live else tree
         return [
             "dnf",

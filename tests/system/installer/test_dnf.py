@@ -19,6 +19,7 @@ import pytest
 
 from refstack_worker.builder.repository.publish import Publisher
 from refstack_worker.builder.repository.repository import Repository
+from tests.support.gpg import GnuPG, gnupg
 
 INSTALLER = Path(__file__).resolve().parents[3] / "installer" / "refstack-install"
 OS_RELEASE = 'ID=rocky\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.4"\nPRETTY_NAME="Rocky Linux 9.4"\n'
@@ -54,27 +55,34 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class Site:
-    """A published repository, and the answers to install from it."""
+    """A published repository and its key."""
 
     folder: Path
     fingerprint: str
+    gpg: GnuPG
 
 
 @pytest.fixture(scope="module")
 def yum_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    home = folder / "gnupg"
-    home.mkdir(mode=0o700)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GNUPGHOME", str(home))
-        key = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-gen-key", "t <t@example.invalid>", "rsa3072"]
-        subprocess.run([*key, "sign"], check=True, capture_output=True)
-        listing = subprocess.run(["gpg", "--list-keys", "--with-colons"], capture_output=True, text=True, check=True)
-        fingerprint = next(line.split(":")[9] for line in listing.stdout.splitlines() if line.startswith("fpr"))
+    with gnupg(folder / "gnupg") as gpg, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GNUPGHOME", str(gpg.home))
+        fingerprint = gpg.new_key("genuine", "rsa3072")
         rpms = [build(folder, *package) for package in PACKAGES]
         Publisher(Repository(folder / "repository"), key=fingerprint).publish(rpms)
-        yield Site(folder, fingerprint)
-        subprocess.run(["gpgconf", "--kill", "all"], check=False)
+        yield Site(folder, fingerprint, gpg)
+
+
+@pytest.fixture(scope="module")
+def evil_site(yum_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """An attacker's repository: a newer worker, everything signed with a key of his own."""
+    folder = tmp_path_factory.mktemp("evil")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GNUPGHOME", str(yum_site.gpg.home))
+        fingerprint = yum_site.gpg.new_key("evil", "rsa3072")
+        rpms = [build(folder, "refstack-worker", "9.0", ""), build(folder, "refstack-tempest-47.0.0", "47.0.0", "")]
+        Publisher(Repository(folder / "repository"), key=fingerprint).publish(rpms)
+    return Site(folder, fingerprint, yum_site.gpg)
 
 
 def build(folder: Path, name: str, version: str, requires: str) -> Path:
@@ -94,6 +102,20 @@ def root(tmp_path: Path) -> Path:
     (root / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     (root / "etc" / "group").write_text("root:x:0:\n")
     return root
+
+
+def keys_in_database(root: Path) -> list[str]:
+    """Return the keys that RPM trusts."""
+    form = "%{NAME} %{VERSION}\n"
+    out = subprocess.run(["rpm", "--root", root, "-qa", "--qf", form], capture_output=True, text=True).stdout
+    return [line.split()[1] for line in out.splitlines() if line.startswith("gpg-pubkey")]
+
+
+def with_key(site: Site, folder: Path, *fingerprints: str) -> Path:
+    """Return a copy of a repository that hands out these keys."""
+    shutil.copytree(site.folder / "repository", folder)
+    (folder / "refstack-archive-keyring.asc").write_bytes(site.gpg.export(*fingerprints, armor=True))
+    return folder
 
 
 def install(yum_site: Site, root: Path, command: str, *more: str) -> tuple[int, dict[str, object]]:
@@ -129,6 +151,7 @@ def test_a_node_comes_and_goes(yum_site: Site, root: Path) -> None:
     assert code == 0, told["error"]
     assert packages(root) == {}
     assert not [path for path in root.rglob("*refstack*") if "/var/lib/rpm" not in str(path)]
+    assert keys_in_database(root) == [], "the key that came with the first package goes too"
 
 
 def test_a_version_and_its_upgrade(yum_site: Site, root: Path) -> None:
@@ -145,7 +168,7 @@ def test_a_version_that_is_not_there(yum_site: Site, root: Path) -> None:
     code, told = install(yum_site, root, "apply", "--tempest", "1.2.3")
     assert code == 5
     assert told["error"]["step"] == "tempest"
-    assert "the repository does not have this package" in told["error"]["todo"]
+    assert told["error"]["what"] == "the repository does not have refstack-tempest-1.2.3"
     assert set(packages(root)) == {"refstack-worker", "python3-gear"}
 
 
@@ -158,3 +181,52 @@ def test_a_repository_signed_by_somebody_else(yum_site: Site, root: Path, tmp_pa
     assert told["error"]["step"] == "repository"
     assert packages(root) == {}
     assert not (root / "etc" / "yum.repos.d" / "refstack.repo").exists()
+
+
+@pytest.mark.parametrize("evil_first", [False, True])
+def test_a_repository_signed_by_a_key_beside_the_pinned_one(
+    yum_site: Site, evil_site: Site, root: Path, tmp_path: Path, evil_first: bool
+) -> None:
+    order = (evil_site.fingerprint, yum_site.fingerprint)
+    forged = with_key(evil_site, tmp_path / "forged", *(order if evil_first else reversed(order)))
+    code, told = install(yum_site, root, "apply", "--repository", str(forged))
+    assert (code, told["error"]["step"]) == (5, "repository"), told
+    assert packages(root) == {}
+    assert keys_in_database(root) == []
+
+
+def test_a_package_signed_by_a_key_beside_the_pinned_one(
+    yum_site: Site, evil_site: Site, root: Path, tmp_path: Path
+) -> None:
+    """The index is genuine; the key file and one package are not."""
+    forged = with_key(yum_site, tmp_path / "forged", yum_site.fingerprint, evil_site.fingerprint)
+    [victim] = forged.rglob("refstack-worker-1.1-1*.rpm")
+    [rpm] = (evil_site.folder / "repository").rglob("refstack-worker-9.0-1*.rpm")
+    shutil.copy(rpm, victim)
+    code, told = install(yum_site, root, "apply", "--repository", str(forged))
+    assert (code, told["error"]["step"]) == (5, "packages"), told
+    assert packages(root) == {}
+
+
+def test_a_change_of_keys(yum_site: Site, evil_site: Site, root: Path, tmp_path: Path) -> None:
+    """The old key is not trusted any more, neither by dnf nor in RPM's database."""
+    new = evil_site.fingerprint
+    assert install(yum_site, root, "apply", "--package-version", "1.0")[0] == 0
+    assert keys_in_database(root) == [yum_site.fingerprint[-8:].lower()]
+    moved = with_key(evil_site, tmp_path / "moved", yum_site.fingerprint, new)
+    more = ("--repository", str(moved), "--set", f"repository.fingerprint={new}")
+    code, told = install(yum_site, root, "apply", *more, "--package-version", "9.0")
+    assert code == 0, told["error"]
+    assert keys_in_database(root) == [new[-8:].lower()]
+    shutil.rmtree(moved)
+    with_key(yum_site, moved, yum_site.fingerprint, new)
+    (root / "etc" / "yum.repos.d" / "refstack.repo").write_text("")
+    code, told = install(yum_site, root, "apply", *more)
+    assert (code, told["error"]["step"]) == (5, "repository"), "the old key signs nothing any more"
+
+
+def test_an_unknown_version_is_refused_by_plan(yum_site: Site, root: Path) -> None:
+    code, told = install(yum_site, root, "plan", "--package-version", "7.7")
+    assert (code, told["error"]["what"]) == (5, "the repository does not have refstack-worker 7.7"), told
+    assert install(yum_site, root, "plan", "--package-version", "1.0")[0] == 2
+    assert packages(root) == {}
