@@ -68,6 +68,13 @@ class Opener:
         :raises SealError: not an envelope, for another key, tampered with, or not signed by a trusted key.
         :raises PayloadError: it opens, but does not contain a valid payload.
         """
+        return payloads.Payload.from_bytes(self._message(envelope))
+
+    def open_identity(self, envelope: bytes) -> payloads.Payload:
+        """Return what names the attempt in an envelope whose payload :meth:`open` refused. Raises as that does."""
+        return payloads.Payload.identity_from_bytes(self._message(envelope))
+
+    def _message(self, envelope: bytes) -> bytes:
         recipient, box = _parts(envelope, _PAYLOAD)
         private = self.private.get(recipient)
         if private is None:
@@ -79,7 +86,7 @@ class Opener:
             inner = SealedBox(private).decrypt(box)
         except CryptoError:
             raise SealError("payload: the seal is broken: damaged or tampered with on its way") from None
-        return payloads.Payload.from_bytes(self._verified(recipient, inner))
+        return self._verified(recipient, inner)
 
     def _verified(self, recipient: str, inner: bytes) -> bytes:
         sender = inner[:_ID_LENGTH].decode("ascii", "replace")

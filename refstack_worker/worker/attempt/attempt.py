@@ -21,7 +21,7 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.environments.catalogue import Catalogue, Offer, Want
 from refstack_worker.environments.environment import BuiltEnvironment, Environment
-from refstack_worker.errors import PayloadError, RefstackError, RefusedError, ServerError, SpoolError
+from refstack_worker.errors import PayloadError, RefstackError, RefusedError, SealError, ServerError, SpoolError
 from refstack_worker.filesystem import make_folder
 from refstack_worker.worker import logs
 from refstack_worker.worker.attempt import hooks, testcases
@@ -97,13 +97,23 @@ class AttemptExecution:
     def carry_out(self) -> AttemptOutcome:
         """Do everything that the job asks for; nothing of it stays on the node except what is in the spool."""
         try:
-            payload = self._services.opener.open(self._job.envelope)
+            payload, error = self._open()
             with logs.about(f"{payload.test_id}:{payload.attempt}"), _hidden(payload):
                 self._check(payload)
-                return self._claim_and_run(payload)
+                return self._claim_and_run(payload, error)
         except PayloadError as error:
             LOG.error("job %s dropped: %s", self._job.unique, error)
             return AttemptOutcome(OutcomeKind.DROPPED, error.reason, str(error), node_fault=True)
+
+    def _open(self) -> tuple[Payload, PayloadError | None]:
+        """Return the payload, or only its identity and why the rest cannot be read although it is signed."""
+        opener, envelope = self._services.opener, self._job.envelope
+        try:
+            return opener.open(envelope), None
+        except SealError:
+            raise
+        except PayloadError as error:
+            return opener.open_identity(envelope), error
 
     def _check(self, payload: Payload) -> None:
         """Refuse a callback that is not configured: a payload must not make this node call any address."""
@@ -112,9 +122,12 @@ class AttemptExecution:
                 f"payload: callback {payload.callback} is not in server.urls; add it if this is your server"
             )
 
-    def _claim_and_run(self, payload: Payload) -> AttemptOutcome:
-        """Claim the attempt and carry it out; drop it if the server refuses the claim."""
-        offer = self._offer(payload)
+    def _claim_and_run(self, payload: Payload, unreadable: PayloadError | None) -> AttemptOutcome:
+        """Claim the attempt and carry it out; drop it if the server refuses the claim.
+
+        :param unreadable: the attempt fails with this error: another node would find the same.
+        """
+        offer = unreadable or self._offer(payload)
         version = offer.version if isinstance(offer, Offer) else payload.tempest_version
         node = self._settings.node.name
         claimed = ClaimedAttempt(payload, self._job.envelope, secrets.token_hex(16), node, version)
@@ -130,7 +143,10 @@ class AttemptExecution:
         self.claimed = claimed
         with self._kept_alive(api, seconds) as heartbeat:
             reporter = AttemptReporter(api, heartbeat, self._services.spool)
-            outcome = self._build_and_run(claimed, reporter, offer)
+            if unreadable is None:
+                outcome = self._build_and_run(claimed, reporter, offer)
+            else:
+                outcome = reporter.report_end(AttemptOutcome(OutcomeKind.FAILED, unreadable.reason, str(unreadable)))
         LOG.info("%s%s", outcome.kind.value, f": {outcome.message}" if outcome.message else "")
         return outcome
 

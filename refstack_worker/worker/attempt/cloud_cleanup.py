@@ -62,7 +62,7 @@ class CloudCleanup:
         if outcome.kind is OutcomeKind.RELEASED or not started:
             return own
         first = max(1, payload.attempt - MAX_EARLIER)
-        return own + [f"refstack-{payload.test_id}-{number}" for number in range(first, payload.attempt)]
+        return own + [payload.prefix_of(number) for number in range(first, payload.attempt)]
 
     def _clean(self, prefix: str, tempest_home: Path, outcome: AttemptOutcome, over: threading.Event) -> None:
         LOG.info("removing resources named %s… from the cloud", prefix)

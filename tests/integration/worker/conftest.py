@@ -20,13 +20,14 @@ from refstack_worker.contract import envelope as sealing
 from refstack_worker.contract import gearman_functions, keys, payload
 from refstack_worker.worker import control_socket
 from refstack_worker.worker.sandbox import leftovers
+from tests.support import execute_test_standin
 from tests.support.processes import Gearmand, Program, _toml, below, eventually
 from tests.support.standin_server import Attempt, StandIn, serving
 from tests.support.wheel_files import make_version
 
 PASSWORD = "correct-horse-battery-staple"
 VERSION = "47.0.0"
-STANDIN = Path(__file__).with_name("execute_test_standin.py")
+STANDIN = Path(execute_test_standin.__file__)
 
 
 @dataclass

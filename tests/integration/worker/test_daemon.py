@@ -80,7 +80,7 @@ def test_a_cancel_ends_everything_within_five_seconds(node: Node) -> None:
     # the heartbeat of production comes every 2 s, here every 0.2 s
     assert took + 2.0 < 5.0
     eventually("the cloud was cleaned", lambda: "clean-up: 3 leftovers removed" in attempt.messages)
-    assert "clean-up: removed 3 things of refstack-13-1" in attempt.messages
+    assert any(message.endswith("-13-1") for message in attempt.messages if "3 things" in message)
     assert not attempt.results and not attempt.released
 
 

@@ -24,7 +24,10 @@ def test_no_secret_is_on_a_command_line(claimed: ClaimedAttempt, settings: Worke
         assert command.argv[command.argv.index("--ca-file") + 1] == "{run}/ca.pem" and command.files["ca.pem"] == b"PEM"
     args = " ".join(run.argv)
     assert f"--callback {claimed.payload.callback} 7 --attempt 2 --token-file {{run}}/token" in args
-    assert "--resource-prefix refstack-7-2 --timeout 59" in args and "--testcases @{run}/testcases.json" in args
+    assert (
+        f"--resource-prefix {claimed.payload.prefix} --timeout 59" in args
+        and "--testcases @{run}/testcases.json" in args
+    )
     assert run.results_on == (5,) and "subunit" in run.results
     assert "--cleanup-only --resource-prefix refstack-7-1" in " ".join(clean.argv)
     assert "--post-only /spool/x" in " ".join(post.argv)

@@ -53,4 +53,4 @@ def test_release_of_a_run_that_had_ended_becomes_a_message_about_its_leftovers(
     assert len(received(server, RELEASED)) == 1
     reports = received(server, STATUS)
     assert len(reports) == messages
-    assert all("refstack-7-2" in one["message"] and "status" not in one for one in reports)
+    assert all(claimed.payload.prefix in one["message"] and "status" not in one for one in reports)
