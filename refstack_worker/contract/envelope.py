@@ -19,6 +19,7 @@ from nacl.signing import SigningKey, VerifyKey
 
 from refstack_worker.contract import payload as payloads
 from refstack_worker.contract.keys import Keyring
+from refstack_worker.contract.payload_identity import read_identity
 from refstack_worker.errors import PayloadError, SealError
 
 MAX_BYTES = 2 * payloads.MAX_BYTES
@@ -72,7 +73,7 @@ class Opener:
 
     def open_identity(self, envelope: bytes) -> payloads.Payload:
         """Return what names the attempt in an envelope whose payload :meth:`open` refused. Raises as that does."""
-        return payloads.Payload.identity_from_bytes(self._message(envelope))
+        return read_identity(self._message(envelope))
 
     def _message(self, envelope: bytes) -> bytes:
         recipient, box = _parts(envelope, _PAYLOAD)

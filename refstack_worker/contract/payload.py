@@ -96,9 +96,6 @@ SCHEMA: Mapping[str, Any] = {
     },
 }
 
-IDENTITY = ("test_id", "attempt", "callback", "secret")
-"""The properties that name an attempt and prove the right to report on it."""
-
 _RELEASE = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\Z", re.ASCII)
 _WIDE = re.compile(r"(?<!\\)(?:\\\\)*\\[uUN]")
 """Escapes of other letters. With ``(?i)`` each range up to them takes milliseconds to compile, and many fit in."""
@@ -169,24 +166,6 @@ class Payload:
         except UnicodeDecodeError as error:
             raise PayloadError(f"payload: not UTF-8 at byte {error.start}") from None
         return cls.from_json(strict_json.loads(text, "payload"))
-
-    @classmethod
-    def identity_from_bytes(cls, data: bytes) -> Payload:
-        """Return a payload with only what names the attempt, from bytes that :meth:`from_bytes` may refuse.
-
-        It is enough to claim the attempt and to report why this node cannot carry it out.
-
-        :raises PayloadError: not even that can be read.
-        """
-        try:
-            value = strict_json.loads(data[:MAX_BYTES].decode("utf-8"), "payload")
-            identity = {name: value[name] for name in IDENTITY}
-        except (UnicodeDecodeError, KeyError, TypeError):
-            raise PayloadError("payload: it does not name an attempt") from None
-        if not _validator(IDENTITY).is_valid(identity):
-            raise PayloadError("payload: it does not name an attempt")
-        check_callback(identity["callback"])
-        return cls(**identity, conf_json={}, submitted_at="")
 
     @classmethod
     def from_json(cls, value: Any) -> Payload:
@@ -290,15 +269,12 @@ def release_trouble(version: str) -> str:
     )
 
 
-@functools.lru_cache(maxsize=2)
-def _validator(only: tuple[str, ...] = ()) -> Any:
+@functools.lru_cache(maxsize=1)
+def _validator() -> Any:
     # imported when the first payload comes: it takes 120 ms and 14 MB, which a command or an idle node does not need
     from jsonschema import Draft7Validator
 
-    if not only:
-        return Draft7Validator(SCHEMA)
-    properties = {name: SCHEMA["properties"][name] for name in only}
-    return Draft7Validator({"type": "object", "required": list(only), "properties": properties})
+    return Draft7Validator(SCHEMA)
 
 
 def _fields(value: Mapping[str, Any], testcases: Testcases | None) -> dict[str, Any]:

@@ -191,3 +191,43 @@ def test_subprocesses_only_through_the_one_door(path: Path) -> None:
     # naming the type is no call
     text = path.read_text().splitlines()
     assert not [place for place in calls if "Popen[" not in text[int(place.rsplit(":", 1)[1]) - 1]]
+
+
+WORKER_LAYERS = {
+    "logs": set(),
+    "server_api": {"logs"},
+    "sandbox": set(),
+    "spool": {"logs", "server_api", "sandbox"},
+    "attempt": {"logs", "server_api", "sandbox", "spool"},
+    "admission": set(),
+    "queue": {"attempt", "admission"},
+    "doctor": {"admission", "attempt", "queue", "sandbox", "spool"},
+    "control_socket": set(),
+    "status": {"admission", "attempt", "queue", "server_api"},
+    "daemon": {"admission", "attempt", "control_socket", "queue", "sandbox", "server_api", "spool", "status"},
+    "main": {"daemon", "logs"},
+}
+"""Folder or module of the worker to those below it."""
+
+WORKER = PACKAGE / "worker"
+
+
+@pytest.mark.parametrize("path", sorted(WORKER.rglob("*.py")), ids=lambda path: str(path.relative_to(WORKER)))
+def test_imports_inside_the_worker_run_one_way(path: Path) -> None:
+    if path.name == "__init__.py":
+        return
+    layer = path.relative_to(WORKER).parts[0].removesuffix(".py")
+    tree = ast.parse(path.read_text())
+    imported = {
+        (node.lineno, name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("refstack_worker.worker")
+        for name in _layers_of(node)
+    }
+    wrong = [f"{path}:{line}: {name}" for line, name in imported if name not in WORKER_LAYERS[layer] | {layer}]
+    assert not wrong
+
+
+def _layers_of(node: ast.ImportFrom) -> list[str]:
+    words = (node.module or "").split(".")[2:]
+    return words[:1] or [alias.name for alias in node.names]
