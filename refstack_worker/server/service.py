@@ -76,8 +76,8 @@ class Services:
     def monitor(self, pace: Pace = USUAL_PACE) -> Monitor:
         """Return a monitor; the caller runs it."""
         settings = self.ledger.settings
-        hearing = Liveness(settings.rules.heartbeat_limit, api_answers(settings.web.address))
-        return Monitor(self.ledger, self.client, pace, hearing)
+        liveness = Liveness(settings.rules.heartbeat_limit, api_answers(settings.web.address))
+        return Monitor(self.ledger, self.client, pace, liveness)
 
     def watch(self, pace: Pace = USUAL_PACE) -> None:
         """Run a monitor in a thread of this process."""

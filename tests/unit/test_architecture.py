@@ -138,6 +138,57 @@ def test_execute_test_has_layers(path: Path) -> None:
             assert other == own or rank[other] < rank[own], f"{path}:{line}: {own} imports {name}"
 
 
+SERVER_LAYERS = (
+    {"domain", "secret_store"},
+    {"db"},
+    {"ledger"},
+    {"queue", "results"},
+    {"services"},
+    {"auth"},
+    {"api", "monitor", "tester"},
+    {"web"},
+    {"app"},
+    {"service"},
+)
+"""Modules and folders of ``server``, as in ``execute_test``."""
+UPWARDS = {
+    ("ledger", "results"): "the ledger reads guidelines and judges by them",
+    ("services", "auth"): "the services know HTTP",
+    ("services", "api"): "the services know HTTP",
+}
+"""Imports against the layers of ``server`` that are still there."""
+
+
+def server_modules() -> list[Path]:
+    return [path for path in modules() if part_of(path) == "server" and path.name != "__init__.py"]
+
+
+def imported_folders(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and folder of what a module of ``server`` imports from other folders there."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("refstack_worker.server"):
+            for alias in node.names:
+                yield node.lineno, f"{node.module}.{alias.name}".split(".")[2]
+
+
+@pytest.mark.parametrize("path", server_modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_server_has_layers(path: Path) -> None:
+    rank = {name: row for row, names in enumerate(SERVER_LAYERS) for name in names}
+    own = path.relative_to(PACKAGE / "server").parts[0].removesuffix(".py")
+    for line, other in imported_folders(path):
+        is_below = other == own or rank[other] < rank[own]
+        assert is_below or (own, other) in UPWARDS, f"{path}:{line}: {own} imports {other}"
+
+
+def test_what_is_excused_is_still_there() -> None:
+    found = {
+        (path.relative_to(PACKAGE / "server").parts[0].removesuffix(".py"), other)
+        for path in server_modules()
+        for _, other in imported_folders(path)
+    }
+    assert set(UPWARDS) <= found
+
+
 def test_execute_test_needs_only_the_standard_library_and_requests() -> None:
     """So do the contract's modules that become part of its single file."""
     known = getattr(sys, "stdlib_module_names", None)

@@ -56,7 +56,7 @@ class RunCalls:
         given = request.args
         query = RunQuery(
             states=_states(given.getlist("state")),
-            viewer=self._desk.viewer(caller),
+            scope=self._desk.viewer(caller),
             cloud_id=_optional("cloud_id"),
             tempest_version=text(given, "tempest_version", 40),
             worker=text(given, "worker", 200),

@@ -62,9 +62,10 @@ class WorkerCalls:
         """Hear that a worker is alive, and answer whether it shall go on."""
         proof = self._proof(test_id, attempt)
         body = json_body()
-        beat = Heartbeat(_claim_id(body), _worker(body), Progress.from_json(body.get("progress") or {}))
-        ordered = self._ledger.attempts.heartbeat(proof, beat)
-        return jsonify({"order": ordered.order.value, "reason": ordered.reason, "heartbeat_seconds": self._beat})
+        _worker(body)
+        beat = Heartbeat(_claim_id(body), Progress.from_json(body.get("progress") or {}))
+        answer = self._ledger.attempts.heartbeat(proof, beat)
+        return jsonify({"order": answer.reply.value, "reason": answer.reason, "heartbeat_seconds": self._beat})
 
     def release(self, test_id: int, attempt: int) -> Response:
         """Take an attempt back; the next one is given to the queue at once."""

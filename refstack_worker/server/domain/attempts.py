@@ -9,7 +9,6 @@ import enum
 from dataclasses import dataclass, field
 
 from refstack_worker.contract import gearman_functions
-from refstack_worker.contract.payload import Testcases
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress
 from refstack_worker.server.domain.clouds import Conf
@@ -61,8 +60,6 @@ class Submission:
     conf_json: Conf = field(repr=False)
     secret: str = field(repr=False)
     """Fresh; the ledger keeps its digest."""
-    timeout: int = 0
-    testcases: Testcases | None = None
 
 
 @dataclass(frozen=True)
@@ -120,13 +117,12 @@ class HeartbeatReply(str, enum.Enum):
 @dataclass(frozen=True)
 class Heartbeat:
     claim_id: str = field(repr=False)
-    worker: str
     progress: Progress = Progress()
 
 
 @dataclass(frozen=True)
 class HeartbeatAnswer:
-    order: HeartbeatReply
+    reply: HeartbeatReply
     reason: str = ""
 
 

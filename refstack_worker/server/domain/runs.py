@@ -103,7 +103,7 @@ class RunQuery:
 
     states: tuple[RunState, ...] = ()
     owner_id: int | None = None
-    viewer: AccessScope | None = None
+    scope: AccessScope | None = None
     """None: everybody's."""
     cloud_id: int | None = None
     tempest_version: str = ""

@@ -57,7 +57,7 @@ _BY_WORKER = frozenset(
 
 _GO, _CANCEL = HeartbeatAnswer(HeartbeatReply.GO), HeartbeatAnswer(HeartbeatReply.CANCEL, "cancelled")
 
-_BEATING = (
+_HOLDER = (
     select(
         queue_tables.attempt.c.attempt,
         queue_tables.attempt.c.secret_digest,
@@ -70,13 +70,13 @@ _BEATING = (
     )
     .where(IS_ATTEMPT)
 )
-_BEAT = (
+_RENEW = (
     update(queue_tables.attempt)
     .where(IS_ATTEMPT, queue_tables.attempt.c.is_open)
     .values(heartbeat_at=bindparam("now"), contested_at=0.0, progress=bindparam("so_far"))
 )
 """Heartbeats are the most frequent question by far, so these are put together once."""
-_BEAT_AND_LOOK = (
+_RENEW_AND_LOOK = (
     update(queue_tables.attempt)
     .where(
         IS_ATTEMPT,
@@ -138,36 +138,36 @@ class Attempts(LedgerPart):
             self.transactions.grant(connection, run, claim)
             return ClaimAnswer(True, "", RunState.CLAIMED)
 
-    def heartbeat(self, proof: Proof, beat: Heartbeat) -> HeartbeatAnswer:
+    def heartbeat(self, proof: Proof, heartbeat: Heartbeat) -> HeartbeatAnswer:
         """Note that a worker is alive and how far its run is; tell it whether to go on."""
-        progress = json.dumps(beat.progress.to_json())
+        progress = json.dumps(heartbeat.progress.to_json())
         if not self.database.is_sqlite:
-            ordered = self._beat_at_once(proof, beat, progress)
-            if ordered is not None:
-                return ordered
+            answer = self._heartbeat_at_once(proof, heartbeat, progress)
+            if answer is not None:
+                return answer
         parameters = {"of_test": proof.test_id, "of_attempt": proof.attempt}
         with self.database.writing() as connection:
-            rows = connection.execute(_BEATING, parameters).mappings().all()
+            rows = connection.execute(_HOLDER, parameters).mappings().all()
             row = self.transactions.choose(connection, proof, rows)
-            ordered = _order(row, beat)
-            if ordered.order is HeartbeatReply.STOP:
-                return ordered
+            answer = _answer(row, heartbeat)
+            if answer.reply is HeartbeatReply.STOP:
+                return answer
             # superseded since it was read: the row is closed and stays as it is
-            changed = connection.execute(_BEAT, {**parameters, "now": self.clock(), "so_far": progress})
-            return ordered if changed.rowcount else HeartbeatAnswer(HeartbeatReply.STOP, "superseded")
+            changed = connection.execute(_RENEW, {**parameters, "now": self.clock(), "so_far": progress})
+            return answer if changed.rowcount else HeartbeatAnswer(HeartbeatReply.STOP, "superseded")
 
-    def _beat_at_once(self, proof: Proof, beat: Heartbeat, progress: str) -> HeartbeatAnswer | None:
+    def _heartbeat_at_once(self, proof: Proof, heartbeat: Heartbeat, progress: str) -> HeartbeatAnswer | None:
         """Take the heartbeat of a claim that holds; None: it does not, and the long way tells why."""
         parameters = {
             "of_test": proof.test_id,
             "of_attempt": proof.attempt,
             "proof": payloads.secret_digest(proof.secret),
-            "claim": beat.claim_id,
+            "claim": heartbeat.claim_id,
             "now": self.clock(),
             "so_far": progress,
         }
         with self.database.one_statement() as connection:
-            state = connection.execute(_BEAT_AND_LOOK, parameters).scalar()
+            state = connection.execute(_RENEW_AND_LOOK, parameters).scalar()
         if state is None:
             return None
         return _CANCEL if state == RunState.CANCELLING.value else _GO
@@ -264,12 +264,12 @@ def _is_claim(attempt: Row, claim_id: str) -> bool:
     return held_by is not None and hmac.compare_digest(held_by.encode("utf-8"), claim_id.encode("utf-8", "replace"))
 
 
-def _order(held: Row, beat: Heartbeat) -> HeartbeatAnswer:
+def _answer(held: Row, heartbeat: Heartbeat) -> HeartbeatAnswer:
     state = RunState(held["state"])
     if held["current"] != held["attempt"]:
         return HeartbeatAnswer(HeartbeatReply.STOP, "superseded")
     if state.is_end:
         return HeartbeatAnswer(HeartbeatReply.STOP, state.value)
-    if not _is_claim(held, beat.claim_id):
+    if not _is_claim(held, heartbeat.claim_id):
         return HeartbeatAnswer(HeartbeatReply.STOP, "claimed")
     return _CANCEL if state is RunState.CANCELLING else _GO

@@ -57,8 +57,8 @@ def conditions(query: RunQuery) -> list[Any]:
         found.append(run.c.state.in_([state.value for state in query.states]))
     if query.owner_id is not None:
         found.append(run.c.owner_id == query.owner_id)
-    if query.viewer is not None:
-        found.append(visible_to(query.viewer))
+    if query.scope is not None:
+        found.append(visible_to(query.scope))
     if query.cloud_id is not None:
         found.append(legacy_tables.test.c.cloud_id == query.cloud_id)
     if query.tempest_version:
@@ -157,12 +157,12 @@ def cloud_of(row: Row) -> Cloud:
     return Cloud(**{name: value for name, value in values.items() if value is not None})
 
 
-def visible_to(viewer: AccessScope) -> Any:
+def visible_to(scope: AccessScope) -> Any:
     """Return the condition under which somebody sees a row of ``queue_run``."""
-    own = queue_tables.run.c.owner_id.in_(viewer.owner_ids or (-1,))
-    if viewer.vendor_id is None:
+    own = queue_tables.run.c.owner_id.in_(scope.owner_ids or (-1,))
+    if scope.vendor_id is None:
         return own
-    shared = select(account_tables.share.c.test_id).where(account_tables.share.c.vendor_id == viewer.vendor_id)
+    shared = select(account_tables.share.c.test_id).where(account_tables.share.c.vendor_id == scope.vendor_id)
     return or_(own, queue_tables.run.c.test_id.in_(shared))
 
 

@@ -122,12 +122,12 @@ class Runs(LedgerPart):
         with self.database.reading() as connection:
             return bool(connection.execute(question).scalar())
 
-    def is_visible(self, test_id: int, viewer: AccessScope) -> bool:
+    def is_visible(self, test_id: int, scope: AccessScope) -> bool:
         """Return whether somebody may look at a run."""
         question = (
             select(func.count())
             .select_from(queue_tables.run)
-            .where(queue_tables.run.c.test_id == test_id, visible_to(viewer))
+            .where(queue_tables.run.c.test_id == test_id, visible_to(scope))
         )
         with self.database.reading() as connection:
             return bool(connection.execute(question).scalar())

@@ -50,13 +50,13 @@ class Monitor:
     """Looks after the runs of one ledger."""
 
     def __init__(
-        self, ledger: Ledger, client: QueueClient, pace: Pace = USUAL_PACE, hearing: Liveness | None = None
+        self, ledger: Ledger, client: QueueClient, pace: Pace = USUAL_PACE, liveness: Liveness | None = None
     ) -> None:
-        """:param hearing: tells whether silence is the workers'; None: it always is."""
+        """:param liveness: tells whether silence is the workers'; None: it always is."""
         self._ledger = ledger
         self._client = client
         self._pace = pace
-        self._hearing = hearing
+        self._liveness = liveness
         self._next_queue_look = 0.0
         self._next_prune = 0.0
         self._told: set[tuple[int, str]] = set()
@@ -81,8 +81,8 @@ class Monitor:
 
     def look(self) -> str:
         """Do one round and return what went wrong in it (empty: nothing)."""
-        if self._hearing is not None:
-            self._hearing.look()
+        if self._liveness is not None:
+            self._liveness.look()
         steps: list[Callable[[], None]] = [self._expire_leases, self._lose_silent, self._end_overdue]
         if time.monotonic() >= self._next_queue_look:
             self._next_queue_look = time.monotonic() + self._pace.queue
@@ -101,12 +101,12 @@ class Monitor:
         try:
             silent = self._ledger.deadlines.silent()
         except LedgerError:
-            if self._hearing is not None:
-                self._hearing.disturbed()
+            if self._liveness is not None:
+                self._liveness.disturbed()
             raise
-        if self._hearing is not None and not silent:
-            self._hearing.nobody_is_silent()
-        elif self._hearing is not None and not self._hearing.is_good():
+        if self._liveness is not None and not silent:
+            self._liveness.nobody_is_silent()
+        elif self._liveness is not None and not self._liveness.is_good():
             return
         for attempt in silent:
             heard = max(attempt.heartbeat_at, attempt.claimed_at)
@@ -125,7 +125,7 @@ class Monitor:
         for job in found.lost:
             self._submit_again(job, "the queue does not have the run any more, and no worker claimed it")
         kept = self._kept_for_long(found.grabbed)
-        if kept and (self._hearing is None or self._hearing.is_good()):
+        if kept and (self._liveness is None or self._liveness.is_good()):
             for job in kept:
                 said = f"somebody took the run from the queue and has not claimed it for {UNCLAIMED_SECONDS:g} s"
                 self._submit_again(job, said)

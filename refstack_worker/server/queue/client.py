@@ -88,14 +88,14 @@ class QueueClient:
     def __init__(self, settings: ServerSettings, timeout: float = TIMEOUT) -> None:
         """Connect to nothing yet. :param timeout: seconds that a Gearman server gets for a connect or an answer."""
         self._settings = settings
-        self._links = {str(address): GearmanConnection(address, timeout) for address in settings.queue.servers}
+        self._connections = {str(address): GearmanConnection(address, timeout) for address in settings.queue.servers}
         self._key_files = _KeyFiles(settings.keys.sign, settings.keys.fleet)
         self._unsent = ""
 
     def close(self) -> None:
         """Close the connections."""
-        for link in self._links.values():
-            link.close()
+        for connection in self._connections.values():
+            connection.close()
 
     def submit_pending(self, ledger: Ledger, test_id: int | None = None) -> int:
         """Give the queue what the ledger has for it (of one run, or of all) and return how many jobs were queued.
@@ -166,20 +166,20 @@ class QueueClient:
     def servers(self) -> dict[str, str]:
         """Return each Gearman server and its trouble (empty: it answers)."""
         found: dict[str, str] = {}
-        for name, link in self._links.items():
+        for name, connection in self._connections.items():
             try:
-                link.admin(gear.StatusAdminRequest())
+                connection.admin(gear.StatusAdminRequest())
                 found[name] = ""
             except QueueError as error:
                 found[name] = str(error)
         return found
 
     def _take_out(self, job: QueuedJob) -> bool:
-        link = self._links.get(job.server)
-        if link is None or not job.handle:
+        connection = self._connections.get(job.server)
+        if connection is None or not job.handle:
             return True
         try:
-            return link.cancel(job.handle, job.submitted_at) is not Cancelled.UNSURE
+            return connection.cancel(job.handle, job.submitted_at) is not Cancelled.UNSURE
         except QueueError as error:
             LOG.debug("%s: left in the queue: %s", job.key, error)
             return False
@@ -246,8 +246,8 @@ class QueueClient:
 
     def _to_some_server(self, job: Job) -> Submitted:
         answer = Submitted(Outcome.NOT_SENT, message="no Gearman server is configured")
-        for link in self._by_preference(job.function):
-            answer = link.submit(job)
+        for connection in self._by_preference(job.function):
+            answer = connection.submit(job)
             if answer.outcome is not Outcome.NOT_SENT:
                 break
         if answer.outcome is Outcome.UNCERTAIN:
@@ -256,17 +256,21 @@ class QueueClient:
 
     def _by_preference(self, function: str) -> list[GearmanConnection]:
         """Servers at which a node waits for this function first: a partition may keep the nodes from one of several."""
-        links = list(self._links.values())
-        return links if len(links) == 1 else sorted(links, key=lambda link: not _serves(link, function))
+        connections = list(self._connections.values())
+        return (
+            connections
+            if len(connections) == 1
+            else sorted(connections, key=lambda connection: not _serves(connection, function))
+        )
 
     def _look(self, server: str, jobs: Sequence[QueuedJob], found: Whereabouts) -> None:
-        link = self._links.get(server)
-        if link is None:
+        connection = self._connections.get(server)
+        if connection is None:
             LOG.warning("gearman server %s is no longer in GEARMAN_SERVER; its jobs are submitted again", server)
             found.lost.extend(jobs)
             return
         try:
-            known = link.known([(str(job.key), job.handle) for job in jobs])
+            known = connection.known([(str(job.key), job.handle) for job in jobs])
         except QueueError as error:
             LOG.debug("cannot ask for %d jobs: %s", len(jobs), error)
             return
@@ -276,9 +280,9 @@ class QueueClient:
     def _ask_all(self, request: type[gear.AdminRequest]) -> list[tuple[str, list[str]]]:
         found: list[tuple[str, list[str]]] = []
         troubles: list[str] = []
-        for name, link in self._links.items():
+        for name, connection in self._connections.items():
             try:
-                found.append((name, link.admin(request())))
+                found.append((name, connection.admin(request())))
             except QueueError as error:
                 troubles.append(str(error))
         if not found:
@@ -313,9 +317,9 @@ def version_of(function: str) -> str:
     return function[len(prefix) :].split(":")[0] if function.startswith(prefix) else ""
 
 
-def _serves(link: GearmanConnection, function: str) -> bool:
+def _serves(connection: GearmanConnection, function: str) -> bool:
     try:
-        lines = link.admin(gear.StatusAdminRequest())
+        lines = connection.admin(gear.StatusAdminRequest())
     except QueueError:
         return False
     return any(status.name == function and status.workers for status in filter(None, map(_function_status, lines)))

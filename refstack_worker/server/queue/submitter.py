@@ -40,7 +40,7 @@ class Submitter:
         with self._lock:
             if self._owner != os.getpid():
                 self._owner = os.getpid()
-                threading.Thread(target=self._work, name="nudge", daemon=True).start()
+                threading.Thread(target=self._work, name="submitter", daemon=True).start()
 
     def _work(self) -> None:
         assert self._queue is not None  # noqa: S101 - told to the type checker

@@ -164,14 +164,14 @@ class _Beats(threading.Thread):
         """Beat until the run is over."""
         while not self._over.wait(self._local.ledger.settings.rules.heartbeat_seconds):
             try:
-                ordered = self._ordered()
+                answer = self._heartbeat()
             except RefstackError as error:
                 LOG.warning("run %s: %s", self._local.submission.key, error)
                 continue
-            if ordered.order is not HeartbeatReply.GO:
-                self.is_cancelled = ordered.order is HeartbeatReply.CANCEL
+            if answer.reply is not HeartbeatReply.GO:
+                self.is_cancelled = answer.reply is HeartbeatReply.CANCEL
                 # its result is accepted, it only has to read the answer
-                if ordered.reason == RunState.FINISHED.value and self._over.wait(GRACE):
+                if answer.reason == RunState.FINISHED.value and self._over.wait(GRACE):
                     return
                 process.kill_group(self._child.pid, signal.SIGTERM)
                 if not self._over.wait(GRACE):
@@ -183,6 +183,6 @@ class _Beats(threading.Thread):
         self._over.set()
         self.join()
 
-    def _ordered(self) -> HeartbeatAnswer:
-        beat = Heartbeat(self._local.claim_id, NAME, self.progress)
+    def _heartbeat(self) -> HeartbeatAnswer:
+        beat = Heartbeat(self._local.claim_id, self.progress)
         return self._local.ledger.attempts.heartbeat(self._local.proof, beat)

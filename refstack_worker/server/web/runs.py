@@ -53,7 +53,7 @@ class RunPages:
         states = (RunState(state),) if state in {one.value for one in RunState} else _group(state)
         query = RunQuery(
             states=states,
-            viewer=self._desk.viewer(g.caller),
+            scope=self._desk.viewer(g.caller),
             text=text(given, "q", 200),
             before=_number("before"),
             limit=PAGE_RUNS + 1,

@@ -92,7 +92,7 @@ def everything_is_readable(ledger: Ledger) -> None:
     assert b"".join(ledger.results.stream(4)) == STREAM
     assert [one.message for one in ledger.runs.messages(4)] == ["queued", "claimed: node-4", "the end of 4 – ende"]
     assert [one.key.attempt for one in ledger.attempts.of_run(10)] == [1, 2]
-    newest = ledger.runs.find(RunQuery(viewer=AccessScope((7,)), limit=50))
+    newest = ledger.runs.find(RunQuery(scope=AccessScope((7,)), limit=50))
     assert len(newest) == 50 and newest[0].owner_id == 7
 
 

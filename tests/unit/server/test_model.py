@@ -194,13 +194,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(job=jobs, worker=WORKERS)
     def heartbeat(self, job: Job, worker: str) -> None:
-        ordered = self.ledger.attempts.heartbeat(job.proof, Heartbeat(worker, worker))
+        answer = self.ledger.attempts.heartbeat(job.proof, Heartbeat(worker))
         attempt = self.attempt(job)
         state = self.ledger.runs.get(job.submission.key.test_id).state
         if not attempt["is_open"] or attempt["claim_id"] != worker:
-            assert ordered.order is HeartbeatReply.STOP
+            assert answer.reply is HeartbeatReply.STOP
         else:
-            assert ordered.order is (HeartbeatReply.CANCEL if state is RunState.CANCELLING else HeartbeatReply.GO)
+            assert answer.reply is (HeartbeatReply.CANCEL if state is RunState.CANCELLING else HeartbeatReply.GO)
 
     def in_hands_of(self, job: Job, who: str) -> Job:
         return job.by((self.attempt(job)["claim_id"] or "nobody") if who == "holder" else who)

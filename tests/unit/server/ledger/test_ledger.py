@@ -60,7 +60,7 @@ def texts(ledger: Ledger, test_id: int) -> list[str]:
 
 
 def beat(ledger: Ledger, job: Job, claim: str = CLAIM) -> HeartbeatReply:
-    return ledger.attempts.heartbeat(job.proof, Heartbeat(claim, "node-1", Progress(total=5, done=2))).order
+    return ledger.attempts.heartbeat(job.proof, Heartbeat(claim, Progress(total=5, done=2))).reply
 
 
 class TestRecording:

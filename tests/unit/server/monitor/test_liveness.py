@@ -17,12 +17,12 @@ class Site:
         self.steady = 1000.0
         self.wall = 1_800_000_000.0
         self.answers = True
-        self.hearing = Liveness(LIMIT, lambda: self.answers, Clocks(lambda: self.steady, lambda: self.wall))
+        self.liveness = Liveness(LIMIT, lambda: self.answers, Clocks(lambda: self.steady, lambda: self.wall))
 
     def forward(self, seconds, jump=0.0):
         self.steady += seconds
         self.wall += seconds + jump
-        self.hearing.look()
+        self.liveness.look()
 
 
 @pytest.fixture
@@ -32,85 +32,85 @@ def site():
 
 def test_nobody_is_to_blame_before_the_monitor_has_listened_for_the_limit(site):
     site.forward(LIMIT - 1)
-    assert not site.hearing.is_good()
+    assert not site.liveness.is_good()
     site.forward(1)
-    assert site.hearing.is_good()
+    assert site.liveness.is_good()
 
 
 @pytest.mark.parametrize("jump", [3600.0, -3600.0])
 def test_clock_that_was_set_starts_the_time_anew(site, jump):
     site.forward(LIMIT + 1)
-    assert site.hearing.is_good()
+    assert site.liveness.is_good()
     site.forward(1, jump)
-    assert not site.hearing.is_good()
+    assert not site.liveness.is_good()
     site.forward(LIMIT)
-    assert site.hearing.is_good()
+    assert site.liveness.is_good()
 
 
 def test_clock_that_is_slewed_does_not(site):
     for _ in range(200):
         site.forward(1, 0.01)
-    assert site.hearing.is_good()
+    assert site.liveness.is_good()
 
 
 def test_ledger_that_was_away_starts_the_time_anew(site):
     site.forward(LIMIT + 1)
-    site.hearing.disturbed()
-    assert not site.hearing.is_good()
+    site.liveness.disturbed()
+    assert not site.liveness.is_good()
     site.forward(LIMIT)
-    assert site.hearing.is_good()
+    assert site.liveness.is_good()
 
 
 def test_api_that_is_down_excuses_everybody_but_not_for_ever(site):
     site.forward(LIMIT + 1)
     site.answers = False
     for _ in range(HOLD_LIMITS):
-        assert not site.hearing.is_good()
+        assert not site.liveness.is_good()
         site.forward(LIMIT)
-    assert site.hearing.is_good()
+    assert site.liveness.is_good()
 
 
 def test_each_time_that_the_api_is_down_counts_for_itself(site):
     site.forward(LIMIT + 1)
     site.answers = False
-    assert not site.hearing.is_good()
+    assert not site.liveness.is_good()
     site.forward(LIMIT * HOLD_LIMITS)
-    site.hearing.nobody_is_silent()
+    site.liveness.nobody_is_silent()
     site.forward(LIMIT)
-    assert not site.hearing.is_good()
+    assert not site.liveness.is_good()
 
 
 def test_time_begins_when_all_is_well_again_however_long_the_last_round_took(site):
     site.forward(LIMIT + 1)
     site.answers = False
-    assert not site.hearing.is_good()
+    assert not site.liveness.is_good()
     site.forward(LIMIT * 2)
     site.answers = True
-    assert not site.hearing.is_good(), "the API is back this moment"
+    assert not site.liveness.is_good(), "the API is back this moment"
     site.forward(LIMIT)
-    assert site.hearing.is_good()
-    site.hearing.disturbed()
+    assert site.liveness.is_good()
+    site.liveness.disturbed()
     site.forward(LIMIT * 2)
-    assert not site.hearing.is_good(), "the ledger is back this moment"
+    assert not site.liveness.is_good(), "the ledger is back this moment"
     site.forward(LIMIT)
-    assert site.hearing.is_good()
+    assert site.liveness.is_good()
 
 
 def test_ledger_that_answered_only_after_long_starts_the_time_anew(site):
     site.forward(LIMIT + 1)
     site.steady += LIMIT
     site.wall += LIMIT
-    assert not site.hearing.is_good()
+    assert not site.liveness.is_good()
 
 
 def test_api_that_is_back_gives_the_limit_to_be_heard(site):
     site.forward(LIMIT + 1)
     site.answers = False
-    assert not site.hearing.is_good()
+    assert not site.liveness.is_good()
     site.answers = True
-    assert not site.hearing.is_good()
+    assert not site.liveness.is_good()
     site.forward(LIMIT)
-    assert site.hearing.is_good()
+    assert site.liveness.is_good()
 
 
 @pytest.mark.parametrize(

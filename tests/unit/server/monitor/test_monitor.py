@@ -106,7 +106,7 @@ def test_silent_worker_is_replaced_by_the_next_attempt(site, secrets):
     site.clock.forward(site.settings.rules.heartbeat_limit - 1)
     site.monitor.look()
     assert site.ledger.runs.get(run.test_id).attempt == 1
-    site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+    site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1"))
     site.clock.forward(site.settings.rules.heartbeat_limit - 1)
     site.monitor.look()
     assert site.ledger.runs.get(run.test_id).attempt == 1
@@ -121,8 +121,8 @@ def test_silent_worker_is_replaced_by_the_next_attempt(site, secrets):
 def test_nobody_is_given_up_while_this_side_was_deaf(site, secrets):
     steady = [0.0]
     limit = site.settings.rules.heartbeat_limit
-    hearing = Liveness(limit, lambda: True, Clocks(lambda: steady[0], site.clock))
-    monitor = Monitor(site.ledger, site.client, EVERY_TIME, hearing)
+    liveness = Liveness(limit, lambda: True, Clocks(lambda: steady[0], site.clock))
+    monitor = Monitor(site.ledger, site.client, EVERY_TIME, liveness)
     run = site.ledger.runs.add(new_run())
     monitor.look()
     proof = site.claim(run.test_id, secrets)
@@ -130,7 +130,7 @@ def test_nobody_is_given_up_while_this_side_was_deaf(site, secrets):
     site.clock.forward(limit + 3600)
     monitor.look()
     assert site.ledger.runs.get(run.test_id).attempt == 1, "the clock was set, and the worker not heard since"
-    site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+    site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1"))
     steady[0] += limit + 1
     site.clock.forward(limit + 1)
     monitor.look()
@@ -162,8 +162,8 @@ def test_ledger_that_was_away_excuses_the_workers(site, secrets, monkeypatch):
 def test_second_outage_of_the_api_excuses_as_the_first_did(site, secrets):
     steady, answers = [0.0], [True]
     limit = site.settings.rules.heartbeat_limit
-    hearing = Liveness(limit, lambda: answers[0], Clocks(lambda: steady[0], site.clock))
-    monitor = Monitor(site.ledger, site.client, EVERY_TIME, hearing)
+    liveness = Liveness(limit, lambda: answers[0], Clocks(lambda: steady[0], site.clock))
+    monitor = Monitor(site.ledger, site.client, EVERY_TIME, liveness)
 
     def forward(seconds):
         steady[0] += seconds
@@ -177,10 +177,10 @@ def test_second_outage_of_the_api_excuses_as_the_first_did(site, secrets):
         answers[0] = False
         forward(limit + 1)
         answers[0] = True
-        site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+        site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1"))
         forward(1)
         for _ in range(HOLD_LIMITS + 1):
-            site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+            site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1"))
             forward(limit - 1)
         assert site.ledger.runs.get(run.test_id).attempt == 1
 
@@ -241,8 +241,8 @@ def test_nobody_loses_a_job_that_he_could_not_claim(site):
     answers = [False]
     steady = [0.0]
     clocks = Clocks(steady=lambda: steady[0], wall=lambda: steady[0])
-    hearing = Liveness(60.0, lambda: answers[0], clocks)
-    monitor = Monitor(site.ledger, site.client, EVERY_TIME, hearing)
+    liveness = Liveness(60.0, lambda: answers[0], clocks)
+    monitor = Monitor(site.ledger, site.client, EVERY_TIME, liveness)
     run = site.ledger.runs.add(new_run())
     monitor.look()
     worker = gearman.Worker("worker")
@@ -290,7 +290,7 @@ def test_queue_away_and_back(site):
     site.monitor.look()
     assert site.ledger.runs.get(run.test_id).attempt == 1
     site.server = gearman.Server(port=port, host="127.0.0.1")
-    for link in site.client._links.values():
+    for link in site.client._connections.values():
         link._down_until = 0
     site.monitor.look()
     assert set(site.jobs()) == {f"{run.test_id}:1"}
@@ -332,7 +332,7 @@ def test_run_beyond_its_time_fails(site, secrets):
     rules = site.settings.rules
     for _ in range(int((rules.run_timeout + rules.run_grace) / 50) + 2):
         site.clock.forward(50)
-        site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1", "node-1"))
+        site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1"))
     site.monitor.look()
     ended = site.ledger.runs.get(run.test_id)
     assert (ended.state, ended.reason) == (RunState.FAILED, "timeout")
