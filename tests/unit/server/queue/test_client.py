@@ -230,7 +230,7 @@ def test_handle_from_before_a_restart_takes_nobody_elses_job_out(settings):
         fresh.submit_pending(ledger)
         assert ledger.attempts.of_run(new.test_id)[0].handle == ledger.attempts.of_run(old.test_id)[0].handle
         # the old job's server, as the ledger has it, is now the fresh one
-        fresh._links[f"127.0.0.1:{port}"] = fresh._links[f"127.0.0.1:{server.port}"]
+        fresh._connections[f"127.0.0.1:{port}"] = fresh._connections[f"127.0.0.1:{server.port}"]
         ledger.runs.cancel(old.test_id, "somebody")
         fresh.withdraw(ledger)
         assert len(ledger.submissions.to_withdraw()) == 1, "left to whoever has been connected for longer"
