@@ -15,7 +15,7 @@ import requests
 from cliff.command import Command
 
 from refstack_worker import systemd
-from refstack_worker.cli.queue.common import settings_of
+from refstack_worker.cli.queue.ledger_access import settings_of
 from refstack_worker.errors import UsageError
 from refstack_worker.gearman import Address
 from refstack_worker.server.service import Services

@@ -9,8 +9,9 @@ import stat
 import pytest
 
 from refstack_worker.cli import app
-from refstack_worker.cli.queue import main, standalone_files
-from refstack_worker.cli.queue.standalone_files import Folder, Wish
+from refstack_worker.cli.queue import main
+from refstack_worker.cli.queue.standalone import files
+from refstack_worker.cli.queue.standalone.files import Folder, Wish
 from refstack_worker.config import server, worker
 from refstack_worker.errors import ConfigError
 
@@ -29,7 +30,7 @@ def quiet_root():
 def call(tmp_path, capsys):
     folder = Folder(tmp_path / "queue")
     folder.path.mkdir()
-    standalone_files.prepare(folder, Wish())
+    files.prepare(folder, Wish())
 
     def run(*words):
         status = main.main(["--config", str(folder.settings), *words])
@@ -120,12 +121,12 @@ def test_what_the_first_start_makes_is_read_by_both_sides(call):
 def test_later_start_keeps_what_is_there(call):
     text = call.folder.settings.read_text() + 'TEMPEST_VERSION = "47.0.0"\n'
     call.folder.settings.write_text(text)
-    assert standalone_files.prepare(call.folder, Wish()).tempest.version == "47.0.0"
+    assert files.prepare(call.folder, Wish()).tempest.version == "47.0.0"
     with pytest.raises(ConfigError, match="APP_ADDRESS"):
-        standalone_files.prepare(call.folder, Wish(port=1))
+        files.prepare(call.folder, Wish(port=1))
 
 
 def test_one_owner_of_a_folder(call):
-    with standalone_files.owned(call.folder), pytest.raises(ConfigError, match="another"):  # noqa: SIM117
-        with standalone_files.owned(call.folder):
+    with files.owned(call.folder), pytest.raises(ConfigError, match="another"):  # noqa: SIM117
+        with files.owned(call.folder):
             pass

@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from refstack_worker.cli.queue import runs, users
+from refstack_worker.cli.queue.runs import commands, results
 from refstack_worker.errors import UsageError
 
 PROGRESS = {"done": 3, "total": 9, "passed": 1, "failed": 2, "skipped": 0, "seconds_left": 60}
@@ -15,7 +15,7 @@ TESTS = {"names": ["a.b", "c.d"], "regexes": ["x|y"]}
 
 
 def shown(**run):
-    return dict(zip(*runs._shown(run)))
+    return dict(zip(*commands._shown(run)))
 
 
 def test_people_read_lines():
@@ -38,4 +38,4 @@ def test_machines_read_what_the_api_says():
 def test_verdict_needs_both_of_guideline_and_program():
     asked = argparse.Namespace(id=1, guideline="2020.06", program="", json=False)
     with pytest.raises(UsageError, match="--guideline, --program"):
-        users.RunVerdict(None, None).take_action(asked)
+        results.RunVerdict(None, None).take_action(asked)

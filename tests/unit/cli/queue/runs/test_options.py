@@ -10,20 +10,20 @@ import sys
 import pytest
 
 from refstack_worker.cli.package import main
-from refstack_worker.cli.queue import run_options
+from refstack_worker.cli.queue.runs import options
 from refstack_worker.errors import UsageError
 
 
 def parsed(*words):
     parser = argparse.ArgumentParser()
-    run_options.add_run_options(parser)
+    options.add_run_options(parser)
     return parser.parse_args(["--tempest-version", "47.0.0", *words])
 
 
 def test_everything_becomes_the_body(tmp_path):
     (tmp_path / "cases").write_text("# remark\ntempest.api.identity # why\n\ntempest.api.compute\n")
     (tmp_path / "conf.json").write_text(json.dumps({"identity": {"uri_v3": "http://c/v3", "password": "p"}}))
-    body = run_options.body_of(
+    body = options.body_of(
         parsed(
             "--conf-json",
             f"@{tmp_path / 'conf.json'}",
@@ -66,13 +66,13 @@ def test_everything_becomes_the_body(tmp_path):
 @pytest.mark.parametrize("option", ["password", "admin_password", "admin_key", "auth_token", "client_secret"])
 def test_password_on_the_command_line_is_refused_and_not_repeated(option):
     with pytest.raises(UsageError, match="can be read by everybody") as caught:
-        run_options.body_of(parsed("--conf-json", json.dumps({"identity": {option: "hunter2"}})))
+        options.body_of(parsed("--conf-json", json.dumps({"identity": {option: "hunter2"}})))
     assert "hunter2" not in str(caught.value)
 
 
 def test_stdin(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO('{"identity": {"password": "p"}}'))
-    assert run_options.body_of(parsed("--conf-json", "-"))["conf_json"] == {"identity": {"password": "p"}}
+    assert options.body_of(parsed("--conf-json", "-"))["conf_json"] == {"identity": {"password": "p"}}
 
 
 def test_password_file_adds_and_wants_to_be_private(tmp_path):
@@ -80,21 +80,21 @@ def test_password_file_adds_and_wants_to_be_private(tmp_path):
     file.write_text("# of the test cloud\nauth.admin_password = a=b \nidentity.password=c\n")
     file.chmod(0o600)
     words = ("--conf-json", '{"auth": {"admin_username": "admin"}}', "--password-file", str(file))
-    assert run_options.body_of(parsed(*words))["conf_json"] == {
+    assert options.body_of(parsed(*words))["conf_json"] == {
         "auth": {"admin_username": "admin", "admin_password": "a=b"},
         "identity": {"password": "c"},
     }
     file.chmod(0o640)
     with pytest.raises(UsageError, match="chmod 600"):
-        run_options.body_of(parsed(*words))
+        options.body_of(parsed(*words))
 
 
 def test_asks_on_a_terminal_only(monkeypatch):
-    options = parsed("--ask-password", "identity.password")
+    given = parsed("--ask-password", "identity.password")
     with pytest.raises(UsageError, match="no terminal"):
-        run_options.conf_of(options)
+        options.conf_of(given)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    assert run_options.conf_of(options, lambda prompt: f"answer to {prompt}") == {
+    assert options.conf_of(given, lambda prompt: f"answer to {prompt}") == {
         "identity": {"password": "answer to identity.password: "}
     }
 
@@ -115,7 +115,7 @@ def test_asks_on_a_terminal_only(monkeypatch):
 )
 def test_nonsense_is_usage(words):
     with pytest.raises(UsageError):
-        run_options.body_of(parsed(*words))
+        options.body_of(parsed(*words))
 
 
 def test_malformed_password_line_is_named_without_its_text(tmp_path):
@@ -123,15 +123,15 @@ def test_malformed_password_line_is_named_without_its_text(tmp_path):
     file.touch(mode=0o600)
     file.write_text("hunter2\n")
     with pytest.raises(UsageError, match=":1:") as caught:
-        run_options.body_of(parsed("--password-file", str(file)))
+        options.body_of(parsed("--password-file", str(file)))
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("version", ["47", "47.0", "47.0.0rc1", "v47.0.0", "47.0.0\n"])
 def test_only_releases_are_run_and_locked(version):
-    options = parsed()
-    options.tempest_version = version
+    given = parsed()
+    given.tempest_version = version
     with pytest.raises(UsageError, match="e.g. 47.0.0"):
-        run_options.body_of(options)
+        options.body_of(given)
     with pytest.raises(UsageError, match="e.g. 47.0.0"):
         main.lock(argparse.Namespace(version=version))

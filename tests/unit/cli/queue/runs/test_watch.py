@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from refstack_worker.cli.queue import run_watch
+from refstack_worker.cli.queue.runs import watch
 from refstack_worker.errors import RefusedError, ServerError
 
 QUIET = {"total": 0, "done": 0, "passed": 0, "failed": 0, "skipped": 0, "seconds_left": 0}
@@ -39,7 +39,7 @@ class Server:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(run_watch, "POLL_SECONDS", 0)
+    monkeypatch.setattr(watch, "POLL_SECONDS", 0)
 
 
 @pytest.mark.parametrize(
@@ -53,37 +53,37 @@ def quick(monkeypatch):
 )
 def test_exit_status_tells_the_verdict(end, status, said):
     out = io.StringIO()
-    assert run_watch.Watcher(Server(run("queued"), end), out).watch(7) == status
+    assert watch.Watcher(Server(run("queued"), end), out).watch(7) == status
     assert said in out.getvalue()
 
 
 def test_each_message_once():
     out = io.StringIO()
-    run_watch.Watcher(Server(run("queued"), run("claimed", worker="n"), run("finished")), out).watch(7)
+    watch.Watcher(Server(run("queued"), run("claimed", worker="n"), run("finished")), out).watch(7)
     assert out.getvalue().count("claimed\n") == 1
 
 
 def test_outage_of_the_server_is_outlived():
     out = io.StringIO()
     server = Server(run("queued"), ServerError("away"), ServerError("away"), run("finished"))
-    assert run_watch.Watcher(server, out).watch(7) == 0
+    assert watch.Watcher(server, out).watch(7) == 0
     assert out.getvalue().count("away; trying on") == 1
 
 
 def test_outage_without_end_is_an_error(monkeypatch):
-    monkeypatch.setattr(run_watch, "PATIENCE", -1)
+    monkeypatch.setattr(watch, "PATIENCE", -1)
     with pytest.raises(ServerError):
-        run_watch.Watcher(Server(*[ServerError("away")] * 3), io.StringIO()).watch(7)
+        watch.Watcher(Server(*[ServerError("away")] * 3), io.StringIO()).watch(7)
 
 
 def test_refusal_is_final():
     with pytest.raises(RefusedError):
-        run_watch.Watcher(Server(RefusedError("no")), io.StringIO()).watch(7)
+        watch.Watcher(Server(RefusedError("no")), io.StringIO()).watch(7)
 
 
 def test_bar():
     progress = {"total": 40, "done": 10, "passed": 8, "failed": 1, "skipped": 1, "seconds_left": 75}
-    line = run_watch.progress_line(run("running", attempt=2, progress=progress))
+    line = watch.progress_line(run("running", attempt=2, progress=progress))
     assert (
         line
         == "run 7 running (attempt 2) [######..................] 10/40: 8 passed, 1 failed, 1 skipped, 1 min 15 s left"
@@ -97,13 +97,13 @@ class Terminal(io.StringIO):
 
 def test_what_is_done_is_told_before_it_is_known_how_many_there_are():
     progress = {"total": 0, "done": 3, "passed": 2, "failed": 1, "skipped": 0}
-    line = run_watch.progress_line(run("running", progress=progress))
+    line = watch.progress_line(run("running", progress=progress))
     assert line.endswith("running 3/?: 2 passed, 1 failed, 0 skipped")
 
 
 def test_bar_is_wiped_on_a_terminal_before_a_line():
     out = Terminal()
     progress = {"total": 40, "done": 10}
-    run_watch.Watcher(Server(run("running", progress=progress), run("finished")), out).watch(7)
+    watch.Watcher(Server(run("running", progress=progress), run("finished")), out).watch(7)
     assert "\r" in out.getvalue()
     assert out.getvalue().endswith("\rrun 7: passed: 0 passed, 0 failed, 0 skipped\n")

@@ -20,7 +20,7 @@ from cliff.command import Command
 
 from refstack_worker import process
 from refstack_worker.cli.queue.serve import until_signal
-from refstack_worker.cli.queue.standalone_files import TOKEN_NAME, Folder, Wish, owned, prepare, write
+from refstack_worker.cli.queue.standalone.files import TOKEN_NAME, Folder, Wish, owned, prepare, write
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import ConfigError
 from refstack_worker.gearman import Address

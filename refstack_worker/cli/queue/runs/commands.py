@@ -16,8 +16,8 @@ from cliff.lister import Lister
 from cliff.show import ShowOne
 
 from refstack_worker.cli.api_client import Api, access_of
-from refstack_worker.cli.queue.run_options import add_conf_options, add_run_options, body_of, conf_of
-from refstack_worker.cli.queue.run_watch import Watcher, verdict
+from refstack_worker.cli.queue.runs.options import add_conf_options, add_run_options, body_of, conf_of
+from refstack_worker.cli.queue.runs.watch import Watcher, verdict
 from refstack_worker.contract.states import ENDS, RunState
 from refstack_worker.errors import UsageError
 

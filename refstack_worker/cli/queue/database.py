@@ -1,0 +1,82 @@
+"""``refstack-queue db …``: the revision of the database, and old runs."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from cliff.command import Command
+from cliff.show import ShowOne
+
+from refstack_worker.cli.queue.durations import seconds_of
+from refstack_worker.cli.queue.ledger_access import open_ledger, settings_of
+from refstack_worker.cli.queue.records import Columns
+from refstack_worker.errors import UsageError
+from refstack_worker.server.api.serializers import iso
+from refstack_worker.server.db import migrate
+
+
+class DbUpgrade(Command):
+    """Bring the database to the revision of this software; RefStack's own tables are made only if there are none."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Migrate."""
+        with open_ledger(settings_of(self.app)) as ledger:
+            ledger.upgrade()
+            self.app.stdout.write(f"{migrate.current(ledger.database)}\n")
+
+
+class DbDowngrade(Command):
+    """Take the database back to an older revision. What only newer revisions can hold is lost."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("revision", help="revision to go back to, or 'base': remove the queue's tables")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Migrate."""
+        with open_ledger(settings_of(self.app)) as ledger:
+            migrate.downgrade(ledger.database, parsed_args.revision)
+
+
+class DbPrune(ShowOne):
+    """Remove runs that ended long ago, with their results, messages and attempts, and old results without a run.
+
+    Clouds and guidelines stay.
+    The monitor does the same once an hour where RETENTION_DAYS is set.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--older-than", type=seconds_of, metavar="90d", help="since its end; default: RETENTION_DAYS"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="only count them")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        """Remove them, some at a time."""
+        settings = settings_of(self.app)
+        seconds = parsed_args.older_than or settings.rules.retention_seconds
+        if not seconds:
+            raise UsageError("--older-than: say how old (as 90d); refstack.cfg sets no RETENTION_DAYS")
+        before = time.time() - seconds
+        with open_ledger(settings) as ledger:
+            migrate.check(ledger.database)
+            found = ledger.retention.count(before)
+            while not parsed_args.dry_run and ledger.retention.prune(before):
+                pass
+            left = ledger.retention.count(before)
+        return ("ended before", "removed", "left"), (iso(before), found - left, left)
+
+
+class DbVersion(ShowOne):
+    """Show the database's revision and the one that this software needs."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        """Ask."""
+        with open_ledger(settings_of(self.app)) as ledger:
+            return ("database", "software"), (migrate.current(ledger.database) or "none", migrate.newest())

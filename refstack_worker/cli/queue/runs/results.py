@@ -1,0 +1,66 @@
+"""``refstack-queue run verdict`` and ``run export``: what a result means, and its files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from cliff.command import Command
+
+from refstack_worker.cli.api_client import Api, access_of
+from refstack_worker.errors import UsageError
+
+
+class RunVerdict(Command):
+    """Say what a run's result means for a program. Exit status 0: passed; 1: not."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("id", type=int, help="of the run")
+        parser.add_argument("--guideline", default="", help="as 2020.06; default: the one that the run was made by")
+        parser.add_argument("--program", default="")
+        parser.add_argument("--json", action="store_true", help="as the API answers")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Ask."""
+        if bool(parsed_args.guideline) != bool(parsed_args.program):
+            raise UsageError("--guideline, --program: one needs the other ('refstack-queue guideline list' shows them)")
+        query = {"guideline": parsed_args.guideline, "program": parsed_args.program} if parsed_args.guideline else {}
+        with Api(access_of(self.app.options)) as api:
+            told = api.get(f"/v1/runs/{parsed_args.id}/verdict", query)
+        self.app.stdout.write(json.dumps(told, indent=1) + "\n" if parsed_args.json else _verdict_text(told))
+        return 0 if told["passed"] else 1
+
+
+class RunExport(Command):
+    """Write a run's result into a file: subunit, JUnit XML, HTML, CSV or JSON."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("id", type=int)
+        parser.add_argument("format", choices=("subunit", "junit", "html", "csv", "json"))
+        parser.add_argument("file", type=Path)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Fetch it."""
+        kind = parsed_args.format
+        path = f"/v1/runs/{parsed_args.id}/" + ("subunit" if kind == "subunit" else f"exports/{kind}")
+        with Api(access_of(self.app.options)) as api, parsed_args.file.open("wb") as out:
+            api.save(path, out)
+
+
+def _verdict_text(told: dict[str, Any]) -> str:
+    required = told["required"]
+    lines = [
+        f"{told['program']}, guideline {told['guideline']}: {'passed' if told['passed'] else 'not passed'}",
+        f"{required['passed']} of {required['total']} required tests passed",
+    ]
+    for capability in required["capabilities"]:
+        lines += [f"{capability['name']}: {test['status']}: {test['name']}" for test in capability["lacking"]]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,79 @@
+"""``refstack-queue token …``: the API tokens."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from cliff.command import Command
+from cliff.lister import Lister
+from cliff.show import ShowOne
+
+from refstack_worker.cli.queue.durations import seconds_of
+from refstack_worker.cli.queue.ledger_access import open_ledger, settings_of
+from refstack_worker.cli.queue.records import Columns, Rows
+from refstack_worker.errors import UsageError
+from refstack_worker.server.auth import SCOPES, VENDOR
+
+
+class TokenCreate(ShowOne):
+    """Make an API token. Its secret is shown this once."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("name", help="whose it is, for people")
+        parser.add_argument(
+            "--scope",
+            choices=SCOPES,
+            default=VENDOR,
+            help="operator: everything; vendor (default): the user's own runs",
+        )
+        parser.add_argument("--user", type=int, metavar="ID", help="id of RefStack's user; needed for a vendor's token")
+        parser.add_argument("--expires", type=seconds_of, default=0, metavar="30d", help="default: never")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        """Make it."""
+        if parsed_args.scope == VENDOR and parsed_args.user is None:
+            raise UsageError("--user: a vendor's token belongs to a user of RefStack; for all runs: --scope operator")
+        expires = time.time() + parsed_args.expires if parsed_args.expires else 0.0
+        with open_ledger(settings_of(self.app)) as ledger:
+            made, secret = ledger.tokens.add(parsed_args.name, [parsed_args.scope], parsed_args.user, expires)
+        return ("id", "name", "scopes", "token"), (made.id, made.name, " ".join(made.scopes), secret)
+
+
+class TokenList(Lister):
+    """List the API tokens; their secrets are kept nowhere."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+        """Ask the ledger."""
+        with open_ledger(settings_of(self.app)) as ledger:
+            rows = [
+                (one.id, one.name, " ".join(one.scopes), one.user_id or "", _ended(one.revoked_at, one.expires_at))
+                for one in ledger.tokens.all()
+            ]
+        return ("Id", "Name", "Scopes", "User", "State"), rows
+
+
+class TokenRevoke(Command):
+    """End an API token for good."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("id", type=int, help="as 'token list' shows it")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Revoke."""
+        with open_ledger(settings_of(self.app)) as ledger:
+            ledger.tokens.revoke(parsed_args.id)
+
+
+def _ended(revoked_at: float, expires_at: float) -> str:
+    if revoked_at:
+        return "revoked"
+    if expires_at and expires_at <= time.time():
+        return "expired"
+    return "good"
