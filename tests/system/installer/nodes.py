@@ -241,7 +241,7 @@ class Node:
         self.machine.write(ANSWERS, "\n".join(lines) + "\n")
 
     def install(self, command: str, *more: str, env: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
-        """Call the installer with ``--json``; return its status and what it told."""
+        """Call the installer with ``--json``; return its status and its document."""
         done = self.machine.run(
             "python3", INSTALLER, command, "--json", "--answers", ANSWERS, *more, check=False, env=env, timeout=1800
         )
@@ -275,6 +275,6 @@ def _listens(host: str, port: int) -> bool:
     return True
 
 
-def steps(told: dict[str, Any]) -> dict[str, str]:
+def steps(report: dict[str, Any]) -> dict[str, str]:
     """Return step name to state."""
-    return {step["name"]: step["state"] for step in told["steps"]}
+    return {step["name"]: step["state"] for step in report["steps"]}

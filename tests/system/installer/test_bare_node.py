@@ -14,26 +14,26 @@ def test_a_bare_machine_becomes_a_node_and_is_bare_again(site: Site, suite: str)
         pytest.skip(f"a Tempest package for {suite} needs its Python {nodes.PYTHONS[suite]} here to be locked with")
     with Node(site, suite) as node:
         before = node.picture()
-        code, told = node.install("plan")
-        assert code == 2, told["error"]
+        code, report = node.install("plan")
+        assert code == 2, report["error"]
         assert changed(before, node.picture()) == [], "plan changes nothing"
 
-        code, told = node.install("apply")
-        assert code == 0, told["error"]
-        assert told["changed"] is True
-        assert steps(told)["registered"] in ("changed", "unchanged")
+        code, report = node.install("apply")
+        assert code == 0, report["error"]
+        assert report["changed"] is True
+        assert steps(report)["registered"] in ("changed", "unchanged")
 
-        code, told = node.install("verify")
-        assert code == 0, told["error"]
-        assert steps(told)["selftest"] == "verified"
+        code, report = node.install("verify")
+        assert code == 0, report["error"]
+        assert steps(report)["selftest"] == "verified"
 
-        code, told = node.install("plan")
-        assert (code, told["pending"]) == (0, False), told
-        code, told = node.install("apply")
-        assert (code, told["changed"]) == (0, False), told
+        code, report = node.install("plan")
+        assert (code, report["pending"]) == (0, False), report
+        code, report = node.install("apply")
+        assert (code, report["changed"]) == (0, False), report
 
-        code, told = node.install("remove")
-        assert code == 0, told["error"]
+        code, report = node.install("remove")
+        assert code == 0, report["error"]
         assert changed(before, node.picture()) == []
 
 
@@ -43,9 +43,9 @@ def test_new_settings_and_the_status_of_a_node(site: Site) -> None:
         status = node.machine.run("refstack-worker", "status", "-f", "json").stdout
         assert f'"{NODE}"' in status and TEMPEST in status
         node.answer(node_tags='["eu"]')
-        code, told = node.install("apply")
-        assert code == 0, told["error"]
-        assert (steps(told)["configuration"], steps(told)["unit"]) == ("changed", "changed")
+        code, report = node.install("apply")
+        assert code == 0, report["error"]
+        assert (steps(report)["configuration"], steps(report)["unit"]) == ("changed", "changed")
         node.machine.wait(
             "the worker has the tag",
             lambda: '"eu"' in node.machine.run("refstack-worker", "status", "-f", "json", check=False).stdout,

@@ -27,15 +27,15 @@ def test_a_node_without_a_network(site: Site, bundle: Path) -> None:
         node.machine.write("/root/node.bundle", bundle.read_bytes())
         before = node.picture()
         node.answer(repository_url='""', repository_key='""')
-        code, told = node.install("apply", "--bundle", "/root/node.bundle")
-        assert code == 0, told["error"]
-        assert steps(told)["registered"] in ("changed", "unchanged")
-        code, told = node.install("plan", "--bundle", "/root/node.bundle")
-        assert code == 0, told
-        code, told = node.install("verify", "--bundle", "/root/node.bundle")
-        assert code == 0, told["error"]
-        code, told = node.install("remove")
-        assert code == 0, told["error"]
+        code, report = node.install("apply", "--bundle", "/root/node.bundle")
+        assert code == 0, report["error"]
+        assert steps(report)["registered"] in ("changed", "unchanged")
+        code, report = node.install("plan", "--bundle", "/root/node.bundle")
+        assert code == 0, report
+        code, report = node.install("verify", "--bundle", "/root/node.bundle")
+        assert code == 0, report["error"]
+        code, report = node.install("remove")
+        assert code == 0, report["error"]
         assert changed(before, node.picture()) == []
 
 
@@ -45,8 +45,8 @@ def test_a_bundle_with_a_flipped_byte_is_refused(site: Site, bundle: Path) -> No
         data[len(data) // 2] ^= 1
         node.machine.write("/root/node.bundle", bytes(data))
         before = node.picture()
-        code, told = node.install("apply", "--bundle", "/root/node.bundle")
-        assert (code, told["error"]["step"]) == (9, "bundle")
-        assert "is damaged" in told["error"]["message"]
+        code, report = node.install("apply", "--bundle", "/root/node.bundle")
+        assert (code, report["error"]["step"]) == (9, "bundle")
+        assert "is damaged" in report["error"]["message"]
         after = [name for name in changed(before, node.picture()) if not name.startswith("./var/lib/refstack-install")]
         assert after == []

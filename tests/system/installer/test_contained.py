@@ -39,8 +39,8 @@ MARK = "refstack-marker-8471"
 @pytest.fixture(scope="module")
 def node(site: Site) -> Iterator[Node]:
     with Node(site) as made:
-        code, told = made.install("apply")
-        assert code == 0, told["error"]
+        code, report = made.install("apply")
+        assert code == 0, report["error"]
         made.machine.write("/root/driver.py", DRIVER)
         yield made
 
@@ -85,16 +85,16 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print('deaf', flush=True)
 while True: time.sleep(1)
 """
-    told = run(node, code, stop_after=1.0)
-    assert told["status"] == -9
-    assert told["seconds"] < 10
+    report = run(node, code, stop_after=1.0)
+    assert report["status"] == -9
+    assert report["seconds"] < 10
     is_well(node)
 
 
 def test_memory_of_a_process(node: Node) -> None:
-    told = run(node, "held = []\nfor n in range(64): held.append(bytes(256 << 20)); print(n, flush=True)")
-    assert told["status"] != 0
-    numbers = [line for line in told["lines"] if str(line).isdigit()]
+    report = run(node, "held = []\nfor n in range(64): held.append(bytes(256 << 20)); print(n, flush=True)")
+    assert report["status"] != 0
+    numbers = [line for line in report["lines"] if str(line).isdigit()]
     assert len(numbers) < 18, "more than 4 GiB"
     is_well(node)
 
@@ -112,8 +112,8 @@ for n in range(8):
 for n in range(8):
     print(os.wait()[1])
 """
-    told = run(node, code)
-    assert told["lost"] or any(line != "0" for line in told["lines"])
+    report = run(node, code)
+    assert report["lost"] or any(line != "0" for line in report["lines"])
     is_well(node)
 
 
@@ -129,8 +129,8 @@ try:
 except OSError as error:
     print(error.errno, count, flush=True)
 """
-    told = run(node, code)
-    errno, count = told["lines"][-1].split()
+    report = run(node, code)
+    errno, count = report["lines"][-1].split()
     assert errno == "11"
     assert int(count) <= 512
     is_well(node)
@@ -149,8 +149,8 @@ except OSError as error:
     print(error.errno, total)
 """
     before = node.machine.sh("stat -f -c %a / /run /tmp /var/tmp /dev/shm")
-    told = run(node, code)
-    errno, megabytes = told["lines"][-1].split()
+    report = run(node, code)
+    errno, megabytes = report["lines"][-1].split()
     assert errno == "28"
     assert int(megabytes) <= 2048
     is_well(node)
@@ -161,9 +161,9 @@ except OSError as error:
 
 @pytest.mark.parametrize("folder", ["/tmp", "/var/tmp", "/run", "/var/lib", "/var/cache/refstack-worker/store", "/etc"])
 def test_nothing_else_can_be_written(node: Node, folder: str) -> None:
-    told = run(node, f"open('{folder}/x', 'w')")
-    assert told["status"] == 1
-    assert "Read-only" in told["lines"][-1] or "denied" in told["lines"][-1]
+    report = run(node, f"open('{folder}/x', 'w')")
+    assert report["status"] == 1
+    assert "Read-only" in report["lines"][-1] or "denied" in report["lines"][-1]
 
 
 def test_keys_spool_and_others_are_out_of_reach(node: Node) -> None:
@@ -180,10 +180,10 @@ for place in {places!r}:
 print(os.listdir('/run/refstack-run') == [os.path.basename(os.environ['HOME'])])
 print(os.getuid(), len([p for p in os.listdir('/proc') if p.isdigit()]) < 10)
 """
-    told = run(node, code)
-    assert not [line for line in told["lines"] if "SEEN" in line], told["lines"]
-    assert told["lines"][-2] == "True"
-    uid, alone = told["lines"][-1].split()
+    report = run(node, code)
+    assert not [line for line in report["lines"] if "SEEN" in line], report["lines"]
+    assert report["lines"][-2] == "True"
+    uid, alone = report["lines"][-1].split()
     assert int(uid) >= 61184, "a dynamic user"
     assert alone == "True"
 

@@ -75,7 +75,7 @@ def yum_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def evil_site(yum_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """An attacker's repository: a newer worker, everything signed with a key of his own."""
+    """An attacker's repository: a newer worker, everything signed with the attacker's key."""
     folder = tmp_path_factory.mktemp("evil")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GNUPGHOME", str(yum_site.gpg.home))
@@ -141,34 +141,34 @@ def packages(root: Path) -> dict[str, str]:
 def test_a_node_comes_and_goes(yum_site: Site, root: Path) -> None:
     assert install(yum_site, root, "plan")[0] == 2
     assert packages(root) == {}
-    code, told = install(yum_site, root, "apply")
-    assert code == 0, told["error"]
+    code, report = install(yum_site, root, "apply")
+    assert code == 0, report["error"]
     assert packages(root) == {"refstack-worker": "1.1", "python3-gear": "0.16", "refstack-tempest-47.0.0": "47.0.0"}
-    code, told = install(yum_site, root, "apply")
-    assert (code, told["changed"]) == (0, False)
+    code, report = install(yum_site, root, "apply")
+    assert (code, report["changed"]) == (0, False)
     assert install(yum_site, root, "plan")[0] == 0
-    code, told = install(yum_site, root, "remove")
-    assert code == 0, told["error"]
+    code, report = install(yum_site, root, "remove")
+    assert code == 0, report["error"]
     assert packages(root) == {}
     assert not [path for path in root.rglob("*refstack*") if "/var/lib/rpm" not in str(path)]
     assert keys_in_database(root) == [], "the key that came with the first package goes too"
 
 
 def test_a_version_and_its_upgrade(yum_site: Site, root: Path) -> None:
-    code, told = install(yum_site, root, "apply", "--package-version", "1.0")
-    assert code == 0, told["error"]
+    code, report = install(yum_site, root, "apply", "--package-version", "1.0")
+    assert code == 0, report["error"]
     assert packages(root)["refstack-worker"] == "1.0"
-    code, told = install(yum_site, root, "apply", "--package-version", "1.1")
-    assert code == 0, told["error"]
+    code, report = install(yum_site, root, "apply", "--package-version", "1.1")
+    assert code == 0, report["error"]
     assert packages(root)["refstack-worker"] == "1.1"
     assert install(yum_site, root, "plan", "--package-version", "1.1")[0] == 0
 
 
 def test_a_version_that_is_not_there(yum_site: Site, root: Path) -> None:
-    code, told = install(yum_site, root, "apply", "--tempest", "1.2.3")
+    code, report = install(yum_site, root, "apply", "--tempest", "1.2.3")
     assert code == 5
-    assert told["error"]["step"] == "tempest"
-    assert told["error"]["what"] == "the repository does not have refstack-tempest-1.2.3"
+    assert report["error"]["step"] == "tempest"
+    assert report["error"]["what"] == "the repository does not have refstack-tempest-1.2.3"
     assert set(packages(root)) == {"refstack-worker", "python3-gear"}
 
 
@@ -176,9 +176,9 @@ def test_a_repository_signed_by_somebody_else(yum_site: Site, root: Path, tmp_pa
     forged = tmp_path / "forged"
     shutil.copytree(yum_site.folder / "repository", forged)
     (forged / "yum" / "repodata" / "repomd.xml.asc").write_text("nothing")
-    code, told = install(yum_site, root, "apply", "--repository", str(forged))
+    code, report = install(yum_site, root, "apply", "--repository", str(forged))
     assert code == 5
-    assert told["error"]["step"] == "repository"
+    assert report["error"]["step"] == "repository"
     assert packages(root) == {}
     assert not (root / "etc" / "yum.repos.d" / "refstack.repo").exists()
 
@@ -189,8 +189,8 @@ def test_a_repository_signed_by_a_key_beside_the_pinned_one(
 ) -> None:
     order = (evil_site.fingerprint, yum_site.fingerprint)
     forged = with_key(evil_site, tmp_path / "forged", *(order if evil_first else reversed(order)))
-    code, told = install(yum_site, root, "apply", "--repository", str(forged))
-    assert (code, told["error"]["step"]) == (5, "repository"), told
+    code, report = install(yum_site, root, "apply", "--repository", str(forged))
+    assert (code, report["error"]["step"]) == (5, "repository"), report
     assert packages(root) == {}
     assert keys_in_database(root) == []
 
@@ -203,8 +203,8 @@ def test_a_package_signed_by_a_key_beside_the_pinned_one(
     [victim] = forged.rglob("refstack-worker-1.1-1*.rpm")
     [rpm] = (evil_site.folder / "repository").rglob("refstack-worker-9.0-1*.rpm")
     shutil.copy(rpm, victim)
-    code, told = install(yum_site, root, "apply", "--repository", str(forged))
-    assert (code, told["error"]["step"]) == (5, "packages"), told
+    code, report = install(yum_site, root, "apply", "--repository", str(forged))
+    assert (code, report["error"]["step"]) == (5, "packages"), report
     assert packages(root) == {}
 
 
@@ -215,18 +215,18 @@ def test_a_change_of_keys(yum_site: Site, evil_site: Site, root: Path, tmp_path:
     assert keys_in_database(root) == [yum_site.fingerprint[-8:].lower()]
     moved = with_key(evil_site, tmp_path / "moved", yum_site.fingerprint, new)
     more = ("--repository", str(moved), "--set", f"repository.fingerprint={new}")
-    code, told = install(yum_site, root, "apply", *more, "--package-version", "9.0")
-    assert code == 0, told["error"]
+    code, report = install(yum_site, root, "apply", *more, "--package-version", "9.0")
+    assert code == 0, report["error"]
     assert keys_in_database(root) == [new[-8:].lower()]
     shutil.rmtree(moved)
     with_key(yum_site, moved, yum_site.fingerprint, new)
     (root / "etc" / "yum.repos.d" / "refstack.repo").write_text("")
-    code, told = install(yum_site, root, "apply", *more)
-    assert (code, told["error"]["step"]) == (5, "repository"), "the old key signs nothing any more"
+    code, report = install(yum_site, root, "apply", *more)
+    assert (code, report["error"]["step"]) == (5, "repository"), "the old key signs nothing any more"
 
 
 def test_an_unknown_version_is_refused_by_plan(yum_site: Site, root: Path) -> None:
-    code, told = install(yum_site, root, "plan", "--package-version", "7.7")
-    assert (code, told["error"]["what"]) == (5, "the repository does not have refstack-worker 7.7"), told
+    code, report = install(yum_site, root, "plan", "--package-version", "7.7")
+    assert (code, report["error"]["what"]) == (5, "the repository does not have refstack-worker 7.7"), report
     assert install(yum_site, root, "plan", "--package-version", "1.0")[0] == 2
     assert packages(root) == {}

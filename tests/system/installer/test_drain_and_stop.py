@@ -160,12 +160,12 @@ def test_a_worker_that_stands_still_loses_its_run_to_another_once(node: Node, co
 
     machine.wait("the second worker has it", lambda: workers(node, test_id) == [FIRST, SECOND], LIMIT + 30)
     assert "not heard of" in node.run(test_id)["attempts"][0]["note"], node.run(test_id)["attempts"]
-    machine.wait("the watchdog starts the first anew", lambda: shown(node, FIRST, "NRestarts")[0] > restarts, 180)
+    machine.wait("the watchdog restarts the first", lambda: shown(node, FIRST, "NRestarts")[0] > restarts, 180)
     machine.wait("it is at work again", lambda: shown(node, FIRST, "ActiveState")[0] == "active", 60)
     ended = node.wait_state(test_id, ("finished", "failed", "cancelled"), 600)
     assert (ended["state"], ended["attempt"], ended["worker"]) == ("finished", 2, SECOND), ended
     machine.wait("nothing of either attempt runs", lambda: not runs_at_work(node), 120)
-    assert results(node, test_id) == [2], "a run has one result, whoever else ran it"
+    assert results(node, test_id) == [2], "a run has one result, also when two workers ran it"
     assert len(node.run(test_id)["attempts"]) == 2
 
 

@@ -17,12 +17,12 @@ JOURNAL = "./var/lib/refstack-install/"
 
 @dataclass(frozen=True)
 class Fault:
-    """How a step is made to fail, how that is mended, and what has to be said."""
+    """How to make a step fail, how to repair it, and the message that the fault must give."""
 
     step: str
     break_it: Callable[[Node], Any]
-    mend: Callable[[Node], Any]
-    says: str
+    repair: Callable[[Node], Any]
+    message: str
     exit_code: int = 5
 
 
@@ -35,7 +35,7 @@ def a_repository_again(node: Node) -> None:
 
 
 def a_foreign_key(node: Node) -> None:
-    """Another key in the file, believed because no fingerprint is given: apt has to notice."""
+    """Another key in the file, trusted because no fingerprint is given: apt has to notice."""
     node.machine.sh("cp /usr/share/keyrings/debian-archive-keyring.gpg /root/foreign.gpg")
     node.answer(repository_key='"/root/foreign.gpg"', repository_fingerprint='""')
 
@@ -98,7 +98,7 @@ def a_store_that_cannot_be_written(node: Node) -> None:
 
 
 def a_store_with_room(node: Node) -> None:
-    # the worker was started meanwhile: its own view of the file systems has the small one until it is started anew
+    # the worker was started meanwhile: it sees the small file system until it restarts
     node.machine.sh("umount -l /var/cache/refstack-worker; systemctl restart refstack-worker")
 
 
@@ -147,29 +147,29 @@ def node(site: Site) -> Iterator[Node]:
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_fault_is_told_and_undone(node: Node, fault: Fault) -> None:
+def test_a_fault_is_reported_and_undone(node: Node, fault: Fault) -> None:
     """Each fault meets the node as far as the earlier ones let it come; the step it hits is undone."""
     fault.break_it(node)
     try:
         before = node.picture()
-        code, told = node.install("apply")
+        code, report = node.install("apply")
         after = node.picture()
     finally:
-        fault.mend(node)
-    assert code == fault.exit_code, told
-    assert told["error"]["step"] == fault.step
-    assert fault.says in told["error"]["message"], told["error"]["message"]
-    done = [name for name, state in steps(told).items() if state == "changed"]
+        fault.repair(node)
+    assert code == fault.exit_code, report
+    assert report["error"]["step"] == fault.step
+    assert fault.message in report["error"]["message"], report["error"]["message"]
+    done = [name for name, state in steps(report).items() if state == "changed"]
     if not done:
         assert [name for name in changed(before, after) if not name.startswith(JOURNAL)] == []
 
 
 def test_after_all_the_faults_a_rerun_completes(node: Node) -> None:
-    code, told = node.install("apply")
-    assert code == 0, told["error"]
+    code, report = node.install("apply")
+    assert code == 0, report["error"]
     assert node.install("plan")[0] == 0
-    code, told = node.install("verify")
-    assert code == 0, told["error"]
+    code, report = node.install("verify")
+    assert code == 0, report["error"]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_after_all_the_faults_a_rerun_completes(node: Node) -> None:
     ],
 )
 def test_killed_halfway(site: Site, when: str, signum: signal.Signals) -> None:
-    """The installer is killed when a step has begun to do something; whoever runs it again gets a whole node."""
+    """The installer is killed in the middle of a step; the next apply makes a complete node."""
     with Node(site) as node:
         before = node.picture()
         process = node.machine.start(
@@ -194,11 +194,11 @@ def test_killed_halfway(site: Site, when: str, signum: signal.Signals) -> None:
         out, _ = process.communicate(timeout=120)
         if signum == signal.SIGTERM:
             assert b'"exit_code": 130' in out
-        code, told = node.install("apply")
-        assert code == 0, told["error"]
+        code, report = node.install("apply")
+        assert code == 0, report["error"]
         assert node.install("plan")[0] == 0
-        code, told = node.install("remove")
-        assert code == 0, told["error"]
+        code, report = node.install("remove")
+        assert code == 0, report["error"]
         assert changed(before, node.picture()) == []
 
 

@@ -105,43 +105,43 @@ def test_a_repository_that_is_signed_by_another_key_is_refused(
     order = (sites.evil.fingerprint, sites.genuine.fingerprint)
     serve(node, sites.evil, sites.gpg.export(*(order if evil_first else reversed(order)), armor=armor))
     before = node.picture()
-    code, told = install(node, "apply")
-    assert (code, told["error"]["step"]) == (5, "repository"), told
-    assert "not signed with the expected key" in told["error"]["message"]
+    code, report = install(node, "apply")
+    assert (code, report["error"]["step"]) == (5, "repository"), report
+    assert "not signed with the expected key" in report["error"]["message"]
     after = node.picture()
     assert [name for name in changed(before, after) if not name.startswith(JOURNAL)] == []
-    code, told = install(node, "plan")
+    code, report = install(node, "plan")
     assert code == 5, "plan asks the repository too, and trusts it no more"
 
 
 def test_the_key_file_may_hold_more_than_the_pinned_key(node: Node, sites: Sites) -> None:
     serve(node, sites.genuine, sites.gpg.export(sites.evil.fingerprint, sites.genuine.fingerprint))
-    code, told = install(node, "apply", "--set", "packages.version=1.0")
-    assert code == 0, told["error"]
+    code, report = install(node, "apply", "--set", "packages.version=1.0")
+    assert code == 0, report["error"]
     assert (node.machine.path / APT_KEY.lstrip("/")).read_bytes() == sites.gpg.export(sites.genuine.fingerprint)
     serve(node, sites.evil, sites.gpg.export(sites.genuine.fingerprint, sites.evil.fingerprint))
-    code, told = install(node, "apply", "--set", "packages.upgrade=true", "--set", "tempest.versions=47.0.0,43.0.0")
-    assert code == 5, told
+    code, report = install(node, "apply", "--set", "packages.upgrade=true", "--set", "tempest.versions=47.0.0,43.0.0")
+    assert code == 5, report
     assert installed(node, "refstack-worker") == OLD
 
 
 def test_a_pinned_version_installs_on_a_bare_machine_and_an_unknown_one_is_refused(node: Node) -> None:
     before = node.picture()
-    code, told = install(node, "plan", "--package-version", "9.9.9")
-    assert (code, told["error"]["step"]) == (5, "packages"), told
-    assert "the repository does not have refstack-worker 9.9.9" in told["error"]["message"]
+    code, report = install(node, "plan", "--package-version", "9.9.9")
+    assert (code, report["error"]["step"]) == (5, "packages"), report
+    assert "the repository does not have refstack-worker 9.9.9" in report["error"]["message"]
     assert changed(before, node.picture()) == []
-    code, told = install(node, "apply", "--package-version", "1.0")
-    assert code == 0, told["error"]
+    code, report = install(node, "apply", "--package-version", "1.0")
+    assert code == 0, report["error"]
     assert {installed(node, name) for name in tiny_packages.FAMILY} == {OLD}
     assert install(node, "plan", "--package-version", "1.0")[0] == 0
     before = node.picture()
-    code, told = install(node, "plan", "--package-version", "9.9.9")
-    assert (code, told["error"]["step"]) == (5, "packages"), told
+    code, report = install(node, "plan", "--package-version", "9.9.9")
+    assert (code, report["error"]["step"]) == (5, "packages"), report
     assert install(node, "plan", "--package-version", "1.1")[0] == 2
     assert changed(before, node.picture()) == []
-    code, told = install(node, "apply", "--package-version", "1.1")
-    assert code == 0, told["error"]
+    code, report = install(node, "apply", "--package-version", "1.1")
+    assert code == 0, report["error"]
     assert {installed(node, name) for name in tiny_packages.FAMILY} == {NEW}
 
 
@@ -155,11 +155,11 @@ def test_a_node_moves_to_a_repository_with_another_key_and_is_bare_afterwards(no
         repository_key=f'"{KEY_URL}"', repository_fingerprint=f'["{sites.evil.fingerprint}"]', tempest_warm="false",
         service_enable="false", service_start="false", preflight_services="false",
     )  # fmt: skip
-    code, told = install(node, "apply", "--set", "packages.upgrade=true")
-    assert code == 0, told["error"]
-    assert steps(told)["repository"] == "changed"
+    code, report = install(node, "apply", "--set", "packages.upgrade=true")
+    assert code == 0, report["error"]
+    assert steps(report)["repository"] == "changed"
     assert {installed(node, name) for name in tiny_packages.FAMILY} == {EVIL}
     assert install(node, "plan")[0] == 0
-    code, told = install(node, "remove")
-    assert code == 0, told["error"]
+    code, report = install(node, "remove")
+    assert code == 0, report["error"]
     assert changed(before, node.picture()) == []

@@ -1,4 +1,4 @@
-"""Progress for people and for programs; the work goes on when nobody reads it."""
+"""Progress for people and for programs; the work goes on when its reader has gone."""
 
 from __future__ import annotations
 
