@@ -23,7 +23,10 @@ LOCKED = re.compile(
 _REASONS = (
     (LOCKED, "another package manager is running; wait for it, or raise packages.lock_timeout, and run again"),
     (
-        re.compile(r"No space left on device|([Nn]ot|n't have) enough (free )?space|needs? \d+\s?[KMG]i?B (more space )?on the"),
+        re.compile(
+            r"No space left on device|([Nn]ot|n't have) enough (free )?space|"
+            r"needs? \d+\s?[KMG]i?B (more space )?on the"
+        ),
         "free space (especially below /var) and run again",
     ),
     (
