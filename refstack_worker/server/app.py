@@ -5,38 +5,52 @@ from __future__ import annotations
 import errno
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from refstack_worker.config import server as config
 from refstack_worker.errors import RefstackError, UsageError
-from refstack_worker.server.api import responses as support
-from refstack_worker.server.api.admin import AdminCalls
-from refstack_worker.server.api.clouds import CloudCalls
-from refstack_worker.server.api.events import Hub
-from refstack_worker.server.api.guard import Guard
-from refstack_worker.server.api.legacy import TesterCalls
-from refstack_worker.server.api.responses import StreamedRequest, Surroundings
-from refstack_worker.server.api.runs import RunCalls
-from refstack_worker.server.api.users import UserCalls
-from refstack_worker.server.api.worker import WorkerCalls
+from refstack_worker.server.api.description import RESOURCES
+from refstack_worker.server.api.legacy import LEGACY
+from refstack_worker.server.api.metrics import METRICS
+from refstack_worker.server.api.worker import WORKER
 from refstack_worker.server.db import migrate
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.ledger.rates import Rates
+from refstack_worker.server.queue.client import QueueClient
 from refstack_worker.server.queue.submitter import Queue, Submitter
-from refstack_worker.server.web.admin import AdminPages
-from refstack_worker.server.web.clouds import CloudPages
-from refstack_worker.server.web.pages import Web
-from refstack_worker.server.web.runs import RunPages
+from refstack_worker.server.serving import responses
+from refstack_worker.server.serving.context import HttpContext
+from refstack_worker.server.serving.events import Hub
+from refstack_worker.server.serving.guard import Guard
+from refstack_worker.server.serving.rate_limit import Limiter, Limits
+from refstack_worker.server.serving.responses import StreamedRequest
+from refstack_worker.server.web import admin, clouds, guidelines, runs, sessions, tokens
+from refstack_worker.server.web.pages import WEB, error_page
 from refstack_worker.version import software_version
 
 LOG = logging.getLogger(__name__)
 
 STALE_SECONDS = 86400.0
-"""Age at which an upload is no longer on its way: its process was killed."""
+"""Age at which an upload is no longer in transit: its process was killed."""
 RETRY_SECONDS = 5
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+PAGES = (admin, clouds, guidelines, runs, sessions, tokens)
+"""Modules that add their pages to the blueprint when they are imported."""
+
+
+def application(file: str = "") -> Callable[..., Any]:
+    """Return the WSGI application for a server such as gunicorn.
+
+    :param file: ``refstack.cfg``; default: what ``REFSTACK_CFG`` names, or the usual place.
+    """
+    settings = config.load(Path(file) if file else None)
+    made: Callable[..., Any] = create_app(Ledger(settings), QueueClient(settings))
+    return made
 
 
 def create_app(ledger: Ledger, queue: Queue | None = None) -> Flask:
@@ -44,35 +58,35 @@ def create_app(ledger: Ledger, queue: Queue | None = None) -> Flask:
 
     :param queue: gives runs to the queue as soon as they are recorded; None leaves that to a monitor elsewhere.
     """
-    uploads = _uploads(ledger.settings.data)
-    around = Surroundings(ledger, Submitter(ledger, queue), uploads)
+    context = _context(ledger, queue)
     app = Flask("refstack_worker", static_folder=None)
     app.request_class = StreamedRequest
     app.config.update(
-        UPLOADS=uploads,
+        UPLOADS=context.uploads,
         MAX_RESULT_BYTES=ledger.settings.web.max_result_bytes,
         MAX_CONTENT_LENGTH=ledger.settings.web.max_result_bytes + 2**20,
-        MAX_FORM_MEMORY_SIZE=support.MAX_BODY,
+        MAX_FORM_MEMORY_SIZE=responses.MAX_BODY,
     )
-    hub = Hub(ledger, ledger.settings.web.event_streams)
+    context.publish(app.extensions)
     app.before_request(_check_query)
-    guard = Guard(ledger)
-    guard.register(app)
-    for calls in (TesterCalls(around), WorkerCalls(around), RunCalls(around), AdminCalls(around)):
-        calls.register(app)
-    UserCalls(around, hub).register(app)
-    CloudCalls(around).register(app)
-    web = Web(around, guard)
-    RunPages(web, hub)
-    CloudPages(web)
-    AdminPages(web)
-    web.register(app)
+    Guard(context).register(app)
+    for blueprint in (LEGACY, WORKER, *RESOURCES, METRICS, WEB):
+        app.register_blueprint(blueprint)
     app.add_url_rule("/health", view_func=lambda: _health(ledger))
     app.register_error_handler(RefstackError, _domain_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
     app.after_request(_headers)
     return app
+
+
+def _context(ledger: Ledger, queue: Queue | None) -> HttpContext:
+    web = ledger.settings.web
+    rates = Rates(lambda: ledger.database, ledger.clock)
+    limits = Limits(Limiter("token", rates, web.rate_limit), Limiter("wrong", rates, web.sign_in_limit))
+    return HttpContext(
+        ledger, Submitter(ledger, queue), Hub(ledger, web.event_streams), limits, _uploads(ledger.settings.data)
+    )
 
 
 def _check_query() -> None:
@@ -97,20 +111,25 @@ def _health(ledger: Ledger) -> Response:
     return jsonify({"status": "ok", "paused": ledger.queue.is_paused(), "version": software_version()})
 
 
-def _answer(status: int, title: str, detail: str, reason: str) -> Response:
+def _answer(status: int, detail: str, reason: str) -> Response:
     if request.path.startswith("/v1/"):
-        return support.problem(status, title, detail, reason)
-    return support.failure(status, detail, reason)
+        return responses.problem(status, detail, reason)
+    if request.accept_mimetypes.best_match(("application/json", "text/html")) == "text/html":
+        return error_page(status, detail)
+    return responses.failure(status, detail, reason)
 
 
 def _domain_error(error: RefstackError) -> Response:
-    status = support.status_of(error)
+    status = responses.status_of(error)
     if status >= 500:
         LOG.error("%s %s: %s", request.method, request.path, error)
-    detail = "this server cannot do that now; its log says why" if status == 500 else str(error)
-    answer = _answer(status, type(error).__name__.removesuffix("Error"), detail, error.reason)
+    if request.path.startswith("/v1/"):
+        answer = responses.problem_of(error)
+    else:
+        detail = "The server can't do that now; its log says why." if status == 500 else str(error)
+        answer = _answer(status, detail, error.reason)
     if status in (429, 503):
-        answer.headers["Retry-After"] = str(RETRY_SECONDS)
+        answer.headers.setdefault("Retry-After", str(RETRY_SECONDS))
     return answer
 
 
@@ -118,7 +137,7 @@ def _http_error(error: HTTPException) -> Any:
     if error.code is None or error.code < 400:
         return error
     reason = (error.name or "error").lower().replace(" ", "-")
-    answer = _answer(error.code, error.name, error.description or error.name, reason)
+    answer = _answer(error.code, error.description or error.name, reason)
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             answer.headers[name] = value
@@ -128,12 +147,12 @@ def _http_error(error: HTTPException) -> Any:
 def _fault(error: Exception) -> Response:
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         LOG.error("%s %s: no room for it (%s); free some below DATA_FOLDER", request.method, request.path, error)
-        answer = _answer(503, "DiskFull", "no room on this server's disk; ask again later", "disk-full")
+        answer = _answer(503, "The server's disk is full. Try again later.", "disk-full")
         answer.headers["Retry-After"] = str(RETRY_SECONDS)
         return answer
     # the traceback goes to the log, and nothing of it to whoever asked
     LOG.exception("%s %s: a fault of this program", request.method, request.path)
-    return _answer(500, "Fault", "a fault of this server; its log says more", type(error).__name__.lower())
+    return _answer(500, "Unexpected error; the server's log says more.", type(error).__name__.lower())
 
 
 def _headers(answer: Response) -> Response:

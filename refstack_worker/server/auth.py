@@ -1,10 +1,9 @@
-"""Who asks: the address behind trusted proxies, the bearer token, and what a token may do."""
+"""Who sent a request: the address behind trusted proxies, and the owner of its bearer token."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Union
 
 from flask import Request
@@ -15,46 +14,11 @@ from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.domain.attempts import Proof
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.transactions import refused
+from refstack_worker.server.services.callers import SCOPES, Caller
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
-OPERATOR = "operator"
-VENDOR = "vendor"
-READ = "read"
-"""Takes away: such a token looks and changes nothing."""
-SCOPES = (OPERATOR, VENDOR, READ)
 _TOKEN = "refstack.token"  # noqa: S105 - where a request keeps what was found out
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Somebody with a good API token."""
-
-    token: Token
-
-    @property
-    def is_operator(self) -> bool:
-        return OPERATOR in self.token.scopes
-
-    @property
-    def name(self) -> str:
-        return self.token.name
-
-    @property
-    def owner_id(self) -> int | None:
-        """Whose runs the caller sees; None: everybody's."""
-        # a vendor's token without a user sees nothing: no user has the id -1
-        return None if self.is_operator else self.token.user_id if self.token.user_id is not None else -1
-
-    def need_writer(self) -> None:
-        """Raise :class:`RefusedError` if the caller may only look."""
-        if READ in self.token.scopes:
-            raise refused("scope", "this token may only look: it has the scope 'read'")
-
-    def need_operator(self) -> None:
-        """Raise :class:`RefusedError` unless the caller is an operator."""
-        if not self.is_operator:
-            raise refused("scope", "this needs a token with the scope 'operator'")
 
 
 def proof(request: Request, test_id: int, attempt: int | None = None, payload_digest: str | None = None) -> Proof:
@@ -101,12 +65,10 @@ def client_address(request: Request, proxies: Sequence[Network]) -> Address | No
     left was written by whoever asked.
     """
     address = _address(request.remote_addr or "")
-    forwarded = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
+    lines = request.headers.getlist("X-Forwarded-For")
+    forwarded = ",".join(lines).split(",") if lines else []
     while forwarded and address is not None and _in(address, proxies):
-        text = forwarded.pop().strip()
-        if not text:
-            break
-        address = _address(text)
+        address = _address(forwarded.pop().strip())
     return address
 
 

@@ -7,14 +7,12 @@ import resource
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import waitress
 
 from refstack_worker import gearman
-from refstack_worker.config import server as config
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import ConfigError
 from refstack_worker.server.app import create_app
@@ -126,13 +124,3 @@ def connection_limit() -> int:
     files, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     room = MAX_CONNECTIONS if files == resource.RLIM_INFINITY else files - OTHER_FILES
     return max(100, min(MAX_CONNECTIONS, room))
-
-
-def application(file: str = "") -> Callable[..., Any]:
-    """Return the WSGI application for a server of its own, such as gunicorn.
-
-    :param file: ``refstack.cfg``; default: what ``REFSTACK_CFG`` names, or the usual place.
-    """
-    services = Services(config.load(Path(file) if file else None))
-    made: Callable[..., Any] = create_app(services.ledger, services.client)
-    return made

@@ -90,13 +90,13 @@ def measure(database: Cluster, folder: Path, asked: argparse.Namespace) -> list[
     try:
         found = beats(folder, url, jobs, asked.seconds, ledger)
         with gunicorn(
-            "refstack_worker.server.service:application()", {"REFSTACK_CFG": str(folder / "refstack.cfg")}
+            "refstack_worker.server.app:application()", {"REFSTACK_CFG": str(folder / "refstack.cfg")}
         ) as server:
             found += large_result(ledger, server, folder, token)
             fill(ledger, asked.runs)
             found += lists(server, token, asked.runs)
         with gunicorn(
-            "refstack_worker.server.service:application()", {"REFSTACK_CFG": str(folder / "refstack.cfg")}, 220
+            "refstack_worker.server.app:application()", {"REFSTACK_CFG": str(folder / "refstack.cfg")}, 220
         ) as wide:
             found += watchers(ledger, wide, jobs[0], token)
     finally:
@@ -126,7 +126,7 @@ def beats(folder: Path, url: str, jobs: list[Job], seconds: float, ledger: Ledge
         peer = load(server.port, bare, seconds)
     said_before = count(ledger, "SELECT count(*) FROM test_status")
     config = {"REFSTACK_CFG": str(folder / "refstack.cfg")}
-    with gunicorn("refstack_worker.server.service:application()", config) as server:
+    with gunicorn("refstack_worker.server.app:application()", config) as server:
         say("heartbeats and status posts")
         ours = load(server.port, requests, seconds)
     said = count(ledger, "SELECT count(*) FROM test_status") - said_before

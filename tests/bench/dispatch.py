@@ -82,7 +82,7 @@ def served(place: Site, processes: int) -> Iterator[int]:
     place.services[0].end()
     port = int(place.url.rpartition(":")[2])
     config = {"REFSTACK_CFG": str(place.config)}
-    with gunicorn("refstack_worker.server.service:application()", config, port=port, workers=processes) as server:
+    with gunicorn("refstack_worker.server.app:application()", config, port=port, workers=processes) as server:
         yield server.pid
 
 

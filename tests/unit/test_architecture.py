@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "gearman": {"errors"},
     "systemd": set(),
     "version": set(),
+    "http": {"errors"},
     "filesystem": {"errors"},
     "contract": {"errors"},
     "config": {"errors", "contract", "gearman", "filesystem"},
@@ -26,12 +27,12 @@ MAY_IMPORT = {
         "execute_test_program",
     },
     "server": {
-        *("errors", "version", "contract", "config", "process", "filesystem", "gearman", "environments"),
+        *("errors", "version", "http", "contract", "config", "process", "filesystem", "gearman", "environments"),
         "execute_test_program",
     },
     "builder": {"errors", "contract", "config", "process", "filesystem", "environments"},
     "cli": {
-        *("errors", "version", "contract", "config", "process", "gearman", "systemd", "filesystem"),
+        *("errors", "version", "http", "contract", "config", "process", "gearman", "systemd", "filesystem"),
         *("environments", "worker", "server", "builder"),
     },
     "execute_test": {"contract"},
@@ -145,6 +146,7 @@ SERVER_LAYERS = (
     {"queue", "results"},
     {"services"},
     {"auth"},
+    {"serving"},
     {"api", "monitor", "tester"},
     {"web"},
     {"app"},
@@ -153,8 +155,6 @@ SERVER_LAYERS = (
 """Modules and folders of ``server``, as in ``execute_test``."""
 UPWARDS = {
     ("ledger", "results"): "the ledger reads guidelines and judges by them",
-    ("services", "auth"): "the services know HTTP",
-    ("services", "api"): "the services know HTTP",
 }
 """Imports against the layers of ``server`` that are still there."""
 
@@ -282,3 +282,17 @@ def test_imports_inside_the_worker_run_one_way(path: Path) -> None:
 def _layers_of(node: ast.ImportFrom) -> list[str]:
     words = (node.module or "").split(".")[2:]
     return words[:1] or [alias.name for alias in node.names]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE / "server" / "web").glob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_pages_use_nothing_of_the_api(path: Path) -> None:
+    assert not [name for _line, name in imports_of(path) if name.startswith("refstack_worker.server.api")]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE / "server" / "services").glob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_services_know_nothing_of_requests(path: Path) -> None:
+    assert not [name for _line, name in imports_of(path) if name.startswith(("flask", "werkzeug"))]

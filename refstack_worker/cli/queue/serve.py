@@ -29,7 +29,7 @@ ALIVE = "/static/icon.svg"
 class ServeApi(Command):
     """Serve HTTP: the web page, the API, and what testers and workers call.
 
-    For more than one process use a WSGI server: its application is refstack_worker.server.service:application().
+    For more than one process use a WSGI server: its application is refstack_worker.server.app:application().
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

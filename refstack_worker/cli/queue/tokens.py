@@ -13,7 +13,7 @@ from refstack_worker.cli.queue.durations import seconds_of
 from refstack_worker.cli.queue.ledger_access import open_ledger, settings_of
 from refstack_worker.cli.queue.records import Columns, Rows
 from refstack_worker.errors import UsageError
-from refstack_worker.server.auth import SCOPES, VENDOR
+from refstack_worker.server.services.callers import SCOPES, VENDOR
 
 
 class TokenCreate(ShowOne):

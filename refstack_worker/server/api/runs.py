@@ -1,170 +1,195 @@
-"""``/v1/runs``: record, list, look, cancel, run again; with an API token, and only what is the caller's own."""
+"""``/v1/runs``: create, list, look at, cancel, rerun, delete."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
 
-from flask import Flask, Response, jsonify, request
+from flask import Response, jsonify, request
 
 from refstack_worker.contract.states import RunState
-from refstack_worker.errors import UsageError
-from refstack_worker.server import auth
-from refstack_worker.server.api.responses import MAX_ID, Surroundings, json_body, number, text
-from refstack_worker.server.api.serializers import attempt_json, iso, message_json, run_json, test_json
-from refstack_worker.server.domain.results import ResultQuery
+from refstack_worker.errors import StateError
+from refstack_worker.server.api.links import next_page
+from refstack_worker.server.api.openapi.schemas import (
+    EVENT_STREAM,
+    NEXT,
+    RUN,
+    STATE,
+    page,
+    reference,
+)
+from refstack_worker.server.api.routing import Call, Resource, Takes, Who
+from refstack_worker.server.api.serializers import attempt_json, message_json, run_json
 from refstack_worker.server.domain.runs import Run, RunQuery
-from refstack_worker.server.services.runs import RunService
+from refstack_worker.server.queue.capacity import place
+from refstack_worker.server.services.run_input import NEW_RUN, RERUN
+from refstack_worker.server.services.schema import ID, array, integer, string
+from refstack_worker.server.serving.files import event_stream
 
 MAX_RUNS = 200
-MAX_TESTS = 2000
 MAX_MESSAGES = 1000
+RUNS = Resource("runs", "Start, watch and cancel runs.")
+_ONE = "/v1/runs/<int:test_id>"
+_KEY = {"Idempotency-Key": string(180, pattern="^[!-~]{1,180}$", **{"x-expected": "must be printable ASCII"})}
+_EXAMPLE = {
+    "cloud_id": 3,
+    "tempest_version": "47.0.0",
+    "guideline": {"name": "2020.06", "program": "OpenStack Powered Storage"},
+    "label": "nightly",
+}
 
 
-class RunCalls:
-    """What users do with runs."""
+@RUNS.call(
+    "POST",
+    "/v1/runs",
+    Who.WRITER,
+    {201: RUN},
+    (404, 409, 413, 422),
+    Takes(NEW_RUN, "NewRun", _EXAMPLE, headers=_KEY),
+)
+def create_run(call: Call) -> Response:
+    """Start a run.
 
-    def __init__(self, around: Surroundings) -> None:
-        self._around = around
-        self._ledger = around.ledger
-        self._desk = RunService(around.ledger, around.nudge)
+    It is queued until a node is free. The same `Idempotency-Key` with the same body returns the run that the first
+    request made; with another body it is refused (422).
+    """
+    return _created(call.context.runs.create(call.caller, call.body, _key()))
 
-    def register(self, app: Flask) -> None:
-        """Add the calls to an application."""
-        rules: tuple[tuple[str, str, Any], ...] = (
-            ("POST", "/v1/runs", self.create),
-            ("GET", "/v1/runs", self.list),
-            ("GET", "/v1/runs/<int:test_id>", self.show),
-            ("GET", "/v1/runs/<int:test_id>/attempts", self.attempts),
-            ("GET", "/v1/runs/<int:test_id>/messages", self.messages),
-            ("GET", "/v1/runs/<int:test_id>/results", self.results),
-            ("GET", "/v1/runs/<int:test_id>/report", self.report),
-            ("GET", "/v1/runs/<int:test_id>/subunit", self.subunit),
-            ("POST", "/v1/runs/<int:test_id>/cancel", self.cancel),
-            ("POST", "/v1/runs/<int:test_id>/rerun", self.rerun),
-        )
-        for method, path, view in rules:
-            app.add_url_rule(path, f"runs.{view.__name__}", view, methods=[method])
 
-    def create(self) -> Response:
-        """Record a run and give it to the queue."""
-        caller = auth.caller(request, self._ledger)
-        return self._created(self._desk.create(caller, json_body(), _key()))
+@RUNS.call(
+    "GET",
+    "/v1/runs",
+    Who.TOKEN,
+    {200: page("runs", "Run", "next_before")},
+    takes=Takes(
+        query={
+            "state": array(STATE, description="One or several, separated by commas"),
+            "q": string(200, description="Part of the name, of the cloud's name, or of who started it"),
+            "tempest_version": string(40),
+            "worker": string(200, description="Name of a node"),
+            "cloud_id": ID,
+            "before": integer(0, 2**31 - 1, description="Only runs with lower numbers: the next page"),
+            "limit": integer(1, MAX_RUNS),
+        }
+    ),
+)
+def list_runs(call: Call) -> Response:
+    """List runs, newest first."""
+    given = call.query
+    query = RunQuery(
+        states=tuple(RunState(name) for name in given.get("state", ())),
+        scope=call.scope,
+        cloud_id=given.get("cloud_id"),
+        tempest_version=given.get("tempest_version", ""),
+        worker=given.get("worker", ""),
+        text=given.get("q", ""),
+        before=given.get("before", 0),
+        limit=given.get("limit", 50),
+    )
+    runs = call.ledger.runs.find(query)
+    more = runs[-1].test_id if len(runs) == query.limit else None
+    return next_page({"runs": [run_json(run) for run in runs], "next_before": more}, "before", more)
 
-    def list(self) -> Response:
-        """List runs, newest first; ``before`` is the way to the next page."""
-        caller = auth.caller(request, self._ledger)
-        given = request.args
-        query = RunQuery(
-            states=_states(given.getlist("state")),
-            scope=self._desk.viewer(caller),
-            cloud_id=_optional("cloud_id"),
-            tempest_version=text(given, "tempest_version", 40),
-            worker=text(given, "worker", 200),
-            text=text(given, "q", 200),
-            before=_optional("before") or 0,
-            limit=number(given.get("limit", 50), "limit", 1, MAX_RUNS),
-        )
-        runs = self._ledger.runs.find(query)
-        more = runs[-1].test_id if len(runs) == query.limit else None
-        return jsonify({"runs": [run_json(run) for run in runs], "next_before": more})
 
-    def show(self, test_id: int) -> Response:
-        """Show one run; with an ETag, so that a watcher asks cheaply."""
-        return self._shown(self._visible(test_id))
+@RUNS.call(
+    "GET",
+    _ONE,
+    Who.TOKEN,
+    {200: RUN, 304: None},
+    (404,),
+    Takes(headers={"If-None-Match": string(200)}),
+)
+def show_run(call: Call, test_id: int) -> Response:
+    """Show a run; with an ETag, so that polling costs little."""
+    return _shown(call.run(test_id))
 
-    def attempts(self, test_id: int) -> Response:
-        """List the attempts of a run."""
-        self._visible(test_id)
-        return jsonify({"attempts": [attempt_json(attempt) for attempt in self._ledger.attempts.of_run(test_id)]})
 
-    def messages(self, test_id: int) -> Response:
-        """List the status messages after the one whose id is given."""
-        self._visible(test_id)
-        found = self._ledger.runs.messages(test_id, _optional("after") or 0, MAX_MESSAGES)
-        more = found[-1].id if len(found) == MAX_MESSAGES else None
-        return jsonify({"messages": [message_json(message) for message in found], "next_after": more})
+@RUNS.call("DELETE", _ONE, Who.WRITER, {204: None}, (404, 409))
+def delete_run(call: Call, test_id: int) -> Response:
+    """Delete a run that has ended, with its results."""
+    call.context.runs.delete(call.caller, test_id)
+    return Response(status=204)
 
-    def results(self, test_id: int) -> Response:
-        """List the tests of the result."""
-        self._visible(test_id)
-        given = request.args
-        status = text(given, "status", 8)
-        if status not in ("", "passed", "failed", "skipped"):
-            raise UsageError("status: passed, failed or skipped is expected")
-        most = number(given.get("limit", 500), "limit", 1, MAX_TESTS)
-        query = ResultQuery(status, text(given, "q", 200), _optional("after") or 0, most)
-        tests = self._ledger.results.tests(test_id, query)
-        more = tests[-1].position if len(tests) == most else None
-        return jsonify({"tests": [test_json(test) for test in tests], "next_after": more})
 
-    def report(self, test_id: int) -> Response:
-        """Show what came of a run: counts, durations, and the tests that failed."""
-        run = self._visible(test_id)
-        result = self._ledger.results.get(test_id)
-        failed = self._ledger.results.tests(test_id, ResultQuery("failed", limit=MAX_TESTS))
-        return jsonify(
-            {
-                "run": run_json(run),
-                "passed": result["passed"],
-                "failed": result["failed"],
-                "skipped": result["skipped"],
-                "seconds": result["seconds"],
-                "attempt": result["attempt"],
-                "accepted_at": iso(result["accepted_at"]),
-                "summary": result["summary"],
-                "failed_tests": [test_json(test) for test in failed],
-            }
-        )
+@RUNS.call("POST", f"{_ONE}/cancel", Who.WRITER, {200: RUN, 202: RUN}, (404, 409))
+def cancel_run(call: Call, test_id: int) -> Response:
+    """Cancel a run.
 
-    def subunit(self, test_id: int) -> Response:
-        """Give out the subunit stream as it was posted, but for the secrets."""
-        caller = auth.caller(request, self._ledger)
-        self._desk.run(caller, test_id)
-        self._ledger.results.get(test_id)
-        stream = self._around.downloads.of(caller.token.id, self._ledger.results.stream(test_id))
-        answer = Response(stream, mimetype="application/vnd.subunit")
-        answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.subunit"
-        return answer
+    200: it has ended. 202: a node has it, and ends it within seconds.
+    """
+    run = call.context.runs.cancel(call.caller, test_id)
+    answer = jsonify(run_json(run))
+    answer.status_code = 200 if run.state.is_end else 202
+    return answer
 
-    def cancel(self, test_id: int) -> Response:
-        """Cancel a run."""
-        run = self._desk.cancel(auth.caller(request, self._ledger), test_id)
-        answer = jsonify(run_json(run))
-        answer.status_code = 200 if run.state.is_end else 202
-        return answer
 
-    def rerun(self, test_id: int) -> Response:
-        """Run the same again, all of it or what failed. Passwords that no cloud keeps have to be given anew."""
-        return self._created(self._desk.rerun(auth.caller(request, self._ledger), test_id, json_body(), _key()))
+@RUNS.call(
+    "POST",
+    f"{_ONE}/rerun",
+    Who.WRITER,
+    {201: RUN},
+    (404, 409, 413, 422),
+    Takes(RERUN, "Rerun", {"only": "failed"}, headers=_KEY),
+)
+def rerun(call: Call, test_id: int) -> Response:
+    """Rerun all tests of a run, or those that failed.
 
-    def _created(self, run: Run) -> Response:
-        answer = self._shown(run)
-        answer.status_code = 201
-        answer.headers["Location"] = f"/v1/runs/{run.test_id}"
-        return answer
+    Passwords that no saved cloud stores have to be given again: they were erased when the run ended.
+    """
+    return _created(call.context.runs.rerun(call.caller, test_id, call.body, _key()))
 
-    def _visible(self, test_id: int) -> Run:
-        """Return a run if it is the caller's; somebody else's looks as if it were not there."""
-        return self._desk.run(auth.caller(request, self._ledger), test_id)
 
-    def _shown(self, run: Run) -> Response:
-        answer = jsonify(run_json(run))
-        answer.add_etag()
-        answer.make_conditional(request)
-        return answer
+@RUNS.call("GET", f"{_ONE}/attempts", Who.TOKEN, {200: page("attempts", "Attempt")}, (404,))
+def list_attempts(call: Call, test_id: int) -> Response:
+    """List the attempts of a run."""
+    call.run(test_id)
+    return jsonify({"attempts": [attempt_json(attempt) for attempt in call.ledger.attempts.of_run(test_id)]})
+
+
+@RUNS.call(
+    "GET",
+    f"{_ONE}/messages",
+    Who.TOKEN,
+    {200: page("messages", "Message", "next_after")},
+    (404,),
+    Takes(query={"after": NEXT}),
+)
+def list_messages(call: Call, test_id: int) -> Response:
+    """List the status messages of a run, oldest first."""
+    call.run(test_id)
+    found = call.ledger.runs.messages(test_id, call.query.get("after", 0), MAX_MESSAGES)
+    more = found[-1].id if len(found) == MAX_MESSAGES else None
+    return next_page({"messages": [message_json(message) for message in found], "next_after": more}, "after", more)
+
+
+@RUNS.call("GET", f"{_ONE}/place", Who.TOKEN, {200: reference("Place")}, (404, 409))
+def show_place(call: Call, test_id: int) -> Response:
+    """Show where a run stands in the queue, and when it may start."""
+    found = place(call.ledger, call.run(test_id))
+    if found is None:
+        raise StateError(f"run {test_id} is not waiting")
+    return jsonify(asdict(found))
+
+
+@RUNS.call("GET", f"{_ONE}/events", Who.TOKEN, {200: EVENT_STREAM}, (404,))
+def follow_run(call: Call, test_id: int) -> Response:
+    """Follow a run: server-sent events `run`, `message`, `end`."""
+    call.run(test_id)
+    return event_stream(call.context.hub, test_id)
+
+
+def _created(run: Run) -> Response:
+    answer = _shown(run)
+    answer.status_code = 201
+    answer.headers["Location"] = f"/v1/runs/{run.test_id}"
+    return answer
+
+
+def _shown(run: Run) -> Response:
+    answer = jsonify(run_json(run))
+    answer.add_etag()
+    answer.make_conditional(request)
+    return answer
 
 
 def _key() -> str:
-    return text(dict(request.headers), "Idempotency-Key", 180)
-
-
-def _states(names: list[str]) -> tuple[RunState, ...]:
-    try:
-        return tuple(RunState(name) for text in names for name in text.split(",") if name)
-    except ValueError:
-        raise UsageError(f"state: one of {', '.join(state.value for state in RunState)} is expected") from None
-
-
-def _optional(name: str) -> int | None:
-    value = request.args.get(name)
-    return None if value is None else number(value, name, 0, MAX_ID)
+    return request.headers.get("Idempotency-Key", "")

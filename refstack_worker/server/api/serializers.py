@@ -1,37 +1,18 @@
-"""How runs, attempts, tests and nodes look as JSON in ``/v1``, and how a wish for a run is read from JSON."""
+"""How runs, clouds and all else look as JSON in ``/v1``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
-from refstack_worker.contract.payload import Testcases, release_trouble
-from refstack_worker.errors import UsageError
-from refstack_worker.server.api.responses import MAX_ID, number, text
 from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.domain.attempts import Attempt
+from refstack_worker.server.domain.clouds import CloudRecord
+from refstack_worker.server.domain.guidelines import StoredGuideline
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.domain.results import TestResult
-from refstack_worker.server.domain.runs import Message, NewRun, Run, RunSpec
-
-_KNOWN = frozenset(
-    {
-        "tempest_version",
-        "openstack_release",
-        "plugins",
-        "conf_json",
-        "testcases",
-        "concurrency",
-        "timeout",
-        "tag",
-        "priority",
-        "label",
-        "test_id",
-        "cloud_id",
-    }
-)
+from refstack_worker.server.domain.runs import Message, Run
 
 
 def run_json(run: Run) -> dict[str, Any]:
@@ -109,41 +90,6 @@ def token_json(token: Token) -> dict[str, Any]:
     }
 
 
-def new_run(body: Mapping[str, Any]) -> NewRun:
-    """Return the run that a JSON object wishes for; the ledger checks what it asks of Tempest.
-
-    :raises UsageError: a field is unknown or of the wrong kind.
-    """
-    unknown = sorted(set(body) - _KNOWN)
-    if unknown:
-        raise UsageError(f"unknown field {', '.join(str(name)[:40] for name in unknown[:5])}")
-    spec = RunSpec(
-        tempest_version=_release(body),
-        openstack_release=text(body, "openstack_release", 40),
-        plugins=_object(body, "plugins"),
-        testcases=_testcases(body.get("testcases")),
-        concurrency=number(body.get("concurrency", 0), "concurrency", 0, 64),
-        timeout=number(body.get("timeout", 0), "timeout", 0, 172_800),
-        tag=text(body, "tag", 32),
-        priority=_priority(body.get("priority", 0)),
-    )
-    return NewRun(
-        spec=spec,
-        conf_json=_object(body, "conf_json"),
-        test_id=_id(body, "test_id"),
-        cloud_id=_id(body, "cloud_id"),
-        label=text(body, "label", 200),
-    )
-
-
-def _release(body: Mapping[str, Any]) -> str:
-    version = text(body, "tempest_version", 40)
-    trouble = release_trouble(version) if version else ""
-    if trouble:
-        raise UsageError(f"tempest_version: {trouble}")
-    return version
-
-
 def iso(moment: float) -> str | None:
     """Return a time as RFC 3339 has it; None for "not yet"."""
     if not moment:
@@ -156,34 +102,27 @@ def times(record: Any, *names: str) -> dict[str, str | None]:
     return {name: iso(getattr(record, name)) for name in names}
 
 
-def _object(body: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = body.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise UsageError(f"{name}: a JSON object is expected")
-    return value
+def cloud_json(known: CloudRecord) -> dict[str, Any]:
+    """Return a cloud. No password is in it."""
+    cloud, check = known.cloud, known.check
+    return {
+        "id": cloud.id,
+        **{name: getattr(cloud, name) for name in ("label", "endpoint_v3", "test_user", "alt_user", "admin_user")},
+        "version": cloud.version,
+        "region": known.region,
+        "release": known.release,
+        "keeps_passwords": known.keeps_passwords,
+        "user_id": cloud.user_id,
+        "check": {"ok": check.ok, "said": check.said, "at": iso(check.at)} if check else None,
+    }
 
 
-def _testcases(value: Any) -> Testcases | None:
-    if value is None or value == {}:
-        return None
-    if not isinstance(value, dict) or set(value) - {"names", "regexes", "url"}:
-        raise UsageError("testcases: an object with names, regexes or url is expected")
-    lists = [value.get(name, []) for name in ("names", "regexes")]
-    if not all(isinstance(items, list) and all(isinstance(item, str) for item in items) for items in lists):
-        raise UsageError("testcases: names and regexes are lists of texts")
-    chosen = Testcases.from_json({**value, "url": text(value, "url", 2048, needed="url" in value)})
-    if not chosen.to_json():
-        raise UsageError("testcases: they name no test; leave them out for the server's default")
-    return chosen
-
-
-def _priority(value: Any) -> int:
-    if isinstance(value, bool) or value not in (-1, 0, 1):
-        raise UsageError("priority: -1 (low), 0 or 1 (high) is expected")
-    return int(value)
-
-
-def _id(body: Mapping[str, Any], name: str) -> int | None:
-    return None if body.get(name) is None else number(body[name], name, 1, MAX_ID)
+def guideline_json(stored: StoredGuideline) -> dict[str, Any]:
+    """Return a guideline."""
+    return {
+        "id": stored.id,
+        "name": stored.name,
+        "source": stored.source,
+        "added_by": stored.added_by,
+        "created_at": iso(stored.created_at),
+    }

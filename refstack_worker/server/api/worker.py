@@ -6,17 +6,19 @@ import logging
 import re
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 
 from refstack_worker.contract import envelope as sealing
 from refstack_worker.contract import keys, strict_json
 from refstack_worker.contract.status_report import Progress, clean_line
 from refstack_worker.errors import PayloadError, UsageError
 from refstack_worker.server import auth
-from refstack_worker.server.api.responses import MAX_ID, Surroundings, failure, json_body, limit, number, text
 from refstack_worker.server.domain.attempts import Claim, Heartbeat, Proof
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.ledger.transactions import refused
+from refstack_worker.server.services.schema import MAX_ID
+from refstack_worker.server.serving.context import context
+from refstack_worker.server.serving.responses import failure, json_body, limit, number, text
 
 LOG = logging.getLogger(__name__)
 
@@ -29,79 +31,77 @@ _LONGEST_LIST = 500
 _CLOCK_MOST = 10**11
 
 
-class WorkerCalls:
-    """What workers ask and say."""
+WORKER = Blueprint("worker", __name__)
+_ATTEMPT = "/worker/v1/runs/<int:test_id>/attempts/<int:attempt>"
 
-    def __init__(self, around: Surroundings) -> None:
-        self._around = around
-        self._ledger = around.ledger
-        self._web = around.settings.web
-        self._beat = around.settings.rules.heartbeat_seconds
 
-    def register(self, app: Flask) -> None:
-        """Add the calls to an application."""
-        base = "/worker/v1/runs/<int:test_id>/attempts/<int:attempt>"
-        for name, view in (("claim", self.claim), ("heartbeat", self.heartbeat), ("release", self.release)):
-            app.add_url_rule(f"{base}/{name}", view_func=view, methods=["POST"])
-        app.add_url_rule("/worker/v1/nodes/<name>", view_func=self.node, methods=["POST"])
+@WORKER.post(f"{_ATTEMPT}/claim")
+def claim(test_id: int, attempt: int) -> Response:
+    """Give an attempt to the worker that asks first."""
+    proof = _proof(test_id, attempt)
+    body = json_body()
+    version = text(body, "tempest_version", 40)
+    answer = context().ledger.attempts.claim(proof, Claim(_claim_id(body), _worker(body), version))
+    if answer.reason == "paused":
+        context().submitter()
+    if not answer.granted:
+        return failure(409, f"run {test_id}, attempt {attempt}: {answer.reason}", answer.reason)
+    LOG.info("run %d:%d claimed by %s", test_id, attempt, _worker(body))
+    return jsonify({"heartbeat_seconds": context().settings.rules.heartbeat_seconds, "state": answer.state.value})
 
-    def claim(self, test_id: int, attempt: int) -> Response:
-        """Give an attempt to the worker that asks first."""
-        proof = self._proof(test_id, attempt)
-        body = json_body()
-        version = text(body, "tempest_version", 40)
-        answer = self._ledger.attempts.claim(proof, Claim(_claim_id(body), _worker(body), version))
-        if answer.reason == "paused":
-            self._around.nudge()
-        if not answer.granted:
-            return failure(409, f"run {test_id}, attempt {attempt}: {answer.reason}", answer.reason)
-        LOG.info("run %d:%d claimed by %s", test_id, attempt, _worker(body))
-        return jsonify({"heartbeat_seconds": self._beat, "state": answer.state.value})
 
-    def heartbeat(self, test_id: int, attempt: int) -> Response:
-        """Hear that a worker is alive, and answer whether it shall go on."""
-        proof = self._proof(test_id, attempt)
-        body = json_body()
-        _worker(body)
-        beat = Heartbeat(_claim_id(body), Progress.from_json(body.get("progress") or {}))
-        answer = self._ledger.attempts.heartbeat(proof, beat)
-        return jsonify({"order": answer.reply.value, "reason": answer.reason, "heartbeat_seconds": self._beat})
+@WORKER.post(f"{_ATTEMPT}/heartbeat")
+def heartbeat(test_id: int, attempt: int) -> Response:
+    """Hear that a worker is alive, and answer whether it shall go on."""
+    proof = _proof(test_id, attempt)
+    body = json_body()
+    _worker(body)
+    beat = Heartbeat(_claim_id(body), Progress.from_json(body.get("progress") or {}))
+    answer = context().ledger.attempts.heartbeat(proof, beat)
+    seconds = context().settings.rules.heartbeat_seconds
+    return jsonify({"order": answer.reply.value, "reason": answer.reason, "heartbeat_seconds": seconds})
 
-    def release(self, test_id: int, attempt: int) -> Response:
-        """Take an attempt back; the next one is given to the queue at once."""
-        proof = self._proof(test_id, attempt)
-        body = json_body()
-        reason = body.get("reason", "")
-        if not isinstance(reason, str):
-            raise UsageError("reason: a text is expected")
-        worker = _worker(body)
-        self._ledger.attempts.release(proof, _claim_id(body), clean_line(reason))
-        LOG.info("run %d:%d handed back by %s", test_id, attempt, worker)
-        self._around.nudge()
-        return jsonify({})
 
-    def node(self, name: str) -> Response:
-        """Hear what a node says of itself."""
-        self._check_host()
-        limit(MAX_NODE_BYTES)
-        if not _NODE_NAME.match(name):
-            raise UsageError("the node's name: letters, digits, '.', '_' and '-' are expected")
-        files = self._around.settings.keys
-        envelope = request.stream.read(MAX_NODE_BYTES + 1)
-        message = sealing.open_node_message(
-            envelope.strip(), keys.load_sign_private(files.sign), keys.load_seal_public(files.fleet)
-        )
-        self._ledger.nodes.record(_node(name, message))
-        return jsonify({"seconds": NODE_SECONDS})
+@WORKER.post(f"{_ATTEMPT}/release")
+def release(test_id: int, attempt: int) -> Response:
+    """Take an attempt back; the next one is given to the queue at once."""
+    proof = _proof(test_id, attempt)
+    body = json_body()
+    reason = body.get("reason", "")
+    if not isinstance(reason, str):
+        raise UsageError("reason: a text is expected")
+    worker = _worker(body)
+    context().ledger.attempts.release(proof, _claim_id(body), clean_line(reason))
+    LOG.info("run %d:%d handed back by %s", test_id, attempt, worker)
+    context().submitter()
+    return jsonify({})
 
-    def _proof(self, test_id: int, attempt: int) -> Proof:
-        self._check_host()
-        bounded = number(test_id, "test_id", 1, MAX_ID), number(attempt, "attempt", 1, MAX_ID)
-        return auth.proof(request, bounded[0], bounded[1])
 
-    def _check_host(self) -> None:
-        if not auth.is_from(request, self._web.testing_hosts, self._web.trusted_proxies):
-            raise refused("host", "workers are only heard from known testing hosts (TESTING_HOSTS)")
+@WORKER.post("/worker/v1/nodes/<name>")
+def node(name: str) -> Response:
+    """Hear what a node says of itself."""
+    _check_host()
+    limit(MAX_NODE_BYTES)
+    if not _NODE_NAME.match(name):
+        raise UsageError("the node's name: letters, digits, '.', '_' and '-' are expected")
+    files = context().settings.keys
+    envelope = request.stream.read(MAX_NODE_BYTES + 1)
+    message = sealing.open_node_message(
+        envelope.strip(), keys.load_sign_private(files.sign), keys.load_seal_public(files.fleet)
+    )
+    context().ledger.nodes.record(_node(name, message))
+    return jsonify({"seconds": NODE_SECONDS})
+
+
+def _proof(test_id: int, attempt: int) -> Proof:
+    _check_host()
+    bounded = number(test_id, "test_id", 1, MAX_ID), number(attempt, "attempt", 1, MAX_ID)
+    return auth.proof(request, bounded[0], bounded[1])
+
+
+def _check_host() -> None:
+    if not auth.is_from(request, context().settings.web.testing_hosts, context().settings.web.trusted_proxies):
+        raise refused("host", "workers are only heard from known testing hosts (TESTING_HOSTS)")
 
 
 def _claim_id(body: dict[str, Any]) -> str:

@@ -18,7 +18,9 @@ token = Table(
     Column("expires_at", SECONDS, nullable=False, default=0.0),
     Column("revoked_at", SECONDS, nullable=False, default=0.0),
     Column("last_used_at", SECONDS, nullable=False, default=0.0),
+    Column("parent_id", Integer),
 )
+"""API tokens; ``parent_id``: the token with which this one was created, and with which it is revoked."""
 
 session = Table(
     "queue_session",
@@ -53,5 +55,29 @@ cloud_extra = Table(
     Column("check_ok", Boolean, nullable=False, default=False),
     Column("check_said", Text, nullable=False, default=""),
     Column("created_at", SECONDS, nullable=False),
+    Column("options", Text),
 )
 """What RefStack's ``cloud`` has no column for."""
+
+rate = Table(
+    "queue_rate",
+    METADATA,
+    Column("name", String(100), primary_key=True),
+    Column("level", SECONDS, nullable=False),
+    Column("changed_at", SECONDS, nullable=False),
+    Index("queue_rate_changed", "changed_at"),
+)
+"""Token buckets: calls that a caller has left, for all processes together."""
+
+audit = Table(
+    "queue_audit",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", SECONDS, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("token_id", Integer),
+    Column("address", String(60), nullable=False),
+    Column("action", String(80), nullable=False),
+    Column("target", String(200), nullable=False),
+)
+"""Who changed what, when, and from where. Rows are only added."""

@@ -53,6 +53,8 @@ class CloudRecord:
     check: CloudCheck | None = None
     """None: not looked at yet."""
     created_at: float = 0.0
+    options: Conf = field(default_factory=dict)
+    """Tempest options that every run of it gets, none of them secret."""
 
 
 @dataclass(frozen=True)
@@ -69,4 +71,6 @@ class NewCloud:
     version: str = ""
     user_id: int | None = None
     conf_json: Conf | None = field(default=None, repr=False)
-    """Passwords and further options to keep sealed; None: what is kept stays."""
+    """Passwords to store encrypted; None: those that are stored stay; empty: they are forgotten."""
+    options: Conf | None = None
+    """Further options, none of them secret; None: those that are stored stay."""

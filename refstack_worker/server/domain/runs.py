@@ -62,6 +62,8 @@ class NewRun:
     rerun_of: int | None = None
     idempotency_key: str = ""
     """The same key of the same owner again gives the run that it gave the first time."""
+    request_digest: str = ""
+    """Of the request that the key came with; another request with the same key is refused."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
@@ -68,6 +69,8 @@ class Clouds(LedgerPart):
         extra = {"region": new.region, "release": new.release, "checked_at": 0.0}
         if new.conf_json is not None:
             extra["sealed_conf"] = self._sealed(new.conf_json)
+        if new.options is not None:
+            extra["options"] = _options(new.options)
         with self.database.writing() as connection:
             connection.execute(update(_CLOUD).where(_CLOUD.c.id == cloud_id).values(values))
             changed = update(_EXTRA).where(_EXTRA.c.cloud_id == cloud_id).values(extra)
@@ -79,16 +82,25 @@ class Clouds(LedgerPart):
         """Remove a cloud. :raises StateError: there are runs of it, which would lose what they were about."""
         with self.database.writing() as connection:
             used = select(func.count()).select_from(legacy_tables.test).where(legacy_tables.test.c.cloud_id == cloud_id)
-            if connection.execute(used).scalar():
-                raise StateError(f"cloud {cloud_id} has runs; delete them first")
+            runs = connection.execute(used).scalar()
+            if runs:
+                label = connection.execute(select(_CLOUD.c.label).where(_CLOUD.c.id == cloud_id)).scalar()
+                raise StateError(f'"{label}" has {runs} run{"s" if runs > 1 else ""}. Delete them first.')
             connection.execute(delete(_EXTRA).where(_EXTRA.c.cloud_id == cloud_id))
             connection.execute(delete(_CLOUD).where(_CLOUD.c.id == cloud_id))
 
     def saved_conf(self, cloud_id: int) -> dict[str, dict[str, Any]]:
-        """Return the options with passwords that are kept of a cloud; none if none are."""
-        table = _EXTRA
+        """Return what is stored of a cloud: its options, with the passwords."""
+        found: dict[str, dict[str, Any]] = {}
+        for layer in (self.get(cloud_id).options, self.saved_passwords(cloud_id)):
+            for section, values in layer.items():
+                found.setdefault(section, {}).update(values)
+        return found
+
+    def saved_passwords(self, cloud_id: int) -> dict[str, dict[str, Any]]:
+        """Return the options that are stored encrypted; none if none are."""
         with self.database.reading() as connection:
-            sealed = connection.execute(select(table.c.sealed_conf).where(table.c.cloud_id == cloud_id)).scalar()
+            sealed = connection.execute(select(_EXTRA.c.sealed_conf).where(_EXTRA.c.cloud_id == cloud_id)).scalar()
         return self.secrets.open(sealed)
 
     def note_check(self, cloud_id: int, check: CloudCheck) -> None:
@@ -135,6 +147,7 @@ class Clouds(LedgerPart):
             "region": new.region,
             "release": new.release,
             "sealed_conf": self._sealed(new.conf_json),
+            "options": _options(new.options),
             "created_at": self.clock(),
         }
         connection.execute(insert(_EXTRA).values(row))
@@ -144,6 +157,13 @@ class Clouds(LedgerPart):
             return None
         tempest_options.check(conf)
         return self.secrets.seal(conf)
+
+
+def _options(options: Conf | None) -> str | None:
+    if not options:
+        return None
+    tempest_options.check(options)
+    return json.dumps(options)
 
 
 def _clouds() -> Any:
@@ -162,4 +182,5 @@ def _cloud(row: Row) -> CloudRecord:
         bool(row["sealed_conf"]),
         check,
         row["created_at"] or 0.0,
+        json.loads(row["options"] or "{}"),
     )

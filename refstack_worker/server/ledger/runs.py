@@ -36,11 +36,12 @@ from refstack_worker.server.ledger.transactions import (
     is_attempt,
     key_of,
     new_id,
+    refused,
 )
 
 MAX_ROWS = 1000
 _NEW_TEST, _NEW_RUN = insert(legacy_tables.test), insert(queue_tables.run)
-_SAME = select(queue_tables.run.c.test_id).where(
+_SAME = select(queue_tables.run.c.test_id, queue_tables.run.c.request_digest).where(
     queue_tables.run.c.created_by == bindparam("who"), queue_tables.run.c.idempotency_key == bindparam("key")
 )
 
@@ -203,8 +204,11 @@ class Runs(LedgerPart):
     def _idempotent(self, connection: Connection, new: NewRun) -> int | None:
         if not new.idempotency_key:
             return None
-        found: int | None = connection.execute(_SAME, {"who": new.created_by, "key": new.idempotency_key}).scalar()
-        return found
+        asked = {"who": new.created_by, "key": new.idempotency_key}
+        row = connection.execute(_SAME, asked).mappings().first()
+        if row is not None and row["request_digest"] not in (None, new.request_digest):
+            raise refused("key-reused", "this Idempotency-Key came with another request before; use a new one")
+        return int(row["test_id"]) if row else None
 
     def _after_collision(self, new: NewRun) -> int:
         with self.database.reading() as connection:
@@ -234,6 +238,7 @@ class Runs(LedgerPart):
             "owner_id": new.owner_id,
             "rerun_of": new.rerun_of,
             "idempotency_key": new.idempotency_key or None,
+            "request_digest": new.request_digest or None,
             "sealed_conf": sealed,
             "created_at": now,
             "updated_at": now,

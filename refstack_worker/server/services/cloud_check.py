@@ -1,15 +1,31 @@
-"""Look at a cloud when it is entered: does Keystone answer, does it take the password, which services are there?"""
+"""Tests the connection to a cloud: does Keystone answer, does it accept the password, which services are there?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from refstack_worker.config.server import Network
+from refstack_worker.contract.status_report import clean_line
 from refstack_worker.errors import RefstackError, ServerError
+from refstack_worker.http import Deadline, Guard, GuardedRequest, Network, ask_guarded
 from refstack_worker.server.domain.clouds import CloudCheck, CloudRecord, Conf
-from refstack_worker.server.services.outside import Question, ask
+from refstack_worker.server.ledger.transactions import refused
+
+LOG = logging.getLogger(__name__)
+
+MAX_CHECKS = 4
+"""That one process carries out at a time: each holds a thread that answers requests."""
+MAX_OF_ONE = 2
+"""The same, of one token."""
+CHECK_SECONDS = 20.0
+"""For all questions of one check together."""
+MAX_TEXT = 1000
+"""Characters of the finding."""
 
 _NOVA = (
     (2.79, "train"),
@@ -47,15 +63,45 @@ class Found:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-def check(known: CloudRecord, conf: Conf, networks: Sequence[Network]) -> CloudCheck:
-    """Look at a cloud and say what was found; a cloud that cannot be reached is no error but what is said.
+_turns_lock = threading.Lock()
+_turns: Counter[int] = Counter()
 
-    :param conf: options of Tempest; its ``identity`` section holds the password, or nothing does.
-    """
+
+@contextmanager
+def turn(token_id: int) -> Iterator[None]:
+    """Hold one of the checks that this process carries out at a time. :raises RefusedError: reason ``busy``."""
+    with _turns_lock:
+        if _turns[token_id] >= MAX_OF_ONE or sum(_turns.values()) >= MAX_CHECKS:
+            raise refused("busy", "Too many connection tests are running. Try again in a moment.")
+        _turns[token_id] += 1
     try:
-        found = look(known.cloud.endpoint_v3, login_of(known, conf), networks)
+        yield
+    finally:
+        with _turns_lock:
+            _turns.subtract({token_id: 1})
+            if not _turns[token_id]:
+                del _turns[token_id]
+
+
+def check(known: CloudRecord, conf: Conf, networks: Sequence[Network]) -> CloudCheck:
+    """Ask a cloud and return what was found. A cloud that cannot be reached, or answers nonsense, is a finding too.
+
+    :param conf: Tempest options; its ``identity`` section may hold the password.
+    """
+    guard = Guard(networks, Deadline(CHECK_SECONDS))
+    try:
+        found = look(known.cloud.endpoint_v3, login_of(known, conf), guard)
     except RefstackError as error:
-        return CloudCheck(False, str(error))
+        return CloudCheck(False, clean_line(str(error))[:MAX_TEXT])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+        # nothing in an answer is as it must be only because it is JSON
+        LOG.info("%s: %r", known.cloud.endpoint_v3, error)
+        return CloudCheck(False, "Keystone's answer is not as the Identity API v3 has it.")
+    finding = _finding(known, found)
+    return CloudCheck(finding.ok, clean_line(finding.said)[:MAX_TEXT])
+
+
+def _finding(known: CloudRecord, found: Found) -> CloudCheck:
     said = [f"Keystone answered: Identity API {found.identity}"]
     if found.services:
         said.append(f"services: {', '.join(found.services)}")
@@ -91,16 +137,16 @@ def login_of(known: CloudRecord, conf: Conf) -> Login | None:
     return None
 
 
-def look(endpoint: str, login: Login | None, networks: Sequence[Network]) -> Found:
+def look(endpoint: str, login: Login | None, guard: Guard) -> Found:
     """Ask a cloud. :raises RefstackError: what is not right with it, for people."""
     base = endpoint.rstrip("/")
-    identity = _identity(base, networks)
+    identity = _identity(base, guard)
     if login is None:
         return Found(identity)
-    token, body = _token(base, login, networks)
+    token, body = _token(base, login, guard)
     catalogue = body.get("catalog") or []
     if not catalogue:
-        token, body = _scoped(base, token, networks)
+        token, body = _scoped(base, token, guard)
         catalogue = body.get("catalog") or []
     return Found(
         identity,
@@ -109,12 +155,12 @@ def look(endpoint: str, login: Login | None, networks: Sequence[Network]) -> Fou
             sorted({str(one.get("region_id") or one.get("region")) for item in catalogue for one in item["endpoints"]})
         ),
         next((str(item.get("id", "")) for item in catalogue if item.get("type") == "identity"), ""),
-        _versions(catalogue, token, networks),
+        _versions(catalogue, token, guard),
     )
 
 
-def _identity(base: str, networks: Sequence[Network]) -> str:
-    answer = ask(Question(f"{base}/"), networks)
+def _identity(base: str, guard: Guard) -> str:
+    answer = ask_guarded(GuardedRequest(f"{base}/"), guard)
     try:
         return str(answer.json()["version"]["id"])
     except (ServerError, KeyError, TypeError):
@@ -123,17 +169,17 @@ def _identity(base: str, networks: Sequence[Network]) -> str:
         ) from None
 
 
-def _token(base: str, login: Login, networks: Sequence[Network]) -> tuple[str, Any]:
+def _token(base: str, login: Login, guard: Guard) -> tuple[str, Any]:
     user = {"name": login.user, "password": login.password, "domain": {"name": login.domain}}
     auth: dict[str, Any] = {"identity": {"methods": ["password"], "password": {"user": user}}}
     if login.project:
         auth["scope"] = {"project": {"name": login.project, "domain": {"name": login.domain}}}
-    return _authenticate(base, auth, login.user, networks)
+    return _authenticate(base, auth, login.user, guard)
 
 
-def _scoped(base: str, token: str, networks: Sequence[Network]) -> tuple[str, Any]:
+def _scoped(base: str, token: str, guard: Guard) -> tuple[str, Any]:
     """Without a project there is no catalogue: take the first that the user has."""
-    answer = ask(Question(f"{base}/auth/projects", headers={"X-Auth-Token": token}), networks)
+    answer = ask_guarded(GuardedRequest(f"{base}/auth/projects", headers={"X-Auth-Token": token}), guard)
     projects = answer.json().get("projects") if answer.status == 200 else None
     if not projects:
         return token, {}
@@ -141,11 +187,11 @@ def _scoped(base: str, token: str, networks: Sequence[Network]) -> tuple[str, An
         "identity": {"methods": ["token"], "token": {"id": token}},
         "scope": {"project": {"id": projects[0]["id"]}},
     }
-    return _authenticate(base, auth, "the user", networks)
+    return _authenticate(base, auth, "the user", guard)
 
 
-def _authenticate(base: str, auth: Mapping[str, Any], who: str, networks: Sequence[Network]) -> tuple[str, Any]:
-    answer = ask(Question(f"{base}/auth/tokens", "POST", body={"auth": auth}), networks)
+def _authenticate(base: str, auth: Mapping[str, Any], who: str, guard: Guard) -> tuple[str, Any]:
+    answer = ask_guarded(GuardedRequest(f"{base}/auth/tokens", "POST", body={"auth": auth}), guard)
     if answer.status == 401:
         raise ServerError(f"Keystone refuses the password of {who}")
     if answer.status != 201 or "x-subject-token" not in answer.headers:
@@ -153,16 +199,16 @@ def _authenticate(base: str, auth: Mapping[str, Any], who: str, networks: Sequen
     return answer.headers["x-subject-token"], answer.json().get("token") or {}
 
 
-def _versions(catalogue: Sequence[Any], token: str, networks: Sequence[Network]) -> dict[str, str]:
+def _versions(catalogue: Sequence[Any], token: str, guard: Guard) -> dict[str, str]:
     found = {}
     for item in catalogue:
         public = next((str(one["url"]) for one in item["endpoints"] if one.get("interface") == "public"), "")
         try:
             if item.get("type") == "object-store" and public:
-                answer = ask(Question(f"{public.partition('/v1')[0]}/info"), networks)
+                answer = ask_guarded(GuardedRequest(f"{public.partition('/v1')[0]}/info"), guard)
                 found["Swift"] = str(answer.json()["swift"]["version"])
             elif item.get("type") == "compute" and public:
-                answer = ask(Question(public, headers={"X-Auth-Token": token}), networks)
+                answer = ask_guarded(GuardedRequest(public, headers={"X-Auth-Token": token}), guard)
                 found["Nova"] = _nova(str(answer.json()["version"]["version"]))
         except (RefstackError, KeyError, TypeError):
             # what a service does not tell of itself is no fault of the cloud

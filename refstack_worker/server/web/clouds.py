@@ -1,136 +1,115 @@
-"""The pages of clouds: list, enter, look at, check, how their runs went over time; and the guidelines."""
+"""The pages of clouds: list, add, look at, edit, check, and how their runs went over time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from flask import g, redirect, request
+from flask import make_response, redirect, request
 
-from refstack_worker.errors import UsageError
-from refstack_worker.server.api.clouds import new_cloud
-from refstack_worker.server.results import guideline_file
+from refstack_worker.errors import PayloadError, UsageError
+from refstack_worker.server.domain.clouds import CloudRecord
+from refstack_worker.server.services.cloud_input import NEW_CLOUD, conf_of
+from refstack_worker.server.services.inputs import FieldError, check
+from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.chart import plot
-from refstack_worker.server.web.pages import Answer, Web
-from refstack_worker.server.web.runs import passwords
+from refstack_worker.server.web.forms import errors_of, options_of, passwords, shown_options, stripped
+from refstack_worker.server.web.pages import Answer, caller, form, page, scope, show, typed
 
 _FIELDS = ("label", "endpoint_v3", "region", "release", "test_user", "alt_user", "admin_user")
-_OPTIONS = (("project_name", "identity", "project_name"), ("admin_project_name", "auth", "admin_project_name"))
 
 
-class CloudPages:
-    """What a browser does with clouds and guidelines."""
-
-    def __init__(self, web: Web) -> None:
-        self._web = web
-        self._ledger = web.ledger
-        self._desk = web.desk
-        for method, path, view in (
-            ("GET", "/clouds", self.clouds),
-            ("GET", "/clouds/new", self.new),
-            ("POST", "/clouds/new", self.add),
-            ("GET", "/clouds/<int:cloud_id>", self.cloud),
-            ("GET", "/clouds/<int:cloud_id>/change", self.edit),
-            ("POST", "/clouds/<int:cloud_id>/change", self.change),
-            ("POST", "/clouds/<int:cloud_id>/check", self.check),
-            ("POST", "/clouds/<int:cloud_id>/delete", self.delete),
-            ("GET", "/guidelines", self.guidelines),
-            ("POST", "/guidelines", self.add_guideline),
-        ):
-            web.page(method, path, view, f"cloud_{view.__name__}")
-
-    def clouds(self) -> Answer:
-        """List."""
-        return self._web.show("clouds.html", clouds=self._ledger.clouds.all(self._desk.viewer(g.caller)))
-
-    def new(self) -> Answer:
-        """Show the form."""
-        return self._web.show("new_cloud.html", form={}, wrong="", known=None)
-
-    def add(self) -> Answer:
-        """Enter a cloud, and look at it at once."""
-        form = request.form
-        try:
-            known = self._ledger.clouds.add(new_cloud(_wish(form), g.caller))
-        except UsageError as error:
-            return self._web.show("new_cloud.html", form=form, wrong=str(error), known=None)
-        self._desk.check_cloud(g.caller, known.cloud.id, _conf(form))
-        return redirect(f"/clouds/{known.cloud.id}", 303)
-
-    def cloud(self, cloud_id: int) -> Answer:
-        """Show one."""
-        known = self._desk.cloud(g.caller, cloud_id)
-        history = self._ledger.clouds.history(cloud_id)
-        return self._web.show("cloud.html", known=known, history=history, plot=plot(history))
-
-    def edit(self, cloud_id: int) -> Answer:
-        """Show the form with what is known."""
-        known = self._desk.cloud(g.caller, cloud_id)
-        form: dict[str, str] = {name: str(getattr(known.cloud, name, "")) for name in _FIELDS}
-        form.update(region=known.region, release=known.release)
-        return self._web.show("new_cloud.html", form=form, wrong="", known=known)
-
-    def change(self, cloud_id: int) -> Answer:
-        """Change it, and look at it anew."""
-        known = self._desk.cloud(g.caller, cloud_id)
-        form = request.form
-        try:
-            self._ledger.clouds.change(cloud_id, new_cloud(_wish(form), g.caller))
-        except UsageError as error:
-            return self._web.show("new_cloud.html", form=form, wrong=str(error), known=known)
-        self._desk.check_cloud(g.caller, cloud_id, _conf(form))
-        return redirect(f"/clouds/{cloud_id}", 303)
-
-    def check(self, cloud_id: int) -> Answer:
-        """Look at it."""
-        self._desk.check_cloud(g.caller, cloud_id, _conf(request.form))
-        return redirect(f"/clouds/{cloud_id}", 303)
-
-    def delete(self, cloud_id: int) -> Answer:
-        """Remove it."""
-        self._desk.cloud(g.caller, cloud_id)
-        self._ledger.clouds.delete(cloud_id)
-        return redirect("/clouds", 303)
-
-    def guidelines(self, wrong: str = "") -> Answer:
-        """List guidelines with their programs."""
-        viewer = self._desk.viewer(g.caller)
-        shown = []
-        for stored in self._ledger.guidelines.all(viewer):
-            _about, found = self._ledger.guidelines.get(stored.id, viewer)
-            rows = [
-                (one.name, one.description, len(list(one.tests())), len(one.capabilities["required"]))
-                for one in found.programs.values()
-            ]
-            shown.append((stored, rows))
-        return self._web.show(
-            "guidelines.html", guidelines=shown, wrong=wrong, allowed=self._ledger.settings.outbound.list_urls
-        )
-
-    def add_guideline(self) -> Answer:
-        """Keep one: a file, or an address."""
-        file = request.files.get("file")
-        given = file.read(guideline_file.MAX_BYTES + 1).decode("utf-8", "replace") if file else ""
-        url = request.form.get("url", "").strip()
-        if bool(given) == bool(url):
-            return self.guidelines("A file or an address, one of the two, please.")
-        try:
-            self._desk.add_guideline(g.caller, given, url)
-        except UsageError as error:
-            return self.guidelines(str(error))
-        return redirect("/guidelines", 303)
+@page("GET", "/clouds")
+def list_clouds() -> Answer:
+    """List clouds."""
+    return show("clouds.html", clouds=context().ledger.clouds.all(scope()))
 
 
-def _wish(form: Mapping[str, str]) -> dict[str, Any]:
-    body: dict[str, Any] = {name: form.get(name, "").strip() for name in _FIELDS}
-    if form.get("keep") == "yes":
-        body["conf_json"] = _conf(form)
+@page("GET", "/clouds/new")
+def new_cloud() -> Answer:
+    """Show the form."""
+    return show_form({}, ())
+
+
+@form("/clouds/new")
+def show_form(kept: Mapping[str, str], errors: tuple[FieldError, ...]) -> Answer:
+    """Show the form with what was typed."""
+    return _form(kept, errors, None)
+
+
+@page("POST", "/clouds/new")
+def add_cloud() -> Answer:
+    """Add a cloud, and test the connection at once."""
+    try:
+        known = context().clouds.add(caller(), _body(request.form))
+    except (UsageError, PayloadError) as error:
+        return make_response(_form(typed(), errors_of(error, {}), None), 400)
+    context().clouds.check(caller(), known.cloud.id, _conf(request.form))
+    return redirect(f"/clouds/{known.cloud.id}", 303)
+
+
+@page("GET", "/clouds/<int:cloud_id>")
+def show_cloud(cloud_id: int) -> Answer:
+    """Show a cloud."""
+    known = context().clouds.cloud(caller(), cloud_id)
+    history = context().ledger.clouds.history(cloud_id)
+    return show("cloud.html", known=known, history=history, plot=plot(history))
+
+
+@page("GET", "/clouds/<int:cloud_id>/change")
+def edit_cloud(cloud_id: int) -> Answer:
+    """Show the form with what is known."""
+    known = context().clouds.cloud(caller(), cloud_id)
+    kept = {name: str(getattr(known.cloud, name, "")) for name in _FIELDS}
+    kept.update(region=known.region, release=known.release, **shown_options(known.options))
+    return _form(kept, (), known)
+
+
+@page("POST", "/clouds/<int:cloud_id>/change")
+def change_cloud(cloud_id: int) -> Answer:
+    """Change a cloud, and test the connection again."""
+    known = context().clouds.cloud(caller(), cloud_id)
+    try:
+        context().clouds.change(caller(), cloud_id, _body(request.form, known))
+    except (UsageError, PayloadError) as error:
+        return make_response(_form(typed(), errors_of(error, {}), known), 400)
+    context().clouds.check(caller(), cloud_id, _conf(request.form))
+    return redirect(f"/clouds/{cloud_id}", 303)
+
+
+@page("POST", "/clouds/<int:cloud_id>/check")
+def check_cloud(cloud_id: int) -> Answer:
+    """Test the connection."""
+    context().clouds.check(caller(), cloud_id, _conf(request.form))
+    return redirect(f"/clouds/{cloud_id}", 303)
+
+
+@page("POST", "/clouds/<int:cloud_id>/delete")
+def delete_cloud(cloud_id: int) -> Answer:
+    """Delete a cloud."""
+    context().clouds.delete(caller(), cloud_id)
+    return redirect("/clouds", 303)
+
+
+def _form(kept: Mapping[str, str], errors: tuple[FieldError, ...], known: CloudRecord | None) -> str:
+    shown = {one.field: one.message for one in errors}
+    return show("new_cloud.html", form=kept, errors=shown, known=known)
+
+
+def _body(given: Mapping[str, str], known: CloudRecord | None = None) -> dict[str, Any]:
+    """Return the body of the API's call; what is stored of passwords that were not typed stays."""
+    conf = options_of(given)
+    if given.get("keep") == "yes":
+        stored = context().ledger.clouds.saved_passwords(known.cloud.id) if known else {}
+        for layer in (stored, passwords(given)):
+            for section, values in layer.items():
+                conf.setdefault(section, {}).update(values)
+    body = {**stripped(given, *_FIELDS), "conf_json": conf, "forget_passwords": given.get("keep") == "forget"}
+    check(NEW_CLOUD, body)
     return body
 
 
-def _conf(form: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    found = passwords(form)
-    for field, section, option in _OPTIONS:
-        if form.get(field, "").strip():
-            found.setdefault(section, {})[option] = form[field].strip()
-    return found
+def _conf(given: Mapping[str, str]) -> dict[str, Any]:
+    """Return the options with which the connection is tested."""
+    typed_passwords = passwords(given)
+    return conf_of({"conf_json": {**options_of(given), **typed_passwords}}) if typed_passwords else {}

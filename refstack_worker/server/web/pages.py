@@ -1,33 +1,33 @@
-"""The pages for a browser: sign-in, sessions, what all pages share. Server-rendered; scripts only make them livelier.
+"""What all pages share: the way from a session to a view, forms, and how times are shown. Server-rendered; scripts
+only make pages livelier.
 
-A browser signs in with an API token and gets a session of its own; the token itself is not kept in it. Every form
-carries a value that only this session knows, so that no other site can send it.
+Every form carries a value that only its session knows, so that no other site can send it.
 """
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import hmac
-import math
-from collections.abc import Callable
-from datetime import datetime, timezone
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Union
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from flask import Blueprint, Flask, Response, g, make_response, redirect, render_template, request, send_from_directory
+from flask import Blueprint, Response, g, make_response, redirect, render_template, request, send_from_directory
 from werkzeug.wrappers import Response as AnyResponse
 
-from refstack_worker.errors import RefstackError, UsageError
-from refstack_worker.server import auth
-from refstack_worker.server.api.guard import Guard
-from refstack_worker.server.api.responses import Surroundings, status_of
+from refstack_worker.errors import RefstackError
 from refstack_worker.server.ledger.transactions import refused
-from refstack_worker.server.services.runs import RunService
+from refstack_worker.server.services import access
+from refstack_worker.server.services.callers import Caller
+from refstack_worker.server.services.inputs import FieldError
+from refstack_worker.server.serving.context import context
+from refstack_worker.server.serving.responses import limit, status_of
+from refstack_worker.server.web import session_keys, words
 
 Answer = Union[str, AnyResponse]
+ShowForm = Callable[[Mapping[str, str], "tuple[FieldError, ...]"], Answer]
 
-COOKIE = "refstack_session"
 FOLDER = Path(__file__).parent
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -36,146 +36,160 @@ POLICY = (
 """Nothing from elsewhere, nothing inline."""
 MAX_FORM = 5 * 1024 * 1024
 """Bytes of a form: a guideline file is the largest thing in one."""
+_FORMS: dict[str, ShowForm] = {}
+"""Path of a page with a long form to what shows it again with what was typed."""
+
+WEB = Blueprint("web", __name__, template_folder=str(FOLDER / "templates"))
 
 
-class Web:
-    """What the groups of pages share."""
+def page(method: str, rule: str, is_form: bool = True) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+    """Make a function the view of a page for those who are signed in; its form is checked before.
 
-    def __init__(self, around: Surroundings, guard: Guard) -> None:
-        self.around = around
-        self.ledger = around.ledger
-        self.desk = RunService(around.ledger, around.nudge)
-        self._guard = guard
-        self.pages = Blueprint("web", __name__, template_folder=str(FOLDER / "templates"))
+    :param is_form: whether sending it changes something, which a read-only token may not.
+    """
 
-    def register(self, app: Flask) -> None:
-        """Add the pages to an application; the groups of pages have added theirs to ``pages`` before."""
-        self.page("GET", "/", lambda: redirect("/runs"), "home")
-        self.pages.add_url_rule("/sign-in", "sign_in", self._sign_in, methods=["GET", "POST"])
-        self.page("POST", "/sign-out", self._sign_out)
-        self.pages.add_url_rule("/static/<path:name>", "static", _static)
-        self.pages.register_error_handler(RefstackError, self._failed)
-        self.pages.after_request(_headers)
-        self.pages.app_template_filter("moment")(moment)
-        self.pages.app_template_filter("lasting")(lasting)
-        app.register_blueprint(self.pages)
-
-    def page(self, method: str, path: str, view: Callable[..., Answer], name: str = "") -> None:
-        """Add a page that only who is signed in may see; its forms are checked before the view is called."""
-
+    def decorate(view: Callable[..., Answer]) -> Callable[..., Answer]:
+        @functools.wraps(view)
         def guarded(**arguments: Any) -> Answer:
-            secret = request.cookies.get(COOKIE, "")
-            session = self.ledger.sessions.find(secret) if secret else None
-            if session is None:
-                return redirect(f"/sign-in?next={_next(request.path)}") if method == "GET" else _expired()
-            g.caller, g.form_key = auth.Caller(session.token), _form_key(secret)
             if method == "POST":
-                self._check_form()
+                limit(MAX_FORM)
+            secret = request.cookies.get(session_keys.COOKIE, "")
+            session = context().ledger.sessions.find(secret) if secret else None
+            if session is None:
+                return _ask_to_sign_in(method)
+            g.caller, g.form_key = Caller(session.token), session_keys.form_key(secret)
+            _count(session.token.id)
+            if method == "POST" and not hmac.compare_digest(
+                request.form.get("form_key", "").encode(), g.form_key.encode()
+            ):
+                return _other_session()
+            if method == "POST" and is_form:
+                g.caller.need_writer()
             return view(**arguments)
 
-        label = name or view.__name__.strip("_")
-        self.pages.add_url_rule(path, f"{label}_{method.lower()}", guarded, methods=[method])
+        WEB.add_url_rule(rule, f"{view.__name__}_{method.lower()}", guarded, methods=[method])
+        return view
 
-    def show(self, template: str, **values: Any) -> str:
-        """Return a page."""
-        return render_template(template, caller=g.caller, form_key=g.form_key, **values)
-
-    def _check_form(self) -> None:
-        if (request.content_length or 0) > MAX_FORM:
-            raise UsageError("the form is too large")
-        if not hmac.compare_digest(request.form.get("form_key", "").encode(), g.form_key.encode()):
-            raise refused("scope", "the form is from another session; load the page again")
-        g.caller.need_writer()
-
-    def _sign_in(self) -> Answer:
-        if request.method == "GET":
-            return render_template("sign_in.html", caller=None, after=_next(request.args.get("next", "")), wrong="")
-        if not self._is_from_here():
-            # else a site could sign somebody in as somebody else, who then reads what is entered here
-            raise refused("scope", "the form is from another site; open this page itself and sign in there")
-        after = _next(request.form.get("next", ""))
-        address = self._guard.address()
-        seconds = self._guard.wrong.wait(address)
-        if seconds > 0:
-            wrong = f"Too many attempts from your address. Please wait {math.ceil(seconds)} seconds."
-            return make_response(render_template("sign_in.html", caller=None, after=after, wrong=wrong), 429)
-        token = self.ledger.tokens.find(request.form.get("token", "").strip())
-        if token is None or not set(token.scopes) & set(auth.SCOPES):
-            self._guard.wrong.take(address)
-            wrong = "That token is unknown, revoked or expired."
-            return make_response(render_template("sign_in.html", caller=None, after=after, wrong=wrong), 401)
-        answer = redirect(after or "/runs")
-        answer.set_cookie(
-            COOKIE,
-            self.ledger.sessions.add(token),
-            max_age=int(self.ledger.settings.web.session_hours * 3600),
-            httponly=True,
-            # Lax, so that a link to a run in a mail works; forms have their own protection
-            samesite="Lax",
-            secure=self.ledger.settings.web.address.startswith("https:"),
-        )
-        return answer
-
-    def _is_from_here(self) -> bool:
-        """Return whether a page of this site sent the form, as far as a browser tells: programs say nothing."""
-        origin = request.headers.get("Origin", "")
-        return not origin or urlsplit(origin).netloc in (
-            request.host,
-            urlsplit(self.ledger.settings.web.address).netloc,
-        )
-
-    def _sign_out(self) -> Answer:
-        self.ledger.sessions.end(request.cookies.get(COOKIE, ""))
-        answer = redirect("/sign-in")
-        answer.delete_cookie(COOKIE)
-        return answer
-
-    def _failed(self, error: RefstackError) -> Answer:
-        status = status_of(error)
-        said = "This server cannot do that now; its log says why." if status == 500 else str(error)
-        caller = getattr(g, "caller", None)
-        shown = render_template(
-            "error.html", caller=caller, form_key=getattr(g, "form_key", ""), said=said, status=status
-        )
-        return make_response(shown, status)
+    return decorate
 
 
-def moment(seconds: float) -> str:
-    """Return a time for people, UTC."""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M") if seconds else "–"
+def form(path: str) -> Callable[[ShowForm], ShowForm]:
+    """Register what shows the form of a page again, with what was typed and what is wrong with it."""
+
+    def decorate(show: ShowForm) -> ShowForm:
+        _FORMS[path] = show
+        return show
+
+    return decorate
 
 
-def lasting(seconds: float) -> str:
-    """Return a duration for people."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+def show(template: str, **values: Any) -> str:
+    """Return a page."""
+    return render_template(template, caller=g.caller, form_key=g.form_key, **values)
 
 
-def _form_key(secret: str) -> str:
-    return hashlib.sha256(f"form {secret}".encode()).hexdigest()
+def show_kept(path: str, kept: Mapping[str, str], *errors: FieldError) -> Answer | None:
+    """Return a form with what was typed before; None: there is no such form."""
+    shows = _FORMS.get(path)
+    return shows(kept, errors) if shows and kept else None
 
 
-def _next(path: str) -> str:
-    """Return a path of this site to go on to; nothing for any other address."""
-    plain = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and "?" not in path
-    return path if plain and len(path) < 200 else ""
+def caller() -> Caller:
+    """Return who is signed in."""
+    found: Caller = g.caller
+    return found
 
 
-def _expired() -> Answer:
-    return redirect("/sign-in", 303)
+def scope() -> Any:
+    """Return what the caller sees; None: everything."""
+    return access.scope_of(context().ledger, caller())
 
 
-def _static(name: str) -> Response:
+def is_from_here() -> bool:
+    """Return whether a page of this site sent the form, as far as a browser tells: programs say nothing."""
+    origin = request.headers.get("Origin", "")
+    hosts = (request.host, urlsplit(context().settings.web.address).netloc)
+    return not origin or urlsplit(origin).netloc in hosts
+
+
+def typed() -> dict[str, str]:
+    """Return what was typed into the form of this request, without passwords and the form's key."""
+    return {
+        name: value
+        for name, value in request.form.items()
+        if "password" not in name and name not in ("form_key", "next")
+    }
+
+
+def local_path(path: str) -> str:
+    """Return a path of this site to go on to, with its query; nothing for any other address."""
+    is_plain = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and "\\" not in path
+    return path if is_plain and len(path) < 500 and "//" not in path else ""
+
+
+def _count(token_id: int) -> None:
+    allowance = context().limits.calls.take(str(token_id))
+    if allowance is not None and allowance.wait:
+        raise refused("busy", f"You have made too many requests. Wait {allowance.wait:.0f} seconds.")
+
+
+def _ask_to_sign_in(method: str) -> Answer:
+    if method == "GET":
+        path = request.full_path.rstrip("?")
+        return redirect(f"/sign-in?next={quote(local_path(path))}")
+    if not is_from_here() or not request.headers.get("Origin"):
+        return redirect("/sign-in", 303)
+    return make_response(
+        render_template(
+            "sign_in.html",
+            caller=None,
+            after=local_path(request.path),
+            kept=typed(),
+            wrong="Your session has expired. Sign in again: your entries are kept, except for passwords.",
+        ),
+        401,
+    )
+
+
+def _other_session() -> Answer:
+    message = "You signed in again in another tab. Your entries are kept: submit again."
+    kept = typed() if is_from_here() else {}
+    again = show_kept(request.path, kept, FieldError("", message))
+    if again is None:
+        raise refused("scope", "You signed in again in another tab. Go back, reload the page and submit again.")
+    return make_response(again, 403)
+
+
+@WEB.errorhandler(RefstackError)
+def show_error(error: RefstackError) -> Answer:
+    """Show what went wrong."""
+    status = status_of(error)
+    said = "The server can't do that now; its log says why." if status == 500 else str(error)
+    return error_page(status, said)
+
+
+def error_page(status: int, said: str) -> Response:
+    """Return the page for a request that failed."""
+    values = {"caller": g.get("caller"), "form_key": g.get("form_key", "")}
+    answer = make_response(render_template("error.html", said=said, status=status, **values), status)
+    return add_headers(answer)
+
+
+@WEB.get("/static/<path:name>")
+def static(name: str) -> Response:
+    """Return a file that pages load."""
     answer = send_from_directory(FOLDER / "static", name)
     answer.headers["Cache-Control"] = "public, max-age=3600"
     return answer
 
 
-def _headers(answer: Response) -> Response:
+@WEB.after_request
+def add_headers(answer: Response) -> Response:
+    """Add the headers that all pages have."""
     answer.headers.setdefault("Content-Security-Policy", POLICY)
     answer.headers.setdefault("Referrer-Policy", "same-origin")
     return answer
+
+
+for _name in ("moment", "clock_time", "lasting", "ago", "stamp", "plural", "state_word"):
+    WEB.add_app_template_filter(getattr(words, _name), _name)

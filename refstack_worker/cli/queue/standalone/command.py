@@ -24,9 +24,9 @@ from refstack_worker.cli.queue.standalone.files import TOKEN_NAME, Folder, Wish,
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import ConfigError
 from refstack_worker.gearman import Address
-from refstack_worker.server.auth import OPERATOR
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.service import Services
+from refstack_worker.server.services.callers import OPERATOR
 
 LOG = logging.getLogger(__name__)
 

@@ -1,71 +1,96 @@
-"""The description of ``/v1`` in the OpenAPI format, served at ``/v1/openapi.json``; prose is in ``docs/api.md``."""
+"""The OpenAPI document, made of the descriptions over the views; served at ``/v1/openapi.json``."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
+import inspect
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from refstack_worker.server.api.openapi import schemas as schemas
-from refstack_worker.server.api.openapi.calls import CALLS, ID, Call
-from refstack_worker.server.api.openapi.schemas import reference
+from refstack_worker.server.api.openapi.schemas import EVENT_STREAM, FORMAT, SCHEMAS, reference
+from refstack_worker.server.api.routing import Operation, Resource, Takes, Who
+from refstack_worker.server.services.schema import ID, Json
+from refstack_worker.server.serving.responses import TITLES
 
-Json = dict[str, Any]
-
-_PROBLEMS = {
-    400: "malformed",
-    401: "no token, or not a good one",
-    403: "the token may not do that",
-    404: "not there, or somebody else's",
-    409: "the state does not allow it",
-    413: "too large",
-    429: "too many calls; Retry-After says when",
-    502: "another server does not answer as it should",
-    503: "the database cannot be reached",
+_PART = re.compile(r"<(?:\w+:)?(\w+)>")
+_DONE = {201: "Created", 202: "Accepted", 204: "Done", 304: "Not modified"}
+_RATE = {
+    f"RateLimit-{name}": {"schema": {"type": "integer"}, "description": about}
+    for name, about in (
+        ("Limit", "Calls per minute"),
+        ("Remaining", "Calls left"),
+        ("Reset", "Seconds until all are there again"),
+    )
 }
 
 
-@functools.lru_cache(maxsize=1)
-def document() -> Json:
-    """Return the whole description."""
+def document(resources: Iterable[Resource], server: str) -> Json:
+    """Return the whole description. :param server: base URL."""
+    listed = list(resources)
+    operations = [operation for resource in listed for operation in resource.operations]
     paths: dict[str, Json] = {}
-    for call in CALLS:
-        paths.setdefault(call.path, {})[call.method] = _operation(call)
+    for operation in operations:
+        paths.setdefault(path_of(operation), {})[operation.method.lower()] = _operation(operation)
+    bodies = {one.takes.name: one.takes.body for one in operations if one.takes.body}
     return {
-        "openapi": "3.0.3",
+        "openapi": "3.1.0",
         "info": {
             "title": "RefStack test queue",
             "version": "1",
-            "description": "Trigger, watch, cancel and read runs of Tempest against clouds.",
+            "summary": "Start, watch, cancel and read runs of Tempest against OpenStack clouds.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": server}],
+        "tags": [{"name": resource.tag, "description": resource.about} for resource in listed],
         "security": [{"token": []}],
         "paths": paths,
         "components": {
-            "schemas": schemas.SCHEMAS,
+            "schemas": {**SCHEMAS, **bodies},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-def _operation(call: Call) -> Json:
-    made: Json = {
-        "operationId": f"{call.method} {call.path}".replace("/v1/", "").translate(str.maketrans(" /{}.", "_____")),
-        "summary": call.summary,
-        "parameters": [*_path(call), *_named(call.query, "query"), *_named(call.headers, "header")],
-        "responses": _responses(call),
+def path_of(operation: Operation) -> str:
+    """Return an operation's path as OpenAPI writes it."""
+    return _PART.sub(r"{\1}", operation.rule)
+
+
+def _operation(operation: Operation) -> Json:
+    takes = operation.takes
+    summary, _, more = inspect.cleandoc(operation.view.__doc__ or "").partition("\n")
+    described: Json = {
+        "operationId": operation.view.__name__,
+        "tags": [operation.tag],
+        "summary": summary.rstrip("."),
+        "description": " ".join(more.split()) or summary,
+        "parameters": [*_path(operation), *_named(takes.query, "query"), *_named(takes.headers, "header")],
+        "responses": _responses(operation),
+        "x-access": operation.who.value,
     }
-    if call.body is not None:
-        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": call.body}}}
-    if call.is_open:
-        made["security"] = []
-    return made
+    if takes.body is not None:
+        described["requestBody"] = _request_body(takes)
+    if operation.who is Who.ANYONE:
+        described["security"] = []
+    return described
 
 
-def _path(call: Call) -> list[Json]:
-    names = [part[1:-1] for part in call.path.split("/") if part.startswith("{")]
+def _request_body(takes: Takes) -> Json:
+    content: Json = {"schema": reference(takes.name)}
+    if takes.example is not None:
+        content["example"] = takes.example
+    return {
+        "required": True,
+        "description": f"At most {takes.max_bytes} bytes.",
+        "content": {"application/json": content},
+    }
+
+
+def _path(operation: Operation) -> list[Json]:
+    names = {"name": FORMAT, "reason": {"type": "string"}}
     return [
-        {"name": name, "in": "path", "required": True, "schema": schemas.FORMAT if name == "name" else ID}
-        for name in names
+        {"name": name, "in": "path", "required": True, "schema": names.get(name, ID)}
+        for name in _PART.findall(operation.rule)
     ]
 
 
@@ -73,24 +98,25 @@ def _named(given: Mapping[str, Json], where: str) -> list[Json]:
     return [{"name": name, "in": where, "required": False, "schema": schema} for name, schema in given.items()]
 
 
-def _responses(call: Call) -> Json:
-    found = {str(status): _answer(status, schema) for status, schema in call.answers.items()}
-    problem = {"application/problem+json": {"schema": reference("Problem")}}
-    for status in (*call.problems, 429, 503):
-        if not call.is_open:
-            found[str(status)] = {"description": _PROBLEMS[status], "content": problem}
+def _responses(operation: Operation) -> Json:
+    found = {str(status): _answer(status, schema) for status, schema in operation.answers.items()}
+    if operation.who is Who.ANYONE:
+        return found
+    content = {"application/problem+json": {"schema": reference("Problem")}}
+    for status in sorted({400, 401, 403, 429, 503, *operation.problems}):
+        found[str(status)] = {"description": TITLES[status], "content": content}
     return found
 
 
 def _answer(status: int, schema: Any) -> Json:
-    made: Json = {"description": {201: "made", 204: "gone", 304: "unchanged"}.get(status, "done")}
+    described: Json = {"description": _DONE.get(status, "OK"), "headers": _RATE}
     if isinstance(schema, (str, tuple)):
         kinds = (schema,) if isinstance(schema, str) else schema
-        made["content"] = {kind: {"schema": _content(kind)} for kind in kinds}
+        described["content"] = {kind: {"schema": _content(kind)} for kind in kinds}
     elif schema is not None:
-        made["content"] = {"application/json": {"schema": schema}}
-    return made
+        described["content"] = {"application/json": {"schema": schema}}
+    return described
 
 
 def _content(kind: str) -> Json:
-    return {} if kind in ("application/json", "text/event-stream") else {"type": "string"}
+    return {} if kind in ("application/json", EVENT_STREAM) else {"type": "string"}

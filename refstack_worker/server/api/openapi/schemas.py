@@ -1,97 +1,87 @@
-"""The shapes of what ``/v1`` takes and answers, for ``openapi.py``."""
+"""The shapes of what ``/v1`` answers. What it takes stands beside the views and in ``services/``."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from refstack_worker.contract.states import RunState
-from refstack_worker.server.auth import SCOPES
-
-Json = dict[str, Any]
-
-
-def string(longest: int = 0, pattern: str = "") -> Json:
-    """Return the schema of a text."""
-    return {
-        "type": "string",
-        **({"maxLength": longest} if longest else {}),
-        **({"pattern": pattern} if pattern else {}),
-    }
-
-
-def integer(least: int | None = None, most: int | None = None) -> Json:
-    """Return the schema of a whole number."""
-    bounds = {"minimum": least, "maximum": most}
-    return {"type": "integer", **{name: value for name, value in bounds.items() if value is not None}}
-
-
-def array(items: Json) -> Json:
-    """Return the schema of a list."""
-    return {"type": "array", "items": items}
-
-
-def shape(**properties: Json) -> Json:
-    """Return the schema of an object that has all of these."""
-    return {"type": "object", "required": list(properties), "properties": properties}
-
-
-def given(*needed: str, **properties: Json) -> Json:
-    """Return the schema of an object that is sent: ``needed`` of these, and nothing else."""
-    made: Json = {"type": "object", "additionalProperties": False, "properties": properties}
-    return {**made, "required": list(needed)} if needed else made
-
-
-def maybe(schema: Json) -> Json:
-    """Return the schema of something that may be null."""
-    return {**schema, "nullable": True}
+from refstack_worker.server.results.exports.formats import FORMATS
+from refstack_worker.server.services.schema import (
+    FLAG,
+    ID,
+    MAX_ID,
+    NUMBER,
+    OBJECT,
+    TIME,
+    Json,
+    array,
+    choice,
+    integer,
+    maybe,
+    shape,
+    string,
+)
 
 
 def reference(name: str) -> Json:
-    """Return a reference to one of the shapes."""
+    """Return a reference to one of :data:`SCHEMAS`."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-FORMAT = {"type": "string", "enum": ["junit", "html", "csv", "json"]}
-TIME = maybe({"type": "string", "format": "date-time"})
-_STATE = {"type": "string", "enum": [state.value for state in RunState]}
-_STATUS = {"type": "string", "enum": ["passed", "failed", "skipped"]}
-_NUMBER = {"type": "number"}
-_FLAG = {"type": "boolean"}
-_OBJECT = {"type": "object"}
-_ID = integer(1, 2**31 - 1)
-_CONF: Json = {
-    "type": "object",
-    "description": "Tempest options: section, option, value; passwords too",
-    "additionalProperties": {"type": "object"},
-}
-_TESTCASES = given(names=array(string(512)), regexes=array(string(2048)), url=string(2048))
-_RERUN = {"conf_json": _CONF, "label": string(200)}
-_CLOUD = {name: string(80) for name in ("region", "test_user", "alt_user", "admin_user", "version")}
+def page(items: str, name: str, cursor: str = "") -> Json:
+    """Return the schema of a list; with a cursor of one that comes in pages."""
+    more = {cursor: maybe(integer(description="Where the next page begins; null: this is the last"))} if cursor else {}
+    return shape(**{items: array(reference(name))}, **more)
+
+
+NEXT = integer(0, MAX_ID, description="Only entries after this one: the next page")
+STATE = choice(*(state.value for state in RunState))
+STATUS = choice("passed", "failed", "skipped")
+FORMAT = choice(*FORMATS)
+RUN, CLOUD, GUIDELINE = reference("Run"), reference("Cloud"), reference("Guideline")
+EVENT_STREAM = "text/event-stream"
 _COUNTS = shape(passed=integer(0), failed=integer(0), skipped=integer(0))
-_KIND = shape(passed=integer(0), total=integer(0), capabilities=array(_OBJECT))
+_KIND = shape(passed=integer(0), total=integer(0), capabilities=array(OBJECT))
+_PROGRESS = shape(
+    total=integer(0, description="Tests selected; 0: not known yet"),
+    done=integer(0),
+    passed=integer(0),
+    failed=integer(0),
+    skipped=integer(0),
+    seconds_left=integer(0, description="Estimate; 0: none"),
+    test=string(description="The test that ended last"),
+)
 
 SCHEMAS: Json = {
-    "Problem": shape(type=string(), title=string(), status=integer(400, 599), detail=string(), reason=string()),
-    "Me": shape(token=string(), scopes=array(string()), user=maybe(_OBJECT)),
+    "Problem": {
+        **shape(
+            type=string(description="Where this kind of problem is explained"),
+            title=string(),
+            status=integer(400, 599),
+            detail=string(),
+            reason=string(description="Fixed word for programs"),
+        ),
+        "description": "RFC 9457",
+    },
+    "FieldError": shape(field=string(), message=string()),
+    "Me": shape(token=string(), scopes=array(string()), user=maybe(reference("User"))),
     "Run": shape(
-        test_id=_ID,
-        state=_STATE,
+        test_id=ID,
+        state=STATE,
         attempt=integer(1),
-        reason=string(),
+        reason=string(description="Fixed word; why it failed or was cancelled"),
         message=string(),
         label=string(),
         created_by=string(),
         tempest_version=maybe(string()),
         openstack_release=maybe(string()),
-        plugins=_OBJECT,
-        testcases=maybe(_OBJECT),
+        plugins=OBJECT,
+        testcases=maybe(OBJECT),
         concurrency=integer(0),
-        timeout=integer(0),
+        timeout=integer(0, description="Seconds"),
         tag=string(),
         priority=integer(-1, 1),
-        cloud=maybe(shape(id=_ID, label=string())),
-        worker=string(),
-        progress=_OBJECT,
+        cloud=maybe(shape(id=ID, label=string())),
+        worker=string(description="The node that has or had it"),
+        progress=_PROGRESS,
         counts=_COUNTS,
         rerun_of=maybe(integer()),
         created_at=TIME,
@@ -99,72 +89,47 @@ SCHEMAS: Json = {
         started_at=TIME,
         ended_at=TIME,
     ),
-    "NewRun": given(
-        tempest_version=string(40),
-        openstack_release=string(40),
-        plugins={"type": "object", "additionalProperties": string(40)},
-        conf_json=_CONF,
-        testcases=_TESTCASES,
-        guideline=given("program", id=_ID, name=string(60), program=string(200), advisory=_FLAG),
-        concurrency=integer(0, 64),
-        timeout=integer(0, 172_800),
-        tag=string(32),
-        priority=integer(-1, 1),
-        label=string(200),
-        test_id=_ID,
-        cloud_id=_ID,
-    ),
-    "Rerun": given(only={"type": "string", "enum": ["all", "failed"]}, **_RERUN),
-    "Attempt": shape(attempt=integer(1), is_current=_FLAG, worker=string(), outcome=string(), note=string()),
+    "PastRun": shape(test_id=ID, label=string(), passed=integer(0), failed=integer(0), seconds=NUMBER, ended_at=TIME),
+    "Attempt": shape(attempt=integer(1), is_current=FLAG, worker=string(), outcome=string(), note=string()),
     "Message": shape(id=integer(1), message=string(), time=TIME),
-    "Place": shape(ahead=integer(0), slots=integer(0), seconds=maybe(_NUMBER)),
+    "Place": shape(
+        ahead=integer(0, description="Runs before it that need the same kind of node"),
+        slots=integer(0, description="Of ready nodes that could take it"),
+        seconds=maybe({**NUMBER, "description": "Estimate until it starts; null: none"}),
+    ),
     "Test": shape(
         position=integer(1),
         name=string(),
         uuid=string(),
-        status=_STATUS,
-        seconds=_NUMBER,
-        reason=string(),
+        status=STATUS,
+        seconds=NUMBER,
+        reason=string(description="Why it was skipped, or the traceback; secrets masked"),
         started_at=TIME,
     ),
-    "Report": shape(run=reference("Run"), passed=integer(0), failed=integer(0), skipped=integer(0), seconds=_NUMBER),
-    "Verdict": shape(guideline=string(), program=string(), passed=_FLAG, required=_KIND, advisory=_KIND),
-    "Comparison": shape(**{name: array(reference("Test")) for name in ("broken", "mended", "other", "added", "gone")}),
-    "Cloud": shape(id=_ID, label=string(), endpoint_v3=string(), keeps_passwords=_FLAG, check=maybe(_OBJECT)),
-    "NewCloud": given(
-        "label",
-        "endpoint_v3",
-        label=string(60),
-        endpoint_v3=string(512),
-        release=string(40),
-        user_id=_ID,
-        conf_json=_CONF,
-        **_CLOUD,
+    "Report": shape(
+        run=RUN, passed=integer(0), failed=integer(0), skipped=integer(0), seconds=NUMBER,
+        failed_tests=array(reference("Test")),
     ),
-    "Passwords": given(conf_json=_CONF),
-    "Guideline": shape(id=_ID, name=string(), source=string(), added_by=string(), created_at=TIME),
-    "NewGuideline": given(text=string(), url=string(2048)),
+    "Verdict": shape(guideline=string(), program=string(), passed=FLAG, required=_KIND, advisory=_KIND),
+    "Comparison": shape(**{name: array(reference("Test")) for name in ("broken", "mended", "other", "added", "gone")}),
+    "Cloud": shape(
+        id=ID, label=string(), endpoint_v3=string(), keeps_passwords=FLAG,
+        check=maybe(shape(ok=FLAG, said=string(), at=TIME)),
+    ),
+    "Guideline": shape(id=ID, name=string(), source=string(), added_by=string(), created_at=TIME),
     "Node": shape(name=string(), state=string(), versions=array(string()), slots=integer(0), busy=integer(0)),
-    "Queue": shape(paused=_FLAG, runs=_OBJECT),
+    "Queue": shape(paused=FLAG, runs={"type": "object", "additionalProperties": integer(0)}),
     "Demand": shape(
-        function=string(),
+        function=string(description="Gearman function"),
         version=string(),
         queued=integer(0),
         running=integer(0),
-        waited=_NUMBER,
+        waited=NUMBER,
         slots=integer(0),
-        needed=integer(0),
+        needed=integer(0, description="Slots short"),
     ),
-    "Token": shape(id=_ID, name=string(), scopes=array(string()), user_id=maybe(integer()), created_at=TIME),
-    "NewToken": given(
-        "name",
-        name=string(200),
-        scopes=array({"type": "string", "enum": list(SCOPES)}),
-        user_id=_ID,
-        days=integer(0, 3650),
-    ),
-    "Vendor": shape(id=_ID, name=string()),
-    "NewVendor": given("name", name=string(80), contact_name=string(120), contact_email=string(120)),
-    "User": shape(id=_ID, name=string(), email=string(), vendor_id=maybe(integer())),
-    "NewUser": given("name", name=string(60), email=string(200), vendor_id=_ID),
-}
+    "Token": shape(id=ID, name=string(), scopes=array(string()), user_id=maybe(integer()), created_at=TIME),
+    "Vendor": shape(id=ID, name=string()),
+    "User": shape(id=ID, name=string(), email=string(), vendor_id=maybe(integer())),
+}  # fmt: skip
+SCHEMAS["Problem"]["properties"]["errors"] = array(reference("FieldError"))

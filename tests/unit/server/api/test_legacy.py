@@ -14,13 +14,13 @@ from sqlalchemy import insert
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract.payload import Testcases, new_secret
 from refstack_worker.contract.states import RunState
-from refstack_worker.server.api.responses import MAX_BODY, UploadFile
 from refstack_worker.server.app import create_app
 from refstack_worker.server.db import legacy_tables
 from refstack_worker.server.domain.attempts import Release
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.domain.runs import RunSpec
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.serving.responses import MAX_BODY, UploadFile
 from tests.support.ledgers import CONF, PASSWORD, Clock, Event, Job, claimed, make_settings, queued, stream, submit
 
 STREAM = stream([Event("a.B.test_c"), Event("a.B.test_d", "fail", "boom")])

@@ -87,39 +87,67 @@ class TestCreate:
         assert ledger.runs.conf_json(1) == CONF
 
     @pytest.mark.parametrize(
-        "change",
+        ("change", "field"),
         [
-            {"tempest_version": "47.0.0; rm -rf /"},
-            {"tempest_version": ""},
-            {"tempest_version": "47"},
-            {"tempest_version": "47.0.0rc1"},
-            {"openstack_release": "2025.1"},
-            {"conf_json": {"a": 1}},
-            {"conf_json": {"DEFAULT": {"log_file": "/etc/x"}}},
-            {"conf_json": []},
-            {"testcases": {"regexes": ["("]}},
-            {"testcases": {"names": "x"}},
-            {"testcases": ["x"]},
-            {"testcases": {"names": []}},
-            {"testcases": {"names": ["a.b"], "url": ""}},
-            {"concurrency": -1},
-            {"timeout": 10},
-            {"tag": "a b"},
-            {"priority": 5},
-            {"surprise": 1},
-            {"plugins": {"x": ">=1"}},
+            ({"tempest_version": "47.0.0; rm -rf /"}, "tempest_version"),
+            ({"tempest_version": ""}, ""),
+            ({"tempest_version": "47"}, "tempest_version"),
+            ({"tempest_version": "47.0.0rc1"}, "tempest_version"),
+            ({"tempest_version": 47}, "tempest_version"),
+            ({"openstack_release": "2025.1"}, ""),
+            ({"conf_json": {"a": 1}}, "conf_json.a"),
+            ({"conf_json": {"DEFAULT": {"log_file": "/etc/x"}}}, ""),
+            ({"conf_json": []}, "conf_json"),
+            ({"testcases": {"regexes": ["("]}}, "testcases.regexes"),
+            ({"testcases": {"names": "x"}}, "testcases.names"),
+            ({"testcases": {"names": [1]}}, "testcases.names.0"),
+            ({"testcases": ["x"]}, "testcases"),
+            ({"testcases": {"names": []}}, "testcases"),
+            ({"testcases": {"names": ["a.b"], "url": ""}}, "testcases.url"),
+            ({"concurrency": -1}, "concurrency"),
+            ({"concurrency": True}, "concurrency"),
+            ({"concurrency": 1.0}, "concurrency"),
+            ({"timeout": 10}, "timeout"),
+            ({"tag": "a b"}, ""),
+            ({"label": "a\nb"}, "label"),
+            ({"priority": 5}, "priority"),
+            ({"surprise": 1}, "surprise"),
+            ({"plugins": {"x": ">=1"}}, "plugins.x"),
         ],
         ids=str,
     )
-    def test_400_as_a_problem(
-        self, client: FlaskClient, ledger: Ledger, operator: dict[str, str], change: dict[str, Any]
+    def test_400_as_a_problem_that_names_the_field(
+        self, client: FlaskClient, ledger: Ledger, operator: dict[str, str], change: dict[str, Any], field: str
     ) -> None:
         answer = client.post("/v1/runs", json={**WISH, **change}, headers=operator)
         assert answer.status_code == 400
         assert answer.mimetype == "application/problem+json"
-        assert set(answer.json) == {"type", "title", "status", "detail", "reason"}
+        problem = answer.json
+        assert (problem["title"], problem["status"]) == ("Invalid request", 400)
+        assert client.get(problem["type"]).json["title"] == "Invalid request"
+        assert not field or field in [error["field"] for error in problem["errors"]]
+        assert all(error["message"] for error in problem.get("errors", ()))
         assert PASSWORD not in answer.text
         assert ledger.runs.find(RunQuery()) == []
+
+    def test_each_wrong_field_is_named_and_a_slip_gets_a_hint(
+        self, client: FlaskClient, operator: dict[str, str]
+    ) -> None:
+        body = {"tempest_verison": "47.0.0", "concurrency": 99, "label": 5}
+        errors = {
+            error["field"]: error["message"]
+            for error in client.post("/v1/runs", json=body, headers=operator).json["errors"]
+        }
+        assert errors == {
+            "tempest_verison": "unknown field; did you mean tempest_version?",
+            "concurrency": "must be a whole number from 0 to 64",
+            "label": "must be text",
+        }
+
+    def test_unknown_query_parameters_are_refused(self, client: FlaskClient, operator: dict[str, str]) -> None:
+        answer = client.get("/v1/runs?stat=failed", headers=operator)
+        assert answer.status_code == 400 and answer.json["errors"][0]["field"] == "stat"
+        assert client.get("/v1/runs?limit=1&limit=2", headers=operator).status_code == 400
 
     def test_fifty_megabytes_and_one(self, client: FlaskClient, operator: dict[str, str]) -> None:
         for size, code in ((50 * 2**20, 413), (1_200_000, 400)):
@@ -136,6 +164,16 @@ class TestCreate:
         first, again = (client.post("/v1/runs", json=WISH, headers=headers) for _ in range(2))
         assert first.json["test_id"] == again.json["test_id"] == 1
 
+    def test_the_same_idempotency_key_with_another_body(
+        self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]
+    ) -> None:
+        headers = {**operator, "Idempotency-Key": "abc"}
+        assert client.post("/v1/runs", json=WISH, headers=headers).status_code == 201
+        for change in ({"label": "other"}, {"conf_json": {}}, {"concurrency": 3}):
+            answer = client.post("/v1/runs", json={**WISH, **change}, headers=headers)
+            assert (answer.status_code, answer.json["reason"]) == (422, "key-reused")
+        assert len(ledger.runs.find(RunQuery())) == 1
+
     def test_tokens_are_needed(self, client: FlaskClient) -> None:
         assert client.post("/v1/runs", json=WISH).status_code == 401
         assert client.post("/v1/runs", json=WISH, headers={"Authorization": "Bearer rsq_x"}).status_code == 401
@@ -148,6 +186,8 @@ class TestLooking:
         ledger.runs.cancel(2, "me")
         first = client.get("/v1/runs?limit=2", headers=operator).json
         assert [run["test_id"] for run in first["runs"]] == [3, 2] and first["next_before"] == 2
+        link = client.get("/v1/runs?limit=2&state=queued,cancelled", headers=operator).headers["Link"]
+        assert link == '</v1/runs?limit=2&state=queued%2Ccancelled&before=2>; rel="next"'
         second = client.get("/v1/runs?limit=2&before=2", headers=operator).json
         assert [run["test_id"] for run in second["runs"]] == [1] and second["next_before"] is None
         cancelled = client.get("/v1/runs?state=cancelled,failed", headers=operator).json

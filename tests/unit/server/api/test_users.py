@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +11,16 @@ from flask.testing import FlaskClient
 
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract.states import RunState
-from refstack_worker.contract.status_report import Report
-from refstack_worker.server.api.events import Hub
-from refstack_worker.server.api.openapi.document import document
+from refstack_worker.server.api.description import RESOURCES
+from refstack_worker.server.api.openapi.document import path_of
+from refstack_worker.server.api.routing import Operation
 from refstack_worker.server.app import create_app
 from refstack_worker.server.domain.attempts import Claim
 from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
-from tests.support.ledgers import Clock, Event, new_run, stream, submit
+from tests.support.ledgers import Clock, Event, stream, submit
 from tests.unit.server.results.test_verdict import UUIDS, schema_2
 
 PASSWORD = "kept-password-5519"
@@ -79,21 +76,19 @@ def world(ledger: Ledger, tmp_path: Path) -> World:
     return World(ledger, tmp_path)
 
 
-def routes() -> Iterator[tuple[str, str]]:
-    for path, operations in document()["paths"].items():
-        for method in operations:
-            yield method.upper(), path
+def operations() -> list[Operation]:
+    return [operation for resource in RESOURCES for operation in resource.operations]
 
 
-def test_the_description_has_every_route_and_no_other(ledger: Ledger) -> None:
+def test_every_route_of_the_api_has_a_description(ledger: Ledger) -> None:
     app = create_app(ledger)
     served = {
-        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        (method, rule.rule)
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if rule.rule.startswith("/v1/")
     }
-    assert served == set(routes())
+    assert served == {(one.method, one.rule) for one in operations()}
 
 
 class TestWhose:
@@ -103,18 +98,15 @@ class TestWhose:
         world.finish(done, 1, 4)
         return done, world.ann("POST", "/v1/runs", world.wish(label="of Acme")).json["test_id"]
 
-    @pytest.mark.parametrize(("method", "path"), list(routes()))
-    def test_every_route_as_the_wrong_user(self, world: World, runs: tuple[int, int], method: str, path: str) -> None:
+    @pytest.mark.parametrize("operation", operations(), ids=lambda one: f"{one.method} {one.rule}")
+    def test_every_route_as_the_wrong_user(self, world: World, runs: tuple[int, int], operation: Operation) -> None:
         token = world.ledger.tokens.all()[0].id
+        path = path_of(operation)
         names = {"other": runs[1], "cloud_id": world.cloud.cloud.id, "guideline_id": world.guideline, "name": "json",
-                 "vendor_id": world.vendors[1], "token_id": token}  # fmt: skip
+                 "vendor_id": world.vendors[1], "token_id": token, "reason": "usage"}  # fmt: skip
         for test_id in runs:
             where = path.format(**{**names, "test_id": test_id})
-            bodies = {"/v1/clouds": {"label": "x", "endpoint_v3": "https://x/v3"}, "/v1/tokens": {"name": "x"}}
-            body = (
-                None if method in ("GET", "DELETE") else bodies.get(path, {"label": "x", "endpoint_v3": "https://x/v3"})
-            )
-            answer = world.bob(method, where, body)
+            answer = world.bob(operation.method, where, operation.takes.example)
             about_one = "{test_id}" in path or "{cloud_id}" in path or "{guideline_id}" in path
             if about_one:
                 assert answer.status_code == 404, (where, answer.text)
@@ -186,11 +178,27 @@ class TestLimits:
         assert statuses == [200, 200, 200, 429, 429]
         assert int(who("GET", "/v1/me").headers["Retry-After"]) >= 1
 
-    def test_who_guesses_tokens_waits(self, settings: ServerSettings, clock: Clock) -> None:
-        _ledger, client = self.client(settings, clock, sign_in_limit=3)
-        ask = [client.get("/v1/me", headers={"Authorization": f"Bearer x{n}"}).status_code for n in range(5)]
+    @pytest.mark.parametrize("path", ["/v1/me", "/metrics"])
+    def test_who_guesses_tokens_waits(self, settings: ServerSettings, clock: Clock, path: str) -> None:
+        ledger, client = self.client(settings, clock, sign_in_limit=3)
+        good = Who(ledger, client, "x", ["operator"], None)
+        ask = [client.get(path, headers={"Authorization": f"Bearer x{n}"}).status_code for n in range(5)]
         assert ask == [401, 401, 401, 429, 429]
         assert client.post("/sign-in", data={"token": "x"}).status_code == 429
+        # and shuts nobody out whose token is good
+        assert good("GET", path).status_code == 200
+
+    def test_processes_share_the_limits(self, settings: ServerSettings, clock: Clock) -> None:
+        ledger, client = self.client(settings, clock, rate_limit=4)
+        who, other = Who(ledger, client, "x", ["operator"], None), create_app(ledger).test_client()
+        statuses = [one.get("/v1/me", headers=who.headers).status_code for _ in range(4) for one in (client, other)]
+        assert statuses.count(200) == 4 and statuses.count(429) == 4
+
+    def test_a_browser_counts_as_its_token(self, settings: ServerSettings, clock: Clock) -> None:
+        ledger, client = self.client(settings, clock, rate_limit=3)
+        token = ledger.tokens.add("x", ["operator"])[1]
+        client.post("/sign-in", data={"token": token})
+        assert [client.get("/runs").status_code for _ in range(5)] == [200, 200, 200, 429, 429]
 
 
 class TestGuidelines:
@@ -254,45 +262,3 @@ class TestRuns:
         assert (row["queued"], row["slots"], row["needed"]) == (1, 0, 1)
         assert 'refstack_slots_needed{function="refstack:tempest:47.0.0"} 1' in world.operator("GET", "/metrics").text
         assert world.ann("GET", "/metrics").status_code == 403
-
-
-class TestEvents:
-    def test_a_stream_tells_what_happens_and_ends_with_the_run(self, ledger: Ledger) -> None:
-        hub = Hub(ledger, 10, 0.01)
-        run = ledger.runs.add(new_run())
-        stream_of = hub.stream(run.test_id)
-        assert next(stream_of).startswith("retry:")
-        assert '"message": "queued"' in next(stream_of)
-        assert json.loads(next(stream_of).partition("data: ")[2])["state"] == "queued"
-        job = submit(ledger, run.test_id)
-        ledger.attempts.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
-        ledger.attempts.report(job.proof, Report(RunState.FAILED, "the cloud is away", "cloud"))
-        rest = "".join(stream_of)
-        assert "failed: the cloud is away" in rest and rest.rstrip().endswith('data: {"state": "failed"}')
-
-    def test_two_hundred_watchers_ask_the_database_no_more_than_one(self, ledger: Ledger) -> None:
-        hub = Hub(ledger, 1000, 0.01)
-        run = ledger.runs.add(new_run())
-        streams = [hub.stream(run.test_id) for _ in range(200)]
-        for one in streams:
-            next(one)
-        asked: list[Any] = []
-        real = ledger.runs.watched
-        ledger.runs.watched = lambda after: asked.append(after) or real(after)  # type: ignore[method-assign,func-returns-value]
-        for one in streams:
-            assert "queued" in next(one)
-        assert all(len(after) == 1 for after in asked)
-        for one in streams:
-            one.close()
-
-    def test_who_comes_back_hears_only_what_is_new(self, ledger: Ledger) -> None:
-        run = ledger.runs.add(new_run())
-        last = ledger.runs.messages(run.test_id)[-1].id
-        told = Hub(ledger, 10, 0.01).stream(run.test_id, last)
-        next(told)
-        assert next(told).startswith("event: run")
-        told.close()
-
-    def test_above_the_limit_a_stream_is_short(self, ledger: Ledger) -> None:
-        run = ledger.runs.add(new_run())
-        assert "queued" in "".join(Hub(ledger, 0, 0.01).stream(run.test_id))

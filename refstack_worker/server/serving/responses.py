@@ -1,10 +1,10 @@
-"""What the calls of the HTTP side share: their surroundings, reading a request's body, and answering with an error."""
+"""Reading a request's body, and answering with an error."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import parse_qsl
@@ -12,32 +12,61 @@ from urllib.parse import parse_qsl
 from flask import Request, Response, current_app, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract import envelope, strict_json
 from refstack_worker.errors import PayloadError, RefstackError, UsageError
-from refstack_worker.server.api.downloads import Downloads
-from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.queue.submitter import Submitter
+from refstack_worker.server.services.inputs import FieldError, field_errors
+from refstack_worker.server.services.schema import MAX_ID
 
 MAX_BODY = envelope.MAX_BYTES + 64 * 1024
 """Bytes of a body that is not a result: an envelope and a few words."""
-MAX_ID = 2**31 - 1
 _FIELDS = 100
+PROBLEMS = "/v1/problems/"
+"""Where a problem's type is explained."""
 
+STATUSES: Mapping[str, int] = {
+    "usage": 400,
+    "payload": 400,
+    "result": 400,
+    "no-proof": 401,
+    "no-token": 401,
+    "wrong-token": 401,
+    "wrong-proof": 403,
+    "wrong-payload": 403,
+    "host": 403,
+    "scope": 403,
+    "seal": 403,
+    "not-found": 404,
+    "state": 409,
+    "superseded": 409,
+    "ended": 409,
+    "claimed": 409,
+    "unclaimed": 409,
+    "accepted": 409,
+    "replayed": 409,
+    "key-reused": 422,
+    "busy": 429,
+    "server": 502,
+    "refused": 502,
+    "ledger": 503,
+    "queue": 503,
+    "key-file": 503,
+}
+"""HTTP status of each reason that an error of the domain carries."""
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What the calls work with."""
-
-    ledger: Ledger
-    nudge: Submitter
-    uploads: Path
-    """Folder of results on their way."""
-    downloads: Downloads = field(default_factory=Downloads)
-
-    @property
-    def settings(self) -> ServerSettings:
-        return self.ledger.settings
+TITLES: Mapping[int, str] = {
+    400: "Invalid request",
+    401: "Token required",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Too large",
+    422: "Idempotency key reused",
+    429: "Too many requests",
+    500: "Server error",
+    502: "Another server failed",
+    503: "Temporarily unavailable",
+}
 
 
 class StreamedRequest(Request):
@@ -50,14 +79,14 @@ class StreamedRequest(Request):
         return cast("IO[bytes]", made)
 
 
-def json_body() -> dict[str, Any]:
+def json_body(most: int = MAX_BODY) -> dict[str, Any]:
     """Return the JSON object in the request. :raises UsageError: it holds none."""
     try:
-        value = strict_json.loads(_text(_body()), "body")
+        value = strict_json.loads(_text(_body(most)), "body")
     except PayloadError as error:
         raise UsageError(str(error)) from None
     if not isinstance(value, dict):
-        raise UsageError("body: a JSON object is expected")
+        raise UsageError("body: must be a JSON object")
     return value
 
 
@@ -69,7 +98,7 @@ def parameters() -> Mapping[str, Any]:
         limit(MAX_BODY)
         pairs = list(request.form.items(multi=True))
     else:
-        pairs = _pairs(_text(_body()))
+        pairs = _pairs(_text(_body(MAX_BODY)))
     found = dict(pairs)
     if len(found) != len(pairs):
         raise UsageError("body: a parameter is given twice")
@@ -117,9 +146,18 @@ def failure(status: int, message: str, reason: str) -> Response:
     return answer
 
 
-def problem(status: int, title: str, detail: str, reason: str) -> Response:
+def problem(status: int, detail: str, reason: str, errors: Sequence[FieldError] = ()) -> Response:
     """Return a failure as RFC 9457 has it: what ``/v1`` answers."""
-    answer = jsonify({"type": "about:blank", "title": title, "status": status, "detail": detail, "reason": reason})
+    about: dict[str, Any] = {
+        "type": f"{PROBLEMS}{reason}",
+        "title": TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        "reason": reason,
+    }
+    if errors:
+        about["errors"] = [asdict(error) for error in errors]
+    answer = jsonify(about)
     answer.status_code = status
     answer.mimetype = "application/problem+json"
     if status == 401:
@@ -129,40 +167,20 @@ def problem(status: int, title: str, detail: str, reason: str) -> Response:
 
 def status_of(error: RefstackError) -> int:
     """Return the HTTP status of an error of the domain."""
-    by_reason = {
-        "no-proof": 401,
-        "no-token": 401,
-        "wrong-token": 401,
-        "wrong-proof": 403,
-        "wrong-payload": 403,
-        "host": 403,
-        "scope": 403,
-        "not-found": 404,
-        "usage": 400,
-        "payload": 400,
-        "seal": 403,
-        "result": 400,
-        "ledger": 503,
-        "queue": 503,
-        "busy": 429,
-        "server": 502,
-        "refused": 502,
-        "key-file": 503,
-        "state": 409,
-        "superseded": 409,
-        "ended": 409,
-        "claimed": 409,
-        "unclaimed": 409,
-        "accepted": 409,
-        "replayed": 409,
-    }
-    return by_reason.get(error.reason, 500)
+    return STATUSES.get(error.reason, 500)
 
 
-def _body() -> bytes:
-    limit(MAX_BODY)
-    data = request.stream.read(MAX_BODY + 1)
-    if len(data) > MAX_BODY:
+def problem_of(error: RefstackError) -> Response:
+    """Return the answer of a call of ``/v1`` that an error of the domain ended."""
+    status = status_of(error)
+    detail = "The server can't do that now; its log says why." if status == 500 else str(error)
+    return problem(status, detail, error.reason, field_errors(error) if status == 400 else ())
+
+
+def _body(most: int) -> bytes:
+    limit(most)
+    data = request.stream.read(most + 1)
+    if len(data) > most:
         raise RequestEntityTooLarge()
     return data
 

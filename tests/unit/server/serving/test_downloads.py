@@ -13,13 +13,13 @@ import pytest
 
 from refstack_worker import gearman
 from refstack_worker.errors import RefusedError, ServerError
-from refstack_worker.server.api import downloads
-from refstack_worker.server.api.downloads import Downloads
 from refstack_worker.server.app import create_app
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
 from refstack_worker.server.service import THREADS, http_server
+from refstack_worker.server.serving import downloads
+from refstack_worker.server.serving.downloads import Downloads
 from tests.support.ledgers import Clock, Event, Job, claimed, stream
 
 

@@ -1,0 +1,67 @@
+"""``/v1/me``, ``/v1/vendors``, ``/v1/users``: who there is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from flask import Response, jsonify
+
+from refstack_worker.server.api.openapi.schemas import page, reference
+from refstack_worker.server.api.routing import Call, Resource, Takes, Who
+from refstack_worker.server.services.schema import ID, fields, maybe, string
+
+ACCOUNTS = Resource("accounts", "The token's owner; vendors and their users (operators).")
+NEW_VENDOR = fields("name", name=string(80, minLength=1), contact_name=string(120), contact_email=string(120))
+NEW_USER = fields("name", name=string(60, minLength=1), email=string(200), vendor_id=maybe(ID))
+
+
+@ACCOUNTS.call("GET", "/v1/me", Who.TOKEN, {200: reference("Me")})
+def show_me(call: Call) -> Response:
+    """Show whom the token belongs to and what it allows."""
+    token = call.caller.token
+    user = call.ledger.accounts.user(token.user_id) if token.user_id is not None else None
+    return jsonify({"token": token.name, "scopes": list(token.scopes), "user": asdict(user) if user else None})
+
+
+@ACCOUNTS.call("GET", "/v1/vendors", Who.OPERATOR, {200: page("vendors", "Vendor")})
+def list_vendors(call: Call) -> Response:
+    """List vendors."""
+    return jsonify({"vendors": [asdict(vendor) for vendor in call.ledger.accounts.vendors()]})
+
+
+@ACCOUNTS.call(
+    "POST",
+    "/v1/vendors",
+    Who.OPERATOR,
+    {201: reference("Vendor")},
+    (409, 413),
+    Takes(NEW_VENDOR, "NewVendor", {"name": "Example Cloud", "contact_email": "interop@cloud.example"}),
+)
+def add_vendor(call: Call) -> Response:
+    """Add a vendor."""
+    answer = jsonify(asdict(call.ledger.accounts.add_vendor(**call.body)))
+    answer.status_code = 201
+    return answer
+
+
+@ACCOUNTS.call("GET", "/v1/users", Who.OPERATOR, {200: page("users", "User")})
+def list_users(call: Call) -> Response:
+    """List users."""
+    return jsonify({"users": [asdict(user) for user in call.ledger.accounts.users()]})
+
+
+@ACCOUNTS.call(
+    "POST",
+    "/v1/users",
+    Who.OPERATOR,
+    {201: reference("User")},
+    (404, 409, 413),
+    Takes(NEW_USER, "NewUser", {"name": "Ann", "email": "ann@cloud.example", "vendor_id": 2}),
+)
+def add_user(call: Call) -> Response:
+    """Add a user of a vendor."""
+    body = call.body
+    user = call.ledger.accounts.add_user(body["name"], body.get("email", ""), body.get("vendor_id"))
+    answer = jsonify(asdict(user))
+    answer.status_code = 201
+    return answer

@@ -1,0 +1,40 @@
+"""``/v1/openapi.json`` and ``/v1/problems/…``: what describes the API itself; needs no token."""
+
+from __future__ import annotations
+
+from flask import Response, jsonify
+
+from refstack_worker.errors import NotFoundError
+from refstack_worker.server.api.accounts import ACCOUNTS
+from refstack_worker.server.api.clouds import CLOUDS
+from refstack_worker.server.api.guidelines import GUIDELINES
+from refstack_worker.server.api.nodes import NODES
+from refstack_worker.server.api.openapi.document import document
+from refstack_worker.server.api.results import RESULTS
+from refstack_worker.server.api.routing import Resource, Who
+from refstack_worker.server.api.runs import RUNS
+from refstack_worker.server.api.shares import SHARES
+from refstack_worker.server.api.tokens import TOKENS
+from refstack_worker.server.services.schema import OBJECT, integer, shape, string
+from refstack_worker.server.serving.context import context
+from refstack_worker.server.serving.responses import STATUSES, TITLES
+
+DESCRIPTION = Resource("description", "The API itself.")
+RESOURCES = (RUNS, RESULTS, SHARES, CLOUDS, GUIDELINES, ACCOUNTS, TOKENS, NODES, DESCRIPTION)
+
+
+@DESCRIPTION.call("GET", "/v1/openapi.json", Who.ANYONE, {200: OBJECT})
+def show_openapi() -> Response:
+    """Show this description (OpenAPI 3.1)."""
+    return jsonify(document(RESOURCES, context().settings.web.address))
+
+
+@DESCRIPTION.call(
+    "GET", "/v1/problems/<reason>", Who.ANYONE, {200: shape(reason=string(), status=integer(), title=string())}
+)
+def show_problem(reason: str) -> Response:
+    """Explain a problem's type."""
+    status = STATUSES.get(reason)
+    if status is None:
+        raise NotFoundError(f"there is no problem {reason[:40]!r}")
+    return jsonify({"reason": reason, "status": status, "title": TITLES[status]})

@@ -1,0 +1,63 @@
+"""``/v1/guidelines``: what a program requires of a cloud."""
+
+from __future__ import annotations
+
+from flask import Response, jsonify
+
+from refstack_worker.server.api.openapi.schemas import GUIDELINE, page
+from refstack_worker.server.api.routing import Call, Resource, Takes, Who
+from refstack_worker.server.api.serializers import guideline_json
+from refstack_worker.server.domain.guidelines import ADVISORY
+from refstack_worker.server.results import guideline_file
+from refstack_worker.server.services.guidelines import NEW_GUIDELINE
+
+GUIDELINES = Resource("guidelines", "Requirements of each interop program.")
+_ONE = "/v1/guidelines/<int:guideline_id>"
+MAX_BYTES = 2 * guideline_file.MAX_BYTES
+"""Of a body: a file's quotes and line ends are escaped in JSON."""
+
+
+@GUIDELINES.call("GET", "/v1/guidelines", Who.TOKEN, {200: page("guidelines", "Guideline")})
+def list_guidelines(call: Call) -> Response:
+    """List guidelines: the operators' and your own."""
+    return jsonify({"guidelines": [guideline_json(one) for one in call.ledger.guidelines.all(call.scope)]})
+
+
+@GUIDELINES.call(
+    "POST",
+    "/v1/guidelines",
+    Who.WRITER,
+    {201: GUIDELINE},
+    (413, 502),
+    Takes(NEW_GUIDELINE, "NewGuideline", {"url": "https://opendev.org/…/2020.06.json"}, max_bytes=MAX_BYTES),
+)
+def add_guideline(call: Call) -> Response:
+    """Add a guideline, by its text or by the URL of the file."""
+    stored = call.context.guidelines.add(call.caller, call.body.get("text", ""), call.body.get("url", ""))
+    answer = jsonify(guideline_json(stored))
+    answer.status_code = 201
+    return answer
+
+
+@GUIDELINES.call("GET", _ONE, Who.TOKEN, {200: GUIDELINE}, (404,))
+def show_guideline(call: Call, guideline_id: int) -> Response:
+    """Show a guideline: its programs with the tests that they require."""
+    stored, found = call.ledger.guidelines.get(guideline_id, call.scope)
+    programs = [
+        {
+            "name": program.name,
+            "description": program.description,
+            "required": len(list(program.tests())),
+            "advisory": len(list(program.tests((ADVISORY,)))),
+            "tests": list(program.entries()),
+        }
+        for program in found.programs.values()
+    ]
+    return jsonify({**guideline_json(stored), "programs": programs})
+
+
+@GUIDELINES.call("DELETE", _ONE, Who.WRITER, {204: None}, (404,))
+def delete_guideline(call: Call, guideline_id: int) -> Response:
+    """Delete a guideline."""
+    call.context.guidelines.delete(call.caller, guideline_id)
+    return Response(status=204)

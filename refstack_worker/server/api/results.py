@@ -1,0 +1,138 @@
+"""``/v1/runs/{test_id}/…``: what came of a run: tests, report, verdict, exports, comparison, upload."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, jsonify
+
+from refstack_worker.errors import NotFoundError, StateError
+from refstack_worker.server.api.links import next_page
+from refstack_worker.server.api.openapi.schemas import NEXT, STATUS, page, reference
+from refstack_worker.server.api.routing import Call, Resource, Takes, Who
+from refstack_worker.server.api.serializers import iso, run_json, test_json
+from refstack_worker.server.domain.guidelines import Choice
+from refstack_worker.server.domain.results import ResultQuery
+from refstack_worker.server.results import upload
+from refstack_worker.server.results.exports.formats import FORMATS
+from refstack_worker.server.services.compare import all_tests, compare
+from refstack_worker.server.services.inputs import invalid
+from refstack_worker.server.services.schema import integer, shape, string
+from refstack_worker.server.serving.files import exported_file, subunit_file
+
+MAX_TESTS = 2000
+RESULTS = Resource("results", "Read, compare, export and upload results.")
+_ONE = "/v1/runs/<int:test_id>"
+
+
+@RESULTS.call(
+    "GET",
+    f"{_ONE}/results",
+    Who.TOKEN,
+    {200: page("tests", "Test", "next_after")},
+    (404,),
+    Takes(
+        query={
+            "status": STATUS,
+            "q": string(200, description="Part of a test's name or id"),
+            "after": NEXT,
+            "limit": integer(1, MAX_TESTS),
+        }
+    ),
+)
+def list_tests(call: Call, test_id: int) -> Response:
+    """List the tests of a result."""
+    call.run(test_id)
+    given = call.query
+    most = given.get("limit", 500)
+    query = ResultQuery(given.get("status", ""), given.get("q", ""), given.get("after", 0), most)
+    tests = call.ledger.results.tests(test_id, query)
+    more = tests[-1].position if len(tests) == most else None
+    return next_page({"tests": [test_json(test) for test in tests], "next_after": more}, "after", more)
+
+
+@RESULTS.call("GET", f"{_ONE}/report", Who.TOKEN, {200: reference("Report")}, (404,))
+def show_report(call: Call, test_id: int) -> Response:
+    """Show what came of a run: counts, duration, failed tests."""
+    run = call.run(test_id)
+    result = call.ledger.results.get(test_id)
+    failed = call.ledger.results.tests(test_id, ResultQuery("failed", limit=MAX_TESTS))
+    return jsonify(
+        {
+            "run": run_json(run),
+            **{name: result[name] for name in ("passed", "failed", "skipped", "seconds", "attempt")},
+            "accepted_at": iso(result["accepted_at"]),
+            "summary": result["summary"],
+            "failed_tests": [test_json(test) for test in failed],
+        }
+    )
+
+
+@RESULTS.call("GET", f"{_ONE}/subunit", Who.TOKEN, {200: "application/vnd.subunit"}, (404,))
+def download_subunit(call: Call, test_id: int) -> Response:
+    """Download the subunit stream as it was posted, secrets masked."""
+    call.run(test_id)
+    return subunit_file(call.context, call.caller, test_id)
+
+
+@RESULTS.call(
+    "GET", f"{_ONE}/exports/<name>", Who.TOKEN, {200: tuple(one.mimetype for one in FORMATS.values())}, (404,)
+)
+def download_export(call: Call, test_id: int, name: str) -> Response:
+    """Download a result as JUnit XML, HTML, CSV or JSON."""
+    if name not in FORMATS:
+        raise NotFoundError(f"there is no format {name[:40]!r}; there are subunit, {', '.join(FORMATS)}")
+    return exported_file(call.context, call.caller, test_id, name)
+
+
+@RESULTS.call(
+    "GET",
+    f"{_ONE}/verdict",
+    Who.TOKEN,
+    {200: reference("Verdict")},
+    (404,),
+    Takes(query={"guideline": string(60, description="Such as 2020.06"), "program": string(200)}),
+)
+def show_verdict(call: Call, test_id: int) -> Response:
+    """Show what a result means for a program: the run's own, or another."""
+    call.run(test_id)
+    call.ledger.results.get(test_id)
+    found = call.ledger.guidelines.verdict(test_id, _choice(call))
+    if found is None:
+        raise NotFoundError(
+            f"run {test_id} was not started from a guideline; name one: "
+            "?guideline=2020.06&program=… (refstack-queue run verdict: --guideline and --program)"
+        )
+    return jsonify(found.to_json())
+
+
+@RESULTS.call("GET", f"{_ONE}/compare/<int:other>", Who.TOKEN, {200: reference("Comparison")}, (404,))
+def compare_runs(call: Call, test_id: int, other: int) -> Response:
+    """Show what changed from another run to this one."""
+    for one in (test_id, other):
+        call.run(one)
+        call.ledger.results.get(one)
+    found = compare(call.ledger, other, test_id)
+    return jsonify({kind: [test_json(test) for test in tests] for kind, tests in found.items()})
+
+
+@RESULTS.call("POST", f"{_ONE}/upload", Who.WRITER, {200: shape(test_id=string(), url=string())}, (404, 409, 502))
+def upload_result(call: Call, test_id: int) -> Response:
+    """Upload the passed tests to the RefStack server that the operator configured."""
+    run = call.context.runs.owned(call.caller, test_id)
+    outbound = call.context.settings.outbound
+    if not outbound.upload_url or outbound.upload_key is None:
+        raise StateError("Uploads aren't set up on this server (UPLOAD_URL and UPLOAD_KEY_FILE).")
+    result: Any = call.ledger.results.get(test_id)
+    cpid = str(result["summary"].get("cpid") or upload.cpid_of(run.cloud.endpoint_v3))
+    body = upload.body(cpid, result["seconds"], all_tests(call.ledger, test_id))
+    return jsonify(upload.send(outbound.upload_url, upload.sign(body, outbound.upload_key)))
+
+
+def _choice(call: Call) -> Choice | None:
+    guideline, program = call.query.get("guideline", ""), call.query.get("program", "")
+    if not guideline:
+        return None
+    if not program:
+        raise invalid("program", "is required with a guideline")
+    return call.context.guidelines.choice(call.caller, guideline, program)

@@ -1,0 +1,53 @@
+"""``/v1/tokens``: API tokens, made and revoked by operators."""
+
+from __future__ import annotations
+
+from flask import Response, jsonify
+
+from refstack_worker.server.api.openapi.schemas import page, reference
+from refstack_worker.server.api.routing import Call, Resource, Takes, Who
+from refstack_worker.server.api.serializers import token_json
+from refstack_worker.server.services.callers import VENDOR
+from refstack_worker.server.services.schema import ID, SCOPE, array, fields, integer, maybe, string
+
+TOKENS = Resource("tokens", "API tokens (operators).")
+_NEW = fields(
+    "name",
+    name=string(200, minLength=1, description="What it is for", examples=["CI pipeline"]),
+    scopes=array(SCOPE, minItems=1),
+    user_id=maybe({**ID, "description": "Owner; null: an operator's token"}),
+    days=integer(0, 3650, description="Expires after so many days; 0: never"),
+)
+
+
+@TOKENS.call("GET", "/v1/tokens", Who.OPERATOR, {200: page("tokens", "Token")})
+def list_tokens(call: Call) -> Response:
+    """List API tokens."""
+    return jsonify({"tokens": [token_json(token) for token in call.ledger.tokens.all()]})
+
+
+@TOKENS.call(
+    "POST",
+    "/v1/tokens",
+    Who.OPERATOR,
+    {201: reference("Token")},
+    (404, 409, 413),
+    Takes(_NEW, "NewToken", {"name": "CI pipeline", "scopes": ["vendor"], "user_id": 5, "days": 90}),
+)
+def create_token(call: Call) -> Response:
+    """Create an API token. Its secret is shown only in this answer."""
+    body, ledger = call.body, call.ledger
+    days = body.get("days", 0)
+    expires_at = ledger.clock() + days * 86400 if days else 0.0
+    token, secret = ledger.tokens.add(body["name"], body.get("scopes", [VENDOR]), body.get("user_id"), expires_at)
+    answer = jsonify({**token_json(token), "token": secret})
+    answer.status_code = 201
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+@TOKENS.call("DELETE", "/v1/tokens/<int:token_id>", Who.OPERATOR, {204: None}, (404,))
+def revoke_token(call: Call, token_id: int) -> Response:
+    """Revoke an API token."""
+    call.ledger.tokens.revoke(token_id)
+    return Response(status=204)

@@ -1,0 +1,75 @@
+"""What a cloud is added or changed with, as JSON: the schema, and reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from refstack_worker import http
+from refstack_worker.contract import tempest_options
+from refstack_worker.contract.secrets import is_secret_option
+from refstack_worker.errors import UsageError
+from refstack_worker.server.domain.clouds import NewCloud
+from refstack_worker.server.services.callers import Caller
+from refstack_worker.server.services.inputs import invalid
+from refstack_worker.server.services.schema import CONF, FLAG, ID, fields, maybe, string
+
+NEW_CLOUD = fields(
+    "label",
+    "endpoint_v3",
+    label=string(60, minLength=1, description="Name of the cloud"),
+    endpoint_v3=string(512, minLength=1, description="Keystone URL", examples=["https://cloud.example:5000/v3"]),
+    region=string(80),
+    release=string(40, description="OpenStack release", examples=["2025.1"]),
+    test_user=string(80),
+    alt_user=string(80, description="Second user"),
+    admin_user=string(80, description="Administrator"),
+    version=string(80),
+    forget_passwords={**FLAG, "description": "Erase the passwords that are stored"},
+    user_id=maybe({**ID, "description": "Owner (operators)"}),
+    conf_json=maybe({**CONF, "description": "Tempest options to ledger, encrypted; passwords too"}),
+)
+CHECK = fields(conf_json=maybe(CONF))
+_TEXTS = ("region", "release", "test_user", "alt_user", "admin_user", "version")
+
+
+def new_cloud(body: Mapping[str, Any], caller: Caller) -> NewCloud:
+    """Return the cloud in a body of the schema :data:`NEW_CLOUD`. :raises InvalidInput: it makes no sense."""
+    endpoint = body["endpoint_v3"].rstrip("/")
+    try:
+        http.split(endpoint)
+    except UsageError as error:
+        raise invalid("endpoint_v3", str(error)) from None
+    user_id = caller.token.user_id
+    if caller.is_operator and body.get("user_id") is not None:
+        user_id = body["user_id"]
+    if user_id is None and not caller.is_operator:
+        raise UsageError("This token belongs to no user, so the cloud would have no owner.")
+    values = {name: body.get(name, "") for name in _TEXTS}
+    options, passwords = _split(conf_of(body))
+    return NewCloud(
+        label=body["label"],
+        endpoint_v3=endpoint,
+        user_id=user_id,
+        conf_json={} if body.get("forget_passwords") else passwords or None,
+        options=options if body.get("conf_json") is not None else None,
+        **values,
+    )
+
+
+def _split(conf: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options that may be shown, and those that are secret."""
+    shown: dict[str, Any] = {}
+    secret: dict[str, Any] = {}
+    for section, values in conf.items():
+        for option, value in values.items():
+            part = secret if is_secret_option(option) else shown
+            part.setdefault(section, {})[option] = value
+    return shown, secret
+
+
+def conf_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options in ``conf_json``. :raises PayloadError: options that no run may have."""
+    conf: dict[str, Any] = body.get("conf_json") or {}
+    tempest_options.check(conf)
+    return conf

@@ -1,0 +1,76 @@
+"""What users do with guidelines: add, remove, choose a program of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from refstack_worker import http
+from refstack_worker.errors import NotFoundError
+from refstack_worker.server.domain.guidelines import ADVISORY, REQUIRED, Choice, Program, StoredGuideline
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.services import access
+from refstack_worker.server.services.callers import Caller
+from refstack_worker.server.services.inputs import invalid
+from refstack_worker.server.services.lists import check_url
+from refstack_worker.server.services.schema import fields, string
+
+NEW_GUIDELINE = fields(
+    text=string(description="The guideline file"),
+    url=string(2048, description="Where to fetch it, below an address that the operator allows"),
+)
+
+
+@dataclass(frozen=True)
+class GuidelineService:
+    """The users' side of guidelines."""
+
+    ledger: Ledger
+
+    def add(self, caller: Caller, text: str, url: str) -> StoredGuideline:
+        """Ledger a guideline, given as text or fetched from where the operator allows it. An operator's is for all."""
+        caller.need_writer()
+        if bool(text) == bool(url):
+            raise invalid("text", "give either text or url")
+        if url:
+            text = self._fetched(url)
+        owner = None if caller.is_operator else caller.token.user_id
+        return self.ledger.guidelines.add(text, StoredGuideline(0, "", "", url, caller.name, owner))
+
+    def delete(self, caller: Caller, guideline_id: int) -> None:
+        """Remove a guideline; an operator's only by an operator."""
+        caller.need_writer()
+        stored, _guideline = self.ledger.guidelines.get(guideline_id, access.scope_of(self.ledger, caller))
+        if stored.owner_id is None:
+            caller.need_operator()
+        self.ledger.guidelines.delete(guideline_id)
+
+    def chosen(self, caller: Caller, given: Mapping[str, Any] | None) -> tuple[Choice | None, tuple[str, ...]]:
+        """Return the program that a new run is asked for by, and its tests; nothing where none is given."""
+        if given is None:
+            return None, ()
+        requested: int | str = given.get("id") or given.get("name", "")
+        choice, program = self._program(caller, requested, given["program"], "guideline")
+        kinds = (REQUIRED, ADVISORY) if given.get("advisory") else (REQUIRED,)
+        return Choice(choice.guideline_id, choice.program, bool(given.get("advisory"))), program.entries(kinds)
+
+    def choice(self, caller: Caller, guideline: str, program: str) -> Choice:
+        """Return a program by the names of guideline and program."""
+        return self._program(caller, guideline, program, "guideline")[0]
+
+    def _program(self, caller: Caller, requested: int | str, name: str, field: str) -> tuple[Choice, Program]:
+        try:
+            stored, guideline = self.ledger.guidelines.get(requested, access.scope_of(self.ledger, caller))
+            program = guideline.program(name)
+        except NotFoundError as error:
+            raise invalid(field, str(error)) from None
+        return Choice(stored.id, program.name), program
+
+    def _fetched(self, url: str) -> str:
+        outbound = self.ledger.settings.outbound
+        check_url(outbound.list_urls, url, "url")
+        answer = http.ask_guarded(http.GuardedRequest(url), http.Guard(outbound.cloud_networks))
+        if answer.status != 200:
+            raise invalid("url", f"{url} answers {answer.status}; the address of the file itself is needed")
+        return answer.body.decode("utf-8", "replace")

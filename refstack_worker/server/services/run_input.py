@@ -1,0 +1,92 @@
+"""What a new run is asked for with, as JSON: the schema, and reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from refstack_worker.contract.payload import Testcases, release_trouble
+from refstack_worker.server.domain.runs import NewRun, RunSpec
+from refstack_worker.server.services.inputs import invalid
+from refstack_worker.server.services.schema import CONF, FLAG, ID, array, choice, fields, integer, maybe, string
+
+MAX_TIMEOUT = 172_800
+MAX_CONCURRENCY = 64
+
+TESTCASES = fields(
+    names=array(string(512), description="Test names, module or package prefixes, or id-<uuid>"),
+    regexes=array(string(2048), description="Regular expressions, searched for in the full names"),
+    url=string(2048, description="Address of a list, one name per line; only where the operator allows it"),
+)
+CONF_OR_NONE = maybe(CONF)
+LABEL = string(200, description="Helps you find the run later")
+NEW_RUN = fields(
+    tempest_version=string(40, description="Exact version; give this or openstack_release", examples=["47.0.0"]),
+    openstack_release=string(40, description="Uses the newest Tempest that supports it", examples=["2025.1"]),
+    plugins=maybe({"type": "object", "additionalProperties": string(40), "description": "Tempest plugin to version"}),
+    conf_json=CONF_OR_NONE,
+    testcases=maybe(TESTCASES),
+    guideline=maybe(
+        fields(
+            "program",
+            id=maybe(ID),
+            name=string(60, description="Guideline, such as 2020.06; give this or id"),
+            program=string(200, minLength=1),
+            advisory=FLAG,
+        )
+    ),
+    concurrency=integer(0, MAX_CONCURRENCY, description="Parallel workers; 0: one for each CPU core"),
+    timeout=integer(0, MAX_TIMEOUT, description="Time limit in seconds; 0: set by the server"),
+    tag=string(32, description="Run only on nodes with this tag"),
+    priority=integer(-1, 1, description="-1 low, 0 normal, 1 high"),
+    label=LABEL,
+    test_id=maybe({**ID, "description": "An existing test of RefStack (operators)"}),
+    cloud_id=maybe({**ID, "description": "A saved cloud"}),
+)
+RERUN = fields(
+    only=choice("all", "failed", description="All tests, or those that failed"), conf_json=CONF_OR_NONE, label=LABEL
+)
+
+
+def new_run(body: Mapping[str, Any]) -> NewRun:
+    """Return the run that a body of the schema :data:`NEW_RUN` asks for; the ledger checks what it asks of Tempest.
+
+    :raises InvalidInput: the version or the choice of tests makes no sense.
+    """
+    spec = RunSpec(
+        tempest_version=_release(body),
+        openstack_release=body.get("openstack_release", ""),
+        plugins=body.get("plugins") or {},
+        testcases=testcases(body.get("testcases")),
+        concurrency=body.get("concurrency", 0),
+        timeout=body.get("timeout", 0),
+        tag=body.get("tag", ""),
+        priority=body.get("priority", 0),
+    )
+    return NewRun(
+        spec=spec,
+        conf_json=body.get("conf_json") or {},
+        test_id=body.get("test_id"),
+        cloud_id=body.get("cloud_id"),
+        label=body.get("label", ""),
+    )
+
+
+def testcases(value: Mapping[str, Any] | None) -> Testcases | None:
+    """Return the choice of tests in a body; None: the server's default."""
+    if not value:
+        return None
+    if not value.get("url", "x"):
+        raise invalid("testcases.url", "must not be empty")
+    chosen = Testcases.from_json(value)
+    if not chosen.to_json():
+        raise invalid("testcases", "names no test; leave it out for the server's default")
+    return chosen
+
+
+def _release(body: Mapping[str, Any]) -> str:
+    version: str = body.get("tempest_version", "")
+    trouble = release_trouble(version) if version else ""
+    if trouble:
+        raise invalid("tempest_version", trouble)
+    return version

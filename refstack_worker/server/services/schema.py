@@ -1,0 +1,66 @@
+"""Short ways to write JSON schemas: for what users send, and for what the API answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from refstack_worker.server.services.callers import SCOPES
+
+Json = dict[str, Any]
+
+MAX_ID = 2**31 - 1
+
+
+def string(longest: int = 0, pattern: str = "", **more: Any) -> Json:
+    """Return the schema of a text; with a length limit also of a printable one."""
+    limits = {"maxLength": longest, "format": "printable"} if longest else {}
+    return {"type": "string", **limits, **({"pattern": pattern} if pattern else {}), **more}
+
+
+def integer(least: int | None = None, most: int | None = None, **more: Any) -> Json:
+    """Return the schema of a whole number."""
+    bounds = {"minimum": least, "maximum": most}
+    return {"type": "integer", **{name: value for name, value in bounds.items() if value is not None}, **more}
+
+
+def array(items: Json, **more: Any) -> Json:
+    """Return the schema of a list."""
+    return {"type": "array", "items": items, **more}
+
+
+def choice(*values: Any, **more: Any) -> Json:
+    """Return the schema of one of these texts."""
+    return {"type": "string", "enum": list(values), **more}
+
+
+def shape(**properties: Json) -> Json:
+    """Return the schema of an object that has all of these."""
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def fields(*needed: str, **properties: Json) -> Json:
+    """Return the schema of an object that is sent: ``needed`` of these, and nothing else."""
+    schema: Json = {"type": "object", "additionalProperties": False, "properties": properties}
+    return {**schema, "required": list(needed)} if needed else schema
+
+
+def maybe(schema: Json) -> Json:
+    """Return the schema of something that may also be null."""
+    if "type" in schema:
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        return {**schema, "type": [*kinds, "null"]}
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+ID = integer(1, MAX_ID)
+FLAG: Json = {"type": "boolean"}
+NUMBER: Json = {"type": "number"}
+OBJECT: Json = {"type": "object"}
+TIME = maybe({"type": "string", "format": "date-time"})
+CONF: Json = {
+    "type": "object",
+    "description": "Tempest options: section, option, value; passwords too. Erased after the run.",
+    "additionalProperties": {"type": "object"},
+    "examples": [{"identity": {"password": "…"}}],
+}
+SCOPE = choice(*SCOPES)

@@ -1,0 +1,41 @@
+"""Answers that take a while to give out: results as files, and live event streams."""
+
+from __future__ import annotations
+
+from flask import Response, request
+
+from refstack_worker.server.results.exports.formats import FORMATS
+from refstack_worker.server.services.callers import Caller
+from refstack_worker.server.serving.context import HttpContext
+from refstack_worker.server.serving.events import Hub
+
+
+def event_stream(hub: Hub, test_id: int, after: int = 0) -> Response:
+    """Return the answer that follows a run. :param after: last message that the client has, unless it says itself."""
+    last = request.headers.get("Last-Event-ID", "")
+    after = int(last) if last.isascii() and last.isdigit() and len(last) < 12 else after
+    answer = Response(hub.stream(test_id, after), mimetype="text/event-stream")
+    answer.headers["Cache-Control"] = "no-cache"
+    # nginx would keep the events back until its buffer is full
+    answer.headers["X-Accel-Buffering"] = "no"
+    return answer
+
+
+def subunit_file(context: HttpContext, caller: Caller, test_id: int) -> Response:
+    """Return the subunit stream of a run that the caller sees."""
+    context.ledger.results.get(test_id)
+    pieces = context.downloads.of(caller.token.id, context.ledger.results.stream(test_id))
+    answer = Response(pieces, mimetype="application/vnd.subunit")
+    answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.subunit"
+    return answer
+
+
+def exported_file(context: HttpContext, caller: Caller, test_id: int, name: str) -> Response:
+    """Return the result of a run in one of :data:`FORMATS`."""
+    made = FORMATS[name]
+    pieces = context.downloads.of(caller.token.id, made.make(context.runs.exported(caller, test_id)))
+    answer = Response(pieces, mimetype=made.mimetype)
+    answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.{made.suffix}"
+    # the one-file page brings its style with it and nothing else
+    answer.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+    return answer

@@ -1,0 +1,69 @@
+"""Stands before every request: how often a caller may call, and who presents wrong tokens too often.
+
+A valid token is never refused because of wrong ones from the same address: the token is looked up first.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+
+from flask import Flask, Response, g, request
+
+from refstack_worker.server import auth
+from refstack_worker.server.serving.context import HttpContext
+from refstack_worker.server.serving.rate_limit import Allowance
+from refstack_worker.server.serving.responses import failure, problem
+
+_FREE = ("/worker/", "/health", "/static/", "/get-", "/post-result", "/update-test-status")
+"""Calls of workers, which prove an attempt and have no API token; and what costs nothing."""
+
+
+class Guard:
+    """Counts calls by token, and wrong tokens by address."""
+
+    def __init__(self, context: HttpContext) -> None:
+        self._context = context
+
+    def register(self, app: Flask) -> None:
+        """Stand before the calls of an application."""
+        app.before_request(self._before)
+        app.after_request(self._after)
+
+    def _before(self) -> Response | None:
+        if request.path.startswith(_FREE) or not auth.bearer(request):
+            return None
+        token = auth.known_token(request, self._context.ledger)
+        if token is None:
+            seconds = count_wrong(self._context)
+            return _too_many(seconds, "Too many wrong tokens from this address.") if seconds else None
+        g.allowance = allowance = self._context.limits.calls.take(str(token.id))
+        if allowance is not None and allowance.wait:
+            return _too_many(allowance.wait, "This token has made too many calls.")
+        return None
+
+    def _after(self, answer: Response) -> Response:
+        allowance: Allowance | None = g.get("allowance")
+        if allowance is not None:
+            answer.headers.extend(allowance.headers)
+        return answer
+
+
+def count_wrong(context: HttpContext) -> float:
+    """Count a wrong token; return the seconds until its address may try again."""
+    address = auth.client_address(request, context.settings.web.trusted_proxies)
+    name = str(address or "unknown")
+    if isinstance(address, ipaddress.IPv6Address):
+        # a customer of a provider has at least this many
+        name = str(ipaddress.ip_network(f"{address}/64", strict=False))
+    allowance = context.limits.wrong.take(name)
+    return allowance.wait if allowance else 0.0
+
+
+def _too_many(seconds: float, why: str) -> Response:
+    wait = math.ceil(seconds)
+    detail = f"{why} Wait {wait} s."
+    is_api = request.path.startswith("/v1/")
+    answer = problem(429, detail, "too-many-requests") if is_api else failure(429, detail, "too-many-requests")
+    answer.headers["Retry-After"] = str(wait)
+    return answer

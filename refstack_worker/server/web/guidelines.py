@@ -1,0 +1,71 @@
+"""The page of guidelines."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+from flask import make_response, redirect, request
+
+from refstack_worker.errors import UsageError
+from refstack_worker.server.domain.guidelines import StoredGuideline
+from refstack_worker.server.results import guideline_file
+from refstack_worker.server.services.inputs import FieldError, invalid
+from refstack_worker.server.serving.context import context
+from refstack_worker.server.web.forms import errors_of
+from refstack_worker.server.web.pages import Answer, caller, page, scope, show
+
+
+@dataclass(frozen=True)
+class ProgramRow:
+    """What the pages say of a program."""
+
+    name: str
+    description: str
+    tests: int
+    capabilities: int
+
+
+@page("GET", "/guidelines")
+def list_guidelines() -> Answer:
+    """List guidelines with their programs."""
+    return _page(())
+
+
+@page("POST", "/guidelines")
+def add_guideline() -> Answer:
+    """Add one: a file, or a URL."""
+    file = request.files.get("file")
+    given = file.read(guideline_file.MAX_BYTES + 1).decode("utf-8", "replace") if file else ""
+    url = request.form.get("url", "").strip()
+    try:
+        if bool(given) == bool(url):
+            raise invalid("file", "Choose a file or enter a URL.")
+        context().guidelines.add(caller(), given, url)
+    except UsageError as error:
+        return make_response(_page(errors_of(error, {"text": "file", "guideline": "file"})), 400)
+    return redirect("/guidelines", 303)
+
+
+def programs_of(stored: StoredGuideline) -> tuple[ProgramRow, ...]:
+    """Return the programs of a guideline; each file is read once by a process, however often pages show it."""
+    return _programs(stored.id, stored.digest)
+
+
+@functools.lru_cache(maxsize=500)
+def _programs(guideline_id: int, _digest: str) -> tuple[ProgramRow, ...]:
+    _about, found = context().ledger.guidelines.get(guideline_id, None)
+    return tuple(
+        ProgramRow(one.name, one.description, len(list(one.tests())), len(one.capabilities["required"]))
+        for one in found.programs.values()
+    )
+
+
+def _page(errors: tuple[FieldError, ...]) -> str:
+    shown = [(stored, programs_of(stored)) for stored in context().ledger.guidelines.all(scope())]
+    return show(
+        "guidelines.html",
+        guidelines=shown,
+        errors={one.field: one.message for one in errors},
+        allowed=context().settings.outbound.list_urls,
+    )

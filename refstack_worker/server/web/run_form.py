@@ -1,0 +1,100 @@
+"""The form for a new run: what it asks for, as the API would be asked."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from flask import request
+
+from refstack_worker.server.services.inputs import FieldError, check, invalid
+from refstack_worker.server.services.run_input import NEW_RUN
+from refstack_worker.server.serving.context import context
+from refstack_worker.server.web.forms import options_of, passwords, stripped
+from refstack_worker.server.web.guidelines import programs_of
+from refstack_worker.server.web.pages import form, scope, show
+
+OTHER_CLOUD = "other"
+NAMES = {
+    "tempest_version": "version",
+    "openstack_release": "version",
+    "testcases": "tests",
+    "guideline": "program",
+    "conf_json": "options",
+    "timeout": "timeout",
+}
+"""Fields of the API that the form calls otherwise."""
+
+
+@form("/runs/new")
+def show_run_form(kept: Mapping[str, str], errors: tuple[FieldError, ...], **more: Any) -> str:
+    """Show the form with what was typed, and what is wrong with it."""
+    ledger = context().ledger
+    programs = [
+        (f"{stored.id}:{program.name}", stored.name, program.name, program.tests)
+        for stored in ledger.guidelines.all(scope())
+        for program in programs_of(stored)
+    ]
+    versions = sorted({version for node in ledger.nodes.all() for version in node.versions}, key=_order, reverse=True)
+    return show(
+        "new_run.html",
+        clouds=ledger.clouds.all(scope()),
+        programs=programs,
+        versions=versions,
+        form=kept,
+        errors={one.field: one.message for one in errors},
+        cloud_id=kept.get("cloud_id", request.args.get("cloud", "")),
+        request_key=kept.get("request_key") or secrets.token_urlsafe(16),
+        **more,
+    )
+
+
+def body_of(given: Mapping[str, str]) -> dict[str, Any]:
+    """Return the body of the API's call that a form asks for. :raises InvalidInput: a field makes no sense."""
+    body: dict[str, Any] = {**stripped(given, "label", "tag"), "conf_json": _conf(given)}
+    version = given.get("version", "").strip()
+    if not version:
+        raise invalid("version", "Enter a Tempest version or an OpenStack release.")
+    body["openstack_release" if given.get("by") == "release" else "tempest_version"] = version
+    cloud = given.get("cloud_id", "")
+    if cloud != OTHER_CLOUD:
+        body["cloud_id"] = _number(cloud) if cloud else None
+    body.update(_chosen(given))
+    for name, factor in (("concurrency", 1), ("timeout", 60), ("priority", 1)):
+        if given.get(name, "").strip():
+            value = _number(given[name].strip())
+            body[name] = value * factor if isinstance(value, int) else value
+    check(NEW_RUN, body)
+    return body
+
+
+def _conf(given: Mapping[str, str]) -> dict[str, Any]:
+    found = options_of(given)
+    for section, values in passwords(given).items():
+        found.setdefault(section, {}).update(values)
+    return found
+
+
+def _chosen(given: Mapping[str, str]) -> dict[str, Any]:
+    what = given.get("what", "all")
+    if what == "guideline":
+        number, _, program = given.get("program", "").partition(":")
+        if not program:
+            raise invalid("program", "Choose a program.")
+        return {"guideline": {"id": _number(number), "program": program, "advisory": given.get("advisory") == "yes"}}
+    if what in ("names", "regexes"):
+        lines = [line.strip() for line in given.get("tests", "").splitlines() if line.strip()]
+        if not lines:
+            raise invalid("tests", "Enter at least one test.")
+        return {"testcases": {what: lines}}
+    return {}
+
+
+def _number(text: str) -> int | str:
+    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+    return int(sign + digits) if digits.isascii() and digits.isdigit() and len(digits) < 12 else text
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))

@@ -1,0 +1,104 @@
+"""Signing in and out: a browser shows an API token and gets a session of its own; it does not keep the token."""
+
+from __future__ import annotations
+
+import math
+
+from flask import g, make_response, redirect, render_template, request
+
+from refstack_worker.server.domain.accounts import Token
+from refstack_worker.server.ledger.transactions import refused
+from refstack_worker.server.services.callers import SCOPES, Caller
+from refstack_worker.server.serving.context import context
+from refstack_worker.server.serving.guard import count_wrong
+from refstack_worker.server.serving.responses import limit
+from refstack_worker.server.web.pages import WEB, Answer, is_from_here, local_path, page, show_kept
+from refstack_worker.server.web.session_keys import COOKIE, form_key
+
+MAX_SIGN_IN = 64 * 1024
+"""Bytes of the form: a token, and what was typed into the form that a session's end interrupted."""
+_KEPT = "kept:"
+
+
+@page("GET", "/")
+def home() -> Answer:
+    """Lead to the runs."""
+    return redirect("/runs")
+
+
+@WEB.get("/sign-in")
+def show_sign_in() -> Answer:
+    """Show the form."""
+    after = local_path(request.args.get("next", ""))
+    if _signed_in():
+        return redirect(after or "/runs")
+    return _form(after, "")
+
+
+@WEB.post("/sign-in")
+def sign_in() -> Answer:
+    """Begin a session for a valid token."""
+    limit(MAX_SIGN_IN)
+    if request.mimetype != "application/x-www-form-urlencoded":
+        raise refused("scope", "The form could not be read.")
+    if not is_from_here():
+        # else a site could sign somebody in as somebody else, who then reads what is entered here
+        raise refused("scope", "The form is from another site. Open this page itself and sign in there.")
+    after = local_path(request.form.get("next", ""))
+    token = context().ledger.tokens.find(request.form.get("token", "").strip())
+    if token is None or not set(token.scopes) & set(SCOPES):
+        return _refused(after)
+    secret = context().ledger.sessions.add(token)
+    answer = make_response(_go_on(token, secret, after))
+    answer.set_cookie(
+        COOKIE,
+        secret,
+        max_age=int(context().settings.web.session_hours * 3600),
+        httponly=True,
+        # Lax, so that a link to a run in a mail works; forms have their own protection
+        samesite="Lax",
+        secure=context().settings.web.address.startswith("https:"),
+    )
+    return answer
+
+
+@page("POST", "/sign-out", is_form=False)
+def sign_out() -> Answer:
+    """End the session."""
+    context().ledger.sessions.end(request.cookies.get(COOKIE, ""))
+    answer = redirect("/sign-in")
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+def _signed_in() -> bool:
+    secret = request.cookies.get(COOKIE, "")
+    return bool(secret) and context().ledger.sessions.find(secret) is not None
+
+
+def _refused(after: str) -> Answer:
+    seconds = count_wrong(context())
+    if seconds:
+        return _form(after, f"Too many attempts from your address. Wait {math.ceil(seconds)} seconds.", 429)
+    return _form(after, "This token isn't valid, or has expired or been revoked.", 401)
+
+
+def _form(after: str, wrong: str, status: int = 200) -> Answer:
+    kept = _kept()
+    return make_response(render_template("sign_in.html", caller=None, after=after, wrong=wrong, kept=kept), status)
+
+
+def _go_on(token: Token, secret: str, after: str) -> Answer:
+    """Return the form that the end of a session interrupted, with what was typed; else lead to the page asked for."""
+    kept = _kept()
+    if kept and is_from_here():
+        g.caller, g.form_key = Caller(token), form_key(secret)
+        again = show_kept(after, kept)
+        if again is not None:
+            return again
+    return redirect(after or "/runs")
+
+
+def _kept() -> dict[str, str]:
+    fields = request.form.items() if request.method == "POST" else ()
+    return {name[len(_KEPT) :]: value for name, value in fields if name.startswith(_KEPT)}

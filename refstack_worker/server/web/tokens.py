@@ -1,0 +1,111 @@
+"""The page of API tokens: one's own, and for operators everybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import make_response, redirect, request
+
+from refstack_worker.errors import NotFoundError, UsageError
+from refstack_worker.server.domain.accounts import Token
+from refstack_worker.server.services.callers import OPERATOR, READ, SCOPES, VENDOR, Caller
+from refstack_worker.server.services.inputs import FieldError, check, invalid
+from refstack_worker.server.services.schema import fields, integer, string
+from refstack_worker.server.serving.context import context
+from refstack_worker.server.web.forms import errors_of
+from refstack_worker.server.web.pages import Answer, caller, form, page, show, typed
+
+_SCHEMA = fields("name", name=string(200, minLength=1), days=integer(0, 3650))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows beside the list."""
+
+    form: Mapping[str, str]
+    errors: tuple[FieldError, ...] = ()
+    secret: str = ""
+
+
+@page("GET", "/tokens")
+def list_tokens() -> Answer:
+    """List the tokens that the caller may revoke."""
+    return _page(Shown({}))
+
+
+@form("/tokens")
+def show_form(kept: Mapping[str, str], errors: tuple[FieldError, ...]) -> Answer:
+    """Show the form with what was typed."""
+    return _page(Shown(kept, errors))
+
+
+@page("POST", "/tokens")
+def create_token() -> Answer:
+    """Create a token: a vendor's own has no more rights than the one that signed in."""
+    try:
+        secret = _create(request.form)
+    except UsageError as error:
+        return make_response(_page(Shown(typed(), errors_of(error, {}))), 400)
+    # loading the page again would send the form again; the browser asks before it does
+    return _page(Shown({}, secret=secret))
+
+
+@page("POST", "/tokens/<int:token_id>/revoke")
+def revoke_token(token_id: int) -> Answer:
+    """Revoke a token."""
+    if token_id not in {token.id for token in _own()}:
+        raise NotFoundError(f"there is no token {token_id}")
+    context().ledger.tokens.revoke(token_id)
+    return redirect("/tokens", 303)
+
+
+def _create(given: Mapping[str, str]) -> str:
+    days: Any = given.get("days", "90")
+    body: dict[str, Any] = {
+        "name": given.get("name", "").strip(),
+        "days": int(days) if days.isascii() and days.isdigit() else days,
+    }
+    check(_SCHEMA, body)
+    scopes, user_id = _rights(caller(), given.get("scope", VENDOR), given.get("user_id", ""))
+    ledger = context().ledger
+    expires = ledger.clock() + body["days"] * 86400 if body["days"] else 0.0
+    own_end = caller().token.expires_at
+    if not caller().is_operator and own_end:
+        expires = min(expires or own_end, own_end)
+    _token, secret = ledger.tokens.add(body["name"], scopes, user_id, expires)
+    return str(secret)
+
+
+def _rights(who: Caller, scope: str, user: str) -> tuple[list[str], int | None]:
+    if scope not in SCOPES or (scope == OPERATOR and not who.is_operator):
+        raise invalid("scope", "You can't create operator tokens.")
+    user_id = who.token.user_id
+    if who.is_operator:
+        user_id = int(user) if user.isascii() and user.isdigit() and len(user) < 10 else None
+        if user_id is None and scope == VENDOR:
+            raise invalid("user_id", "Choose an owner for this token.")
+    return ([VENDOR, READ] if scope == READ and user_id is not None else [scope]), user_id
+
+
+def _own() -> list[Token]:
+    user_id = caller().token.user_id
+    found = context().ledger.tokens.all()
+    if caller().is_operator:
+        return list(found)
+    return [token for token in found if user_id is not None and token.user_id == user_id]
+
+
+def _page(shown: Shown) -> str:
+    ledger = context().ledger
+    users = {user.id: user for user in ledger.accounts.users()} if caller().is_operator else {}
+    return show(
+        "tokens.html",
+        tokens=_own(),
+        secret=shown.secret,
+        form=shown.form,
+        errors={one.field: one.message for one in shown.errors},
+        now=ledger.clock(),
+        users=users,
+    )

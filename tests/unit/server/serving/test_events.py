@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Report
+from refstack_worker.server.domain.attempts import Claim
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.serving.events import Hub
+from tests.support.ledgers import new_run, submit
+
+
+class TestEvents:
+    def test_a_stream_tells_what_happens_and_ends_with_the_run(self, ledger: Ledger) -> None:
+        hub = Hub(ledger, 10, 0.01)
+        run = ledger.runs.add(new_run())
+        stream_of = hub.stream(run.test_id)
+        assert next(stream_of).startswith("retry:")
+        assert '"message": "queued"' in next(stream_of)
+        assert json.loads(next(stream_of).partition("data: ")[2])["state"] == "queued"
+        job = submit(ledger, run.test_id)
+        ledger.attempts.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
+        ledger.attempts.report(job.proof, Report(RunState.FAILED, "the cloud is away", "cloud"))
+        rest = "".join(stream_of)
+        assert "failed: the cloud is away" in rest and rest.rstrip().endswith('data: {"state": "failed"}')
+
+    def test_two_hundred_watchers_ask_the_database_no_more_than_one(self, ledger: Ledger) -> None:
+        hub = Hub(ledger, 1000, 0.01)
+        run = ledger.runs.add(new_run())
+        streams = [hub.stream(run.test_id) for _ in range(200)]
+        for one in streams:
+            next(one)
+        asked: list[Any] = []
+        real = ledger.runs.watched
+        ledger.runs.watched = lambda after: asked.append(after) or real(after)  # type: ignore[method-assign,func-returns-value]
+        for one in streams:
+            assert "queued" in next(one)
+        assert all(len(after) == 1 for after in asked)
+        for one in streams:
+            one.close()
+
+    def test_who_comes_back_hears_only_what_is_new(self, ledger: Ledger) -> None:
+        run = ledger.runs.add(new_run())
+        last = ledger.runs.messages(run.test_id)[-1].id
+        told = Hub(ledger, 10, 0.01).stream(run.test_id, last)
+        next(told)
+        assert next(told).startswith("event: run")
+        told.close()
+
+    def test_above_the_limit_a_stream_is_short(self, ledger: Ledger) -> None:
+        run = ledger.runs.add(new_run())
+        assert "queued" in "".join(Hub(ledger, 0, 0.01).stream(run.test_id))

@@ -1,0 +1,145 @@
+"""Requests to servers whose addresses users gave: never inside, never for longer than the deadline."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from refstack_worker import http
+from refstack_worker.errors import ServerError, UsageError
+from refstack_worker.http import Guard, GuardedRequest
+from tests.support import http_server
+
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
+
+
+class TestAllowed:
+    @pytest.mark.parametrize(
+        "host",
+        ["127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "::ffff:127.0.0.1",
+         "fe80::1", "fd00::1", "224.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "100.64.0.1",
+         "168.63.129.16", "192.0.0.192", "64:ff9b:1::7f00:1", "fec0::1", "::127.0.0.1", "localhost",
+         "0x7f.1", "2130706433"],
+    )  # fmt: skip
+    def test_no_way_into_the_operators_network(self, host: str) -> None:
+        with pytest.raises(UsageError, match="private address"):
+            http.allowed_address(host, 80, Guard())
+
+    def test_public_ones_and_allowed_ones(self) -> None:
+        assert http.allowed_address("8.8.8.8", 443, Guard()) == "8.8.8.8"
+        assert http.allowed_address("127.0.0.1", 80, Guard(LOOPBACK)) == "127.0.0.1"
+
+    def test_one_private_address_among_public_ones_is_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def two(*_: Any, **__: Any) -> list[Any]:
+            return [(2, 1, 6, "", (address, 80)) for address in ("8.8.8.8", "10.0.0.1")]
+
+        monkeypatch.setattr(socket, "getaddrinfo", two)
+        with pytest.raises(UsageError, match=r"10\.0\.0\.1"):
+            http.allowed_address("two.example", 80, Guard())
+
+    @pytest.mark.parametrize(
+        "url",
+        ["", "x", "ftp://a/", "file:///etc/passwd", "http://", "http://a:b@c/", "http://a b/", "http://a:0/", "http://a:99999/",
+         "gopher://a/", "http://[::1", "http://a/\r\nX: y"],
+    )  # fmt: skip
+    def test_addresses_that_are_none(self, url: str) -> None:
+        with pytest.raises(UsageError):
+            http.ask_guarded(GuardedRequest(url), Guard())
+
+
+class TestAsk:
+    def test_the_connection_goes_to_the_address_that_was_checked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[str] = []
+
+        def rebinding(host: str, *_: Any, **__: Any) -> list[Any]:
+            asked.append(host)
+            return [(2, 1, 6, "", ("127.0.0.1" if len(asked) == 1 else "127.9.9.9", 80))]
+
+        with http_server.serving() as server:
+            server.on("/x", http_server.as_json({"here": True}))
+            port = server.url.rpartition(":")[2]
+            real = socket.getaddrinfo
+            monkeypatch.setattr(
+                socket, "getaddrinfo", lambda host, *a, **k: rebinding(host) if "ample" in host else real(host, *a, **k)
+            )
+            answer = http.ask_guarded(GuardedRequest(f"http://rebinding.example:{port}/x"), Guard(LOOPBACK))
+        assert answer.json() == {"here": True} and asked == ["rebinding.example"]
+
+    def test_redirects_are_not_followed(self) -> None:
+        with http_server.serving() as server:
+            server.on("/x", http_server.as_json({}, 302, Location="http://169.254.169.254/"))
+            assert http.ask_guarded(GuardedRequest(f"{server.url}/x"), Guard(LOOPBACK)).status == 302
+
+    def test_an_answer_that_is_too_large(self) -> None:
+        with http_server.serving() as server:
+            server.on("/x", http_server.Reply(200, b"x" * (http.MAX_BYTES + 1)))
+            with pytest.raises(ServerError, match="larger"):
+                http.ask_guarded(GuardedRequest(f"{server.url}/x"), Guard(LOOPBACK))
+
+    def test_nobody_there(self) -> None:
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            port = closed.getsockname()[1]
+        with pytest.raises(ServerError, match="no answer"):
+            http.ask_guarded(GuardedRequest(f"http://127.0.0.1:{port}/"), Guard(LOOPBACK))
+
+
+class Drip:
+    """A server that sends one byte now and then, for ever."""
+
+    def __init__(self, head: bytes) -> None:
+        self._head = head
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while not self._stop.is_set():
+            try:
+                peer, _address = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._drip, args=(peer,), daemon=True).start()
+
+    def _drip(self, peer: socket.socket) -> None:
+        with peer:
+            try:
+                peer.sendall(self._head)
+                while not self._stop.wait(0.05):
+                    peer.sendall(b"x")
+            except OSError:
+                pass
+
+    def close(self) -> None:
+        self._stop.set()
+        self._listener.close()
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Long: ", b""], ids=repr
+)
+def test_a_server_that_drips_holds_nobody_beyond_the_deadline(head: bytes) -> None:
+    server = Drip(head)
+    began = time.monotonic()
+    try:
+        with pytest.raises(ServerError, match="took too long|timed out"):
+            http.ask_guarded(GuardedRequest(f"{server.url}/"), Guard(LOOPBACK, http.Deadline(0.5)))
+    finally:
+        server.close()
+    # each byte came in time for a limit between two pieces, and a limit for all of them was kept
+    assert time.monotonic() - began < 10
+
+
+def test_a_resolver_that_is_silent_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(30) and [])
+    with pytest.raises(ServerError, match="can't be resolved"):
+        http.allowed_address("slow.example", 80, Guard(deadline=http.Deadline(0.2)))
+    release.set()
