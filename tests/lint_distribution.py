@@ -2,7 +2,7 @@
 
     python tests/lint_distribution.py
 
-run with the interpreter of a virtualenv that has build, twine, check-wheel-contents, pbr and setuptools.
+run with the interpreter of a virtualenv that has build, twine, check-wheel-contents, pbr, setuptools and wheel.
 """
 
 from __future__ import annotations
