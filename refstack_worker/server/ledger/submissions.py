@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, select, update
+from sqlalchemy import and_, bindparam, case, func, select, update
+from sqlalchemy.engine import Connection
 
 from refstack_worker.contract import payload as payloads
 from refstack_worker.contract.states import RunState
-from refstack_worker.server.db import queue_tables
+from refstack_worker.errors import SealError
+from refstack_worker.server.db import legacy_tables, queue_tables
 from refstack_worker.server.db.updates import IS_ATTEMPT, change_attempt
 from refstack_worker.server.domain.attempts import (
     AttemptKey,
@@ -42,8 +44,8 @@ LEASE_SECONDS = 60.0
 _SEALED = (
     update(queue_tables.attempt)
     .where(IS_ATTEMPT, queue_tables.attempt.c.is_open, queue_tables.attempt.c.submitted_at == 0)
-    .where(queue_tables.attempt.c.secret_digest == bindparam("mine"))
-    .values(payload_digest=bindparam("digest"), leased_until=bindparam("until"))
+    .where(queue_tables.attempt.c.payload_digest.is_(None))
+    .values(secret_digest=bindparam("mine"), payload_digest=bindparam("digest"), leased_until=bindparam("until"))
 )
 _SUBMITTED = (
     update(queue_tables.attempt)
@@ -70,39 +72,29 @@ class Submissions(LedgerPart):
         self._attempts = attempts
 
     def next(self, limit: int = 100, test_id: int | None = None) -> list[Submission]:
-        """Take attempts that the queue does not have yet, under a lease; nobody else gets them. None while paused."""
-        leased: list[tuple[Row, str]] = []
+        """Take attempts that the queue does not have yet, under a lease; each vendor gets its share of the limit.
+
+        Nothing while the queue is paused. A run whose options cannot be decrypted fails, and only that one.
+        """
+        until = self.clock() + LEASE_SECONDS
         with self.database.writing() as connection:
             if queue_is_paused(connection):
                 return []
-            for row in connection.execute(self._unsubmitted(limit, test_id)).mappings().all():
-                secret = payloads.new_secret()
-                values = {
-                    "leased_until": self.clock() + LEASE_SECONDS,
-                    "secret_digest": payloads.secret_digest(secret),
-                }
-                change_attempt(connection, key_of(row), values)
-                leased.append((row, secret))
-        return [self._submission(row, secret) for row, secret in leased]
+            rows = connection.execute(self._unsubmitted(limit, test_id)).mappings().all()
+            for row in rows:
+                change_attempt(connection, key_of(row), {"leased_until": until})
+        return [one for one in map(self._submission, rows) if one is not None]
 
     def sealed(self, digests: Sequence[tuple[Submission, str]]) -> set[AttemptKey]:
-        """Note the digests of envelopes before they are submitted.
+        """Note the secrets and digests of envelopes before they are submitted.
 
-        :returns: those that are still to be submitted; the others were cancelled, or their lease ran out.
+        The first to seal an attempt submits it, also when its lease ran out meanwhile: slow submitters must not undo
+        each other's work.
+
+        :returns: those that the caller submits; the others were cancelled, or somebody else was first.
         """
-        good: set[AttemptKey] = set()
         with self.database.writing() as connection:
-            for submission, digest in digests:
-                told = {
-                    "of_test": submission.key.test_id,
-                    "of_attempt": submission.key.attempt,
-                    "mine": payloads.secret_digest(submission.secret),
-                    "digest": digest,
-                    "until": self.clock() + LEASE_SECONDS,
-                }
-                if connection.execute(_SEALED, told).rowcount == 1:
-                    good.add(submission.key)
-        return good
+            return {one.key for one, digest in digests if self._note_sealed(connection, one, digest)}
 
     def submitted(self, jobs: Iterable[QueuedJob]) -> None:
         """Note that the queue has these jobs."""
@@ -121,13 +113,28 @@ class Submissions(LedgerPart):
             if rows:
                 connection.execute(_SUBMITTED, rows)
 
-    def failed(self, keys: Iterable[AttemptKey], why: str) -> None:
-        """End the lease of attempts that the queue surely does not have; they are taken again."""
+    def _note_sealed(self, connection: Connection, submission: Submission, digest: str) -> bool:
+        values = {
+            "of_test": submission.key.test_id,
+            "of_attempt": submission.key.attempt,
+            "mine": payloads.secret_digest(submission.secret),
+            "digest": digest,
+            "until": self.clock() + LEASE_SECONDS,
+        }
+        return bool(connection.execute(_SEALED, values).rowcount == 1)
+
+    def failed(self, submissions: Iterable[Submission], why: str) -> None:
+        """End the lease of attempts that the queue surely does not have; they are taken again.
+
+        What another submitter has sealed since stays as it is.
+        """
         attempt = queue_tables.attempt
         values = {"leased_until": 0.0, "payload_digest": None, "note": why[:1024]}
         with self.database.writing() as connection:
-            for key in keys:
-                unsent = is_attempt(key) & attempt.c.is_open & (attempt.c.submitted_at == 0)
+            for one in submissions:
+                is_mine = attempt.c.secret_digest == payloads.secret_digest(one.secret)
+                unsent = is_attempt(one.key) & attempt.c.is_open & (attempt.c.submitted_at == 0)
+                unsent &= attempt.c.payload_digest.is_(None) | is_mine
                 connection.execute(update(attempt).where(unsent).values(values))
 
     def unsubmittable(self, key: AttemptKey, reason: str, message: str) -> None:
@@ -181,20 +188,42 @@ class Submissions(LedgerPart):
     def _unsubmitted(self, limit: int, test_id: int | None) -> Any:
         run, attempt = queue_tables.run, queue_tables.attempt
         joined = attempt.join(run, and_(run.c.test_id == attempt.c.test_id, run.c.attempt == attempt.c.attempt))
+        is_waiting = self._is_unsubmitted()
+        if test_id is not None:
+            is_waiting &= attempt.c.test_id == test_id
+        turns = _turns(is_waiting).subquery("turns")
         columns = [column for column in run.c if column.name not in ("attempt", "test_id")]
-        question = (
+        return (
             select(attempt.c.test_id, attempt.c.attempt, *columns)
-            .select_from(joined)
-            .where(attempt.c.is_open, attempt.c.submitted_at == 0, attempt.c.payload_digest.is_(None))
-            .where(attempt.c.leased_until < self.clock(), run.c.state == RunState.QUEUED.value)
-            .order_by(attempt.c.priority.desc(), attempt.c.test_id)
+            .select_from(joined.join(turns, turns.c.test_id == attempt.c.test_id))
+            .where(is_waiting, run.c.state == RunState.QUEUED.value)
+            .order_by(attempt.c.priority.desc(), turns.c.turn, attempt.c.test_id)
             .limit(limit)
             .with_for_update(skip_locked=True, of=attempt)
         )
-        return question if test_id is None else question.where(attempt.c.test_id == test_id)
 
-    def _submission(self, row: Row, secret: str) -> Submission:
-        return Submission(key_of(row), spec_of(row), self.secrets.open(row["sealed_conf"]), secret)
+    def _is_unsubmitted(self) -> Any:
+        attempt = queue_tables.attempt
+        is_free = attempt.c.leased_until < self.clock()
+        return attempt.c.is_open & (attempt.c.submitted_at == 0) & attempt.c.payload_digest.is_(None) & is_free
+
+    def _submission(self, row: Row) -> Submission | None:
+        try:
+            conf = self.secrets.open(row["sealed_conf"])
+        except SealError as error:
+            self.unsubmittable(key_of(row), "seal", f"the stored options of this run cannot be decrypted: {error}")
+            return None
+        return Submission(key_of(row), spec_of(row), conf, payloads.new_secret())
+
+
+def _turns(is_waiting: Any) -> Any:
+    """Return the query that numbers the waiting attempts of each vendor; runs of operators count as one vendor's."""
+    run, attempt, user = queue_tables.run, queue_tables.attempt, legacy_tables.user
+    joined = attempt.join(run, run.c.test_id == attempt.c.test_id).outerjoin(user, user.c.id == run.c.owner_id)
+    vendor = (user.c.vendor_id, case((user.c.vendor_id.is_(None), run.c.owner_id)))
+    order = (attempt.c.priority.desc(), attempt.c.test_id)
+    turn = func.row_number().over(partition_by=vendor, order_by=order).label("turn")
+    return select(attempt.c.test_id, turn).select_from(joined).where(is_waiting)
 
 
 def _job(row: Row) -> QueuedJob:

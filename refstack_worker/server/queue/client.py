@@ -7,6 +7,7 @@ an attempt that is surely not queued is tried again under its own number.
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ LOG = logging.getLogger(__name__)
 
 AT_ONCE = 50
 """Attempts that are taken from the ledger under one lease."""
+SEALING_SECONDS = 1.0
+"""Time after which what has been sealed is submitted before more is."""
 PRECEDENCE = {-1: gear.PRECEDENCE_LOW, 0: gear.PRECEDENCE_NORMAL, 1: gear.PRECEDENCE_HIGH}
 WAITS = "recorded; waits for the queue"
 """What a vendor reads while no Gearman server takes the run."""
@@ -185,13 +188,17 @@ class QueueClient:
             return False
 
     def _submit(self, ledger: Ledger, taken: Sequence[Submission]) -> int:
-        try:
-            ready = self._seal(ledger, taken)
-        except RefstackError as error:
-            ledger.submissions.failed([one.key for one in taken], f"{WAITS}: {error}")
-            raise
+        """Seal and submit in rounds of about a second: what is sealed never waits long for the rest."""
+        waiting = list(taken)
+        queued = 0
+        while waiting:
+            queued += self._submit_sealed(ledger, self._seal(ledger, waiting))
+        return queued
+
+    def _submit_sealed(self, ledger: Ledger, ready: Sequence[Sealed]) -> int:
         queued: list[QueuedJob] = []
-        unsent = ""
+        unsent: list[Sealed] = []
+        message = ""
         try:
             for one in ready:
                 answer = self._to_some_server(one.job)
@@ -200,12 +207,14 @@ class QueueClient:
                 elif answer.outcome is Outcome.UNCERTAIN:
                     ledger.attempts.requeue(one.key, Release.QUEUE_LOST, answer.message)
                 else:
-                    unsent = unsent or answer.message
-                    ledger.submissions.failed([one.key], f"{WAITS}: {answer.message}")
+                    message = message or answer.message
+                    unsent.append(one)
         finally:
             if queued:
                 ledger.submissions.submitted(queued)
-        self._note(unsent)
+        if unsent:
+            ledger.submissions.failed([one.submission for one in unsent], f"{WAITS}: {message}")
+        self._note(message)
         return len(queued)
 
     def _note(self, unsent: str) -> None:
@@ -216,17 +225,24 @@ class QueueClient:
             LOG.warning("the queue takes runs again")
         self._unsent = unsent
 
-    def _seal(self, ledger: Ledger, taken: Sequence[Submission]) -> list[Sealed]:
-        sealer = self._key_files.sealer()
-        made: list[Sealed] = []
-        for one in taken:
+    def _seal(self, ledger: Ledger, waiting: list[Submission]) -> list[Sealed]:
+        """Seal the first of ``waiting`` for about a second, and take them off the list."""
+        try:
+            sealer = self._key_files.sealer()
+        except RefstackError as error:
+            ledger.submissions.failed(waiting, f"{WAITS}: {error}")
+            raise
+        sealed: list[Sealed] = []
+        deadline = time.monotonic() + SEALING_SECONDS
+        while waiting and time.monotonic() < deadline:
+            one = waiting.pop(0)
             try:
-                made.append(Sealed(one, sealer.seal(self._payload(one))))
+                sealed.append(Sealed(one, sealer.seal(self._payload(one))))
             except PayloadError as error:
                 LOG.warning("%s cannot be submitted: %s", one.key, error)
                 ledger.submissions.unsubmittable(one.key, error.reason, str(error))
-        wanted = ledger.submissions.sealed([(one.submission, sealing.digest(one.envelope)) for one in made])
-        return [one for one in made if one.key in wanted]
+        mine = ledger.submissions.sealed([(one.submission, sealing.digest(one.envelope)) for one in sealed])
+        return [one for one in sealed if one.key in mine]
 
     def _payload(self, one: Submission) -> payloads.Payload:
         return payloads.Payload(

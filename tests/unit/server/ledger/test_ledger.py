@@ -169,20 +169,9 @@ class TestDispatch:
         (one,) = ledger.submissions.next()
         assert ledger.submissions.next() == []
         ledger.submissions.sealed([(one, "d" * 64)])
-        ledger.submissions.failed([one.key], "refused")
+        ledger.submissions.failed([one], "refused")
         (again,) = ledger.submissions.next()
         assert again.key == one.key and again.secret != one.secret
-
-    def test_a_lease_that_ran_out_before_sealing_is_free_and_its_first_holder_is_late(
-        self, ledger: Ledger, clock: Clock
-    ) -> None:
-        ledger.runs.add(new_run())
-        (late,) = ledger.submissions.next()
-        clock.forward(61)
-        (one,) = ledger.submissions.next()
-        assert one.key == late.key
-        assert ledger.submissions.sealed([(late, "a" * 64)]) == set()
-        assert ledger.submissions.sealed([(one, "b" * 64)]) == {one.key}
 
     def test_a_submitter_that_dies_after_sealing_spends_the_attempt(self, ledger: Ledger, clock: Clock) -> None:
         ledger.runs.add(new_run())

@@ -1,0 +1,89 @@
+"""What is submitted next, and by whom: no submitter stops another, and no run or vendor stops the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import insert, update
+
+from refstack_worker.contract.states import RunState
+from refstack_worker.server.db import legacy_tables, queue_tables
+from refstack_worker.server.domain.runs import RunSpec
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.ledger.submissions import LEASE_SECONDS
+from refstack_worker.server.secret_store import SecretStore
+from tests.support.ledgers import CONF, Clock, make_settings, new_run
+
+DIGEST = "d" * 64
+
+
+def add_user(ledger: Ledger, user_id: int, vendor_id: int | None) -> None:
+    with ledger.database.writing() as connection:
+        if vendor_id is not None and ledger.accounts.vendors() == []:
+            connection.execute(insert(legacy_tables.vendor).values(id=vendor_id, vendor_name=f"vendor {vendor_id}"))
+        connection.execute(insert(legacy_tables.user).values(id=user_id, name=f"user {user_id}", vendor_id=vendor_id))
+
+
+class TestSlowSubmitters:
+    def test_the_first_to_seal_submits_also_when_its_lease_ran_out(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.runs.add(new_run())
+        (late,) = ledger.submissions.next()
+        clock.forward(LEASE_SECONDS + 1)
+        (one,) = ledger.submissions.next()
+        assert one.key == late.key
+        assert ledger.submissions.sealed([(late, "a" * 64)]) == {late.key}
+        assert ledger.submissions.sealed([(one, "b" * 64)]) == set()
+
+    def test_two_that_seal_for_longer_than_the_lease_get_on(self, ledger: Ledger, clock: Clock) -> None:
+        """Each takes what the other has leased, as soon as that lease has run out."""
+        for _ in range(3):
+            ledger.runs.add(new_run())
+        taken = {"a": ledger.submissions.next(50), "b": []}
+        submitted = []
+        for turn in range(8):
+            clock.forward(LEASE_SECONDS + 2)
+            mine, other = ("a", "b") if turn % 2 == 0 else ("b", "a")
+            taken[other] = ledger.submissions.next(50)
+            submitted += ledger.submissions.sealed([(one, DIGEST) for one in taken[mine]])
+        assert sorted(key.test_id for key in submitted) == [1, 2, 3]
+
+    def test_one_that_gives_up_does_not_undo_what_another_sealed(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.runs.add(new_run())
+        (late,) = ledger.submissions.next()
+        clock.forward(LEASE_SECONDS + 1)
+        (one,) = ledger.submissions.next()
+        ledger.submissions.sealed([(one, DIGEST)])
+        ledger.submissions.failed([late], "its keys cannot be read")
+        assert ledger.submissions.next() == []
+
+
+class TestUnreadableRuns:
+    def test_a_run_that_cannot_be_decrypted_fails_alone(self, ledger: Ledger, tmp_path: Path) -> None:
+        lost, *others = [ledger.runs.add(new_run()).test_id for _ in range(4)]
+        foreign = SecretStore(make_settings(tmp_path / "elsewhere").keys.store).seal(CONF)
+        with ledger.database.writing() as connection:
+            is_lost = queue_tables.run.c.test_id == lost
+            connection.execute(update(queue_tables.run).where(is_lost).values(sealed_conf=foreign))
+        assert [one.key.test_id for one in ledger.submissions.next()] == others
+        run = ledger.runs.get(lost)
+        assert (run.state, run.reason) == (RunState.FAILED, "seal")
+        assert "cannot be decrypted" in run.message
+
+
+class TestShares:
+    def test_each_vendor_gets_its_share_of_a_batch(self, ledger: Ledger) -> None:
+        add_user(ledger, 1, vendor_id=1)
+        add_user(ledger, 2, vendor_id=1)
+        add_user(ledger, 3, vendor_id=None)
+        greedy = [ledger.runs.add(new_run(owner_id=1 + number % 2)).test_id for number in range(6)]
+        operators = ledger.runs.add(new_run()).test_id
+        alone = ledger.runs.add(new_run(owner_id=3)).test_id
+        batch = [one.key.test_id for one in ledger.submissions.next(4)]
+        assert batch == [greedy[0], operators, alone, greedy[1]]
+        assert [one.key.test_id for one in ledger.submissions.next(50)] == greedy[2:]
+
+    def test_the_urgent_come_first(self, ledger: Ledger) -> None:
+        add_user(ledger, 1, vendor_id=None)
+        usual = [ledger.runs.add(new_run(owner_id=1)).test_id for _ in range(2)]
+        urgent = ledger.runs.add(new_run(spec=RunSpec("47.0.0", priority=1))).test_id
+        assert [one.key.test_id for one in ledger.submissions.next()] == [urgent, *usual]
