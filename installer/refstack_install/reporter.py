@@ -74,12 +74,7 @@ class Reporter:
         self.say(json.dumps(document, indent=1))
 
     def say(self, text: str) -> None:
-        """Print a line. A reader that goes away (``apply | head``), or a full disk, must not stop the work."""
-        try:
-            print(text, file=self.out, flush=True)
-        except OSError as error:
-            _write_error(f"cannot write the output ({error.strerror}); continuing without it")
-            self.out = _discard_rest(self.out)
+        self.out = write_line(text, self.out)
 
 
 class PersonReporter(Reporter):
@@ -112,6 +107,19 @@ class PersonReporter(Reporter):
             "remove": "removed" if changed else "refstack-install has nothing installed here",
         }
         self.say(f"{summary.get(command, 'done')} ({seconds:.1f} s)")
+
+
+def write_line(text: str, out: TextIO) -> TextIO:
+    """Print a line. A reader that goes away (``apply | head``), or a full disk, must not stop the work.
+
+    :returns: where to print from now on.
+    """
+    try:
+        print(text, file=out, flush=True)
+    except OSError as error:
+        _write_error(f"cannot write the output ({error.strerror}); continuing without it")
+        return _discard_rest(out)
+    return out
 
 
 def _write_error(text: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
 from refstack_install.bundle import archive, collect
 from refstack_install.errors import DONE
 from refstack_install.hosts import os_release
+from refstack_install.reporter import write_line
 from refstack_install.steps.packages import KEYRING, TEMPEST, WORKER
 from refstack_install.system import System
 
@@ -59,5 +61,5 @@ def run(args: argparse.Namespace) -> int:
         tree = Path(scratch, "tree")
         count = MAKERS[args.format](contents, tree, Path(scratch, "work"), system)
         archive.write(tree, args.output, system, args.sign_key)
-    print(f"{args.output}: {count} packages, {args.output.stat().st_size / 1e6:.1f} MB")
+    write_line(f"{args.output}: {count} packages, {args.output.stat().st_size / 1e6:.1f} MB", sys.stdout)
     return DONE

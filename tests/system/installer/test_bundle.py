@@ -27,6 +27,9 @@ def test_a_node_without_a_network(site: Site, bundle: Path) -> None:
         node.machine.write("/root/node.bundle", bundle.read_bytes())
         before = node.picture()
         node.answer(repository_url='""', repository_key='""')
+        code, report = node.install("plan", "--bundle", "/root/node.bundle")
+        assert code == 2, report["error"]
+        assert changed(before, node.picture()) == [], "plan changes nothing"
         code, report = node.install("apply", "--bundle", "/root/node.bundle")
         assert code == 0, report["error"]
         assert steps(report)["registered"] in ("changed", "unchanged")
@@ -45,6 +48,9 @@ def test_a_bundle_with_a_flipped_byte_is_refused(site: Site, bundle: Path) -> No
         data[len(data) // 2] ^= 1
         node.machine.write("/root/node.bundle", bytes(data))
         before = node.picture()
+        code, report = node.install("plan", "--bundle", "/root/node.bundle")
+        assert code == 2, report["error"]
+        assert changed(before, node.picture()) == [], "plan changes nothing"
         code, report = node.install("apply", "--bundle", "/root/node.bundle")
         assert (code, report["error"]["step"]) == (9, "bundle")
         assert "is damaged" in report["error"]["message"]
