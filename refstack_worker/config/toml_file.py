@@ -26,7 +26,7 @@ def read(path: Path) -> tuple[Table, Mapping[str, str]]:
     """
     merged: Table = {}
     origins: dict[str, str] = {}
-    for file in [path, *sorted((path.parent / "conf.d").glob("*.toml"))]:
+    for file in [path, *_drop_ins(path.parent / "conf.d")]:
         text = _text(file)
         for section, values in _parse(file, text).items():
             if not isinstance(values, dict):
@@ -47,6 +47,13 @@ def line_of(text: str, section: str, key: str) -> int:
         elif inside and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[.=]", line):
             return number
     return 1
+
+
+def _drop_ins(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob("*.toml"))
+    except OSError as error:  # the folder above it is closed to this user
+        raise ConfigError(f"{folder}: {error.strerror}; run this as root or as the program's own user") from error
 
 
 def _text(path: Path) -> str:

@@ -15,7 +15,7 @@ import requests
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from refstack_worker.execute_test.addresses import is_metadata
+from refstack_worker.contract.networks import is_forbidden
 from refstack_worker.execute_test.log import LOG
 
 CONNECT_SECONDS = 10.0
@@ -61,16 +61,16 @@ class HttpResponse:
 
 
 class _CheckedConnection:
-    """A connection that sends nothing to a metadata service, whatever its name resolved to this time."""
+    """A connection that sends nothing to a forbidden address, whatever its name resolved to this time."""
 
     sock: Any
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]  # of urllib3's connection
         peer = self.sock.getpeername()[0]
-        if is_metadata(peer):
+        if is_forbidden(peer):
             self.close()  # type: ignore[attr-defined]
-            raise ValueError(f"{peer} is the address of a metadata service, which a run must not call")
+            raise ValueError(f"{peer} belongs to a metadata service or to the node itself; a run must not call it")
 
 
 class _CheckedHttpConnection(_CheckedConnection, HTTPConnection):

@@ -27,7 +27,7 @@ from refstack_worker.contract.envelope import NodeChannel, Opener
 from refstack_worker.environments.catalogue import Catalogue
 from refstack_worker.errors import ConfigError, SpoolError
 from refstack_worker.worker import status
-from refstack_worker.worker.admission import disk_space
+from refstack_worker.worker.admission import disk_space, folders
 from refstack_worker.worker.admission.admission import Admission
 from refstack_worker.worker.admission.versions import AvailableVersions
 from refstack_worker.worker.attempt.attempt import NodeServices
@@ -40,6 +40,7 @@ from refstack_worker.worker.sandbox import commands, leftovers, runner
 from refstack_worker.worker.server_api.node_status import NodeStatusReporter
 from refstack_worker.worker.spool.sender import SenderTools, SpoolSender
 from refstack_worker.worker.spool.spool import RELEASE, RESULT, Spool, SpoolEntry
+from refstack_worker.worker.store_cleanup import StoreCleanup
 
 LOG = logging.getLogger(__name__)
 
@@ -69,6 +70,8 @@ class Daemon:
         self._reporter = NodeStatusReporter(settings, channel, self._overview.node_status)
         self._overview.server_problems = self._reporter.problems
         self._connections = ConnectionLog(map(str, settings.gearman.addresses))
+        self._store_cleanup = StoreCleanup(settings.environments)
+        self._key_files = key_files(settings)
 
     def run(self) -> int:
         """Work until a signal or ``drain`` ends it.
@@ -77,6 +80,7 @@ class Daemon:
         :raises ConfigError: another worker uses this state folder, or the settings do not fit this machine.
         """
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold passwords
+        folders.check_writable(self.settings)
         with _exclusive(self.settings.node.state_folder), self._signal_handlers():
             self._sweep()
             self._versions.look_again()
@@ -129,7 +133,9 @@ class Daemon:
 
     def _check(self) -> None:
         """Offer the versions that can be built now, and take no runs while a disk is full."""
+        before = set(self._versions.labels)
         if self._versions.update():
+            self._store_cleanup.versions_changed(before, set(self._versions.labels))
             LOG.info("can build Tempest %s", ", ".join(self._versions.labels) or "in no version")
             for slot in self._slots:
                 if slot.queue is not None:
@@ -142,6 +148,7 @@ class Daemon:
             self._overview.add_error("disk", problem)
         if bool(problem) != bool(self._admission.problem):
             self._admission.set_problem(problem)
+        self._store_cleanup.start_if_due(any(slot.busy for slot in self._slots))
 
     def _sweep(self) -> None:
         """Remove what an earlier process left: processes, folders with secrets, attempts that no worker carries out."""
@@ -199,18 +206,24 @@ class Daemon:
         self._admission.drain()
 
     def _reload(self) -> None:
-        """Look for versions now; apply changed settings by a restart when the running jobs are done."""
+        """Look for versions now; apply changed settings and keys by a restart when the running jobs are done."""
         self._versions.look_again()
         try:
-            is_changed = config.load(self.settings.file) != self.settings
+            changes = self._changes()
         except ConfigError as error:
-            LOG.error("%s; the old settings stay in effect", error)
+            LOG.error("%s; the old settings and keys stay in effect", error)
             return
-        if is_changed and "NOTIFY_SOCKET" in os.environ:
-            LOG.info("the settings changed: restarting when the running jobs are done")
+        if changes and "NOTIFY_SOCKET" in os.environ:
+            LOG.info("the %s changed: restarting when the running jobs are done", changes)
             self._finish(RESTART_STATUS)
-        elif is_changed:
-            LOG.warning("the settings changed; restart the worker to apply them")
+        elif changes:
+            LOG.warning("the %s changed; restart the worker to apply them", changes)
+
+    def _changes(self) -> str:
+        """Return what changed in the files: settings, keys, both, or nothing. :raises ConfigError: wrong settings."""
+        settings = config.load(self.settings.file)
+        changed = {"settings": settings != self.settings, "keys": key_files(settings) != self._key_files}
+        return " and ".join(name for name, is_changed in changed.items() if is_changed)
 
     def _admission_changed(self) -> None:
         if not self._admission.is_open:
@@ -268,6 +281,18 @@ def services_of(settings: WorkerSettings) -> NodeServices:
         spool=Spool(settings.spool_folder, settings.spool),
         program=commands.find_program(settings.run.execute_test),
     )
+
+
+def key_files(settings: WorkerSettings) -> list[tuple[int, int, int] | None]:
+    """Return what changes with the content of the key files; systemd may hide the content itself from the worker."""
+    files: list[tuple[int, int, int] | None] = []
+    for path in (settings.keys.fleet_private, settings.keys.server_public):
+        try:
+            state = path.stat()
+            files.append((state.st_ino, state.st_size, state.st_mtime_ns))
+        except OSError:
+            files.append(None)
+    return files
 
 
 def _sender_tools(services: NodeServices) -> SenderTools:

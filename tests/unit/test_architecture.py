@@ -255,7 +255,11 @@ WORKER_LAYERS = {
     "doctor": {"admission", "attempt", "queue", "sandbox", "spool"},
     "control_socket": set(),
     "status": {"admission", "attempt", "queue", "server_api"},
-    "daemon": {"admission", "attempt", "control_socket", "queue", "sandbox", "server_api", "spool", "status"},
+    "store_cleanup": set(),
+    "daemon": {
+        *("admission", "attempt", "control_socket", "queue", "sandbox", "server_api", "spool", "status"),
+        "store_cleanup",
+    },
     "main": {"daemon", "logs"},
 }
 """Folder or module of the worker to those below it."""

@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "resume": f"{_NODE}:Resume",
     "health": f"{_NODE}:Health",
     "metrics": f"{_NODE}:Metrics",
+    "config check": "refstack_worker.cli.worker.config_check:ConfigCheck",
     "doctor": f"{_NODE}:Doctor",
     "selftest": "refstack_worker.cli.worker.selftest:SelfTest",
     "spool list": f"{_NODE}:SpoolList",

@@ -9,7 +9,7 @@ import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from refstack_worker.execute_test.addresses import is_metadata
+from refstack_worker.contract.networks import is_forbidden
 from refstack_worker.execute_test.cloud.keystone import Token
 from refstack_worker.execute_test.failures import CloudFailure
 
@@ -51,8 +51,10 @@ def check_catalog(token: Token) -> None:
     for host in sorted(host for host in hosts if host)[:MAX_HOSTS]:
         with contextlib.suppress(OSError, UnicodeError):
             for resolved in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM):
-                if is_metadata(str(resolved[4][0])):
-                    raise CloudFailure(f"the cloud's catalogue names {host}, the address of a metadata service")
+                if is_forbidden(str(resolved[4][0])):
+                    raise CloudFailure(
+                        f"the cloud's catalogue names {host}, an address of a metadata service or of the node"
+                    )
 
 
 def cloud_id(token: Token, url: str) -> str:

@@ -19,6 +19,7 @@ from refstack_worker.errors import ConfigError, RefstackError
 from refstack_worker.worker.doctor.finding import BAD, GOOD, WARNING, Finding
 from refstack_worker.worker.doctor.folder_checks import check_disks, check_folders
 from refstack_worker.worker.doctor.queue_checks import CONNECT_SECONDS, check_gearman, is_loopback
+from refstack_worker.worker.doctor.unit_checks import check_units
 from refstack_worker.worker.sandbox import commands
 
 MAX_SKEW_SECONDS = 60.0
@@ -35,6 +36,7 @@ def examine(settings: WorkerSettings) -> list[Finding]:
         ("server", check_servers),
         ("folders", check_folders),
         ("disk", check_disks),
+        ("units", check_units),
         ("versions", check_versions),
         ("interpreters", check_interpreters),
         ("execute_test", check_program),

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 
 from refstack_worker.config.worker import WorkerSettings
+from refstack_worker.contract.networks import QUEUE_NETWORK, is_forbidden
 from refstack_worker.gearman import Address
 from refstack_worker.worker.doctor import listening_ports
 from refstack_worker.worker.doctor.finding import BAD, GOOD, WARNING, Finding
@@ -23,6 +24,13 @@ def check_gearman(settings: WorkerSettings) -> Iterator[Finding]:
         yield finding
         if finding.result == GOOD or not is_loopback(address.host):
             yield encryption(address)
+        if settings.run.runner != "embedded" and is_loopback(address.host) and not is_forbidden(_ip(address.host)):
+            yield Finding(
+                f"gearman {address} runs",
+                WARNING,
+                "runs on this node can reach it, and take or drop jobs of other nodes",
+                f"let the tunnel, or gearmand, listen on an address in {QUEUE_NETWORK} (docs/tls.md)",
+            )
 
 
 def encryption(address: Address) -> Finding:
@@ -55,6 +63,10 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _ip(host: str) -> str:
+    return "127.0.0.1" if host == "localhost" else host
 
 
 def _response(address: Address) -> Finding:

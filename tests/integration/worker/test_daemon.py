@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.contract import envelope as sealing
-from refstack_worker.contract import gearman_functions
+from refstack_worker.contract import gearman_functions, keys
 from tests.integration.worker.conftest import PASSWORD, VERSION, Node
-from tests.support.processes import below, eventually, files_with
+from tests.support.processes import Gearmand, below, eventually, files_with
 from tests.support.standin_server import Attempt
 from tests.support.wheel_files import make_lock, make_version, make_wheel
 from tests.support.worker_parts import gone
@@ -234,7 +234,7 @@ def test_an_unknown_setting_ends_the_start_and_names_the_line(node: Node) -> Non
     done = node.command("run")
     assert done.returncode == 3
     line = next(number for number, text in enumerate(node.config.read_text().splitlines(), 1) if "slot" in text)
-    assert f"{node.config}:{line}: node.slot is no setting" in done.stderr
+    assert f"{node.config}:{line}: node.slot is not a setting" in done.stderr
 
 
 # --- secrets
@@ -357,7 +357,7 @@ def test_both_killed_at_once_leaves_work_for_the_next_start(node: Node) -> None:
 def test_a_second_worker_on_the_same_folder_is_refused(node: Node) -> None:
     node.start()
     done = node.command("run")
-    assert done.returncode == 3 and "another worker runs on it" in done.stderr
+    assert done.returncode == 3 and "in use by another worker" in done.stderr
 
 
 def test_pause_and_resume(node: Node) -> None:
@@ -371,11 +371,69 @@ def test_pause_and_resume(node: Node) -> None:
     eventually("the result is there", lambda: attempt.results)
 
 
+def test_a_pause_survives_a_restart(node: Node) -> None:
+    program = node.start()
+    node.command("pause")
+    program.end()
+    node.start()
+    attempt = node.submit(94, "pass")
+    assert node.ask()["state"] == "paused" and not attempt.claims
+    node.command("resume")
+    eventually("the result is there", lambda: attempt.results)
+
+
+def test_a_resting_slot_wakes_when_the_missing_package_arrives(node: Node) -> None:
+    node.start()
+    lock = make_version(node.folder / "locks", "46.4.0")
+    function = gearman_functions.for_version("46.4.0")
+    eventually("it is offered", lambda: function in node.ask()["functions"])
+    saved = lock.read_bytes()
+    lock.write_bytes(saved.replace(b"shared_one-1.0", b"shared_no-1.0"))
+    attempt = node.submit(95, "pass", tempest_version="46.4.0")
+    eventually("the slot rests", lambda: "rests for" in node.log())
+    lock.write_bytes(saved)
+    again = node.submit(95, "pass", attempt=2, tempest_version="46.4.0")
+    eventually("it goes on", lambda: again.results or attempt.results)
+
+
+def test_a_reload_with_a_wrong_file_keeps_the_old_settings(node: Node) -> None:
+    node.start()
+    before = node.config.read_text()
+    node.config.write_text(before + "\n[nonsense]\nx = 1\n")
+    check = node.command("config", "check")
+    assert check.returncode == 3 and "nonsense" in check.stderr
+    os.kill(node.programs[0].pid, signal.SIGHUP)
+    eventually("it is refused", lambda: "the old settings and keys stay in effect" in node.log())
+    attempt = node.submit(96, "pass")
+    eventually("the result is there", lambda: attempt.results)
+
+
+def test_a_reload_notices_new_keys(node: Node) -> None:
+    node.start()
+    keys.generate_pair("seal", node.folder / "fleet.key", node.folder / "fleet.pub")
+    assert node.command("config", "check").returncode == 0
+    os.kill(node.programs[0].pid, signal.SIGHUP)
+    # systemd is not here to start it again, so it only says what to do
+    eventually("it is said", lambda: "the keys changed; restart the worker" in node.log())
+
+
+def test_gearmand_going_and_coming_back_is_in_the_log(node: Node, gearmand: Gearmand) -> None:
+    node.start()
+    server = f"gearman server 127.0.0.1:{node.port}"
+    eventually("it is connected", lambda: f"{server}: connected" in node.log())
+    gearmand.kill()
+    try:
+        eventually("it is missed", lambda: f"{server}: not connected; this node gets no runs from it" in node.log())
+    finally:
+        gearmand.start()
+    eventually("it is back", lambda: node.log().count(f"{server}: connected") == 2)
+
+
 def test_a_disk_without_room_takes_no_run_and_says_so(node: Node) -> None:
     program = node.start(limits={"min_free_mb": 10**7})
     attempt = node.submit(92, "pass")
     status = node.ask()
-    assert not status["accepting"] and "MiB free, limits.min_free_mb is 10000000; make room" in status["problem"]
+    assert not status["accepting"] and "MiB free, limits.min_free_mb is 10000000; free up space" in status["problem"]
     assert "takes no runs" in program.text()
     assert node.command("health").returncode == 1
     assert not attempt.claims and node.queue_status()[FUNCTION][0] == 1

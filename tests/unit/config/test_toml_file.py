@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,17 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "worker.toml").write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="not UTF-8"):
         toml_file.read(tmp_path / "worker.toml")
+
+
+def test_a_closed_folder_gives_a_sentence(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    folder = tmp_path / "etc"
+    folder.mkdir(mode=0o700)
+    (folder / "worker.toml").write_text("")
+    os.seteuid(65534)
+    try:
+        with pytest.raises(ConfigError, match=r"Permission denied; run this as root or as the program's own user"):
+            toml_file.read(folder / "worker.toml")
+    finally:
+        os.seteuid(0)

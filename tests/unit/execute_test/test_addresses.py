@@ -1,29 +1,26 @@
-"""Addresses that a run must not call."""
-
 from __future__ import annotations
 
 import pytest
 
-from refstack_worker.execute_test.addresses import is_metadata
+from refstack_worker.execute_test.addresses import base_url
+from refstack_worker.execute_test.failures import BadInput
 
 
 @pytest.mark.parametrize(
-    "address",
+    ("text", "url"),
     [
-        "169.254.169.254",
-        "169.254.170.2",
-        "::ffff:169.254.169.254",
-        "64:ff9b::a9fe:a9fe",
-        "fe80::1%eth0",
-        "fd00:ec2::254",
-        "100.100.100.200",
-        "168.63.129.16",
+        ("https://refstack.example.org/", "https://refstack.example.org"),
+        ("refstack.example.org:8000", "http://refstack.example.org:8000"),
+        ("http://[::1]:8000/api/", "http://[::1]:8000/api"),
     ],
 )
-def test_addresses_of_metadata_services(address: str) -> None:
-    assert is_metadata(address)
+def test_an_address_of_a_server(text: str, url: str) -> None:
+    assert base_url(text, "--callback") == url
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "192.168.1.1", "8.8.8.8", "2001:db8::1", "::1"])
-def test_addresses_of_clouds(address: str) -> None:
-    assert not is_metadata(address)
+@pytest.mark.parametrize(
+    "text", ["", "ftp://x", "http://", "http://u:p@x", "http://x?a", "http://x#a", "http://x:0", "http://a b"]
+)
+def test_what_is_not_an_address_of_a_server(text: str) -> None:
+    with pytest.raises(BadInput, match="--callback: .* is not an http or https address of a server"):
+        base_url(text, "--callback")

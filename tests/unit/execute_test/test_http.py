@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from refstack_worker.execute_test import addresses
+from refstack_worker.contract import networks
 from refstack_worker.execute_test.http import Denied, HttpClient
 from tests.support.http_server import Scripted, as_json, serving
 
@@ -24,7 +24,7 @@ def test_the_one_that_was_reached_counts_not_the_name(server: Scripted, monkeypa
     url = server.url.replace("127.0.0.1", "localhost") + "/v3"
     assert HttpClient().request("GET", url).status == 200
     loopback = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1"))
-    monkeypatch.setattr(addresses, "METADATA_NETWORKS", loopback)
+    monkeypatch.setattr(networks, "FORBIDDEN_NETWORKS", loopback)
     with pytest.raises(Denied, match="metadata service"):
         HttpClient().request("GET", url)
     assert len(server.asked) == 1

@@ -50,3 +50,20 @@ def test_what_listens_in_the_queues_place_is_not_taken_for_it(program: str, resu
         finally:
             name.write_text(before.strip())
     assert finding.result == result and says in finding.found
+
+
+@pytest.mark.parametrize(
+    ("queue_address", "runner", "warned"),
+    [
+        ("127.0.0.1:1", "auto", True),
+        ("localhost:1", "systemd", True),
+        ("127.47.30.1:1", "auto", False),
+        ("127.0.0.1:1", "embedded", False),
+    ],
+)
+def test_a_queue_that_runs_can_reach_is_a_warning(
+    healthy: WorkerSettings, queue_address: str, runner: str, warned: bool
+) -> None:
+    settings = replace(healthy, gearman=GearmanSettings((queue_address,)), run=replace(healthy.run, runner=runner))
+    findings = [finding for finding in queue_checks.check_gearman(settings) if "runs on this node" in finding.found]
+    assert [finding.result for finding in findings] == [WARNING] * warned

@@ -1,0 +1,44 @@
+"""``refstack-worker config check``: are the settings and key files valid?"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cliff.show import ShowOne
+
+from refstack_worker.config.worker import WorkerSettings, credential
+from refstack_worker.contract import keys
+from refstack_worker.errors import ConfigError
+from refstack_worker.worker.sandbox import commands
+
+
+class ConfigCheck(ShowOne):
+    """Check the settings and the key files without starting anything; exits with 3 and the reason if one is wrong.
+
+    'systemctl reload refstack-worker' does this first and keeps the old settings if it fails.
+    """
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
+        settings: Any = getattr(self.app, "settings", None)
+        assert isinstance(settings, WorkerSettings)  # noqa: S101 - for the type checker
+        if not settings.server.urls:
+            raise ConfigError(f'{settings.file}: server.urls is empty; add your RefStack server: urls = ["https://…"]')
+        shown = {
+            "file": str(settings.file),
+            "node": settings.node.name,
+            "servers": "\n".join(settings.server.urls),
+            "fleet keys": _key_ids(settings.keys.fleet_private, keys.load_seal_private),
+            "server keys": _key_ids(settings.keys.server_public, keys.load_sign_public),
+            "execute_test": " ".join(commands.find_program(settings.run.execute_test)),
+        }
+        return tuple(shown), tuple(shown.values())
+
+
+def _key_ids(path: Path, load: Callable[[Path], keys.Keyring[Any]]) -> str:
+    """Return the ids of the keys in a file: in the file itself if it is readable, as it may be newer than a copy."""
+    ring = load(path if os.access(path, os.R_OK) else credential(path))
+    return " ".join(key_id for key_id, _ in ring.keys)

@@ -1,0 +1,31 @@
+"""Networks that a run must not reach.
+
+Standard library alone: this module is part of the single file ``execute_test``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+METADATA_NETWORKS = (
+    "169.254.0.0/16",
+    "fe80::/10",
+    "fd00:ec2::254/128",
+    "64:ff9b::a9fe:0/112",
+    "100.100.100.200/32",
+    "168.63.129.16/32",
+)
+"""Where a machine's provider offers it secrets. No cloud under test is there."""
+
+QUEUE_NETWORK = "127.47.30.0/24"
+"""Loopback addresses for a node's gearmand or its tunnel to one, which accepts everybody who can reach it."""
+
+FORBIDDEN_NETWORKS = tuple(ipaddress.ip_network(text) for text in (*METADATA_NETWORKS, QUEUE_NETWORK))
+"""The same list as ``IPAddressDeny=`` of the unit ``refstack-run@.service``."""
+
+
+def is_forbidden(address: str) -> bool:
+    """Return whether a run must not reach an IP address, also when it is written as IPv6."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    plain = getattr(parsed, "ipv4_mapped", None) or parsed
+    return any(plain.version == network.version and plain in network for network in FORBIDDEN_NETWORKS)
