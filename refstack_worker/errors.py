@@ -136,6 +136,12 @@ class ResultError(RefstackError):
     reason = "result"
 
 
+class SignatureError(ResultError):
+    """A signed verdict was changed, or is signed by a key that is not trusted here."""
+
+    reason = "signature"
+
+
 class ProcessError(RefstackError):
     """A program could not be started, failed, or took too long."""
 

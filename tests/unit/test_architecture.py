@@ -153,9 +153,7 @@ SERVER_LAYERS = (
     {"service"},
 )
 """Modules and folders of ``server``, as in ``execute_test``."""
-UPWARDS = {
-    ("ledger", "results"): "the ledger reads guidelines and judges by them",
-}
+UPWARDS = {}
 """Imports against the layers of ``server`` that are still there."""
 
 

@@ -47,6 +47,7 @@ COMMANDS = {
     "vendor create": "refstack_worker.cli.queue.accounts:VendorCreate",
     "user list": "refstack_worker.cli.queue.accounts:UserList",
     "user create": "refstack_worker.cli.queue.accounts:UserCreate",
+    "verify": "refstack_worker.cli.queue.verify:Verify",
     "worker demand": "refstack_worker.cli.queue.demand:WorkerDemand",
 }
 """Where each command is; it is imported when it is wanted: 'run …' needs neither Flask nor SQLAlchemy."""

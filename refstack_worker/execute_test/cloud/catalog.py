@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import socket
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from refstack_worker.contract.cpid import cpid
 from refstack_worker.contract.networks import is_forbidden
 from refstack_worker.execute_test.cloud.keystone import Token
 from refstack_worker.execute_test.failures import CloudFailure
@@ -58,12 +58,8 @@ def check_catalog(token: Token) -> None:
 
 
 def cloud_id(token: Token, url: str) -> str:
-    """Return the id of the identity service in the catalogue or, failing that, the MD5 of Keystone's host name."""
-    for service in token.catalog:
-        if service.get("type") == "identity" and service.get("id"):
-            return str(service["id"])
-    host = urllib.parse.urlsplit(url).hostname or ""
-    return hashlib.md5(host.encode()).hexdigest()  # noqa: S324 - an id, no proof
+    """Return the id by which RefStack knows the cloud."""
+    return cpid(token.catalog, url)
 
 
 def only_region(token: Token, url: str) -> str:

@@ -7,8 +7,8 @@ from flask import Response, jsonify
 from refstack_worker.server.api.openapi.schemas import GUIDELINE, page
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import guideline_json
+from refstack_worker.server.domain import guideline_file
 from refstack_worker.server.domain.guidelines import ADVISORY
-from refstack_worker.server.results import guideline_file
 from refstack_worker.server.services.guidelines import NEW_GUIDELINE
 
 GUIDELINES = Resource("guidelines", "Requirements of each interop program.")
@@ -33,7 +33,8 @@ def list_guidelines(call: Call) -> Response:
 )
 def add_guideline(call: Call) -> Response:
     """Add a guideline, by its text or by the URL of the file."""
-    stored = call.context.guidelines.add(call.caller, call.body.get("text", ""), call.body.get("url", ""))
+    given = [call.body.get(name, "") for name in ("text", "url", "name")]
+    stored = call.context.guidelines.add(call.caller, *given)
     answer = jsonify(guideline_json(stored))
     answer.status_code = 201
     return answer
@@ -58,6 +59,6 @@ def show_guideline(call: Call, guideline_id: int) -> Response:
 
 @GUIDELINES.call("DELETE", _ONE, Who.WRITER, {204: None}, (404,))
 def delete_guideline(call: Call, guideline_id: int) -> Response:
-    """Delete a guideline."""
+    """Delete a guideline; the verdicts that it gave stay."""
     call.context.guidelines.delete(call.caller, guideline_id)
     return Response(status=204)

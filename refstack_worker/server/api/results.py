@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response, jsonify
 
+from refstack_worker.contract.cpid import cpid_of
 from refstack_worker.errors import NotFoundError, StateError
 from refstack_worker.server.api.links import next_page
 from refstack_worker.server.api.openapi.schemas import NEXT, STATUS, page, reference
@@ -15,6 +16,7 @@ from refstack_worker.server.domain.guidelines import Choice
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.results import upload
 from refstack_worker.server.results.exports.formats import FORMATS
+from refstack_worker.server.services import signed_verdicts
 from refstack_worker.server.services.compare import all_tests, compare
 from refstack_worker.server.services.inputs import invalid
 from refstack_worker.server.services.schema import integer, shape, string
@@ -23,6 +25,8 @@ from refstack_worker.server.serving.files import exported_file, subunit_file
 MAX_TESTS = 2000
 RESULTS = Resource("results", "Read, compare, export and upload results.")
 _ONE = "/v1/runs/<int:test_id>"
+_GUIDELINE = {"guideline": string(60, description="Such as 2020.06"), "program": string(200)}
+"""Another guideline and program than those that the run was made by."""
 
 
 @RESULTS.call(
@@ -76,12 +80,19 @@ def download_subunit(call: Call, test_id: int) -> Response:
 
 
 @RESULTS.call(
-    "GET", f"{_ONE}/exports/<name>", Who.TOKEN, {200: tuple(one.mimetype for one in FORMATS.values())}, (404,)
+    "GET",
+    f"{_ONE}/exports/<name>",
+    Who.TOKEN,
+    {200: tuple(one.mimetype for one in FORMATS.values())},
+    (404,),
+    Takes(query=_GUIDELINE),
 )
 def download_export(call: Call, test_id: int, name: str) -> Response:
-    """Download a result as JUnit XML, HTML, CSV or JSON."""
+    """Download a result as JUnit XML, HTML, CSV or JSON, or its verdict signed by the server's key."""
+    if name == "verdict":
+        return _signed_verdict(call, test_id)
     if name not in FORMATS:
-        raise NotFoundError(f"there is no format {name[:40]!r}; there are subunit, {', '.join(FORMATS)}")
+        raise NotFoundError(f"there is no format {name[:40]!r}; there are subunit, verdict, {', '.join(FORMATS)}")
     return exported_file(call.context, call.caller, test_id, name)
 
 
@@ -91,7 +102,7 @@ def download_export(call: Call, test_id: int, name: str) -> Response:
     Who.TOKEN,
     {200: reference("Verdict")},
     (404,),
-    Takes(query={"guideline": string(60, description="Such as 2020.06"), "program": string(200)}),
+    Takes(query=_GUIDELINE),
 )
 def show_verdict(call: Call, test_id: int) -> Response:
     """Show what a result means for a program: the run's own, or another."""
@@ -124,9 +135,16 @@ def upload_result(call: Call, test_id: int) -> Response:
     if not outbound.upload_url or outbound.upload_key is None:
         raise StateError("Uploads aren't set up on this server (UPLOAD_URL and UPLOAD_KEY_FILE).")
     result: Any = call.ledger.results.get(test_id)
-    cpid = str(result["summary"].get("cpid") or upload.cpid_of(run.cloud.endpoint_v3))
+    cpid = str(result["summary"].get("cpid") or cpid_of(run.cloud.endpoint_v3))
     body = upload.body(cpid, result["seconds"], all_tests(call.ledger, test_id))
     return jsonify(upload.send(outbound.upload_url, upload.sign(body, outbound.upload_key)))
+
+
+def _signed_verdict(call: Call, test_id: int) -> Response:
+    call.run(test_id)
+    answer = jsonify(signed_verdicts.signed(call.ledger, test_id, _choice(call)))
+    answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.verdict.json"
+    return answer
 
 
 def _choice(call: Call) -> Choice | None:

@@ -122,6 +122,8 @@ def guideline_json(stored: StoredGuideline) -> dict[str, Any]:
     return {
         "id": stored.id,
         "name": stored.name,
+        "origin": stored.origin,
+        "digest": stored.digest,
         "source": stored.source,
         "added_by": stored.added_by,
         "created_at": iso(stored.created_at),

@@ -26,6 +26,8 @@ NODE_SECONDS = 30.0
 """How often a node is asked to say how it is."""
 MAX_NODE_BYTES = 65_536
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")
+_CLAIMED_WITH = (("tempest_version", 40), ("lock", 64))
+"""What a worker says of the environment that it will build, and how long it may be."""
 _NODE_STATES = ("ready", "draining", "paused")
 _LONGEST_LIST = 500
 _CLOCK_MOST = 10**11
@@ -40,8 +42,8 @@ def claim(test_id: int, attempt: int) -> Response:
     """Give an attempt to the worker that asks first."""
     proof = _proof(test_id, attempt)
     body = json_body()
-    version = text(body, "tempest_version", 40)
-    answer = context().ledger.attempts.claim(proof, Claim(_claim_id(body), _worker(body), version))
+    about = [text(body, name, longest) for name, longest in _CLAIMED_WITH]
+    answer = context().ledger.attempts.claim(proof, Claim(_claim_id(body), _worker(body), *about))
     if answer.reason == "paused":
         context().submitter()
     if not answer.granted:

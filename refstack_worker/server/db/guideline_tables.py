@@ -18,9 +18,10 @@ guideline = Table(
     Column("owner_id", Integer, ForeignKey("user.id", ondelete="SET NULL")),
     Column("created_at", SECONDS, nullable=False),
     Column("archived_at", SECONDS, nullable=False, default=0.0),
+    Column("origin", String(16), nullable=False),
     UniqueConstraint("digest", "owner_id", name="queue_guideline_digest"),
 )
-"""Guideline files. Without an owner: an operator's, for everybody."""
+"""Guideline files. Only their origin tells which are official: an owner may go, and the file stays what it was."""
 
 run_guideline = Table(
     "queue_run_guideline",

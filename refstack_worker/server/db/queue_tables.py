@@ -88,6 +88,9 @@ attempt = Table(
     Column("outcome", String(40), nullable=False, default=""),
     Column("note", String(1024), nullable=False, default=""),
     Column("is_withdrawn", Boolean, nullable=False, default=True),
+    Column("tempest_version", String(40), nullable=False, default=""),
+    Column("lock_digest", String(64), nullable=False, default=""),
+    Column("software", String(80), nullable=False, default=""),
     Index("queue_attempt_open", "is_open", "submitted_at"),
     Index("queue_attempt_withdrawn", "is_withdrawn"),
 )

@@ -95,6 +95,8 @@ class Claim:
     claim_id: str = field(repr=False)
     worker: str
     tempest_version: str = ""
+    lock_digest: str = ""
+    """SHA-256 of the lock of the environment that the worker will build."""
 
 
 @dataclass(frozen=True)

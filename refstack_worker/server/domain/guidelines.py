@@ -134,11 +134,10 @@ class StoredGuideline:
     added_by: str = ""
     owner_id: int | None = None
     created_at: float = 0.0
-
-    @property
-    def origin(self) -> str:
-        """``official`` (an operator added it) or ``own`` (a vendor did)."""
-        return OFFICIAL if self.owner_id is None else OWN
+    origin: str = OWN
+    """``official`` or ``own``."""
+    archived_at: float = 0.0
+    """It was deleted, and is kept for what it judged."""
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,28 @@
-"""The ledger's guidelines, by which of them a run is judged."""
+"""The ledger's guidelines, by which of them a run is judged, and the verdicts."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, insert, select, true
+from sqlalchemy import delete, insert, select, true, update
+from sqlalchemy.engine import Connection
 
-from refstack_worker.errors import NotFoundError
+from refstack_worker.errors import NotFoundError, UsageError
 from refstack_worker.server.db import guideline_tables, queue_tables
+from refstack_worker.server.domain import guideline_file
 from refstack_worker.server.domain.accounts import AccessScope
-from refstack_worker.server.domain.guidelines import Choice, Guideline, StoredGuideline
+from refstack_worker.server.domain.guidelines import OFFICIAL, OWN, Choice, Guideline, StoredGuideline
 from refstack_worker.server.domain.results import TestResult
+from refstack_worker.server.domain.verdict import Verdict
+from refstack_worker.server.ledger import frozen_verdicts
 from refstack_worker.server.ledger.transactions import LedgerPart, new_id
-from refstack_worker.server.results import guideline_file, verdict
-from refstack_worker.server.results.verdict import Verdict
 
 _GUIDELINE, _JUDGED = guideline_tables.guideline, guideline_tables.run_guideline
-_COLUMNS = [column for column in _GUIDELINE.c if column.name not in ("text", "archived_at")]
+_COLUMNS = frozen_verdicts.GUIDELINE_COLUMNS
 
 
 class Guidelines(LedgerPart):
@@ -27,54 +31,59 @@ class Guidelines(LedgerPart):
     def add(self, text: str, about: StoredGuideline) -> StoredGuideline:
         """Keep a guideline file; the same text of the same owner again is the one that is kept already.
 
-        :raises UsageError: it is none.
+        :param about: its name, where one is given, takes the place of the name in the file.
+        :raises UsageError: it cannot be read, or it is a vendor's own and has the name of an official one.
         """
-        parsed = guideline_file.parse(text)
-        found = hashlib.sha256(text.encode("utf-8")).hexdigest()
-        table = _GUIDELINE
-        same = select(*_COLUMNS).where(table.c.digest == found, table.c.owner_id.is_not_distinct_from(about.owner_id))
+        parsed = guideline_file.parse(text, name=about.name)
+        origin = OFFICIAL if about.owner_id is None else OWN
         row = {
             "name": parsed.id,
-            "digest": found,
+            "digest": hashlib.sha256(text.encode("utf-8")).hexdigest(),
             "text": text,
             "source": about.source[:2048],
             "added_by": about.added_by[:200],
             "owner_id": about.owner_id,
             "created_at": self.clock(),
+            "origin": origin,
         }
         with self.database.writing() as connection:
-            known = connection.execute(same).mappings().first()
-            if known is not None:
-                return StoredGuideline(**known)
-            made = new_id(connection.execute(insert(table).values(row)))
-            return StoredGuideline(**connection.execute(select(*_COLUMNS).where(table.c.id == made)).mappings().one())
+            if origin == OWN:
+                _check_own_name(connection, parsed.id)
+            return _added(connection, row)
 
     def all(self, viewer: AccessScope | None) -> list[StoredGuideline]:
         """Return the guidelines, the newest first: the operator's, and the viewer's own."""
-        question = select(*_COLUMNS).where(_known_to(viewer))
+        question = select(*_COLUMNS).where(_known_to(viewer), _GUIDELINE.c.archived_at == 0)
         ordered = question.order_by(_GUIDELINE.c.name.desc(), _GUIDELINE.c.id.desc()).limit(200)
         with self.database.reading() as connection:
             return [StoredGuideline(**row) for row in connection.execute(ordered).mappings().all()]
 
     def get(self, wanted: int | str, viewer: AccessScope | None = None) -> tuple[StoredGuideline, Guideline]:
-        """Return a guideline by its id, or the newest of a name. :raises NotFoundError: there is none."""
+        """Return a guideline by its id, or the newest of a name. An official one goes before a vendor's own.
+
+        :param viewer: None: an operator, for whom a name means an official guideline and nothing else.
+        :raises NotFoundError: there is none.
+        """
         table = _GUIDELINE
-        same = table.c.id == wanted if isinstance(wanted, int) else table.c.name == wanted
-        question = select(table).where(same, _known_to(viewer)).order_by(table.c.id.desc()).limit(1)
+        question = select(table).where(_known_to(viewer), table.c.archived_at == 0)
+        if isinstance(wanted, int):
+            question = question.where(table.c.id == wanted)
+        else:
+            question = question.where(table.c.name == wanted)
+            question = question.where(table.c.origin == OFFICIAL) if viewer is None else question
+        ordered = question.order_by(table.c.origin == OWN, table.c.id.desc()).limit(1)
         with self.database.reading() as connection:
-            row = connection.execute(question).mappings().first()
+            row = connection.execute(ordered).mappings().first()
         if row is None:
             raise NotFoundError(f"there is no guideline {wanted!r}; an operator adds them")
-        plain = {column.name: row[column.name] for column in _COLUMNS}
-        return StoredGuideline(**plain), guideline_file.parse(row["text"])
+        return frozen_verdicts.stored_guideline(row), guideline_file.parse(row["text"], name=row["name"])
 
     def delete(self, guideline_id: int) -> None:
-        """Remove a guideline; runs that were judged by it lose their verdict."""
+        """Archive a guideline: it is offered no more, and what it judged stays as it is."""
+        table = _GUIDELINE
+        gone = update(table).where(table.c.id == guideline_id, table.c.archived_at == 0)
         with self.database.writing() as connection:
-            gone = delete(_JUDGED).where(_JUDGED.c.guideline_id == guideline_id)
-            connection.execute(gone)
-            found = connection.execute(delete(_GUIDELINE).where(_GUIDELINE.c.id == guideline_id))
-            if found.rowcount == 0:
+            if connection.execute(gone.values(archived_at=self.clock())).rowcount == 0:
                 raise NotFoundError(f"there is no guideline {guideline_id}")
 
     def choose(self, test_id: int, choice: Choice) -> None:
@@ -85,6 +94,7 @@ class Guidelines(LedgerPart):
             "guideline_id": choice.guideline_id,
             "program": choice.program[:200],
             "advisory": choice.advisory,
+            "left_out": json.dumps(dict(choice.left_out)),
         }
         with self.database.writing() as connection:
             self.transactions.locked_run(connection, test_id)
@@ -93,35 +103,58 @@ class Guidelines(LedgerPart):
 
     def choice(self, test_id: int) -> Choice | None:
         """Return by what a run is judged."""
-        table = _JUDGED
         with self.database.reading() as connection:
-            row = connection.execute(select(table).where(table.c.test_id == test_id)).mappings().first()
-        return None if row is None else Choice(row["guideline_id"], row["program"], row["advisory"])
+            return frozen_verdicts.choice_of(connection, test_id)
 
     def verdict(self, test_id: int, choice: Choice | None = None) -> Verdict | None:
         """Return what a run's result says about a program; None: it has no result, or nothing to be judged by.
 
-        :param choice: None: what was chosen when the run was recorded.
+        :param choice: None: the verdict that was frozen when the result was accepted.
         """
-        chosen = choice or self.choice(test_id)
-        if chosen is None:
-            return None
-        result = select(queue_tables.result.c.test_id).where(queue_tables.result.c.test_id == test_id)
-        with self.database.reading() as connection:
-            if connection.execute(result).scalar() is None:
-                return None
-        _stored, guideline = self.get(chosen.guideline_id)
-        return verdict.judge(guideline, chosen.program, self._ran(test_id))
+        found = self.verdict_facts(test_id, choice)
+        return found.verdict if found else None
 
-    def _ran(self, test_id: int) -> Iterator[TestResult]:
-        columns = [column for column in queue_tables.result_test.c if column.name != "test_id"]
-        question = select(*columns).where(queue_tables.result_test.c.test_id == test_id)
+    def verdict_facts(self, test_id: int, choice: Choice | None = None) -> frozen_verdicts.Frozen | None:
+        """Return the same as :meth:`verdict`, with the document that can be signed."""
         with self.database.reading() as connection:
-            rows = connection.execute(question).mappings().all()
-        for row in rows:
-            yield TestResult(**row)
+            if choice is None and (known := frozen_verdicts.frozen(connection, test_id)):
+                return known
+            asked = choice or frozen_verdicts.choice_of(connection, test_id)
+            result = select(queue_tables.result.c.test_id).where(queue_tables.result.c.test_id == test_id)
+            if asked is None or connection.execute(result).scalar() is None:
+                return None
+            left_out = frozen_verdicts.left_out_of(connection, test_id)
+            asked = replace(asked, left_out=left_out)
+            return frozen_verdicts.judged(connection, test_id, asked, _ran(connection, test_id), self.clock())
+
+
+def _added(connection: Connection, row: dict[str, Any]) -> StoredGuideline:
+    table = _GUIDELINE
+    same = (table.c.digest == row["digest"]) & table.c.owner_id.is_not_distinct_from(row["owner_id"])
+    same &= (table.c.name == row["name"]) & (table.c.origin == row["origin"])
+    known = connection.execute(select(table.c.id).where(same)).scalar()
+    if known is None:
+        known = new_id(connection.execute(insert(table).values(row)))
+    connection.execute(update(table).where(table.c.id == known).values(archived_at=0.0))
+    return StoredGuideline(**connection.execute(select(*_COLUMNS).where(table.c.id == known)).mappings().one())
+
+
+def _check_own_name(connection: Connection, name: str) -> None:
+    """A vendor's own file must not pass for an official one, however its name is written."""
+    official = select(_GUIDELINE.c.name).where(_GUIDELINE.c.origin == OFFICIAL)
+    if guideline_file.plain(name) in {guideline_file.plain(one) for one in connection.execute(official).scalars()}:
+        raise UsageError(f"guideline: {name} is the name of an official guideline; give your own another name")
+
+
+def _ran(connection: Connection, test_id: int) -> Iterator[TestResult]:
+    columns = [column for column in queue_tables.result_test.c if column.name != "test_id"]
+    question = select(*columns).where(queue_tables.result_test.c.test_id == test_id)
+    for row in connection.execute(question).mappings().all():
+        yield TestResult(**row)
 
 
 def _known_to(viewer: AccessScope | None) -> Any:
-    owner = _GUIDELINE.c.owner_id
-    return owner.is_(None) | owner.in_(viewer.owner_ids or (-1,)) if viewer is not None else true()
+    table = _GUIDELINE
+    if viewer is None:
+        return true()
+    return (table.c.origin == OFFICIAL) | table.c.owner_id.in_(viewer.owner_ids or (-1,))

@@ -24,6 +24,7 @@ from refstack_worker.server.domain.attempts import (
     Proof,
 )
 from refstack_worker.server.domain.results import Counts, ParsedResult, ResultQuery, TestResult, Upload
+from refstack_worker.server.ledger import frozen_verdicts
 from refstack_worker.server.ledger.transactions import (
     LedgerPart,
     Move,
@@ -157,6 +158,7 @@ class Results(LedgerPart):
             connection.execute(insert(queue_tables.result_chunk).values(chunk))
         for rows in _batches({"test_id": key.test_id, **asdict(test)} for test in parsed.tests):
             connection.execute(insert(queue_tables.result_test), rows)
+        frozen_verdicts.freeze(connection, key.test_id, parsed.tests, self.clock())
         legacy = {"finished": True, "parsed": json.dumps(asdict(parsed.counts))}
         connection.execute(update(legacy_tables.test).where(legacy_tables.test.c.id == key.test_id).values(legacy))
 

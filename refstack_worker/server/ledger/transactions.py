@@ -42,6 +42,7 @@ _NEW_ATTEMPT = insert(queue_tables.attempt)
 _RUN = select(queue_tables.run).where(queue_tables.run.c.test_id == bindparam("of_test")).with_for_update()
 _ATTEMPTS = select(queue_tables.attempt).where(queue_tables.attempt.c.test_id == bindparam("of_test"))
 _ATTEMPT = _ATTEMPTS.where(queue_tables.attempt.c.attempt == bindparam("of_attempt"))
+_SOFTWARE = select(queue_tables.node.c.software).where(queue_tables.node.c.name == bindparam("of_node"))
 _END = (
     update(queue_tables.attempt)
     .where(IS_ATTEMPT, queue_tables.attempt.c.is_open)
@@ -206,6 +207,9 @@ class Transactions:
             "worker": claim.worker[:200],
             "claimed_at": now,
             "heartbeat_at": now,
+            "tempest_version": claim.tempest_version[:40],
+            "lock_digest": claim.lock_digest[:64],
+            "software": connection.execute(_SOFTWARE, {"of_node": claim.worker[:200]}).scalar() or "",
         }
         change_attempt(connection, key_of(run), values)
         version = f" with Tempest {claim.tempest_version}" if claim.tempest_version else ""

@@ -7,14 +7,12 @@ over the bytes of the body; the key decides under whose name the result appears 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from cryptography.hazmat.primitives import hashes, serialization
@@ -63,12 +61,6 @@ def body(cpid: str, seconds: float, tests: Iterable[TestResult]) -> bytes:
     results = [{"name": name, "uuid": test.uuid} if test.uuid else {"name": name} for name, test in passed.items()]
     whole: Mapping[str, Any] = {"cpid": cpid, "duration_seconds": round(seconds), "results": results}
     return json.dumps(whole).encode("utf-8")
-
-
-def cpid_of(endpoint: str) -> str:
-    """Return the id of a cloud that has none in its catalogue: the MD5 of its Keystone's host name, by convention."""
-    host = urlsplit(endpoint).netloc.rpartition("@")[2].rpartition(":")[0] or urlsplit(endpoint).hostname or ""
-    return hashlib.md5(host.encode("utf-8"), usedforsecurity=False).hexdigest()
 
 
 def sign(data: bytes, key_file: Path) -> Signed:

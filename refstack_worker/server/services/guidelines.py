@@ -8,7 +8,7 @@ from typing import Any
 
 from refstack_worker import http
 from refstack_worker.errors import NotFoundError
-from refstack_worker.server.domain.guidelines import ADVISORY, REQUIRED, Choice, Program, StoredGuideline
+from refstack_worker.server.domain.guidelines import ADVISORY, OFFICIAL, REQUIRED, Choice, Program, StoredGuideline
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.services import access
 from refstack_worker.server.services.callers import Caller
@@ -19,6 +19,7 @@ from refstack_worker.server.services.schema import fields, string
 NEW_GUIDELINE = fields(
     text=string(description="The guideline file"),
     url=string(2048, description="Where to fetch it, below an address that the operator allows"),
+    name=string(60, description="Takes the place of the name in the file"),
 )
 
 
@@ -28,21 +29,24 @@ class GuidelineService:
 
     ledger: Ledger
 
-    def add(self, caller: Caller, text: str, url: str) -> StoredGuideline:
-        """Ledger a guideline, given as text or fetched from where the operator allows it. An operator's is for all."""
+    def add(self, caller: Caller, text: str, url: str, name: str = "") -> StoredGuideline:
+        """Keep a guideline, given as text or fetched from where the operator allows it. An operator's is official.
+
+        :param name: takes the place of the name in the file, where upstream wrote a wrong one.
+        """
         caller.need_writer()
         if bool(text) == bool(url):
             raise invalid("text", "give either text or url")
         if url:
             text = self._fetched(url)
         owner = None if caller.is_operator else caller.token.user_id
-        return self.ledger.guidelines.add(text, StoredGuideline(0, "", "", url, caller.name, owner))
+        return self.ledger.guidelines.add(text, StoredGuideline(0, name, "", url, caller.name, owner))
 
     def delete(self, caller: Caller, guideline_id: int) -> None:
         """Remove a guideline; an operator's only by an operator."""
         caller.need_writer()
         stored, _guideline = self.ledger.guidelines.get(guideline_id, access.scope_of(self.ledger, caller))
-        if stored.owner_id is None:
+        if stored.origin == OFFICIAL:
             caller.need_operator()
         self.ledger.guidelines.delete(guideline_id)
 

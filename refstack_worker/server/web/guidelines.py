@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from flask import make_response, redirect, request
 
 from refstack_worker.errors import UsageError
+from refstack_worker.server.domain import guideline_file
 from refstack_worker.server.domain.guidelines import StoredGuideline
-from refstack_worker.server.results import guideline_file
 from refstack_worker.server.services.inputs import FieldError, invalid
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.forms import errors_of

@@ -133,7 +133,8 @@ class AttemptExecution:
         claimed = ClaimedAttempt(payload, self._job.envelope, secrets.token_hex(16), node, version)
         api = AttemptApi(claimed, self._settings.server)
         try:
-            seconds = api.claim(self._stop_request.requested)
+            lock = offer.lock if isinstance(offer, Offer) else None
+            seconds = api.claim(self._stop_request.requested, lock.digest if lock else "")
         except (RefusedError, ServerError) as error:
             LOG.info("not claimed: %s", error)
             api.close()

@@ -71,13 +71,16 @@ class AttemptApi:
         """Close the open connections."""
         self._connection.close()
 
-    def claim(self, given_up: threading.Event) -> float:
+    def claim(self, given_up: threading.Event, lock_digest: str = "") -> float:
         """Claim the attempt. :returns: seconds between heartbeats.
 
+        :param lock_digest: SHA-256 of the environment's lock; the verdict names it.
         :raises RefusedError: another worker claimed it, or it is over.
         :raises ServerError: the server could not be asked.
         """
         body = {**self._claim, "tempest_version": self.claimed.tempest_version}
+        if lock_digest:
+            body["lock"] = lock_digest
         patience = self._settings.patience
         reply = self._connection.post_with_retries(f"{self._path}/claim", body, patience, given_up)
         self._pause = _interval(reply)

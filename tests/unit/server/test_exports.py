@@ -125,11 +125,6 @@ class TestUpload:
         with pytest.raises(ResultError, match="no test passed"):
             upload.body("c0ffee", 1, TESTS[1:])
 
-    def test_cpid_of_a_cloud_without_one(self) -> None:
-        # MD5 of "cloud.example"
-        assert upload.cpid_of("https://cloud.example:5000/v3") == upload.cpid_of("https://cloud.example/v3")
-        assert len(upload.cpid_of("http://10.0.0.1:5000/v3")) == 32
-
     def test_openssl_verifies_the_signature(self, tmp_path: Path) -> None:
         key = Key(tmp_path)
         signed = upload.sign(b"the body", key.file)

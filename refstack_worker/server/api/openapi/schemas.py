@@ -39,7 +39,13 @@ FORMAT = choice(*FORMATS)
 RUN, CLOUD, GUIDELINE = reference("Run"), reference("Cloud"), reference("Guideline")
 EVENT_STREAM = "text/event-stream"
 _COUNTS = shape(passed=integer(0), failed=integer(0), skipped=integer(0))
-_KIND = shape(passed=integer(0), total=integer(0), capabilities=array(OBJECT))
+_KIND = shape(
+    passed=integer(0),
+    total=integer(0),
+    by_id=integer(0, description="Passed under a name that the guideline does not know"),
+    refstack=shape(passed=integer(0), total=integer(0)),
+    capabilities=array(OBJECT),
+)
 _PROGRESS = shape(
     total=integer(0, description="Tests selected; 0: not known yet"),
     done=integer(0),
@@ -110,13 +116,29 @@ SCHEMAS: Json = {
         run=RUN, passed=integer(0), failed=integer(0), skipped=integer(0), seconds=NUMBER,
         failed_tests=array(reference("Test")),
     ),
-    "Verdict": shape(guideline=string(), program=string(), passed=FLAG, required=_KIND, advisory=_KIND),
+    "Verdict": shape(
+        guideline=string(),
+        origin=string(description="official, or own: a vendor added it"),
+        digest=string(description="SHA-256 of the guideline file"),
+        program=string(),
+        target=string(description="RefStack's word for the program"),
+        passed=FLAG,
+        **{kind: _KIND for kind in ("required", "advisory", "deprecated", "removed")},
+    ),
     "Comparison": shape(**{name: array(reference("Test")) for name in ("broken", "mended", "other", "added", "gone")}),
     "Cloud": shape(
         id=ID, label=string(), endpoint_v3=string(), keeps_passwords=FLAG,
         check=maybe(shape(ok=FLAG, said=string(), at=TIME)),
     ),
-    "Guideline": shape(id=ID, name=string(), source=string(), added_by=string(), created_at=TIME),
+    "Guideline": shape(
+        id=ID,
+        name=string(),
+        origin=string(description="official, or own: a vendor added it"),
+        digest=string(description="SHA-256 of the file"),
+        source=string(),
+        added_by=string(),
+        created_at=TIME,
+    ),
     "Node": shape(name=string(), state=string(), versions=array(string()), slots=integer(0), busy=integer(0)),
     "Queue": shape(paused=FLAG, runs={"type": "object", "additionalProperties": integer(0)}),
     "Demand": shape(

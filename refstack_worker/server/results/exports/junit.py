@@ -44,6 +44,8 @@ def _properties(exported: ExportedRun) -> dict[str, str]:
         found["cloud"] = run.cloud.label
     if exported.verdict is not None:
         found["guideline"] = f"{exported.verdict.guideline} {exported.verdict.program}"
+        found["guideline_origin"] = exported.verdict.origin
+        found["guideline_sha256"] = exported.verdict.digest
         found["verdict"] = "passed" if exported.verdict.passed else "failed"
     return found
 

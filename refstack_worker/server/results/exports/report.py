@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 from refstack_worker.server.domain.results import TestResult
 from refstack_worker.server.domain.runs import Run
-from refstack_worker.server.results.verdict import Verdict
+from refstack_worker.server.domain.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class ExportedRun:
     tests: Callable[[], Iterable[TestResult]]
     """Gives the tests from the first, each time anew; they need not fit into memory."""
     verdict: Verdict | None = None
+    signed_verdict: str = ""
+    """JSON that can stand in a page's script element; see ``contract/signed_verdict.py``."""
 
     @property
     def title(self) -> str:

@@ -21,7 +21,7 @@ from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
 from tests.support.ledgers import Clock, Event, stream, submit
-from tests.unit.server.results.test_verdict import UUIDS, schema_2
+from tests.unit.server.domain.test_verdict import UUIDS, schema_2
 
 PASSWORD = "kept-password-5519"
 

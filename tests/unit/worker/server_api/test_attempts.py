@@ -38,6 +38,12 @@ def test_a_claim_shows_the_proof_and_nothing_of_the_payload(api: AttemptApi, ser
     assert json.loads(asked.body) == {"claim": "c" * 32, "worker": "node-1", "tempest_version": "47.0.0"}
 
 
+def test_a_claim_names_the_lock_of_its_environment(api: AttemptApi, server: Scripted) -> None:
+    server.on(CLAIM, as_json({"heartbeat_seconds": 1.5, "state": "claimed"}))
+    api.claim(threading.Event(), "ab" * 32)
+    assert json.loads(server.asked[0].body)["lock"] == "ab" * 32
+
+
 def test_a_netrc_does_not_override_the_proof(
     api: AttemptApi, server: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,11 @@ _SECONDS = sa.Float(53)
 _ADDED: tuple[tuple[str, str, Any, str], ...] = (
     ("queue_run", "kind", sa.String(16), "run"),
     ("queue_result_test", "times", sa.Integer, "1"),
+    ("queue_attempt", "tempest_version", sa.String(40), ""),
+    ("queue_attempt", "lock_digest", sa.String(64), ""),
+    ("queue_attempt", "software", sa.String(80), ""),
     ("queue_guideline", "archived_at", _SECONDS, "0"),
+    ("queue_guideline", "origin", sa.String(16), "own"),
     ("queue_run_guideline", "left_out", sa.Text, "{}"),
 )
 
@@ -22,6 +26,7 @@ _ADDED: tuple[tuple[str, str, Any, str], ...] = (
 def upgrade() -> None:
     for table, name, kind, default in _ADDED:
         op.add_column(table, sa.Column(name, kind, nullable=False, server_default=default))
+    op.execute("UPDATE queue_guideline SET origin = 'official' WHERE owner_id IS NULL")
     op.create_table(
         "queue_verdict",
         sa.Column("test_id", sa.Integer, primary_key=True, autoincrement=False),

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from refstack_worker.errors import NotFoundError, UsageError
+from refstack_worker.server.domain import guideline_file
+from refstack_worker.server.domain.guideline_file import parse
 from refstack_worker.server.domain.guidelines import ADVISORY, REQUIRED, Guideline
-from refstack_worker.server.results import guideline_file
-from refstack_worker.server.results.guideline_file import parse
-from tests.unit.server.results.test_verdict import UUIDS, schema_2
+from tests.unit.server.domain.test_verdict import UUIDS, schema_2
 
 
 def names(guideline: Guideline, program: str, kind: str = REQUIRED) -> list[str]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from refstack_worker.server.domain.guideline_file import parse
 from refstack_worker.server.domain.results import TestResult
-from refstack_worker.server.results.guideline_file import parse
-from refstack_worker.server.results.verdict import Verdict, judge
+from refstack_worker.server.domain.verdict import Verdict, judge
 
 UUIDS = [f"0000000{n}-0000-4000-8000-000000000000" for n in range(9)]
 

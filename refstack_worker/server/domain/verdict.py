@@ -8,12 +8,20 @@ then says so, because RefStack's own page knows names alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from refstack_worker.contract import test_choice
 from refstack_worker.contract.outcomes import FAILED, PASSED, group_of, is_below, worse
-from refstack_worker.server.domain.guidelines import ADVISORY, KINDS, REQUIRED, Capability, Guideline, GuidelineTest
+from refstack_worker.server.domain.guidelines import (
+    ADVISORY,
+    KINDS,
+    REQUIRED,
+    Capability,
+    Guideline,
+    GuidelineTest,
+    StoredGuideline,
+)
 from refstack_worker.server.domain.results import TestResult
 
 ALWAYS = (REQUIRED, ADVISORY)
@@ -98,6 +106,10 @@ class Verdict:
     """RefStack's word for the program."""
     capabilities: Mapping[str, tuple[CapabilityVerdict, ...]] = field(default_factory=dict)
     """Kind to capabilities; each capability has one kind."""
+    origin: str = ""
+    """Of the guideline: ``official`` or ``own``."""
+    digest: str = ""
+    """Of the guideline's file."""
 
     @property
     def required(self) -> tuple[CapabilityVerdict, ...]:
@@ -136,6 +148,8 @@ class Verdict:
         """Return the verdict as ``/v1`` answers it."""
         return {
             "guideline": self.guideline,
+            "origin": self.origin,
+            "digest": self.digest,
             "program": self.program,
             "target": self.target,
             "passed": self.passed,
@@ -171,6 +185,11 @@ def judge(
         known |= {one.name for one in listed}
         capabilities[kind] = tuple(_judge(one, seen) for one in listed)
     return Verdict(guideline.id, asked.name, asked.target, capabilities)
+
+
+def by_guideline(verdict: Verdict, stored: StoredGuideline) -> Verdict:
+    """Return the verdict with the name, origin and digest of the guideline as it is stored."""
+    return replace(verdict, guideline=stored.name, origin=stored.origin, digest=stored.digest)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ MAX_BYTES = 4 * 1024 * 1024
 """Of a guideline file; real ones have about 150 KB."""
 MAX_NAME = 60
 _UUID = re.compile(r"(?<![0-9a-f])([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f-])")
+_NAME = re.compile(rf"[A-Za-z0-9](?:[A-Za-z0-9._ -]{{0,{MAX_NAME - 2}}}[A-Za-z0-9])?")
 _SCHEMA = re.compile(r"[12]\.[0-9]{1,3}\Z")
 _PLATFORM = "OpenStack Powered Platform"
 _PROGRAM_1 = {"compute": "OpenStack Powered Compute", "object": "OpenStack Powered Storage"}
@@ -54,9 +55,14 @@ def parse(text: str, what: str = "guideline", name: str = "") -> Guideline:
 
 def check_name(name: str) -> str:
     """Return the name of a guideline. :raises ValueError: it cannot be one."""
-    if not name or len(name) > MAX_NAME or not name.isprintable() or name != name.strip():
-        raise ValueError(f"its name must have 1 to {MAX_NAME} printable characters")
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"its name must be 1 to {MAX_NAME} letters, digits, dots, dashes and blanks, as 2020.06")
     return name
+
+
+def plain(name: str) -> str:
+    """Return a name in the form in which two that look alike are the same."""
+    return re.sub(r"[^a-z0-9]", "", name.casefold().removesuffix(".json"))
 
 
 def _guideline(value: Mapping[str, Any], name: str) -> Guideline:

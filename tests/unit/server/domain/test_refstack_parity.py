@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from refstack_worker.server.domain.guideline_file import parse
 from refstack_worker.server.domain.guidelines import KINDS, Guideline, GuidelineTest, Program
 from refstack_worker.server.domain.results import TestResult
-from refstack_worker.server.results.guideline_file import parse
-from refstack_worker.server.results.verdict import BY_NAME, CapabilityVerdict, Verdict, judge
+from refstack_worker.server.domain.verdict import BY_NAME, CapabilityVerdict, Verdict, judge
 from tests.refstack_vectors import recorded
 from tests.refstack_vectors.__main__ import VECTORS, figure
 from tests.support.refstack import guideline_files

@@ -1,0 +1,142 @@
+"""Verdicts as facts in the database: written when a result is accepted, and never changed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.engine import Connection
+
+from refstack_worker.contract.cpid import cpid_of
+from refstack_worker.contract.outcomes import Counts
+from refstack_worker.errors import RefstackError
+from refstack_worker.server.db import guideline_tables, legacy_tables, queue_tables, verdict_tables
+from refstack_worker.server.domain import guideline_file, verdict, verdict_facts
+from refstack_worker.server.domain.guidelines import Choice, Guideline, StoredGuideline
+from refstack_worker.server.domain.results import TestResult
+from refstack_worker.server.domain.verdict import Verdict
+from refstack_worker.server.domain.verdict_facts import ResultFacts
+from refstack_worker.server.ledger.transactions import Row
+
+LOG = logging.getLogger(__name__)
+GUIDELINE_COLUMNS = [column for column in guideline_tables.guideline.c if column.name != "text"]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A verdict with the document that holds it."""
+
+    verdict: Verdict
+    document: Mapping[str, Any]
+
+
+def freeze(connection: Connection, test_id: int, tests: Iterable[TestResult], now: float) -> Frozen | None:
+    """Judge a result that was just stored by what its run was made by; None: by nothing.
+
+    A guideline that cannot be read any more must not cost the result: there is no verdict then.
+    """
+    choice = choice_of(connection, test_id)
+    if choice is None:
+        return None
+    try:
+        frozen = judged(connection, test_id, choice, tests, now)
+    except RefstackError as error:
+        LOG.error("run %d: no verdict: %s", test_id, error)
+        return None
+    row = {
+        "test_id": test_id,
+        "guideline_id": choice.guideline_id,
+        "document": json.dumps(frozen.document),
+        "digest": verdict_facts.digest(frozen.document),
+        "frozen_at": now,
+    }
+    connection.execute(insert(verdict_tables.verdict).values(row))
+    return frozen
+
+
+def frozen(connection: Connection, test_id: int) -> Frozen | None:
+    """Return the verdict that was frozen with a result; None: there is none."""
+    table = verdict_tables.verdict
+    text = connection.execute(select(table.c.document).where(table.c.test_id == test_id)).scalar()
+    if text is None:
+        return None
+    document = json.loads(text)
+    return Frozen(verdict_facts.verdict_of(document), document)
+
+
+def judged(connection: Connection, test_id: int, choice: Choice, tests: Iterable[TestResult], now: float) -> Frozen:
+    """Judge a stored result. :raises RefstackError: the guideline cannot be read, or has no such program."""
+    stored, guideline = guideline_of(connection, choice.guideline_id)
+    found = verdict.judge(guideline, choice.program, tests, choice.left_out)
+    found = verdict.by_guideline(found, stored)
+    return Frozen(found, verdict_facts.document(facts_of(connection, test_id), stored, found, now))
+
+
+def choice_of(connection: Connection, test_id: int) -> Choice | None:
+    """Return by what a run is judged."""
+    table = guideline_tables.run_guideline
+    row = connection.execute(select(table).where(table.c.test_id == test_id)).mappings().first()
+    if row is None:
+        return None
+    return Choice(row["guideline_id"], row["program"], row["advisory"], json.loads(row["left_out"]))
+
+
+def left_out_of(connection: Connection, test_id: int) -> Mapping[str, str]:
+    """Return the tests that were excluded from a run, name to reason: they count against any guideline."""
+    choice = choice_of(connection, test_id)
+    return choice.left_out if choice else {}
+
+
+def guideline_of(connection: Connection, guideline_id: int) -> tuple[StoredGuideline, Guideline]:
+    """Return a guideline, also an archived one. :raises UsageError: its text cannot be read."""
+    table = guideline_tables.guideline
+    row = connection.execute(select(table).where(table.c.id == guideline_id)).mappings().one()
+    return stored_guideline(row), guideline_file.parse(row["text"], name=row["name"])
+
+
+def stored_guideline(row: Row) -> StoredGuideline:
+    """Return what a row says of a guideline."""
+    return StoredGuideline(**{column.name: row[column.name] for column in GUIDELINE_COLUMNS})
+
+
+def facts_of(connection: Connection, test_id: int) -> ResultFacts:
+    """Return what a verdict rests on, beside guideline and tests."""
+    run, attempt, result = queue_tables.run, queue_tables.attempt, queue_tables.result
+    stored = connection.execute(select(result).where(result.c.test_id == test_id)).mappings().one()
+    known = dict(connection.execute(select(run).where(run.c.test_id == test_id)).mappings().first() or {})
+    tried = select(attempt).where(attempt.c.test_id == test_id, attempt.c.attempt == stored["attempt"])
+    how = dict(connection.execute(tried).mappings().first() or {})
+    summary = json.loads(stored["summary"] or "{}")
+    return ResultFacts(
+        test_id=test_id,
+        attempt=stored["attempt"],
+        kind=known.get("kind", "run"),
+        digest=stored["digest"],
+        counts=Counts(stored["passed"], stored["failed"], stored["skipped"]),
+        seconds=stored["seconds"],
+        started_at=known.get("started_at", 0.0),
+        # when a verdict is frozen, its run is about to end
+        ended_at=known.get("ended_at") or stored["accepted_at"],
+        accepted_at=stored["accepted_at"],
+        tempest_version=how.get("tempest_version") or known.get("tempest_version", ""),
+        openstack_release=known.get("openstack_release", ""),
+        plugins=json.loads(known.get("plugins") or "{}"),
+        lock_digest=how.get("lock_digest", ""),
+        node=how.get("worker", ""),
+        software=how.get("software", ""),
+        **_cloud_facts(connection, test_id, summary),
+    )
+
+
+def _cloud_facts(connection: Connection, test_id: int, summary: Mapping[str, Any]) -> dict[str, str]:
+    test, cloud = legacy_tables.test, legacy_tables.cloud
+    joined = test.join(cloud, cloud.c.id == test.c.cloud_id)
+    question = select(cloud.c.label, cloud.c.endpoint_v3).select_from(joined).where(test.c.id == test_id)
+    row = connection.execute(question).mappings().first() or {"label": "", "endpoint_v3": ""}
+    cpid = summary.get("cpid")
+    given = cpid if isinstance(cpid, str) else ""
+    return {"cloud": row["label"] or "", "cpid": given or (cpid_of(row["endpoint_v3"]) if row["endpoint_v3"] else "")}
