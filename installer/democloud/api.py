@@ -39,6 +39,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
+    """Their names in small letters: HTTP does not tell them apart, and proxies change them."""
     body: bytes
 
     def json(self) -> Any:
@@ -52,7 +53,7 @@ class Session:
     def __init__(self, account: Account) -> None:
         self.account = account
         answer = call("POST", f"{account.auth_url}/auth/tokens", _credentials(account), ca_file=account.ca_file)
-        self.token = answer.headers["X-Subject-Token"]
+        self.token = answer.headers["x-subject-token"]
         self.details: dict[str, Any] = answer.json()["token"]
 
     def keystone(self, method: str, path: str, body: Any = None) -> Any:
@@ -107,7 +108,7 @@ def call(method: str, url: str, body: Any = None, token: str = "", ca_file: str 
     request = urllib.request.Request(url, data or None, headers, method=method)  # noqa: S310 - our own loopback services
     try:
         with _opener(ca_file).open(request, timeout=TIMEOUT_SECONDS) as answer:
-            return Answer(answer.status, dict(answer.headers), answer.read())
+            return Answer(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read())
     except urllib.error.HTTPError as error:
         raise CloudError(f"{method} {url}: {error.code} {error.read(500)!r}") from error
     except (OSError, ValueError) as error:

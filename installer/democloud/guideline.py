@@ -20,7 +20,7 @@ def required_tests(source: str, component: str) -> list[str]:
     :param component: as the guideline calls it, such as ``os_powered_storage``.
     :raises CloudError: it cannot be read or has no such component.
     """
-    guideline = _read(source)
+    guideline = read(source)
     try:
         components = guideline["components"]
         if component not in components:
@@ -37,7 +37,12 @@ def required_tests(source: str, component: str) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def _read(source: str) -> Any:
+def read(source: str) -> Any:
+    """A guideline's JSON.
+
+    :param source: path or http(s) address.
+    :raises CloudError: it cannot be read.
+    """
     try:
         if source.startswith(("http://", "https://")):
             with urllib.request.urlopen(source, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - http(s) alone

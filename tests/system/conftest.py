@@ -1,8 +1,8 @@
 """Which system tests every change has to pass, and which only ``tests/run full`` runs.
 
 All of them take about an hour on 2 cores. For every change the main way of each part is run: the demo, ``execute_test``
-on a real cloud, the worst faults in the middle of a run, the page in a browser, a booted bare Debian 12 that becomes a
-node and is bare again, installation on one from the signed repository.
+on a real cloud, the whole OpenStack, the worst faults in the middle of a run, the page in a browser, a booted bare
+Debian 12 that becomes a node and is bare again, installation on one from the signed repository.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 FOR_EVERY_CHANGE = (
     "tests/system/test_demo.py",
     "tests/system/execute_test/",
+    "tests/system/cloud/",
     "tests/system/faults/",
     "tests/system/installer/test_bare_node.py::test_a_bare_machine_becomes_a_node_and_is_bare_again",
     "tests/system/web/test_browser.py",

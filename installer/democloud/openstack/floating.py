@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def stop(site: Site) -> None:
 def _listener(site: Site) -> socket.socket:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        command = ["ip", "netns", "exec", name(site), "python3", "-c", LISTEN, str(SSH), str(theirs.fileno())]
+        command = ["ip", "netns", "exec", name(site), sys.executable, "-c", LISTEN, str(SSH), str(theirs.fileno())]
         started = process.start(command, pass_fds=(theirs.fileno(),), stderr=subprocess.PIPE, text=True)
         theirs.close()
         fds = socket.recv_fds(ours, 1, 1)[1]

@@ -71,11 +71,24 @@ class Runtime:
             # Glance takes images in chunks
             "--http-auto-chunked", "--http-chunked-input", "--http-raw-body",
             "--die-on-term", "--need-app", "--master", "--lazy-apps", "--enable-threads", "--thunder-lock",
-            "--processes", str(api.workers), "--buffer-size", "65535", "--disable-logging",
+            "--processes", str(api.workers), *self._one_at_first(api), "--buffer-size", "65535", "--disable-logging",
             "--virtualenv", self.software.home, "--module", f"{api.module}:application",
             *(("--pyargv", api.arguments) if api.arguments else ()),
         ]  # fmt: skip
         self.services.start(api.name, command, self.environment(**env))
+
+    def grow(self, workers: int) -> None:
+        """Let each API have all its processes; returns before they are ready."""
+        for path in self.services.folder.glob(self._fifo("*").name):
+            path.write_text("+" * (workers - 1))
+
+    def _one_at_first(self, api: Api) -> list[str | Path]:
+        """A cloud is ready sooner with one process of each API; :meth:`grow` adds the others."""
+        manual: list[str | Path] = ["--cheaper", "1", "--cheaper-algo", "manual", "--master-fifo", self._fifo(api.name)]
+        return manual if api.workers > 1 else []
+
+    def _fifo(self, name: str) -> Path:
+        return self.services.folder / f"{name}.fifo"
 
     def await_answers(self, addresses: Sequence[tuple[str, str]]) -> None:
         """Return when each service answers with success; ``addresses`` are pairs of service and URL.

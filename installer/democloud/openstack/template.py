@@ -49,7 +49,7 @@ def prepared(release: str, runtime: Runtime) -> Path:
             with tempfile.TemporaryDirectory(prefix="database-", dir=runtime.cache) as scratch:
                 making = Path(scratch) / "template"
                 making.mkdir(mode=0o700)
-                _make(shape.draw(making, Shape(release=release)), runtime)
+                _make(shape.draw(making, Shape(release=release, workers=1)), runtime)
                 making.rename(ready)
     return ready
 

@@ -10,7 +10,8 @@ from democloud.openstack.shape import Site
 
 NAME = "cinder"
 BACKEND = "standin"
-QUOTAS = ("quota_volumes", "quota_snapshots", "quota_backups")
+QUOTA = "UPDATE cinder.quota_classes SET hard_limit = {limit} WHERE class_name = 'default' AND resource = '{resource}'"
+QUOTAS = ("volumes", "snapshots", "backups")
 
 
 def configure(site: Site, runtime: Runtime) -> None:
@@ -40,6 +41,12 @@ def make_schema(site: Site, runtime: Runtime) -> None:
     runtime.manage("cinder-manage", "--config-file", site.folder / NAME / "cinder.conf", "db", "sync")
 
 
+def statements(site: Site) -> list[str]:
+    """SQL for the quotas: Cinder's database has precedence over its configuration."""
+    limit = site.shape.quota
+    return [QUOTA.format(limit=limit, resource=resource) for resource in QUOTAS] if limit else []
+
+
 def start(site: Site, runtime: Runtime) -> None:
     """Start the daemons and serve the API."""
     config = site.folder / NAME / "cinder.conf"
@@ -65,5 +72,4 @@ def _general(site: Site, runtime: Runtime) -> dict[str, Any]:
         "default_volume_type": BACKEND,
         "glance_api_servers": site.inner("image"),
         "enable_force_upload": True,
-        **(dict.fromkeys(QUOTAS, site.shape.quota) if site.shape.quota else {}),
     }

@@ -146,6 +146,7 @@ class WholeCloud:
         self._running = _Running(site, contents.fill(site, admin))
         self._save()
         access.write(site, self.contents)
+        runtime.grow(self.shape.workers)
 
     def stop(self) -> None:
         """End all the processes of this cloud and take its addresses away; its files stay."""
@@ -201,7 +202,8 @@ def _start_base(site: Site, runtime: Runtime, prepared: Path) -> None:
     for part in _parts(site):
         part.configure(site, runtime)
     messages.start(site, runtime)
-    first = [*catalogue.statements(site), *compute.statements(site), *template.passwords(site, runtime)]
+    first = [*catalogue.statements(site), *compute.statements(site), *volume.statements(site)]
+    first += template.passwords(site, runtime)
     database.start(site, runtime, first)
     messages.await_ready(site, runtime)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clouds import TESTS, cloud_in
 from tests.support.machines import Machine
 from tests.support.mirror import Mirror
-from tests.system.cloud import TESTS, cloud_in
 from tests.system.packages.conftest import FIRST, SECOND, pythons
 from tests.system.packages.node import Node
 

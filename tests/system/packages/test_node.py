@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from refstack_worker import process
+from tests.support.clouds import SLOW_TESTS, TESTS, cloud_in
 from tests.support.machines import Machine
 from tests.support.mirror import Mirror
-from tests.system.cloud import SLOW_TESTS, TESTS, cloud_in
 from tests.system.packages.conftest import FIRST, NEXT, SECOND, Built
 from tests.system.packages.node import Node
 

@@ -30,6 +30,7 @@ from selenium.webdriver.support.ui import Select
 from subunit import ByteStreamToStreamResult
 from testtools import StreamSummary
 
+from tests.support.clouds import SLOW_TESTS, TESTS
 from tests.support.processes import eventually
 from tests.support.standalone import (
     GUIDELINE,
@@ -40,7 +41,6 @@ from tests.support.standalone import (
     guideline_file,
     standalone,
 )
-from tests.system.cloud import SLOW_TESTS, TESTS
 from tests.system.execute_test.conftest import cache_folder
 from tests.system.web import look
 
