@@ -16,6 +16,7 @@ from refstack_worker import gearman
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import ConfigError
 from refstack_worker.server.app import create_app
+from refstack_worker.server.db.clock import Clocks
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.monitor.liveness import Liveness, api_answers
 from refstack_worker.server.monitor.monitor import USUAL_PACE, Monitor, Pace
@@ -74,7 +75,8 @@ class Services:
     def monitor(self, pace: Pace = USUAL_PACE) -> Monitor:
         """Return a monitor; the caller runs it."""
         settings = self.ledger.settings
-        liveness = Liveness(settings.rules.heartbeat_limit, api_answers(settings.web.address))
+        clocks = Clocks(wall=self.ledger.clock)
+        liveness = Liveness(settings.rules.heartbeat_limit, api_answers(settings.web.address), clocks)
         return Monitor(self.ledger, self.client, pace, liveness)
 
     def watch(self, pace: Pace = USUAL_PACE) -> None:

@@ -152,7 +152,7 @@ class Overdue:
     """A run that has used up the time that it had."""
 
     key: AttemptKey
-    why: OverdueReason
+    reason: OverdueReason
     message: str
 
 

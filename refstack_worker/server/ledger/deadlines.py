@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import case, or_, select, update
+from sqlalchemy.engine import Connection
 
 from refstack_worker.contract.states import HELD, RunState
 from refstack_worker.server.db import queue_tables
@@ -15,6 +17,7 @@ from refstack_worker.server.domain.attempts import (
     OverdueReason,
     Release,
 )
+from refstack_worker.server.ledger.queue_state import queue_is_paused
 from refstack_worker.server.ledger.run_rows import (
     attempt_of,
     attempts_question,
@@ -30,6 +33,9 @@ from refstack_worker.server.ledger.transactions import (
 
 CONTESTED_BEATS = 3
 """Missed heartbeats after which a holder is given up whose job gearmand has handed out again."""
+FUTURE_SECONDS = 180.0
+"""Times that are further ahead are of a clock that was set back since; a lease ends a minute ahead."""
+_OPEN = [state.value for state in RunState if not state.is_end]
 _WORKING = [state.value for state in HELD]
 
 
@@ -56,8 +62,9 @@ class Deadlines(LedgerPart):
     def overdue(self, now: float | None = None) -> list[Overdue]:
         """Return runs that have waited, run, or been cancelling for too long."""
         moment = self.clock() if now is None else now
-        question = select(queue_tables.run).where(self._is_overdue(moment)).order_by(queue_tables.run.c.test_id)
         with self.database.reading() as connection:
+            is_overdue = self._is_overdue(moment, queue_is_paused(connection))
+            question = select(queue_tables.run).where(is_overdue).order_by(queue_tables.run.c.test_id)
             rows = connection.execute(question).mappings().all()
         return [self._overdue(row) for row in rows]
 
@@ -67,13 +74,34 @@ class Deadlines(LedgerPart):
         with self.database.writing() as connection:
             run = self.transactions.locked_run(connection, overdue.key.test_id)
             still = select(queue_tables.run.c.test_id).where(
-                queue_tables.run.c.test_id == overdue.key.test_id, self._is_overdue(moment)
+                queue_tables.run.c.test_id == overdue.key.test_id, self._is_overdue(moment, queue_is_paused(connection))
             )
             if not is_current(run, overdue.key) or connection.execute(still).first() is None:
                 return False
-            state = RunState.CANCELLED if overdue.why is OverdueReason.CANCEL else RunState.FAILED
-            self.transactions.move(connection, run, Move(state, overdue.message, overdue.why.value, overdue.why.value))
+            state = RunState.CANCELLED if overdue.reason is OverdueReason.CANCEL else RunState.FAILED
+            self.transactions.move(
+                connection, run, Move(state, overdue.message, overdue.reason.value, overdue.reason.value)
+            )
             return True
+
+    def pull_back(self) -> int:
+        """Set times in the future to now, and return how many rows had some.
+
+        They are left from a clock that was ahead: until it had caught up, nobody would look at what was leased,
+        submitted or queued then.
+        """
+        now = self.clock()
+        with self.database.writing() as connection:
+            runs = self._pull_back(connection, queue_tables.run, ("queued_at", "started_at", "cancel_asked_at"), now)
+        with self.database.writing() as connection:
+            return runs + self._pull_back(connection, queue_tables.attempt, ("leased_until", "submitted_at"), now)
+
+    def _pull_back(self, connection: Connection, table: Any, names: Sequence[str], now: float) -> int:
+        """Change the rows of what has not ended."""
+        is_open = table.c.state.in_(_OPEN) if table is queue_tables.run else table.c.is_open
+        is_odd = or_(*(table.c[name] > now + FUTURE_SECONDS for name in names))
+        values = {name: case((table.c[name] > now, now), else_=table.c[name]) for name in names}
+        return int(connection.execute(update(table).where(is_open, is_odd).values(values)).rowcount)
 
     def _is_silent(self, now: float) -> Any:
         run, attempt = queue_tables.run, queue_tables.attempt
@@ -86,12 +114,12 @@ class Deadlines(LedgerPart):
         is_odd = attempt.c.heartbeat_at > now + rules.heartbeat_limit
         return is_held & ((attempt.c.heartbeat_at < limit) | is_odd | is_contested)
 
-    def _is_overdue(self, now: float) -> Any:
+    def _is_overdue(self, now: float, is_paused: bool) -> Any:
         run, rules = queue_tables.run, self.settings.rules
         is_cancelling = run.c.state == RunState.CANCELLING.value
         found = is_cancelling & (run.c.cancel_asked_at < now - rules.cancel_limit)
         found |= run.c.state.in_(_WORKING) & (run.c.started_at + run.c.timeout < now - rules.run_grace)
-        if rules.queue_timeout:
+        if rules.queue_timeout and not is_paused:
             found |= (run.c.state == RunState.QUEUED.value) & (run.c.queued_at < now - rules.queue_timeout)
         return found
 

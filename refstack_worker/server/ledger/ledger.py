@@ -7,7 +7,6 @@ processes may use one ledger at once.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from refstack_worker.config.server import ServerSettings
@@ -31,11 +30,11 @@ from refstack_worker.server.ledger.transactions import Transactions
 class Ledger:
     """The whole ledger, by subject. Nothing is connected before it is first used."""
 
-    def __init__(self, settings: ServerSettings, clock: Callable[[], float] = time.time) -> None:
-        """:param clock: seconds since 1970."""
+    def __init__(self, settings: ServerSettings, clock: Callable[[], float] | None = None) -> None:
+        """:param clock: seconds since 1970; None: the database's."""
         self.settings = settings
-        self.clock = clock
         self._transactions = Transactions(settings, clock)
+        self.clock = self._transactions.clock
         self.runs = Runs(self._transactions)
         self.attempts = Attempts(self._transactions)
         self.submissions = Submissions(self._transactions, self.attempts)

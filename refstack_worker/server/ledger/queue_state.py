@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import case, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
 from refstack_worker.contract.states import RunState
@@ -12,6 +12,7 @@ from refstack_worker.server.ledger.transactions import (
     Row,
 )
 
+_PAUSE = select(queue_tables.setting).where(queue_tables.setting.c.name == "paused")
 _PAUSED = select(queue_tables.setting.c.value).where(queue_tables.setting.c.name == "paused")
 _HELD = tuple(state.value for state in RunState if not state.is_end and state is not RunState.QUEUED)
 
@@ -42,10 +43,22 @@ class QueueState(LedgerPart):
 
     def _set_paused(self, value: str, by: str) -> None:
         values = {"value": value, "changed_at": self.clock(), "changed_by": by[:200]}
-        table = queue_tables.setting
         with self.database.writing() as connection:
-            if not _changed(connection, values):
-                connection.execute(insert(table).values(name="paused", **values))
+            old = connection.execute(_PAUSE.with_for_update()).mappings().first()
+            if old is None:
+                connection.execute(insert(queue_tables.setting).values(name="paused", **values))
+            elif old["value"] != value:
+                known = update(queue_tables.setting).where(queue_tables.setting.c.name == "paused")
+                connection.execute(known.values(values))
+                if value == "no":
+                    self._skip_pause(connection, old["changed_at"])
+
+    def _skip_pause(self, connection: Connection, since: float) -> None:
+        """Let queued runs have waited only outside the pause: their time limit does not run on during it."""
+        run, now = queue_tables.run, self.clock()
+        waited = case((run.c.queued_at < since, since - run.c.queued_at), else_=0.0)
+        queued = update(run).where(run.c.state == RunState.QUEUED.value, run.c.queued_at < now)
+        connection.execute(queued.values(queued_at=now - waited))
 
     def waiting(self) -> list[Row]:
         """Return for each kind of node (version, release, tag) how many runs wait, are held, and since when."""
@@ -93,8 +106,3 @@ class QueueState(LedgerPart):
 def queue_is_paused(connection: Connection) -> bool:
     """Return whether operators have paused the whole queue."""
     return bool(connection.execute(_PAUSED).scalar() == "yes")
-
-
-def _changed(connection: Connection, values: dict[str, object]) -> bool:
-    known = update(queue_tables.setting).where(queue_tables.setting.c.name == "paused")
-    return bool(connection.execute(known.values(values)).rowcount)

@@ -19,6 +19,7 @@ from refstack_worker.contract.states import RunState, check_move
 from refstack_worker.contract.status_report import clean_line
 from refstack_worker.errors import NotFoundError, RefusedError
 from refstack_worker.server.db import legacy_tables, queue_tables
+from refstack_worker.server.db.clock import clock_of
 from refstack_worker.server.db.database import Database
 from refstack_worker.server.db.updates import IS_ATTEMPT, change_attempt, change_run
 from refstack_worker.server.domain.attempts import (
@@ -72,9 +73,9 @@ class Move:
 class Transactions:
     """The database, the clock, and the steps that changes of a run consist of."""
 
-    def __init__(self, settings: ServerSettings, clock: Callable[[], float]) -> None:
+    def __init__(self, settings: ServerSettings, clock: Callable[[], float] | None) -> None:
         self.settings = settings
-        self.clock = clock
+        self.clock = clock or clock_of(lambda: self.database)
         self.secrets = SecretStore(settings.keys.store)
 
     @cached_property

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import requests
+
+from refstack_worker.server.db.clock import Clocks
 
 LOG = logging.getLogger(__name__)
 
@@ -26,14 +26,6 @@ MAX_ANSWER = 4096
 HOLD_LIMITS = 15
 """Heartbeat limits for which an API that does not answer excuses everybody: with the usual 60 s as long as a worker is
 patient (``server.patience``), and a monitor that cannot reach the API's public address still finds who is lost."""
-
-
-@dataclass(frozen=True)
-class Clocks:
-    """Both kinds of time, in seconds."""
-
-    steady: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
 
 
 class Liveness:

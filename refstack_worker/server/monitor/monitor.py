@@ -86,7 +86,7 @@ class Monitor:
         steps: list[Callable[[], None]] = [self._expire_leases, self._lose_silent, self._end_overdue]
         if time.monotonic() >= self._next_queue_look:
             self._next_queue_look = time.monotonic() + self._pace.queue
-            steps += [self._resubmit_lost, self._tell_unserved]
+            steps += [self._pull_back, self._resubmit_lost, self._tell_unserved]
         steps += [self._withdraw, self._submit]
         if self._ledger.settings.rules.retention_days and time.monotonic() >= self._next_prune:
             steps.append(self._prune)
@@ -118,6 +118,11 @@ class Monitor:
         for overdue in self._ledger.deadlines.overdue():
             LOG.warning("%s: %s", overdue.key, overdue.message)
             self._ledger.deadlines.expire(overdue)
+
+    def _pull_back(self) -> None:
+        changed = self._ledger.deadlines.pull_back()
+        if changed:
+            LOG.warning("the clock was set back: %d runs and attempts had times in the future", changed)
 
     def _resubmit_lost(self) -> None:
         old = [job for job in self._ledger.submissions.waiting(older_than=self._pace.grace) if self._is_ripe(job)]

@@ -416,11 +416,11 @@ class TestLosing:
         waiting, working, stubborn = queued(ledger), claimed(ledger), claimed(ledger)
         ledger.runs.cancel(stubborn.submission.key.test_id, "me")
         clock.forward(61)
-        assert [(one.key, one.why) for one in ledger.deadlines.overdue()] == [
+        assert [(one.key, one.reason) for one in ledger.deadlines.overdue()] == [
             (stubborn.submission.key, OverdueReason.CANCEL)
         ]
         clock.forward(86400)
-        overdue = {one.why: one for one in ledger.deadlines.overdue()}
+        overdue = {one.reason: one for one in ledger.deadlines.overdue()}
         assert set(overdue) == {OverdueReason.CANCEL, OverdueReason.QUEUE, OverdueReason.RUN}
         assert all(ledger.deadlines.expire(one) for one in overdue.values())
         assert not any(ledger.deadlines.expire(one) for one in overdue.values())
