@@ -143,7 +143,8 @@ class AttemptExecution:
         LOG.info("claimed; Tempest %s", version or payload.openstack_release)
         self.claimed = claimed
         with self._kept_alive(api, seconds) as heartbeat:
-            reporter = AttemptReporter(api, heartbeat, self._services.spool)
+            console_api = AttemptApi(claimed, self._settings.server)
+            reporter = AttemptReporter(api, console_api, heartbeat, self._services.spool)
             if unreadable is None:
                 outcome = self._build_and_run(claimed, reporter, offer)
             else:
@@ -179,7 +180,7 @@ class AttemptExecution:
         claimed = reporter.api.claimed
         spool, runner = self._services.spool, self._services.runner
         with spool.writer(claimed) as writer:
-            listener = RunListener(reporter.reports, reporter.heartbeat, writer)
+            listener = RunListener(reporter.reports, reporter.heartbeat, reporter.console, writer)
             with runner.open(_sandbox_id(claimed)) as sandbox:
                 over = threading.Event()
                 self._stop_request.on_stop(lambda: None if over.is_set() else sandbox.stop())
@@ -220,7 +221,7 @@ class AttemptExecution:
         outcome = AttemptOutcome(OutcomeKind.SPOOLED)
         with self._services.spool.writer(claimed) as discarded:
             while outcome.kind is OutcomeKind.SPOOLED and time.monotonic() < deadline:
-                listener = RunListener(reporter.reports, reporter.heartbeat, discarded)
+                listener = RunListener(reporter.reports, reporter.heartbeat, reporter.console, discarded)
                 outcome = self._execute(sandbox, commands.post("{run}/work"), listener)
         if outcome.kind is OutcomeKind.SPOOLED:
             message = "the result could be neither posted nor spooled"

@@ -19,6 +19,7 @@ from refstack_worker.errors import (
     SpoolError,
     StoreError,
 )
+from refstack_worker.worker import logs
 from refstack_worker.worker.attempt.stop_request import StopReason
 from refstack_worker.worker.sandbox.runner import (
     BAD_INPUT,
@@ -32,6 +33,7 @@ from refstack_worker.worker.sandbox.runner import (
     ProcessExit,
 )
 from refstack_worker.worker.server_api.attempts import AttemptApi
+from refstack_worker.worker.server_api.console import ConsoleSender
 from refstack_worker.worker.server_api.heartbeat import Heartbeat
 from refstack_worker.worker.server_api.reports import ReportQueue
 from refstack_worker.worker.spool.spool import RELEASE, REPORT, Spool, SpoolEntry
@@ -151,10 +153,15 @@ def _how_killed(end: ProcessExit) -> str:
 class AttemptReporter:
     """Reports on a claimed attempt: during the run through a queue, and its end once."""
 
-    def __init__(self, api: AttemptApi, heartbeat: Heartbeat, spool: Spool) -> None:
+    def __init__(self, api: AttemptApi, console_api: AttemptApi, heartbeat: Heartbeat, spool: Spool) -> None:
+        """
+        :param console_api: calls of the same attempt, over a connection of their own.
+        """
         self.api = api
         self.heartbeat = heartbeat
         self.reports = ReportQueue(api)
+        self.console = ConsoleSender(console_api, logs.SECRETS.mask)
+        self.console.start()
         self._spool = spool
         self._outcome: AttemptOutcome | None = None
 
@@ -167,6 +174,7 @@ class AttemptReporter:
             return self._outcome
         self._outcome = outcome
         self.reports.close()
+        self.console.close()
         self.heartbeat.stop()
         if outcome.kind in FINAL_STATES or outcome.kind is OutcomeKind.RELEASED:
             try:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from refstack_worker.contract.console import ConsoleLine, read_line
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report, clean_line
 from refstack_worker.errors import PayloadError
@@ -34,6 +35,13 @@ class ProgressSink(Protocol):
     progress: Progress
 
 
+class ConsoleSink(Protocol):
+    """Takes lines of the live console (:class:`~refstack_worker.worker.server_api.console.ConsoleSender`)."""
+
+    def add(self, line: ConsoleLine) -> None:
+        """Send a line soon."""
+
+
 class FileSink(Protocol):
     """Takes files in pieces (:class:`~refstack_worker.worker.spool.spool.SpoolWriter`)."""
 
@@ -58,9 +66,10 @@ class _LineLog:
 class RunListener:
     """Handles the output of a run."""
 
-    def __init__(self, reports: ReportSink, progress: ProgressSink, files: FileSink) -> None:
+    def __init__(self, reports: ReportSink, progress: ProgressSink, console: ConsoleSink, files: FileSink) -> None:
         self._reports = reports
         self._progress = progress
+        self._console = console
         self._files = files
         self._lines = _LineLog()
         self._states = 0
@@ -80,6 +89,8 @@ class RunListener:
             self._reports.add(Report(message=str(event.get("text", ""))))
         elif kind == "end":
             self.last = event
+        elif (line := read_line(event)) is not None:
+            self._console.add(line)
 
     def log(self, line: str) -> None:
         """Pass a line on to the log."""

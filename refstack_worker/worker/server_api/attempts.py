@@ -9,12 +9,14 @@ from typing import Any
 
 from refstack_worker.config.worker import ServerLinkSettings
 from refstack_worker.contract import attempt_token
+from refstack_worker.contract.console import BATCH_SECONDS, Batch
 from refstack_worker.contract.payload import Payload
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report, clean_line
 from refstack_worker.errors import ServerError
 from refstack_worker.worker.server_api.connection import ServerConnection
 
+CONSOLE_TIMEOUT = 5.0
 HEARTBEAT_TIMEOUT = 5.0
 """Seconds for a heartbeat: a late one is worth nothing, the next one is due."""
 MAX_IDLE_SECONDS = 5.0
@@ -53,6 +55,18 @@ class HeartbeatReply:
     """``go``, ``cancel`` or ``stop``."""
     reason: str = ""
     heartbeat_seconds: float = 2.0
+
+
+@dataclass(frozen=True)
+class ConsoleReply:
+    """The server's reply to console lines."""
+
+    next: int
+    """Number of the line that it expects next."""
+    seconds: float
+    """Interval between batches."""
+    full: bool
+    """It keeps no more lines of this attempt."""
 
 
 class AttemptApi:
@@ -100,6 +114,20 @@ class AttemptApi:
             raise ServerError(f"heartbeat: unknown order {str(order)[:40]!r} in the reply")
         self._pause = _interval(reply)
         return HeartbeatReply(str(order), str(reply.get("reason", "")), self._pause)
+
+    def console(self, batch: Batch) -> ConsoleReply:
+        """Send lines of the live console, once.
+
+        :raises RefusedError: the server takes none from this worker.
+        :raises ServerError: no usable reply.
+        """
+        reply = self._connection.post(f"{self._path}/console", {**self._claim, **batch.to_json()}, CONSOLE_TIMEOUT)
+        number, seconds = reply.get("next"), reply.get("seconds")
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise ServerError("console: the reply does not say which line the server expects next")
+        is_usable = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+        interval = min(max(float(seconds), 0.05), 600.0) if is_usable and seconds is not None else BATCH_SECONDS
+        return ConsoleReply(number, interval, reply.get("full") is True)
 
     def report(self, report: Report, patience: float | None = None) -> None:
         """Report a state, a message, or both (``update-test-status``).

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from refstack_worker.contract.console import ConsoleLine, RequestLine, TestLine, line_to_json
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import MAX_MESSAGE, Progress, Report
 from refstack_worker.worker.sandbox import listeners
@@ -18,6 +19,8 @@ class Sinks:
     def __init__(self) -> None:
         self.reports: list[Report] = []
         self.files: list[tuple[str, bytes]] = []
+        self.console = SimpleNamespace(add=lambda line: self.lines.append(line))
+        self.lines: list[ConsoleLine] = []
         self.heartbeat: Any = SimpleNamespace(state=RunState.BUILDING, progress=Progress())
         self.add = self.reports.append
 
@@ -32,7 +35,7 @@ def sinks() -> Sinks:
 
 @pytest.fixture
 def listener(sinks: Sinks) -> RunListener:
-    return RunListener(sinks, sinks.heartbeat, sinks)
+    return RunListener(sinks, sinks.heartbeat, sinks.console, sinks)
 
 
 def test_a_state_reaches_the_heartbeat_and_the_reports(listener: RunListener, sinks: Sinks) -> None:
@@ -62,6 +65,14 @@ def test_messages_files_and_the_end(listener: RunListener, sinks: Sinks) -> None
     listener.event({"event": "unknown"})
     assert sinks.reports == [Report(message="found")] and sinks.files == [("subunit", b"x")]
     assert listener.last["reason"] == "passed"
+
+
+def test_lines_of_the_console_are_passed_on(listener: RunListener, sinks: Sinks) -> None:
+    lines = [TestLine(1.0, "tempest.a.B.test_c", "started"), RequestLine(1.5, "GET", "/v3", 200, 12)]
+    for line in lines:
+        listener.event(line_to_json(line))
+    listener.event({"event": "test", "test": "no time"})
+    assert sinks.lines == lines and not listener.started
 
 
 def test_a_run_that_repeats_its_state_does_not_fill_the_log(
