@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 
 from refstack_worker.server import auth
@@ -148,6 +148,7 @@ def _caller(operation: Operation) -> Caller | None:
     if operation.who is Who.ANYONE:
         return None
     caller = auth.caller(request, context().ledger)
+    g.actor = caller.token
     if operation.who is Who.OPERATOR:
         caller.need_operator()
     if operation.method not in _SAFE and operation.who is not Who.TOKEN:

@@ -39,7 +39,8 @@ def create_token(call: Call) -> Response:
     body, ledger = call.body, call.ledger
     days = body.get("days", 0)
     expires_at = ledger.clock() + days * 86400 if days else 0.0
-    token, secret = ledger.tokens.add(body["name"], body.get("scopes", [VENDOR]), body.get("user_id"), expires_at)
+    scopes, parent = body.get("scopes", [VENDOR]), call.caller.token.id
+    token, secret = ledger.tokens.add(body["name"], scopes, body.get("user_id"), expires_at, parent)
     answer = jsonify({**token_json(token), "token": secret})
     answer.status_code = 201
     answer.headers["Cache-Control"] = "no-store"

@@ -112,6 +112,8 @@ class RunQuery:
     worker: str = ""
     text: str = ""
     """Part of label, cloud label or creator."""
+    has_failures: bool | None = None
+    """Whether tests of its result failed; None: either."""
     before: int = 0
     """Only test ids below this one: the next page."""
     limit: int = 50

@@ -14,10 +14,12 @@ from refstack_worker.server.db import migrate
 from refstack_worker.server.db.database import Database
 from refstack_worker.server.ledger.accounts import Accounts
 from refstack_worker.server.ledger.attempts import Attempts
+from refstack_worker.server.ledger.audit import Audit
 from refstack_worker.server.ledger.clouds import Clouds
 from refstack_worker.server.ledger.deadlines import Deadlines
 from refstack_worker.server.ledger.guidelines import Guidelines
 from refstack_worker.server.ledger.nodes import Nodes
+from refstack_worker.server.ledger.overview import Overview
 from refstack_worker.server.ledger.queue_state import QueueState
 from refstack_worker.server.ledger.results import Results
 from refstack_worker.server.ledger.retention import Retention
@@ -48,6 +50,8 @@ class Ledger:
         self.retention = Retention(self._transactions)
         self.clouds = Clouds(self._transactions)
         self.guidelines = Guidelines(self._transactions)
+        self.overview = Overview(self._transactions)
+        self.audit = Audit(self._transactions)
 
     @property
     def database(self) -> Database:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.server.db import queue_tables
@@ -42,6 +42,11 @@ class Nodes(LedgerPart):
                     connection.execute(insert(table).values(name=node.name, **values))
         except IntegrityError:
             raise refused("replayed", "the node's message is not newer than its last; is its clock right?") from None
+
+    def forget(self, name: str) -> None:
+        """Remove a node from the list; it comes back with its next message."""
+        with self.database.writing() as connection:
+            connection.execute(delete(queue_tables.node).where(queue_tables.node.c.name == name))
 
     def all(self) -> list[Node]:
         """Return what the nodes last said of themselves, by name."""

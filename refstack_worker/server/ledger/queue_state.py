@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import case, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
@@ -14,19 +16,41 @@ from refstack_worker.server.ledger.transactions import (
 
 _PAUSE = select(queue_tables.setting).where(queue_tables.setting.c.name == "paused")
 _PAUSED = select(queue_tables.setting.c.value).where(queue_tables.setting.c.name == "paused")
+_REASON = "pause_reason"
 _HELD = tuple(state.value for state in RunState if not state.is_end and state is not RunState.QUEUED)
+
+
+@dataclass(frozen=True)
+class PauseNote:
+    """Who paused the queue, when and why."""
+
+    by: str
+    at: float
+    reason: str = ""
 
 
 class QueueState(LedgerPart):
     """The pause of the whole queue, and what waits in it."""
 
-    def pause(self, by: str) -> None:
-        """Stop giving runs to workers; those that are held go on."""
+    def pause(self, by: str, reason: str = "") -> None:
+        """Stop giving runs to workers; those that are held go on. :param reason: shown to vendors."""
+        self._set(_REASON, reason, by)
         self._set_paused("yes", by)
 
     def resume(self, by: str) -> None:
         """Go on giving runs to workers."""
         self._set_paused("no", by)
+
+    def pause_note(self) -> PauseNote | None:
+        """Return who paused the queue, when and why; None: it is not paused."""
+        table = queue_tables.setting
+        question = select(table).where(table.c.name.in_(("paused", _REASON)))
+        with self.database.reading() as connection:
+            rows = {row["name"]: row for row in connection.execute(question).mappings().all()}
+        paused = rows.get("paused")
+        if paused is None or paused["value"] != "yes":
+            return None
+        return PauseNote(paused["changed_by"], paused["changed_at"], rows[_REASON]["value"] if _REASON in rows else "")
 
     def is_paused(self) -> bool:
         """Return whether the whole queue is paused."""
@@ -40,6 +64,13 @@ class QueueState(LedgerPart):
         with self.database.reading() as connection:
             rows = connection.execute(question).mappings().all()
         return {row["state"]: row["runs"] for row in rows}
+
+    def _set(self, name: str, value: str, by: str) -> None:
+        values = {"value": value, "changed_at": self.clock(), "changed_by": by[:200]}
+        with self.database.writing() as connection:
+            known = update(queue_tables.setting).where(queue_tables.setting.c.name == name)
+            if connection.execute(known.values(values)).rowcount == 0:
+                connection.execute(insert(queue_tables.setting).values(name=name, **values))
 
     def _set_paused(self, value: str, by: str) -> None:
         values = {"value": value, "changed_at": self.clock(), "changed_by": by[:200]}

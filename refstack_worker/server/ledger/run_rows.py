@@ -67,6 +67,8 @@ def conditions(query: RunQuery) -> list[Any]:
         found.append(run.c.worker == query.worker)
     if query.text:
         found.append(_has_text(query.text.lower()))
+    if query.has_failures is not None:
+        found.append(run.c.failed > 0 if query.has_failures else run.c.failed == 0)
     if query.before:
         found.append(run.c.test_id < query.before)
     return found

@@ -30,10 +30,16 @@ class Tokens(LedgerPart):
     """API tokens; of their secrets only digests are kept."""
 
     def add(
-        self, name: str, scopes: Sequence[str], user_id: int | None = None, expires_at: float = 0.0
+        self,
+        name: str,
+        scopes: Sequence[str],
+        user_id: int | None = None,
+        expires_at: float = 0.0,
+        parent_id: int | None = None,
     ) -> tuple[Token, str]:
         """Make an API token; its secret is returned this once and kept nowhere.
 
+        :param parent_id: the token with which it is made, and with which it is revoked.
         :raises NotFoundError: there is no such user.
         """
         secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
@@ -44,6 +50,7 @@ class Tokens(LedgerPart):
             "user_id": user_id,
             "created_at": self.clock(),
             "expires_at": expires_at,
+            "parent_id": parent_id,
         }
         try:
             with self.database.writing() as connection:
@@ -60,11 +67,17 @@ class Tokens(LedgerPart):
         return [_token(row) for row in rows]
 
     def revoke(self, token_id: int) -> None:
-        """End a token for good. :raises NotFoundError: there is none of that id."""
+        """End a token for good, and all that were made with it. :raises NotFoundError: there is none of that id."""
         with self.database.writing() as connection:
             gone = update(_TOKENS).where(_TOKENS.c.id == token_id)
             if connection.execute(gone.values(revoked_at=self.clock())).rowcount == 0:
                 raise NotFoundError(f"there is no token {token_id}")
+            parents = [token_id]
+            while parents:
+                made = select(_TOKENS.c.id).where(_TOKENS.c.parent_id.in_(parents), _TOKENS.c.revoked_at == 0)
+                parents = list(connection.execute(made).scalars().all())
+                ended = update(_TOKENS).where(_TOKENS.c.id.in_(parents))
+                connection.execute(ended.values(revoked_at=self.clock()))
 
     def find(self, secret: str) -> Token | None:
         """Return the token with this secret, if it is good now."""

@@ -24,6 +24,7 @@ MAX_OF_ONE = 2
 """The same, of one token."""
 CHECK_SECONDS = 20.0
 """For all questions of one check together."""
+_SERVICES = "services: "
 MAX_TEXT = 1000
 """Characters of the finding."""
 
@@ -104,7 +105,7 @@ def check(known: CloudRecord, conf: Conf, networks: Sequence[Network]) -> CloudC
 def _finding(known: CloudRecord, found: Found) -> CloudCheck:
     said = [f"Keystone answered: Identity API {found.identity}"]
     if found.services:
-        said.append(f"services: {', '.join(found.services)}")
+        said.append(f"{_SERVICES}{', '.join(found.services)}")
         said += [f"{name} {version}" for name, version in found.versions.items()]
     else:
         said.append("no password given, so its services are not known")
@@ -116,6 +117,12 @@ def _finding(known: CloudRecord, found: Found) -> CloudCheck:
     if known.release:
         said.append(f"release as entered: {known.release}")
     return CloudCheck(True, "; ".join(said))
+
+
+def services_in(said: str) -> tuple[str, ...]:
+    """Return the services that a finding names; none if they were not asked for."""
+    part = next((part for part in said.split("; ") if part.startswith(_SERVICES)), "")
+    return tuple(part[len(_SERVICES) :].split(", ")) if part else ()
 
 
 def login_of(known: CloudRecord, conf: Conf) -> Login | None:

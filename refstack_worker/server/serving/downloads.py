@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from refstack_worker.errors import ServerError
@@ -46,6 +47,15 @@ class Downloads:
                 raise refused("busy", f"this token has {MAX_OF_ONE} results on their way already; try again then")
             self._under_way[token_id] += 1
         return Download(iter(pieces), self._clock, lambda: self._over(token_id))
+
+    @contextmanager
+    def turn(self, token_id: int) -> Iterator[None]:
+        """Hold one of the places of large answers while a stored stream is read. :raises RefusedError: ``busy``."""
+        held = self.of(token_id, [b""])
+        try:
+            yield
+        finally:
+            held.close()
 
     def _over(self, token_id: int) -> None:
         with self._lock:

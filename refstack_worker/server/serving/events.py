@@ -75,7 +75,7 @@ class Hub:
         while True:
             news = self._wait(test_id, seen, after)
             if news is None:
-                yield ": still there\n\n"
+                yield _event("alive", {})
                 continue
             state, messages = news
             for message in messages:

@@ -6,21 +6,28 @@ A valid token is never refused because of wrong ones from the same address: the 
 from __future__ import annotations
 
 import ipaddress
+import logging
 import math
 
 from flask import Flask, Response, g, request
 
+from refstack_worker.errors import RefstackError
 from refstack_worker.server import auth
+from refstack_worker.server.domain.accounts import Token
+from refstack_worker.server.ledger.audit import AuditEntry
 from refstack_worker.server.serving.context import HttpContext
 from refstack_worker.server.serving.rate_limit import Allowance
 from refstack_worker.server.serving.responses import failure, problem
 
+LOG = logging.getLogger(__name__)
+
+_SAFE = ("GET", "HEAD", "OPTIONS")
 _FREE = ("/worker/", "/health", "/static/", "/get-", "/post-result", "/update-test-status")
 """Calls of workers, which prove an attempt and have no API token; and what costs nothing."""
 
 
 class Guard:
-    """Counts calls by token, and wrong tokens by address."""
+    """Counts calls by token, and wrong tokens by address; keeps the audit log."""
 
     def __init__(self, context: HttpContext) -> None:
         self._context = context
@@ -42,11 +49,28 @@ class Guard:
             return _too_many(allowance.wait, "This token has made too many calls.")
         return None
 
+    def _record(self, answer: Response) -> None:
+        actor: Token | None = g.get("actor")
+        if actor is None or request.method in _SAFE or answer.status_code >= 400:
+            return
+        action = (request.endpoint or "").rpartition(".")[2].removesuffix("_post").replace("_", " ")
+        entry = AuditEntry(actor.name, actor.id, address_of(self._context), action, request.path)
+        try:
+            self._context.ledger.audit.record(entry)
+        except RefstackError as error:
+            LOG.error("audit: %s %s by %s was not recorded: %s", action, request.path, actor.name, error)
+
     def _after(self, answer: Response) -> Response:
+        self._record(answer)
         allowance: Allowance | None = g.get("allowance")
         if allowance is not None:
             answer.headers.extend(allowance.headers)
         return answer
+
+
+def address_of(context: HttpContext) -> str:
+    """Return the address that the present request comes from."""
+    return str(auth.client_address(request, context.settings.web.trusted_proxies) or "unknown")
 
 
 def count_wrong(context: HttpContext) -> float:

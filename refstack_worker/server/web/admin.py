@@ -1,12 +1,16 @@
-"""The fleet's page, for operators."""
+"""The pages of the fleet and its nodes, for operators; and about this server, for all."""
 
 from __future__ import annotations
 
-from flask import redirect
+from flask import redirect, request
 
+from refstack_worker.errors import NotFoundError
+from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.queue.capacity import SILENT_SECONDS, demand
 from refstack_worker.server.serving.context import context
+from refstack_worker.server.serving.responses import text
 from refstack_worker.server.web.pages import Answer, caller, page, show
+from refstack_worker.version import software_version
 
 
 @page("GET", "/fleet")
@@ -22,14 +26,41 @@ def show_fleet() -> Answer:
         paused=ledger.queue.is_paused(),
         states=ledger.queue.count_states(),
         demand=demand(ledger),
+        pause=ledger.queue.pause_note(),
     )
+
+
+@page("GET", "/fleet/<name>")
+def show_node(name: str) -> Answer:
+    """Show a node with its last runs."""
+    caller().need_operator()
+    ledger = context().ledger
+    node = next((one for one in ledger.nodes.all() if one.name == name), None)
+    if node is None:
+        raise NotFoundError(f"there is no node {name[:80]}")
+    runs = ledger.runs.find(RunQuery(worker=name, limit=50))
+    return show("node.html", node=node, runs=runs, silent=ledger.clock() - node.seen_at > SILENT_SECONDS)
+
+
+@page("POST", "/fleet/<name>/forget")
+def forget_node(name: str) -> Answer:
+    """Forget a node that is offline."""
+    caller().need_operator()
+    context().ledger.nodes.forget(name)
+    return redirect("/fleet", 303)
+
+
+@page("GET", "/about")
+def show_about() -> Answer:
+    """Show versions and addresses."""
+    return show("about.html", version=software_version(), paused=context().ledger.queue.is_paused())
 
 
 @page("POST", "/fleet/pause")
 def pause_queue() -> Answer:
     """Pause the queue."""
     caller().need_operator()
-    context().ledger.queue.pause(caller().name)
+    context().ledger.queue.pause(caller().name, text(request.form, "reason", 200))
     return redirect("/fleet", 303)
 
 

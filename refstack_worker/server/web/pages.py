@@ -58,6 +58,7 @@ def page(method: str, rule: str, is_form: bool = True) -> Callable[[Callable[...
             if session is None:
                 return _ask_to_sign_in(method)
             g.caller, g.form_key = Caller(session.token), session_keys.form_key(secret)
+            g.actor = session.token
             _count(session.token.id)
             if method == "POST" and not hmac.compare_digest(
                 request.form.get("form_key", "").encode(), g.form_key.encode()

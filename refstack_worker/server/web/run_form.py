@@ -9,6 +9,7 @@ from typing import Any
 from flask import request
 
 from refstack_worker.server.services.inputs import FieldError, check, invalid
+from refstack_worker.server.services.preflight import Findings
 from refstack_worker.server.services.run_input import NEW_RUN
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.forms import options_of, passwords, stripped
@@ -28,8 +29,13 @@ NAMES = {
 
 
 @form("/runs/new")
-def show_run_form(kept: Mapping[str, str], errors: tuple[FieldError, ...], **more: Any) -> str:
+def show_run_form(kept: Mapping[str, str], errors: tuple[FieldError, ...]) -> str:
     """Show the form with what was typed, and what is wrong with it."""
+    return show_findings(kept, errors, None)
+
+
+def show_findings(kept: Mapping[str, str], errors: tuple[FieldError, ...], findings: Findings | None) -> str:
+    """Show the form with what was typed, and what the run would lack."""
     ledger = context().ledger
     programs = [
         (f"{stored.id}:{program.name}", stored.name, program.name, program.tests)
@@ -46,7 +52,8 @@ def show_run_form(kept: Mapping[str, str], errors: tuple[FieldError, ...], **mor
         errors={one.field: one.message for one in errors},
         cloud_id=kept.get("cloud_id", request.args.get("cloud", "")),
         request_key=kept.get("request_key") or secrets.token_urlsafe(16),
-        **more,
+        warnings=findings.warnings if findings else (),
+        outlook=findings.outlook if findings else "",
     )
 
 

@@ -1,85 +1,88 @@
-"""The pages of runs: list, a new one, one run with its tests and verdict, two compared."""
+"""The pages of runs: list, a new one, one run, two compared; and what is done with them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from flask import make_response, redirect, request
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, UsageError
-from refstack_worker.server.domain.results import ResultQuery
-from refstack_worker.server.domain.runs import RunQuery
-from refstack_worker.server.queue.capacity import place
+from refstack_worker.server.domain.runs import Run, RunQuery
+from refstack_worker.server.ledger.overview import FrozenVerdict
 from refstack_worker.server.results.exports.formats import FORMATS
 from refstack_worker.server.services import access
 from refstack_worker.server.services.compare import compare
 from refstack_worker.server.services.inputs import invalid
+from refstack_worker.server.services.preflight import preflight
 from refstack_worker.server.services.run_input import RERUN
 from refstack_worker.server.services.schema import MAX_ID
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.files import event_stream, exported_file, subunit_file
 from refstack_worker.server.serving.responses import number, text
+from refstack_worker.server.web import words
 from refstack_worker.server.web.forms import errors_of, passwords
 from refstack_worker.server.web.pages import Answer, caller, page, scope, show, typed
-from refstack_worker.server.web.run_form import NAMES, body_of, show_run_form
+from refstack_worker.server.web.run_form import NAMES, body_of, show_findings, show_run_form
 
 PAGE_RUNS = 25
-PAGE_TESTS = 100
-_STATUSES = ("", "passed", "failed", "skipped")
 _ONE = "/runs/<int:test_id>"
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run in the list."""
+
+    run: Run
+    program: str
+    verdict: FrozenVerdict | None
+    owner: str
 
 
 @page("GET", "/runs")
 def list_runs() -> Answer:
     """List runs."""
-    given = request.args
-    state = text(given, "state", 16)
-    states = (RunState(state),) if state in {one.value for one in RunState} else _group(state)
-    query = RunQuery(
-        states=states, scope=scope(), text=text(given, "q", 200), before=_number("before"), limit=PAGE_RUNS + 1
+    ledger, state = context().ledger, text(request.args, "state", 16)
+    query = _query(state)
+    found = ledger.runs.find(query)
+    facts = ledger.overview.facts([run.test_id for run in found])
+    rows = [RunRow(run, one.program, one.verdict, one.owner) for run in found for one in [facts[run.test_id]]]
+    return show(
+        "runs.html",
+        runs=rows[:PAGE_RUNS],
+        more=found[PAGE_RUNS - 1].test_id if len(found) > PAGE_RUNS else 0,
+        state=state,
+        q=query.text,
+        before=query.before,
+        cloud_id=query.cloud_id,
+        clouds=ledger.clouds.all(scope()),
+        filters=words.FILTERS,
+        pause=ledger.queue.pause_note(),
+        now=ledger.clock(),
     )
-    found = context().ledger.runs.find(query)
-    more = found[PAGE_RUNS - 1].test_id if len(found) > PAGE_RUNS else 0
-    return show("runs.html", runs=found[:PAGE_RUNS], more=more, state=state, q=query.text, before=query.before)
 
 
 @page("GET", "/runs/new")
 def new_run() -> Answer:
     """Show the form for a new run."""
+    caller().need_writer()
     return show_run_form({}, ())
 
 
 @page("POST", "/runs/new")
 def create_run() -> Answer:
-    """Start a run from the form; sent twice it starts one."""
+    """Start a run from the form, or only check it; sent twice it starts one."""
     form = request.form
     try:
-        run = _create(body_of(form), form.get("request_key", "")[:60])
+        body = body_of(form)
+        findings = preflight(context().ledger, caller(), body)
+        if form.get("action") == "check" or (findings.warnings and form.get("anyway") != "yes"):
+            return show_findings(typed(), (), findings)
+        run = _create(body, form.get("request_key", "")[:60])
     except (UsageError, PayloadError) as error:
         return make_response(show_run_form(typed(), errors_of(error, NAMES)), 400)
     return redirect(f"/runs/{run.test_id}", 303)
-
-
-@page("GET", _ONE)
-def show_run(test_id: int) -> Answer:
-    """Show a run."""
-    ledger = context().ledger
-    run = access.visible_run(ledger, caller(), test_id)
-    messages = ledger.runs.messages(test_id)
-    shown: dict[str, Any] = {
-        "run": run,
-        "messages": messages,
-        "last": messages[-1].id if messages else 0,
-        "attempts": ledger.attempts.of_run(test_id),
-        "place": place(ledger, run),
-        "is_own": access.is_owner(ledger, caller(), run),
-        "keeps": bool(run.cloud.id and ledger.clouds.get(run.cloud.id).keeps_passwords),
-        "choice": ledger.guidelines.choice(test_id),
-        "formats": tuple(FORMATS),
-        **_result(test_id),
-    }
-    return show("run.html", **shown)
 
 
 @page("GET", f"{_ONE}/events")
@@ -87,7 +90,8 @@ def follow_run(test_id: int) -> Answer:
     """Stream what happens to a run."""
     access.visible_run(context().ledger, caller(), test_id)
     # the page has all that happened before; a browser that comes back says where it was
-    return event_stream(context().hub, test_id, _number("after"))
+    after = request.args.get("after", "0")
+    return event_stream(context().hub, test_id, number(after, "after", 0, MAX_ID))
 
 
 @page("GET", f"{_ONE}/file/<name>")
@@ -140,9 +144,32 @@ def delete_run(test_id: int) -> Answer:
     return redirect("/runs", 303)
 
 
-def _create(body: dict[str, Any], key: str) -> Any:
-    if body.get("cloud_id") is None and "cloud_id" in body:
-        raise invalid("cloud_id", "Choose a cloud.")
+def _query(state: str) -> RunQuery:
+    states, has_failures = _states(state)
+    given = request.args
+    cloud = given.get("cloud", "")
+    before = given.get("before", "")
+    return RunQuery(
+        states=states,
+        scope=scope(),
+        cloud_id=number(cloud, "cloud", 1, MAX_ID) if cloud else None,
+        text=text(given, "q", 200),
+        has_failures=has_failures,
+        before=number(before, "before", 0, MAX_ID) if before else 0,
+        limit=PAGE_RUNS + 1,
+    )
+
+
+def _states(state: str) -> tuple[tuple[RunState, ...], bool | None]:
+    """Return what a choice of the list's filter means."""
+    if state in ("passed", "tests-failed"):
+        return (RunState.FINISHED,), state == "tests-failed"
+    ends = tuple(one for one in RunState if one.is_end)
+    groups = {"open": tuple(one for one in RunState if not one.is_end), "ended": ends}
+    return groups.get(state, tuple(one for one in RunState if one.value == state)), None
+
+
+def _create(body: dict[str, Any], key: str) -> Run:
     try:
         return context().runs.create(caller(), body, f"form-{key}" if key else "")
     except RefusedError as error:
@@ -150,35 +177,3 @@ def _create(body: dict[str, Any], key: str) -> Any:
             raise
         # the form was started before, gone back to and changed
         return context().runs.create(caller(), body)
-
-
-def _result(test_id: int) -> dict[str, Any]:
-    ledger = context().ledger
-    try:
-        result = ledger.results.get(test_id)
-    except NotFoundError:
-        return {"result": None, "tests": (), "more": 0, "verdict": None, "status": "", "q": "", "before": 0}
-    status = request.args.get("status", "")
-    status = status if status in _STATUSES else ""
-    query = ResultQuery(status, text(request.args, "q", 200), _number("after"), PAGE_TESTS + 1)
-    tests = ledger.results.tests(test_id, query)
-    return {
-        "result": result,
-        "tests": tests[:PAGE_TESTS],
-        "more": tests[PAGE_TESTS - 1].position if len(tests) > PAGE_TESTS else 0,
-        "verdict": ledger.guidelines.verdict(test_id),
-        "status": status,
-        "q": query.text,
-        "before": query.after,
-    }
-
-
-def _group(state: str) -> tuple[RunState, ...]:
-    ends = tuple(one for one in RunState if one.is_end)
-    groups = {"open": tuple(one for one in RunState if not one.is_end), "ended": ends}
-    return groups.get(state, ())
-
-
-def _number(name: str) -> int:
-    value = request.args.get(name)
-    return 0 if not value else number(value, name, 0, MAX_ID)

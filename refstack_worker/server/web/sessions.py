@@ -48,6 +48,7 @@ def sign_in() -> Answer:
     token = context().ledger.tokens.find(request.form.get("token", "").strip())
     if token is None or not set(token.scopes) & set(SCOPES):
         return _refused(after)
+    g.actor = token
     secret = context().ledger.sessions.add(token)
     answer = make_response(_go_on(token, secret, after))
     answer.set_cookie(

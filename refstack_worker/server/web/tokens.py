@@ -74,7 +74,7 @@ def _create(given: Mapping[str, str]) -> str:
     own_end = caller().token.expires_at
     if not caller().is_operator and own_end:
         expires = min(expires or own_end, own_end)
-    _token, secret = ledger.tokens.add(body["name"], scopes, user_id, expires)
+    _token, secret = ledger.tokens.add(body["name"], scopes, user_id, expires, caller().token.id)
     return str(secret)
 
 

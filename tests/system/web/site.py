@@ -138,7 +138,7 @@ def beat(site: Site, job: Job, done: int, failed: int = 0) -> Any:
     progress = Progress(
         total=24, done=done, passed=done - failed, failed=failed, skipped=0, seconds_left=12.0, test=test
     )
-    return site.ledger.attempts.heartbeat(job.proof, Heartbeat(job.claim_id, "node-a", progress))
+    return site.ledger.attempts.heartbeat(job.proof, Heartbeat(job.claim_id, progress))
 
 
 @contextmanager

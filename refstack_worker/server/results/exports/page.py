@@ -7,7 +7,8 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from refstack_worker.server.results.exports.report import ExportedRun, Pieces, moment
 
 _TEMPLATES = Environment(
-    loader=PackageLoader("refstack_worker.server.web", "templates"), autoescape=select_autoescape(default=True)
+    loader=PackageLoader("refstack_worker.server.results.exports", "templates"),
+    autoescape=select_autoescape(default=True),
 )
 
 

@@ -9,13 +9,16 @@ from dataclasses import asdict
 
 from refstack_worker.server.results.exports.report import ExportedRun, Pieces, moment
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""First letters of what a spreadsheet takes for a formula; the last four are full-width."""
 COLUMNS = ("name", "id", "status", "seconds", "started_at", "reason")
 
 
 def as_csv(exported: ExportedRun) -> Pieces:
     """Yield one line of CSV a test, after a line of names (RFC 4180)."""
     buffer = io.StringIO()
-    out = csv.writer(buffer)
+    # quoted, because some spreadsheets separate at semicolons too
+    out = csv.writer(buffer, quoting=csv.QUOTE_ALL)
     out.writerow(COLUMNS)
     for test in exported.tests():
         began = f"{moment(test.started_at)}Z" if test.started_at else ""
@@ -53,4 +56,4 @@ def as_json(exported: ExportedRun) -> Pieces:
 
 def _harmless(cell: str) -> str:
     # a spreadsheet would take such a cell for a formula
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    return f"'{cell}" if cell[:1] in _FORMULA else cell

@@ -1,0 +1,50 @@
+"""The audit log: who changed what, when, and from where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import insert, select
+
+from refstack_worker.server.db.account_tables import audit
+from refstack_worker.server.ledger.transactions import LedgerPart
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One change."""
+
+    actor: str
+    """Name of the token."""
+    token_id: int | None
+    address: str
+    action: str
+    target: str
+    at: float = 0.0
+    id: int = 0
+
+
+class Audit(LedgerPart):
+    """Entries are added and read, never changed."""
+
+    def record(self, entry: AuditEntry) -> None:
+        """Add an entry, with the present time."""
+        row = {
+            "at": self.clock(),
+            "actor": entry.actor[:200],
+            "token_id": entry.token_id,
+            "address": entry.address[:60],
+            "action": entry.action[:80],
+            "target": entry.target[:200],
+        }
+        with self.database.writing() as connection:
+            connection.execute(insert(audit).values(row))
+
+    def entries(self, before: int = 0, limit: int = 100) -> list[AuditEntry]:
+        """Return entries, the newest first. :param before: only those with lower ids."""
+        question = select(audit).order_by(audit.c.id.desc()).limit(limit)
+        if before:
+            question = question.where(audit.c.id < before)
+        with self.database.reading() as connection:
+            rows = connection.execute(question).mappings().all()
+        return [AuditEntry(**row) for row in rows]

@@ -1,0 +1,106 @@
+"""What lists of runs show beside each run, and how one test went in the last runs of a cloud."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from refstack_worker.server.db import account_tables, guideline_tables, legacy_tables, queue_tables, verdict_tables
+from refstack_worker.server.domain.results import TestResult
+from refstack_worker.server.ledger.transactions import LedgerPart, Row
+
+
+@dataclass(frozen=True)
+class FrozenVerdict:
+    """The verdict in short."""
+
+    passed: bool
+    count: int
+    """Required tests that passed."""
+    total: int
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a list shows beside a run."""
+
+    program: str = ""
+    verdict: FrozenVerdict | None = None
+    owner: str = ""
+    """User and vendor."""
+
+
+@dataclass(frozen=True)
+class PastOutcome:
+    """How a test went in one run."""
+
+    test_id: int
+    status: str
+    """Empty: it did not run."""
+
+
+class Overview(LedgerPart):
+    """Reads only."""
+
+    def facts(self, test_ids: Sequence[int]) -> dict[int, RunFacts]:
+        """Return what is known of these runs, in one query."""
+        run, chosen, frozen = queue_tables.run, guideline_tables.run_guideline, verdict_tables.verdict
+        guideline, user, vendor = guideline_tables.guideline, legacy_tables.user, legacy_tables.vendor
+        joined = (
+            run.outerjoin(chosen, chosen.c.test_id == run.c.test_id)
+            .outerjoin(guideline, guideline.c.id == chosen.c.guideline_id)
+            .outerjoin(frozen, frozen.c.test_id == run.c.test_id)
+            .outerjoin(user, user.c.id == run.c.owner_id)
+            .outerjoin(vendor, vendor.c.id == user.c.vendor_id)
+        )
+        columns = (run.c.test_id, chosen.c.program, guideline.c.name.label("guideline"), frozen.c.document)
+        question = select(*columns, user.c.name.label("user"), vendor.c.vendor_name).select_from(joined)
+        with self.database.reading() as connection:
+            rows = connection.execute(question.where(run.c.test_id.in_(test_ids))).mappings().all()
+        return {row["test_id"]: _facts(row) for row in rows}
+
+    def outcomes(self, test_id: int, cloud_id: int, test: TestResult, limit: int = 10) -> list[PastOutcome]:
+        """Return how a test went in the last runs of a cloud up to this one, the newest first."""
+        tests, result, one = legacy_tables.test, queue_tables.result, queue_tables.result_test
+        runs = (
+            select(result.c.test_id)
+            .select_from(result.join(tests, tests.c.id == result.c.test_id))
+            .where(tests.c.cloud_id == cloud_id, result.c.test_id <= test_id)
+            .order_by(result.c.test_id.desc())
+            .limit(limit)
+        )
+        same = (one.c.uuid == test.uuid) & (one.c.name == test.name)
+        with self.database.reading() as connection:
+            ids = connection.execute(runs).scalars().all()
+            found = select(one.c.test_id, one.c.status).where(one.c.test_id.in_(ids), same)
+            status = {row["test_id"]: row["status"] for row in connection.execute(found).mappings().all()}
+        return [PastOutcome(number, status.get(number, "")) for number in ids]
+
+    def active(self) -> dict[int, tuple[int, float]]:
+        """Return for each user the number of valid tokens and when one was last used."""
+        token, now = account_tables.token, self.clock()
+        question = select(token.c.user_id, token.c.last_used_at, token.c.expires_at, token.c.revoked_at)
+        found: dict[int, tuple[int, float]] = {}
+        with self.database.reading() as connection:
+            for row in connection.execute(question.where(token.c.user_id.is_not(None))).mappings():
+                count, last = found.get(row["user_id"], (0, 0.0))
+                is_valid = not row["revoked_at"] and (not row["expires_at"] or row["expires_at"] > now)
+                found[row["user_id"]] = (count + is_valid, max(last, row["last_used_at"]))
+        return found
+
+
+def _facts(row: Row) -> RunFacts:
+    program = " ".join(part for part in (row["program"], row["guideline"]) if part)
+    owner = ", ".join(part for part in (row["user"], row["vendor_name"]) if part)
+    return RunFacts(program, _verdict(row["document"]), owner)
+
+
+def _verdict(document: str | None) -> FrozenVerdict | None:
+    value = json.loads(document) if document else {}
+    required = value.get("required") or {}
+    if "passed" not in value:
+        return None
+    return FrozenVerdict(bool(value["passed"]), int(required.get("passed", 0)), int(required.get("total", 0)))

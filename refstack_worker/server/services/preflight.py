@@ -1,0 +1,125 @@
+"""Tells in advance what a run would lack: passwords, accounts, services in the catalogue, a node with its version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from refstack_worker.errors import NotFoundError
+from refstack_worker.server.domain.clouds import CloudRecord
+from refstack_worker.server.domain.guidelines import Program
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.queue.capacity import alive
+from refstack_worker.server.services import access, cloud_check
+from refstack_worker.server.services.callers import Caller
+from refstack_worker.server.services.inputs import FieldError, InvalidInput, invalid
+from refstack_worker.server.services.mini_conf import merged
+
+SERVICES: Mapping[str, tuple[str, ...]] = {
+    "compute": ("compute",),
+    "images": ("image",),
+    "networks": ("network",),
+    "objectstore": ("object-store",),
+    "volumes": ("volumev3", "volume", "block-storage"),
+    "dns": ("dns",),
+    "orchestration": ("orchestration",),
+    "shared": ("sharev2", "shared-file-system"),
+}
+"""First word of a capability's name to the types in the catalogue that can serve it."""
+_ACCOUNTS = (("auth", "admin_username"), ("identity", "alt_username"))
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What stands in the way of a run."""
+
+    warnings: tuple[str, ...]
+    outlook: str
+    """One sentence about what would run."""
+
+
+def preflight(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Findings:
+    """Return what a run would lack.
+
+    :param body: of the schema :data:`~refstack_worker.server.services.run_input.NEW_RUN`.
+    :raises InvalidInput: it cannot succeed: no cloud, no password.
+    """
+    known = _cloud(ledger, caller, body)
+    conf = merged(ledger.clouds.saved_conf(known.cloud.id) if known else {}, body.get("conf_json") or {})
+    _check_access(known, conf)
+    program = _program(ledger, caller, body)
+    warnings = [*_versions(ledger, body)]
+    if program is not None and known is not None:
+        warnings += [*_accounts(known, conf), *_catalogue(known, program)]
+    return Findings(tuple(warnings), _outlook(ledger, body, program))
+
+
+def _cloud(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> CloudRecord | None:
+    cloud_id = body.get("cloud_id")
+    if cloud_id is None and not body.get("conf_json"):
+        raise invalid("cloud_id", "Choose a cloud.")
+    try:
+        return access.visible_cloud(ledger, caller, cloud_id) if cloud_id is not None else None
+    except NotFoundError as error:
+        raise invalid("cloud_id", str(error)) from None
+
+
+def _check_access(known: CloudRecord | None, conf: Mapping[str, Mapping[str, Any]]) -> None:
+    identity, auth = conf.get("identity", {}), conf.get("auth", {})
+    if known is None and not (identity.get("uri_v3") or identity.get("uri")):
+        raise invalid("options", "identity.uri_v3 is missing: the Keystone URL of the cloud.")
+    if auth.get("test_accounts_file"):
+        return
+    if not (identity.get("password") or auth.get("admin_password")):
+        user = known.cloud.test_user if known else ""
+        who = f'test user "{user}"' if user else "the test user"
+        raise InvalidInput(FieldError("password", f"No password was given for {who}."))
+
+
+def _versions(ledger: Ledger, body: Mapping[str, Any]) -> list[str]:
+    version, tag = body.get("tempest_version", ""), body.get("tag", "")
+    nodes = [node for node in alive(ledger) if node.state == "ready"]
+    fitting = [node for node in nodes if (not version or version in node.versions) and (not tag or tag in node.tags)]
+    if fitting:
+        return []
+    there = ", ".join(sorted({one for node in nodes for one in node.versions})) or "none"
+    what = f"Tempest {version}" if version else f"OpenStack {body.get('openstack_release', '')}"
+    return [f"No available node runs {what}{f' with the tag {tag}' if tag else ''}. Available: {there}."]
+
+
+def _program(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Program | None:
+    given = body.get("guideline")
+    if not given:
+        return None
+    try:
+        requested = given.get("id") or given.get("name", "")
+        return ledger.guidelines.get(requested, access.scope_of(ledger, caller))[1].program(given["program"])
+    except NotFoundError as error:
+        raise invalid("guideline", str(error)) from None
+
+
+def _accounts(known: CloudRecord, conf: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    has_more = known.cloud.alt_user or known.cloud.admin_user
+    if has_more or any(conf.get(section, {}).get(option) for section, option in _ACCOUNTS):
+        return []
+    return ["The cloud has no second user and no administrator. Tests that need one are skipped or fail."]
+
+
+def _catalogue(known: CloudRecord, program: Program) -> list[str]:
+    there = cloud_check.services_in(known.check.said) if known.check and known.check.ok else ()
+    if not there:
+        return []
+    words = {capability.name.partition("-")[0] for capability in program.capabilities.get("required", ())}
+    lacking = sorted(word for word in words & set(SERVICES) if not set(SERVICES[word]) & set(there))
+    if not lacking:
+        return []
+    return [f"{program.name} tests {', '.join(lacking)}, but the cloud's catalogue has only: {', '.join(there)}."]
+
+
+def _outlook(ledger: Ledger, body: Mapping[str, Any], program: Program | None) -> str:
+    chosen = body.get("testcases") or {}
+    count = len(program.entries()) if program else len(chosen.get("names", ()))
+    what = f"{count} test{'s' if count != 1 else ''}" if count and not chosen.get("regexes") else "the tests you chose"
+    free = sum(max(0, node.slots - node.busy) for node in alive(ledger) if node.state == "ready")
+    return f"This will run {what}. {free} free slot{'s' if free != 1 else ''} on the fleet."

@@ -1,0 +1,99 @@
+"""What only operators see: vendors with their users, and the audit log."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+
+from flask import Response, make_response, redirect, request
+
+from refstack_worker.errors import StateError, UsageError
+from refstack_worker.server.services.inputs import FieldError, check
+from refstack_worker.server.services.schema import ID, MAX_ID, fields, maybe, string
+from refstack_worker.server.serving.context import context
+from refstack_worker.server.serving.responses import number
+from refstack_worker.server.web.forms import errors_of, stripped
+from refstack_worker.server.web.pages import Answer, caller, page, show, typed
+from refstack_worker.server.web.words import stamp
+
+PAGE_ENTRIES = 100
+MAX_EXPORTED = 100_000
+_VENDOR = fields(
+    "vendor_name",
+    vendor_name=string(80, minLength=1),
+    contact_name=string(120),
+    contact_email=string(120),
+)
+_USER = fields("user_name", user_name=string(60, minLength=1), email=string(200), vendor_id=maybe(ID))
+
+
+@page("GET", "/vendors")
+def list_vendors() -> Answer:
+    """List vendors with their users."""
+    return _page({}, ())
+
+
+@page("POST", "/vendors")
+def add_account() -> Answer:
+    """Add a vendor or a user."""
+    caller().need_operator()
+    try:
+        _add_vendor(request.form) if request.form.get("kind") == "vendor" else _add_user(request.form)
+    except (UsageError, StateError) as error:
+        return make_response(_page(typed(), errors_of(error, {})), 400)
+    return redirect("/vendors", 303)
+
+
+@page("GET", "/audit")
+def show_audit() -> Answer:
+    """Show the audit log."""
+    caller().need_operator()
+    before = request.args.get("before", "")
+    entries = context().ledger.audit.entries(number(before, "before", 0, MAX_ID) if before else 0, PAGE_ENTRIES + 1)
+    more = entries[PAGE_ENTRIES - 1].id if len(entries) > PAGE_ENTRIES else 0
+    return show("audit.html", entries=entries[:PAGE_ENTRIES], more=more)
+
+
+@page("GET", "/audit.csv")
+def download_audit() -> Answer:
+    """Give the audit log out as CSV."""
+    caller().need_operator()
+    buffer = io.StringIO()
+    out = csv.writer(buffer, quoting=csv.QUOTE_ALL)
+    out.writerow(("at", "actor", "token_id", "address", "action", "target"))
+    for one in context().ledger.audit.entries(limit=MAX_EXPORTED):
+        # a name may begin with what a spreadsheet takes for a formula
+        out.writerow((stamp(one.at), f" {one.actor}", one.token_id, one.address, one.action, one.target))
+    answer = Response(buffer.getvalue(), mimetype="text/csv")
+    answer.headers["Content-Disposition"] = "attachment; filename=audit.csv"
+    return answer
+
+
+def _add_vendor(form: Mapping[str, str]) -> None:
+    body = stripped(form, "vendor_name", "contact_name", "contact_email")
+    check(_VENDOR, body)
+    name = body.pop("vendor_name")
+    context().ledger.accounts.add_vendor(name, **body)
+
+
+def _add_user(form: Mapping[str, str]) -> None:
+    body = stripped(form, "user_name", "email")
+    vendor = form.get("vendor_id", "")
+    body["vendor_id"] = int(vendor) if vendor.isascii() and vendor.isdigit() and len(vendor) < 10 else None
+    check(_USER, body)
+    context().ledger.accounts.add_user(body["user_name"], body.get("email", ""), body["vendor_id"])
+
+
+def _page(form: Mapping[str, str], errors: tuple[FieldError, ...]) -> str:
+    caller().need_operator()
+    ledger = context().ledger
+    active = ledger.overview.active()
+    users = ledger.accounts.users()
+    groups = [
+        (vendor, [(user, *active.get(user.id, (0, 0.0))) for user in users if user.vendor_id == vendor.id])
+        for vendor in ledger.accounts.vendors()
+    ]
+    alone = [(user, *active.get(user.id, (0, 0.0))) for user in users if user.vendor_id is None]
+    shown = {one.field: one.message for one in errors}
+    return show("vendors.html", groups=[*groups, *([(None, alone)] if alone else [])], form=form, errors=shown)
