@@ -20,6 +20,9 @@ TEMPEST_LOG_FILE = "tempest.log"
 RESULT_FILES = (SUBUNIT_FILE, SUMMARY_FILE, LOG_FILE, TEMPEST_LOG_FILE)
 """Files in the work folder that make up a result."""
 
+BY_TIME_LIMIT = "stopped by the time limit"
+"""Start of the message of a run that its time limit ended; any other end with :attr:`ExitCode.STOPPED` is a signal."""
+
 STATES = ("running", "posting")
 """Run states that ``execute_test`` reports."""
 
@@ -101,27 +104,22 @@ class ProgressEvent:
 class MessageEvent:
     """Something that a vendor or an operator should know."""
 
-    text: str
+    text: str = ""
 
 
 @dataclass(frozen=True)
 class EndEvent:
     """The last event: how the run ended."""
 
-    exit_code: int
+    exit_code: int = -1
+    """An :class:`ExitCode`; -1 if it was not given."""
     reason: str = ""
     message: str = ""
 
 
 Event = Union[StateEvent, ProgressEvent, MessageEvent, EndEvent]
 
-_EVENTS: Mapping[str, type[Any]] = {
-    "state": StateEvent,
-    "progress": ProgressEvent,
-    "message": MessageEvent,
-    "end": EndEvent,
-}
-_NAMES = {kind: name for name, kind in _EVENTS.items()}
+_EVENT_NAMES = {StateEvent: "state", ProgressEvent: "progress", MessageEvent: "message", EndEvent: "end"}
 
 
 def event_line(event: Event, mask: Callable[[str], str] = str) -> str:
@@ -130,7 +128,7 @@ def event_line(event: Event, mask: Callable[[str], str] = str) -> str:
     :param mask: applied to each text in it.
     """
     values = {name: mask(value) if isinstance(value, str) else value for name, value in asdict(event).items()}
-    return json.dumps({"event": _NAMES[type(event)], **values})
+    return json.dumps({"event": _EVENT_NAMES[type(event)], **values})
 
 
 def read_event_line(line: str | bytes) -> Event | None:
@@ -144,28 +142,41 @@ def read_event_line(line: str | bytes) -> Event | None:
 def read_event(value: object) -> Event | None:
     """Return the event in a JSON value; None if it is not one. Never raises.
 
-    A field that is missing, null or of the wrong type counts as not given.
+    A text that is missing, null or not a text is empty. Progress with a number that cannot be is not an event, nor is a
+    state that ``execute_test`` does not report.
     """
-    kind = _EVENTS.get(str(value.get("event"))) if isinstance(value, Mapping) else None
-    if kind is None or not isinstance(value, Mapping):
+    if not isinstance(value, Mapping):
         return None
-    usable = {each.name: value[each.name] for each in fields(kind) if _is_usable(each.name, value.get(each.name))}
-    if kind is StateEvent and usable.get("state") not in STATES:
+    kind = value.get("event")
+    if kind == "progress":
+        return _read_progress(value)
+    if kind == "state":
+        return (
+            StateEvent(_text_of(value, "state"), _text_of(value, "message")) if value.get("state") in STATES else None
+        )
+    if kind == "message":
+        return MessageEvent(_text_of(value, "text"))
+    if kind == "end":
+        code = value.get("exit_code")
+        return EndEvent(code if isinstance(code, int) else -1, _text_of(value, "reason"), _text_of(value, "message"))
+    return None
+
+
+def _read_progress(value: Mapping[str, Any]) -> ProgressEvent | None:
+    names = [each.name for each in fields(ProgressEvent) if each.name != "test"]
+    numbers = {name: value[name] for name in names if value.get(name) is not None}
+    if not all(map(_is_number, numbers.values())):
         return None
-    try:
-        event: Event = kind(**usable)
-    except TypeError:  # a field without a default is missing
-        return None
-    return event
+    return ProgressEvent(**{name: int(number) for name, number in numbers.items()}, test=_text_of(value, "test"))
 
 
-_NUMBERS = frozenset(each.name for each in fields(ProgressEvent)) - {"test"} | {"exit_code"}
+def _text_of(value: Mapping[str, Any], name: str) -> str:
+    text = value.get(name)
+    return text if isinstance(text, str) else ""
 
 
-def _is_usable(name: str, value: object) -> bool:
-    if name in _NUMBERS:
-        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
-    return isinstance(value, str)
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
 
 
 @dataclass(frozen=True)

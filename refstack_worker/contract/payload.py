@@ -206,8 +206,13 @@ class Payload:
 
         It carries an id of the server: two servers of one node may test the same cloud and give out the same test id.
         """
-        server = hashlib.sha256(self.callback.rstrip("/").encode("utf-8")).hexdigest()[:6]
-        return f"refstack-{server}-{self.test_id}-{attempt}"
+        return resource_prefix(self.callback, self.test_id, attempt)
+
+
+def resource_prefix(server_url: str, test_id: int, attempt: int) -> str:
+    """Return the start of the name of everything that an attempt makes in the cloud."""
+    server = hashlib.sha256(server_url.rstrip("/").encode("utf-8")).hexdigest()[:6]
+    return f"refstack-{server}-{test_id}-{attempt}"
 
 
 def new_secret() -> str:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from refstack_worker.contract.execute_test import ProgressEvent
+from refstack_worker.contract.limits import MAX_COUNT
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import PayloadError
 
 MAX_MESSAGE = 1024
 """Characters of a status message: what the ``test_status`` table holds."""
-MAX_COUNT = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Progress:
                     _text(value[item.name]) if item.name == "test" else _count(item.name, value[item.name])
                 )
         return cls(**taken)
+
+    @classmethod
+    def of_event(cls, event: ProgressEvent) -> Progress:
+        """Return the progress that ``execute_test`` reports."""
+        return cls(**{**vars(event), "seconds_left": event.seconds_left or 0, "test": clean_line(event.test)})
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

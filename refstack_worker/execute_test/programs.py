@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from refstack_worker.contract.execute_test import BY_TIME_LIMIT
 from refstack_worker.execute_test.failures import Stopped, TempestFailure
 from refstack_worker.execute_test.log import LOG
 
@@ -56,8 +57,8 @@ class Interrupt:
         # one is enough: the next would interrupt the clean-up
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_IGN)
-        cause = f"the time limit of {self._seconds:g} s" if signum == signal.SIGALRM else signal.Signals(signum).name
-        self._pending = f"stopped by {'' if signum == signal.SIGALRM else 'signal '}{cause}"
+        by_signal = f"stopped by signal {signal.Signals(signum).name}"
+        self._pending = f"{BY_TIME_LIMIT} of {self._seconds:g} s" if signum == signal.SIGALRM else by_signal
         if not self._deferred:
             raise Stopped(self._pending)
 

@@ -30,6 +30,7 @@ from typing import Any
 from refstack_worker.config import worker as config
 from refstack_worker.contract import gearman_functions, keys
 from refstack_worker.contract.envelope import NodeChannel, Opener
+from refstack_worker.contract.execute_test import ExitCode
 from refstack_worker.environments.catalogue import Offer, Want
 from refstack_worker.environments.environment import BuiltEnvironment
 from refstack_worker.execute_test.arguments import Arguments, parse_arguments
@@ -40,7 +41,7 @@ from refstack_worker.worker.attempt.attempt import AttemptExecution, NodeService
 from refstack_worker.worker.attempt.claimed import ClaimRecords
 from refstack_worker.worker.attempt.outcome import AttemptOutcome
 from refstack_worker.worker.queue import slot
-from refstack_worker.worker.sandbox.runner import PASSED, STOPPED, Command, ProcessExit, ProcessListener
+from refstack_worker.worker.sandbox.runner import Command, ProcessExit, ProcessListener
 from refstack_worker.worker.server_api import connection
 from refstack_worker.worker.server_api.node_status import NodeStatus, NodeStatusReporter
 from refstack_worker.worker.spool.spool import Spool
@@ -88,10 +89,10 @@ class Executor:
         try:
             if settings.cleanup_only:
                 TALLY.add("clean-ups")
-                return ProcessExit(PASSED)
+                return ProcessExit(ExitCode.PASSED)
             server = RefstackServer(settings)
             if settings.post_only is None and not self._tests(server, settings, listener):
-                return ProcessExit(STOPPED, "stopped")
+                return ProcessExit(ExitCode.STOPPED, "stopped")
             listener.event({"event": "state", "state": "posting"})
             server.post(settings.workdir)
         except Failure as failure:
@@ -100,7 +101,7 @@ class Executor:
             return ProcessExit(failure.exit_code)
         TALLY.add("results posted")
         listener.event({"event": "end", "exit_code": 0, "reason": "passed", "message": ""})
-        return ProcessExit(PASSED)
+        return ProcessExit(ExitCode.PASSED)
 
     def _tests(self, server: RefstackServer, settings: Arguments, listener: ProcessListener) -> bool:
         """Ask what a run asks, wait, and leave a result; return whether it was not stopped meanwhile."""

@@ -35,9 +35,18 @@ def main() -> int:
     parser.add_argument("--callback", nargs=2)
     for name in ("--attempt", "--token-file", "--conf_json", "--tempest_home", "--testcases", "--concurrency"):
         parser.add_argument(name)
-    for name in ("--timeout", "--resource-prefix", "--workdir", "--progress", "--post-only", "--patience"):
+    for name in (
+        "--timeout",
+        "--resource-prefix",
+        "--workdir",
+        "--progress",
+        "--post-only",
+        "--patience",
+        "--stop-grace",
+    ):
         parser.add_argument(name)
     parser.add_argument("--ca-file")
+    parser.add_argument("--stop-grace")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--cleanup-only", action="store_true")
     given = parser.parse_args()

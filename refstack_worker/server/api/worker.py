@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -13,7 +14,7 @@ from refstack_worker.contract import keys, strict_json
 from refstack_worker.contract.status_report import Progress, clean_line
 from refstack_worker.errors import PayloadError, UsageError
 from refstack_worker.server import auth
-from refstack_worker.server.domain.attempts import Claim, Heartbeat, Proof
+from refstack_worker.server.domain.attempts import Claim, Proof
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.services.schema import MAX_ID
@@ -54,14 +55,13 @@ def claim(test_id: int, attempt: int) -> Response:
 
 @WORKER.post(f"{_ATTEMPT}/heartbeat")
 def heartbeat(test_id: int, attempt: int) -> Response:
-    """Hear that a worker is alive, and answer whether it shall go on."""
+    """Record that a worker is alive; the answer says whether to go on."""
     proof = _proof(test_id, attempt)
     body = json_body()
     _worker(body)
-    beat = Heartbeat(_claim_id(body), Progress.from_json(body.get("progress") or {}))
-    answer = context().ledger.attempts.heartbeat(proof, beat)
-    seconds = context().settings.rules.heartbeat_seconds
-    return jsonify({"order": answer.reply.value, "reason": answer.reason, "heartbeat_seconds": seconds})
+    progress = Progress.from_json(body.get("progress") or {})
+    answer = context().ledger.attempts.heartbeat(proof, _claim_id(body), progress)
+    return jsonify(replace(answer, heartbeat_seconds=context().settings.rules.heartbeat_seconds).to_json())
 
 
 @WORKER.post(f"{_ATTEMPT}/release")

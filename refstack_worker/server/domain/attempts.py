@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from refstack_worker.contract import gearman_functions
 from refstack_worker.contract.states import RunState
-from refstack_worker.contract.status_report import Progress
 from refstack_worker.server.domain.clouds import Conf
 from refstack_worker.server.domain.results import Counts
 from refstack_worker.server.domain.runs import RunSpec
@@ -105,27 +104,6 @@ class ClaimAnswer:
     reason: str = ""
     """``claimed``, ``superseded``, ``finished``, ``cancelled``, ``failed`` or ``paused``."""
     state: RunState = RunState.CLAIMED
-
-
-class HeartbeatReply(str, enum.Enum):
-    """What the answer to a heartbeat tells the worker."""
-
-    GO = "go"
-    CANCEL = "cancel"
-    STOP = "stop"
-    """Superseded or ended: stop and say nothing more."""
-
-
-@dataclass(frozen=True)
-class Heartbeat:
-    claim_id: str = field(repr=False)
-    progress: Progress = Progress()
-
-
-@dataclass(frozen=True)
-class HeartbeatAnswer:
-    reply: HeartbeatReply
-    reason: str = ""
 
 
 class Release(enum.Enum):

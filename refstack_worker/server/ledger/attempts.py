@@ -9,9 +9,10 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.engine import Connection
 
 from refstack_worker.contract import payload as payloads
+from refstack_worker.contract.heartbeat import HeartbeatAnswer, HeartbeatReply
 from refstack_worker.contract.secrets import Masker, secret_values
 from refstack_worker.contract.states import RunState, may_move
-from refstack_worker.contract.status_report import Report
+from refstack_worker.contract.status_report import Progress, Report
 from refstack_worker.errors import StateError
 from refstack_worker.server.db import queue_tables
 from refstack_worker.server.db.updates import IS_ATTEMPT
@@ -20,9 +21,6 @@ from refstack_worker.server.domain.attempts import (
     AttemptKey,
     Claim,
     ClaimAnswer,
-    Heartbeat,
-    HeartbeatAnswer,
-    HeartbeatReply,
     Proof,
     Release,
 )
@@ -55,6 +53,7 @@ _BY_WORKER = frozenset(
 )
 """States that a worker may report; ``finished`` comes with a result, ``queued`` with a release."""
 
+NO_PROGRESS = Progress()
 _GO, _CANCEL = HeartbeatAnswer(HeartbeatReply.GO), HeartbeatAnswer(HeartbeatReply.CANCEL, "cancelled")
 
 _HOLDER = (
@@ -138,33 +137,33 @@ class Attempts(LedgerPart):
             self.transactions.grant(connection, run, claim)
             return ClaimAnswer(True, "", RunState.CLAIMED)
 
-    def heartbeat(self, proof: Proof, heartbeat: Heartbeat) -> HeartbeatAnswer:
-        """Note that a worker is alive and how far its run is; tell it whether to go on."""
-        progress = json.dumps(heartbeat.progress.to_json())
+    def heartbeat(self, proof: Proof, claim_id: str, progress: Progress = NO_PROGRESS) -> HeartbeatAnswer:
+        """Record that the holder of a claim is alive and how far its run is; return whether it should go on."""
+        so_far = json.dumps(progress.to_json())
         if not self.database.is_sqlite:
-            answer = self._heartbeat_at_once(proof, heartbeat, progress)
+            answer = self._heartbeat_at_once(proof, claim_id, so_far)
             if answer is not None:
                 return answer
         parameters = {"of_test": proof.test_id, "of_attempt": proof.attempt}
         with self.database.writing() as connection:
             rows = connection.execute(_HOLDER, parameters).mappings().all()
             row = self.transactions.choose(connection, proof, rows)
-            answer = _answer(row, heartbeat)
+            answer = _answer(row, claim_id)
             if answer.reply is HeartbeatReply.STOP:
                 return answer
             # superseded since it was read: the row is closed and stays as it is
-            changed = connection.execute(_RENEW, {**parameters, "now": self.clock(), "so_far": progress})
+            changed = connection.execute(_RENEW, {**parameters, "now": self.clock(), "so_far": so_far})
             return answer if changed.rowcount else HeartbeatAnswer(HeartbeatReply.STOP, "superseded")
 
-    def _heartbeat_at_once(self, proof: Proof, heartbeat: Heartbeat, progress: str) -> HeartbeatAnswer | None:
-        """Take the heartbeat of a claim that holds; None: it does not, and the long way tells why."""
+    def _heartbeat_at_once(self, proof: Proof, claim_id: str, so_far: str) -> HeartbeatAnswer | None:
+        """Record the heartbeat of a claim that holds; None: it does not, and the long way finds out why."""
         parameters = {
             "of_test": proof.test_id,
             "of_attempt": proof.attempt,
             "proof": payloads.secret_digest(proof.secret),
-            "claim": heartbeat.claim_id,
+            "claim": claim_id,
             "now": self.clock(),
-            "so_far": progress,
+            "so_far": so_far,
         }
         with self.database.one_statement() as connection:
             state = connection.execute(_RENEW_AND_LOOK, parameters).scalar()
@@ -264,12 +263,12 @@ def _is_claim(attempt: Row, claim_id: str) -> bool:
     return held_by is not None and hmac.compare_digest(held_by.encode("utf-8"), claim_id.encode("utf-8", "replace"))
 
 
-def _answer(held: Row, heartbeat: Heartbeat) -> HeartbeatAnswer:
+def _answer(held: Row, claim_id: str) -> HeartbeatAnswer:
     state = RunState(held["state"])
     if held["current"] != held["attempt"]:
         return HeartbeatAnswer(HeartbeatReply.STOP, "superseded")
     if state.is_end:
         return HeartbeatAnswer(HeartbeatReply.STOP, state.value)
-    if not _is_claim(held, heartbeat.claim_id):
+    if not _is_claim(held, claim_id):
         return HeartbeatAnswer(HeartbeatReply.STOP, "claimed")
     return _CANCEL if state is RunState.CANCELLING else _GO

@@ -11,17 +11,30 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from refstack_worker import execute_test_program, process
 from refstack_worker.contract import attempt_token as proofs
+from refstack_worker.contract.execute_test import (
+    SUBUNIT_FILE,
+    SUMMARY_FILE,
+    CommandLine,
+    EndEvent,
+    Event,
+    ExitCode,
+    MessageEvent,
+    ProgressEvent,
+    Reason,
+    StateEvent,
+    read_event_line,
+)
+from refstack_worker.contract.heartbeat import HeartbeatReply
+from refstack_worker.contract.payload import resource_prefix
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report
 from refstack_worker.errors import ConfigError, RefstackError
-from refstack_worker.server.domain.attempts import Heartbeat, HeartbeatAnswer, HeartbeatReply, Proof, Submission
+from refstack_worker.server.domain.attempts import Proof, Submission
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
@@ -32,8 +45,8 @@ NAME = "local"
 """What stands where a node's name would."""
 GRACE = 10.0
 """Seconds between TERM and KILL."""
-NOT_POSTED = 5
-"""Exit status of ``execute_test``: the result is in its folder."""
+STOP_MARGIN = 1.0
+"""Seconds that ``execute_test`` has after Tempest's end before it is killed itself."""
 
 
 @dataclass(frozen=True)
@@ -87,44 +100,40 @@ class LocalRun:
             child = process.start(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
             )
-        beats = _Beats(self, child)
-        beats.start()
-        last: Mapping[str, Any] = {}
+        heartbeats = _Heartbeats(self, child)
+        heartbeats.start()
+        last: EndEvent | None = None
         try:
-            assert child.stdin is not None and child.stdout is not None  # noqa: S101 - told to the type checker
+            assert child.stdin is not None and child.stdout is not None  # noqa: S101 - for the type checker
             child.stdin.write(json.dumps(self.submission.conf_json).encode("utf-8"))
             child.stdin.close()
             for line in child.stdout:
-                last = self._hear(line, beats) or last
+                last = self._take(read_event_line(line), heartbeats) or last
         finally:
             code = child.wait()
-            beats.end()
+            heartbeats.end()
             process.kill_group(child.pid)
-        self._conclude(code, last, beats.is_cancelled)
+        self._conclude(code, last, heartbeats.is_cancelled)
 
-    def _hear(self, line: bytes, beats: _Beats) -> Mapping[str, Any] | None:
-        """Take one line of the run; return it if it is the last word."""
-        try:
-            event = json.loads(line)
-        except ValueError:
-            return None
-        if event.get("event") == "progress":
-            beats.progress = Progress.from_json(event)
-        elif event.get("event") == "state":
-            self._say(Report(RunState(event["state"]), str(event.get("message", "")), worker=NAME))
-        elif event.get("event") == "message":
-            self._say(Report(message=str(event.get("text", "")), worker=NAME))
-        return event if event.get("event") == "end" else None
+    def _take(self, event: Event | None, heartbeats: _Heartbeats) -> EndEvent | None:
+        """Handle an event of the run; return it if it is the last one."""
+        if isinstance(event, ProgressEvent):
+            heartbeats.progress = Progress.of_event(event)
+        elif isinstance(event, StateEvent):
+            self._say(Report(RunState(event.state), event.message, worker=NAME))
+        elif isinstance(event, MessageEvent):
+            self._say(Report(message=event.text, worker=NAME))
+        return event if isinstance(event, EndEvent) else None
 
-    def _conclude(self, code: int, last: Mapping[str, Any], is_cancelled: bool) -> None:
-        if code == NOT_POSTED:
-            summary = json.loads((self._workdir / "summary.json").read_text("utf-8"))
-            acceptance.accept(self.ledger, self.proof, Upload.of(self._workdir / "subunit", summary))
+    def _conclude(self, code: int, last: EndEvent | None, is_cancelled: bool) -> None:
+        if code == ExitCode.NOT_POSTED and (self._workdir / SUBUNIT_FILE).is_file():
+            summary = json.loads((self._workdir / SUMMARY_FILE).read_text("utf-8"))
+            acceptance.accept(self.ledger, self.proof, Upload.of(self._workdir / SUBUNIT_FILE, summary))
         elif is_cancelled:
             self._say(Report(RunState.CANCELLED, "all its processes are gone"))
-        elif code not in (0, 1):
-            said = str(last.get("message", "")) or f"execute_test ended with status {code}"
-            self._say(Report(RunState.FAILED, said, str(last.get("reason", "")) or "tempest"))
+        elif code not in (ExitCode.PASSED, ExitCode.TESTS_FAILED):
+            message = (last.message if last else "") or f"execute_test ended with status {code}"
+            self._say(Report(RunState.FAILED, message, (last.reason if last else "") or Reason.TEMPEST.value))
 
     def _say(self, report: Report) -> None:
         try:
@@ -142,15 +151,23 @@ class LocalRun:
         if home is None:
             raise ConfigError("TEMPEST_HOME is not set; the method 'local' needs a virtualenv or checkout with Tempest")
         key, spec = self.submission.key, self.submission.spec
-        command: list[str | Path] = [*execute_test_program.command(), "--callback", settings.web.address]
-        command += [str(key.test_id), "--attempt", str(key.attempt), "--token-file", self.folder / "token"]
-        command += ["--conf_json", "-", "--tempest_home", home, "--workdir", self._workdir, "--progress", "json"]
-        command += ["--concurrency", str(spec.concurrency), "--timeout", str(spec.timeout)]
-        command += ["--resource-prefix", f"refstack-{key.test_id}-{key.attempt}"]
-        return [str(word) for word in command]
+        return CommandLine(
+            program=execute_test_program.command(),
+            callback=settings.web.address,
+            test_id=key.test_id,
+            attempt=key.attempt,
+            token_file=str(self.folder / "token"),
+            conf_json="-",
+            tempest_home=str(home),
+            concurrency=spec.concurrency,
+            timeout=spec.timeout,
+            resource_prefix=resource_prefix(settings.web.address, key.test_id, key.attempt),
+            stop_grace=GRACE - STOP_MARGIN,
+            workdir=str(self._workdir),
+        ).words()
 
 
-class _Beats(threading.Thread):
+class _Heartbeats(threading.Thread):
     """Keeps the claim alive, and ends the run's processes when the ledger says so."""
 
     def __init__(self, run: LocalRun, child: subprocess.Popen[bytes]) -> None:
@@ -161,16 +178,16 @@ class _Beats(threading.Thread):
         self.is_cancelled = False
 
     def run(self) -> None:
-        """Beat until the run is over."""
+        """Send heartbeats until the run is over."""
         while not self._over.wait(self._local.ledger.settings.rules.heartbeat_seconds):
             try:
-                answer = self._heartbeat()
+                answer = self._local.ledger.attempts.heartbeat(self._local.proof, self._local.claim_id, self.progress)
             except RefstackError as error:
                 LOG.warning("run %s: %s", self._local.submission.key, error)
                 continue
             if answer.reply is not HeartbeatReply.GO:
                 self.is_cancelled = answer.reply is HeartbeatReply.CANCEL
-                # its result is accepted, it only has to read the answer
+                # its result is accepted; it only has to read the answer
                 if answer.reason == RunState.FINISHED.value and self._over.wait(GRACE):
                     return
                 process.kill_group(self._child.pid, signal.SIGTERM)
@@ -179,10 +196,6 @@ class _Beats(threading.Thread):
                 return
 
     def end(self) -> None:
-        """Stop beating."""
+        """Stop, and wait for the thread."""
         self._over.set()
         self.join()
-
-    def _heartbeat(self) -> HeartbeatAnswer:
-        beat = Heartbeat(self._local.claim_id, self.progress)
-        return self._local.ledger.attempts.heartbeat(self._local.proof, beat)

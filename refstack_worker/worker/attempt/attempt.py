@@ -233,7 +233,8 @@ class AttemptExecution:
         """While the context lasts the claim is recorded on disk, heartbeats go out, and the time limit runs."""
         claimed = api.claimed
         self.heartbeat = Heartbeat(api, self._stop_request, seconds, self._settings.server.patience)
-        limit = TimeLimit(self._limit(claimed) + TIMEOUT_MARGIN, self.heartbeat, self._stop_request)
+        seconds = self._limit(claimed) + self._settings.run.stop_grace + TIMEOUT_MARGIN
+        limit = TimeLimit(seconds, self.heartbeat, self._stop_request)
         with suppress(OSError):  # a full disk shows soon enough; the record only speeds up a restart
             self._services.claims.write(claimed)
         self.heartbeat.start()

@@ -12,7 +12,7 @@ from refstack_worker.worker.attempt.outcome import AttemptOutcome, OutcomeKind
 from refstack_worker.worker.attempt.stop_request import StopRequest
 from refstack_worker.worker.sandbox.commands import Commands
 from refstack_worker.worker.sandbox.listeners import CleanupListener
-from refstack_worker.worker.sandbox.runner import Sandbox
+from refstack_worker.worker.sandbox.runner import ProcessExit, Sandbox
 from refstack_worker.worker.server_api.attempts import AttemptApi
 
 LOG = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class CloudCleanup:
         LOG.info("removing resources named %s… from the cloud", prefix)
         listener = CleanupListener()
         end = self._sandbox.run(self._commands.clean_up(tempest_home, prefix), listener, after_stop=True)
-        messages = [*listener.messages, str(listener.last.get("message") or f"ended with status {end.status}")]
+        messages = [*listener.messages, _last_message(listener, end)]
         if over.is_set():
             messages.append(f"stopped before it was complete; the cloud may still hold resources named {prefix}…")
         for message in messages:
@@ -98,3 +98,7 @@ class CloudCleanup:
         if not over.is_set():
             over.set()
             self._sandbox.stop()
+
+
+def _last_message(listener: CleanupListener, end: ProcessExit) -> str:
+    return (listener.last.message if listener.last else "") or f"ended with status {end.status}"

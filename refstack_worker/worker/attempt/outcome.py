@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from refstack_worker.contract.execute_test import BY_TIME_LIMIT, EndEvent, ExitCode, Reason
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import (
@@ -21,17 +21,7 @@ from refstack_worker.errors import (
 )
 from refstack_worker.worker import logs
 from refstack_worker.worker.attempt.stop_request import StopReason
-from refstack_worker.worker.sandbox.runner import (
-    BAD_INPUT,
-    CLOUD,
-    NOT_POSTED,
-    PASSED,
-    SERVER,
-    STOPPED,
-    TEMPEST,
-    TESTS_FAILED,
-    ProcessExit,
-)
+from refstack_worker.worker.sandbox.runner import ProcessExit
 from refstack_worker.worker.server_api.attempts import AttemptApi
 from refstack_worker.worker.server_api.console import ConsoleSender
 from refstack_worker.worker.server_api.heartbeat import Heartbeat
@@ -85,7 +75,7 @@ class AttemptOutcome:
 
 def after_stop(reason: StopReason, message: str, end: ProcessExit | None) -> AttemptOutcome:
     """Return the outcome of an attempt that had to end early."""
-    if end is not None and end.status in (PASSED, TESTS_FAILED):
+    if end is not None and end.status in (ExitCode.PASSED, ExitCode.TESTS_FAILED):
         return AttemptOutcome(OutcomeKind.POSTED)  # it finished before the request took effect
     if reason is StopReason.CANCELLED:
         return AttemptOutcome(OutcomeKind.CANCELLED, "cancelled", "cancelled; all processes stopped")
@@ -99,26 +89,26 @@ def after_stop(reason: StopReason, message: str, end: ProcessExit | None) -> Att
     return AttemptOutcome(OutcomeKind.STOPPED, message or "superseded")
 
 
-def after_exit(end: ProcessExit, last: Mapping[str, object], attempt: int) -> AttemptOutcome:
+def after_exit(end: ProcessExit, last: EndEvent | None, attempt: int) -> AttemptOutcome:
     """Return the outcome of an attempt whose program ended by itself.
 
-    :param last: the program's final event.
+    :param last: the program's final event; None: it wrote none.
     :param attempt: number of this attempt of the run.
     """
-    reason, message = str(last.get("reason", ""))[:MAX_REASON], str(last.get("message", ""))[:MAX_MESSAGE]
-    if end.status in (PASSED, TESTS_FAILED):
+    reason, message = (last.reason[:MAX_REASON], last.message[:MAX_MESSAGE]) if last else ("", "")
+    if end.status in (ExitCode.PASSED, ExitCode.TESTS_FAILED):
         return AttemptOutcome(OutcomeKind.POSTED, reason, message)
-    if end.status == NOT_POSTED and reason == "refused":
+    if end.status == ExitCode.NOT_POSTED and reason == Reason.REFUSED:
         return AttemptOutcome(OutcomeKind.FAILED, "result-refused", message)
-    if end.status == NOT_POSTED:
+    if end.status == ExitCode.NOT_POSTED:
         return AttemptOutcome(OutcomeKind.SPOOLED, "not-posted", message)
-    if end.status == STOPPED and "time limit" in message:
+    if end.status == ExitCode.STOPPED and message.startswith(BY_TIME_LIMIT):
         return AttemptOutcome(OutcomeKind.FAILED, "timeout", message)
-    if end.status == SERVER:
+    if end.status == ExitCode.SERVER:
         return AttemptOutcome(OutcomeKind.RELEASED, "server", message)
-    if end.status == TEMPEST and reason == "machine":
+    if end.status == ExitCode.TEMPEST and reason == Reason.MACHINE:
         return AttemptOutcome(_retried(attempt), "machine", f"problem on this node: {message}", True)
-    if end.status in (BAD_INPUT, CLOUD, TEMPEST):
+    if end.status in (ExitCode.BAD_INPUT, ExitCode.CLOUD, ExitCode.TEMPEST):
         text = message or f"execute_test ended with status {end.status}"
         return AttemptOutcome(OutcomeKind.FAILED, reason or "run", text)
     if end.status is None and not end.lost:

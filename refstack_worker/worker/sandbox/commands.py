@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from refstack_worker import execute_test_program
 from refstack_worker.config.worker import WorkerSettings
+from refstack_worker.contract.execute_test import RESULT_FILES, CommandLine, ExitCode
 from refstack_worker.contract.payload import Payload
 from refstack_worker.errors import ConfigError, RunError
-from refstack_worker.worker.sandbox.runner import NOT_POSTED, Command
+from refstack_worker.worker.sandbox.runner import Command
 
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 """The only variables of the worker's environment that a run gets."""
-RESULTS = ("subunit", "summary.json", "execute_test.log", "tempest.log")
 POST_PATIENCE = 120
 """Seconds for which a run itself retries a post; after that the spool does, which needs no slot."""
 CLEANUP_PATIENCE = 5
+STOP_MARGIN = 0.5
+"""Seconds that ``execute_test`` has after Tempest's end before it is killed itself."""
 
 
 def find_program(configured: str) -> tuple[str, ...]:
@@ -52,40 +54,48 @@ class Commands:
 
     def run(self, tempest_home: Path, seconds: float) -> Command:
         """The run itself, limited to ``seconds``. Its configuration stays in the run's folder for the clean-up."""
-        args = [
-            *self._start, "--conf_json", "@{run}/conf.json", "--tempest_home", str(tempest_home),
-            "--resource-prefix", self.payload.prefix, "--timeout", str(max(1, int(seconds))),
-            "--patience", str(POST_PATIENCE), "--workdir", "{run}/work", "--keep", "--progress", "json",
-        ]  # fmt: skip
+        call = replace(
+            self._with_conf(tempest_home, self.payload.prefix),
+            timeout=max(1, int(seconds)),
+            patience=POST_PATIENCE,
+            concurrency=self.payload.concurrency,
+            testcases="" if self.testcases is None else "@{run}/testcases.json",
+        )
         files = self._files
-        if self.payload.concurrency:
-            args += ["--concurrency", str(self.payload.concurrency)]
         if self.testcases is not None:
-            args += ["--testcases", "@{run}/testcases.json"]
             files["testcases.json"] = json.dumps(self.testcases).encode()
-        return self._command(args, files, RESULTS)
+        return self._command(call, files, RESULT_FILES)
 
     def clean_up(self, tempest_home: Path, prefix: str) -> Command:
         """Remove the resources with a prefix from the cloud."""
-        args = [
-            *self._start, "--conf_json", "@{run}/conf.json", "--tempest_home", str(tempest_home), "--cleanup-only",
-            "--resource-prefix", prefix, "--patience", str(CLEANUP_PATIENCE), "--workdir", "{run}/work", "--keep",
-            "--progress", "json",
-        ]  # fmt: skip
-        return self._command(args, self._files)
+        call = replace(self._with_conf(tempest_home, prefix), patience=CLEANUP_PATIENCE, cleanup_only=True)
+        return self._command(call, self._files)
 
     def post(self, folder: str, patience: int = POST_PATIENCE) -> Command:
         """Post the result in a folder."""
-        args = [*self._start, "--post-only", folder, "--patience", str(patience), "--progress", "json"]
-        return self._command(args, self._files)
+        return self._command(replace(self._start, post_only=folder, patience=patience), self._files)
 
     @property
-    def _start(self) -> list[str]:
-        args = [
-            *self.program, "--callback", self.payload.callback, str(self.payload.test_id),
-            "--attempt", str(self.payload.attempt), "--token-file", "{run}/token",
-        ]  # fmt: skip
-        return [*args, "--ca-file", "{run}/ca.pem"] if self.settings.server.ca_file else args
+    def _start(self) -> CommandLine:
+        return CommandLine(
+            program=self.program,
+            callback=self.payload.callback,
+            test_id=self.payload.test_id,
+            attempt=self.payload.attempt,
+            token_file="{run}/token",  # noqa: S106  # nosec B106 - the name of a file
+            ca_file="{run}/ca.pem" if self.settings.server.ca_file else "",
+        )
+
+    def _with_conf(self, tempest_home: Path, prefix: str) -> CommandLine:
+        return replace(
+            self._start,
+            conf_json="@{run}/conf.json",
+            tempest_home=str(tempest_home),
+            resource_prefix=prefix,
+            stop_grace=max(0.0, self.settings.run.stop_grace - STOP_MARGIN),
+            workdir="{run}/work",
+            keep=True,
+        )
 
     @property
     def _files(self) -> dict[str, bytes]:
@@ -97,17 +107,17 @@ class Commands:
                 raise RunError(f"server.ca_file: {self.settings.server.ca_file}: {error.strerror}") from error
         return files
 
-    def _command(self, args: list[str], files: dict[str, bytes], results: tuple[str, ...] = ()) -> Command:
+    def _command(self, call: CommandLine, files: dict[str, bytes], results: tuple[str, ...] = ()) -> Command:
         env = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
         env.update({name: os.environ[name] for name in PROXIES if name in os.environ})
         limits = self.settings.limits
         bounds = {"file": limits.file_mb << 20, "memory": limits.memory_mb << 20, "processes": limits.processes}
         return Command(
-            argv=tuple(args),
+            argv=tuple(call.words()),
             env=env,
             files=files,
             results=results,
-            results_on=(NOT_POSTED,) if results else (),
+            results_on=(ExitCode.NOT_POSTED,) if results else (),
             max_result=limits.result_mb << 20,
             grace=self.settings.run.stop_grace,
             limits={name: number for name, number in bounds.items() if number},

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from refstack_worker.contract.console import ConsoleLine, read_line
+from refstack_worker.contract.execute_test import EndEvent, MessageEvent, ProgressEvent, StateEvent, read_event
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report, clean_line
-from refstack_worker.errors import PayloadError
 
 LOG = logging.getLogger(__name__)
 
@@ -73,22 +73,22 @@ class RunListener:
         self._files = files
         self._lines = _LineLog()
         self._states = 0
-        self.last: Mapping[str, Any] = {}
+        self.last: EndEvent | None = None
         """The event with which the program announced its end."""
         self.started = False
         """Whether the tests began: then the cloud may hold resources of this run."""
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Handle an event of ``docs/protocol.md``; one that makes no sense is ignored."""
-        kind = event.get("event")
-        if kind == "progress":
-            self._take_progress(event)
-        elif kind == "state" and event.get("state") in ("running", "posting"):
-            self._enter(RunState(event["state"]), str(event.get("message", "")))
-        elif kind == "message":
-            self._reports.add(Report(message=str(event.get("text", ""))))
-        elif kind == "end":
-            self.last = event
+        read = read_event(event)
+        if isinstance(read, ProgressEvent):
+            self._progress.progress = Progress.of_event(read)
+        elif isinstance(read, StateEvent):
+            self._enter(RunState(read.state), read.message)
+        elif isinstance(read, MessageEvent):
+            self._reports.add(Report(message=read.text))
+        elif isinstance(read, EndEvent):
+            self.last = read
         elif (line := read_line(event)) is not None:
             self._console.add(line)
 
@@ -108,12 +108,6 @@ class RunListener:
             LOG.info("%s", state.value)
         self._reports.add(Report(state, message))
 
-    def _take_progress(self, event: Mapping[str, Any]) -> None:
-        try:
-            self._progress.progress = Progress.from_json({k: v for k, v in event.items() if v is not None})
-        except PayloadError as error:
-            LOG.debug("%s", error)
-
 
 class CleanupListener:
     """Collects what a program without tests reports: a clean-up of the cloud, or a post from the spool."""
@@ -121,14 +115,15 @@ class CleanupListener:
     def __init__(self) -> None:
         self._lines = _LineLog()
         self.messages: list[str] = []
-        self.last: Mapping[str, Any] = {}
+        self.last: EndEvent | None = None
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Keep messages and the final event."""
-        if event.get("event") == "message" and len(self.messages) < MAX_MESSAGES:
-            self.messages.append(clean_line(str(event.get("text", ""))))
-        elif event.get("event") == "end":
-            self.last = event
+        read = read_event(event)
+        if isinstance(read, MessageEvent) and len(self.messages) < MAX_MESSAGES:
+            self.messages.append(clean_line(read.text))
+        elif isinstance(read, EndEvent):
+            self.last = read
 
     def log(self, line: str) -> None:
         """Pass a line on to the log."""

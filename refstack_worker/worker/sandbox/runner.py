@@ -28,9 +28,6 @@ from refstack_worker.worker.sandbox import frames, leftovers
 
 LOG = logging.getLogger(__name__)
 
-PASSED, TESTS_FAILED, BAD_INPUT, CLOUD, TEMPEST, NOT_POSTED, SERVER, STOPPED = range(8)
-"""Exit statuses of ``execute_test`` (``docs/protocol.md``)."""
-
 CHUNK = 1 << 20
 CLOSE_SECONDS = 60.0
 """For the agent to end and remove everything after the connection is closed."""

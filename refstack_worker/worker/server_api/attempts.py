@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from refstack_worker.config.worker import ServerLinkSettings
 from refstack_worker.contract import attempt_token
 from refstack_worker.contract.console import BATCH_SECONDS, Batch
+from refstack_worker.contract.heartbeat import HeartbeatAnswer, heartbeat_body, interval
 from refstack_worker.contract.payload import Payload
-from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report, clean_line
 from refstack_worker.errors import ServerError
 from refstack_worker.worker.server_api.connection import ServerConnection
@@ -45,16 +44,6 @@ class ClaimedAttempt:
     def token(self) -> str:
         """The bearer token that proves that this worker holds the claim."""
         return attempt_token.join(self.payload.secret, self.claim)
-
-
-@dataclass(frozen=True)
-class HeartbeatReply:
-    """The server's reply to a heartbeat."""
-
-    order: str
-    """``go``, ``cancel`` or ``stop``."""
-    reason: str = ""
-    heartbeat_seconds: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -97,23 +86,24 @@ class AttemptApi:
             body["lock"] = lock_digest
         patience = self._settings.patience
         reply = self._connection.post_with_retries(f"{self._path}/claim", body, patience, given_up)
-        self._pause = _interval(reply)
+        self._pause = interval(reply)
         return self._pause
 
-    def heartbeat(self, state: RunState, progress: Progress) -> HeartbeatReply:
+    def heartbeat(self, progress: Progress) -> HeartbeatAnswer:
         """Keep the claim alive and send the progress.
 
         :raises RefusedError: the attempt no longer belongs to this worker.
         :raises ServerError: no usable reply.
         """
-        body = {**self._claim, "state": state.value, "progress": progress.to_json()}
+        body = heartbeat_body(self.claimed.claim, self.claimed.worker, progress)
         is_last = self._pause > MAX_IDLE_SECONDS
         reply = self._connection.post(f"{self._path}/heartbeat", body, HEARTBEAT_TIMEOUT, is_last)
-        order = reply.get("order")
-        if order not in ("go", "cancel", "stop"):
-            raise ServerError(f"heartbeat: unknown order {str(order)[:40]!r} in the reply")
-        self._pause = _interval(reply)
-        return HeartbeatReply(str(order), str(reply.get("reason", "")), self._pause)
+        try:
+            answer = HeartbeatAnswer.from_json(reply)
+        except ValueError:
+            raise ServerError(f"heartbeat: unknown order {str(reply.get('order'))[:40]!r} in the reply") from None
+        self._pause = answer.heartbeat_seconds
+        return answer
 
     def console(self, batch: Batch) -> ConsoleReply:
         """Send lines of the live console, once.
@@ -156,9 +146,3 @@ class AttemptApi:
     @property
     def _claim(self) -> dict[str, Any]:
         return {"claim": self.claimed.claim, "worker": self.claimed.worker}
-
-
-def _interval(reply: Mapping[str, Any]) -> float:
-    value = reply.get("heartbeat_seconds")
-    is_usable = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return min(max(float(value), 0.05), 600.0) if is_usable and value is not None else 2.0

@@ -7,16 +7,14 @@ import threading
 import time
 from typing import Protocol
 
+from refstack_worker.contract.heartbeat import FINISHED_GRACE, HeartbeatAnswer, HeartbeatReply
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress
 from refstack_worker.errors import RefusedError, ServerError
 from refstack_worker.worker import logs
-from refstack_worker.worker.server_api.attempts import AttemptApi, HeartbeatReply
+from refstack_worker.worker.server_api.attempts import AttemptApi
 
 LOG = logging.getLogger(__name__)
-
-FINISHED_GRACE = 30.0
-"""Seconds for a run whose result the server has to end by itself: ``execute_test`` may still wait for the response."""
 
 
 class StopListener(Protocol):
@@ -33,7 +31,7 @@ class StopListener(Protocol):
 
 
 class Heartbeat(threading.Thread):
-    """Sends heartbeats until it is stopped; the run's thread sets ``state`` and ``progress``."""
+    """Sends heartbeats until it is stopped; the run's thread sets ``progress`` and, for the time limit, ``state``."""
 
     def __init__(self, api: AttemptApi, listener: StopListener, seconds: float, patience: float) -> None:
         super().__init__(name=f"heartbeat {api.claimed.run}", daemon=True)
@@ -63,22 +61,22 @@ class Heartbeat(threading.Thread):
 
     def _send(self) -> None:
         try:
-            reply = self._api.heartbeat(self.state, self.progress)
+            answer = self._api.heartbeat(self.progress)
         except RefusedError as error:
             self._supersede(error.reason)
         except ServerError as error:
             self._no_reply(error)
         else:
             self._last_reply = time.monotonic()
-            self.seconds = reply.heartbeat_seconds
-            self._obey(reply)
+            self.seconds = answer.heartbeat_seconds
+            self._obey(answer)
 
-    def _obey(self, reply: HeartbeatReply) -> None:
-        if reply.order == "cancel":
-            if not self._stopped.is_set() and self._listener.cancel(reply.reason):
-                LOG.info("the server cancelled the attempt%s", f" ({reply.reason})" if reply.reason else "")
-        elif reply.order == "stop" and not self._may_end_itself(reply.reason):
-            self._supersede(reply.reason)
+    def _obey(self, answer: HeartbeatAnswer) -> None:
+        if answer.reply is HeartbeatReply.CANCEL:
+            if not self._stopped.is_set() and self._listener.cancel(answer.reason):
+                LOG.info("the server cancelled the attempt%s", f" ({answer.reason})" if answer.reason else "")
+        elif answer.reply is HeartbeatReply.STOP and not self._may_end_itself(answer.reason):
+            self._supersede(answer.reason)
 
     def _may_end_itself(self, reason: str) -> bool:
         """Return whether the server stops the run because it has its result, and only just received it."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.contract.envelope import Opener
+from refstack_worker.contract.execute_test import ExitCode, Reason
+from refstack_worker.contract.heartbeat import HeartbeatReply
 from refstack_worker.contract.secrets import secret_values
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report
@@ -17,7 +19,7 @@ from refstack_worker.errors import RefstackError, RefusedError, ServerError
 from refstack_worker.worker import logs
 from refstack_worker.worker.sandbox.commands import Commands
 from refstack_worker.worker.sandbox.listeners import CleanupListener
-from refstack_worker.worker.sandbox.runner import NOT_POSTED, PASSED, TESTS_FAILED, Runner, Sandbox
+from refstack_worker.worker.sandbox.runner import Runner, Sandbox
 from refstack_worker.worker.server_api.attempts import AttemptApi, ClaimedAttempt
 from refstack_worker.worker.spool.spool import RESULT, Spool, SpoolEntry
 
@@ -198,11 +200,11 @@ class SpoolSender(threading.Thread):
         with self._tools.runner.open(f"post-{entry.name}") as self._sandbox:
             end = self._sandbox.run(commands.post(str(self._spool.path(entry)), SPOOL_PATIENCE), listener)
         self._sandbox = None
-        message = str(listener.last.get("message", end.message))
-        if end.status in (PASSED, TESTS_FAILED):
+        message = listener.last.message if listener.last else end.message
+        if end.status in (ExitCode.PASSED, ExitCode.TESTS_FAILED):
             self._spool.remove(entry)
             LOG.info("result posted from the spool")
-        elif end.status == NOT_POSTED and listener.last.get("reason") == "refused":
+        elif listener.last and listener.last.reason == Reason.REFUSED:
             raise RefusedError(message)
         else:
             raise ServerError(message or f"execute_test ended with status {end.status}")
@@ -216,10 +218,10 @@ def send_heartbeat(claimed: ClaimedAttempt, settings: WorkerSettings) -> None:
     """
     api = AttemptApi(claimed, settings.server)
     try:
-        reply = api.heartbeat(RunState.POSTING, Progress())
-        if reply.order == "cancel":
+        answer = api.heartbeat(Progress())
+        if answer.reply is HeartbeatReply.CANCEL:
             api.report(Report(RunState.CANCELLED, "cancelled before its result was posted", "cancelled"), 0.0)
     finally:
         api.close()
-    if reply.order != "go":
-        raise RefusedError(f"the server replied {reply.order} ({reply.reason})")
+    if answer.reply is not HeartbeatReply.GO:
+        raise RefusedError(f"the server replied {answer.reply.value} ({answer.reason})")

@@ -16,7 +16,7 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report
 from refstack_worker.gearman import Address
 from refstack_worker.server.app import create_app
-from refstack_worker.server.domain.attempts import Claim, Heartbeat
+from refstack_worker.server.domain.attempts import Claim
 from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.domain.guidelines import Choice, StoredGuideline
 from refstack_worker.server.domain.nodes import Node
@@ -138,7 +138,7 @@ def beat(site: Site, job: Job, done: int, failed: int = 0) -> Any:
     progress = Progress(
         total=24, done=done, passed=done - failed, failed=failed, skipped=0, seconds_left=12.0, test=test
     )
-    return site.ledger.attempts.heartbeat(job.proof, Heartbeat(job.claim_id, progress))
+    return site.ledger.attempts.heartbeat(job.proof, job.claim_id, progress)
 
 
 @contextmanager

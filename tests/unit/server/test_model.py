@@ -18,11 +18,12 @@ from hypothesis import strategies as some
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from sqlalchemy import select
 
+from refstack_worker.contract.heartbeat import HeartbeatReply
 from refstack_worker.contract.states import HELD, RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import RefusedError, StateError
 from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.attempts import Claim, Heartbeat, HeartbeatReply, QueuedJob, Release
+from refstack_worker.server.domain.attempts import Claim, QueuedJob, Release
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
@@ -194,7 +195,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(job=jobs, worker=WORKERS)
     def heartbeat(self, job: Job, worker: str) -> None:
-        answer = self.ledger.attempts.heartbeat(job.proof, Heartbeat(worker))
+        answer = self.ledger.attempts.heartbeat(job.proof, worker)
         attempt = self.attempt(job)
         state = self.ledger.runs.get(job.submission.key.test_id).state
         if not attempt["is_open"] or attempt["claim_id"] != worker:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
+from refstack_worker.contract.heartbeat import HeartbeatReply
 from refstack_worker.contract.payload import Testcases, new_secret
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report
@@ -20,8 +21,6 @@ from refstack_worker.server.db import legacy_tables, queue_tables
 from refstack_worker.server.domain.attempts import (
     AttemptKey,
     Claim,
-    Heartbeat,
-    HeartbeatReply,
     OverdueReason,
     Proof,
     QueuedJob,
@@ -60,7 +59,7 @@ def texts(ledger: Ledger, test_id: int) -> list[str]:
 
 
 def beat(ledger: Ledger, job: Job, claim: str = CLAIM) -> HeartbeatReply:
-    return ledger.attempts.heartbeat(job.proof, Heartbeat(claim, Progress(total=5, done=2))).reply
+    return ledger.attempts.heartbeat(job.proof, claim, Progress(total=5, done=2)).reply
 
 
 class TestRecording:

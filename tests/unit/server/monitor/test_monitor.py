@@ -11,7 +11,7 @@ from refstack_worker.contract import attempt_token as proofs
 from refstack_worker.contract import gearman_functions
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import LedgerError
-from refstack_worker.server.domain.attempts import Claim, Heartbeat, Proof, Release
+from refstack_worker.server.domain.attempts import Claim, Proof, Release
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.monitor.liveness import HOLD_LIMITS, Clocks, Liveness
 from refstack_worker.server.monitor.monitor import UNCLAIMED_SECONDS, Monitor, Pace
@@ -106,7 +106,7 @@ def test_silent_worker_is_replaced_by_the_next_attempt(site, secrets):
     site.clock.forward(site.settings.rules.heartbeat_limit - 1)
     site.monitor.look()
     assert site.ledger.runs.get(run.test_id).attempt == 1
-    site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1"))
+    site.ledger.attempts.heartbeat(proof, "claim-node-1")
     site.clock.forward(site.settings.rules.heartbeat_limit - 1)
     site.monitor.look()
     assert site.ledger.runs.get(run.test_id).attempt == 1
@@ -130,7 +130,7 @@ def test_nobody_is_given_up_while_this_side_was_deaf(site, secrets):
     site.clock.forward(limit + 3600)
     monitor.look()
     assert site.ledger.runs.get(run.test_id).attempt == 1, "the clock was set, and the worker not heard since"
-    site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1"))
+    site.ledger.attempts.heartbeat(proof, "claim-node-1")
     steady[0] += limit + 1
     site.clock.forward(limit + 1)
     monitor.look()
@@ -177,10 +177,10 @@ def test_second_outage_of_the_api_excuses_as_the_first_did(site, secrets):
         answers[0] = False
         forward(limit + 1)
         answers[0] = True
-        site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1"))
+        site.ledger.attempts.heartbeat(proof, "claim-node-1")
         forward(1)
         for _ in range(HOLD_LIMITS + 1):
-            site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1"))
+            site.ledger.attempts.heartbeat(proof, "claim-node-1")
             forward(limit - 1)
         assert site.ledger.runs.get(run.test_id).attempt == 1
 
@@ -332,7 +332,7 @@ def test_run_beyond_its_time_fails(site, secrets):
     rules = site.settings.rules
     for _ in range(int((rules.run_timeout + rules.run_grace) / 50) + 2):
         site.clock.forward(50)
-        site.ledger.attempts.heartbeat(proof, Heartbeat("claim-node-1"))
+        site.ledger.attempts.heartbeat(proof, "claim-node-1")
     site.monitor.look()
     ended = site.ledger.runs.get(run.test_id)
     assert (ended.state, ended.reason) == (RunState.FAILED, "timeout")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
+from refstack_worker import execute_test_program
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract import attempt_token as proofs
 from refstack_worker.contract.states import RunState
@@ -179,3 +180,23 @@ class TestLocal:
     def test_nobody_else_can_take_it(self, tester: TempestTester) -> None:
         tester.ledger.runs.add_held(tempest_tester.NewRun(RunSpec("47.0.0"), CONF, test_id=41), Claim("c", "local"))
         assert tester.ledger.submissions.next() == []
+
+    def test_odd_lines_and_progress_without_an_estimate_do_not_end_the_watch(
+        self, tester: TempestTester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines = [
+            "Warning: not an event", "[1]", "null",
+            json.dumps({"event": "progress", "total": 4, "done": 1, "seconds_left": None}),
+            json.dumps({"event": "state", "state": "no such state"}),
+            json.dumps({"event": "message", "text": "still heard"}),
+            json.dumps({"event": "end", "exit_code": 3, "reason": "cloud", "message": "no such cloud"}),
+        ]  # fmt: skip
+        program = tmp_path / "program"
+        program.write_text("#!/bin/sh\ncat > /dev/null\ncat <<'END'\n" + "\n".join(lines) + "\nEND\nexit 3\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(execute_test_program, "command", lambda: (str(program),))
+        tester.execute_test(CONF)
+        self.end(tester)
+        run = tester.ledger.runs.get(41)
+        assert (run.state, run.reason, run.message) == (RunState.FAILED, "cloud", "no such cloud")
+        assert "still heard" in str(tester.ledger.runs.messages(41))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from refstack_worker.contract.execute_test import EndEvent
 from refstack_worker.errors import (
     ConfigError,
     LockError,
@@ -40,17 +41,17 @@ from refstack_worker.worker.sandbox.runner import ProcessExit
     ],
 )
 def test_each_exit_status(status: int, last: dict[str, str], attempt: int, kind: OutcomeKind, reason: str) -> None:
-    found = after_exit(ProcessExit(status), last, attempt)
+    found = after_exit(ProcessExit(status), EndEvent(status, **last) if last else None, attempt)
     assert (found.kind, found.reason) == (kind, reason)
     assert found.message or kind in (OutcomeKind.POSTED, OutcomeKind.SPOOLED, OutcomeKind.FAILED, OutcomeKind.RELEASED)
 
 
 def test_a_lost_run_is_not_a_program_that_cannot_start() -> None:
-    assert after_exit(ProcessExit(None, "gone", lost=True), {}, 1).kind is OutcomeKind.RELEASED
-    assert after_exit(ProcessExit(None, "gone", lost=True), {}, 3) == AttemptOutcome(
+    assert after_exit(ProcessExit(None, "gone", lost=True), None, 1).kind is OutcomeKind.RELEASED
+    assert after_exit(ProcessExit(None, "gone", lost=True), None, 3) == AttemptOutcome(
         OutcomeKind.FAILED, "killed", "gone"
     )
-    never = after_exit(ProcessExit(None, "no such file"), {}, 1)
+    never = after_exit(ProcessExit(None, "no such file"), None, 1)
     assert never.kind is OutcomeKind.RELEASED and never.node_fault and "no such file" in never.message
 
 

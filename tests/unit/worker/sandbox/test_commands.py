@@ -24,12 +24,10 @@ def test_no_secret_is_on_a_command_line(claimed: ClaimedAttempt, settings: Worke
         assert command.argv[command.argv.index("--ca-file") + 1] == "{run}/ca.pem" and command.files["ca.pem"] == b"PEM"
     args = " ".join(run.argv)
     assert f"--callback {claimed.payload.callback} 7 --attempt 2 --token-file {{run}}/token" in args
-    assert (
-        f"--resource-prefix {claimed.payload.prefix} --timeout 59" in args
-        and "--testcases @{run}/testcases.json" in args
-    )
+    assert f"--timeout 59 --resource-prefix {claimed.payload.prefix} " in args
+    assert "--testcases @{run}/testcases.json" in args
     assert run.results_on == (5,) and "subunit" in run.results
-    assert "--cleanup-only --resource-prefix refstack-7-1" in " ".join(clean.argv)
+    assert "--resource-prefix refstack-7-1 " in " ".join(clean.argv) and "--cleanup-only" in clean.argv
     assert "--post-only /spool/x" in " ".join(post.argv)
 
 
@@ -49,3 +47,14 @@ def test_execute_test_is_found(tmp_path: Path) -> None:
     assert commands.find_program(str(script)) == (str(script),)
     with pytest.raises(ConfigError, match="run.execute_test"):
         commands.find_program(str(tmp_path / "no"))
+
+
+@pytest.mark.parametrize(("grace", "passed_on"), [(1.5, "1"), (30.0, "29.5"), (0.2, "0")])
+def test_stop_grace_reaches_execute_test(
+    claimed: ClaimedAttempt, settings: WorkerSettings, grace: float, passed_on: str
+) -> None:
+    patient = replace(settings, run=replace(settings.run, stop_grace=grace))
+    made = Commands(("execute_test",), patient, claimed.payload, claimed.token)
+    for command in (made.run(Path("/env"), 60), made.clean_up(Path("/env"), "refstack-7-1")):
+        assert command.argv[command.argv.index("--stop-grace") + 1] == passed_on
+        assert command.grace == grace

@@ -64,7 +64,7 @@ def test_messages_files_and_the_end(listener: RunListener, sinks: Sinks) -> None
     listener.event({"event": "end", "reason": "passed"})
     listener.event({"event": "unknown"})
     assert sinks.reports == [Report(message="found")] and sinks.files == [("subunit", b"x")]
-    assert listener.last["reason"] == "passed"
+    assert listener.last is not None and listener.last.reason == "passed"
 
 
 def test_lines_of_the_console_are_passed_on(listener: RunListener, sinks: Sinks) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.config.worker import ServerLinkSettings
+from refstack_worker.contract.heartbeat import HeartbeatReply
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report
 from refstack_worker.errors import RefusedError, ServerError
@@ -99,8 +100,8 @@ def test_giving_up_ends_the_wait_at_once(
 
 def test_a_heartbeat_brings_orders(api: AttemptApi, server: Scripted) -> None:
     server.on(BEAT, as_json({"order": "cancel", "reason": "vendor", "heartbeat_seconds": 0.5}))
-    stop_request = api.heartbeat(RunState.RUNNING, Progress(total=3, done=1))
-    assert (stop_request.order, stop_request.reason, stop_request.heartbeat_seconds) == ("cancel", "vendor", 0.5)
+    answer = api.heartbeat(Progress(total=3, done=1))
+    assert (answer.reply, answer.reason, answer.heartbeat_seconds) == (HeartbeatReply.CANCEL, "vendor", 0.5)
     assert json.loads(server.asked[0].body)["progress"]["total"] == 3
 
 
@@ -108,7 +109,7 @@ def test_a_heartbeat_brings_orders(api: AttemptApi, server: Scripted) -> None:
 def test_an_answer_without_an_order_is_no_answer(api: AttemptApi, server: Scripted, answer: object) -> None:
     server.on(BEAT, as_json(answer))
     with pytest.raises(ServerError, match="unknown order"):
-        api.heartbeat(RunState.RUNNING, Progress())
+        api.heartbeat(Progress())
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_an_answer_without_an_order_is_no_answer(api: AttemptApi, server: Script
 )
 def test_a_nonsensical_pace_is_bounded(api: AttemptApi, server: Scripted, said: object, taken: float) -> None:
     server.on(BEAT, as_json({"order": "go", "heartbeat_seconds": said}))
-    assert api.heartbeat(RunState.RUNNING, Progress()).heartbeat_seconds == taken
+    assert api.heartbeat(Progress()).heartbeat_seconds == taken
 
 
 def test_a_report_carries_the_payload_as_it_came_and_one_clean_line(api: AttemptApi, server: Scripted) -> None:
@@ -133,7 +134,7 @@ def test_a_report_carries_the_payload_as_it_came_and_one_clean_line(api: Attempt
 def test_a_huge_answer_is_not_read(api: AttemptApi, server: Scripted) -> None:
     server.on(BEAT, Reply(200, b'{"order": "go", "x": "' + b"y" * (1 << 20) + b'"}'))
     with pytest.raises(ServerError):
-        api.heartbeat(RunState.RUNNING, Progress())
+        api.heartbeat(Progress())
 
 
 @pytest.mark.parametrize(("pause", "is_kept"), [(2.0, True), (10.0, False)])
@@ -145,7 +146,7 @@ def test_a_connection_is_not_held_open_between_rare_heartbeats(
     server.on(BEAT, Reply(200, body, lingers=True))
     api.claim(threading.Event())
     for _ in range(2):
-        api.heartbeat(RunState.RUNNING, Progress())
+        api.heartbeat(Progress())
     claim, beat, later = server.asked
     assert claim.headers["Connection"] == "keep-alive", "reports follow at once"
     assert (beat.headers["Connection"] == "keep-alive") is is_kept
