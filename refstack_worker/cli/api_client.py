@@ -1,4 +1,4 @@
-"""The commands' way to the HTTP API v1: from any machine, with a bearer token out of a file."""
+"""The HTTP API v1 as the commands call it, from any machine, with a bearer token from a file."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import argparse
 import logging
 import os
 import stat
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import requests
+import tenacity
 
 from refstack_worker.contract.payload import check_callback
 from refstack_worker.errors import (
@@ -26,8 +26,7 @@ from refstack_worker.errors import (
     StateError,
     UsageError,
 )
-
-T = TypeVar("T")
+from refstack_worker.http.session import HttpSession, cause
 
 LOG = logging.getLogger(__name__)
 
@@ -35,22 +34,22 @@ URL = "REFSTACK_URL"
 TOKEN_FILE = "REFSTACK_TOKEN_FILE"  # noqa: S105 - the name of a variable that names a file
 CA_FILE = "REFSTACK_CA_FILE"
 TIMEOUT = (10.0, 60.0)
-"""Seconds for a connect, and between two pieces of an answer."""
+"""Seconds to connect, and between two pieces of a response."""
 PIECE = 1024 * 1024
 MAX_WAIT = 60
-"""Seconds that the server may make a command wait at a time."""
+"""Longest pause in seconds that a server can ask for with Retry-After."""
 PAUSES = (0.2, 1.0, 2.0, 5.0)
-"""Seconds before a question is asked again that the server did not answer."""
+"""Seconds before each retry of a request that got no response."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """Where the server is and what proves who asks."""
+    """The server and the token of the caller."""
 
     url: str
     token: str = field(repr=False)
     ca_file: str = ""
-    """PEM file of the certificate authorities to trust; empty: the usual ones."""
+    """PEM file of the certificate authorities to trust; empty: the system's."""
 
 
 class Api:
@@ -58,12 +57,7 @@ class Api:
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._session = requests.Session()
-        # as an auth object, so that no .netrc takes its place
-        self._session.auth = _Bearer(access.token)
-        self._session.headers["Accept"] = "application/json"
-        # given with each call: a session's own setting would lose against the environment's REQUESTS_CA_BUNDLE
-        self._verify = access.ca_file or None
+        self._session = HttpSession(access.token, access.ca_file)
 
     def __enter__(self) -> Api:
         return self
@@ -72,11 +66,11 @@ class Api:
         self._session.close()
 
     def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
-        """Return the JSON at a path; asked again a few times while the server does not answer.
+        """Return the JSON at a path; retried a few times while the server does not respond.
 
-        :raises RefstackError: of the kind that the answer is about.
+        :raises RefstackError: the class says what kind of refusal or failure it was.
         """
-        return _patiently(lambda: self._json("GET", path, params=query or {}))
+        return _retrying(is_repeatable=True)(self._json, "GET", path, params=query or {})
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, key: str = "") -> Any:
         """Return the JSON answer to a JSON body.
@@ -84,22 +78,20 @@ class Api:
         :param key: idempotency key; with one the call is safe to repeat, and is repeated.
         """
         headers = {"Idempotency-Key": key} if key else {}
-
-        def call() -> Any:
-            return self._json("POST", path, json=body or {}, headers=headers)
-
-        return _patiently(call, is_repeatable=bool(key))
+        return _retrying(is_repeatable=bool(key))(self._json, "POST", path, json=body or {}, headers=headers)
 
     def save(self, path: str, out: BinaryIO) -> int:
         """Write what is at a path into a file and return its size."""
         size = 0
-        with self._answer("GET", path, stream=True) as answer:
+        with self._answer("GET", path) as answer:
             _check(answer)
             try:
                 for piece in answer.iter_content(PIECE):
                     size += out.write(piece)
             except requests.RequestException as error:
-                raise ServerError(f"{self._access.url}{path}: broke off after {size} bytes: {error}") from error
+                raise ServerError(
+                    f"{self._access.url}{path}: the connection broke after {size} bytes: {error}"
+                ) from error
         return size
 
     def _json(self, method: str, path: str, **more: Any) -> Any:
@@ -109,64 +101,58 @@ class Api:
                 return answer.json()
             except ValueError:
                 raise ServerError(
-                    f"{self._access.url}: answers {answer.headers.get('Content-Type')}, not JSON"
+                    f"{self._access.url}: unexpected response (not JSON); is a proxy in between?"
                 ) from None
 
     @contextmanager
     def _answer(self, method: str, path: str, **more: Any) -> Iterator[Any]:
-        try:
-            # a redirect would carry the token to wherever it points
-            answer = self._session.request(
-                method, self._access.url + path, timeout=TIMEOUT, allow_redirects=False, verify=self._verify, **more
-            )
-        except requests.RequestException as error:
-            raise _Unreachable(f"{self._access.url}: cannot be reached: {_cause(error)}") from error
-        with answer:
+        headers = {"Accept": "application/json", **more.pop("headers", {})}
+        with ExitStack() as stack:
+            try:
+                answer = stack.enter_context(
+                    self._session.response(method, self._access.url + path, TIMEOUT, headers=headers, **more)
+                )
+            except requests.RequestException as error:
+                raise _Unreachable(f"{self._access.url}: cannot be reached: {cause(error)}") from error
             yield answer
 
 
 class _Unreachable(ServerError):
-    """No answer came: asking again may help."""
+    """No response came; trying again may help."""
 
 
 class _TooMany(RefusedError):
-    """The server wants to be asked later."""
+    """The rate limit is reached; the server says when to try again."""
 
     def __init__(self, message: str, seconds: float) -> None:
         super().__init__(message)
         self.seconds = seconds
 
 
-class _Bearer(requests.auth.AuthBase):
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: Any) -> Any:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where the server is."""
-    parser.add_argument("--url", default=os.environ.get(URL, ""), help=f"of the RefStack server ({URL})")
+    """Add the options that name the server and the token."""
+    parser.add_argument("--url", default=os.environ.get(URL, ""), help=f"URL of the RefStack server ({URL})")
     parser.add_argument(
         "--token-file",
         type=Path,
         default=Path(os.environ[TOKEN_FILE]) if os.environ.get(TOKEN_FILE) else None,
         metavar="FILE",
-        help=f"holds the API token ({TOKEN_FILE})",
+        help=f"file with the API token ({TOKEN_FILE})",
     )
     parser.add_argument(
-        "--ca-file", default=os.environ.get(CA_FILE, ""), metavar="FILE", help=f"authorities to trust ({CA_FILE})"
+        "--ca-file",
+        default=os.environ.get(CA_FILE, ""),
+        metavar="FILE",
+        help=f"CA certificates to trust ({CA_FILE})",
     )
 
 
 def access_of(options: argparse.Namespace) -> Access:
-    """Return what the options say. :raises ConfigError: something is missing or unusable."""
+    """Return the server and token from the options. :raises ConfigError: one is missing or unusable."""
     if not options.url:
-        raise ConfigError(f"which server? give --url or set {URL} (as https://refstack.example)")
+        raise ConfigError(f"No server: use --url or set {URL}, e.g. https://refstack.example")
     if options.token_file is None:
-        raise ConfigError(f"which token? give --token-file or set {TOKEN_FILE}; the server's operator makes tokens")
+        raise ConfigError(f"No token: use --token-file or set {TOKEN_FILE}. Ask your RefStack operator for a token.")
     try:
         url = check_callback(options.url)
     except PayloadError as error:
@@ -179,27 +165,30 @@ def _token(path: Path) -> str:
         text = path.read_text("ascii").strip()
         mode = path.stat().st_mode
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; it should hold an API token") from error
+        raise ConfigError(f"{path}: {error.strerror}; this file should contain an API token") from error
     except UnicodeDecodeError:
         text = ""
     if not text or not text.isprintable() or " " in text:
-        raise ConfigError(f"{path}: holds no API token (one line of text)")
+        raise ConfigError(f"{path}: does not contain an API token (one line of text)")
     if text and mode & (stat.S_IRGRP | stat.S_IROTH):
         LOG.warning("%s: others on this machine can read this token; run 'chmod 600 %s'", path, path)
     return text
 
 
-def _patiently(call: Callable[[], T], is_repeatable: bool = True) -> T:
-    for pause in PAUSES:
-        try:
-            return call()
-        except _Unreachable:
-            if not is_repeatable:
-                raise
-            time.sleep(pause)
-        except _TooMany as error:
-            time.sleep(error.seconds)
-    return call()
+def _retrying(is_repeatable: bool) -> tenacity.Retrying:
+    """Return a caller that tries again when told to wait, or when no response came and repeating does no harm."""
+    kinds = (_TooMany, _Unreachable) if is_repeatable else _TooMany
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(kinds),
+        stop=tenacity.stop_after_attempt(len(PAUSES) + 1),
+        wait=_pause,
+        reraise=True,
+    )
+
+
+def _pause(state: Any) -> float:
+    error = state.outcome.exception()
+    return error.seconds if isinstance(error, _TooMany) else PAUSES[min(state.attempt_number, len(PAUSES)) - 1]
 
 
 def _check(answer: Any) -> None:
@@ -233,10 +222,4 @@ def _problem(answer: Any) -> tuple[str, str]:
         problem = answer.json()
         return str(problem.get("detail") or problem.get("error") or problem["title"]), str(problem.get("reason") or "")
     except (ValueError, AttributeError, KeyError):
-        return f"the server answers {answer.status_code} {answer.reason} to {answer.url}", ""
-
-
-def _cause(error: BaseException) -> str:
-    """Return the plainest sentence in an error of requests, which wraps several layers."""
-    inner = getattr(error.args[0], "reason", error) if error.args else error
-    return str(inner).rpartition(": ")[2] or type(error).__name__
+        return f"unexpected response {answer.status_code} {answer.reason} from {answer.url}", ""

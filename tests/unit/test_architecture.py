@@ -21,9 +21,9 @@ MAY_IMPORT = {
     "filesystem": {"errors"},
     "contract": {"errors"},
     "config": {"errors", "contract", "gearman", "filesystem"},
-    "environments": {"errors", "contract", "config", "process", "filesystem"},
+    "environments": {"errors", "http", "contract", "config", "process", "filesystem"},
     "worker": {
-        *("errors", "contract", "config", "process", "gearman", "systemd", "filesystem", "environments"),
+        *("errors", "http", "contract", "config", "process", "gearman", "systemd", "filesystem", "environments"),
         "execute_test_program",
     },
     "server": {

@@ -1,7 +1,7 @@
 """Downloading from sites: resumed where it broke off, checked while it arrives, through proxies and private CAs.
 
-Proxies and credentials come from the usual environment variables and ``~/.netrc``, as ``requests`` reads them. That is
-imported when something is asked of a site: to import it takes a fifth of a command that asks none.
+Proxies and credentials come from the usual environment variables and ``~/.netrc``, as ``requests`` reads them. It is
+imported only when something is downloaded: importing it takes a fifth of a command that downloads nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -108,11 +109,10 @@ class Downloader:
                 return urlunsplit(urlsplit(address)._replace(fragment=""))
         return ""
 
-    def _get(self, url: str, headers: dict[str, str] | None) -> requests.Response:
-        import requests
+    def _get(self, url: str, headers: dict[str, str] | None) -> AbstractContextManager[requests.Response]:
+        from refstack_worker.http.session import HttpSession
 
-        # given with each call: a session's own setting would lose against the environment's REQUESTS_CA_BUNDLE
-        return requests.get(url, headers=headers, timeout=TIMEOUT, stream=True, verify=self.ca_file or None)
+        return HttpSession(ca_file=self.ca_file, is_public=True).response("GET", url, TIMEOUT, headers=headers)
 
     def _resumed(self, url: str, wheel: LockedWheel, part: Path) -> bool:
         import requests

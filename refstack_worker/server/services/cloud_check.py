@@ -12,7 +12,7 @@ from typing import Any
 
 from refstack_worker.contract.status_report import clean_line
 from refstack_worker.errors import RefstackError, ServerError
-from refstack_worker.http import Deadline, Guard, GuardedRequest, Network, ask_guarded
+from refstack_worker.http.guard import Deadline, Guard, GuardedRequest, Network, ask_guarded
 from refstack_worker.server.domain.clouds import CloudCheck, CloudRecord, Conf
 from refstack_worker.server.ledger.transactions import refused
 

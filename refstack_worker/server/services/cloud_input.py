@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from refstack_worker import http
 from refstack_worker.contract import tempest_options
 from refstack_worker.contract.secrets import is_secret_option
 from refstack_worker.errors import UsageError
+from refstack_worker.http import guard
 from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.inputs import invalid
@@ -37,7 +37,7 @@ def new_cloud(body: Mapping[str, Any], caller: Caller) -> NewCloud:
     """Return the cloud in a body of the schema :data:`NEW_CLOUD`. :raises InvalidInput: it makes no sense."""
     endpoint = body["endpoint_v3"].rstrip("/")
     try:
-        http.split(endpoint)
+        guard.split(endpoint)
     except UsageError as error:
         raise invalid("endpoint_v3", str(error)) from None
     user_id = caller.token.user_id

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from refstack_worker import http
 from refstack_worker.errors import NotFoundError
+from refstack_worker.http import guard
 from refstack_worker.server.domain.guidelines import ADVISORY, OFFICIAL, REQUIRED, Choice, Program, StoredGuideline
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.services import access
@@ -74,7 +74,7 @@ class GuidelineService:
     def _fetched(self, url: str) -> str:
         outbound = self.ledger.settings.outbound
         check_url(outbound.list_urls, url, "url")
-        answer = http.ask_guarded(http.GuardedRequest(url), http.Guard(outbound.cloud_networks))
+        answer = guard.ask_guarded(guard.GuardedRequest(url), guard.Guard(outbound.cloud_networks))
         if answer.status != 200:
             raise invalid("url", f"{url} answers {answer.status}; the address of the file itself is needed")
         return answer.body.decode("utf-8", "replace")

@@ -169,7 +169,7 @@ def test_a_token_that_others_can_read_is_pointed_out(tmp_path, caplog):
 def test_unusable_token_file(tmp_path, content):
     token = tmp_path / "token"
     token.write_text(content)
-    with pytest.raises(errors.ConfigError, match="no API token"):
+    with pytest.raises(errors.ConfigError, match="API token"):
         api_client.access_of(options(token_file=token))
 
 

@@ -1,0 +1,107 @@
+"""HTTP to servers that an operator configured: the RefStack server, wheelhouses, an upload's target.
+
+What every such call needs stands here once: the bearer token that no ``.netrc`` can replace, the private certificate
+authority that no environment variable can replace, no redirects, bounded bodies, and a phrase for what went wrong.
+For servers whose addresses users gave see :mod:`refstack_worker.http.guard`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Union
+
+import requests
+from requests.auth import AuthBase
+
+Timeout = Union[float, tuple[float, float]]
+"""Seconds to connect and between two pieces of a response; one number for both."""
+
+PIECE = 65_536
+
+
+class BearerToken(AuthBase):
+    """Sends a token; as ``auth``, so that the machine's ``.netrc`` cannot replace it."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class HttpSession:
+    """Requests with one token and one set of trusted authorities. Each thread needs its own.
+
+    :param ca_file: PEM file of the certificate authorities to trust; empty: the system's.
+    :param is_public: the server holds public files: redirects are followed, and ``.netrc`` may name a user.
+    """
+
+    def __init__(self, token: str = "", ca_file: str = "", is_public: bool = False) -> None:  # nosec B107 - empty: none
+        self._auth = None if is_public else BearerToken(token)
+        self._is_public = is_public
+        self._verify: bool | str = ca_file or True
+        self._session = requests.Session()
+
+    @contextmanager
+    def response(self, method: str, url: str, timeout: Timeout, **options: Any) -> Iterator[requests.Response]:
+        """Send a request and give its response, whose body is read by the caller.
+
+        A redirect of a server that gets a token is not followed: it would carry the token to wherever it points.
+
+        :raises requests.RequestException: no response came; :func:`cause` puts it into words.
+        """
+        with self._session.request(
+            method,
+            url,
+            timeout=timeout,
+            auth=self._auth,
+            # given with each call: a session's own setting would lose against the environment's REQUESTS_CA_BUNDLE
+            verify=self._verify,
+            allow_redirects=self._is_public,
+            stream=True,
+            **options,
+        ) as response:
+            yield response
+
+    def close(self) -> None:
+        """Close the open connections."""
+        self._session.close()
+
+
+def read_body(response: requests.Response, max_bytes: int, seconds: float) -> bytes:
+    """Return a body of at most ``max_bytes`` bytes that arrives within ``seconds``.
+
+    :raises OSError: the body is larger, slower or broke off.
+    """
+    end = time.monotonic() + seconds
+    body = bytearray()
+    for piece in response.iter_content(PIECE):
+        body += piece
+        if len(body) > max_bytes:
+            raise OSError(f"a response of more than {max_bytes} bytes")
+        if time.monotonic() > end:
+            raise TimeoutError("timed out")
+    return bytes(body)
+
+
+_PHRASES = (
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted here"),
+    ("Name or service not known", "the host name does not resolve"),
+    ("Temporary failure in name resolution", "the host name does not resolve at the moment"),
+    ("Connection refused", "connection refused; is the server running?"),
+    ("timed out", "no response in time"),
+)
+
+
+def cause(error: BaseException) -> str:
+    """Return in one phrase why a request failed; requests wraps the reason several times over."""
+    text = str(error)
+    for word, phrase in _PHRASES:
+        if word in text:
+            return phrase
+    inner = getattr(error.args[0], "reason", error) if error.args else error
+    return " ".join(str(inner).rpartition(": ")[2].split())[:300] or type(error).__name__

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from refstack_worker.http.session import HttpSession, cause, read_body
+from tests.support.http_server import Reply, Scripted, as_json, serving
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / ".netrc"
+    path.write_text("machine 127.0.0.1 login other password stolen\n")
+    path.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(path))
+    return path
+
+
+def authorizations(server: Scripted) -> list[str | None]:
+    return [request.headers.get("Authorization") for request in server.asked]
+
+
+def test_the_token_goes_with_each_request_and_netrc_does_not_replace_it(server: Scripted, netrc: Path) -> None:
+    server.on("/x", as_json({"a": 1}), as_json({"a": 2}))
+    session = HttpSession("secret-token")
+    for expected in (1, 2):
+        with session.response("GET", f"{server.url}/x", 5) as response:
+            assert json.loads(read_body(response, 100, 5)) == {"a": expected}
+    session.close()
+    assert authorizations(server) == ["Bearer secret-token"] * 2
+
+
+def test_a_public_server_gets_no_token_but_netrc(server: Scripted, netrc: Path) -> None:
+    with HttpSession("secret-token", is_public=True).response("GET", f"{server.url}/x", 5) as response:
+        assert response.status_code == 404
+    assert authorizations(server)[0].startswith("Basic ")
+
+
+@pytest.mark.parametrize("is_public", [False, True])
+def test_only_a_public_servers_redirect_is_followed(server: Scripted, is_public: bool) -> None:
+    server.on("/x", Reply(302, headers={"Location": "/y"}))
+    server.on("/y", as_json({}))
+    with HttpSession("secret-token", is_public=is_public).response("GET", f"{server.url}/x", 5) as response:
+        assert response.status_code == (200 if is_public else 302)
+    assert len(server.asked) == (2 if is_public else 1)
+
+
+def test_a_private_authority_wins_over_the_environment(
+    server: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "environment.pem"))
+    session = HttpSession(ca_file=str(tmp_path / "own.pem"))
+    with pytest.raises(OSError, match=r"own\.pem"), session.response("GET", "https://127.0.0.1:9/", 5):
+        pass
+
+
+def test_a_large_or_slow_body_is_broken_off(server: Scripted) -> None:
+    server.on("/x", Reply(body=b"x" * 1000))
+    with HttpSession().response("GET", f"{server.url}/x", 5) as response:
+        with pytest.raises(OSError, match="more than 999 bytes"):
+            read_body(response, 999, 5)
+    with HttpSession().response("GET", f"{server.url}/x", 5) as response:
+        with pytest.raises(TimeoutError, match="timed out"):
+            read_body(response, 1000, -1)
+
+
+def test_a_refused_connection_in_one_phrase() -> None:
+    with pytest.raises(requests.ConnectionError) as caught, HttpSession().response("GET", "http://127.0.0.1:9/", 5):
+        pass
+    assert cause(caught.value) == "connection refused; is the server running?"
+
+
+@pytest.mark.parametrize(
+    ("error", "phrase"),
+    [
+        (OSError("[SSL: CERTIFICATE_VERIFY_FAILED] …"), "its certificate is not trusted here"),
+        (OSError("[Errno -2] Name or service not known"), "the host name does not resolve"),
+        (requests.Timeout("read timed out"), "no response in time"),
+        (OSError("a: b: something\nelse"), "something else"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_other_causes(error: Exception, phrase: str) -> None:
+    assert cause(error) == phrase
