@@ -64,12 +64,12 @@ class RequestLine:
 
 ConsoleLine = Union[TestLine, RequestLine]
 
-_KINDS: Mapping[str, type[Any]] = {"test": TestLine, "request": RequestLine}
-_NAMES = {kind: name for name, kind in _KINDS.items()}
-_LENGTHS = {"test": MAX_TEST, "path": MAX_PATH}
+_LINE_KINDS: Mapping[str, type[Any]] = {"test": TestLine, "request": RequestLine}
+_LINE_NAMES = {line_kind: line_name for line_name, line_kind in _LINE_KINDS.items()}
+_LINE_LENGTHS = {"test": MAX_TEST, "path": MAX_PATH}
 _MAX_TIME = 4_102_444_800.0
 """The year 2100."""
-_BOUNDS = {"time": _MAX_TIME, "seconds": 1e6, "ms": 10**9, "status": 999}
+_LINE_BOUNDS = {"time": _MAX_TIME, "seconds": 1e6, "ms": 10**9, "status": 999}
 
 
 @dataclass(frozen=True)
@@ -90,15 +90,15 @@ class Batch:
 def line_to_json(line: ConsoleLine, mask: Callable[[str], str] = str) -> dict[str, Any]:
     """Return a line as a JSON object. :param mask: applied to each text in it."""
     values = {name: mask(value) if isinstance(value, str) else value for name, value in asdict(line).items()}
-    return {"event": _NAMES[type(line)], **values}
+    return {"event": _LINE_NAMES[type(line)], **values}
 
 
 def read_line(value: object) -> ConsoleLine | None:
     """Return the line in a JSON value; None if it is not one. Never raises; long texts are cut."""
-    kind = _KINDS.get(str(value.get("event"))) if isinstance(value, Mapping) else None
+    kind = _LINE_KINDS.get(str(value.get("event"))) if isinstance(value, Mapping) else None
     if kind is None or not isinstance(value, Mapping):
         return None
-    usable = {each.name: _usable(each.name, each.type, value.get(each.name)) for each in fields(kind)}
+    usable = {each.name: _usable_value(each.name, each.type, value.get(each.name)) for each in fields(kind)}
     given = {name: item for name, item in usable.items() if item is not None}
     try:
         line: ConsoleLine = kind(**given)
@@ -111,7 +111,7 @@ def read_batch(value: object) -> Batch | None:
     """Return the batch in a JSON value; None if it, or one of its lines, is not valid. Never raises."""
     if not isinstance(value, Mapping):
         return None
-    first, lines, dropped = _count(value.get("first")), value.get("lines"), _count(value.get("dropped", 0))
+    first, lines, dropped = _line_count(value.get("first")), value.get("lines"), _line_count(value.get("dropped", 0))
     if first is None or dropped is None or not isinstance(lines, list) or len(lines) > MAX_BATCH:
         return None
     read = [read_line(line) for line in lines]
@@ -126,14 +126,14 @@ def masked(line: ConsoleLine, mask: Callable[[str], str]) -> ConsoleLine:
     return replace(line, **texts)
 
 
-def _usable(name: str, kind: object, value: object) -> Any:
+def _usable_value(name: str, kind: object, value: object) -> Any:
     if kind == "str":
-        return " ".join(value.split())[: _LENGTHS.get(name, MAX_WORD)] if isinstance(value, str) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _BOUNDS[name]:
+        return " ".join(value.split())[: _LINE_LENGTHS.get(name, MAX_WORD)] if isinstance(value, str) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _LINE_BOUNDS[name]:
         return None
     return int(value) if kind == "int" else float(value)
 
 
-def _count(value: object) -> int | None:
+def _line_count(value: object) -> int | None:
     is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 10**9
     return value if is_count and isinstance(value, int) else None

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from refstack_worker.contract.execute_test import SUBUNIT_FILE, ExitCode, Reason
 from refstack_worker.execute_test.arguments import Arguments, parse_arguments, wants_json_progress
 from refstack_worker.execute_test.cleanup import clean_up
+from refstack_worker.execute_test.cloud.catalog import service_addresses
 from refstack_worker.execute_test.failures import BadInput, Failure, MachineFailure
 from refstack_worker.execute_test.log import LOG, SECRETS, open_log
 from refstack_worker.execute_test.preparation import prepare
@@ -20,6 +21,7 @@ from refstack_worker.execute_test.programs import INTERRUPT
 from refstack_worker.execute_test.progress import EventWriter
 from refstack_worker.execute_test.refstack_server import RefstackServer
 from refstack_worker.execute_test.summary import Summary
+from refstack_worker.execute_test.tempest.console import ServiceAddresses
 from refstack_worker.execute_test.tempest.tempest_run import TempestRun
 from refstack_worker.execute_test.tempest.verdict import Verdict, judge
 from refstack_worker.execute_test.tempest.workspace import Workspace
@@ -50,6 +52,7 @@ def _carry_out(words: Sequence[str], events: EventWriter) -> Verdict:
     """Choose between posting, cleaning up and a whole run."""
     args = parse_arguments(words)
     SECRETS.add(args.token)
+    events.shows_console = args.verbosity > 0
     args.workdir.mkdir(parents=True, exist_ok=True)
     open_log(args.workdir, args.verbosity)
     INTERRUPT.grace = args.stop_grace
@@ -85,7 +88,8 @@ def _whole_run(args: Arguments, events: EventWriter) -> Verdict:
 def _run_tests(args: Arguments, workspace: Workspace, summary: Summary, events: EventWriter) -> Verdict:
     prepared = prepare(args, workspace, events)
     summary.tempest_version, summary.cpid = prepared.tempest.version, prepared.discovery.cpid
-    run = TempestRun(prepared.tempest, workspace, prepared.selection, args.concurrency, events)
+    services = ServiceAddresses(service_addresses(prepared.discovery.token))
+    run = TempestRun(prepared.tempest, workspace, prepared.selection, args.concurrency, events, services)
     summary.counts = run.counter.counts
     keystone = prepared.discovery.conf["identity"]["uri_v3"]
     events.state("running", f"Tempest {prepared.tempest.version} at {keystone}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from dataclasses import dataclass
 from typing import IO
 
+from refstack_worker.contract.console import ConsoleLine, TestLine, line_to_json
 from refstack_worker.contract.execute_test import (
     EndEvent,
     Event,
@@ -25,6 +27,8 @@ class EventWriter:
 
     as_json: bool
     out: IO[str]
+    shows_console: bool = False
+    """Whether text, too, has a line for each test and request; JSON always has."""
 
     def state(self, state: str, message: str = "") -> None:
         """Report a new state of the run."""
@@ -40,12 +44,27 @@ class EventWriter:
         counts = f"{progress.passed} passed, {progress.failed} failed, {progress.skipped} skipped"
         self._write(progress, f"{progress.done}/{progress.total or '?'}: {counts}{about}: {progress.test}")
 
+    def console(self, line: ConsoleLine) -> None:
+        """Report what a test does, or a request that it sent."""
+        if self.as_json:
+            self._print(json.dumps(line_to_json(line, SECRETS.mask)))
+        elif self.shows_console:
+            self._print(SECRETS.mask(_text_of(line)))
+
     def end(self, exit_code: ExitCode, reason: Reason, message: str) -> None:
         """Report how the run ended; nothing may follow."""
         self._write(EndEvent(int(exit_code), reason.value, message), f"{reason.value} (exit {exit_code:d}): {message}")
 
     def _write(self, event: Event, text: str) -> None:
-        line = event_line(event, SECRETS.mask) if self.as_json else SECRETS.mask(text)
+        self._print(event_line(event, SECRETS.mask) if self.as_json else SECRETS.mask(text))
+
+    def _print(self, line: str) -> None:
         # the tests go on when the reader has gone
         with contextlib.suppress(BrokenPipeError):
             print(line.encode("ascii", "backslashreplace").decode(), file=self.out, flush=True)
+
+
+def _text_of(line: ConsoleLine) -> str:
+    if isinstance(line, TestLine):
+        return f"{line.status} {line.test}" + (f" ({line.seconds:.1f} s)" if line.status != "started" else "")
+    return f"{line.method} {line.path} {line.status} {line.ms} ms {line.service} {line.request_id}".rstrip()

@@ -30,6 +30,12 @@ def offered_services(token: Token, region: str) -> dict[str, bool]:
     return {name: public_endpoint(token, types, region) is not None for name, types in SERVICE_TYPES.items()}
 
 
+def service_addresses(token: Token) -> list[tuple[str, str]]:
+    """Return the address of each endpoint with the type of its service."""
+    known = [(point.get("url"), service.get("type", "")) for service, point in _endpoints(token)]
+    return [(str(url), str(kind)) for url, kind in known if url]
+
+
 def public_endpoint(token: Token, types: Sequence[str], region: str = "") -> str | None:
     """Return the public address of the first service of these types; None when there is none.
 

@@ -12,7 +12,7 @@ from refstack_worker.execute_test.tempest.subunit import Packet
 
 MAX_TESTS = 200_000
 MAX_REASONS = 256
-_OUTCOMES = {"success": "passed", "xfail": "passed", "uxsuccess": "failed", "fail": "failed", "skip": "skipped"}
+OUTCOMES = {"success": "passed", "xfail": "passed", "uxsuccess": "failed", "fail": "failed", "skip": "skipped"}
 _WHOLE_CLASS = re.compile(r"(?:setUpClass|tearDownClass|setUpModule|tearDownModule) \((.+)\)")
 
 
@@ -76,7 +76,7 @@ class TestCounter:
             self.running.add(packet.test)
         if packet.test and self.since is None:
             self.since = time.monotonic()
-        outcome = _OUTCOMES.get(packet.status)
+        outcome = OUTCOMES.get(packet.status)
         if outcome is None or packet.test in self.ended or not packet.test:
             return False
         self.running.discard(packet.test)

@@ -18,6 +18,7 @@ from refstack_worker.contract.execute_test import SUBUNIT_FILE
 from refstack_worker.execute_test.log import LOG
 from refstack_worker.execute_test.programs import started
 from refstack_worker.execute_test.progress import EventWriter
+from refstack_worker.execute_test.tempest.console import RunConsole, ServiceAddresses
 from refstack_worker.execute_test.tempest.counts import Counts, TestCounter
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.result_stream import ResultStream
@@ -50,6 +51,7 @@ class TempestRun:
     selection: Selection
     concurrency: int
     events: EventWriter
+    services: ServiceAddresses = field(default_factory=ServiceAddresses)
     counter: TestCounter = field(default_factory=TestCounter)
     names: list[str] = field(default_factory=list)
     """The listed tests."""
@@ -61,6 +63,10 @@ class TempestRun:
     disk_full: str = ""
     """Tempest's message about a full disk of this machine."""
     _began: float = field(default_factory=time.monotonic)
+    _console: RunConsole = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._console = RunConsole(self.events.console, self.workspace.running_log, self.services)
 
     def carry_out(self) -> None:
         """Run the tests, and keep their results in the work folder.
@@ -80,6 +86,7 @@ class TempestRun:
             self._follow(run, list_tests, stream, kept)
             self.status = run.wait()
             stream.close()
+            self._console.close()
         self.events.progress(self.counter.progress(is_over=True))
 
     @property
@@ -119,6 +126,7 @@ class TempestRun:
                     listing = list_tests()
                     _watch(selector, listing, take_names, _ignore)
                 _read_ready(selector)
+                self._console.read_log()
                 report.write_if_due()
         if listing is None:
             self.counter.listed(self.counter.ended)
@@ -148,6 +156,7 @@ class TempestRun:
 
     def take_packet(self, packet: Packet) -> None:
         """Count a packet of results."""
+        self._console.packet(packet)
         if self.counter.packet(packet):
             LOG.debug("%s: %s", packet.test, packet.status)
 
