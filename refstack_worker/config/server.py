@@ -260,6 +260,13 @@ class RunRules:
         "Seconds that a run may wait for a worker before it fails; 0: no limit.",
         bounds=(0, 10**8),
     )
+    max_open_runs: int = setting(
+        "MAX_OPEN_RUNS",
+        200,
+        "Runs of one vendor that may wait or be carried out at the same time; 0: no limit. Runs that belong to no user "
+        "do not count.",
+        bounds=(0, 10**6),
+    )
     run_timeout: int = setting(
         "RUN_TIMEOUT", 14400, "Time limit in seconds of runs that set none.", bounds=(60, 172800)
     )

@@ -31,7 +31,6 @@ from refstack_worker.server.ledger.transactions import (
     Row,
     check_claim,
     key_of,
-    new_id,
     refused,
     superseded,
 )
@@ -76,7 +75,7 @@ class Results(LedgerPart):
     def accept_anonymous(self, upload: Upload, parsed: ParsedResult) -> int:
         """Accept a result that belongs to no run, as RefStack did from anybody; return the id of its new test."""
         with self.database.writing() as connection:
-            test_id = new_id(connection.execute(insert(legacy_tables.test).values(finished=False)))
+            test_id = self.transactions.add_test(connection)
             self._store(connection, AttemptKey(test_id, 0), upload, parsed)
             return test_id
 

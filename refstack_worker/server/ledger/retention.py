@@ -68,6 +68,7 @@ class Retention(LedgerPart):
         )
         for table in (*tables, queue_tables.attempt, queue_tables.run, legacy_tables.test_status):
             connection.execute(delete(table).where(table.c.test_id == test_id))
+        self.transactions.keep_id(connection, test_id)
         connection.execute(delete(legacy_tables.test).where(legacy_tables.test.c.id == test_id))
 
 

@@ -35,12 +35,25 @@ from refstack_worker.server.ledger.transactions import (
     Row,
     is_attempt,
     key_of,
-    new_id,
     refused,
 )
 
 MAX_ROWS = 1000
-_NEW_TEST, _NEW_RUN = insert(legacy_tables.test), insert(queue_tables.run)
+_NEW_RUN = insert(queue_tables.run)
+_OWNER, _COLLEAGUE = legacy_tables.user.alias("owner"), legacy_tables.user.alias("colleague")
+_OPEN_RUNS = (
+    select(func.count())
+    .select_from(
+        queue_tables.run.join(_COLLEAGUE, _COLLEAGUE.c.id == queue_tables.run.c.owner_id).join(
+            _OWNER, (_OWNER.c.id == _COLLEAGUE.c.id) | (_OWNER.c.vendor_id == _COLLEAGUE.c.vendor_id)
+        )
+    )
+    .where(
+        _OWNER.c.id == bindparam("of_owner"),
+        queue_tables.run.c.state.in_([state.value for state in RunState if not state.is_end]),
+    )
+)
+"""How many runs of a user and of the users of the same vendor have not ended."""
 _SAME = select(queue_tables.run.c.test_id, queue_tables.run.c.request_digest).where(
     queue_tables.run.c.created_by == bindparam("who"), queue_tables.run.c.idempotency_key == bindparam("key")
 )
@@ -55,13 +68,16 @@ class Runs(LedgerPart):
         :raises PayloadError: no worker would take what is asked for.
         :raises NotFoundError: there is no test or cloud of that id.
         :raises StateError: that test was run already.
+        :raises RefusedError: reason ``open-runs``: the owner's vendor has as many as it may have.
         """
         self._check(new)
         sealed = self.secrets.seal(new.conf_json)
         try:
             with self.database.writing() as connection:
-                known = self._idempotent(connection, new)
-                test_id = known or self._insert(connection, new, sealed)
+                test_id = self._idempotent(connection, new)
+                if test_id is None:
+                    self._check_open_runs(connection, new.owner_id)
+                    test_id = self._insert(connection, new, sealed)
                 return one_run(connection, test_id)
         except IntegrityError:
             return self.get(self._after_collision(new))
@@ -210,6 +226,13 @@ class Runs(LedgerPart):
             raise refused("key-reused", "this Idempotency-Key came with another request before; use a new one")
         return int(row["test_id"]) if row else None
 
+    def _check_open_runs(self, connection: Connection, owner_id: int | None) -> None:
+        limit = self.settings.rules.max_open_runs
+        if owner_id is None or not limit:
+            return
+        if connection.execute(_OPEN_RUNS, {"of_owner": owner_id}).scalar_one() >= limit:
+            raise refused("open-runs", f"open runs: {limit} of {limit}; wait until one ends, or cancel one")
+
     def _after_collision(self, new: NewRun) -> int:
         with self.database.reading() as connection:
             known = self._idempotent(connection, new)
@@ -252,8 +275,7 @@ class Runs(LedgerPart):
 
     def _test_row(self, connection: Connection, new: NewRun) -> int:
         if new.test_id is None:
-            added = connection.execute(_NEW_TEST, {"cloud_id": new.cloud_id, "finished": False})
-            return new_id(added)
+            return self.transactions.add_test(connection, new.cloud_id)
         known = select(legacy_tables.test.c.id).where(legacy_tables.test.c.id == new.test_id)
         if connection.execute(known).scalar() is None:
             raise NotFoundError(f"there is no test {new.test_id}")

@@ -39,6 +39,10 @@ MAX_ATTEMPTS = payloads.SCHEMA["properties"]["attempt"]["maximum"]
 
 
 _STATUS = insert(legacy_tables.test_status)
+_NEW_TEST = insert(legacy_tables.test)
+_LAST_ID = "last deleted test"
+_NEWEST_TEST = select(func.max(legacy_tables.test.c.id))
+_NEWEST_DELETED = select(queue_tables.setting.c.value).where(queue_tables.setting.c.name == _LAST_ID)
 _NEW_ATTEMPT = insert(queue_tables.attempt)
 _RUN = select(queue_tables.run).where(queue_tables.run.c.test_id == bindparam("of_test")).with_for_update()
 _ATTEMPTS = select(queue_tables.attempt).where(queue_tables.attempt.c.test_id == bindparam("of_test"))
@@ -128,6 +132,27 @@ class Transactions:
     def end_attempt(self, connection: Connection, key: AttemptKey, outcome: str, note: str) -> None:
         told = {"now": self.clock(), "how": outcome[:40], "said": clean_line(note)}
         connection.execute(_END, {"of_test": key.test_id, "of_attempt": key.attempt, **told})
+
+    def add_test(self, connection: Connection, cloud_id: int | None = None) -> int:
+        """Add a row to RefStack's table of tests and return its id, which no run ever had before.
+
+        SQLite alone would give the id of a deleted newest run again, to which a job in the queue may still belong.
+        """
+        row: dict[str, Any] = {"cloud_id": cloud_id, "finished": False}
+        if self.database.is_sqlite:
+            newest = connection.execute(_NEWEST_TEST).scalar() or 0
+            deleted = connection.execute(_NEWEST_DELETED).scalar() or 0
+            row["id"] = max(newest, int(deleted)) + 1
+        return new_id(connection.execute(_NEW_TEST, row))
+
+    def keep_id(self, connection: Connection, test_id: int) -> None:
+        """Note that a test is deleted, so that no other gets its id."""
+        if not self.database.is_sqlite or test_id <= int(connection.execute(_NEWEST_DELETED).scalar() or 0):
+            return
+        values = {"value": str(test_id), "changed_at": self.clock(), "changed_by": ""}
+        setting = queue_tables.setting
+        if connection.execute(update(setting).where(setting.c.name == _LAST_ID).values(values)).rowcount == 0:
+            connection.execute(insert(setting).values(name=_LAST_ID, **values))
 
     def add_attempt(self, connection: Connection, run: Row, number: int) -> None:
         values = {

@@ -65,7 +65,7 @@ class RunService:
             raise StateError(f"run {test_id} has not ended; cancel it first")
         only = body.get("only", "all")
         new = NewRun(
-            spec=replace(old.spec, testcases=self._again(old, only)),
+            spec=replace(old.spec, testcases=self._again(old, only), priority=_priority(caller, old)),
             conf_json=requested.conf_json,
             cloud_id=old.cloud.id or None,
             label=requested.label or old.label,
@@ -116,6 +116,8 @@ class RunService:
             conf = mini_conf.merged(self.ledger.clouds.saved_conf(new.cloud_id), conf)
         if not caller.is_operator and caller.token.user_id is None:
             raise refused("scope", "This token belongs to no user, so its runs would have no owner.")
+        if new.spec.priority > 0 and not caller.is_operator:
+            raise invalid("priority", "only an operator can put a run before the runs of others")
         owner = new.owner_id if caller.is_operator else caller.token.user_id
         # names of tokens are not unique: two people's keys must never be the same
         unique = f"{caller.token.id}:{key}" if key else ""
@@ -164,3 +166,8 @@ def _selector(name: str, uuid: str) -> str:
     if fixture:
         return fixture[1]
     return f"id-{uuid}" if uuid else name
+
+
+def _priority(caller: Caller, old: Run) -> int:
+    """Return the priority of a run for its rerun; what an operator put first is not first again for its owner."""
+    return old.spec.priority if caller.is_operator else min(old.spec.priority, 0)

@@ -42,6 +42,7 @@ STATUSES: Mapping[str, int] = {
     "claimed": 409,
     "unclaimed": 409,
     "accepted": 409,
+    "open-runs": 409,
     "replayed": 409,
     "key-reused": 422,
     "busy": 429,

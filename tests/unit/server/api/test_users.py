@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract.states import RunState
@@ -15,6 +16,7 @@ from refstack_worker.server.api.description import RESOURCES
 from refstack_worker.server.api.openapi.document import path_of
 from refstack_worker.server.api.routing import Operation
 from refstack_worker.server.app import create_app
+from refstack_worker.server.db import queue_tables
 from refstack_worker.server.domain.attempts import Claim
 from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.domain.results import Upload
@@ -262,3 +264,26 @@ class TestRuns:
         assert (row["queued"], row["slots"], row["needed"]) == (1, 0, 1)
         assert 'refstack_slots_needed{function="refstack:tempest:47.0.0"} 1' in world.operator("GET", "/metrics").text
         assert world.ann("GET", "/metrics").status_code == 403
+
+
+class TestFairness:
+    def test_only_an_operator_puts_runs_before_those_of_others(self, world: World) -> None:
+        refused = world.ann("POST", "/v1/runs", world.wish(priority=1))
+        assert refused.status_code == 400 and refused.json["errors"][0]["field"] == "priority"
+        assert world.ann("POST", "/v1/runs", world.wish(priority=-1)).json["priority"] == -1
+        assert world.operator("POST", "/v1/runs", world.wish(priority=1)).json["priority"] == 1
+
+    def test_a_rerun_by_its_owner_is_not_first_again(self, world: World) -> None:
+        run = world.ann("POST", "/v1/runs", world.wish()).json["test_id"]
+        world.ledger.runs.cancel(run, "ann")
+        with world.ledger.database.writing() as connection:
+            connection.execute(update(queue_tables.run).where(queue_tables.run.c.test_id == run).values(priority=1))
+        assert world.ann("POST", f"/v1/runs/{run}/rerun", {"only": "all"}).json["priority"] == 0
+
+    def test_a_vendor_with_many_open_runs_has_to_wait(self, world: World) -> None:
+        object.__setattr__(world.ledger.settings.rules, "max_open_runs", 1)
+        assert world.ann("POST", "/v1/runs", world.wish()).status_code == 201
+        answer = world.abe("POST", "/v1/runs", world.wish())
+        assert answer.status_code == 409 and "open runs: 1 of 1" in answer.json["detail"]
+        bobs = {"tempest_version": "47.0.0", "conf_json": {"identity": {"uri_v3": "https://b.example/v3"}}}
+        assert world.bob("POST", "/v1/runs", bobs).status_code == 201
