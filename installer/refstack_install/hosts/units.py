@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from refstack_install import files
-from refstack_install.errors import StepError
+from refstack_install.errors import StepError, VerifyError
 from refstack_install.system import System
 
 PROGRAM = "/usr/bin/refstack-worker"
@@ -18,6 +18,8 @@ UNITS = ("refstack-run.socket", WORKER, "refstack-store-gc.timer")
 RELOAD = "reload"
 RESTART = "restart"
 PENDING = "/var/lib/refstack-install/pending"
+INVALID_SETTINGS = 3
+"""Exit status of the worker's commands (docs/exit-codes.md)."""
 DISCARD = "REFSTACK_INSTALL_DISCARD_RESULTS"
 
 
@@ -70,6 +72,16 @@ def log_tail(system: System, unit: str) -> str:
     """Return a unit's last log lines."""
     done = system.run(["journalctl", "-u", unit, "-n", "5", "-o", "cat", "--no-pager"])
     return done.out.strip().replace("\n", " | ")[-1000:] or f"see 'systemctl status {unit}'"
+
+
+def check_settings(system: System) -> None:
+    """Let the installed worker check its settings and keys. :raises VerifyError: they are not valid."""
+    if not system.is_live or not system.path(PROGRAM).exists():
+        return
+    done = system.run([PROGRAM, "config", "check"])
+    if done.status == INVALID_SETTINGS:  # other statuses: a version that cannot check them yet
+        reason = done.output_tail.replace("\n", " | ")
+        raise VerifyError("the worker's settings are not valid", reason, "correct the answers and run again")
 
 
 def refuse_if_undelivered(system: System) -> None:

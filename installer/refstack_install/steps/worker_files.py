@@ -50,12 +50,22 @@ class WorkerFilesStep(Step):
             if not files.is_current(file):
                 files.write(file)
 
+    def verify(self) -> None:
+        super().verify()
+        if all(self.system.path(key.path).exists() for key in key_files.KEY_FILES):
+            units.check_settings(self.system)
+
     def snapshot(self) -> Record:
-        return {"files": [files.snapshot(file.path) for file in self.targets()]}
+        return {
+            "files": [files.snapshot(file.path) for file in self.targets()],
+            "pending": units.pending(self.system),
+        }
 
     def undo(self, record: Record) -> None:
         for file in record["files"]:
             files.restore(file)
+        if record.get("pending") == "":
+            units.clear_pending(self.system)
 
 
 class ConfigurationStep(WorkerFilesStep):

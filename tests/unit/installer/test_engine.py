@@ -124,6 +124,23 @@ def test_new_settings_make_the_running_worker_reload(machine: NodeMachine) -> No
     assert not engine(machine, **{"node.tags": ["eu"]}).plan()
 
 
+def test_settings_that_the_worker_refuses_are_put_back(machine: NodeMachine) -> None:
+    engine(machine).apply()
+    before = machine.files()
+    machine.faults = {"refstack-worker config check": machine.failed("node.slots must be from 1 to 64", 3)}
+    with pytest.raises(StepError, match="settings are not valid: node.slots must be from 1 to 64; correct the answers"):
+        engine(machine, **{"node.slots": 99}).apply()
+    assert machine.files() == before
+    assert not engine(machine).plan()
+    assert "systemctl reload refstack-worker.service" not in machine.calls
+
+
+def test_a_worker_that_cannot_check_its_settings_yet_is_installed(machine: NodeMachine) -> None:
+    machine.faults = {"refstack-worker config check": machine.failed("unknown command", 2)}
+    engine(machine).apply()
+    assert not engine(machine).plan()
+
+
 def test_a_new_key_lets_runs_end_before_the_worker_restarts(machine: NodeMachine) -> None:
     engine(machine).apply()
     fleet = machine.root.parent / "inputs" / "fleet.key"
