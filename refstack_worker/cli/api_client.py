@@ -80,6 +80,19 @@ class Api:
         headers = {"Idempotency-Key": key} if key else {}
         return _retrying(is_repeatable=bool(key))(self._json, "POST", path, json=body or {}, headers=headers)
 
+    def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return the JSON answer to a JSON body that takes the place of what is there."""
+        return _patiently(lambda: self._json("PUT", path, json=body))
+
+    def delete(self, path: str) -> None:
+        """Remove what is at a path."""
+
+        def call() -> None:
+            with self._answer("DELETE", path) as answer:
+                _check(answer)
+
+        _patiently(call)
+
     def save(self, path: str, out: BinaryIO) -> int:
         """Write what is at a path into a file and return its size."""
         size = 0

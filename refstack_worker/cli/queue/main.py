@@ -47,6 +47,12 @@ COMMANDS = {
     "vendor create": "refstack_worker.cli.queue.accounts:VendorCreate",
     "user list": "refstack_worker.cli.queue.accounts:UserList",
     "user create": "refstack_worker.cli.queue.accounts:UserCreate",
+    "run upload": "refstack_worker.cli.queue.runs.upload:RunUpload",
+    "run sign-request": "refstack_worker.cli.queue.runs.upload:RunSignRequest",
+    "key proof": "refstack_worker.cli.queue.upload_keys:KeyProof",
+    "key set": "refstack_worker.cli.queue.upload_keys:KeySet",
+    "key show": "refstack_worker.cli.queue.upload_keys:KeyShow",
+    "key delete": "refstack_worker.cli.queue.upload_keys:KeyDelete",
     "verify": "refstack_worker.cli.queue.verify:Verify",
     "worker demand": "refstack_worker.cli.queue.demand:WorkerDemand",
 }

@@ -15,12 +15,13 @@ from refstack_worker.server.api.routing import Resource, Who
 from refstack_worker.server.api.runs import RUNS
 from refstack_worker.server.api.shares import SHARES
 from refstack_worker.server.api.tokens import TOKENS
+from refstack_worker.server.api.upload_keys import UPLOAD_KEYS
 from refstack_worker.server.services.schema import OBJECT, integer, shape, string
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import STATUSES, TITLES
 
 DESCRIPTION = Resource("description", "The API itself.")
-RESOURCES = (RUNS, RESULTS, SHARES, CLOUDS, GUIDELINES, ACCOUNTS, TOKENS, NODES, DESCRIPTION)
+RESOURCES = (RUNS, RESULTS, SHARES, CLOUDS, GUIDELINES, UPLOAD_KEYS, ACCOUNTS, TOKENS, NODES, DESCRIPTION)
 
 
 @DESCRIPTION.call("GET", "/v1/openapi.json", Who.ANYONE, {200: OBJECT})

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Response, jsonify
 
-from refstack_worker.contract.cpid import cpid_of
-from refstack_worker.errors import NotFoundError, StateError
+from refstack_worker.errors import NotFoundError
 from refstack_worker.server.api.links import next_page
 from refstack_worker.server.api.openapi.schemas import NEXT, STATUS, page, reference
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import iso, run_json, test_json
 from refstack_worker.server.domain.guidelines import Choice
 from refstack_worker.server.domain.results import ResultQuery
-from refstack_worker.server.results import upload
 from refstack_worker.server.results.exports.formats import FORMATS
-from refstack_worker.server.services import signed_verdicts
-from refstack_worker.server.services.compare import all_tests, compare
+from refstack_worker.server.services import signed_verdicts, uploads
+from refstack_worker.server.services.compare import compare
 from refstack_worker.server.services.inputs import invalid
-from refstack_worker.server.services.schema import integer, shape, string
+from refstack_worker.server.services.schema import FLAG, array, fields, integer, shape, string
 from refstack_worker.server.serving.files import exported_file, subunit_file
 
 MAX_TESTS = 2000
 RESULTS = Resource("results", "Read, compare, export and upload results.")
 _ONE = "/v1/runs/<int:test_id>"
+_UPLOAD = fields(
+    signature=string(2048, description="Made elsewhere: hex, RSA PKCS#1 v1.5 with SHA-256"),
+    public_key=string(4096, description="Whose signature that is, in OpenSSH's form"),
+)
 _GUIDELINE = {"guideline": string(60, description="Such as 2020.06"), "program": string(200)}
 """Another guideline and program than those that the run was made by."""
 
@@ -127,17 +127,26 @@ def compare_runs(call: Call, test_id: int, other: int) -> Response:
     return jsonify({kind: [test_json(test) for test in tests] for kind, tests in found.items()})
 
 
-@RESULTS.call("POST", f"{_ONE}/upload", Who.WRITER, {200: shape(test_id=string(), url=string())}, (404, 409, 502))
+@RESULTS.call(
+    "POST",
+    f"{_ONE}/upload",
+    Who.WRITER,
+    {200: shape(test_id=string(), url=string(), repeated=FLAG, notes=array(string()))},
+    (404, 409, 502),
+    Takes(_UPLOAD, "Upload", {}),
+)
 def upload_result(call: Call, test_id: int) -> Response:
-    """Upload the passed tests to the RefStack server that the operator configured."""
+    """Upload the passed tests to the RefStack server that the operator configured, once.
+
+    They are signed with the vendor's own key, or the signature comes along, made over the export ``refstack``.
+    """
     run = call.context.runs.owned(call.caller, test_id)
-    outbound = call.context.settings.outbound
-    if not outbound.upload_url or outbound.upload_key is None:
-        raise StateError("Uploads aren't set up on this server (UPLOAD_URL and UPLOAD_KEY_FILE).")
-    result: Any = call.ledger.results.get(test_id)
-    cpid = str(result["summary"].get("cpid") or cpid_of(run.cloud.endpoint_v3))
-    body = upload.body(cpid, result["seconds"], all_tests(call.ledger, test_id))
-    return jsonify(upload.send(outbound.upload_url, upload.sign(body, outbound.upload_key)))
+    given = [call.body.get(name, "") for name in ("signature", "public_key")]
+    done = uploads.upload_run(call.ledger, call.caller, run, *given)
+    record = done.record
+    return jsonify(
+        {"test_id": record.remote_id, "url": record.url, "repeated": done.repeated, "notes": list(done.notes)}
+    )
 
 
 def _signed_verdict(call: Call, test_id: int) -> Response:

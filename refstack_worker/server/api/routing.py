@@ -29,6 +29,7 @@ from refstack_worker.server.serving.context import HttpContext, context
 from refstack_worker.server.serving.responses import MAX_BODY, json_body
 
 _SAFE = ("GET", "HEAD")
+_CHUNKED = "Transfer-Encoding"
 View = Callable[..., ResponseReturnValue]
 
 
@@ -187,6 +188,8 @@ def _check_headers(described: Mapping[str, Json]) -> None:
 def _body(takes: Takes) -> dict[str, Any]:
     if takes.body is None:
         return {}
-    body = json_body(takes.max_bytes)
+    # a call that needs nothing may come without a body
+    is_left_out = not takes.body.get("required") and not request.content_length and not request.headers.get(_CHUNKED)
+    body = {} if is_left_out else json_body(takes.max_bytes)
     inputs.check(takes.body, body)
     return body

@@ -27,6 +27,7 @@ from refstack_worker.server.ledger.runs import Runs
 from refstack_worker.server.ledger.submissions import Submissions
 from refstack_worker.server.ledger.tokens import Sessions, Tokens
 from refstack_worker.server.ledger.transactions import Transactions
+from refstack_worker.server.ledger.uploads import Uploads
 
 
 class Ledger:
@@ -52,6 +53,7 @@ class Ledger:
         self.guidelines = Guidelines(self._transactions)
         self.overview = Overview(self._transactions)
         self.audit = Audit(self._transactions)
+        self.uploads = Uploads(self._transactions)
 
     @property
     def database(self) -> Database:

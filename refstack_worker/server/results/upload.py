@@ -11,19 +11,16 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import requests
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from refstack_worker.errors import KeyFileError, RefusedError, ResultError, ServerError
+from refstack_worker.contract.upload_key import UploadKey
+from refstack_worker.errors import RefusedError, ResultError, ServerError
 from refstack_worker.server.domain.results import TestResult
 
 SECONDS = (10.0, 60.0)
 """For the connection and for the answer."""
-LEAST_BITS = 2048
 _CPID = re.compile(r"[0-9A-Za-z_-]{1,128}\Z")
 
 
@@ -63,12 +60,9 @@ def body(cpid: str, seconds: float, tests: Iterable[TestResult]) -> bytes:
     return json.dumps(whole).encode("utf-8")
 
 
-def sign(data: bytes, key_file: Path) -> Signed:
-    """Sign a body. :raises KeyFileError: the file holds no RSA key of 2048 bits or more without a passphrase."""
-    key = _key(key_file)
-    signature = key.sign(data, padding.PKCS1v15(), hashes.SHA256())
-    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    return Signed(data, signature.hex(), public.decode("ascii"))
+def sign(data: bytes, key: UploadKey) -> Signed:
+    """Return a signed body."""
+    return Signed(data, key.sign(data), key.public)
 
 
 def send(server: str, signed: Signed) -> dict[str, Any]:
@@ -93,17 +87,21 @@ def send(server: str, signed: Signed) -> dict[str, Any]:
         raise ServerError(f"{url}: answers {answer.status_code} and no id of a result; is it a RefStack?") from None
 
 
-def _key(path: Path) -> rsa.RSAPrivateKey:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from error
-    openssh = b"OPENSSH PRIVATE KEY" in data
-    load: Any = serialization.load_ssh_private_key if openssh else serialization.load_pem_private_key
-    try:
-        key = load(data, password=None)
-    except (ValueError, TypeError) as error:
-        raise KeyFileError(f"{path}: no private key without a passphrase: {error}") from None
-    if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < LEAST_BITS:
-        raise KeyFileError(f"{path}: an RSA key of at least {LEAST_BITS} bits is needed (ssh-keygen -t rsa -m PEM)")
-    return key
+def describe(server: str, remote_id: str, token: str, guideline: str, target: str) -> None:
+    """Say at RefStack by which guideline and for which program a result is meant.
+
+    :param token: a web token of its owner; see :meth:`UploadKey.web_token`.
+    :raises RefusedError: the server does not take it.
+    :raises ServerError: it cannot be reached.
+    """
+    # RefStack names an add-on's guideline without the add-on: that is the target
+    version = guideline.rpartition(f"{target}.")[2] if guideline.startswith(f"{target}.") else guideline
+    for name, value in (("guideline", f"{version}.json"), ("target", target)):
+        url = f"{server.rstrip('/')}/v1/results/{remote_id}/meta/{name}"
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "text/plain"}
+        try:
+            answer = requests.post(url, value.encode(), headers=headers, timeout=SECONDS, allow_redirects=False)
+        except requests.RequestException as error:
+            raise ServerError(f"{url}: cannot be reached: {type(error).__name__}") from error
+        if answer.status_code != 201:
+            raise RefusedError(f"{url}: {answer.status_code}: {answer.text[:200]}")

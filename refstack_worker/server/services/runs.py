@@ -18,7 +18,7 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.queue.submitter import Submitter
 from refstack_worker.server.results.exports.report import ExportedRun
-from refstack_worker.server.services import access, mini_conf, signed_verdicts
+from refstack_worker.server.services import access, mini_conf, signed_verdicts, uploads
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.compare import all_tests
 from refstack_worker.server.services.guidelines import GuidelineService
@@ -104,7 +104,13 @@ class RunService:
         verdict = self.ledger.guidelines.verdict(test_id)
         signed = signed_verdicts.in_page(signed_verdicts.signed(self.ledger, test_id)) if verdict else ""
         return ExportedRun(
-            run, result["seconds"], result["accepted_at"], lambda: all_tests(self.ledger, test_id), verdict, signed
+            run,
+            result["seconds"],
+            result["accepted_at"],
+            lambda: all_tests(self.ledger, test_id),
+            verdict,
+            uploads.cpid_of_run(self.ledger, run),
+            signed,
         )
 
     def _add(self, caller: Caller, new: NewRun, key: str, choice: Choice | None) -> Run:

@@ -7,19 +7,14 @@ import io
 import json
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("cryptography")
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from refstack_worker import process
 from refstack_worker.contract.states import RunState
-from refstack_worker.errors import KeyFileError, RefusedError, ResultError, ServerError
+from refstack_worker.errors import RefusedError, ResultError, ServerError
 from refstack_worker.server.domain.results import Counts, TestResult
 from refstack_worker.server.domain.runs import Run, RunSpec
 from refstack_worker.server.results import upload
@@ -104,14 +99,6 @@ def test_the_page_loads_nothing_and_shows_what_is_written_as_text() -> None:
     assert "A &lt;b&gt; &amp;" in text and "&lt;&amp;&gt;" in text
 
 
-class Key:
-    def __init__(self, folder: Path, kind: Any = None) -> None:
-        self.key = kind or rsa.generate_private_key(65537, 2048)
-        self.file = folder / "key.pem"
-        pem = serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        self.file.write_bytes(self.key.private_bytes(*pem))
-
-
 class TestUpload:
     def test_only_passed_tests_with_their_ids_and_nothing_else(self) -> None:
         whole = json.loads(upload.body("c0ffee", 1.75, TESTS))
@@ -124,27 +111,6 @@ class TestUpload:
     def test_nothing_passed(self) -> None:
         with pytest.raises(ResultError, match="no test passed"):
             upload.body("c0ffee", 1, TESTS[1:])
-
-    def test_openssl_verifies_the_signature(self, tmp_path: Path) -> None:
-        key = Key(tmp_path)
-        signed = upload.sign(b"the body", key.file)
-        (tmp_path / "body").write_bytes(signed.body)
-        (tmp_path / "signature").write_bytes(bytes.fromhex(signed.signature))
-        (tmp_path / "key.pub").write_bytes(public_pem(signed.public_key))
-        words = ["openssl", "dgst", "-sha256", "-verify", "key.pub", "-signature", "signature", "body"]
-        assert "Verified OK" in process.run(words, process.Options(cwd=tmp_path)).stdout
-        (tmp_path / "body").write_bytes(b"another body")
-        assert process.run(words, process.Options(cwd=tmp_path, check=False)).returncode != 0
-
-    def test_keys_that_will_not_do(self, tmp_path: Path) -> None:
-        small = rsa.generate_private_key(65537, 1024)  # noqa: S505 - to be refused
-        for kind in (small, ec.generate_private_key(ec.SECP256R1())):
-            with pytest.raises(KeyFileError, match="RSA key"):
-                upload.sign(b"", Key(tmp_path, kind).file)
-        (tmp_path / "empty").write_text("")
-        for name in ("empty", "missing"):
-            with pytest.raises(KeyFileError):
-                upload.sign(b"", tmp_path / name)
 
 
 class TestSend:
@@ -172,8 +138,3 @@ class TestSend:
             server.on("/v1/results/", reply)
             with pytest.raises(error, match="v1/results"):
                 upload.send(server.url, self.SIGNED)
-
-
-def public_pem(text: str) -> bytes:
-    key = serialization.load_ssh_public_key(text.encode())
-    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)

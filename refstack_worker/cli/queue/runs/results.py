@@ -37,13 +37,13 @@ class RunVerdict(Command):
 
 
 class RunExport(Command):
-    """Write a run's result into a file: subunit, JUnit XML, HTML, CSV, JSON, or its verdict signed by the server."""
+    """Write a run's result into a file: subunit, JUnit XML, HTML, CSV, JSON, for RefStack, or its signed verdict."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("id", type=int)
-        parser.add_argument("format", choices=("subunit", "junit", "html", "csv", "json", "verdict"))
+        parser.add_argument("format", choices=("subunit", "junit", "html", "csv", "json", "refstack", "verdict"))
         parser.add_argument("file", type=Path)
         return parser
 

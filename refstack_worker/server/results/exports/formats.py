@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from refstack_worker.server.results.exports.junit import junit
 from refstack_worker.server.results.exports.page import page
 from refstack_worker.server.results.exports.report import ExportedRun, Pieces
-from refstack_worker.server.results.exports.tables import as_csv, as_json
+from refstack_worker.server.results.exports.tables import as_csv, as_json, as_refstack
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ FORMATS: Mapping[str, Format] = {
         Format("html", "html", "text/html", page),
         Format("csv", "csv", "text/csv", as_csv),
         Format("json", "json", "application/json", as_json),
+        Format("refstack", "refstack.json", "application/json", as_refstack),
     )
 }
 """All but the subunit stream, which is given out as it was posted, but for the secrets."""

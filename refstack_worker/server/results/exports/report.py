@@ -22,6 +22,8 @@ class ExportedRun:
     tests: Callable[[], Iterable[TestResult]]
     """Gives the tests from the first, each time anew; they need not fit into memory."""
     verdict: Verdict | None = None
+    cpid: str = ""
+    """The id by which RefStack knows the cloud."""
     signed_verdict: str = ""
     """JSON that can stand in a page's script element; see ``contract/signed_verdict.py``."""
 

@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import asdict
 
+from refstack_worker.server.results import upload
 from refstack_worker.server.results.exports.report import ExportedRun, Pieces, moment
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -52,6 +53,14 @@ def as_json(exported: ExportedRun) -> Pieces:
         yield mark + json.dumps(asdict(test))
         mark = ",\n"
     yield "\n]}\n"
+
+
+def as_refstack(exported: ExportedRun) -> Pieces:
+    """Yield what ``refstack-client upload`` takes, byte for byte what is uploaded from here.
+
+    :raises ResultError: no test passed.
+    """
+    yield upload.body(exported.cpid, exported.seconds, exported.tests()).decode("utf-8")
 
 
 def _harmless(cell: str) -> str:

@@ -1,0 +1,77 @@
+"""``refstack-queue run upload`` and ``run sign-request``: bring a result to RefStack."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cliff.command import Command
+from cliff.show import ShowOne
+
+from refstack_worker.cli.api_client import Api, access_of
+from refstack_worker.cli.queue.records import Columns
+from refstack_worker.errors import UsageError
+
+
+class RunUpload(ShowOne):
+    """Upload the passed tests of a run to RefStack, under your own key ('key set'). A result is uploaded once.
+
+    With --signature the key stays with you: sign what 'run sign-request' wrote.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("id", type=int, help="of the run")
+        parser.add_argument("--signature", type=Path, metavar="FILE", help="hex or binary, made elsewhere")
+        parser.add_argument("--public-key", type=Path, metavar="FILE", help="whose signature that is (ssh-rsa …)")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        if bool(parsed_args.signature) != bool(parsed_args.public_key):
+            raise UsageError("--signature, --public-key: give both or none")
+        body = {}
+        if parsed_args.signature:
+            public_key = _bytes(parsed_args.public_key).decode("utf-8", "replace").strip()
+            body = {"signature": _hex(_bytes(parsed_args.signature)), "public_key": public_key}
+        with Api(access_of(self.app.options)) as api:
+            done = api.post(f"/v1/runs/{parsed_args.id}/upload", body)
+        rows = {
+            "test_id": done["test_id"],
+            "url": done["url"],
+            "uploaded": "before; nothing was sent" if done["repeated"] else "now",
+            "note": "; ".join(done["notes"]),
+        }
+        return tuple(rows), tuple(rows.values())
+
+
+class RunSignRequest(Command):
+    """Write the bytes to be signed for an upload of a run.
+
+    Sign them with RSA, PKCS#1 v1.5, SHA-256: openssl dgst -sha256 -sign KEY -out SIGNATURE FILE
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("id", type=int, help="of the run")
+        parser.add_argument("file", type=Path)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        with Api(access_of(self.app.options)) as api, parsed_args.file.open("wb") as out:
+            api.save(f"/v1/runs/{parsed_args.id}/exports/refstack", out)
+
+
+def _hex(data: bytes) -> str:
+    text = data.decode("ascii", "replace").strip()
+    try:
+        bytes.fromhex(text)
+    except ValueError:
+        return data.hex()
+    return text
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,30 @@
+"""Uploads of results to RefStack, and the keys that they are signed with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class UploadRecord:
+    """A result at a RefStack server."""
+
+    test_id: int
+    server: str
+    remote_id: str = ""
+    """Empty: the upload is under way."""
+    url: str = ""
+    key_digest: str = ""
+    """SHA-256 of the public key."""
+    uploaded_by: str = ""
+    uploaded_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class StoredKey:
+    """A user's key, opened."""
+
+    pem: str = field(repr=False)
+    public: str
+    openid: str = ""
+    """The user's OpenID at RefStack; with it guideline and target can be set there."""
