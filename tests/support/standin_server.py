@@ -32,6 +32,7 @@ class Attempt:
     """State, reason and message of each report."""
     messages: list[str] = field(default_factory=list)
     beats: list[dict[str, Any]] = field(default_factory=list)
+    console: list[dict[str, Any]] = field(default_factory=list)
     released: str = ""
     results: list[bytes] = field(default_factory=list)
     beats_before_thanks: int = 0
@@ -119,6 +120,9 @@ class StandIn:
             self._beaten.notify_all()
             order, reason = ("stop", "finished") if attempt.results else (attempt.order, "")
             return 200, {"order": order, "reason": reason, "heartbeat_seconds": HEARTBEAT}
+        if call == "console":
+            attempt.console += body["lines"][len(attempt.console) - body["first"] :]
+            return 200, {"next": len(attempt.console), "seconds": HEARTBEAT, "full": False}
         attempt.released = body["reason"]
         attempt.superseded = True
         return 200, {}

@@ -37,6 +37,8 @@ class SelfTestRecord:
     messages: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     """Test counts in the posted summary."""
+    console: list[dict[str, Any]] = field(default_factory=list)
+    """Lines of the live console."""
     result_bytes: int = 0
     refused: list[str] = field(default_factory=list)
     """Paths of calls without the right token."""
@@ -105,6 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif path.endswith("/claim"):
             self.server.record.claims.append(str(json.loads(body).get("claim")))
             self._proved({"heartbeat_seconds": HEARTBEAT_SECONDS, "state": "claimed"})
+        elif path.endswith("/console"):
+            self._console(json.loads(body))
         elif path.endswith("/heartbeat"):
             self._proved({"order": "go", "reason": "", "heartbeat_seconds": HEARTBEAT_SECONDS})
         else:
@@ -115,6 +119,11 @@ class _Handler(BaseHTTPRequestHandler):
         record.states += [str(report["status"])] if report.get("status") else []
         record.messages += [str(report["message"])] if report.get("message") else []
         self._proved({}, 202)
+
+    def _console(self, batch: dict[str, Any]) -> None:
+        lines = self.server.record.console
+        lines += batch["lines"][len(lines) - batch["first"] :]
+        self._proved({"next": len(lines), "seconds": HEARTBEAT_SECONDS, "full": False})
 
     def _result(self, body: bytes, query: dict[str, list[str]]) -> None:
         _, _, rest = body.partition(b'name="summary"')

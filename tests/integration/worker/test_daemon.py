@@ -42,6 +42,21 @@ def test_a_run_goes_all_the_way(node: Node) -> None:
     assert node.ask()["ended"] == {"posted": 1}
 
 
+def test_the_console_of_a_run_reaches_the_server_once_in_order_and_without_secrets(node: Node) -> None:
+    node.start()
+    secret = {"standin": {"mode": "wait", "mark": str(node.mark), "secret": PASSWORD}}
+    attempt = node.submit(20, "wait", conf_json={**secret, "identity": {"admin_password": PASSWORD}})
+    running(node, attempt)
+    eventually("it arrives while the run goes on", lambda: len(attempt.console) == 3)
+    Path(f"{node.mark}.go").touch()
+    eventually("the result is there", lambda: attempt.results)
+    clean(node)
+    assert [(line["event"], line.get("status")) for line in attempt.console] == [
+        ("test", "started"), ("request", 200), ("test", "passed"),
+    ]  # fmt: skip
+    assert attempt.console[1]["path"] == "/v3?k=***" and attempt.console[1]["request_id"] == "req-1"
+
+
 def test_a_result_counts_as_posted_though_heartbeats_are_answered_before_its_sender(node: Node) -> None:
     node.start()
     attempt = node.submit(19, "pass")

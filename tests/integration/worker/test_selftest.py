@@ -41,6 +41,27 @@ def test_a_node_that_works_passes_and_keeps_nothing(tmp_path: Path, queue: str) 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_the_console_of_a_real_tempest(tmp_path: Path, queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    servers: list[selftest_server.SelfTestServer] = []
+    made = selftest_server.SelfTestServer.__init__
+
+    def remembered(self: selftest_server.SelfTestServer) -> None:
+        made(self)
+        servers.append(self)
+
+    monkeypatch.setattr(selftest_server.SelfTestServer, "__init__", remembered)
+    outcome = selftest.run(settings(tmp_path, queue, tempests.locked("47.0.0")), "47.0.0")
+    assert outcome.passed == 5, outcome.message
+    lines = servers[0].record.console
+    tests = [line for line in lines if line["event"] == "test" and line["test"].startswith("tempest.")]
+    assert sorted(line["status"] for line in tests) == ["passed"] * 5 + ["started"] * 5
+    requests_sent = [line for line in lines if line["event"] == "request"]
+    assert requests_sent and {line["service"] for line in requests_sent} == {"identity"}
+    assert {line["status"] for line in requests_sent} <= {200, 201, 300}
+    assert all(line["path"].startswith("/") and line["method"] in ("GET", "POST") for line in requests_sent)
+    assert servers[0].password not in str(lines)
+
+
 def test_a_version_that_is_not_there(tmp_path: Path, queue: str) -> None:
     with pytest.raises(VersionUnavailableError, match="1.2.3: not on this node"):
         selftest.run(settings(tmp_path, queue, tmp_path), "1.2.3")
@@ -48,7 +69,7 @@ def test_a_version_that_is_not_there(tmp_path: Path, queue: str) -> None:
 
 def test_a_queue_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selftest, "QUEUE_SECONDS", 0.5)
-    with pytest.raises(QueueError, match="does not take the self-test run"):
+    with pytest.raises(QueueError, match="does not accept the self-test run"):
         selftest.run(settings(tmp_path, "127.0.0.1:1", tempests.locked("47.0.0")), "47.0.0")
 
 
