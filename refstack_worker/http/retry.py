@@ -17,6 +17,7 @@ def retrying(
     kinds: type[BaseException] | tuple[type[BaseException], ...],
     *,
     seconds: float,
+    unless: type[BaseException] | tuple[type[BaseException], ...] = (),
     log: logging.Logger,
     given_up: threading.Event | None = None,
     first_pause: float = FIRST_PAUSE,
@@ -24,13 +25,14 @@ def retrying(
 ) -> tenacity.Retrying:
     """Return a caller that tries again on errors of ``kinds`` for ``seconds``, and then raises the last one.
 
+    :param unless: those of the ``kinds`` that are final.
     :param given_up: when set, the current pause ends and the last error is raised.
     :param first_pause: each pause is up to twice as long as the one before it, from this one to ``max_pause``.
     """
     abandoned = given_up or threading.Event()
     stop: Any = tenacity.stop_after_delay(seconds) | tenacity.stop_when_event_set(abandoned)
     return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(kinds),
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, kinds) and not isinstance(error, unless)),
         stop=stop,
         wait=_Spread(first_pause, max_pause, seconds),
         sleep=tenacity.sleep_using_event(abandoned),

@@ -8,39 +8,23 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import requests
-from requests.auth import AuthBase
 
 from refstack_worker.config.worker import ServerLinkSettings
 from refstack_worker.contract.status_report import clean_line
 from refstack_worker.errors import RefusedError, ServerError
+from refstack_worker.http.retry import retrying
+from refstack_worker.http.session import HttpSession, cause, read_body
 
 LOG = logging.getLogger(__name__)
 
 MAX_RESPONSE = 256 * 1024
 """Bytes of a response that are read; real ones have about a hundred."""
-FIRST_WAIT = 0.5
-MAX_WAIT = 30.0
-"""Seconds between retries: the first wait, and the longest."""
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-
-class _AttemptToken(AuthBase):
-    """Sends the attempt's token; as ``auth``, so that the machine's ``.netrc`` cannot replace it."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token:
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
 
 
 class ServerConnection:
@@ -49,8 +33,7 @@ class ServerConnection:
     def __init__(self, base: str, settings: ServerLinkSettings, token: str = "") -> None:  # nosec B107 - empty: none
         self._base = base.rstrip("/")
         self._settings = settings
-        self._auth = _AttemptToken(token)
-        self._session = requests.Session()
+        self._session = HttpSession(token, settings.ca_file)
 
     def close(self) -> None:
         """Close the open connections."""
@@ -69,21 +52,12 @@ class ServerConnection:
         data = body if isinstance(body, bytes) else json.dumps(body).encode("utf-8")
         kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
         headers = {"Content-Type": kind, "Accept": "application/json", **({"Connection": "close"} if last else {})}
+        seconds = timeout or self._settings.timeout
         try:
-            with self._session.post(
-                url,
-                data=data,
-                headers=headers,
-                auth=self._auth,
-                timeout=timeout or self._settings.timeout,
-                allow_redirects=False,
-                # given with each call: a session's own setting would lose against the environment's REQUESTS_CA_BUNDLE
-                verify=self._settings.ca_file or True,
-                stream=True,
-            ) as response:
-                text = response.raw.read(MAX_RESPONSE, decode_content=True)
+            with self._session.response("POST", url, seconds, data=data, headers=headers) as response:
+                text = read_body(response, MAX_RESPONSE, seconds)
         except (requests.RequestException, OSError, ValueError) as error:
-            raise ServerError(f"{url}: {_cause(error)}") from error
+            raise ServerError(f"{url}: {cause(error)}") from error
         if last:
             # a server that closes it need not announce that: the next request would go into a connection that ends
             self._session.close()
@@ -96,28 +70,9 @@ class ServerConnection:
 
         :param given_up: when set, the wait ends and the last failure is raised.
         """
-        abandoned = given_up or threading.Event()
-        deadline = time.monotonic() + patience
-        for wait in waits():
-            try:
-                return self.post(path, body)
-            except RefusedError:
-                raise
-            except ServerError as error:
-                left = deadline - time.monotonic()
-                if left <= 0 or abandoned.is_set():
-                    raise
-                LOG.warning("%s; trying again in %.1f s", error, min(wait, left))
-                abandoned.wait(min(wait, left))
-        raise AssertionError("waits() has no end")
-
-
-def waits(first: float = FIRST_WAIT, longest: float = MAX_WAIT) -> Iterator[float]:
-    """Yield seconds to wait between retries: doubling up to ``longest``, with jitter so that a fleet spreads out."""
-    wait = first
-    while True:
-        yield wait * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
-        wait = min(wait * 2, longest)
+        retry = retrying(ServerError, seconds=patience, unless=RefusedError, log=LOG, given_up=given_up)
+        response: Mapping[str, Any] = retry(self.post, path, body)
+        return response
 
 
 def refusal(message: str, reason: str) -> RefusedError:
@@ -145,17 +100,3 @@ def _parse(url: str, status: int, text: bytes) -> Mapping[str, Any]:
 def _detail(value: Any) -> str:
     message = value.get("error") if isinstance(value, dict) else None
     return f": {clean_line(message)[:300]}" if isinstance(message, str) else ""
-
-
-def _cause(error: BaseException) -> str:
-    text = str(error)
-    for word, meaning in (
-        ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted here; set server.ca_file"),
-        ("Name or service not known", "the host name does not resolve"),
-        ("Temporary failure in name resolution", "the host name does not resolve at the moment"),
-        ("Connection refused", "connection refused; is the server running?"),
-        ("timed out", "no response in time"),
-    ):
-        if word in text:
-            return meaning
-    return clean_line(text)[:300]

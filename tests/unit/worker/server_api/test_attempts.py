@@ -11,7 +11,7 @@ from refstack_worker.contract.heartbeat import HeartbeatReply
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report
 from refstack_worker.errors import RefusedError, ServerError
-from refstack_worker.worker.server_api import connection
+from refstack_worker.http import retry
 from refstack_worker.worker.server_api.attempts import AttemptApi, ClaimedAttempt
 from tests.support.http_server import HTML, Reply, Scripted, as_json
 
@@ -22,8 +22,7 @@ STATUS = "/update-test-status/"
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(connection.waits, "__defaults__", (0.01, 0.05))
+    monkeypatch.setitem(retry.retrying.__kwdefaults__, "first_pause", 0.01)
 
 
 @pytest.fixture
@@ -90,7 +89,8 @@ def test_patience_ends(claimed: ClaimedAttempt, server: Scripted) -> None:
 def test_giving_up_ends_the_wait_at_once(
     claimed: ClaimedAttempt, server: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection.waits, "__defaults__", (600.0, 600.0))
+    monkeypatch.setitem(retry.retrying.__kwdefaults__, "first_pause", 600.0)
+    monkeypatch.setitem(retry.retrying.__kwdefaults__, "max_pause", 600.0)
     server.on(CLAIM, Reply(500))
     given_up = threading.Event()
     threading.Timer(0.1, given_up.set).start()

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import threading
-from itertools import islice
 
 import pytest
 
 from refstack_worker.config.worker import ServerLinkSettings
 from refstack_worker.errors import RefusedError, ServerError
-from refstack_worker.worker.server_api.connection import MAX_WAIT, ServerConnection, waits
+from refstack_worker.worker.server_api.connection import ServerConnection
 from tests.support.http_server import Reply, Scripted, as_json
 
 
@@ -41,9 +40,3 @@ def test_a_retry_that_was_given_up_raises_the_last_failure(server: Scripted, lin
     given_up.set()
     with pytest.raises(ServerError, match="response 503"):
         ServerConnection(server.url, link).post_with_retries("/x", {}, 600.0, given_up)
-
-
-def test_waits_double_up_to_a_limit() -> None:
-    seconds = list(islice(waits(), 12))
-    assert 0.25 <= seconds[0] <= 0.5 and all(wait <= MAX_WAIT for wait in seconds)
-    assert seconds[-1] >= MAX_WAIT / 2
