@@ -16,7 +16,8 @@ from typing import Any, Union
 from refstack_worker.config import refstack_cfg
 from refstack_worker.config.declared import names_of, read_group, setting
 from refstack_worker.config.values import Values
-from refstack_worker.contract import tempest_options
+from refstack_worker.contract import heartbeat, tempest_options
+from refstack_worker.contract.limits import DEFAULT_RUN_SECONDS, MAX_RUN_SECONDS, MIN_RUN_SECONDS
 from refstack_worker.contract.payload import check_callback
 from refstack_worker.errors import ConfigError, PayloadError
 from refstack_worker.gearman import DEFAULT_PORT, Address
@@ -236,9 +237,9 @@ class RunRules:
 
     heartbeat_seconds: float = setting(
         "HEARTBEAT_SECONDS",
-        2.0,
+        heartbeat.DEFAULT_SECONDS,
         "Heartbeat interval in seconds. A cancel reaches the worker with the next heartbeat.",
-        bounds=(0.05, 600),
+        bounds=(heartbeat.MIN_SECONDS, heartbeat.MAX_SECONDS),
     )
     heartbeat_limit: float = setting(
         "HEARTBEAT_LIMIT",
@@ -268,7 +269,10 @@ class RunRules:
         bounds=(0, 10**6),
     )
     run_timeout: int = setting(
-        "RUN_TIMEOUT", 14400, "Time limit in seconds of runs that set none.", bounds=(60, 172800)
+        "RUN_TIMEOUT",
+        DEFAULT_RUN_SECONDS,
+        "Time limit in seconds of runs that set none.",
+        bounds=(MIN_RUN_SECONDS, MAX_RUN_SECONDS),
     )
     run_grace: float = setting(
         "RUN_GRACE",

@@ -20,6 +20,7 @@ from refstack_worker.config.declared import between, default_of, value_of
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.config.values import Values
 from refstack_worker.contract.gearman_functions import TAG
+from refstack_worker.contract.limits import MAX_RUN_SECONDS
 from refstack_worker.contract.payload import check_callback
 from refstack_worker.errors import ConfigError, PayloadError
 from refstack_worker.gearman import Address
@@ -144,7 +145,7 @@ class LimitSettings:
 
     min_free_mb: int = field(default=1024, metadata=between(0, 10**7))
     """Below this much free space the node takes no run."""
-    max_timeout: int = field(default=172800, metadata=between(1, 172800))
+    max_timeout: int = field(default=MAX_RUN_SECONDS, metadata=between(1, MAX_RUN_SECONDS))
     """Seconds for one run, whatever its payload says."""
     result_mb: int = field(default=512, metadata=between(1, 100_000))
     """Largest result file."""

@@ -23,7 +23,9 @@ RESULT_FILES = (SUBUNIT_FILE, SUMMARY_FILE, LOG_FILE, TEMPEST_LOG_FILE)
 BY_TIME_LIMIT = "stopped by the time limit"
 """Start of the message of a run that its time limit ended; any other end with :attr:`ExitCode.STOPPED` is a signal."""
 
-STATES = ("running", "posting")
+RUNNING = "running"
+POSTING = "posting"
+STATES = (RUNNING, POSTING)
 """Run states that ``execute_test`` reports."""
 
 

@@ -54,7 +54,11 @@ def heartbeat_body(claim: str, worker: str, progress: Progress) -> dict[str, Any
 
 def interval(value: Mapping[str, Any]) -> float:
     """Return the seconds between heartbeats that an answer to a claim or a heartbeat asks for, within the bounds."""
-    seconds = value.get("heartbeat_seconds")
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds != seconds:
-        return DEFAULT_SECONDS
-    return min(max(float(seconds), MIN_SECONDS), MAX_SECONDS)
+    return bounded_seconds(value.get("heartbeat_seconds"), DEFAULT_SECONDS)
+
+
+def bounded_seconds(value: object, default: float) -> float:
+    """Return an interval from outside, within the bounds; the default for anything but a number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+        return default
+    return min(max(float(value), MIN_SECONDS), MAX_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 MIN_RUN_SECONDS = 60
 MAX_RUN_SECONDS = 172_800
 """Time limit of a run in seconds: 48 hours."""
+DEFAULT_RUN_SECONDS = 14_400
 MAX_CONCURRENCY = 64
 """Test processes of a run of the queue."""
 MAX_SECRETS = 100

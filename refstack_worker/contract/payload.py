@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from packaging.version import InvalidVersion, Version
 
 from refstack_worker.contract import strict_json, tempest_options
+from refstack_worker.contract.limits import DEFAULT_RUN_SECONDS, MAX_CONCURRENCY, MAX_RUN_SECONDS, MIN_RUN_SECONDS
 from refstack_worker.errors import PayloadError
 
 VERSION = 1
@@ -89,8 +90,8 @@ SCHEMA: Mapping[str, Any] = {
                 "url": {"type": "string", "minLength": 1, "maxLength": 2048},
             },
         },
-        "concurrency": {"type": "integer", "minimum": 0, "maximum": 64},
-        "timeout": {"type": "integer", "minimum": 60, "maximum": 172800},
+        "concurrency": {"type": "integer", "minimum": 0, "maximum": MAX_CONCURRENCY},
+        "timeout": {"type": "integer", "minimum": MIN_RUN_SECONDS, "maximum": MAX_RUN_SECONDS},
         "submitted_at": {"type": "string", "maxLength": 20},
         "secret": {"type": "string", "pattern": r"^[A-Za-z0-9_-]{43}\Z"},
     },
@@ -150,7 +151,7 @@ class Payload:
     """None: the worker asks the server."""
     concurrency: int = 0
     """Test processes side by side; 0 is as many as the node has cores."""
-    timeout: int = 14400
+    timeout: int = DEFAULT_RUN_SECONDS
     """Seconds for the whole run."""
 
     @classmethod

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from refstack_worker.contract.execute_test import SUBUNIT_FILE, ExitCode, Reason
+from refstack_worker.contract.execute_test import POSTING, RUNNING, SUBUNIT_FILE, ExitCode, Reason
 from refstack_worker.execute_test.arguments import Arguments, parse_arguments, wants_json_progress
 from refstack_worker.execute_test.cleanup import clean_up
 from refstack_worker.execute_test.cloud.catalog import service_addresses
@@ -80,7 +80,7 @@ def _whole_run(args: Arguments, events: EventWriter) -> Verdict:
         if not args.keep:
             workspace.remove()
     if args.callback:
-        events.state("posting", verdict.message)
+        events.state(POSTING, verdict.message)
         RefstackServer(args).post(args.workdir)
     return verdict
 
@@ -92,7 +92,7 @@ def _run_tests(args: Arguments, workspace: Workspace, summary: Summary, events: 
     run = TempestRun(prepared.tempest, workspace, prepared.selection, args.concurrency, events, services)
     summary.counts = run.counter.counts
     keystone = prepared.discovery.conf["identity"]["uri_v3"]
-    events.state("running", f"Tempest {prepared.tempest.version} at {keystone}")
+    events.state(RUNNING, f"Tempest {prepared.tempest.version} at {keystone}")
     run.carry_out()
     INTERRUPT.time_limit_off()
     return judge(run, prepared.discovery.missing_services)
@@ -102,7 +102,7 @@ def _post_only(args: Arguments, events: EventWriter) -> Verdict:
     """Post what an earlier call left behind."""
     if not (args.workdir / SUBUNIT_FILE).is_file():
         raise BadInput(f"--post-only: {args.workdir} holds no result (no file named {SUBUNIT_FILE})")
-    events.state("posting", str(args.workdir))
+    events.state(POSTING, str(args.workdir))
     RefstackServer(args).post(args.workdir)
     return Verdict(ExitCode.PASSED, Reason.PASSED, "result posted")
 

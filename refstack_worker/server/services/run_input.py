@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from refstack_worker.contract.limits import MAX_CONCURRENCY, MAX_RUN_SECONDS
 from refstack_worker.contract.payload import Testcases, release_trouble
 from refstack_worker.server.domain.runs import NewRun, RunSpec
 from refstack_worker.server.services.inputs import invalid
 from refstack_worker.server.services.schema import CONF, FLAG, ID, array, choice, fields, integer, maybe, string
-
-MAX_TIMEOUT = 172_800
-MAX_CONCURRENCY = 64
 
 TESTCASES = fields(
     names=array(string(512), description="Test names, module or package prefixes, or id-<uuid>"),
@@ -36,7 +34,7 @@ NEW_RUN = fields(
         )
     ),
     concurrency=integer(0, MAX_CONCURRENCY, description="Parallel workers; 0: one for each CPU core"),
-    timeout=integer(0, MAX_TIMEOUT, description="Time limit in seconds; 0: set by the server"),
+    timeout=integer(0, MAX_RUN_SECONDS, description="Time limit in seconds; 0: set by the server"),
     tag=string(32, description="Run only on nodes with this tag"),
     priority=integer(-1, 1, description="-1 low, 0 normal, 1 high"),
     label=LABEL,

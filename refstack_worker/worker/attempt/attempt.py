@@ -15,6 +15,7 @@ from typing import Union
 from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.contract import gearman_functions
 from refstack_worker.contract.envelope import Opener
+from refstack_worker.contract.execute_test import SUBUNIT_FILE, Reason
 from refstack_worker.contract.payload import Payload
 from refstack_worker.contract.secrets import secret_values
 from refstack_worker.contract.states import RunState
@@ -210,11 +211,11 @@ class AttemptExecution:
         """Spool a result that was not posted; if the disk is full, go on posting it from the run's folder."""
         claimed = reporter.api.claimed
         try:
-            if "subunit" not in writer.names:
+            if SUBUNIT_FILE not in writer.names:
                 raise SpoolError(writer.problem or "the result is larger than limits.result_mb")
             writer.keep(SpoolEntry.of(claimed, RESULT, heartbeat_seconds=reporter.heartbeat.seconds))
             message = "the result is kept on this node and will be posted"
-            return AttemptOutcome(OutcomeKind.SPOOLED, "not-posted", message)
+            return AttemptOutcome(OutcomeKind.SPOOLED, Reason.NOT_POSTED.value, message)
         except SpoolError as error:
             LOG.error("the result cannot be spooled: %s; posting it from the run's folder", error)
         deadline = time.monotonic() + self._settings.server.patience

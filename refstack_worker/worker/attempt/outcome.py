@@ -101,7 +101,7 @@ def after_exit(end: ProcessExit, last: EndEvent | None, attempt: int) -> Attempt
     if end.status == ExitCode.NOT_POSTED and reason == Reason.REFUSED:
         return AttemptOutcome(OutcomeKind.FAILED, "result-refused", message)
     if end.status == ExitCode.NOT_POSTED:
-        return AttemptOutcome(OutcomeKind.SPOOLED, "not-posted", message)
+        return AttemptOutcome(OutcomeKind.SPOOLED, Reason.NOT_POSTED.value, message)
     if end.status == ExitCode.STOPPED and message.startswith(BY_TIME_LIMIT):
         return AttemptOutcome(OutcomeKind.FAILED, "timeout", message)
     if end.status == ExitCode.SERVER:

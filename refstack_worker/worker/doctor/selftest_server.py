@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from refstack_worker.contract import attempt_token as proofs
+from refstack_worker.contract.heartbeat import HeartbeatAnswer, HeartbeatReply
 from refstack_worker.contract.payload import new_secret
 
 TEST_ID = 1
@@ -110,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path.endswith("/console"):
             self._console(json.loads(body))
         elif path.endswith("/heartbeat"):
-            self._proved({"order": "go", "reason": "", "heartbeat_seconds": HEARTBEAT_SECONDS})
+            self._proved(HeartbeatAnswer(HeartbeatReply.GO, heartbeat_seconds=HEARTBEAT_SECONDS).to_json())
         else:
             self._proved({})
 

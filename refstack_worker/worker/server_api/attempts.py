@@ -9,7 +9,7 @@ from typing import Any
 from refstack_worker.config.worker import ServerLinkSettings
 from refstack_worker.contract import attempt_token
 from refstack_worker.contract.console import BATCH_SECONDS, Batch
-from refstack_worker.contract.heartbeat import HeartbeatAnswer, heartbeat_body, interval
+from refstack_worker.contract.heartbeat import HeartbeatAnswer, bounded_seconds, heartbeat_body, interval
 from refstack_worker.contract.payload import Payload
 from refstack_worker.contract.status_report import Progress, Report, clean_line
 from refstack_worker.errors import ServerError
@@ -112,12 +112,10 @@ class AttemptApi:
         :raises ServerError: no usable reply.
         """
         reply = self._connection.post(f"{self._path}/console", {**self._claim, **batch.to_json()}, CONSOLE_TIMEOUT)
-        number, seconds = reply.get("next"), reply.get("seconds")
+        number = reply.get("next")
         if not isinstance(number, int) or isinstance(number, bool):
             raise ServerError("console: the reply does not say which line the server expects next")
-        is_usable = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-        interval = min(max(float(seconds), 0.05), 600.0) if is_usable and seconds is not None else BATCH_SECONDS
-        return ConsoleReply(number, interval, reply.get("full") is True)
+        return ConsoleReply(number, bounded_seconds(reply.get("seconds"), BATCH_SECONDS), reply.get("full") is True)
 
     def report(self, report: Report, patience: float | None = None) -> None:
         """Report a state, a message, or both (``update-test-status``).
