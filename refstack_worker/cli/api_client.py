@@ -82,7 +82,7 @@ class Api:
 
     def put(self, path: str, body: Mapping[str, Any]) -> Any:
         """Return the JSON answer to a JSON body that takes the place of what is there."""
-        return _patiently(lambda: self._json("PUT", path, json=body))
+        return _retrying(is_repeatable=True)(self._json, "PUT", path, json=body)
 
     def delete(self, path: str) -> None:
         """Remove what is at a path."""
@@ -91,7 +91,7 @@ class Api:
             with self._answer("DELETE", path) as answer:
                 _check(answer)
 
-        _patiently(call)
+        _retrying(is_repeatable=True)(call)
 
     def save(self, path: str, out: BinaryIO) -> int:
         """Write what is at a path into a file and return its size."""

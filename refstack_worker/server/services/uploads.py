@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
+from refstack_worker.contract import upload_key
 from refstack_worker.contract.cpid import cpid_of
 from refstack_worker.contract.upload_key import UploadKey
 from refstack_worker.errors import RefstackError, SignatureError, StateError
