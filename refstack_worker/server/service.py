@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import logging
-import resource
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any
-
-import waitress
 
 from refstack_worker import gearman
 from refstack_worker.config.server import ServerSettings
@@ -21,19 +16,10 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.monitor.liveness import Liveness, api_answers
 from refstack_worker.server.monitor.monitor import USUAL_PACE, Monitor, Pace
 from refstack_worker.server.queue.client import QueueClient
+from refstack_worker.server.serving.http_server import http_server
 
 LOG = logging.getLogger(__name__)
 
-# waitress warns of every request that waits for a thread, if only for a millisecond: thousands of lines in an hour
-logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-
-THREADS = 16
-"""Requests that one process answers at the same time; uploads and slow clients hold none until they are complete."""
-MAX_CONNECTIONS = 8192
-"""That one process keeps open. waitress's own limit is 100, and beyond it nobody is answered any more until somebody
-leaves: a fleet of 50 nodes with a run each has that many, most of them idle."""
-OTHER_FILES = 256
-"""Open files that are kept for all else: database, uploads, live streams."""
 STOP_SECONDS = 10.0
 """For requests that are being answered when the service is told to stop."""
 
@@ -99,30 +85,3 @@ class Services:
             # gear raises a bare Exception when it cannot listen
             raise ConfigError(f"{address}: the queue cannot listen there: {error}; is the port taken?") from error
         self._begun.callback(server.shutdown)
-
-
-def http_server(application: Callable[..., Any], address: gearman.Address, settings: ServerSettings) -> Any:
-    """Return waitress around a WSGI application, listening. :raises ConfigError: it cannot listen there."""
-    try:
-        return waitress.create_server(
-            application,
-            host=address.host,
-            port=address.port,
-            threads=THREADS,
-            connection_limit=connection_limit(),
-            # select() knows no file number above 1023
-            asyncore_use_poll=True,
-            ident="refstack",
-            max_request_body_size=settings.web.max_result_bytes + 2**20,
-            # the application itself decides which proxies it believes
-            clear_untrusted_proxy_headers=False,
-        )
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{address}: cannot listen there: {error}; is the port taken?") from error
-
-
-def connection_limit() -> int:
-    """Return how many connections this process may keep open: as many as its limit of open files has room for."""
-    files, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    room = MAX_CONNECTIONS if files == resource.RLIM_INFINITY else files - OTHER_FILES
-    return max(100, min(MAX_CONNECTIONS, room))

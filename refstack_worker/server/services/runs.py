@@ -51,8 +51,6 @@ class RunService:
         new = new_run(body)
         if entries:
             new = replace(new, spec=replace(new.spec, testcases=Testcases(names=entries)))
-        if new.spec.priority > 0 and not caller.is_operator:
-            raise invalid("priority", "only an operator can give a run priority over others")
         if new.test_id is not None and not caller.is_operator:
             raise invalid("test_id", "only an operator can record a run of an existing test")
         return self._add(caller, new, key, choice)

@@ -14,7 +14,7 @@ from refstack_worker.config.server import ServerSettings
 from refstack_worker.gearman import Address
 from refstack_worker.server.app import create_app
 from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.service import http_server
+from refstack_worker.server.serving.http_server import http_server
 from tests.support.ledgers import claimed, make_settings
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "update-test-status.md"

@@ -24,7 +24,7 @@ from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.domain.runs import NewRun, RunSpec
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
-from refstack_worker.server.service import http_server
+from refstack_worker.server.serving.http_server import http_server
 from tests.support.ledgers import Event, Job, claimed, make_settings, stream, submit
 
 PROGRAM = "Example Powered Storage"

@@ -17,9 +17,9 @@ from refstack_worker.server.app import create_app
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
-from refstack_worker.server.service import THREADS, http_server
 from refstack_worker.server.serving import downloads
 from refstack_worker.server.serving.downloads import Downloads
+from refstack_worker.server.serving.http_server import THREADS, http_server
 from tests.support.ledgers import Clock, Event, Job, claimed, stream
 
 

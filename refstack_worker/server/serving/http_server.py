@@ -1,0 +1,230 @@
+"""waitress around the application, so that nobody stops the fleet: workers' calls have threads of their own, large
+bodies are taken only for results, and what bodies take of the disk is bounded.
+
+waitress reads a whole body, to a file when it is large, before the application is asked. Without a limit for each path
+and for all together, anybody could fill the disk.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import resource
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import waitress
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.task import ThreadedTaskDispatcher
+from waitress.utilities import Error
+
+from refstack_worker import gearman
+from refstack_worker.config.server import ServerSettings
+from refstack_worker.errors import ConfigError
+
+# waitress warns of every request that waits for a thread, if only for a millisecond: thousands of lines in an hour
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+THREADS = 16
+"""Requests of users that one process answers at the same time; slow clients hold none until they are complete."""
+WORKER_THREADS = 6
+"""The same for calls of workers, which users' calls cannot take."""
+WORKER_PATHS = ("/worker/", "/update-test-status", "/get-miniconf", "/get-testcases", "/post-result", "/health")
+MAX_CONNECTIONS = 8192
+"""That one process keeps open. waitress's own limit is 100, and beyond it nobody is answered any more until somebody
+leaves: a fleet of 50 nodes with a run each has that many, most of them idle."""
+OTHER_FILES = 256
+"""Open files that are kept for all else: database, uploads, live streams."""
+MEBIBYTE = 1024 * 1024
+MAX_BODY = 9 * MEBIBYTE
+"""Of any call but a result: a guideline file in JSON is the largest."""
+FREE_BODY = 64 * 1024
+"""Bodies up to this size stay in memory and are not counted."""
+MAX_BODIES = 256 * MEBIBYTE
+"""Of all bodies in transit together, without those of results from testing hosts."""
+RESULTS_FROM_ELSEWHERE = 2
+"""Results in transit from other addresses than the testing hosts."""
+
+
+class Busy(Error):  # type: ignore[misc]
+    """Too much is in transit already."""
+
+    code = 503
+    reason = "Service Unavailable"
+
+
+class TooLarge(Error):  # type: ignore[misc]
+    """A body that this call does not take."""
+
+    code = 413
+    reason = "Request Entity Too Large"
+
+
+@dataclass
+class BodyLimits:
+    """What bodies in transit take together."""
+
+    settings: ServerSettings
+    total: int = 0
+    results: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def refusal(self, request: Request, peer: str) -> Error | None:
+        """Count a request whose header has come; return why its body is not taken."""
+        size = request.content_length or (MAX_BODY if request.chunked else 0)
+        if size <= FREE_BODY:
+            return None
+        if request.is_result and self.is_testing_host(peer):
+            return None
+        with self.lock:
+            if request.is_result:
+                if self.results >= RESULTS_FROM_ELSEWHERE:
+                    return Busy("too many results are being received; try again later")
+                self.results += 1
+                request.held = lambda: self._free(0, 1)
+                return None
+            if size > MAX_BODY:
+                return TooLarge(f"a body has at most {MAX_BODY} bytes here")
+            if self.total + size > MAX_BODIES:
+                return Busy("too much is being received; try again later")
+            self.total += size
+            request.held = lambda: self._free(size, 0)
+        return None
+
+    def is_testing_host(self, peer: str) -> bool:
+        """Return whether a connection comes from a worker, or through a proxy in front of the server."""
+        try:
+            address = ipaddress.ip_address(peer.partition("%")[0])
+        except ValueError:
+            return False
+        plain = getattr(address, "ipv4_mapped", None) or address
+        web = self.settings.web
+        networks = (*web.testing_hosts, *web.trusted_proxies)
+        return any(plain.version == network.version and plain in network for network in networks)
+
+    def _free(self, size: int, results: int) -> None:
+        with self.lock:
+            self.total -= size
+            self.results -= results
+
+
+class Request(HTTPRequestParser):  # type: ignore[misc]
+    """A request on its way in, which refuses its body as soon as the header has come."""
+
+    limits: BodyLimits
+    error: Error | None
+    peer = ""
+    held: Callable[[], None] | None = None
+    refused: Error | None = None
+    is_result = False
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read the header, and look whether the body may come."""
+        super().parse_header(header_plus)
+        self.is_result = self.command == "POST" and self.path.rstrip("/") == "/post-result"
+        self.refused = self.limits.refusal(self, self.peer)
+
+    def received(self, data: bytes) -> int:
+        """Take bytes; what is refused is complete with its header, and the connection closes."""
+        taken: int = super().received(data)
+        if self.refused is not None and self.error is None:
+            self.error, self.completed = self.refused, True
+        return taken
+
+    def close(self) -> None:
+        """Give back what it held."""
+        held, self.held = self.held, None
+        if held is not None:
+            held()
+        super().close()
+
+    def __del__(self) -> None:
+        held, self.held = self.held, None
+        if held is not None:
+            held()
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection; its requests are read with the limits of its server."""
+
+    limits: BodyLimits
+    request: Request | None
+
+    def parser_class(self, adj: Any) -> Request:
+        """Return the parser of the next request."""
+        request = Request(adj)
+        request.limits = self.limits
+        address = self.addr
+        request.peer = str(address[0]) if isinstance(address, tuple) else str(address)
+        return request
+
+    def handle_close(self) -> None:
+        """Give back what the request held that was on its way in."""
+        super().handle_close()
+        request, self.request = self.request, None
+        if request is not None:
+            request.close()
+
+    @property
+    def is_of_a_worker(self) -> bool:
+        """Whether the request that waits is a worker's."""
+        requests = self.requests
+        return bool(requests) and str(requests[0].path).startswith(WORKER_PATHS)
+
+
+class Dispatcher:
+    """Gives requests to threads: workers' to a few of their own, all others to the rest."""
+
+    def __init__(self) -> None:
+        self._users, self._workers = ThreadedTaskDispatcher(), ThreadedTaskDispatcher()
+        self._users.set_thread_count(THREADS)
+        self._workers.set_thread_count(WORKER_THREADS)
+
+    def add_task(self, channel: Channel) -> None:
+        """Answer the next request of a connection."""
+        (self._workers if channel.is_of_a_worker else self._users).add_task(channel)
+
+    def set_thread_count(self, _count: int) -> None:
+        """waitress asks for as many threads as it was told to have; the numbers here stay."""
+
+    def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
+        """End the threads."""
+        return all([one.shutdown(cancel_pending, timeout) for one in (self._users, self._workers)])
+
+
+def http_server(application: Callable[..., Any], address: gearman.Address, settings: ServerSettings) -> Any:
+    """Return waitress around a WSGI application, listening. :raises ConfigError: it cannot listen there."""
+    limits = BodyLimits(settings)
+    sockets: dict[int, Any] = {}
+    try:
+        server = waitress.create_server(
+            application,
+            sockets,
+            _dispatcher=Dispatcher(),
+            host=address.host,
+            port=address.port,
+            threads=THREADS,
+            connection_limit=connection_limit(),
+            # select() knows no file number above 1023
+            asyncore_use_poll=True,
+            ident="refstack",
+            max_request_body_size=settings.web.max_result_bytes + MEBIBYTE,
+            # the application itself decides which proxies it believes
+            clear_untrusted_proxy_headers=False,
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{address}: cannot listen there: {error}; is the port taken?") from error
+    for one in sockets.values():
+        if hasattr(one, "channel_class"):
+            one.channel_class = type("LimitedChannel", (Channel,), {"limits": limits})
+    return server
+
+
+def connection_limit() -> int:
+    """Return how many connections this process may keep open: as many as its limit of open files has room for."""
+    files, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = MAX_CONNECTIONS if files == resource.RLIM_INFINITY else files - OTHER_FILES
+    return max(100, min(MAX_CONNECTIONS, room))

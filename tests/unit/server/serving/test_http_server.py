@@ -1,0 +1,176 @@
+"""The built-in HTTP server with a fleet's connections."""
+
+from __future__ import annotations
+
+import http.client
+import resource
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refstack_worker.gearman import Address
+from refstack_worker.server.serving import http_server as service
+from tests.support.ledgers import make_settings
+
+IDLE = 300
+"""Connections that are kept and say nothing: three times waitress's usual limit."""
+
+
+def answer(_environ: Any, start: Callable[..., Any]) -> Iterable[bytes]:
+    start("200 OK", [("Content-Length", "2"), ("Content-Type", "text/plain")])
+    return [b"ok"]
+
+
+@contextmanager
+def serving(application: Callable[..., Any], folder: Path) -> Iterator[int]:
+    server = service.http_server(application, Address("127.0.0.1", 0), make_settings(folder))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield int(server.effective_port)
+    finally:
+        server.task_dispatcher.shutdown()
+        server.close()
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[int]:
+    with serving(answer, tmp_path) as number:
+        yield number
+
+
+def asked(port: int) -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", "/")
+    assert connection.getresponse().read() == b"ok"
+    return connection
+
+
+def test_idle_connections_of_a_fleet_keep_nobody_from_being_answered(port: int) -> None:
+    kept = [asked(port) for _ in range(IDLE)]
+    try:
+        asked(port).close()
+    finally:
+        for connection in kept:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    ("files", "connections"),
+    [(1024, 768), (65536, 8192), (resource.RLIM_INFINITY, 8192), (300, 100)],
+)
+def test_as_many_connections_as_open_files_have_room_for(
+    monkeypatch: pytest.MonkeyPatch, files: int, connections: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _what: (files, files))
+    assert service.connection_limit() == connections
+
+
+def test_a_request_that_waits_for_a_thread_is_no_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting, gate = threading.Semaphore(0), threading.Event()
+
+    def slow(environ: Any, start: Callable[..., Any]) -> Iterable[bytes]:
+        waiting.release()
+        gate.wait(30)
+        return answer(environ, start)
+
+    with serving(slow, tmp_path) as port:
+        threads = [threading.Thread(target=lambda: asked(port).close()) for _ in range(2 * service.THREADS)]
+        for thread in threads:
+            thread.start()
+        for _ in range(service.THREADS):
+            assert waiting.acquire(timeout=20)
+        gate.set()
+        for thread in threads:
+            thread.join(20)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_users_cannot_take_the_threads_of_workers(tmp_path: Path) -> None:
+    stuck, release = threading.Semaphore(0), threading.Event()
+
+    def application(environ: Any, start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith("/v1/"):
+            stuck.release()
+            release.wait(60)
+        return answer(environ, start)
+
+    with serving(application, tmp_path) as port:
+        held = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(service.THREADS + 8)]
+        try:
+            for one in held:
+                one.request("GET", "/v1/runs")
+            for _ in range(service.THREADS):
+                assert stuck.acquire(timeout=30)
+            for path in ("/worker/v1/runs/1/attempts/1/heartbeat", "/update-test-status/", "/health"):
+                worker = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+                worker.request("POST", path, b"{}")
+                assert worker.getresponse().read() == b"ok"
+                worker.close()
+        finally:
+            release.set()
+            for one in held:
+                one.close()
+
+
+def upload(port: int, path: str, size: int, sent: bytes = b"") -> http.client.HTTPConnection:
+    """Announce a body, and send only the start of it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.putrequest("POST", path)
+    connection.putheader("Content-Length", str(size))
+    connection.endheaders(sent)
+    return connection
+
+
+class TestBodies:
+    @pytest.mark.parametrize("path", ["/sign-in", "/v1/runs", "/post-results", "/"])
+    def test_only_results_are_large(self, port: int, path: str) -> None:
+        connection = upload(port, path, service.MAX_BODY + 1)
+        # answered with the header, before the body has come
+        assert connection.getresponse().status == 413
+        connection.close()
+
+    def test_all_bodies_together_are_bounded(self, port: int) -> None:
+        most = service.MAX_BODIES // service.MAX_BODY
+        held = [upload(port, "/v1/guidelines", service.MAX_BODY) for _ in range(most)]
+        try:
+            refused = upload(port, "/v1/guidelines", service.MAX_BODY)
+            assert refused.getresponse().status == 503
+            refused.close()
+            # what is small is answered all the same
+            asked(port).close()
+        finally:
+            for one in held:
+                one.close()
+        # and what was held is free again
+        for _ in range(200):
+            again = upload(port, "/v1/guidelines", service.FREE_BODY + 1, b"x" * (service.FREE_BODY + 1))
+            status = again.getresponse().status
+            again.close()
+            if status == 200:
+                return
+        pytest.fail("the bodies of closed connections are still counted")
+
+    def test_results_of_testing_hosts_are_not_held_up_by_others(self, tmp_path: Path) -> None:
+        settings = make_settings(tmp_path, TESTING_HOSTS=["192.0.2.0/24"])
+        limits = service.BodyLimits(settings)
+
+        def request() -> service.Request:
+            made = service.Request(None)
+            made.content_length, made.is_result = 100 * service.MEBIBYTE, True
+            return made
+
+        kept = [request() for _ in range(service.RESULTS_FROM_ELSEWHERE)]
+        assert [limits.refusal(one, "203.0.113.5") for one in kept] == [None] * len(kept)
+        assert isinstance(limits.refusal(request(), "203.0.113.5"), service.Busy)
+        assert limits.refusal(request(), "192.0.2.7") is None
+        kept[0].held, held = None, kept[0].held
+        assert held is not None
+        held()
+        assert limits.refusal(request(), "203.0.113.5") is None
