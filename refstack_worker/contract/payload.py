@@ -31,6 +31,9 @@ MAX_BYTES = 1024 * 1024
 """Size limit of the payload's JSON text. Real ones have a few KB; test lists that are longer go by URL."""
 MAX_REGEXES = 1000
 """Each has to be compiled to be checked; names, which have not, may be as many as there is room for."""
+MAX_REGEX_CHARACTERS = 8192
+"""Of all expressions together. Compiling costs by their length, and up to 15 µs a character where each of many sets is
+searched without regard to case: about 0.1 s at most."""
 SECRET_BYTES = 32
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"
@@ -160,8 +163,7 @@ class Payload:
 
         :raises PayloadError: whatever else they are, with a sentence that says what is wrong.
         """
-        if len(data) > MAX_BYTES:
-            raise PayloadError(f"payload: {len(data)} bytes, more than the {MAX_BYTES} allowed; give long lists by URL")
+        _check_size(data)
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -193,8 +195,12 @@ class Payload:
 
         :raises PayloadError: it is larger than a worker would take, or not valid.
         """
-        data = strict_json.dumps(self.to_json()).encode("utf-8")
-        Payload.from_bytes(data)
+        value = self.to_json()
+        data = strict_json.dumps(value).encode("utf-8")
+        _check_size(data)
+        _check_schema(value)
+        # its test cases were checked when they came in: compiling expressions again for each sealing costs much
+        _check_meaning(dataclasses.replace(self, testcases=None))
         return data
 
     @property
@@ -288,6 +294,11 @@ def _fields(value: Mapping[str, Any], testcases: Testcases | None) -> dict[str, 
     return {**taken, "testcases": testcases}
 
 
+def _check_size(data: bytes) -> None:
+    if len(data) > MAX_BYTES:
+        raise PayloadError(f"payload: {len(data)} bytes, more than the {MAX_BYTES} allowed; give long lists by URL")
+
+
 def _check_version(value: Any) -> None:
     if not isinstance(value, dict):
         raise PayloadError("payload: not a JSON object")
@@ -344,6 +355,11 @@ def check_testcases(testcases: Testcases) -> None:
     for name in testcases.names:
         if not _TEST_NAME.match(name):
             raise PayloadError(f"payload: testcases.names: {name[:80]!r} is not a test name")
+    length = sum(map(len, testcases.regexes))
+    if length > MAX_REGEX_CHARACTERS:
+        raise PayloadError(
+            f"payload: testcases.regexes: {length} characters, more than the {MAX_REGEX_CHARACTERS} allowed"
+        )
     for expression in testcases.regexes:
         if not expression.isascii() or _WIDE.search(expression):
             raise PayloadError(f"payload: testcases.regexes: {expression[:80]!r}: names of tests are ASCII; so is this")

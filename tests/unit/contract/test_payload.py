@@ -183,3 +183,20 @@ def test_two_servers_of_one_node_use_different_prefixes_in_the_cloud(payload: Pa
     assert payload.prefix != other.prefix
     assert payload.prefix == replace(payload, callback=payload.callback + "/").prefix
     assert payload.prefix_of(payload.attempt) == payload.prefix
+
+
+def test_what_expressions_cost_to_compile_is_bounded_by_their_length() -> None:
+    costly = "(?i)N" + "[a-z0-9_]" * 95
+    with pytest.raises(PayloadError, match="allowed"):
+        payloads.check_testcases(payloads.Testcases(regexes=(costly,) * 1000))
+    payloads.check_testcases(payloads.Testcases(regexes=(costly,) * (payloads.MAX_REGEX_CHARACTERS // len(costly))))
+
+
+def test_sealing_compiles_no_expression_again(payload: Payload, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert payload.testcases and payload.testcases.regexes
+
+    def compiled(_testcases: object) -> None:
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(payloads, "check_testcases", compiled)
+    assert payload.to_bytes()
