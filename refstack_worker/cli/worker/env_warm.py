@@ -1,4 +1,4 @@
-"""``refstack-worker env warm``: every version that this node can build, made ready before a run wants it."""
+"""``refstack-worker env warm``: makes every version that this node can build ready before a run needs it."""
 
 from __future__ import annotations
 
@@ -22,22 +22,20 @@ LOG = logging.getLogger(__name__)
 
 
 class EnvWarm(Lister):
-    """Fill the store for every version that this node can build, or for VERSION..., and prove that each lists tests.
+    """Fill the store for all versions that this node can build, or for VERSION..., and check that each lists tests.
 
-    What is warm and proved already is left alone. Exits with an error when a version cannot be made ready.
+    Versions that are ready are skipped. Exits with an error if one cannot be made ready.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("versions", nargs="*", metavar="VERSION", help="only these Tempest versions")
         parser.add_argument(
-            "--collect", action="store_true", help="and remove from the store what no lock and no environment uses"
+            "--collect", action="store_true", help="then remove from the store what no lock and no environment uses"
         )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
-        """Warm, one after the other."""
         settings = settings_of(self.app)
         catalogue = Catalogue(settings)
         catalogue.refresh()
@@ -50,7 +48,7 @@ class EnvWarm(Lister):
         return ("Version", "Plugins", "Done", "Tests", "Seconds", "Problem"), rows
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        """Print what was done, then fail when something was not."""
+        """Print the result, then fail if a version is not ready."""
         super().run(parsed_args)
         if parsed_args.collect:
             self.app.stdout.write(f"{collect(settings_of(self.app), 0)}\n")

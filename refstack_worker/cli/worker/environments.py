@@ -36,14 +36,13 @@ def settings_of(app: Any) -> EnvironmentSettings:
 
 
 class Versions(Lister):
-    """List the Tempest versions that this node knows, and for each how it is built or why it is not.
+    """List the Tempest versions on this node, with how each is built or why it cannot be.
 
-    WARM says that all its wheels are unpacked in the store. TESTS is how many tests it listed when it was proved on
-    this node; 0 says that the first build will prove it.
+    WARM: all its wheels are unpacked in the store. TESTS: how many tests it listed when it was checked on this node;
+    0 means that the first build will check it.
     """
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
-        """Ask the catalogue."""
         catalogue = Catalogue(settings_of(self.app))
         catalogue.refresh()
         columns = ("Version", "Plugins", "OpenStack", "Interpreter", "From", "Warm", "Tests", "Problem")
@@ -58,28 +57,26 @@ def _row(offer: Offer) -> tuple[Any, ...]:
 
 
 class EnvBuild(ShowOne):
-    """Build an environment: fill the store and prove that it lists tests; leave it in --folder, if that is given.
+    """Build an environment: fill the store and check that it lists tests; keep it if --folder is given.
 
-    VERSION is a Tempest version (47.0.0), or --openstack names a release (2025.1).
+    Give a Tempest version (47.0.0), or an OpenStack release with --openstack (2025.1).
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("version", nargs="?", default="", metavar="VERSION", help="Tempest version")
         parser.add_argument("--openstack", default="", metavar="RELEASE", help="the newest version for that release")
         parser.add_argument(
             "--with", dest="plugins", action="append", default=[], metavar="PLUGIN==V",
-            help="with that Tempest plugin; may be repeated",
+            help="include this Tempest plugin; may be repeated",
         )  # fmt: skip
-        parser.add_argument("--folder", type=Path, help="leave the environment there; it must not exist yet")
-        parser.add_argument("--again", action="store_true", help="prove it anew, also when it was refused before")
+        parser.add_argument("--folder", type=Path, help="keep the environment in this folder, which must not exist yet")
+        parser.add_argument("--again", action="store_true", help="re-check it even if it was rejected before")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
-        """Build it."""
         if bool(parsed_args.version) == bool(parsed_args.openstack):
-            raise UsageError("name a VERSION or --openstack RELEASE, one of the two")
+            raise UsageError("give either VERSION or --openstack RELEASE")
         settings = settings_of(self.app)
         catalogue = Catalogue(settings)
         catalogue.refresh()
@@ -103,7 +100,7 @@ class EnvBuild(ShowOne):
 
 
 def forget(catalogue: Catalogue, want: Want) -> None:
-    """Drop all proofs and refusals of the offers for ``want``."""
+    """Forget earlier checks of the offers for ``want``."""
     for offer in catalogue.offers():
         if offer.lock is not None and offer.plugins == want.wanted_plugins and want.version in ("", offer.version):
             test_listing.forget(catalogue.store, offer.lock)
@@ -118,7 +115,7 @@ def plugins_of(words: Iterable[str]) -> dict[str, str]:
     for word in words:
         name, equals, version = word.partition("==")
         if not name or not equals or not version or set(version) & set("<>=!~,; "):
-            raise UsageError(f"{word!r}: a plugin is named with its exact version: keystone-tempest-plugin==0.22.0")
+            raise UsageError(f"{word!r}: give the plugin with its exact version, e.g. keystone-tempest-plugin==0.22.0")
         found[name.strip()] = version.strip()
     return found
 
@@ -127,13 +124,11 @@ class EnvList(Lister):
     """List what uses the store: the environments that exist; with --entries, every unpacked wheel."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--entries", action="store_true", help="list the unpacked wheels, with size and last use")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
-        """Look into the store."""
         store = Store(settings_of(self.app).store)
         if not parsed_args.entries:
             columns: tuple[str, ...] = ("What", "Folder", "Since", "Entries")
@@ -158,19 +153,17 @@ def _when(seconds: float) -> str:
 
 
 class EnvVerify(Lister):
-    """Read every file of the store and list the entries that are damaged; exits with an error when one is.
+    """Read every file of the store and list damaged entries; exits with an error if there is one.
 
-    --repair takes them out; the next build makes them anew.
+    --repair removes them; the next build creates them again.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("--repair", action="store_true", help="take damaged entries out; not while runs use them")
+        parser.add_argument("--repair", action="store_true", help="remove damaged entries; not while runs use them")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
-        """Verify, and repair if asked."""
         store = Store(settings_of(self.app).store)
         damaged = store.verify()
         for damage in damaged:
@@ -181,33 +174,33 @@ class EnvVerify(Lister):
         return ("Wheel", "Entry", "Problem"), [(d.wheel, d.entry, d.problem) for d in damaged]
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        """Print the list, then fail if there is damage that stays."""
+        """Print the list, then fail if damage remains."""
         super().run(parsed_args)
         if self._damaged:
-            raise StoreError(f"{self._damaged} damaged; 'env verify --repair' takes them out, builds make them anew")
+            raise StoreError(
+                f"{self._damaged} damaged; 'env verify --repair' removes them; the next build creates them again"
+            )
         return 0
 
 
 class EnvGc(Command):
-    """Remove from the store what no lock and no environment uses, what was longest unused first, down to a limit."""
+    """Remove from the store what no lock and no environment uses, least recently used first, down to a limit."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
-            "--limit-mb", type=int, metavar="MB", help="in place of the configured limit; 0: all unused"
+            "--limit-mb", type=int, metavar="MB", help="instead of the configured limit; 0: everything unused"
         )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Clean up and say what went."""
         settings = settings_of(self.app)
         limit = settings.store_limit_mb if parsed_args.limit_mb is None else parsed_args.limit_mb
         self.app.stdout.write(f"{collect(settings, limit)}\n")
 
 
 def collect(settings: EnvironmentSettings, limit_mb: int) -> str:
-    """Cut the store back to a limit and say what went.
+    """Cut the store back to a limit; returns what was removed.
 
     :raises StoreError: the store cannot be written.
     """

@@ -1,4 +1,4 @@
-"""``refstack-worker``: the worker of a node, and what its operator does."""
+"""``refstack-worker``: runs the worker of a node, and its operator's commands."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from refstack_worker.config.worker import WorkerSettings
 
 _ENV = "refstack_worker.cli.worker.environments"
 _NODE = "refstack_worker.cli.worker.daemon"
+_SPOOL = "refstack_worker.cli.worker.spool"
 
 COMMANDS: dict[str, str] = {
-    "run": f"{_NODE}:Run",
+    "run": f"{_NODE}:RunWorker",
     "status": f"{_NODE}:Status",
     "drain": f"{_NODE}:Drain",
     "pause": f"{_NODE}:Pause",
@@ -23,10 +24,10 @@ COMMANDS: dict[str, str] = {
     "health": f"{_NODE}:Health",
     "metrics": f"{_NODE}:Metrics",
     "config check": "refstack_worker.cli.worker.config_check:ConfigCheck",
-    "doctor": f"{_NODE}:Doctor",
+    "doctor": "refstack_worker.cli.worker.doctor:Doctor",
     "selftest": "refstack_worker.cli.worker.selftest:SelfTest",
-    "spool list": f"{_NODE}:SpoolList",
-    "spool flush": f"{_NODE}:SpoolFlush",
+    "spool list": f"{_SPOOL}:SpoolList",
+    "spool flush": f"{_SPOOL}:SpoolFlush",
     "versions": f"{_ENV}:Versions",
     "env build": f"{_ENV}:EnvBuild",
     "env warm": "refstack_worker.cli.worker.env_warm:EnvWarm",
@@ -34,24 +35,24 @@ COMMANDS: dict[str, str] = {
     "env verify": f"{_ENV}:EnvVerify",
     "env gc": f"{_ENV}:EnvGc",
 }
-"""Where each command is; it is imported when it is wanted."""
+"""Module and class of each command, imported when it is used."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that stand before the command."""
+    """Add the options that come before the command."""
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help=f"worker.toml (REFSTACK_WORKER_CONFIG; default: {config.FILE})"
     )
 
 
 def load_settings(options: argparse.Namespace) -> WorkerSettings:
-    """Return the worker's settings. :raises ConfigError: they cannot be read or are not right."""
+    """Return the worker's settings. :raises ConfigError: they are unreadable or wrong."""
     return config.load(options.config)
 
 
 PROGRAM = app.Program(
     "refstack-worker",
-    "A node of RefStack's test queue: takes runs, makes the exact Tempest environment, runs, reports, cleans up.",
+    "A node of RefStack's test queue: takes runs, builds the Tempest environment, runs it, reports, and cleans up.",
     COMMANDS,
     add_options,
     load_settings,

@@ -1,4 +1,4 @@
-"""``refstack-worker selftest``: a whole run in small, through the queue."""
+"""``refstack-worker selftest``: a small but complete run, through the queue."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from refstack_worker.worker.doctor import selftest
 
 
 class SelfTest(ShowOne):
-    """Prove that this node works: a few Tempest tests as a run through gearmand, with a server and a cloud of its own.
+    """Check that this node works: run a few Tempest tests through gearmand, against a simulated server and cloud.
 
-    Run it as the worker's user: runuser -u refstack-worker -- refstack-worker selftest 47.0.0. It disturbs nothing:
-    other runs go on, and nobody but this command gets the run.
+    Run it as the worker's user: runuser -u refstack-worker -- refstack-worker selftest 47.0.0. Other runs continue;
+    only this command gets the run.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
             "version", metavar="VERSION", help="Tempest version, as 'refstack-worker versions' lists it"
@@ -31,12 +30,11 @@ class SelfTest(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
-        """Run it."""
         settings: Any = getattr(self.app, "settings", None)
         assert isinstance(settings, WorkerSettings)  # noqa: S101 - for the type checker
         if os.geteuid() == 0 and settings.run.runner != "embedded":
             raise UsageError(
-                "root's files would get into the store; run it as the worker's user: "
+                "as root it would leave files of root in the store; run it as the worker's user: "
                 f"runuser -u refstack-worker -- refstack-worker selftest {parsed_args.version}"
             )
         self._outcome = selftest.run(settings, parsed_args.version)
@@ -44,7 +42,7 @@ class SelfTest(ShowOne):
         return tuple(shown), tuple(shown.values())
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        """Show how it went, then fail when it did not pass."""
+        """Show the outcome, then fail if it did not pass."""
         super().run(parsed_args)
         if self._outcome.state != "finished":
             raise RunError(f"the self-test run ended as {self._outcome.state}: {self._outcome.message}")

@@ -66,7 +66,7 @@ class Admission:
 
     @property
     def is_ending(self) -> bool:
-        """Whether idle slots end."""
+        """Whether slots end as soon as they are idle."""
         return self._stopping or self._state is NodeState.DRAINING
 
     def on_change(self, listener: Callable[[], None]) -> None:
@@ -100,7 +100,7 @@ class Admission:
         self._set(_state=NodeState.DRAINING)
 
     def stop(self) -> None:
-        """End the process now."""
+        """End the process without waiting for runs."""
         self._set(_stopping=True)
 
     def set_problem(self, problem: str) -> None:

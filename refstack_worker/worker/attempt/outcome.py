@@ -62,7 +62,7 @@ FINAL_STATES = {OutcomeKind.FAILED: RunState.FAILED, OutcomeKind.CANCELLED: RunS
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """How an attempt ended."""
+    """How an attempt ended, and whether this node may be the cause."""
 
     kind: OutcomeKind
     reason: str = ""

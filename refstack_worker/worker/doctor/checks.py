@@ -163,7 +163,7 @@ def check_interpreters(settings: WorkerSettings) -> Iterator[Finding]:
 
 
 def check_program(settings: WorkerSettings) -> Iterator[Finding]:
-    """``execute_test`` is installed."""
+    """``execute_test`` is installed and can be started."""
     try:
         yield Finding("execute_test", GOOD, " ".join(commands.find_program(settings.run.execute_test)))
     except ConfigError as error:

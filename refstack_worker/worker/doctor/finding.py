@@ -9,7 +9,7 @@ GOOD, WARNING, BAD = "ok", "warning", "bad"
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found."""
+    """What one check found, and how to fix it."""
 
     check: str
     result: str

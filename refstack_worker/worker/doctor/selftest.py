@@ -46,7 +46,7 @@ RUN_SECONDS = 300
 
 @dataclass(frozen=True)
 class SelfTestOutcome:
-    """How the self-test went."""
+    """What the self-test run did, and how long it took."""
 
     version: str
     state: str

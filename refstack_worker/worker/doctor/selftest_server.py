@@ -31,7 +31,7 @@ EXPIRES = "2099-01-01T00:00:00.000000Z"
 
 @dataclass
 class SelfTestRecord:
-    """What the run sent."""
+    """Everything that the run sent to the server."""
 
     claims: list[str] = field(default_factory=list)
     states: list[str] = field(default_factory=list)

@@ -20,7 +20,7 @@ from refstack_worker.gearman import Address, Worker, add_servers
 LOG = logging.getLogger(__name__)
 
 GRAB_SECONDS = 5.0
-"""A server that has not said within this time whether it has a job is disconnected."""
+"""A server that has not replied within this time is disconnected."""
 
 
 class Interrupted(Exception):

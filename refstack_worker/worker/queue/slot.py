@@ -45,7 +45,7 @@ class Slot(threading.Thread):
         return self._current is not None
 
     def connect(self, addresses: Iterable[Address], functions: Iterable[str]) -> None:
-        """Connect to the queue."""
+        """Connect to the queue and register functions."""
         name = self._services.settings.node.name
         self.queue = SlotQueue(f"{name}:{self.number}", functions, lambda: self._admission.is_open)
         self.queue.connect(addresses)

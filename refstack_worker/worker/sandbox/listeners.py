@@ -25,7 +25,7 @@ class ReportSink(Protocol):
     """Takes reports for the server (:class:`~refstack_worker.worker.server_api.reports.ReportQueue`)."""
 
     def add(self, report: Report) -> None:
-        """Send a report soon."""
+        """Queue a report for the server."""
 
 
 class ProgressSink(Protocol):
@@ -39,7 +39,7 @@ class ConsoleSink(Protocol):
     """Takes lines of the live console (:class:`~refstack_worker.worker.server_api.console.ConsoleSender`)."""
 
     def add(self, line: ConsoleLine) -> None:
-        """Send a line soon."""
+        """Queue a line for the server."""
 
 
 class FileSink(Protocol):

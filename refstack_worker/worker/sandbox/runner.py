@@ -82,7 +82,7 @@ class ProcessListener(Protocol):
 
 @dataclass(frozen=True)
 class ProcessExit:
-    """How a program ended."""
+    """How a program of a run ended."""
 
     status: int | None
     """Exit status, negative for a signal; None: it was never started, or the whole run was lost."""
@@ -175,7 +175,7 @@ class _Results:
 
 
 class Runner(ABC):
-    """Provides sandboxes."""
+    """Provides the sandboxes in which runs are carried out."""
 
     name = ""
     """As in the setting ``run.runner``."""

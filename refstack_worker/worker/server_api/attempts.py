@@ -37,7 +37,7 @@ class ClaimedAttempt:
 
     @property
     def run(self) -> str:
-        """``<test id>:<attempt>``."""
+        """The attempt in messages: ``<test id>:<attempt>``."""
         return f"{self.payload.test_id}:{self.payload.attempt}"
 
     @property
@@ -71,7 +71,7 @@ class AttemptApi:
         """Seconds to the next heartbeat."""
 
     def close(self) -> None:
-        """Close the open connections."""
+        """Close the connections to the server."""
         self._connection.close()
 
     def claim(self, given_up: threading.Event, lock_digest: str = "") -> float:

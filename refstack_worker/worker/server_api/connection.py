@@ -36,7 +36,7 @@ class ServerConnection:
         self._session = HttpSession(token, settings.ca_file)
 
     def close(self) -> None:
-        """Close the open connections."""
+        """Close the connections to the server."""
         self._session.close()
 
     def post(

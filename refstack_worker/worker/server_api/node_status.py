@@ -50,7 +50,7 @@ class NodeStatusReporter(threading.Thread):
         """Server → why the last report failed; empty when it succeeded."""
 
     def nudge(self) -> None:
-        """Report now: something changed."""
+        """Report at once, because something changed."""
         self._changed.set()
 
     def stop(self) -> None:

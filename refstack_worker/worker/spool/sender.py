@@ -62,7 +62,7 @@ class SpoolHeartbeats(threading.Thread):
         """Entry → why the server no longer wants it."""
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the thread after the current heartbeat."""
         self._stopped.set()
         self._wake.set()
 

@@ -70,7 +70,7 @@ class SpoolEntry:
 
     @property
     def run(self) -> str:
-        """``<test id>:<attempt>``."""
+        """The attempt in messages: ``<test id>:<attempt>``."""
         return f"{self.test_id}:{self.attempt}"
 
     @classmethod

@@ -528,7 +528,7 @@ def test_a_result_that_cannot_be_posted_waits_in_the_spool(node: Node) -> None:
     assert files_with(attempt.secret, node.folder / "node" / "state") == []
     assert node.command("spool", "flush", "--wait", "20").returncode == 1
     node.server.refuse_results = False
-    assert node.command("spool", "flush").stdout.endswith(" told, 0 left\n")
+    assert node.command("spool", "flush").stdout.endswith(" sent, 0 left\n")
     assert attempt.results == [b"\xb3 the stream of 101"]
     clean(node)
     assert list((node.folder / "node" / "state" / "spool").iterdir()) == []
