@@ -99,14 +99,14 @@ def test_what_holds_no_signed_verdict_is_refused(text: str) -> None:
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=("Cs",))),
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(blacklist_categories=("Cs",))),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=5), VALUES, max_size=4))
+@given(st.dictionaries(st.text(st.characters(blacklist_categories=("Cs",)), max_size=5), VALUES, max_size=4))
 def test_any_document_survives_being_written_and_read(folder: Path, more: dict[str, Any]) -> None:
     document = {**DOCUMENT, "more": more}
     try:
