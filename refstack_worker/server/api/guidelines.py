@@ -29,7 +29,7 @@ def list_guidelines(call: Call) -> Response:
     Who.WRITER,
     {201: GUIDELINE},
     (413, 502),
-    Takes(NEW_GUIDELINE, "NewGuideline", {"url": "https://opendev.org/…/2020.06.json"}, max_bytes=MAX_BYTES),
+    Takes(NEW_GUIDELINE, "NewGuideline", {"url": "https://opendev.org/…/2020.06.json"}, max_bytes=MAX_BYTES, cost=20),
 )
 def add_guideline(call: Call) -> Response:
     """Add a guideline, by its text or by the URL of the file."""

@@ -72,7 +72,7 @@ def show_report(call: Call, test_id: int) -> Response:
     )
 
 
-@RESULTS.call("GET", f"{_ONE}/subunit", Who.TOKEN, {200: "application/vnd.subunit"}, (404,))
+@RESULTS.call("GET", f"{_ONE}/subunit", Who.TOKEN, {200: "application/vnd.subunit"}, (404,), Takes(cost=5))
 def download_subunit(call: Call, test_id: int) -> Response:
     """Download the subunit stream as it was posted, secrets masked."""
     call.run(test_id)
@@ -85,7 +85,7 @@ def download_subunit(call: Call, test_id: int) -> Response:
     Who.TOKEN,
     {200: tuple(one.mimetype for one in FORMATS.values())},
     (404,),
-    Takes(query=_GUIDELINE),
+    Takes(query=_GUIDELINE, cost=5),
 )
 def download_export(call: Call, test_id: int, name: str) -> Response:
     """Download a result as JUnit XML, HTML, CSV or JSON, or its verdict signed by the server's key."""
@@ -117,7 +117,7 @@ def show_verdict(call: Call, test_id: int) -> Response:
     return jsonify(found.to_json())
 
 
-@RESULTS.call("GET", f"{_ONE}/compare/<int:other>", Who.TOKEN, {200: reference("Comparison")}, (404,))
+@RESULTS.call("GET", f"{_ONE}/compare/<int:other>", Who.TOKEN, {200: reference("Comparison")}, (404,), Takes(cost=10))
 def compare_runs(call: Call, test_id: int, other: int) -> Response:
     """Show what changed from another run to this one."""
     for one in (test_id, other):

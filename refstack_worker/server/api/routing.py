@@ -26,6 +26,7 @@ from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.inputs import FieldError, InvalidInput
 from refstack_worker.server.services.schema import ID, Json
 from refstack_worker.server.serving.context import HttpContext, context
+from refstack_worker.server.serving.guard import count_more
 from refstack_worker.server.serving.responses import MAX_BODY, json_body
 
 _SAFE = ("GET", "HEAD")
@@ -54,6 +55,8 @@ class Takes:
     query: Mapping[str, Json] = field(default_factory=dict)
     headers: Mapping[str, Json] = field(default_factory=dict)
     max_bytes: int = MAX_BODY
+    cost: int = 1
+    """Ordinary calls that one counts as in the rate limit."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,8 @@ def _guarded(operation: Operation) -> View:
     @functools.wraps(operation.view)
     def answer(**path: Any) -> ResponseReturnValue:
         caller = _caller(operation)
+        if caller is not None and operation.takes.cost > 1:
+            count_more(context(), caller.token.id, operation.takes.cost - 1)
         for name, value in path.items():
             if isinstance(value, int):
                 inputs.check(ID, value, name)

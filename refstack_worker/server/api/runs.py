@@ -44,7 +44,7 @@ _EXAMPLE = {
     Who.WRITER,
     {201: RUN},
     (404, 409, 413, 422),
-    Takes(NEW_RUN, "NewRun", _EXAMPLE, headers=_KEY),
+    Takes(NEW_RUN, "NewRun", _EXAMPLE, headers=_KEY, cost=5),
 )
 def create_run(call: Call) -> Response:
     """Start a run.
@@ -128,7 +128,7 @@ def cancel_run(call: Call, test_id: int) -> Response:
     Who.WRITER,
     {201: RUN},
     (404, 409, 413, 422),
-    Takes(RERUN, "Rerun", {"only": "failed"}, headers=_KEY),
+    Takes(RERUN, "Rerun", {"only": "failed"}, headers=_KEY, cost=5),
 )
 def rerun(call: Call, test_id: int) -> Response:
     """Rerun all tests of a run, or those that failed.

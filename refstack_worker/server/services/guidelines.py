@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from refstack_worker.errors import NotFoundError
+from refstack_worker.errors import NotFoundError, StateError
 from refstack_worker.http import guard
 from refstack_worker.server.domain.guidelines import ADVISORY, OFFICIAL, REQUIRED, Choice, Program, StoredGuideline
 from refstack_worker.server.ledger.ledger import Ledger
@@ -16,6 +16,8 @@ from refstack_worker.server.services.inputs import invalid
 from refstack_worker.server.services.lists import check_url
 from refstack_worker.server.services.schema import fields, string
 
+MAX_OF_VENDOR = 20
+"""Guidelines that the users of one vendor may store."""
 NEW_GUIDELINE = fields(
     text=string(description="The guideline file"),
     url=string(2048, description="Where to fetch it, below an address that the operator allows"),
@@ -35,6 +37,8 @@ class GuidelineService:
         :param name: takes the place of the name in the file, where upstream wrote a wrong one.
         """
         caller.need_writer()
+        if not caller.is_operator:
+            self._check_quota(caller)
         if bool(text) == bool(url):
             raise invalid("text", "give either text or url")
         if url:
@@ -70,6 +74,13 @@ class GuidelineService:
         except NotFoundError as error:
             raise invalid(field, str(error)) from None
         return Choice(stored.id, program.name), program
+
+    def _check_quota(self, caller: Caller) -> None:
+        scope = access.scope_of(self.ledger, caller)
+        owners = scope.owner_ids if scope else ()
+        own = [one for one in self.ledger.guidelines.all(scope) if one.owner_id in owners]
+        if len(own) >= MAX_OF_VENDOR:
+            raise StateError(f"Your vendor has {len(own)} guidelines already. Delete one first.")
 
     def _fetched(self, url: str) -> str:
         outbound = self.ledger.settings.outbound

@@ -15,6 +15,7 @@ from refstack_worker.errors import RefstackError
 from refstack_worker.server import auth
 from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.ledger.audit import AuditEntry
+from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.serving.context import HttpContext
 from refstack_worker.server.serving.rate_limit import Allowance
 from refstack_worker.server.serving.responses import failure, problem
@@ -71,6 +72,13 @@ class Guard:
 def address_of(context: HttpContext) -> str:
     """Return the address that the present request comes from."""
     return str(auth.client_address(request, context.settings.web.trusted_proxies) or "unknown")
+
+
+def count_more(context: HttpContext, token_id: int, cost: int) -> None:
+    """Count a call that costs much as several. :raises RefusedError: reason ``busy``: too many calls."""
+    g.allowance = allowance = context.limits.calls.take(str(token_id), cost)
+    if allowance is not None and allowance.wait:
+        raise refused("busy", f"This token has made too many calls. Wait {math.ceil(allowance.wait)} s.")
 
 
 def count_wrong(context: HttpContext) -> float:

@@ -61,18 +61,24 @@ class Limiter:
         self._lock = threading.Lock()
         self._held: OrderedDict[str, _Held] = OrderedDict()
 
-    def take(self, key: str) -> Allowance | None:
-        """Count a call and return what is left; None: there is no limit."""
+    def take(self, key: str, cost: int = 1) -> Allowance | None:
+        """Count a call and return what is left; None: there is no limit.
+
+        :param cost: ordinary calls that this one counts as.
+        """
         if not self._most:
             return None
+        cost = min(cost, self._most)
         with self._lock:
             held = self._of(key)
             now = self._clock()
-            if now >= held.blocked_until and (not held.calls or now - held.at > KEEP_SECONDS):
-                self._refill(key, held, now)
-            if held.blocked_until > now:
-                return Allowance(self._most, 0, held.blocked_until - now)
-            held.calls -= 1
+            if now - held.at > KEEP_SECONDS:
+                held.calls = 0
+            if held.calls < cost and now >= held.blocked_until:
+                self._refill(key, held, cost)
+            if held.calls < cost:
+                return Allowance(self._most, held.calls, max(held.blocked_until - now, 60 / self._most))
+            held.calls -= cost
             return Allowance(self._most, held.calls + int(held.left), 0.0)
 
     def _of(self, key: str) -> _Held:
@@ -82,10 +88,12 @@ class Limiter:
             self._held.popitem(last=False)
         return held
 
-    def _refill(self, key: str, held: _Held, now: float) -> None:
-        grant = self._rates.take(f"{self._name}:{key}", self._most, max(1, self._most // SHARES))
-        held.calls, held.left, held.at = grant.count, grant.left, now
-        held.blocked_until = 0.0 if grant.count else now + (1 - grant.left) * 60 / self._most
+    def _refill(self, key: str, held: _Held, cost: int) -> None:
+        now, needed = self._clock(), cost - held.calls
+        grant = self._rates.take(f"{self._name}:{key}", self._most, max(needed, self._most // SHARES))
+        held.calls, held.left, held.at = held.calls + grant.count, grant.left, now
+        lacking = cost - held.calls - grant.left
+        held.blocked_until = now + max(0.0, lacking) * 60 / self._most if held.calls < cost else 0.0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flask import make_response, redirect, request
 
-from refstack_worker.errors import UsageError
+from refstack_worker.errors import StateError, UsageError
 from refstack_worker.server.domain import guideline_file
 from refstack_worker.server.domain.guidelines import StoredGuideline
 from refstack_worker.server.services.inputs import FieldError, invalid
@@ -42,7 +42,7 @@ def add_guideline() -> Answer:
         if bool(given) == bool(url):
             raise invalid("file", "Choose a file or enter a URL.")
         context().guidelines.add(caller(), given, url)
-    except UsageError as error:
+    except (UsageError, StateError) as error:
         return make_response(_page(errors_of(error, {"text": "file", "guideline": "file"})), 400)
     return redirect("/guidelines", 303)
 

@@ -67,6 +67,7 @@ def _operation(operation: Operation) -> Json:
         "parameters": [*_path(operation), *_named(takes.query, "query"), *_named(takes.headers, "header")],
         "responses": _responses(operation),
         "x-access": operation.who.value,
+        "x-rate-limit-cost": takes.cost,
     }
     if takes.body is not None:
         described["requestBody"] = _request_body(takes)

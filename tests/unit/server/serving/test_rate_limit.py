@@ -32,6 +32,16 @@ def test_processes_share_the_limit(ledger: Ledger, clock: Clock) -> None:
     assert let_through == 100
 
 
+def test_a_call_that_costs_much_counts_as_several(ledger: Ledger, clock: Clock) -> None:
+    one = limiter(ledger, clock, 60)
+    assert [bool(left and left.wait) for left in (one.take("a", 20) for _ in range(4))] == [False, False, False, True]
+    blocked = one.take("a", 20)
+    assert blocked and blocked.wait == pytest.approx(20, abs=1)
+    clock.forward(21)
+    again = one.take("a", 20)
+    assert again and not again.wait
+
+
 def test_what_is_left_is_told(ledger: Ledger, clock: Clock) -> None:
     one = limiter(ledger, clock, 3)
     first, second = one.take("a"), one.take("a")
