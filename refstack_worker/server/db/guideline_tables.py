@@ -33,5 +33,6 @@ run_guideline = Table(
     Column("program", String(200), nullable=False),
     Column("advisory", Boolean, nullable=False, default=False),
     Column("left_out", Text, nullable=False, default="{}"),
+    Column("combines", Integer),
 )
 """By what a run is judged."""

@@ -150,3 +150,5 @@ class Choice:
     """Whether the advisory tests run, too; they decide nothing."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Tests that were excluded from the run, name to reason."""
+    combines: int | None = None
+    """Id of the run of whose failed tests this is a rerun: both are judged together."""

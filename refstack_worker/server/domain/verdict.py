@@ -13,6 +13,7 @@ from typing import Any
 
 from refstack_worker.contract import test_choice
 from refstack_worker.contract.outcomes import FAILED, PASSED, group_of, is_below, worse
+from refstack_worker.server.domain.combined import History, is_flaky
 from refstack_worker.server.domain.guidelines import (
     ADVISORY,
     KINDS,
@@ -49,6 +50,13 @@ class JudgedTest:
     """How often it ran; more than once makes it suspicious."""
     reason: str = ""
     """Why it did not pass, in short."""
+    history: History = ()
+    """Its outcomes in each run, where several are judged together."""
+
+    @property
+    def is_flaky(self) -> bool:
+        """Whether it both failed and passed."""
+        return is_flaky(self.history)
 
     def to_json(self) -> dict[str, Any]:
         """Return the test as the API and the exports show it."""
@@ -61,6 +69,9 @@ class JudgedTest:
             shown["times"] = self.times
         if self.reason and self.status != PASSED:
             shown["reason"] = self.reason
+        if len(self.history) > 1:
+            shown["outcomes"] = [{"run": test_id, "status": status} for test_id, status in self.history]
+            shown["flaky"] = self.is_flaky
         return shown
 
 
@@ -110,6 +121,8 @@ class Verdict:
     """Of the guideline: ``official`` or ``own``."""
     digest: str = ""
     """Of the guideline's file."""
+    combined: tuple[int, ...] = ()
+    """Ids of the runs that it is over, the oldest first; empty: over one run."""
 
     @property
     def required(self) -> tuple[CapabilityVerdict, ...]:
@@ -140,6 +153,10 @@ class Verdict:
         tests = [test for one in self.capabilities.get(kind, ()) for test in one.tests]
         return sum(test.status == PASSED and test.decided_by == BY_NAME for test in tests), len(tests)
 
+    def flaky(self, kind: str = REQUIRED) -> int:
+        """Return how many tests of a kind failed in one run and passed in another."""
+        return sum(test.is_flaky for test in self.tests(kind))
+
     def by_id(self, kind: str = REQUIRED) -> int:
         """Return how many tests of a kind passed under a name that the guideline does not know."""
         return sum(test.status == PASSED and test.decided_by == BY_ID for test in self.tests(kind))
@@ -153,6 +170,7 @@ class Verdict:
             "program": self.program,
             "target": self.target,
             "passed": self.passed,
+            "combined": list(self.combined),
             **{kind: self._kind_json(kind) for kind in KINDS if kind in ALWAYS or self.capabilities.get(kind)},
         }
 
@@ -169,15 +187,20 @@ class Verdict:
 
 
 def judge(
-    guideline: Guideline, program: str, ran: Iterable[TestResult], left_out: Mapping[str, str] | None = None
+    guideline: Guideline,
+    program: str,
+    ran: Iterable[TestResult],
+    left_out: Mapping[str, str] | None = None,
+    history: Mapping[str, History] | None = None,
 ) -> Verdict:
     """Return what a result says about a program.
 
     :param left_out: tests that were excluded from the run, name to reason.
+    :param history: outcomes of the tests in each of several runs; see :func:`combine`.
     :raises NotFoundError: the guideline has no such program.
     """
     asked = guideline.program(program)
-    seen = _Seen(ran, left_out or {})
+    seen = _Seen(ran, left_out or {}, history or {})
     known: set[str] = set()
     capabilities = {}
     for kind in KINDS:
@@ -210,11 +233,12 @@ class _Ran:
 class _Seen:
     """What ran, by name and by id, and the classes that answer for tests that did not."""
 
-    def __init__(self, ran: Iterable[TestResult], left_out: Mapping[str, str]) -> None:
+    def __init__(self, ran: Iterable[TestResult], left_out: Mapping[str, str], history: Mapping[str, History]) -> None:
         self._by_name: dict[str, _Ran] = {}
         self._by_id: dict[str, set[str]] = {}
         self._groups: dict[str, _Ran] = {}
         self._left_out = left_out
+        self._history = history
         for test in ran:
             self._add(test)
 
@@ -222,14 +246,18 @@ class _Seen:
         """Return what is known of a test."""
         named = [self._by_name[name] for name in test.names if name in self._by_name]
         if named:
-            return _judged(test, _best(named), BY_NAME)
+            return self._judged(test, _best(named), BY_NAME)
         if carriers := self._by_id.get(test.uuid):
-            return _judged(test, self._by_name[test_choice.closest(test.names, list(carriers))], BY_ID)
+            return self._judged(test, self._by_name[test_choice.closest(test.names, list(carriers))], BY_ID)
         for group, found in self._groups.items():
             if any(is_below(name, group) for name in test.names):
-                return _judged(test, found, BY_GROUP)
+                return self._judged(test, found, BY_GROUP)
         why = next((self._left_out[name] for name in (*test.names, test.uuid) if name in self._left_out), "")
         return JudgedTest(test, MISSING, reason=f"left out: {why}" if why else "")
+
+    def _judged(self, test: GuidelineTest, ran: _Ran, decided_by: str) -> JudgedTest:
+        history = self._history.get(ran.name, ())
+        return JudgedTest(test, ran.status, ran.name, decided_by, ran.times, ran.reason, history)
 
     def _add(self, test: TestResult) -> None:
         found = _Ran(test.name, test.status, test.times, _short(test.reason))
@@ -246,10 +274,6 @@ def _best(ran: list[_Ran]) -> _Ran:
     """One name that passed is enough; else the worst counts."""
     passed = [one for one in ran if one.status == PASSED]
     return passed[0] if passed else next((one for one in ran if one.status == FAILED), ran[0])
-
-
-def _judged(test: GuidelineTest, ran: _Ran, decided_by: str) -> JudgedTest:
-    return JudgedTest(test, ran.status, ran.name, decided_by, ran.times, ran.reason)
 
 
 def _judge(capability: Capability, seen: _Seen) -> CapabilityVerdict:

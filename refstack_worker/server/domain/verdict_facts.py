@@ -43,6 +43,8 @@ class ResultFacts:
     cpid: str = ""
     cloud: str = ""
     """Label of the cloud."""
+    combined: tuple[tuple[int, str], ...] = ()
+    """Id and SHA-256 of each result that the verdict is over, the oldest first; empty: this one alone."""
 
 
 def document(facts: ResultFacts, guideline: StoredGuideline, verdict: Verdict, frozen_at: float) -> dict[str, Any]:
@@ -85,6 +87,7 @@ def document(facts: ResultFacts, guideline: StoredGuideline, verdict: Verdict, f
             "passed": verdict.passed,
             "capabilities": {kind: [_capability(one) for one in verdict.capabilities.get(kind, ())] for kind in KINDS},
         },
+        "combined": [{"run": test_id, "sha256": sha256} for test_id, sha256 in facts.combined],
         "frozen_at": moment(frozen_at),
     }
 
@@ -107,6 +110,7 @@ def verdict_of(of: Mapping[str, Any]) -> Verdict:
         capabilities,
         origin=guideline["origin"],
         digest=guideline["sha256"],
+        combined=tuple(one["run"] for one in of.get("combined", ())),
     )
 
 
@@ -148,4 +152,5 @@ def _read_test(shown: Mapping[str, Any], flagged: bool) -> JudgedTest:
         shown.get("decided_by", BY_NAME if ran else ""),
         shown.get("times", 1),
         shown.get("reason", ""),
+        tuple((one["run"], one["status"]) for one in shown.get("outcomes", ())),
     )

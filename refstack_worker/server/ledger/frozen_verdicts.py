@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -16,6 +16,7 @@ from refstack_worker.contract.outcomes import Counts
 from refstack_worker.errors import RefstackError
 from refstack_worker.server.db import guideline_tables, legacy_tables, queue_tables, verdict_tables
 from refstack_worker.server.domain import guideline_file, verdict, verdict_facts
+from refstack_worker.server.domain.combined import combine
 from refstack_worker.server.domain.guidelines import Choice, Guideline, StoredGuideline
 from refstack_worker.server.domain.results import TestResult
 from refstack_worker.server.domain.verdict import Verdict
@@ -71,9 +72,37 @@ def frozen(connection: Connection, test_id: int) -> Frozen | None:
 def judged(connection: Connection, test_id: int, choice: Choice, tests: Iterable[TestResult], now: float) -> Frozen:
     """Judge a stored result. :raises RefstackError: the guideline cannot be read, or has no such program."""
     stored, guideline = guideline_of(connection, choice.guideline_id)
-    found = verdict.judge(guideline, choice.program, tests, choice.left_out)
-    found = verdict.by_guideline(found, stored)
-    return Frozen(found, verdict_facts.document(facts_of(connection, test_id), stored, found, now))
+    before = _results_before(connection, choice)
+    together = combine([*((before_id, tests_of(connection, before_id)) for before_id, _ in before), (test_id, tests)])
+    found = verdict.judge(guideline, choice.program, together.tests, choice.left_out, together.history)
+    facts = facts_of(connection, test_id)
+    if before:
+        facts = replace(facts, combined=(*before, (test_id, facts.digest)))
+    found = replace(verdict.by_guideline(found, stored), combined=tuple(one for one, _ in facts.combined))
+    return Frozen(found, verdict_facts.document(facts, stored, found, now))
+
+
+def tests_of(connection: Connection, test_id: int) -> Iterator[TestResult]:
+    """Yield the tests of a stored result in the order in which they ended."""
+    table = queue_tables.result_test
+    columns = [column for column in table.c if column.name != "test_id"]
+    question = select(*columns).where(table.c.test_id == test_id).order_by(table.c.position)
+    for row in connection.execute(question).mappings().all():
+        yield TestResult(**row)
+
+
+def _results_before(connection: Connection, choice: Choice) -> list[tuple[int, str]]:
+    """Return id and digest of the results that a rerun continues, the oldest first."""
+    found: list[tuple[int, str]] = []
+    table, known = queue_tables.result, set()
+    asked: Choice | None = choice
+    while asked is not None and asked.combines is not None and asked.combines not in known:
+        known.add(asked.combines)
+        digest = connection.execute(select(table.c.digest).where(table.c.test_id == asked.combines)).scalar()
+        if digest is not None:
+            found.insert(0, (asked.combines, digest))
+        asked = choice_of(connection, asked.combines)
+    return found
 
 
 def choice_of(connection: Connection, test_id: int) -> Choice | None:
@@ -82,13 +111,7 @@ def choice_of(connection: Connection, test_id: int) -> Choice | None:
     row = connection.execute(select(table).where(table.c.test_id == test_id)).mappings().first()
     if row is None:
         return None
-    return Choice(row["guideline_id"], row["program"], row["advisory"], json.loads(row["left_out"]))
-
-
-def left_out_of(connection: Connection, test_id: int) -> Mapping[str, str]:
-    """Return the tests that were excluded from a run, name to reason: they count against any guideline."""
-    choice = choice_of(connection, test_id)
-    return choice.left_out if choice else {}
+    return Choice(row["guideline_id"], row["program"], row["advisory"], json.loads(row["left_out"]), row["combines"])
 
 
 def guideline_of(connection: Connection, guideline_id: int) -> tuple[StoredGuideline, Guideline]:
@@ -110,7 +133,7 @@ def facts_of(connection: Connection, test_id: int) -> ResultFacts:
     known = dict(connection.execute(select(run).where(run.c.test_id == test_id)).mappings().first() or {})
     tried = select(attempt).where(attempt.c.test_id == test_id, attempt.c.attempt == stored["attempt"])
     how = dict(connection.execute(tried).mappings().first() or {})
-    summary = json.loads(stored["summary"] or "{}")
+    summary, cloud = json.loads(stored["summary"] or "{}"), _cloud_of(connection, test_id)
     return ResultFacts(
         test_id=test_id,
         attempt=stored["attempt"],
@@ -128,15 +151,20 @@ def facts_of(connection: Connection, test_id: int) -> ResultFacts:
         lock_digest=how.get("lock_digest", ""),
         node=how.get("worker", ""),
         software=how.get("software", ""),
-        **_cloud_facts(connection, test_id, summary),
+        cloud=cloud["label"] or "",
+        cpid=_cpid(summary, cloud["endpoint_v3"] or ""),
     )
 
 
-def _cloud_facts(connection: Connection, test_id: int, summary: Mapping[str, Any]) -> dict[str, str]:
+def _cloud_of(connection: Connection, test_id: int) -> Mapping[str, Any]:
     test, cloud = legacy_tables.test, legacy_tables.cloud
     joined = test.join(cloud, cloud.c.id == test.c.cloud_id)
     question = select(cloud.c.label, cloud.c.endpoint_v3).select_from(joined).where(test.c.id == test_id)
-    row = connection.execute(question).mappings().first() or {"label": "", "endpoint_v3": ""}
-    cpid = summary.get("cpid")
-    given = cpid if isinstance(cpid, str) else ""
-    return {"cloud": row["label"] or "", "cpid": given or (cpid_of(row["endpoint_v3"]) if row["endpoint_v3"] else "")}
+    row = connection.execute(question).mappings().first()
+    return dict(row) if row else {"label": "", "endpoint_v3": ""}
+
+
+def _cpid(summary: Mapping[str, Any], endpoint: str) -> str:
+    found = summary.get("cpid")
+    given = found if isinstance(found, str) else ""
+    return given or (cpid_of(endpoint) if endpoint else "")

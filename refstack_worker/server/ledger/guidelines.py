@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,6 @@ from refstack_worker.server.db import guideline_tables, queue_tables
 from refstack_worker.server.domain import guideline_file
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.guidelines import OFFICIAL, OWN, Choice, Guideline, StoredGuideline
-from refstack_worker.server.domain.results import TestResult
 from refstack_worker.server.domain.verdict import Verdict
 from refstack_worker.server.ledger import frozen_verdicts
 from refstack_worker.server.ledger.transactions import LedgerPart, new_id
@@ -95,6 +93,7 @@ class Guidelines(LedgerPart):
             "program": choice.program[:200],
             "advisory": choice.advisory,
             "left_out": json.dumps(dict(choice.left_out)),
+            "combines": choice.combines,
         }
         with self.database.writing() as connection:
             self.transactions.locked_run(connection, test_id)
@@ -123,9 +122,11 @@ class Guidelines(LedgerPart):
             result = select(queue_tables.result.c.test_id).where(queue_tables.result.c.test_id == test_id)
             if asked is None or connection.execute(result).scalar() is None:
                 return None
-            left_out = frozen_verdicts.left_out_of(connection, test_id)
-            asked = replace(asked, left_out=left_out)
-            return frozen_verdicts.judged(connection, test_id, asked, _ran(connection, test_id), self.clock())
+            made_by = frozen_verdicts.choice_of(connection, test_id)
+            if made_by is not None:
+                asked = replace(asked, left_out=made_by.left_out, combines=made_by.combines)
+            tests = frozen_verdicts.tests_of(connection, test_id)
+            return frozen_verdicts.judged(connection, test_id, asked, tests, self.clock())
 
 
 def _added(connection: Connection, row: dict[str, Any]) -> StoredGuideline:
@@ -144,13 +145,6 @@ def _check_own_name(connection: Connection, name: str) -> None:
     official = select(_GUIDELINE.c.name).where(_GUIDELINE.c.origin == OFFICIAL)
     if guideline_file.plain(name) in {guideline_file.plain(one) for one in connection.execute(official).scalars()}:
         raise UsageError(f"guideline: {name} is the name of an official guideline; give your own another name")
-
-
-def _ran(connection: Connection, test_id: int) -> Iterator[TestResult]:
-    columns = [column for column in queue_tables.result_test.c if column.name != "test_id"]
-    question = select(*columns).where(queue_tables.result_test.c.test_id == test_id)
-    for row in connection.execute(question).mappings().all():
-        yield TestResult(**row)
 
 
 def _known_to(viewer: AccessScope | None) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,7 +17,7 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.queue.submitter import Submitter
 from refstack_worker.server.results.exports.report import ExportedRun
-from refstack_worker.server.services import access, mini_conf, signed_verdicts, uploads
+from refstack_worker.server.services import access, mini_conf, rerun, signed_verdicts, uploads
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.compare import all_tests
 from refstack_worker.server.services.guidelines import GuidelineService
@@ -28,7 +27,6 @@ from refstack_worker.server.services.run_input import new_run
 
 MAX_RERUN = 20_000
 """Failed tests that one rerun takes by name."""
-_FIXTURE = re.compile(r"(?:setUp|tearDown)(?:Class|Module) \((.+)\)")
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class RunService:
                 f"is required: run {test_id} has no saved cloud, and its options were erased when it ended "
                 "(refstack-queue run rerun: --conf-json)",
             )
-        return self._add(caller, new, key, self.ledger.guidelines.choice(test_id) if only == "all" else None)
+        return self._add(caller, new, key, self._choice_again(test_id, only))
 
     def cancel(self, caller: Caller, test_id: int) -> Run:
         """Cancel a run."""
@@ -151,7 +149,12 @@ class RunService:
         failed = self.ledger.results.tests(old.test_id, ResultQuery("failed", limit=MAX_RERUN))
         if not failed:
             raise StateError(f"run {old.test_id} has no failed tests to rerun")
-        return Testcases(names=tuple(dict.fromkeys(_selector(test.name, test.uuid) for test in failed)))
+        return rerun.selection(failed)
+
+    def _choice_again(self, test_id: int, only: str) -> Choice | None:
+        """Keep guideline and program; what failed before is judged together with what passed before."""
+        choice = self.ledger.guidelines.choice(test_id)
+        return replace(choice, combines=test_id) if choice and only == "failed" else choice
 
 
 def _digest(new: NewRun, choice: Choice | None) -> str:
@@ -162,14 +165,6 @@ def _digest(new: NewRun, choice: Choice | None) -> str:
     request = [asdict(new.spec), new.conf_json, new.test_id, new.cloud_id, new.label, new.rerun_of]
     text = json.dumps([*request, asdict(choice) if choice else None], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
-
-
-def _selector(name: str, uuid: str) -> str:
-    """Return what picks a test again; where a class's fixture failed, which is no test, that is the class."""
-    fixture = _FIXTURE.fullmatch(name)
-    if fixture:
-        return fixture[1]
-    return f"id-{uuid}" if uuid else name
 
 
 def _priority(caller: Caller, old: Run) -> int:

@@ -57,10 +57,21 @@ class RunExport(Command):
 
 def _verdict_text(told: dict[str, Any]) -> str:
     required = told["required"]
+    own = "" if told["origin"] != "own" else " (a vendor's own guideline, not official)"
     lines = [
-        f"{told['program']}, guideline {told['guideline']}: {'passed' if told['passed'] else 'not passed'}",
+        f"{told['program']}, guideline {told['guideline']}{own}: {'passed' if told['passed'] else 'not passed'}",
         f"{required['passed']} of {required['total']} required tests passed",
     ]
+    if told["combined"]:
+        lines.append(f"combined over the runs {', '.join(map(str, told['combined']))}")
+    if required["by_id"]:
+        lines.append(
+            f"{required['by_id']} of them under names that the guideline does not know: RefStack will not count"
+        )
     for capability in required["capabilities"]:
-        lines += [f"{capability['name']}: {test['status']}: {test['name']}" for test in capability["lacking"]]
+        lines += [f"{capability['name']}: {_lacking(test)}" for test in capability["lacking"]]
     return "\n".join(lines) + "\n"
+
+
+def _lacking(test: dict[str, Any]) -> str:
+    return f"{test['status']}: {test['name']}" + (f": {test['reason']}" if test.get("reason") else "")

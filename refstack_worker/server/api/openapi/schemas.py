@@ -123,6 +123,7 @@ SCHEMAS: Json = {
         program=string(),
         target=string(description="RefStack's word for the program"),
         passed=FLAG,
+        combined=array(integer(1), description="Ids of the runs that it is over; empty: this run alone"),
         **{kind: _KIND for kind in ("required", "advisory", "deprecated", "removed")},
     ),
     "Comparison": shape(**{name: array(reference("Test")) for name in ("broken", "mended", "other", "added", "gone")}),

@@ -258,7 +258,7 @@ class TestCancelAndRerun:
         number = finished(label="nightly")
         answer = client.post(f"/v1/runs/{number}/rerun", json={"only": "failed", "conf_json": CONF}, headers=operator)
         assert answer.status_code == 201
-        assert answer.json["testcases"] == {"names": [f"id-{UUID}", "e"]}
+        assert answer.json["testcases"] == {"names": [f"a.B.test_d[id-{UUID}]", "e"]}
         assert (answer.json["rerun_of"], answer.json["label"]) == (number, "nightly")
         answer = client.post(f"/v1/runs/{number}/rerun", json={"conf_json": CONF}, headers=operator)
         assert answer.json["testcases"] is None

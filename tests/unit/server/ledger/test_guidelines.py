@@ -192,3 +192,38 @@ def test_a_document_gives_back_its_verdict(ledger: Ledger, tmp_path: Path) -> No
     ran = [("tempest.a.T.test_put", UUIDS[1], "passed"), ("tempest.a.T.test_get", "", "failed")]
     expected = judge(parse(schema_2()), "Storage", results(*ran))
     assert (again.count(), again.refstack_count()) == (expected.count(), expected.refstack_count())
+
+
+class TestCombined:
+    def test_a_rerun_of_what_failed_heals_the_verdict_and_says_that_it_is_combined(
+        self, ledger: Ledger, tmp_path: Path
+    ) -> None:
+        guideline = official(ledger)
+        first = finished(ledger, tmp_path, guideline).submission.key.test_id
+        again = claimed(ledger, rerun_of=first)
+        second = again.submission.key.test_id
+        ledger.guidelines.choose(second, Choice(guideline.id, "Storage", combines=first))
+        (tmp_path / "result").write_bytes(stream([Event("tempest.a.T.test_get"), Event("tempest.a.T.test_old")]))
+        acceptance.accept(ledger, again.proof, Upload.of(tmp_path / "result", {}))
+        alone, together = (ledger.guidelines.verdict_facts(test_id) for test_id in (first, second))
+        assert alone is not None and together is not None
+        assert (alone.verdict.passed, alone.verdict.combined) == (False, ())
+        assert (together.verdict.passed, together.verdict.combined) == (True, (first, second))
+        assert [one["run"] for one in together.document["combined"]] == [first, second]
+        assert together.document["combined"][0]["sha256"] == alone.document["result"]["sha256"]
+        assert together.verdict.flaky() == 1
+        assert verdict_of(json.loads(json.dumps(together.document))) == together.verdict
+
+    def test_a_rerun_of_a_rerun_goes_back_to_the_first(self, ledger: Ledger, tmp_path: Path) -> None:
+        guideline = official(ledger)
+        before = finished(ledger, tmp_path, guideline).submission.key.test_id
+        runs = [before]
+        for name in ("test_get", "test_old"):
+            job = claimed(ledger, rerun_of=before)
+            ledger.guidelines.choose(job.submission.key.test_id, Choice(guideline.id, "Storage", combines=before))
+            (tmp_path / "result").write_bytes(stream([Event(f"tempest.a.T.{name}")]))
+            acceptance.accept(ledger, job.proof, Upload.of(tmp_path / "result", {}))
+            before = job.submission.key.test_id
+            runs.append(before)
+        verdict = ledger.guidelines.verdict(before)
+        assert verdict is not None and verdict.passed and verdict.combined == tuple(runs)

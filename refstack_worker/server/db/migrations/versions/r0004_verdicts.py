@@ -26,6 +26,7 @@ _ADDED: tuple[tuple[str, str, Any, str], ...] = (
 def upgrade() -> None:
     for table, name, kind, default in _ADDED:
         op.add_column(table, sa.Column(name, kind, nullable=False, server_default=default))
+    op.add_column("queue_run_guideline", sa.Column("combines", sa.Integer))
     op.execute("UPDATE queue_guideline SET origin = 'official' WHERE owner_id IS NULL")
     op.create_table(
         "queue_verdict",
@@ -60,6 +61,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     for name in ("queue_upload_key", "queue_upload", "queue_verdict"):
         op.drop_table(name)
-    for table, name, _kind, _default in reversed(_ADDED):
+    for table, name, *_ in (*reversed(_ADDED), ("queue_run_guideline", "combines")):
         with op.batch_alter_table(table) as batch:
             batch.drop_column(name)

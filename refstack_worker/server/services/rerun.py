@@ -1,0 +1,40 @@
+"""Which test cases run again what failed: by name, whatever the names look like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from refstack_worker.contract import test_choice
+from refstack_worker.contract.outcomes import group_of
+from refstack_worker.contract.payload import MAX_REGEXES, Testcases
+from refstack_worker.server.domain.results import TestResult
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+MAX_NAME = 480
+"""A test case may have 512 characters, with the id."""
+
+
+def selection(failed: Iterable[TestResult]) -> Testcases:
+    """Return the test cases that select these tests again.
+
+    A name with a scenario's parameters selects all scenarios of its test. A name that cannot be written as a test case
+    becomes an expression; of those only as many are taken as a run may have.
+    """
+    names: dict[str, None] = {}
+    regexes: dict[str, None] = {}
+    for test in failed:
+        plain = group_of(test.name) or test.name.partition("(")[0]
+        if _NAME.fullmatch(plain) and len(plain) <= MAX_NAME:
+            names[test_choice.entry(plain, test.uuid)] = None
+        elif test.uuid:
+            names[f"id-{test.uuid}"] = None
+        elif len(regexes) < MAX_REGEXES:
+            regexes[_expression(plain)] = None
+    return Testcases(tuple(names), tuple(regexes))
+
+
+def _expression(name: str) -> str:
+    """Return an expression that finds a name; what is not ASCII is any character in it."""
+    text = "".join(re.escape(letter) if letter.isascii() and letter.isprintable() else "." for letter in name[:500])
+    return f"^{text}"
