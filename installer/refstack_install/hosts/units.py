@@ -12,7 +12,8 @@ from refstack_install.system import System
 
 PROGRAM = "/usr/bin/refstack-worker"
 WORKER = "refstack-worker.service"
-UNITS = ("refstack-run.socket", WORKER, "refstack-store-gc.timer")
+TIMER = "refstack-store-gc.timer"
+UNITS = ("refstack-run.socket", WORKER, TIMER)
 """In the order in which they are started."""
 
 RELOAD = "reload"

@@ -22,6 +22,7 @@ OPTIONS = (
     "-oDpkg::Options::=--force-confold",
     "-oDpkg::Use-Pty=0",
     "-oAPT::Update::Error-Mode=any",
+    "-oAPT::Keep-Downloaded-Packages=false",
 )
 _STALE = re.compile(
     r"404 +Not Found|Unable to locate package|but it is not installable|has no installation candidate|"
@@ -166,6 +167,7 @@ class Apt(PackageManager):
 
 
 def _source(repository: Repository, key: str) -> bytes:
+    # the last three lines hold although the machine's own configuration may allow unsigned repositories
     return (
         "# written by refstack-install\n"
         "Types: deb\n"
@@ -173,6 +175,9 @@ def _source(repository: Repository, key: str) -> bytes:
         f"Suites: {repository.suite}\n"
         f"Components: {repository.component}\n"
         f"Signed-By: {key}\n"
+        "Allow-Insecure: no\n"
+        "Allow-Weak: no\n"
+        "Allow-Downgrade-To-Insecure: no\n"
     ).encode()
 
 

@@ -7,7 +7,7 @@ import time
 from refstack_install.errors import StepError, VerifyError
 from refstack_install.files import Record
 from refstack_install.hosts import units
-from refstack_install.hosts.units import UNITS, WORKER
+from refstack_install.hosts.units import TIMER, UNITS, WORKER
 from refstack_install.step import Change, Step
 
 SETTLE_SECONDS = 15.0
@@ -80,6 +80,9 @@ class UnitsStep(Step):
                 self.system.must(["systemctl", "stop", name])
             if now[name].enabled and not enabled:
                 self.system.must(["systemctl", *root, "disable", name])
+        if not record["units"][TIMER][1] and now[TIMER].active:
+            # the stamp of its last run; older versions of systemd cannot do this
+            self.system.run(["systemctl", "clean", "--what=state", TIMER])
         self.system.run(["systemctl", *root, "reset-failed", *record["units"]])
 
     def _starts(self) -> bool:

@@ -35,6 +35,8 @@ def test_a_bare_machine_becomes_a_node_and_is_bare_again(site: Site, suite: str)
         code, report = node.install("remove")
         assert code == 0, report["error"]
         assert changed(before, node.picture()) == []
+        assert not node.machine.exists("/var/lib/systemd/timers/stamp-refstack-store-gc.timer")
+        assert list((node.machine.path / "var/cache/apt/archives").glob("*.deb")) == []
 
 
 def test_new_settings_and_the_status_of_a_node(site: Site) -> None:

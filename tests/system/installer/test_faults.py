@@ -131,7 +131,9 @@ FAULTS = {
     "configuration in the way": Fault(
         "configuration", a_broken_configuration, no_broken_configuration, "50-refstack-install.toml"
     ),
-    "no such version": Fault("tempest", a_version_that_does_not_exist, answers_again, "does not have this package"),
+    "no such version": Fault(
+        "tempest", a_version_that_does_not_exist, answers_again, "the repository does not have refstack-tempest-1.2.3"
+    ),
     "worker does not start": Fault("unit", a_worker_that_does_not_start, a_worker_that_starts, "does not start"),
     "no room for the store": Fault(
         "warm", a_store_that_cannot_be_written, a_store_with_room, "cannot fill the environment store"

@@ -114,6 +114,18 @@ def test_a_repository_that_is_signed_by_another_key_is_refused(
     assert code == 5, "plan asks the repository too, and trusts it no more"
 
 
+def test_unsigned_packages_are_refused_on_a_machine_that_allows_them(node: Node, sites: Sites) -> None:
+    lax = "Acquire::AllowInsecureRepositories", "Acquire::AllowWeakRepositories", "APT::Get::AllowUnauthenticated"
+    node.machine.write("/etc/apt/apt.conf.d/99lax", "".join(f'{name} "true";\n' for name in lax))
+    serve(node, sites.evil, sites.gpg.export(sites.genuine.fingerprint))
+    for signature in ("InRelease", "Release.gpg"):
+        for path in node.site.repository.rglob(signature):
+            path.unlink()
+    code, report = install(node, "apply")
+    assert (code, report["error"]["step"]) == (5, "repository"), report
+    assert installed(node, "refstack-worker") == ""
+
+
 def test_the_key_file_may_hold_more_than_the_pinned_key(node: Node, sites: Sites) -> None:
     serve(node, sites.genuine, sites.gpg.export(sites.evil.fingerprint, sites.genuine.fingerprint))
     code, report = install(node, "apply", "--set", "packages.version=1.0")

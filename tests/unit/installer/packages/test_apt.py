@@ -25,7 +25,7 @@ def test_the_source_trusts_only_its_own_key(apt: Apt) -> None:
     key, source = apt.repository_files(REPOSITORY)
     assert (key.path, key.content) == (apt.system.path(Apt.key_path), b"key")
     assert b"\nURIs: https://packages.example/refstack/apt\n" in source.content
-    assert source.content.endswith(b"\nSigned-By: /usr/share/keyrings/refstack-archive-keyring.gpg\n")
+    assert b"\nSigned-By: /usr/share/keyrings/refstack-archive-keyring.gpg\nAllow-Insecure: no\n" in source.content
 
 
 def test_a_packaged_key_file_is_left_alone(apt: Apt) -> None:
