@@ -28,6 +28,10 @@ DEBIAN_WHOLE = {
 }  # fmt: skip
 """What a whole cloud needs beside."""
 
+DEBIAN_SOURCES = {"gcc": "gcc", "python3-config": "python3-dev"}
+"""What releases need whose requirements have no wheel for this Python: 2023.1 (netifaces)."""
+OLD = ("2023.1",)
+
 DEBIAN_TLS = {"haproxy": "haproxy", "openssl": "openssl"}
 
 LIBRARY = "liberasurecode1"
@@ -62,6 +66,7 @@ def prepare(cache: Path, say: Say, release: str = SMALL, tls: bool = False) -> S
     """
     cache.mkdir(parents=True, exist_ok=True)
     programs = {**DEBIAN, **(DEBIAN_WHOLE if release != SMALL else {}), **(DEBIAN_TLS if tls else {})}
+    programs.update(DEBIAN_SOURCES if release in OLD else {})
     debian_packages(missing_packages(programs), say)
     with open(cache / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

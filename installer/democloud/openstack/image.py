@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from democloud.openstack import ini
@@ -9,6 +10,8 @@ from democloud.openstack.runtime import Api, Runtime
 from democloud.openstack.shape import Site
 
 NAME = "glance"
+PASTE = "glance-api-paste.ini"
+"""Glance looks for it beside its configuration, up to 2024.2 whatever that says."""
 FOLDERS = ("images", "staging", "tasks", "cache")
 
 
@@ -17,6 +20,7 @@ def configure(site: Site, runtime: Runtime) -> None:
     folder = site.folder / NAME
     for name in FOLDERS:
         (folder / name).mkdir(parents=True)
+    shutil.copy(runtime.software.home / "etc" / "glance" / PASTE, folder)
     stores = {"file": "images", "os_glance_staging_store": "staging", "os_glance_tasks_store": "tasks"}
     sections: ini.Sections = {
         "DEFAULT": {
@@ -30,7 +34,7 @@ def configure(site: Site, runtime: Runtime) -> None:
         "glance_store": {"default_backend": "file"},
         "paste_deploy": {
             "flavor": "keystone",
-            "config_file": runtime.software.home / "etc" / "glance" / "glance-api-paste.ini",
+            "config_file": folder / PASTE,
         },
         # Tempest uploads random bytes and calls them images
         "image_format": {"require_image_format_match": False},

@@ -20,6 +20,12 @@ READY_SECONDS = 240.0
 ANSWER_SECONDS = 5.0
 MANAGE_SECONDS = 600.0
 
+SCRIPTS = {
+    "keystone.wsgi.api": "keystone-wsgi-public", "glance.wsgi.api": "glance-wsgi-api",
+    "placement.wsgi.api": "placement-api", "neutron.wsgi.api": "neutron-api",
+    "nova.wsgi.osapi_compute": "nova-api-wsgi", "cinder.wsgi.api": "cinder-wsgi",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Api:
@@ -72,7 +78,7 @@ class Runtime:
             "--http-auto-chunked", "--http-chunked-input", "--http-raw-body",
             "--die-on-term", "--need-app", "--master", "--lazy-apps", "--enable-threads", "--thunder-lock",
             "--processes", str(api.workers), *self._one_at_first(api), "--buffer-size", "65535", "--disable-logging",
-            "--virtualenv", self.software.home, "--module", f"{api.module}:application",
+            "--virtualenv", self.software.home, *self._application(api.module),
             *(("--pyargv", api.arguments) if api.arguments else ()),
         ]  # fmt: skip
         self.services.start(api.name, command, self.environment(**env))
@@ -81,6 +87,13 @@ class Runtime:
         """Let each API have all its processes; returns before they are ready."""
         for path in self.services.folder.glob(self._fifo("*").name):
             path.write_text("+" * (workers - 1))
+
+    def _application(self, module: str) -> list[str | Path]:
+        """Where uWSGI finds a service: OpenStack has modules for that from 2025.1 on, and had scripts before."""
+        path = Path(*module.split(".")).with_suffix(".py")
+        if any(self.software.home.glob(f"lib/python3*/site-packages/{path}")):
+            return ["--module", f"{module}:application"]
+        return ["--wsgi-file", self.software.program(SCRIPTS[module])]
 
     def _one_at_first(self, api: Api) -> list[str | Path]:
         """A cloud is ready sooner with one process of each API; :meth:`grow` adds the others."""

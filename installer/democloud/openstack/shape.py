@@ -18,7 +18,7 @@ SMALL = frozenset({"identity", "object-store"})
 """What the small cloud can do without MariaDB and RabbitMQ."""
 VOLUME_TYPES = ("volumev3", "block-storage")
 """Names under which a catalogue lists Cinder's version 3; clouds have one of them, or both."""
-RELEASES = ("2025.1",)
+RELEASES = ("2025.1", "2026.1", "2023.1")
 FLOATING = "172.24"
 """First half of the floating addresses; the third number is drawn for each cloud."""
 
