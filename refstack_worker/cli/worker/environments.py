@@ -132,7 +132,7 @@ class EnvList(Lister):
         store = Store(settings_of(self.app).store)
         if not parsed_args.entries:
             columns: tuple[str, ...] = ("What", "Folder", "Since", "Entries")
-            return columns, [(u.label, u.folder, _when(u.since), len(u.entries)) for u in leases.live(store)]
+            return columns, [(u.label, str(u.folder), _when(u.since), len(u.entries)) for u in leases.live(store)]
         columns = ("Wheel", "Entry", "MB", "Last use")
         return columns, list(_entries(store))
 

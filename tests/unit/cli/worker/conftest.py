@@ -1,12 +1,26 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from refstack_worker.cli import app
 from refstack_worker.cli.worker.main import main
 from refstack_worker.contract import keys
+
+
+@pytest.fixture(autouse=True)
+def same_logging() -> Iterator[None]:
+    """Undo what a program's start does to logging."""
+    root = logging.getLogger()
+    before = list(root.handlers), root.level, app.LOG.level
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    app.LOG.setLevel(before[2])
 
 
 @pytest.fixture
@@ -26,9 +40,15 @@ urls = ["https://refstack.example.org"]
 [keys]
 fleet_private = "{tmp_path}/fleet.key"
 server_public = "{tmp_path}/server.pub"
+[run]
+runner = "embedded"
+environments = "{tmp_path}/environments"
 [environments]
 store = "{tmp_path}/store"
 lock_folders = ["{tmp_path}/locks"]
+interpreters = ["{sys.executable}"]
+[limits]
+min_free_mb = 1
 """
     )
     return file
