@@ -1,0 +1,78 @@
+"""What nodes and another vendor feel while one vendor's token does the worst that it can."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.support import hostile
+from tests.support.postgresql import Cluster, find_programs
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="tests/bench/run hostile", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--nodes", type=int, default=50)
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--keep", type=Path, help="add the result to this file")
+    asked = parser.parse_args(arguments)
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        url = _database(asked.database, Path(folder))
+        with hostile.site(Path(folder), asked.nodes, url) as site:
+            calm = hostile.measure(site, min(30.0, asked.seconds / 4), 0)
+            found = hostile.measure(site, asked.seconds, asked.connections)
+    told = {
+        "name": f"hostile token, {asked.database}",
+        "seconds": asked.seconds,
+        "connections": asked.connections,
+        "nodes": asked.nodes,
+        "cores": os.cpu_count(),
+        "load before": round(load, 2),
+        "date": time.strftime("%Y-%m-%d"),
+        "calm": _figures(calm),
+        "attacked": {**_figures(found), "attacks": dict(sorted(found.attacks.items()))},
+    }
+    print(json.dumps(told, indent=1))
+    if asked.keep:
+        kept = json.loads(asked.keep.read_text()) if asked.keep.exists() else []
+        others = [one for one in kept if one["name"] != told["name"]]
+        asked.keep.write_text(json.dumps([*others, told], indent=1) + "\n")
+    late = told["attacked"]["heartbeat max s"]  # type: ignore[index]
+    return int(bool(found.wrong) or float(late) > 2)
+
+
+def _database(kind: str, folder: Path) -> str:
+    if kind == "sqlite":
+        return ""
+    programs = find_programs()
+    if programs is None:
+        sys.exit("no PostgreSQL server is installed here")
+    cluster = Cluster(folder / "cluster", programs)
+    cluster.create()
+    cluster.start()
+    return cluster.new_database()
+
+
+def _figures(found: hostile.Measured) -> dict[str, object]:
+    return {
+        "heartbeats": len(found.heartbeats),
+        "heartbeat median s": round(statistics.median(found.heartbeats), 4),
+        "heartbeat p99 s": round(sorted(found.heartbeats)[int(len(found.heartbeats) * 0.99)], 3),
+        "heartbeat max s": round(max(found.heartbeats), 3),
+        "other vendor's calls": len(found.calls),
+        "other vendor p95 s": round(sorted(found.calls)[int(len(found.calls) * 0.95)], 3),
+        "server's peak MB": round(found.peak_kib / 1024),
+        "wrong": dict(found.wrong),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

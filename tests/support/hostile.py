@@ -1,0 +1,304 @@
+"""One vendor's token doing the worst it can, while nodes send heartbeats and another vendor works.
+
+Used short by ``tests/integration/server/test_hostile_token.py`` and long by ``tests/bench/run hostile``.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Report
+from refstack_worker.server.domain.attempts import Claim
+from refstack_worker.server.domain.clouds import NewCloud
+from refstack_worker.server.domain.results import Upload
+from refstack_worker.server.domain.runs import NewRun, RunSpec
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import acceptance
+from tests.support.ledgers import Event, Job, make_settings, stream, submit
+from tests.support.processes import free_port
+
+ANSWER_SECONDS = 60.0
+"""A heartbeat or a call of the other vendor that takes longer has failed."""
+
+
+@dataclass
+class Measured:
+    """What the others felt."""
+
+    heartbeats: list[float] = field(default_factory=list)
+    """Seconds of each."""
+    calls: list[float] = field(default_factory=list)
+    """Of the other vendor."""
+    wrong: Counter[str] = field(default_factory=Counter)
+    """Answers to nodes and to the other vendor that were not good."""
+    attacks: Counter[str] = field(default_factory=Counter)
+    """Name of an attack and the status that it got."""
+    peak_kib: int = 0
+    """Largest resident size of the server's process."""
+
+
+@dataclass
+class Site:
+    """A server in a process of its own, with what the three parties have."""
+
+    ledger: Ledger
+    port: int
+    process: subprocess.Popen[bytes]
+    attacker: str
+    other: str
+    jobs: list[Job]
+    drip: str
+    result: int
+    """A large result of the attacker's."""
+
+    def request(self, method: str, path: str, token: str, body: bytes = b"") -> tuple[int, float]:
+        """Return the status of an answer and the seconds that it took."""
+        began = time.perf_counter()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
+        try:
+            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+            connection.request(method, path, body or None, headers)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status, time.perf_counter() - began
+        finally:
+            connection.close()
+
+    def peak(self) -> int:
+        """Return the largest resident size that the server had so far, in KiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0])
+
+
+@contextmanager
+def site(folder: Path, nodes: int, url: str = "") -> Iterator[Site]:
+    """Serve a ledger with ``nodes`` held runs, two vendors and a large result. :param url: of the database."""
+    settings = make_settings(folder, **({"DATABASE_URL": url} if url else {}))
+    ledger = Ledger(settings)
+    ledger.upgrade()
+    with ExitStack() as ends:
+        ends.callback(ledger.close)
+        port = free_port()
+        drip = ends.enter_context(_dripping())
+        attacker, other = (_vendor(ledger, name) for name in ("attacker", "other"))
+        jobs = [_held(ledger, number) for number in range(nodes)]
+        result = _large_result(ledger, folder, _user_of(ledger, attacker))
+        process = ends.enter_context(_process(folder, port, settings.database.url))
+        found = Site(ledger, port, process, attacker, other, jobs, drip, result)
+        _wait(found)
+        yield found
+
+
+def measure(site: Site, seconds: float, connections: int, beat: float = 2.0) -> Measured:
+    """Attack for some time and return what the others felt."""
+    found, stop = Measured(), threading.Event()
+    cloud = site.ledger.clouds.add(
+        NewCloud("drip", site.drip, user_id=_user_of(site.ledger, site.attacker), test_user="x")
+    ).cloud.id
+    attacks = _attacks(site, cloud)
+    threads = [_thread(_attack, site, attacks[number % len(attacks)], found, stop) for number in range(connections)]
+    threads += [_thread(_node, site, job, found, stop, beat) for job in site.jobs]
+    threads.append(_thread(_vendor_works, site, found, stop))
+    for thread in threads:
+        thread.start()
+    stop.wait(seconds)
+    stop.set()
+    for thread in threads:
+        thread.join(ANSWER_SECONDS + 10)
+    found.peak_kib = site.peak()
+    return found
+
+
+Attack = tuple[str, Callable[[threading.Event], int]]
+
+
+def _attacks(site: Site, cloud: int) -> list[Attack]:
+    regexes = json.dumps({"tempest_version": "47.0.0", "testcases": {"regexes": ["(?i)" + "[!-~]" * 400] * 4},
+                          "conf_json": {"x": {"my_key": "k" * 4000}}}).encode()  # fmt: skip
+    nested = json.dumps({"text": "[" * 1_000_000}).encode()
+    guideline = json.dumps({"text": json.dumps({"a": "x" * 3_000_000})}).encode()
+    check = json.dumps({"conf_json": {"identity": {"password": "x"}}}).encode()
+
+    def call(method: str, path: str, body: bytes = b"") -> Callable[[threading.Event], int]:
+        return lambda _stop: site.request(method, path, site.attacker, body)[0]
+
+    return [
+        ("check a cloud that drips", call("POST", f"/v1/clouds/{cloud}/check", check)),
+        ("costly expressions", call("POST", "/v1/runs", regexes)),
+        ("nested JSON", call("POST", "/v1/guidelines", nested)),
+        ("a large guideline", call("POST", "/v1/guidelines", guideline)),
+        ("read a result slowly", lambda stop: _slow(site, f"/v1/runs/{site.result}/subunit", stop)),
+        ("follow a run", lambda stop: _slow(site, f"/v1/runs/{site.result}/exports/json", stop)),
+        ("compare", call("GET", f"/v1/runs/{site.result}/compare/{site.result}")),
+        ("announce a body", lambda stop: _announced(site, stop)),
+        ("list", call("GET", "/v1/runs?q=a&limit=200")),
+        ("wrong tokens", lambda _stop: site.request("GET", "/v1/me", "rsq_wrong")[0]),
+        ("metrics", call("GET", "/metrics")),
+    ]
+
+
+def _attack(site: Site, attack: Attack, found: Measured, stop: threading.Event) -> None:
+    name, act = attack
+    while not stop.is_set():
+        try:
+            status = act(stop)
+        except (OSError, http.client.HTTPException) as error:
+            found.attacks[f"{name}: {type(error).__name__}"] += 1
+            continue
+        found.attacks[f"{name}: {status}"] += 1
+        if status == 429:
+            # as fast as anybody goes who does not want to be a denial of service to himself
+            stop.wait(0.02)
+
+
+def _slow(site: Site, path: str, stop: threading.Event) -> int:
+    """Ask for something large and read a few bytes of it."""
+    with socket.create_connection(("127.0.0.1", site.port), timeout=ANSWER_SECONDS) as connection:
+        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {site.attacker}\r\n\r\n"
+        connection.sendall(head.encode())
+        status = connection.recv(12)
+        stop.wait(3)
+    return int(status[9:12] or 0)
+
+
+def _announced(site: Site, stop: threading.Event) -> int:
+    """Announce a large body and send none of it."""
+    with socket.create_connection(("127.0.0.1", site.port), timeout=ANSWER_SECONDS) as connection:
+        head = b"POST /v1/guidelines HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n"
+        connection.sendall(head + b"x" * 100_000)
+        stop.wait(3)
+    return 0
+
+
+def _node(site: Site, job: Job, found: Measured, stop: threading.Event, beat: float) -> None:
+    key = job.submission.key
+    path = f"/worker/v1/runs/{key.test_id}/attempts/{key.attempt}/heartbeat"
+    body = json.dumps({"claim": job.claim_id, "worker": "node", "progress": {"total": 9, "done": 3}}).encode()
+    while not stop.is_set():
+        _felt(site, ("POST", path, job.token, body), found.heartbeats, found)
+        stop.wait(beat)
+
+
+def _vendor_works(site: Site, found: Measured, stop: threading.Event) -> None:
+    while not stop.is_set():
+        for path in ("/v1/me", "/v1/runs", "/v1/clouds", "/v1/guidelines"):
+            _felt(site, ("GET", path, site.other, b""), found.calls, found)
+        stop.wait(0.2)
+
+
+def _felt(site: Site, request: tuple[str, str, str, bytes], times: list[float], found: Measured) -> None:
+    try:
+        status, seconds = site.request(*request)
+    except (OSError, http.client.HTTPException) as error:
+        found.wrong[f"{request[1].rpartition('/')[2]}: {type(error).__name__}"] += 1
+        return
+    times.append(seconds)
+    if status != 200:
+        found.wrong[f"{request[1].rpartition('/')[2]}: {status}"] += 1
+
+
+def _thread(target: Callable[..., None], *arguments: Any) -> threading.Thread:
+    return threading.Thread(target=target, args=arguments, daemon=True)
+
+
+def _vendor(ledger: Ledger, name: str) -> str:
+    user = ledger.accounts.add_user(name, f"{name}@x", ledger.accounts.add_vendor(name).id)
+    return str(ledger.tokens.add(name, ["vendor"], user.id)[1])
+
+
+def _user_of(ledger: Ledger, token: str) -> int:
+    found = ledger.tokens.find(token)
+    assert found is not None and found.user_id is not None
+    return found.user_id
+
+
+def _held(ledger: Ledger, number: int) -> Job:
+    run = ledger.runs.add(NewRun(RunSpec(tempest_version="47.0.0"), label=f"held {number}"))
+    job = submit(ledger, run.test_id)
+    ledger.attempts.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
+    ledger.attempts.report(job.proof, Report(RunState.RUNNING, "runs"))
+    return job
+
+
+def _large_result(ledger: Ledger, folder: Path, owner: int) -> int:
+    run = ledger.runs.add(NewRun(RunSpec(tempest_version="47.0.0"), label="large", owner_id=owner))
+    job = submit(ledger, run.test_id)
+    ledger.attempts.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
+    file = folder / "large.subunit"
+    file.write_bytes(stream([Event(f"a.B.test_{number}") for number in range(300)], padding=40_000))
+    acceptance.accept(ledger, job.proof, Upload.of(file, {}))
+    return run.test_id
+
+
+@contextmanager
+def _process(folder: Path, port: int, url: str) -> Iterator[subprocess.Popen[bytes]]:
+    config = folder / "refstack.cfg"
+    config.write_text(
+        f"DATABASE_URL = {url!r}\nDATA_FOLDER = {str(folder / 'data')!r}\nKEY_FOLDER = {str(folder / 'keys')!r}\n"
+        f"APP_ADDRESS = 'http://127.0.0.1:{port}'\nCLOUD_NETWORKS = ['127.0.0.0/8']\n"
+    )
+    command = [sys.executable, "-m", "refstack_worker.cli.queue.main", "api", "--listen", f"127.0.0.1:{port}"]
+    with (folder / "api.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env={**os.environ, "REFSTACK_CFG": str(config)}, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _wait(site: Site) -> None:
+    """Wait until the server answers; its process ending is an error at once."""
+    while site.process.poll() is None:
+        try:
+            if site.request("GET", "/health", "")[0] == 200:
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("the server ended")
+
+
+@contextmanager
+def _dripping() -> Iterator[str]:
+    """A cloud that sends one byte of its answer now and then."""
+    listener, stop = socket.create_server(("127.0.0.1", 0), backlog=128), threading.Event()
+
+    def drip(peer: socket.socket) -> None:
+        with peer:
+            try:
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                while not stop.wait(0.5):
+                    peer.sendall(b"x")
+            except OSError:
+                pass
+
+    def serve() -> None:
+        while not stop.is_set():
+            try:
+                peer, _address = listener.accept()
+            except OSError:
+                return
+            _thread(drip, peer).start()
+
+    _thread(serve).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v3"
+    finally:
+        stop.set()
+        listener.close()
