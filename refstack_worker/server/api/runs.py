@@ -27,6 +27,7 @@ from refstack_worker.server.serving.files import event_stream
 
 MAX_RUNS = 200
 MAX_MESSAGES = 1000
+MAX_CONSOLE_LINES = 2000
 RUNS = Resource("runs", "Start, watch and cancel runs.")
 _ONE = "/v1/runs/<int:test_id>"
 _KEY = {"Idempotency-Key": string(180, pattern="^[!-~]{1,180}$", **{"x-expected": "must be printable ASCII"})}
@@ -168,6 +169,31 @@ def show_place(call: Call, test_id: int) -> Response:
     if found is None:
         raise StateError(f"run {test_id} is not waiting")
     return jsonify(asdict(found))
+
+
+@RUNS.call(
+    "GET",
+    f"{_ONE}/console",
+    Who.TOKEN,
+    {200: reference("Console")},
+    (404,),
+    Takes(
+        query={
+            "after": integer(0, 2**31 - 1, description="Number of the last line that you have"),
+            "limit": integer(1, MAX_CONSOLE_LINES),
+        }
+    ),
+)
+def show_console(call: Call, test_id: int) -> Response:
+    """Show what the tests of a run do and which requests they send, as it happens.
+
+    Poll it with `after`, every two seconds while the run goes on. Secrets are masked.
+    """
+    call.run(test_id)
+    page_of = call.ledger.console.page(test_id, call.query.get("after", -1), call.query.get("limit", 500))
+    more = page_of.lines[-1]["number"] if page_of.lines else None
+    body = {"attempt": page_of.attempt, "lines": list(page_of.lines), "dropped": page_of.dropped, "next_after": more}
+    return next_page(body, "after", more)
 
 
 @RUNS.call("GET", f"{_ONE}/events", Who.TOKEN, {200: EVENT_STREAM}, (404,))

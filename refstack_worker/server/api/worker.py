@@ -11,6 +11,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from refstack_worker.contract import envelope as sealing
 from refstack_worker.contract import keys, strict_json
+from refstack_worker.contract.console import BATCH_SECONDS, MAX_BATCH_BYTES, read_batch
 from refstack_worker.contract.status_report import Progress, clean_line
 from refstack_worker.errors import PayloadError, UsageError
 from refstack_worker.server import auth
@@ -30,6 +31,7 @@ _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")
 _CLAIMED_WITH = (("tempest_version", 40), ("lock", 64))
 """What a worker says of the environment that it will build, and how long it may be."""
 _NODE_STATES = ("ready", "draining", "paused")
+MAX_CONSOLE_BYTES = MAX_BATCH_BYTES + 4096
 _LONGEST_LIST = 500
 _CLOCK_MOST = 10**11
 
@@ -77,6 +79,19 @@ def release(test_id: int, attempt: int) -> Response:
     LOG.info("run %d:%d handed back by %s", test_id, attempt, worker)
     context().submitter()
     return jsonify({})
+
+
+@WORKER.post(f"{_ATTEMPT}/console")
+def console(test_id: int, attempt: int) -> Response:
+    """Take lines of the live console."""
+    proof = _proof(test_id, attempt)
+    body = json_body(MAX_CONSOLE_BYTES)
+    claim_id = _claim_id(body)
+    batch = read_batch(body)
+    if batch is None:
+        raise UsageError("console: not a valid batch")
+    state = context().ledger.console.add(proof, claim_id, batch)
+    return jsonify({"next": state.next, "seconds": BATCH_SECONDS, "full": state.full})
 
 
 @WORKER.post("/worker/v1/nodes/<name>")

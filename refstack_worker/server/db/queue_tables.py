@@ -143,6 +143,19 @@ result_test = Table(
     ForeignKeyConstraint(["test_id"], ["queue_result.test_id"], name="queue_result_test_result", ondelete="CASCADE"),
 )
 
+console = Table(
+    "queue_console",
+    METADATA,
+    Column("test_id", Integer, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("first", Integer, primary_key=True, autoincrement=False),
+    Column("count", Integer, nullable=False),
+    Column("dropped", Integer, nullable=False),
+    Column("lines", Text, nullable=False),
+    ForeignKeyConstraint(["test_id"], ["queue_run.test_id"], name="queue_console_run", ondelete="CASCADE"),
+)
+"""Batches of console lines, as nodes send them; the lines of an attempt are numbered from 0."""
+
 node = Table(
     "queue_node",
     METADATA,

@@ -16,6 +16,7 @@ from refstack_worker.server.ledger.accounts import Accounts
 from refstack_worker.server.ledger.attempts import Attempts
 from refstack_worker.server.ledger.audit import Audit
 from refstack_worker.server.ledger.clouds import Clouds
+from refstack_worker.server.ledger.console import Console
 from refstack_worker.server.ledger.deadlines import Deadlines
 from refstack_worker.server.ledger.guidelines import Guidelines
 from refstack_worker.server.ledger.nodes import Nodes
@@ -53,6 +54,7 @@ class Ledger:
         self.guidelines = Guidelines(self._transactions)
         self.overview = Overview(self._transactions)
         self.audit = Audit(self._transactions)
+        self.console = Console(self._transactions)
         self.uploads = Uploads(self._transactions)
 
     @property

@@ -62,6 +62,7 @@ class Retention(LedgerPart):
         tables = (
             account_tables.share,
             guideline_tables.run_guideline,
+            queue_tables.console,
             queue_tables.result_test,
             queue_tables.result_chunk,
             queue_tables.result,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from flask import make_response, redirect, request
+from flask import jsonify, make_response, redirect, request
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, UsageError
@@ -27,6 +27,8 @@ from refstack_worker.server.web.pages import Answer, caller, page, scope, show, 
 from refstack_worker.server.web.run_form import NAMES, body_of, show_findings, show_run_form
 
 PAGE_RUNS = 25
+MAX_CONSOLE = 500
+"""Lines of the console in one answer."""
 _ONE = "/runs/<int:test_id>"
 
 
@@ -92,6 +94,15 @@ def follow_run(test_id: int) -> Answer:
     # the page has all that happened before; a browser that comes back says where it was
     after = request.args.get("after", "0")
     return event_stream(context().hub, test_id, number(after, "after", 0, MAX_ID))
+
+
+@page("GET", f"{_ONE}/console")
+def show_console(test_id: int) -> Answer:
+    """Return lines of the live console as JSON, for the script of the run's page."""
+    access.visible_run(context().ledger, caller(), test_id)
+    after = request.args.get("after", "")
+    found = context().ledger.console.page(test_id, number(after, "after", 0, MAX_ID) if after else -1, MAX_CONSOLE)
+    return jsonify({"attempt": found.attempt, "lines": list(found.lines), "dropped": found.dropped})
 
 
 @page("GET", f"{_ONE}/file/<name>")

@@ -11,6 +11,7 @@ from sqlalchemy import func, insert, select, update
 
 from refstack_worker.cli.queue import main
 from refstack_worker.config.server import ServerSettings, from_mapping
+from refstack_worker.contract.console import Batch, TestLine
 from refstack_worker.errors import ConfigError
 from refstack_worker.server.db import legacy_tables, queue_tables
 from refstack_worker.server.domain.clouds import NewCloud
@@ -34,6 +35,7 @@ def finished(ledger: Ledger, folder: Path) -> int:
     job = claimed(ledger)
     file = folder / "result"
     file.write_bytes(stream([Event("a"), Event("b", "fail", "why")]))
+    ledger.console.add(job.proof, job.claim_id, Batch(0, (TestLine(1.0, "a", "started"),)))
     acceptance.accept(ledger, job.proof, Upload.of(file, {}))
     test_id = job.submission.key.test_id
     ledger.accounts.share(test_id, ledger.accounts.add_vendor(f"vendor of {test_id}").id)

@@ -96,6 +96,17 @@ SCHEMAS: Json = {
         ended_at=TIME,
     ),
     "PastRun": shape(test_id=ID, label=string(), passed=integer(0), failed=integer(0), seconds=NUMBER, ended_at=TIME),
+    "Console": shape(
+        attempt=integer(0),
+        lines=array(
+            {
+                **shape(number=integer(0), event=choice("test", "request"), time=NUMBER),
+                "description": "A test that started or ended, or a request and its response",
+            }
+        ),
+        dropped=integer(0, description="Lines that the node could not keep"),
+        next_after=maybe(integer(description="Number of the last line here; null: none")),
+    ),
     "Attempt": shape(attempt=integer(1), is_current=FLAG, worker=string(), outcome=string(), note=string()),
     "Message": shape(id=integer(1), message=string(), time=TIME),
     "Place": shape(

@@ -76,6 +76,42 @@
   document.querySelectorAll("[data-run]").forEach(follow);
   times(document);
 
+  const MOST_LINES = 2000;
+  const consoleLine = (one) => {
+    const line = document.createElement("div"), time = document.createElement("span"), what = document.createElement("span");
+    const isError = one.event === "test" ? one.status === "failed" : one.status >= 400;
+    line.id = `c${one.number}`;
+    line.className = `${one.event}${isError ? " error" : ""}`;
+    time.className = "soft";
+    time.textContent = new Date(one.time * 1000).toLocaleTimeString();
+    what.textContent = one.event === "test"
+      ? `${{ started: "▸", passed: "✓", failed: "✗", skipped: "–" }[one.status]} ${one.test}${one.status === "started" ? "" : ` ${one.status} in ${one.seconds.toFixed(1)} s`}`
+      : `    ${one.status} ${one.method} ${one.service ? `${one.service} ` : ""}${one.path} ${one.ms} ms${one.request_id ? ` ${one.request_id}` : ""}`;
+    line.append(time, " ", what);
+    return line;
+  };
+  document.querySelectorAll("[data-console]").forEach((section) => {
+    const shown = document.getElementById("console"), onlyErrors = document.getElementById("only-errors");
+    const follows = document.getElementById("follow");
+    let after = "", wait = 2000;
+    onlyErrors.addEventListener("change", () => shown.classList.toggle("only-errors", onlyErrors.checked));
+    const more = async () => {
+      try {
+        const answer = await fetch(`/runs/${section.dataset.console}/console${after === "" ? "" : `?after=${after}`}`, { credentials: "same-origin" });
+        if (answer.ok) {
+          const { lines } = await answer.json();
+          lines.forEach((one) => { shown.append(consoleLine(one)); after = one.number; });
+          while (shown.children.length > MOST_LINES) shown.firstChild.remove();
+          if (lines.length) { section.hidden = false; if (follows.checked) shown.scrollTop = shown.scrollHeight; }
+          wait = lines.length >= 100 ? 100 : 2000;
+          if (!lines.length && "ended" in section.dataset) return;
+        }
+      } catch { wait = 5000; }
+      setTimeout(more, document.hidden ? 10000 : wait);
+    };
+    more();
+  });
+
   const refresh = async () => {
     const parts = document.querySelectorAll("[data-refresh]");
     times(document);

@@ -192,3 +192,22 @@ class TestNodes:
         assert self.say(client, settings, "a%0Ab").status_code == 400
         answer = client.post("/worker/v1/nodes/node-1", data=b"x", environ_overrides=STRANGER)
         assert (answer.status_code, answer.json["reason"]) == (403, "host")
+
+
+def test_console_lines_arrive_and_are_read(client: FlaskClient, ledger: Ledger) -> None:
+    job = claimed(ledger)
+    key = job.submission.key
+    path = f"/worker/v1/runs/{key.test_id}/attempts/{key.attempt}/console"
+    line = {"event": "request", "time": 1.5, "method": "GET", "path": "/v3/users", "status": 403, "ms": 7}
+    body = {"claim": job.claim_id, "worker": "node-1", "first": 0, "lines": [line], "dropped": 2}
+    headers = {"Authorization": f"Bearer {job.token}"}
+    answer = client.post(path, json=body, headers=headers)
+    assert answer.json == {"next": 1, "seconds": 2.0, "full": False}
+    for bad in ({"lines": [{}]}, {"first": -1}, {"lines": [line] * 501}, {"claim": ""}):
+        assert client.post(path, json={**body, **bad}, headers=headers).status_code == 400
+    assert client.post(path, json={**body, "claim": "x"}, headers=headers).status_code == 409
+    reader = {"Authorization": f"Bearer {ledger.tokens.add('op', ['operator'])[1]}"}
+    read = client.get(f"/v1/runs/{key.test_id}/console", headers=reader).json
+    assert (read["attempt"], read["dropped"], read["next_after"]) == (1, 2, 0)
+    assert read["lines"][0]["path"] == "/v3/users" and read["lines"][0]["number"] == 0
+    assert client.get(f"/v1/runs/{key.test_id}/console?after=0", headers=reader).json["lines"] == []

@@ -1,0 +1,132 @@
+"""The live console of runs: lines of tests and requests, numbered from 0 for each attempt."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from refstack_worker.contract.console import MAX_LINES, Batch, line_to_json
+from refstack_worker.contract.secrets import Masker, secret_values
+from refstack_worker.contract.states import RunState
+from refstack_worker.server.db import queue_tables
+from refstack_worker.server.domain.attempts import AttemptKey, Proof
+from refstack_worker.server.ledger.transactions import LedgerPart, Row, Transactions, refused
+
+MAX_MASKERS = 64
+"""Runs whose masker is kept: to make one costs more than to store a batch."""
+MAX_BATCHES = 100
+"""Batches that one page is taken from."""
+_TABLE = queue_tables.console
+_IS_OF = (_TABLE.c.test_id == bindparam("of_test")) & (_TABLE.c.attempt == bindparam("of_attempt"))
+_LAST = select(_TABLE.c.first, _TABLE.c.count).where(_IS_OF).order_by(_TABLE.c.first.desc()).limit(1)
+_STATE = select(queue_tables.run.c.state, queue_tables.run.c.attempt, queue_tables.run.c.sealed_conf).where(
+    queue_tables.run.c.test_id == bindparam("of_test")
+)
+
+
+@dataclass(frozen=True)
+class ConsoleState:
+    """What a node is answered."""
+
+    next: int
+    """Number of the line that is expected next."""
+    full: bool = False
+    """No more lines are kept of the attempt."""
+
+
+@dataclass(frozen=True)
+class ConsolePage:
+    """Lines of an attempt."""
+
+    attempt: int
+    lines: tuple[dict[str, Any], ...]
+    """Each with its ``number``."""
+    dropped: int
+    """Lines that the node could not keep."""
+
+
+class Console(LedgerPart):
+    """Lines are added by the holder of an attempt, and read by those who see its run."""
+
+    def __init__(self, transactions: Transactions) -> None:
+        super().__init__(transactions)
+        self._maskers: OrderedDict[AttemptKey, Masker] = OrderedDict()
+
+    def add(self, proof: Proof, claim_id: str, batch: Batch) -> ConsoleState:
+        """Store the lines of a batch that are not stored yet, secrets masked.
+
+        :raises RefusedError: as for a heartbeat.
+        """
+        try:
+            return self._add(proof, claim_id, batch)
+        except IntegrityError:
+            # the same batch came twice at once
+            return self._add(proof, claim_id, batch)
+
+    def page(self, test_id: int, after: int, limit: int) -> ConsolePage:
+        """Return lines of the current attempt. :param after: number of the last line that the caller has, or -1."""
+        run = select(queue_tables.run.c.attempt).where(queue_tables.run.c.test_id == test_id)
+        with self.database.reading() as connection:
+            attempt = int(connection.execute(run).scalar() or 0)
+            question = (
+                select(_TABLE)
+                .where(_IS_OF, _TABLE.c.first + _TABLE.c.count > after + 1)
+                .order_by(_TABLE.c.first)
+                .limit(MAX_BATCHES)
+            )
+            parameters = {"of_test": test_id, "of_attempt": attempt}
+            rows = connection.execute(question, parameters).mappings().all()
+        numbered = (line for row in rows for line in _numbered(row))
+        lines = tuple(line for line in numbered if line["number"] > after)[:limit]
+        return ConsolePage(attempt, lines, max((row["dropped"] for row in rows), default=0))
+
+    def _add(self, proof: Proof, claim_id: str, batch: Batch) -> ConsoleState:
+        key = AttemptKey(proof.test_id, proof.attempt or 0)
+        parameters = {"of_test": key.test_id, "of_attempt": key.attempt}
+        with self.database.writing() as connection:
+            run = self._held(connection, proof, claim_id, parameters)
+            last = connection.execute(_LAST, parameters).mappings().first()
+            expected = last["first"] + last["count"] if last else 0
+            if expected >= MAX_LINES or batch.first > expected:
+                return ConsoleState(expected, expected >= MAX_LINES)
+            fresh = batch.lines[expected - batch.first :][: MAX_LINES - expected]
+            if fresh:
+                mask = self._masker(key, run).text
+                lines = json.dumps([line_to_json(line, mask) for line in fresh])
+                row = {"test_id": key.test_id, "attempt": key.attempt, "first": expected, "count": len(fresh)}
+                connection.execute(insert(_TABLE), {**row, "dropped": batch.dropped, "lines": lines})
+        return ConsoleState(expected + len(fresh), expected + len(fresh) >= MAX_LINES)
+
+    def _held(self, connection: Connection, proof: Proof, claim_id: str, parameters: dict[str, int]) -> Row:
+        attempt = self.transactions.proven(connection, proof)
+        run = connection.execute(_STATE, parameters).mappings().one()
+        if run["attempt"] != attempt["attempt"]:
+            raise refused("superseded", f"attempt {run['attempt']} follows this one")
+        if RunState(run["state"]).is_end:
+            raise refused("ended", f"the run has ended: {run['state']}")
+        held_by = attempt["claim_id"] or ""
+        if not held_by or not hmac.compare_digest(held_by.encode(), claim_id.encode("utf-8", "replace")):
+            raise refused("claimed", "the attempt is not held by this claim")
+        return run
+
+    def _masker(self, key: AttemptKey, run: Row) -> Masker:
+        found = self._maskers.get(key)
+        if found is None:
+            found = Masker(secret_values(self.secrets.open(run["sealed_conf"])))
+            self._maskers[key] = found
+            while len(self._maskers) > MAX_MASKERS:
+                self._maskers.popitem(last=False)
+        return found
+
+
+def _numbered(row: Row) -> Iterator[dict[str, Any]]:
+    for place, line in enumerate(json.loads(row["lines"])):
+        yield {"number": row["first"] + place, **line}

@@ -1,0 +1,81 @@
+"""The live console in the ledger: each line once, in order, masked, only from who holds the attempt."""
+
+from __future__ import annotations
+
+import pytest
+
+from refstack_worker.contract import console as contract
+from refstack_worker.contract.console import Batch, RequestLine, TestLine
+from refstack_worker.errors import RefusedError
+from refstack_worker.server.domain.attempts import Release
+from refstack_worker.server.ledger.console import Console, ConsoleState
+from refstack_worker.server.ledger.ledger import Ledger
+from tests.support.ledgers import PASSWORD, Job, claimed
+
+
+def line(number: int) -> RequestLine:
+    return RequestLine(1000.0 + number, "GET", f"/v3/{number}", 200, 12, "identity", "req-1", "T:test")
+
+
+def batch(first: int, count: int) -> Batch:
+    return Batch(first, tuple(line(first + number) for number in range(count)))
+
+
+@pytest.fixture
+def job(ledger: Ledger) -> Job:
+    return claimed(ledger)
+
+
+def add(ledger: Ledger, job: Job, given: Batch) -> ConsoleState:
+    return ledger.console.add(job.proof, job.claim_id, given)
+
+
+def numbers(ledger: Ledger, job: Job, after: int = -1, limit: int = 1000) -> list[int]:
+    page = ledger.console.page(job.submission.key.test_id, after, limit)
+    assert all(one["path"] == f"/v3/{one['number']}" for one in page.lines)
+    return [one["number"] for one in page.lines]
+
+
+def test_each_line_is_there_once_and_in_order(ledger: Ledger, job: Job) -> None:
+    assert add(ledger, job, batch(0, 3)).next == 3
+    # sent again, overlapping, and from behind a gap
+    assert add(ledger, job, batch(0, 3)).next == 3
+    assert add(ledger, job, batch(2, 3)).next == 5
+    assert add(ledger, job, batch(9, 1)).next == 5
+    assert numbers(ledger, job) == [0, 1, 2, 3, 4]
+    assert numbers(ledger, job, 1, 2) == [2, 3]
+    assert numbers(ledger, job, 4) == []
+
+
+def test_secrets_are_masked(ledger: Ledger, job: Job) -> None:
+    secret = RequestLine(1.0, "GET", f"/v3/x?password={PASSWORD}", 200, 1)
+    add(ledger, job, Batch(0, (secret, TestLine(2.0, f"t.{PASSWORD}", "started"))))
+    page = ledger.console.page(job.submission.key.test_id, -1, 10)
+    assert len(page.lines) == 2 and PASSWORD not in str(page.lines)
+
+
+def test_only_who_holds_the_attempt_adds_lines(ledger: Ledger, job: Job) -> None:
+    with pytest.raises(RefusedError) as refused:
+        ledger.console.add(job.proof, "another claim", batch(0, 1))
+    assert refused.value.reason == "claimed"
+    ledger.attempts.requeue(job.submission.key, Release.LOST, "silent")
+    with pytest.raises(RefusedError) as refused:
+        add(ledger, job, batch(0, 1))
+    assert refused.value.reason == "superseded"
+
+
+def test_an_attempt_keeps_so_many_lines_and_no_more(ledger: Ledger, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refstack_worker.server.ledger.console.MAX_LINES", 4)
+    assert add(ledger, job, batch(0, 3)) == ConsoleState(3)
+    assert add(ledger, job, batch(3, 3)) == ConsoleState(4, True)
+    assert add(ledger, job, batch(4, 1)) == ConsoleState(4, True)
+    assert numbers(ledger, job) == [0, 1, 2, 3]
+    assert contract.MAX_LINES == 100_000
+
+
+def test_few_maskers_are_kept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refstack_worker.server.ledger.console.MAX_MASKERS", 2)
+    for _ in range(4):
+        add(ledger, claimed(ledger), batch(0, 1))
+    part: Console = ledger.console
+    assert len(part._maskers) == 2
