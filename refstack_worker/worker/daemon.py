@@ -24,6 +24,7 @@ from refstack_worker.config import worker as config
 from refstack_worker.config.worker import WorkerSettings, credential
 from refstack_worker.contract import keys
 from refstack_worker.contract.envelope import NodeChannel, Opener
+from refstack_worker.contract.node_command import NodeAction
 from refstack_worker.environments.catalogue import Catalogue
 from refstack_worker.errors import ConfigError, SpoolError
 from refstack_worker.worker import status
@@ -67,7 +68,7 @@ class Daemon:
         self._sender = SpoolSender(self._services.spool, _sender_tools(self._services))
         self._overview = status.NodeOverview(self._services, self._admission, self._versions, self._slots, software)
         channel = NodeChannel.of_node(self._services.opener.private, self._services.opener.servers)
-        self._reporter = NodeStatusReporter(settings, channel, self._overview.node_status)
+        self._reporter = NodeStatusReporter(settings, channel, self._overview.node_status, self._act)
         self._overview.server_problems = self._reporter.problems
         self._connections = ConnectionLog(map(str, settings.gearman.addresses))
         self._store_cleanup = StoreCleanup(settings.environments)
@@ -250,6 +251,18 @@ class Daemon:
             "reload": act(lambda: self._on_signal(signal.SIGHUP, None)),
             "flush": self._flush,
         }
+
+    def _act(self, action: NodeAction) -> None:
+        """Do what a server asks of the node."""
+        if action is NodeAction.DRAIN:
+            self._finish(0)
+        elif action is NodeAction.RESUME:
+            self._admission.resume()
+        else:
+            try:
+                self._admission.pause()
+            except ConfigError as error:
+                LOG.error("%s", error)
 
     def _flush(self) -> Mapping[str, Any]:
         entries = self._services.spool.entries()

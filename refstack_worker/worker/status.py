@@ -92,6 +92,10 @@ class NodeOverview:
             "tags": list(self._settings.node.tags),
             "versions": self._versions.labels,
             "functions": self._versions.functions(),
+            "keys": {
+                "fleet": [key_id for key_id, _ in self._services.opener.private.keys],
+                "server": [key_id for key_id, _ in self._services.opener.servers.keys],
+            },
             "runner": self._services.runner.name,
             "slots": [slot.view() for slot in self._slots],
             "gearman": [

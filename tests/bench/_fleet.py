@@ -195,7 +195,7 @@ class Node:
         self.services.spool.prepare()
         self.admission = Admission()
         self.slot = slot.Slot(0, self.services, self.admission, self._ended)
-        self.reporter = NodeStatusReporter(settings, NodeChannel.of_node(opener.private, opener.servers), self._status)
+        self.reporter = NodeStatusReporter(settings, NodeChannel.of_node(opener.private, opener.servers), self._status, lambda _: None)
 
     def start(self) -> None:
         self.slot.connect(

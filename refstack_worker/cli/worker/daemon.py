@@ -153,6 +153,8 @@ def _shown(name: str, value: Any) -> Any:
         return utc(value)
     if name == "spool":
         return f"{value['entries']} entries, {value['bytes']} bytes"
+    if name == "keys":
+        return "\n".join(f"{kind}: {' '.join(ids)}" for kind, ids in value.items())
     if name == "gearman":
         return "\n".join(f"{item['server']} {'connected' if item['connected'] else 'NOT CONNECTED'}" for item in value)
     if name == "servers":

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.contract.envelope import NodeChannel
+from refstack_worker.contract.node_command import NodeAction, NodeCommand, read_command
 from refstack_worker.errors import RefusedError, ServerError
 from refstack_worker.worker.server_api.connection import ServerConnection
 
@@ -37,10 +38,23 @@ class NodeStatus:
 class NodeStatusReporter(threading.Thread):
     """Reports to each server; nothing depends on success."""
 
-    def __init__(self, settings: WorkerSettings, channel: NodeChannel, current: Callable[[], NodeStatus]) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        channel: NodeChannel,
+        current: Callable[[], NodeStatus],
+        obey: Callable[[NodeAction], None],
+    ) -> None:
+        """
+        :param current: returns the state to report.
+        :param obey: carries out what a server asks of the node.
+        """
         super().__init__(name="node status", daemon=True)
         self._channel = channel
         self._current = current
+        self._obey = obey
+        self._confirmed: dict[str, int] = {}
+        """Server → id of its last command that was carried out."""
         self._name = settings.node.name
         self._servers = {url: ServerConnection(url, settings.server) for url in settings.server.urls}
         self._changed = threading.Event()
@@ -71,7 +85,8 @@ class NodeStatusReporter(threading.Thread):
 
     def _report(self, url: str, connection: ServerConnection) -> float:
         try:
-            reply = connection.post(f"/worker/v1/nodes/{self._name}", self._message(), RETRY_SECONDS, last=True)
+            message = self._message(self._confirmed.get(url, 0))
+            reply = connection.post(f"/worker/v1/nodes/{self._name}", message, RETRY_SECONDS, last=True)
         except (ServerError, RefusedError) as error:
             if not self.problems.get(url):
                 LOG.warning("node status: %s", error)
@@ -80,11 +95,23 @@ class NodeStatusReporter(threading.Thread):
         if self.problems.get(url):
             LOG.info("node status: %s accepts it again", url)
         self.problems[url] = ""
+        self._carry_out(url, read_command(reply))
         seconds = reply.get("seconds")
         return min(max(float(seconds), 1.0), 600.0) if isinstance(seconds, (int, float)) else SECONDS
 
-    def _message(self) -> bytes:
+    def _carry_out(self, url: str, command: NodeCommand | None) -> None:
+        """Carry a command out once, and confirm it at once with the next report."""
+        if command is None or command.id <= self._confirmed.get(url, 0):
+            return
+        LOG.info("%s asks this node to %s", url, command.action.value)
+        self._confirmed[url] = command.id
+        self._obey(command.action)
+        self.nudge()
+
+    def _message(self, confirmed: int) -> bytes:
         # strictly newer than the last, also when the clock went back
         self._last = max(time.time(), self._last + 0.001)
         status = {"name": self._name, **dataclasses.asdict(self._current()), "time": self._last}
+        if confirmed:
+            status["command_done"] = confirmed
         return self._channel.seal(json.dumps(status).encode())

@@ -13,6 +13,7 @@ import pytest
 from refstack_worker.config import worker as config
 from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.contract import keys
+from refstack_worker.contract.node_command import NodeAction
 from refstack_worker.errors import ConfigError
 from refstack_worker.worker import daemon as daemons
 from refstack_worker.worker.admission.admission import NodeState
@@ -82,6 +83,23 @@ def test_versions_are_found_and_shown(daemon: Daemon) -> None:
 def test_each_signal(daemon: Daemon, signum: int, exit_status: int, state: NodeState, stopping: bool) -> None:
     daemon._obey(signum)
     assert (daemon._exit_status, daemon._admission.state, daemon._admission.stopping) == (exit_status, state, stopping)
+
+
+@pytest.mark.parametrize(
+    ("action", "state"),
+    [
+        (NodeAction.PAUSE, NodeState.PAUSED),
+        (NodeAction.DRAIN, NodeState.DRAINING),
+        (NodeAction.RESUME, NodeState.READY),
+    ],
+)
+def test_what_a_server_may_ask(daemon: Daemon, action: NodeAction, state: NodeState, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    daemon._act(action)
+    assert daemon._admission.state is state
+    if action is NodeAction.PAUSE:
+        daemon._act(NodeAction.RESUME)
+        assert daemon._admission.is_open
 
 
 def test_a_drained_node_stays_down_whatever_an_upgrade_asks_for(daemon: Daemon) -> None:

@@ -83,6 +83,7 @@ def test_status_is_json_and_complete(overview: NodeOverview) -> None:
     assert status["versions"] == ["47.0.0", "46.0.0"] and "refstack:tempest:46.0.0:eu" in status["functions"]
     assert status["gearman"] == [{"server": "127.0.0.1:4730", "connected": True}]
     assert status["spool"] == {"entries": 0, "bytes": 0} and len(status["disks"]) == 4
+    assert [len(ids) for ids in status["keys"].values()] == [1, 1]
     assert "hunter22" not in str(status)
 
 

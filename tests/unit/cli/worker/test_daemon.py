@@ -22,7 +22,7 @@ STATUS: dict[str, Any] = {
     "gearman": [{"server": "a:4730", "connected": True}, {"server": "b:4730", "connected": False}],
     "servers": [{"url": "https://x", "problem": ""}, {"url": "https://y", "problem": "no response in time"}],
     "spool": {"entries": 1, "bytes": 5}, "disks": [{"folder": "/s", "free_mb": 7}], "ended": {"posted": 3},
-    "last_errors": [{"time": 1.0, "reason": "disk", "message": "full"}],
+    "keys": {"fleet": ["abc", "def"], "server": ["123"]}, "last_errors": [{"time": 1.0, "reason": "disk", "message": "full"}],
 }  # fmt: skip
 
 
@@ -81,6 +81,7 @@ def test_status_as_a_table(
         "1970-01-01T00:00:01Z disk: full",
         "1 entries, 5 bytes",
         "3 posted",
+        "fleet: abc def",
     ):
         assert text in table
 

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from refstack_worker.config.worker import ServerLinkSettings, WorkerSettings
 from refstack_worker.contract import keys
 from refstack_worker.contract.envelope import NodeChannel, Opener, open_node_message
+from refstack_worker.contract.node_command import NodeAction, NodeCommand
 from refstack_worker.worker.server_api.node_status import NodeStatus, NodeStatusReporter
 from tests.support.http_server import Reply, Scripted, as_json
 from tests.support.worker_parts import eventually
@@ -20,15 +22,22 @@ READY = NodeStatus(("47.0.0",), 2, 1, ("eu",), "ready", "1.0")
 
 
 @contextmanager
-def reporting(settings: WorkerSettings, opener: Opener, server: Scripted) -> Iterator[NodeStatusReporter]:
+def reporting(
+    settings: WorkerSettings, opener: Opener, server: Scripted, actions: list[NodeAction] | None = None
+) -> Iterator[NodeStatusReporter]:
     named = replace(settings, node=replace(settings.node, name="node-1"), server=ServerLinkSettings((server.url,)))
     channel = NodeChannel.of_node(opener.private, opener.servers)
-    reporter = NodeStatusReporter(named, channel, lambda: READY)
+    reporter = NodeStatusReporter(named, channel, lambda: READY, (actions if actions is not None else []).append)
     reporter.start()
     try:
         yield reporter
     finally:
         reporter.stop()
+
+
+def opened(server: Scripted, folder: Path) -> list[dict[str, Any]]:
+    signing, fleet = keys.load_sign_private(folder / "sign.key"), keys.load_seal_public(folder / "fleet.pub")
+    return [json.loads(open_node_message(asked.body, signing, fleet)) for asked in server.asked]
 
 
 def test_the_server_can_read_it_and_each_is_newer(
@@ -39,8 +48,7 @@ def test_the_server_can_read_it_and_each_is_newer(
         eventually(lambda: server.asked)
         reporter.nudge()
         eventually(lambda: len(server.asked) == 2)
-    signing, fleet = keys.load_sign_private(tmp_path / "sign.key"), keys.load_seal_public(tmp_path / "fleet.pub")
-    messages = [json.loads(open_node_message(asked.body, signing, fleet)) for asked in server.asked]
+    messages = opened(server, tmp_path)
     first = {**messages[0]}
     del first["time"]
     assert first == {
@@ -60,3 +68,17 @@ def test_a_problem_is_kept_until_the_server_accepts_again(
         reporter.nudge()
         eventually(lambda: reporter.problems[server.url] == "")
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_a_command_is_carried_out_once_and_confirmed_at_once(
+    settings: WorkerSettings, opener: Opener, server: Scripted, tmp_path: Path
+) -> None:
+    pause = as_json({"seconds": 600, "command": NodeCommand(17, NodeAction.PAUSE).to_json()})
+    server.on(PATH, pause, pause, as_json({"seconds": 600}))
+    actions: list[NodeAction] = []
+    with reporting(settings, opener, server, actions) as reporter:
+        eventually(lambda: len(server.asked) == 2)
+        reporter.nudge()
+        eventually(lambda: len(server.asked) == 3)
+    assert actions == [NodeAction.PAUSE]
+    assert [message.get("command_done") for message in opened(server, tmp_path)] == [None, 17, 17, 17]
