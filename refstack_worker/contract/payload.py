@@ -32,8 +32,7 @@ MAX_BYTES = 1024 * 1024
 MAX_REGEXES = 1000
 """Each has to be compiled to be checked; names, which have not, may be as many as there is room for."""
 MAX_REGEX_CHARACTERS = 8192
-"""Of all expressions together. Compiling costs by their length, and up to 15 µs a character where each of many sets is
-searched without regard to case: about 0.1 s at most."""
+"""Of all expressions together. Compiling them costs up to 15 µs a character: about 0.1 s at most."""
 SECRET_BYTES = 32
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"
@@ -195,8 +194,7 @@ class Payload:
 
         :raises PayloadError: it is larger than a worker would take, or not valid.
         """
-        value = self.to_json()
-        data = strict_json.dumps(value).encode("utf-8")
+        data = strict_json.dumps(value := self.to_json()).encode("utf-8")
         _check_size(data)
         _check_schema(value)
         # its test cases were checked when they came in: compiling expressions again for each sealing costs much
@@ -358,7 +356,7 @@ def check_testcases(testcases: Testcases) -> None:
     length = sum(map(len, testcases.regexes))
     if length > MAX_REGEX_CHARACTERS:
         raise PayloadError(
-            f"payload: testcases.regexes: {length} characters, more than the {MAX_REGEX_CHARACTERS} allowed"
+            f"payload: testcases.regexes: {length} characters; at most {MAX_REGEX_CHARACTERS} are allowed"
         )
     for expression in testcases.regexes:
         if not expression.isascii() or _WIDE.search(expression):
