@@ -31,6 +31,7 @@ FILE = Path("/etc/refstack-worker/worker.toml")
 STATE = Path("/var/lib/refstack-worker")
 CACHE = Path("/var/cache/refstack-worker")
 RUNTIME = Path("/run/refstack-worker")
+CONTROL_SOCKET = "control.sock"
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 """Where systemd puts what a unit loads with ``LoadCredential=``; a key file of that name there wins."""
 
@@ -184,7 +185,7 @@ class WorkerSettings:
     @property
     def control_socket(self) -> Path:
         """The daemon's socket, for ``status``, ``drain`` and their like."""
-        return self.node.runtime_folder / "control.sock"
+        return self.node.runtime_folder / CONTROL_SOCKET
 
     @property
     def spool_folder(self) -> Path:

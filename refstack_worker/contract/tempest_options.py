@@ -61,7 +61,9 @@ FORBIDDEN_SECTIONS = frozenset({"config_driver", "oslo_reports", "cli", "stress"
 
 _OF_THE_NODE = re.compile(
     r"(?:.*_)?(?:(?:ca|cert|key|log|lock)?files?|filename|(?:base|data|home|log|work)?dirs?|directory|folder|paths?"
-    r"|cmd|command|executable|binary|program|socket)\Z"
+    r"|cmd|command|executable|binary|program|socket"
+    # names of plugins' options: a template, a key or a certificate that is read, a proxy that gets the passwords
+    r"|ya?ml|json|config_env|kubeconfig|cacert|ca_bundle|private_key|proxy_url)\Z"
 )
 """Names of options that refer to a path or a program on the node, whether Tempest or a plugin defines them."""
 

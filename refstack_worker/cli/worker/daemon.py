@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -12,10 +14,12 @@ from typing import Any
 from cliff.command import Command
 from cliff.show import ShowOne
 
-from refstack_worker.config.worker import WorkerSettings
-from refstack_worker.errors import RefstackError
+from refstack_worker.config.worker import CONTROL_SOCKET, RUNTIME, WorkerSettings
+from refstack_worker.errors import ConfigError, RefstackError
 from refstack_worker.version import software_version
 from refstack_worker.worker import control_socket, main
+
+LOG = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 
@@ -44,9 +48,17 @@ class RunWorker(Command):
 class DaemonCommand(Command):
     """A command that talks to the daemon over its socket."""
 
-    @property
+    @functools.cached_property
     def _socket(self) -> Path:
-        return settings_of(self.app).control_socket
+        try:
+            return settings_of(self.app).control_socket
+        except ConfigError as error:
+            # the daemon may well run with the settings from before the file was changed
+            usual = RUNTIME / CONTROL_SOCKET
+            if not usual.is_socket():
+                raise
+            LOG.warning("%s; asking the worker at %s", error, usual)
+            return usual
 
     def ask(self, command: str) -> dict[str, Any]:
         """Send a command to the daemon and return its response."""

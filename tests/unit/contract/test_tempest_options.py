@@ -28,6 +28,12 @@ from refstack_worker.errors import PayloadError
         ("any_plugin", "certfile"),
         ("any_plugin", "keyfile"),
         ("any_plugin", "workdir"),
+        ("heat_plugin", "boot_config_env"),
+        ("whitebox", "nodes_yaml"),
+        ("whitebox", "ctlplane_ssh_private_key"),
+        ("any_plugin", "admin_cacert"),
+        ("any_plugin", "kubeconfig"),
+        ("service_clients", "proxy_url"),
     ],
 )
 @pytest.mark.parametrize("spell", [str, str.upper, str.title], ids=["plain", "upper", "title"])

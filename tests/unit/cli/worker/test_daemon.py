@@ -142,3 +142,19 @@ def test_a_worker_that_is_not_running_gives_a_sentence(
 ) -> None:
     assert worker(command) != 0
     assert "the worker is not running" in caplog.text and "unexpected" not in caplog.text.lower()
+
+
+def test_a_file_that_was_broken_meanwhile_does_not_hide_the_running_worker(
+    worker: Callable[..., int],
+    daemon: FakeDaemon,
+    config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config.write_text("[node]\nslots = 0\n")
+    assert worker("pause") == 3, "no worker runs in the usual place"
+    monkeypatch.setattr("refstack_worker.cli.worker.daemon.RUNTIME", tmp_path / "run")
+    assert worker("pause") == 0
+    assert "node.slots must be a whole number" in caplog.text and daemon.state == "paused"
