@@ -100,16 +100,18 @@ class Outcomes:
         self._outcomes: dict[bytes, str] = {}
         self._counts = dict.fromkeys(WORST_FIRST, 0)
         self._running: dict[str, None] = {}
-        self._selected: dict[str, None] = {}
-        self._characters = 0
+        self._selected: dict[str, dict[str, None]] = {}
+        """Class to its selected tests."""
+        self._selected_count = self._characters = 0
         self._groups: dict[str, str] = {}
 
     def select(self, test: str) -> None:
         """Learn that a test was selected."""
-        if test in self._selected or len(self._selected) >= MAX_SELECTED:
-            return
-        if self._characters + len(test) <= MAX_SELECTED_CHARACTERS:
-            self._selected[test] = None
+        tests = self._selected.setdefault(class_of(test), {})
+        is_full = self._selected_count >= MAX_SELECTED or self._characters + len(test) > MAX_SELECTED_CHARACTERS
+        if test not in tests and not is_full:
+            tests[test] = None
+            self._selected_count += 1
             self._characters += len(test)
 
     def begin(self, test: str) -> None:
@@ -143,17 +145,17 @@ class Outcomes:
 
     def answered(self) -> list[Answered]:
         """Return the selected tests for which a class or module answers."""
-        groups = {name: (group_of(name), outcome) for name, outcome in self.groups.items()}
-        below: dict[str, list[str]] = {}
-        for name, (group, _) in groups.items():
-            below.setdefault(group, []).append(name)
-        found = []
-        for test in self._selected if below else ():
-            names = [name for group in _parents(test) for name in below.get(group, ())]
-            if names and outcome_key(test) not in self._outcomes:
-                name = min(names, key=lambda name: WORST_FIRST.index(groups[name][1]))
-                found.append(Answered(test, groups[name][1], name))
-        return found
+        found: dict[str, Answered] = {}
+        for name, outcome in sorted(self.groups.items(), key=lambda one: WORST_FIRST.index(one[1])):
+            for test in self._selected_below(group_of(name)):
+                if test not in found and outcome_key(test) not in self._outcomes:
+                    found[test] = Answered(test, outcome, name)
+        return list(found.values())
+
+    def _selected_below(self, group: str) -> Iterator[str]:
+        for parent, tests in self._selected.items():
+            if parent == group or parent.startswith(f"{group}."):
+                yield from tests
 
     def counted(self) -> Counts:
         """Return the counts so far; tests that still run are not among them."""
@@ -191,13 +193,6 @@ def _number(value: int, size: int = 0) -> bytes:
     """A number as subunit v2 writes it: the first two bits tell how many bytes follow."""
     size = size or next(size for size in (1, 2, 3, 4) if value < 1 << (8 * size - 2))
     return (value | (size - 1) << (8 * size - 2)).to_bytes(size, "big")
-
-
-def _parents(test: str) -> Iterator[str]:
-    parent = class_of(test)
-    while parent:
-        yield parent
-        parent = parent.rpartition(".")[0]
 
 
 def outcome_key(test: str) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from refstack_worker.contract.console import MAX_LINES, ConsoleLine, RequestLine, TestLine
-from refstack_worker.execute_test.tempest.counts import OUTCOMES
+from refstack_worker.contract.outcomes import OUTCOME_OF
 from refstack_worker.execute_test.tempest.subunit import Packet
 
 MAX_READ = 1 << 20
@@ -62,7 +62,7 @@ class RunConsole:
     def packet(self, packet: Packet) -> None:
         """Take a packet of results."""
         when = time.time() if packet.when is None else packet.when
-        outcome = OUTCOMES.get(packet.status)
+        outcome = OUTCOME_OF.get(packet.status)
         if not packet.test or packet.test in self._ended:
             return
         if packet.status == "inprogress" and packet.test not in self._started:

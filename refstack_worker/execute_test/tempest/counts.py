@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from refstack_worker.contract.execute_test import ProgressEvent
+from refstack_worker.contract.outcomes import OUTCOME_OF, SELECTED, SKIPPED, Outcomes, group_of
 from refstack_worker.execute_test.tempest.subunit import Packet
 
 MAX_TESTS = 200_000
 MAX_REASONS = 256
-OUTCOMES = {"success": "passed", "xfail": "passed", "uxsuccess": "failed", "fail": "failed", "skip": "skipped"}
-_WHOLE_CLASS = re.compile(r"(?:setUpClass|tearDownClass|setUpModule|tearDownModule) \((.+)\)")
 
 
 @dataclass
@@ -21,69 +19,71 @@ class Counts:
     """How many tests have ended, by outcome."""
 
     total: int = 0
+    """Tests that were selected; 0: not known yet."""
     done: int = 0
     passed: int = 0
     failed: int = 0
     skipped: int = 0
-
-    def add(self, outcome: str, count: int) -> None:
-        """Count ended tests."""
-        setattr(self, outcome, getattr(self, outcome) + count)
-        self.done += count
 
     def __str__(self) -> str:
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
 
 
 class TestCounter:
-    """Follows the tests of a run."""
+    """Follows the tests of a run; :class:`Outcomes` decides what counts, as on the server."""
 
     __test__ = False  # not a test case for pytest
 
     def __init__(self) -> None:
+        self.outcomes = Outcomes()
         self.counts = Counts()
         self.last = ""
         """The test that ended last."""
         self.skip_reason = ""
         """Why the first skipped test was skipped."""
-        self.running: set[str] = set()
         self.seen = 0
         """Tests and class fixtures that ended."""
         self.ended: set[str] = set()
         """Names of the tests that ended."""
-        self.classes: dict[str, str] = {}
-        """The outcome of each class whose fixture ended for all its tests: it could not be set up."""
         self.since: float | None = None
         """When the first test was reported, monotonic."""
-        self._tests_in_class: dict[str, int] = {}
+        self._total = 0
         self._began = time.monotonic()
         self._reasons: dict[str, bytes] = {}
 
+    @property
+    def running(self) -> set[str]:
+        """Tests that have begun and not ended."""
+        return set(self.outcomes.running)
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether a class or module ended as a whole: it could not be set up, or not be torn down."""
+        return bool(self.outcomes.groups)
+
     def listed(self, names: Iterable[str]) -> None:
-        """Take the names of the selected tests, and count those whose class has ended already."""
+        """Take the names of the selected tests, for which a class may answer that could not be set up."""
         for name in names:
-            parent = _class_of(name)
-            self._tests_in_class[parent] = self._tests_in_class.get(parent, 0) + 1
-            self.counts.total += 1
-        for parent, outcome in self.classes.items():
-            self.counts.add(outcome, self._tests_in_class.get(parent, 1) - 1)
+            self.outcomes.select(name)
+            self._total += 1
+        self._count()
 
     def packet(self, packet: Packet) -> bool:
         """Count a packet; returns whether a test ended with it."""
+        if not packet.test:
+            return False
         if packet.file_name == "reason" and len(self._reasons) < MAX_REASONS:
             self._reasons[packet.test] = (self._reasons.get(packet.test, b"") + packet.content)[:500]
-        if packet.status == "inprogress" and len(self.running) < MAX_TESTS:
-            self.running.add(packet.test)
-        if packet.test and self.since is None:
+        if self.since is None:
             self.since = time.monotonic()
-        outcome = OUTCOMES.get(packet.status)
-        if outcome is None or packet.test in self.ended or not packet.test:
+        if packet.status == SELECTED:
+            self.outcomes.select(packet.test)
+        elif packet.status == "inprogress":
+            self.outcomes.begin(packet.test)
+        outcome = OUTCOME_OF.get(packet.status)
+        if outcome is None:
             return False
-        self.running.discard(packet.test)
-        self._count(packet.test, outcome)
-        reason = self._reasons.pop(packet.test, b"")
-        if outcome == "skipped" and not self.skip_reason:
-            self.skip_reason = reason.decode("utf-8", "replace").strip()
+        self._end(packet.test, outcome)
         return True
 
     def progress(self, is_over: bool = False) -> ProgressEvent:
@@ -91,33 +91,26 @@ class TestCounter:
         left = 0 if is_over else self._seconds_left()
         return ProgressEvent(**vars(self.counts), seconds_left=left, test=self.last)
 
+    def _end(self, test: str, outcome: str) -> None:
+        self.outcomes.end(test, outcome)
+        self.seen += 1
+        self.last = test
+        if not group_of(test) and len(self.ended) < MAX_TESTS:
+            self.ended.add(test)
+        reason = self._reasons.pop(test, b"")
+        if outcome == SKIPPED and not self.skip_reason:
+            self.skip_reason = reason.decode("utf-8", "replace").strip()
+        self._count()
+
+    def _count(self) -> None:
+        found = self.outcomes.counted()
+        # a class that cannot be torn down fails beside its tests
+        done = min(found.total, self._total) if self._total else found.total
+        self.counts = Counts(self._total, done, found.passed, found.failed, found.skipped)
+
     def _seconds_left(self) -> int | None:
         """Return how long the rest will take at the pace so far."""
         if not self.counts.total or not self.counts.done:
             return None
         pace = (time.monotonic() - self._began) / self.counts.done
         return round(max(0.0, pace * (self.counts.total - self.counts.done)))
-
-    def _count(self, test: str, outcome: str) -> None:
-        self.seen += 1
-        self.last = test
-        fixture = _WHOLE_CLASS.fullmatch(test)
-        if not fixture:
-            if len(self.ended) < MAX_TESTS:
-                self.ended.add(test)
-            self.counts.add(outcome, 1)
-        elif test.startswith("setUp"):
-            self._count_class(fixture.group(1), outcome)
-        elif outcome == "failed":
-            # a class that cannot be torn down changes the outcome of none of its tests
-            self.counts.failed += 1
-
-    def _count_class(self, name: str, outcome: str) -> None:
-        """Count a class that cannot be set up: all its tests have its outcome."""
-        if name not in self.classes and len(self.classes) < MAX_TESTS:
-            self.classes[name] = outcome
-            self.counts.add(outcome, self._tests_in_class.get(name, 1))
-
-
-def _class_of(name: str) -> str:
-    return re.split(r"[\[(]", name, maxsplit=1)[0].rpartition(".")[0]

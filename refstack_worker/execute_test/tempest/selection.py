@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from refstack_worker.contract.test_choice import choose, split_entry
 from refstack_worker.execute_test.failures import BadInput
 
 MAX_TESTCASES = 100_000
@@ -70,14 +71,42 @@ class Selection:
         patterns = [expression(entry) for entry in self.entries]
         return [] if "" in patterns else list(dict.fromkeys(patterns))
 
+    @property
+    def is_by_name_first(self) -> bool:
+        """Whether an entry has a name and an id: which of the two counts, the listing decides."""
+        return any(map(_is_pair, self.entries))
+
+    @property
+    def listing_expressions(self) -> list[str]:
+        """Expressions that match every test that may be chosen; empty for all tests."""
+        names = [expression(entry.partition("[")[0]) for entry in self.entries if _is_pair(entry)]
+        return [*self.expressions, *dict.fromkeys(names)] if self.expressions else []
+
+    def resolved(self, listed: Sequence[str]) -> Selection:
+        """Return the selection in which a listed test stands for each entry with a name and an id.
+
+        The test of that name is chosen, and one with that id only where no such name is listed: classes for IPv6
+        inherit the ids of the tests that a guideline means.
+        """
+        chosen = choose(filter(_is_pair, self.entries), listed)
+        exact = (f"regex:^{re.escape(split_entry(test)[0])}(?:[\\[(]|$)" for test in chosen)
+        return Selection((*(entry for entry in self.entries if not _is_pair(entry)), *dict.fromkeys(exact)))
+
     def unmatched(self, listed: Sequence[str]) -> list[str]:
         """Return the entries that match none of the listed tests."""
         ids = {test_id.lower() for name in listed for test_id in _TEST_ID.findall(name)}
         return [entry for entry in self.entries if not _matches(entry, listed, ids)]
 
 
+def _is_pair(entry: str) -> bool:
+    name, test_id = ("", "") if entry.startswith("regex:") else split_entry(entry)
+    return bool(name and test_id)
+
+
 def _matches(entry: str, listed: Sequence[str], ids: set[str]) -> bool:
     pattern = expression(entry)
-    if match := _TEST_ID.search(entry):
-        return match.group(1).lower() in ids
+    if match := None if entry.startswith("regex:") else _TEST_ID.search(entry):
+        if match.group(1).lower() in ids:
+            return True
+        pattern = expression(entry.partition("[")[0]) if _is_pair(entry) else pattern
     return not pattern or any(re.search(pattern, name) for name in listed)

@@ -9,12 +9,14 @@ import selectors
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
 from refstack_worker.contract.execute_test import SUBUNIT_FILE
+from refstack_worker.contract.outcomes import selected_packet
+from refstack_worker.execute_test.failures import BadInput
 from refstack_worker.execute_test.log import LOG
 from refstack_worker.execute_test.programs import started
 from refstack_worker.execute_test.progress import EventWriter
@@ -74,8 +76,10 @@ class TempestRun:
         :raises TempestFailure: Tempest cannot be started.
         """
         env = self.workspace.environment(self.tempest)
+        if self.selection.is_by_name_first:
+            self._choose_by_name(env)
         # once for run and listing: written a second time, it would be empty while the other may read it
-        self._list_file.write_text("\n".join([*self.selection.expressions, ""]), encoding="utf-8")
+        self._write_list(self.selection.expressions)
         with open(self.workspace.folder / SUBUNIT_FILE, "wb") as kept, contextlib.ExitStack() as programs:
             stream = ResultStream(kept.write, self.take_packet, self.take_text)
             run = programs.enter_context(started(self._command("--subunit"), self.workspace.scratch / "run", env))
@@ -86,8 +90,41 @@ class TempestRun:
             self._follow(run, list_tests, stream, kept)
             self.status = run.wait()
             stream.close()
+            for one in self.counter.outcomes.answered():
+                # the server counts by the stream alone, and could not know these tests
+                kept.write(selected_packet(one.test))
             self._console.close()
         self.events.progress(self.counter.progress(is_over=True))
+
+    def _choose_by_name(self, env: Mapping[str, str]) -> None:
+        """List what the test cases may mean, and choose: by name first, by id where no such name is listed.
+
+        :raises BadInput: they mean none of the tests.
+        """
+        self._write_list(self.selection.listing_expressions)
+        with started(self._listing(), self.workspace.scratch / "list", env) as listing:
+            output, _ = listing.communicate()
+            self.list_status = listing.returncode
+        names = _names_in(output)
+        if self.list_status != 0 or not names:
+            return  # the run itself will say what is wrong
+        self._report_missing(names)
+        selection = self.selection.resolved(names)
+        if not selection.entries:
+            raise BadInput(f"the test cases select none of the tests of Tempest {self.tempest.version}")
+        self.selection = selection
+        patterns = [re.compile(pattern) for pattern in selection.expressions]
+        self.names = [name for name in names if not patterns or any(one.search(name) for one in patterns)]
+        self.counter.listed(self.names)
+
+    def _write_list(self, expressions: Sequence[str]) -> None:
+        self._list_file.write_text("\n".join([*expressions, ""]), encoding="utf-8")
+
+    def _report_missing(self, names: Sequence[str]) -> None:
+        missing = self.selection.unmatched(names)
+        if missing:
+            shown = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
+            self.events.message(f"{len(missing)} test cases are not in Tempest {self.tempest.version}: {shown}")
 
     @property
     def _list_file(self) -> Path:
@@ -122,13 +159,13 @@ class TempestRun:
             _watch(selector, run, stream.feed, self.take_text)
             while selector.get_map() or (listing is None and self._in_doubt()):
                 # only the listing has the number of tests; run --subunit does not
-                if listing is None and (not selector.get_map() or self._is_long()):
+                if listing is None and not self.names and (not selector.get_map() or self._is_long()):
                     listing = list_tests()
                     _watch(selector, listing, take_names, _ignore)
                 _read_ready(selector)
                 self._console.read_log()
                 report.write_if_due()
-        if listing is None:
+        if listing is None and not self.names:
             self.counter.listed(self.counter.ended)
 
     def _is_long(self) -> bool:
@@ -138,21 +175,20 @@ class TempestRun:
         """
         if self.counter.since is None:
             return time.monotonic() - self._began >= LIST_AFTER_START_SECONDS
-        return bool(self.counter.classes) or time.monotonic() - self.counter.since >= LIST_AFTER_TEST_SECONDS
+        return self.counter.has_groups or time.monotonic() - self.counter.since >= LIST_AFTER_TEST_SECONDS
 
     def _in_doubt(self) -> bool:
         """Return whether, at the end, the tests that ran do not show which tests were selected."""
         counter = self.counter
-        return not counter.ended or bool(counter.classes or self.selection.unmatched(sorted(counter.ended)))
+        if self.names:
+            return False
+        return not counter.ended or counter.has_groups or bool(self.selection.unmatched(sorted(counter.ended)))
 
     def _take_listing(self, output: bytes) -> None:
-        lines = output.decode("utf-8", "replace").splitlines()
-        self.names = [line.strip() for line in lines if re.match(r"[A-Za-z_][\w.]*\.\w+(?:[\[(].*)?$", line.strip())]
+        self.names = _names_in(output)
         self.counter.listed(self.names)
-        missing = self.selection.unmatched(self.names) if self.list_status == 0 and self.names else []
-        if missing:
-            shown = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
-            self.events.message(f"{len(missing)} test cases are not in Tempest {self.tempest.version}: {shown}")
+        if self.list_status == 0 and self.names:
+            self._report_missing(self.names)
 
     def take_packet(self, packet: Packet) -> None:
         """Count a packet of results."""
@@ -168,6 +204,11 @@ class TempestRun:
                 if match := _DISK_FULL.search(line):
                     self.disk_full = match.group()
                 LOG.debug("tempest: %s", line[:2000])
+
+
+def _names_in(output: bytes) -> list[str]:
+    lines = output.decode("utf-8", "replace").splitlines()
+    return [line.strip() for line in lines if re.match(r"[A-Za-z_][\w.]*\.\w+(?:[\[(].*)?$", line.strip())]
 
 
 class _ProgressReport:

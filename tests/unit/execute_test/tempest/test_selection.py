@@ -48,3 +48,30 @@ def test_everything_needs_no_list() -> None:
 def test_test_cases_that_are_none(told: object) -> None:
     with pytest.raises(BadInput):
         check_testcases(told, "there")
+
+
+OTHER = "b22ef352-a342-4587-8f47-3bbdb5b039c4"
+
+
+def test_a_name_with_an_id_means_the_test_of_that_name_and_no_twin() -> None:
+    listed = [f"m.IpV6Test.test_a[id-{UUID}]", f"m.Test.test_a[id-{UUID},smoke]", f"m.Test.test_b[id-{OTHER}]"]
+    selection = Selection((f"m.Test.test_a[id-{UUID}]",))
+    assert selection.is_by_name_first and not Selection(("m.Test", f"id-{UUID}", "regex:a[id-x]")).is_by_name_first
+    found = selection.resolved(listed).expressions
+    assert [name for name in listed if any(re.search(one, name) for one in found)] == [listed[1]]
+
+
+def test_a_name_that_is_gone_is_found_by_its_id() -> None:
+    listed = [f"new.Test.test_a[id-{UUID}]", f"new.IpV6Test.test_a[id-{UUID}]"]
+    (expression_,) = Selection((f"old.Test.test_a[id-{UUID}]",)).resolved(listed).expressions
+    assert [bool(re.search(expression_, name)) for name in listed] == [True, False]
+
+
+def test_what_is_listed_to_choose_from_has_names_and_ids() -> None:
+    listed = [f"m.Test.test_a[id-{OTHER}]", f"x.Y.z[id-{UUID}]", "m.Test.test_ab", "q.R.s"]
+    expressions = Selection((f"m.Test.test_a[id-{UUID}]", "q.R")).listing_expressions
+    assert [any(re.search(one, name) for one in expressions) for name in listed] == [True, True, False, True]
+
+
+def test_an_entry_with_a_wrong_id_is_not_missing_where_its_name_is_listed() -> None:
+    assert Selection((f"m.Test.test_a[id-{UUID}]",)).unmatched([f"m.Test.test_a[id-{OTHER}]"]) == []

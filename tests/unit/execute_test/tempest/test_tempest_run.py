@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from refstack_worker.execute_test.failures import BadInput
 from refstack_worker.execute_test.progress import EventWriter
 from refstack_worker.execute_test.tempest import tempest_run
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.selection import Selection
 from refstack_worker.execute_test.tempest.tempest_run import TempestRun
+from refstack_worker.execute_test.tempest.verdict import judge
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
 TEMPEST = """\
@@ -51,3 +53,64 @@ def test_list_does_not_write_again_what_the_run_reads(tmp_path: Path, monkeypatc
     run = a_run(program, tmp_path / "work")
     run.carry_out()
     assert (run.status, run.list_status) == (0, 0)
+
+
+LISTED = ["m.IpV6Test.test_a[id-{0}]", "m.Test.test_a[id-{0}]", "m.Other.test_b[id-{1}]", "n.Test.test_c"]
+BY_NAME = """\
+#!{python}
+import re, sys
+with open(sys.argv[sys.argv.index("--include-list") + 1]) as file:
+    wanted = [line for line in file.read().split("\\n") if line]
+found = [name for name in {listed!r} if not wanted or any(re.search(one, name) for one in wanted)]
+if "--list-tests" in sys.argv:
+    print("\\n".join(found))
+    sys.exit(0)
+from subunit import StreamResultToBytes
+out = StreamResultToBytes(sys.stdout.buffer)
+for name in found:
+    out.status(test_id=name, test_status="inprogress")
+    out.status(test_id=name, test_status="success")
+"""
+ONE, TWO = "a22ef352-a342-4587-8f47-3bbdb5b039c4", "b22ef352-a342-4587-8f47-3bbdb5b039c4"
+
+
+@pytest.mark.parametrize(
+    ("entries", "ran"),
+    [
+        ((f"m.Test.test_a[id-{ONE}]", "n.Test"), ["m.Test.test_a", "n.Test.test_c"]),
+        ((f"old.Test.test_a[id-{ONE}]",), ["m.Test.test_a"]),
+        ((f"m.Other.test_b[id-{ONE}]",), ["m.Other.test_b"]),
+        ((f"id-{ONE}",), ["m.IpV6Test.test_a", "m.Test.test_a"]),
+    ],
+)
+def test_tests_are_chosen_by_name_first(tmp_path: Path, entries: tuple[str, ...], ran: list[str]) -> None:
+    pytest.importorskip("subunit")
+    run = a_run(program_of(tmp_path), tmp_path / "work")
+    run.selection = Selection(entries)
+    run.carry_out()
+    assert sorted(name.partition("[")[0] for name in run.counter.ended) == sorted(ran)
+    assert (run.counter.counts.total, run.counter.counts.passed) == (len(ran), len(ran))
+
+
+def test_test_cases_that_mean_nothing_do_not_run_everything(tmp_path: Path) -> None:
+    run = a_run(program_of(tmp_path), tmp_path / "work")
+    run.selection = Selection((f"gone.Test.test_x[id-{UNKNOWN}]",))
+    run.carry_out()
+    assert run.counter.seen == 0
+    with pytest.raises(BadInput, match="select none"):
+        judge(run, ())
+
+
+UNKNOWN = "c22ef352-a342-4587-8f47-3bbdb5b039c4"
+
+
+def program_of(folder: Path) -> Path:
+    """A program in Tempest's place that lists and runs four tests, of which two have the same id."""
+    place = folder / "bin"
+    place.mkdir()
+    program = place / "tempest"
+    program.write_text(BY_NAME.format(python=sys.executable, listed=[name.format(ONE, TWO) for name in LISTED]))
+    program.chmod(0o755)
+    for name in ("python", "stestr"):
+        (place / name).symlink_to(sys.executable if name == "python" else "/bin/true")
+    return program
