@@ -22,7 +22,8 @@ STATUS: dict[str, Any] = {
     "gearman": [{"server": "a:4730", "connected": True}, {"server": "b:4730", "connected": False}],
     "servers": [{"url": "https://x", "problem": ""}, {"url": "https://y", "problem": "no response in time"}],
     "spool": {"entries": 1, "bytes": 5}, "disks": [{"folder": "/s", "free_mb": 7}], "ended": {"posted": 3},
-    "keys": {"fleet": ["abc", "def"], "server": ["123"]}, "last_errors": [{"time": 1.0, "reason": "disk", "message": "full"}],
+    "keys": {"fleet": ["abc", "def"], "server": ["123"]},
+    "last_errors": [{"time": 1.0, "reason": "disk", "message": "full"}],
 }  # fmt: skip
 
 
