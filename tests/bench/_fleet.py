@@ -195,7 +195,8 @@ class Node:
         self.services.spool.prepare()
         self.admission = Admission()
         self.slot = slot.Slot(0, self.services, self.admission, self._ended)
-        self.reporter = NodeStatusReporter(settings, NodeChannel.of_node(opener.private, opener.servers), self._status, lambda _: None)
+        channel = NodeChannel.of_node(opener.private, opener.servers)
+        self.reporter = NodeStatusReporter(settings, channel, self._status, lambda _: None)
 
     def start(self) -> None:
         self.slot.connect(
