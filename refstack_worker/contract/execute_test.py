@@ -152,15 +152,15 @@ def read_event(value: object) -> Event | None:
     kind = value.get("event")
     if kind == "progress":
         return _read_progress(value)
+    message = _text_field(value, "message")
     if kind == "state":
-        return (
-            StateEvent(_text_of(value, "state"), _text_of(value, "message")) if value.get("state") in STATES else None
-        )
+        state = _text_field(value, "state")
+        return StateEvent(state, message) if state in STATES else None
     if kind == "message":
-        return MessageEvent(_text_of(value, "text"))
+        return MessageEvent(_text_field(value, "text"))
     if kind == "end":
         code = value.get("exit_code")
-        return EndEvent(code if isinstance(code, int) else -1, _text_of(value, "reason"), _text_of(value, "message"))
+        return EndEvent(code if isinstance(code, int) else -1, _text_field(value, "reason"), message)
     return None
 
 
@@ -169,10 +169,10 @@ def _read_progress(value: Mapping[str, Any]) -> ProgressEvent | None:
     numbers = {name: value[name] for name in names if value.get(name) is not None}
     if not all(map(_is_number, numbers.values())):
         return None
-    return ProgressEvent(**{name: int(number) for name, number in numbers.items()}, test=_text_of(value, "test"))
+    return ProgressEvent(**{name: int(number) for name, number in numbers.items()}, test=_text_field(value, "test"))
 
 
-def _text_of(value: Mapping[str, Any], name: str) -> str:
+def _text_field(value: Mapping[str, Any], name: str) -> str:
     text = value.get(name)
     return text if isinstance(text, str) else ""
 
