@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from cliff.lister import Lister
 
-from refstack_worker.cli.worker.environments import collect, settings_of
+from refstack_worker.cli.worker.environments import collect, scratch_folder, settings_of
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments.catalogue import Catalogue, Offer
 from refstack_worker.environments.environment import Environment
@@ -67,8 +65,8 @@ def _warm(offer: Offer, settings: EnvironmentSettings) -> tuple[Any, ...]:
         return offer.version, plugins, "was warm", offer.tests, 0.0, ""
     began = time.monotonic()
     try:
-        with tempfile.TemporaryDirectory(prefix="refstack-env-") as scratch:
-            environment = Environment(offer, settings, Path(scratch, "env"))
+        with scratch_folder(settings) as scratch:
+            environment = Environment(offer, settings, scratch / "env")
             tests = environment.__enter__().tests
             environment.remove()
     except RefstackError as error:

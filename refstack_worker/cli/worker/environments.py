@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from refstack_worker.environments import test_listing
 from refstack_worker.environments.catalogue import Catalogue, Offer, Want
 from refstack_worker.environments.environment import Environment
 from refstack_worker.environments.store import leases
+from refstack_worker.environments.store.file_locks import work_folder
 from refstack_worker.environments.store.gc import usage
 from refstack_worker.environments.store.verify import Store
 from refstack_worker.errors import StoreError, UsageError
+from refstack_worker.filesystem import disk_errors
 
 LOG = logging.getLogger(__name__)
 
@@ -84,9 +86,9 @@ class EnvBuild(ShowOne):
         if parsed_args.again:
             forget(catalogue, want)
         offer = catalogue.find(want)
-        with tempfile.TemporaryDirectory(prefix="refstack-env-") as scratch:
+        with scratch_folder(settings) as scratch:
             began = time.monotonic()
-            environment = Environment(offer, settings, parsed_args.folder or Path(scratch, "env"))
+            environment = Environment(offer, settings, parsed_args.folder or scratch / "env")
             built = environment.__enter__()
             seconds = time.monotonic() - began
             if parsed_args.folder:
@@ -97,6 +99,19 @@ class EnvBuild(ShowOne):
         row = _row(offer)
         where = str(parsed_args.folder or "")
         return columns, (row[0], row[1], row[3], row[4], built.tests, round(seconds, 3), where)
+
+
+@contextmanager
+def scratch_folder(settings: EnvironmentSettings) -> Iterator[Path]:
+    """Yield a folder for an environment that is not kept.
+
+    It is in the store: programs can be executed there, as they cannot in every folder for temporary files.
+    """
+    store = Store(settings.store)
+    with disk_errors(f"store {store.root}"):
+        store.prepare()
+        with work_folder(store.work) as folder:
+            yield folder
 
 
 def forget(catalogue: Catalogue, want: Want) -> None:

@@ -229,8 +229,9 @@ class Agent:
         for pipe, lines in list(self._pipes.items()):
             while self._read(pipe, lines):
                 pass
-        wanted = self._header.get("results", {})
-        sent = [name for name in wanted.get("names", ()) if status in wanted.get("on", ()) and self._send_file(name)]
+        results = self._header.get("results", {})
+        names = results.get("names", ()) if status in results.get("on", ()) else ()
+        sent = [name for name in names if self._send_file(name)]
         self._send("end", {"status": status, "files": sent})
 
     def _send_file(self, name: str) -> bool:

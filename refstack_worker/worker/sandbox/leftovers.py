@@ -34,11 +34,11 @@ def instance_of(state_folder: Path) -> str:
 
 def marked(mark: str) -> Iterator[int]:
     """Yield the ids of processes whose mark begins with this (``<instance>/`` or ``<instance>/<run id>``)."""
-    wanted = f"{MARK}={mark}".encode()
+    prefix = f"{MARK}={mark}".encode()
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid():
             with suppress(OSError):
-                if any(item.startswith(wanted) for item in Path(f"/proc/{name}/environ").read_bytes().split(b"\0")):
+                if any(item.startswith(prefix) for item in Path(f"/proc/{name}/environ").read_bytes().split(b"\0")):
                     yield int(name)
 
 

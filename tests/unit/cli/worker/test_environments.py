@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,19 @@ def test_a_folder_is_kept(shown: Output, version: Path, tmp_path: Path) -> None:
     assert built["folder"] == str(tmp_path / "env") and (tmp_path / "env" / "bin" / "tempest").exists()
     (row,) = shown("env", "list")
     assert row["Folder"] == str(tmp_path / "env")
+
+
+def test_a_folder_for_temporary_files_with_a_blank_or_without_programs_does_no_harm(
+    shown: Output, version: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "t m p"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setenv("TMPDIR", str(place))
+    assert shown("env", "build", "47.0.0")["tests"] == 3
+    (warmed,) = shown("env", "warm")
+    assert warmed["Done"] == "was warm" and list(place.iterdir()) == []
+    assert not list((tmp_path / "store").glob("work/*/env"))
 
 
 def test_damage_is_found_and_repaired(
