@@ -18,21 +18,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
-from urllib.parse import urlsplit
 
 from packaging.version import InvalidVersion, Version
 
 from refstack_worker.contract import strict_json, tempest_options
 from refstack_worker.contract.limits import DEFAULT_RUN_SECONDS, MAX_CONCURRENCY, MAX_RUN_SECONDS, MIN_RUN_SECONDS
+from refstack_worker.contract.testcases import MAX_REGEXES, Testcases, check_testcases, split_url
 from refstack_worker.errors import PayloadError
 
 VERSION = 1
 MAX_BYTES = 1024 * 1024
 """Size limit of the payload's JSON text. Real ones have a few KB; test lists that are longer go by URL."""
-MAX_REGEXES = 1000
-"""Each has to be compiled to be checked; names, which have not, may be as many as there is room for."""
-MAX_REGEX_CHARACTERS = 8192
-"""Of all expressions together. Compiling them costs up to 15 µs a character: about 0.1 s at most."""
 SECRET_BYTES = 32
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"
@@ -100,35 +96,6 @@ SCHEMA: Mapping[str, Any] = {
 }
 
 _RELEASE = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\Z", re.ASCII)
-_WIDE = re.compile(r"(?<!\\)(?:\\\\)*\\[uUN]")
-"""Escapes of other letters. With ``(?i)`` each range up to them takes milliseconds to compile, and many fit in."""
-_TEST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-\[\](),=:/ ]*\Z")
-
-
-@dataclass(frozen=True)
-class Testcases:
-    """Which tests to run; all of what is given counts together."""
-
-    __test__ = False
-
-    names: tuple[str, ...] = ()
-    """Full test names, module or package prefixes, or ``id-<uuid>``."""
-    regexes: tuple[str, ...] = ()
-    """Regular expressions, searched for in the full names."""
-    url: str = ""
-    """Address of a list, one name a line; only fetched where the operator allows it."""
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Testcases:
-        return cls(tuple(value.get("names", ())), tuple(value.get("regexes", ())), value.get("url", ""))
-
-    def to_json(self) -> dict[str, Any]:
-        shown = {"names": list(self.names), "regexes": list(self.regexes), "url": self.url}
-        return {key: value for key, value in shown.items() if value}
-
-    def entries(self) -> list[str]:
-        """Return them as ``get-testcases`` does: names, and expressions behind ``regex:``."""
-        return [*self.names, *(f"regex:{expression}" for expression in self.regexes)]
 
 
 @dataclass(frozen=True)
@@ -245,7 +212,7 @@ def check_callback(url: str) -> str:
 
     :raises PayloadError: not a plain http(s) URL.
     """
-    parts = _split_url(url, "callback")
+    parts = split_url(url, "callback")
     if parts.query or parts.fragment:
         raise PayloadError("payload: callback: a base URL has no query and no fragment")
     return url.rstrip("/")
@@ -343,47 +310,6 @@ def _check_meaning(made: Payload) -> None:
     tempest_options.check(made.conf_json)
     if made.testcases:
         check_testcases(made.testcases)
-
-
-def check_testcases(testcases: Testcases) -> None:
-    """Refuse names that could be read as something else and expressions that do not compile.
-
-    :raises PayloadError: naming the entry.
-    """
-    for name in testcases.names:
-        if not _TEST_NAME.match(name):
-            raise PayloadError(f"payload: testcases.names: {name[:80]!r} is not a test name")
-    length = sum(map(len, testcases.regexes))
-    if length > MAX_REGEX_CHARACTERS:
-        raise PayloadError(
-            f"payload: testcases.regexes: {length} characters; at most {MAX_REGEX_CHARACTERS} are allowed"
-        )
-    for expression in testcases.regexes:
-        if not expression.isascii() or _WIDE.search(expression):
-            raise PayloadError(f"payload: testcases.regexes: {expression[:80]!r}: names of tests are ASCII; so is this")
-        try:
-            re.compile(expression)
-        except (re.error, RecursionError, OverflowError) as error:
-            raise PayloadError(f"payload: testcases.regexes: {expression[:80]!r}: {error}") from None
-        if "\n" in expression or "\r" in expression or "\0" in expression:
-            raise PayloadError(f"payload: testcases.regexes: {expression[:80]!r}: control characters are not allowed")
-    if testcases.url:
-        _split_url(testcases.url, "testcases.url")
-
-
-def _split_url(url: str, what: str) -> Any:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - parsing the port is what may fail
-    except ValueError as error:
-        raise PayloadError(f"payload: {what}: {error}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise PayloadError(f"payload: {what}: {url[:80]!r} is not an http or https URL")
-    if parts.username is not None or parts.password is not None:
-        raise PayloadError(f"payload: {what}: a URL with a user or password is not allowed")
-    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
-        raise PayloadError(f"payload: {what}: only printable ASCII without blanks and backslashes is allowed")
-    return parts
 
 
 def _check_time(text: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from refstack_worker.contract import test_choice
 from refstack_worker.contract.outcomes import group_of
-from refstack_worker.contract.payload import MAX_REGEXES, Testcases
+from refstack_worker.contract.testcases import MAX_REGEXES, Testcases
 from refstack_worker.server.domain.results import TestResult
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)

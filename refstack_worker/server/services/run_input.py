@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from refstack_worker.contract.limits import MAX_CONCURRENCY, MAX_RUN_SECONDS
-from refstack_worker.contract.payload import Testcases, release_trouble
+from refstack_worker.contract.payload import release_trouble
+from refstack_worker.contract.testcases import Testcases
 from refstack_worker.server.domain.runs import NewRun, RunSpec
 from refstack_worker.server.services.inputs import invalid
 from refstack_worker.server.services.schema import CONF, FLAG, ID, array, choice, fields, integer, maybe, string

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from refstack_worker.contract.payload import Testcases
+from refstack_worker.contract.testcases import Testcases
 from refstack_worker.errors import NotFoundError, StateError
 from refstack_worker.server.domain.guidelines import Choice
 from refstack_worker.server.domain.results import ResultQuery

@@ -5,7 +5,7 @@ from __future__ import annotations
 import requests
 
 from refstack_worker.config.worker import WorkerSettings
-from refstack_worker.contract.payload import Testcases, check_testcases
+from refstack_worker.contract.testcases import Testcases, check_testcases
 from refstack_worker.errors import PayloadError, ServerError
 from refstack_worker.worker.server_api.attempts import ClaimedAttempt
 

@@ -25,7 +25,8 @@ import gear
 from refstack_worker.config.worker import ServerLinkSettings, SpoolSettings, WorkerSettings
 from refstack_worker.contract import keys
 from refstack_worker.contract.envelope import Opener, Sealer
-from refstack_worker.contract.payload import Payload, Testcases, now
+from refstack_worker.contract.payload import Payload, now
+from refstack_worker.contract.testcases import Testcases
 from refstack_worker.environments.catalogue import Catalogue
 from refstack_worker.errors import QueueError, VersionUnavailableError
 from refstack_worker.gearman import Client, add_servers

@@ -7,7 +7,8 @@ import pytest
 
 from refstack_worker.contract import keys
 from refstack_worker.contract.envelope import Opener, Sealer
-from refstack_worker.contract.payload import Payload, Testcases, new_secret
+from refstack_worker.contract.payload import Payload, new_secret
+from refstack_worker.contract.testcases import Testcases
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import insert
 
 from refstack_worker.config.server import ServerSettings
-from refstack_worker.contract.payload import Testcases, new_secret
+from refstack_worker.contract.payload import new_secret
 from refstack_worker.contract.states import RunState
+from refstack_worker.contract.testcases import Testcases
 from refstack_worker.server.app import create_app
 from refstack_worker.server.db import legacy_tables
 from refstack_worker.server.domain.attempts import Release

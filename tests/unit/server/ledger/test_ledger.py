@@ -13,9 +13,10 @@ import pytest
 from sqlalchemy import insert, select
 
 from refstack_worker.contract.heartbeat import HeartbeatReply
-from refstack_worker.contract.payload import Testcases, new_secret
+from refstack_worker.contract.payload import new_secret
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress, Report
+from refstack_worker.contract.testcases import Testcases
 from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, ResultError, StateError
 from refstack_worker.server.db import legacy_tables, queue_tables
 from refstack_worker.server.domain.attempts import (

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from refstack_worker.contract.payload import MAX_REGEXES, check_testcases
+from refstack_worker.contract.testcases import MAX_REGEXES, check_testcases
 from refstack_worker.server.domain.results import TestResult
 from refstack_worker.server.services.rerun import selection
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from refstack_worker.config.worker import RunSettings, WorkerSettings
-from refstack_worker.contract.payload import Testcases
+from refstack_worker.contract.testcases import Testcases
 from refstack_worker.errors import PayloadError, ServerError
 from refstack_worker.worker.attempt import testcases
 from refstack_worker.worker.server_api.attempts import ClaimedAttempt
