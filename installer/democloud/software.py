@@ -8,7 +8,8 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,8 @@ DEBIAN_TLS = {"haproxy": "haproxy", "openssl": "openssl"}
 
 LIBRARY = "liberasurecode1"
 """What Swift loads by name; there is no program to look for."""
+
+POLICY = Path("/usr/sbin/policy-rc.d")
 
 Say = Callable[[str], None]
 
@@ -101,9 +104,27 @@ def debian_packages(names: list[str], say: Say) -> None:
     process.run(["apt-get", "update", "-q"], process.Options(env=quiet, check=False, timeout=600))
     command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *names]
     try:
-        process.run(command, process.Options(env=quiet, timeout=1800))
+        with _no_services_started():
+            process.run(command, process.Options(env=quiet, timeout=1800))
     except ProcessError as error:
         raise CloudError(f"Debian packages of the test cloud: {error}") from error
+
+
+@contextmanager
+def _no_services_started() -> Iterator[None]:
+    """Keep Debian from starting a RabbitMQ, memcached or HAProxy of its own on the usual ports.
+
+    ``policy-rc.d`` is Debian's way; one that is there already, as in containers, stays as it is.
+    """
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink()
 
 
 def virtualenv(cache: Path, name: str, requirements: Sequence[Path], say: Say) -> Path:

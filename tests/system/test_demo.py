@@ -48,3 +48,20 @@ def test_tests_of_a_guideline_are_run_by_id(tmp_path: Path) -> None:
     assert re.search(r"passed +\| 1 ", done.stdout)
     refused = demo(tmp_path / "other", *words, "another")
     assert refused.returncode == CloudError.exit_code and "some_component" in refused.stderr
+
+
+def test_program_of_a_guideline_gets_its_verdict(tmp_path: Path) -> None:
+    test = {"idempotent_id": "id-6f8e4436-fc96-4282-8122-e41df57197a9"}
+    guideline = {
+        "metadata": {"id": "2020.06", "schema": "2.0"},
+        "platforms": {"OpenStack Powered Storage": {"components": ["os_powered_storage"]}},
+        "components": {"os_powered_storage": {"capabilities": {"required": ["tokens"]}}},
+        "capabilities": {"tokens": {"name": "tokens", "status": "required", "tests": {"an.older.name": test}}},
+    }
+    (tmp_path / "guideline.json").write_text(json.dumps(guideline))
+    words = ("--guideline", str(tmp_path / "guideline.json"), "--program")
+    done = demo(tmp_path / "demo", *words, "storage")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 of 1 required tests passed" in done.stdout
+    refused = demo(tmp_path / "other", *words, "platform")
+    assert refused.returncode == CloudError.exit_code and "has no program platform" in refused.stderr

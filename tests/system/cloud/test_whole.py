@@ -35,7 +35,7 @@ TESTS = (
     "compute.servers.test_create_server.ServersTestJSON.test_host_name_is_same_as_server_name",
     "compute.servers.test_create_server.ServersTestJSON.test_verify_created_server_vcpus",
     "compute.servers.test_server_actions.ServerActionsTestJSON.test_resize_server_confirm",
-    "compute.volumes.test_attach_volume.AttachVolumeTestJSON.test_list_get_volume_attachments",
+    "volume.test_volumes_actions.VolumesActionsTest.test_attach_detach_volume_to_instance",
 )
 """At least one of each service, and of each stand-in: snapshot, resize, SSH, ports, floating addresses, volumes."""
 
