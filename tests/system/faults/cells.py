@@ -110,7 +110,7 @@ def _untold(place: Place, test_id: int, left: list[str]) -> list[str]:
     def asked() -> list[str]:
         rows = place.rows("SELECT message FROM test_status WHERE test_id = :id", id=test_id)
         said = "\n".join(row["message"] for row in rows)
-        return [] if "may still be in the cloud" in said else unnamed(left, said)
+        return [] if "may still hold" in said else unnamed(left, said)
 
     with contextlib.suppress(AssertionError):
         eventually("the vendor is told", lambda: not asked(), 10)
