@@ -10,13 +10,18 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+_ALIAS = ",alias"
 _ID = re.compile(r"id-([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
 
 
-def entry(name: str, uuid: str) -> str:
-    """Return the test case that asks for a test by its name, and by its id only where there is no such name."""
-    return f"{name}[id-{uuid}]" if uuid else name
+def entry(name: str, uuid: str, *, is_alias: bool = False) -> str:
+    """Return the test case that asks for a test by its name, and by its id only where there is no such name.
+
+    :param is_alias: it counts only where the name is not listed for which it is another one.
+    """
+    return f"{name}[id-{uuid}{_ALIAS if is_alias else ''}]" if uuid else name
 
 
 def split_entry(text: str) -> tuple[str, str]:
@@ -29,25 +34,36 @@ def split_entry(text: str) -> tuple[str, str]:
 def choose(entries: Iterable[str], listed: Sequence[str]) -> list[str]:
     """Return the listed tests that entries with a name and an id mean, in the order of the list.
 
-    Entries with the same id are names of one test: an id decides only where this Tempest lists none of its names.
+    Of the entries with one id all names that are listed are chosen; without any the first listed alias; without any of
+    those too the test that carries the id, and of several the one whose name is the most like.
     """
-    names: dict[str, list[str]] = {}
+    asked: dict[str, _Asked] = {}
     for text in entries:
         name, uuid = split_entry(text)
-        names.setdefault(uuid, []).append(name)
+        of_id = asked.setdefault(uuid, _Asked())
+        (of_id.aliases if text.endswith(f"{_ALIAS}]") else of_id.names).append(name)
     by_name = {split_entry(test)[0]: test for test in listed}
     carriers: dict[str, list[str]] = {}
     for test in listed:
         carriers.setdefault(split_entry(test)[1], []).append(test)
-    chosen = set()
-    for uuid, asked in names.items():
-        chosen |= set(_of_one_id(asked, by_name, carriers.get(uuid, []) if uuid else []))
+    chosen: set[str] = set()
+    for uuid, of_id in asked.items():
+        chosen |= set(of_id.chosen(by_name, carriers.get(uuid, []) if uuid else []))
     return [test for test in listed if test in chosen]
 
 
-def _of_one_id(names: Sequence[str], by_name: Mapping[str, str], carriers: Sequence[str]) -> list[str]:
-    found = [by_name[name] for name in names if name in by_name]
-    return found or ([closest(names, carriers)] if carriers else [])
+@dataclass
+class _Asked:
+    """The names and aliases of one id."""
+
+    names: list[str] = field(default_factory=list)
+    aliases: list[str] = field(default_factory=list)
+
+    def chosen(self, by_name: Mapping[str, str], carriers: Sequence[str]) -> list[str]:
+        """Return the listed tests that are meant."""
+        named = [by_name[name] for name in self.names if name in by_name]
+        known = named or [by_name[name] for name in self.aliases if name in by_name][:1]
+        return known or ([closest([*self.names, *self.aliases], carriers)] if carriers else [])
 
 
 def closest(names: Sequence[str], candidates: Sequence[str]) -> str:

@@ -48,7 +48,8 @@ class GuidelineTest:
     @property
     def entries(self) -> tuple[str, ...]:
         """How it is asked for in a run's test cases: by each of its names, and by its id where none of them exists."""
-        return tuple(test_choice.entry(name, self.uuid) for name in self.names)
+        aliases = (test_choice.entry(name, self.uuid, is_alias=True) for name in self.aliases)
+        return (test_choice.entry(self.name, self.uuid), *aliases)
 
 
 @dataclass(frozen=True)

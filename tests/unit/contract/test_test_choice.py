@@ -17,7 +17,14 @@ def test_a_twin_with_the_same_id_is_not_chosen() -> None:
 
 def test_an_alias_is_chosen_where_it_is_listed() -> None:
     moved = f"b.New.test_show[id-{ONE},smoke]"
-    assert choose([entry("a.Old.test_show", ONE), entry("b.New.test_show", ONE)], [moved]) == [moved]
+    asked = [entry("a.Old.test_show", ONE), entry("b.New.test_show", ONE, is_alias=True)]
+    assert choose(asked, [moved]) == [moved]
+    assert choose(asked, [moved, f"a.Old.test_show[id-{ONE}]"]) == [f"a.Old.test_show[id-{ONE}]"]
+
+
+def test_two_required_names_of_one_id_are_both_chosen() -> None:
+    listed = [f"a.One.test_x[id-{ONE}]", f"a.Two.test_x[id-{ONE}]", f"a.TwoIpV6.test_x[id-{ONE}]"]
+    assert choose([entry("a.One.test_x", ONE), entry("a.Two.test_x", ONE)], listed) == listed[:2]
 
 
 def test_without_any_of_the_names_the_id_decides_and_the_twin_stays_out() -> None:

@@ -208,13 +208,13 @@ class TestGuidelines:
         chosen = {"name": "2020.06", "program": "storage", "advisory": True}
         made = world.ann("POST", "/v1/runs", world.wish(guideline=chosen)).json
         asked = [
-            ("a.T.test_put", 1),
-            ("a.T.test_old", 2),
-            ("b.T.test_older", 2),
-            ("a.T.test_get", 4),
-            ("a.T.test_new", 5),
+            f"a.T.test_put[id-{UUIDS[1]}]",
+            f"a.T.test_old[id-{UUIDS[2]}]",
+            f"b.T.test_older[id-{UUIDS[2]},alias]",
+            f"a.T.test_get[id-{UUIDS[4]}]",
+            f"a.T.test_new[id-{UUIDS[5]}]",
         ]
-        assert made["testcases"] == {"names": [f"tempest.{name}[id-{UUIDS[n]}]" for name, n in asked]}
+        assert made["testcases"] == {"names": [f"tempest.{entry}" for entry in asked]}
         path = f"/v1/runs/{made['test_id']}/verdict"
         assert world.ann("GET", path).status_code == 404
         world.finish(made["test_id"], 1, 2, 4, 5)
