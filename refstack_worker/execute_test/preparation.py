@@ -10,6 +10,7 @@ from typing import Any
 from refstack_worker.execute_test.arguments import Arguments
 from refstack_worker.execute_test.cloud.discovery import Discovery, discover
 from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user
+from refstack_worker.execute_test.cloud.options import OptionFinder
 from refstack_worker.execute_test.cloud.run_traces import CloudSnapshot
 from refstack_worker.execute_test.log import SECRETS
 from refstack_worker.execute_test.progress import EventWriter
@@ -51,7 +52,9 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
     if not discovery.accounts:
         CloudSnapshot.take(workspace.folder, args.prefix, keystone, discovery.token)
     discovered = discovery.conf
-    if args.discover == "tempestconf":
+    if args.discover == "keystone":
+        discovered = merge(discovered, _find_options(keystone, discovery, requested, args.prefix, events))
+    else:
         cloud = _clouds_entry(discovery, requested)
         discovered = merge(discovered, run_tempestconf(tempest, workspace, cloud, not discovery.accounts))
     accounts = _write_accounts(workspace, discovery, requested)
@@ -70,6 +73,18 @@ def requested_conf(args: Arguments) -> Conf:
         return merge(COMMON_CONF, conf_from_environment(os.environ), args.conf_json)
     server = RefstackServer(args).miniconf() if args.callback else {}
     return merge(COMMON_CONF, server, args.conf_json)
+
+
+def _find_options(keystone: Keystone, discovery: Discovery, requested: Conf, prefix: str, events: EventWriter) -> Conf:
+    """Return the options that the cloud's services lead to; report the choices, and what the cloud lacks."""
+    region = str(discovery.conf["identity"].get("region") or "")
+    finder = OptionFinder(keystone, discovery.token, region, is_admin=not discovery.accounts)
+    findings = finder.find(requested, prefix)
+    if findings.choices:
+        events.message("; ".join(findings.choices))
+    for gap in findings.gaps:
+        events.message(gap)
+    return findings.conf
 
 
 def _report_limits(args: Arguments, tempest: Tempest, events: EventWriter) -> None:

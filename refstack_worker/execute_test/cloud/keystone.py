@@ -71,10 +71,17 @@ class Keystone:
         except Unavailable as error:
             raise CloudFailure(f"the cloud's Keystone: {error}; check identity.uri_v3") from error
 
-    def request_url(self, method: str, url: str, token: str, body: Any = None) -> HttpResponse:
-        """Send a request to any service of this cloud; raises as :meth:`request` does."""
+    def request_url(self, method: str, url: str, token: str, body: Any = None, data: bytes = b"") -> HttpResponse:
+        """Send a request to any service of this cloud; raises as :meth:`request` does.
+
+        :param body: sent as JSON.
+        :param data: sent as it is, if there is no ``body``.
+        """
         headers = {"X-Auth-Token": token} if token else {}
-        options = {"json": body} if body is not None else {}
+        options: dict[str, Any] = {"json": body} if body is not None else {}
+        if data:
+            headers["Content-Type"] = "application/octet-stream"
+            options = {"data": data}
         try:
             return patiently(lambda: self._client.request(method, url, headers=headers, **options), CLOUD_PATIENCE)
         except Unavailable as error:

@@ -1,0 +1,63 @@
+"""Neutron: the public network, extensions, and which of a project's networks servers join."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.service_api import ServiceApi
+
+Record = Mapping[str, Any]
+
+
+def find_network(api: ServiceApi, findings: Findings, project_id: str, is_admin: bool) -> None:
+    """Choose the public network, the extensions and, for ordinary users, the network of servers."""
+    base = f"{api.versioned('v2.0')}" if api.versioned("v2.0").endswith("/v2.0") else f"{api.endpoint}/v2.0"
+    extensions = sorted(str(one.get("alias")) for one in api.records(f"{base}/extensions", "extensions"))
+    if extensions:
+        findings.choose("network-feature-enabled", "api_extensions", extensions)
+    networks = api.records(f"{base}/networks", "networks")
+    _find_public_network(networks, findings)
+    if not is_admin:
+        _find_project_network(networks, findings, project_id)
+
+
+def public_networks(networks: list[dict[str, Any]]) -> list[Record]:
+    """Return the external networks that can give addresses, the cloud's default one first."""
+    external = [one for one in networks if one.get("router:external") and one.get("subnets") and _is_up(one)]
+    return sorted(external, key=lambda one: (not one.get("is_default"), str(one.get("name"))))
+
+
+def _find_public_network(networks: list[dict[str, Any]], findings: Findings) -> None:
+    if findings.is_given("network", "public_network_id"):
+        return
+    public = public_networks(networks)
+    if not public:
+        findings.gaps.append(
+            "public network: the cloud shows no external network with addresses; tests of routers, floating IPs and "
+            "SSH are skipped or fail. Make one, or set network.public_network_id"
+        )
+        return
+    first = public[0]
+    others = f", of {len(public)}" if len(public) > 1 else ""
+    findings.choose("network", "public_network_id", str(first["id"]), f"public network: {first.get('name')}{others}")
+    findings.choose("network", "floating_network_name", str(first.get("name") or first["id"]))
+
+
+def _find_project_network(networks: list[dict[str, Any]], findings: Findings, project_id: str) -> None:
+    own = [one for one in networks if one.get("project_id", one.get("tenant_id")) == project_id and _is_up(one)]
+    inside = [one for one in own if not one.get("router:external") and one.get("subnets")]
+    shared = [one for one in networks if one.get("shared") and not one.get("router:external") and one.get("subnets")]
+    candidates = sorted(inside or shared, key=lambda one: str(one.get("name")))
+    if candidates:
+        name = str(candidates[0].get("name") or candidates[0]["id"])
+        findings.choose("compute", "fixed_network_name", name, f"network of servers: {name}")
+    else:
+        findings.gaps.append(
+            "network: this user's project has no network with a subnet; servers may start without one, or not at all"
+        )
+
+
+def _is_up(network: Record) -> bool:
+    return str(network.get("status", "ACTIVE")).upper() == "ACTIVE" and network.get("admin_state_up", True)

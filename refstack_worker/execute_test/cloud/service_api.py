@@ -1,0 +1,68 @@
+"""Requests to one service of the cloud."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from refstack_worker.execute_test.cloud.keystone import Keystone, Token
+from refstack_worker.execute_test.http import Denied, Unavailable
+
+_VERSION_SEGMENT = re.compile(r"/v\d+(\.\d+)?(/|$)")
+
+
+class ServiceApi:
+    """A service as one user sees it. What the user may not ask, or the service does not know, is None."""
+
+    def __init__(self, keystone: Keystone, token: Token, endpoint: str) -> None:
+        self._keystone, self._token = keystone, token
+        self.endpoint = endpoint.rstrip("/")
+
+    @property
+    def root(self) -> str:
+        """The address without its version, below which a service lists its versions."""
+        match = _VERSION_SEGMENT.search(self.endpoint)
+        return self.endpoint[: match.start()] if match else self.endpoint
+
+    def versioned(self, version: str) -> str:
+        """Return the address of a version (``v2``), whether or not the catalogue's address has one."""
+        return self.endpoint if _VERSION_SEGMENT.search(self.endpoint) else f"{self.endpoint}/{version}"
+
+    def get(self, url: str) -> Any:
+        """Return the JSON at an address; None when it cannot be had.
+
+        :raises CloudFailure: the service does not respond at all.
+        """
+        try:
+            response = self._keystone.request_url("GET", url, self._token.value)
+            return response.json() if response.body else None
+        except (Denied, Unavailable):
+            return None
+
+    def records(self, url: str, kind: str) -> list[dict[str, Any]]:
+        """Return the list named ``kind`` in the JSON at an address; empty when it cannot be had."""
+        body = self.get(url)
+        listed = body.get(kind) if isinstance(body, dict) else None
+        return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+
+    def send(self, method: str, url: str, body: Any = None, data: bytes = b"") -> Any:
+        """Send a request that changes something and return the JSON of the response.
+
+        :raises Denied: the service refuses it.
+        :raises CloudFailure: the service does not respond at all.
+        """
+        response = self._keystone.request_url(method, url, self._token.value, body, data)
+        try:
+            return response.json() if response.body else None
+        except Unavailable:
+            return None
+
+    def microversions(self, major: str) -> tuple[str, str]:
+        """Return the oldest and newest microversion of a major version (``v2.1``); empty texts when unknown."""
+        body = self.get(f"{self.root}/")
+        versions = body.get("versions", []) if isinstance(body, dict) else []
+        for version in versions if isinstance(versions, list) else []:
+            if isinstance(version, dict) and version.get("id") == major:
+                newest = version.get("version") or version.get("max_version") or ""
+                return str(version.get("min_version") or ""), str(newest)
+        return "", ""

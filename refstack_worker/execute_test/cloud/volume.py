@@ -1,0 +1,51 @@
+"""Cinder: the name of its service type, microversions, backends and backups."""
+
+from __future__ import annotations
+
+from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES
+from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.service_api import ServiceApi
+
+PREFERRED_TYPES = tuple(sorted(SERVICE_TYPES["cinder"], key=lambda kind: kind not in ("block-storage", "volumev3")))
+
+
+def find_catalog_type(offered: set[str], findings: Findings) -> str:
+    """Choose the service type of Cinder that the catalogue has; Tempest's own default depends on its version."""
+    given = findings.value("volume", "catalog_type")
+    if given:
+        return str(given)
+    kind = next((kind for kind in PREFERRED_TYPES if kind in offered), "")
+    if kind:
+        findings.choose("volume", "catalog_type", kind, f"block storage: service type {kind}")
+    return kind
+
+
+def find_volume(api: ServiceApi, findings: Findings, is_admin: bool) -> None:
+    """Choose microversions, extensions and features."""
+    oldest, newest = api.microversions("v3.0")
+    if newest:
+        findings.choose("volume", "min_microversion", oldest or "3.0")
+        findings.choose(
+            "volume", "max_microversion", newest, f"block storage: microversions {oldest or '3.0'} to {newest}"
+        )
+    extensions = sorted(str(one.get("alias")) for one in api.records(f"{api.endpoint}/extensions", "extensions"))
+    if extensions:
+        findings.choose("volume-feature-enabled", "api_extensions", extensions)
+    if is_admin:
+        _find_backends(api, findings)
+
+
+def _find_backends(api: ServiceApi, findings: Findings) -> None:
+    services = api.records(f"{api.endpoint}/os-services", "services")
+    if not services:
+        return
+    if not any(one.get("binary") == "cinder-backup" and one.get("state") == "up" for one in services):
+        findings.choose("volume-feature-enabled", "backup", False)
+        findings.choices.append("block storage: no backup service is up; the tests of backups are skipped")
+    pools = api.records(f"{api.endpoint}/scheduler-stats/get_pools?detail=True", "pools")
+    first = pools[0].get("capabilities", {}) if pools else {}
+    for option, name in (("storage_protocol", "storage_protocol"), ("vendor_name", "vendor_name")):
+        value = first.get(name) if isinstance(first, dict) else None
+        value = value[0] if isinstance(value, list) and value else value
+        if isinstance(value, str) and value:
+            findings.choose("volume", option, value)
