@@ -182,14 +182,14 @@ _SELECTED_FLAGS = struct.pack(">H", 0x2000 | 0x0800 | 0x0100 | 0x0001)
 def selected_packet(test: str) -> bytes:
     """Return the subunit v2 packet that names a selected test; the node adds it to a result's stream."""
     name = test.encode("utf-8", "replace")
-    content = _number(len(name)) + name
+    content = _subunit_number(len(name)) + name
     # the length counts itself too, besides signature (1), flags (2) and checksum (4)
     size = next(size for size in (1, 2, 3) if 7 + size + len(content) < 1 << (8 * size - 2))
-    packet = b"\xb3" + _SELECTED_FLAGS + _number(7 + size + len(content), size) + content
+    packet = b"\xb3" + _SELECTED_FLAGS + _subunit_number(7 + size + len(content), size) + content
     return packet + struct.pack(">I", zlib.crc32(packet))
 
 
-def _number(value: int, size: int = 0) -> bytes:
+def _subunit_number(value: int, size: int = 0) -> bytes:
     """A number as subunit v2 writes it: the first two bits tell how many bytes follow."""
     size = size or next(size for size in (1, 2, 3, 4) if value < 1 << (8 * size - 2))
     return (value | (size - 1) << (8 * size - 2)).to_bytes(size, "big")

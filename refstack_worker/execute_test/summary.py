@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from refstack_worker.contract.execute_test import SUMMARY_FILE
 from refstack_worker.execute_test.arguments import Arguments
 from refstack_worker.execute_test.log import SECRETS
-from refstack_worker.execute_test.tempest.counts import Counts
+from refstack_worker.execute_test.tempest.counts import ProgressCounts
 from refstack_worker.execute_test.tempest.verdict import Verdict
 
 
@@ -21,7 +21,7 @@ class Summary:
     tempest_version: str = ""
     cpid: str = ""
     """The id by which RefStack knows the cloud."""
-    counts: Counts = field(default_factory=Counts)
+    counts: ProgressCounts = field(default_factory=ProgressCounts)
     _began: float = field(default_factory=time.time)
 
     def write(self, verdict: Verdict) -> None:

@@ -1,4 +1,4 @@
-"""Counts the tests as their packets come."""
+"""ProgressCounts the tests as their packets come."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_REASONS = 256
 
 
 @dataclass
-class Counts:
+class ProgressCounts:
     """How many tests have ended, by outcome."""
 
     total: int = 0
@@ -36,7 +36,7 @@ class TestCounter:
 
     def __init__(self) -> None:
         self.outcomes = Outcomes()
-        self.counts = Counts()
+        self.counts = ProgressCounts()
         self.last = ""
         """The test that ended last."""
         self.skip_reason = ""
@@ -106,7 +106,7 @@ class TestCounter:
         found = self.outcomes.counted()
         # a class that cannot be torn down fails beside its tests
         done = min(found.total, self._total) if self._total else found.total
-        self.counts = Counts(self._total, done, found.passed, found.failed, found.skipped)
+        self.counts = ProgressCounts(self._total, done, found.passed, found.failed, found.skipped)
 
     def _seconds_left(self) -> int | None:
         """Return how long the rest will take at the pace so far."""

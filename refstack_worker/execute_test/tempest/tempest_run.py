@@ -21,7 +21,7 @@ from refstack_worker.execute_test.log import LOG
 from refstack_worker.execute_test.programs import started
 from refstack_worker.execute_test.progress import EventWriter
 from refstack_worker.execute_test.tempest.console import RunConsole, ServiceAddresses
-from refstack_worker.execute_test.tempest.counts import Counts, TestCounter
+from refstack_worker.execute_test.tempest.counts import ProgressCounts, TestCounter
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.result_stream import ResultStream
 from refstack_worker.execute_test.tempest.selection import Selection
@@ -216,7 +216,7 @@ class _ProgressReport:
 
     def __init__(self, run: TempestRun, kept: IO[bytes]) -> None:
         self._run, self._kept = run, kept
-        self._when, self._counts = 0.0, Counts()
+        self._when, self._counts = 0.0, ProgressCounts()
 
     def write_if_due(self) -> None:
         counts = self._run.counter.counts

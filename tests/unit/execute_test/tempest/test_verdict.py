@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.execute_test.failures import MachineFailure, TempestFailure
-from refstack_worker.execute_test.tempest.counts import Counts
+from refstack_worker.execute_test.tempest.counts import ProgressCounts
 from refstack_worker.execute_test.tempest.verdict import judge
 from tests.unit.execute_test.tempest.test_tempest_run import a_run
 
@@ -15,7 +15,7 @@ from tests.unit.execute_test.tempest.test_tempest_run import a_run
 def test_what_was_listed_and_not_carried_out_is_told(tmp_path: Path) -> None:
     run = a_run(tmp_path / "tempest", tmp_path / "work")
     run.list_status, run.counter.seen = 0, 1
-    run.counter.counts = Counts(total=2, done=1, passed=1)
+    run.counter.counts = ProgressCounts(total=2, done=1, passed=1)
     assert judge(run, []) == (0, "passed", "1 passed, 0 failed, 0 skipped, 1 not carried out")
 
 
