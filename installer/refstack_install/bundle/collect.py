@@ -62,10 +62,11 @@ def yum(contents: BundleContents, tree: Path, scratch: Path, system: System) -> 
         "-y",
         "--disablerepo=*",
         *repositories,
-        "--enablerepo=refstack,base",
+        "--enablerepo=" + ("refstack,base" if contents.mirror else "refstack"),
         f"--installroot={scratch / 'root'}",
     ]
     signed = [f"--setopt=refstack.gpgkey=file://{contents.key}", "--setopt=refstack.gpgcheck=1"]
+    signed.append("--setopt=refstack.repo_gpgcheck=1")
     words = ["install", "--downloadonly", f"--downloaddir={folder}", *contents.packages]
     _must(system, ["dnf", *options, *signed, f"--releasever={contents.release}", *words], "fetching the packages")
     _must(system, ["createrepo_c", "--quiet", str(folder)], "making the index")

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from refstack_install import files
+from refstack_install.bundle.archive import FOLDER as BUNDLE
 from refstack_install.packages.manager import Repository
 from refstack_install.packages.openpgp import armor
 from refstack_install.packages.rpm import RpmManager
 
-GPGKEY = re.compile(r"^gpgkey=file://(\S+)$", re.M)
 RELEASE = "--releasever=9"
 """A tree that is installed into does not say its own release before it has one."""
 QUERY = ("repoquery", "--show-duplicates", "--qf", "%{name} %{version}-%{release}\n")
@@ -86,7 +86,7 @@ class Dnf(RpmManager):
 
     def dnf(self) -> list[str]:
         """Return the dnf command: no questions, and it fails on a lock (we do the waiting)."""
-        tree = [f"--installroot={self.system.root}", RELEASE, *self._key_below_root()]
+        tree = [f"--installroot={self.system.root}", RELEASE, *self._files_below_root()]
         root = [] if self.system.is_live else tree
         return [
             "dnf",
@@ -98,10 +98,12 @@ class Dnf(RpmManager):
             "--setopt=best=True",
         ]
 
-    def _key_below_root(self) -> list[str]:
-        """Return the option that makes dnf read the key from the tree that it installs into."""
+    def _files_below_root(self) -> list[str]:
+        """Return the options that make dnf read key and bundle from the tree that it installs into."""
         text = (files.read(self.system.path(self.repository_file)) or b"").decode()
-        return [f"--setopt=refstack.gpgkey=file://{self.system.path(path)}" for path in GPGKEY.findall(text)]
+        places = re.findall(rf"^(gpgkey)=file://(\S+)$|^(baseurl)=file://({BUNDLE}/\S+)$", text, re.M)
+        pairs = [[word for word in place if word] for place in places]
+        return [f"--setopt=refstack.{name}=file://{self.system.path(path)}" for name, path in pairs]
 
 
 def _versions(rows: str) -> dict[str, list[str]]:

@@ -28,11 +28,11 @@ def trusted_keys(system: System, answers: Answers, manager: PackageManager, base
     pins = answers.names("repository.fingerprint")
     if not manager.owns(manager.key_path):
         return TrustedKeys(_key(system, answers, manager.key_path, base_url), manager.key_path, False)
-    packaged = files.read(system.path(manager.key_path)) or b""
+    packaged = _present(system, manager.key_path, ())
     expected = pins or _local_fingerprints(answers, base_url)
-    if not expected or set(expected) & set(openpgp.fingerprints(packaged)):
-        return TrustedKeys(openpgp.only_pinned(packaged, ()), manager.key_path, True)
-    # the node moves to a repository with another key: its keyring package belongs to the one before
+    if packaged is not None and (not expected or set(expected) & set(openpgp.fingerprints(packaged))):
+        return TrustedKeys(packaged, manager.key_path, True)
+    # the node moves to a repository with another key, or somebody damaged the package's file
     path = manager.own_key_path
     return TrustedKeys(_key(system, answers, path, base_url), path, False)
 

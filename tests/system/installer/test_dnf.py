@@ -6,11 +6,13 @@ hand, so units are not started.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,6 +225,44 @@ def test_a_change_of_keys(yum_site: Site, evil_site: Site, root: Path, tmp_path:
     (root / "etc" / "yum.repos.d" / "refstack.repo").write_text("")
     code, report = install(yum_site, root, "apply", *more)
     assert (code, report["error"]["step"]) == (5, "repository"), "the old key signs nothing any more"
+
+
+def bundle(site: Site, file: Path, repository: Path) -> None:
+    """Make a bundle of a repository, signed with a site's key."""
+    argv = [sys.executable, INSTALLER, "bundle", "--format", "yum", "--repository", repository, "--mirror", ""]
+    argv += ["--key", repository / "refstack-archive-keyring.asc", "--release", "9", "--tempest", "47.0.0"]
+    argv += ["--sign-key", site.fingerprint, "--output", file]
+    subprocess.run(argv, check=True, env={**os.environ, "GNUPGHOME": str(site.gpg.home)})
+
+
+def test_a_bundle(yum_site: Site, root: Path, tmp_path: Path) -> None:
+    bundle(yum_site, tmp_path / "bundle", yum_site.folder / "repository")
+    assert install(yum_site, root, "plan", "--bundle", str(tmp_path / "bundle"))[0] == 2
+    assert packages(root) == {}
+    code, report = install(yum_site, root, "apply", "--bundle", str(tmp_path / "bundle"))
+    assert code == 0, report["error"]
+    assert packages(root)["refstack-worker"] == "1.1"
+    code, report = install(yum_site, root, "remove")
+    assert code == 0, report["error"]
+    assert (packages(root), keys_in_database(root)) == ({}, [])
+
+
+def test_a_bundle_of_another_signer_with_the_pinned_key_in_it(
+    yum_site: Site, evil_site: Site, root: Path, tmp_path: Path
+) -> None:
+    made, forged = tmp_path / "bundle", tmp_path / "forged"
+    bundle(evil_site, made, evil_site.folder / "repository")
+    key = yum_site.gpg.export(yum_site.fingerprint, evil_site.fingerprint, armor=True)
+    with tarfile.open(made) as old, tarfile.open(forged, "w") as new:
+        for member in old:
+            content = old.extractfile(member)
+            assert content is not None
+            data = key if member.name == "key.asc" else content.read()
+            member.size = len(data)
+            new.addfile(member, io.BytesIO(data))
+    code, report = install(yum_site, root, "apply", "--bundle", str(forged))
+    assert (code, report["error"]["reason"]) == (9, "bundle"), report
+    assert packages(root) == {}
 
 
 def test_an_unknown_version_is_refused_by_plan(yum_site: Site, root: Path) -> None:

@@ -157,6 +157,14 @@ def test_the_keyring_package_may_hold_the_next_key_too(
     assert not server.asked
 
 
+def test_a_damaged_file_of_the_keyring_package_is_not_used(
+    machine: NodeMachine, manager: PackageManager, server: Scripted, keys: Keys
+) -> None:
+    own_by_package(machine, manager, keys.gpg.export(keys.genuine)[:40])
+    server.on("/key", Reply(body=keys.gpg.export(keys.genuine)))
+    assert trusted(machine, manager, f"{server.url}/key", keys.genuine).path == manager.own_key_path
+
+
 def test_a_node_moves_to_a_repository_with_another_key(
     machine: NodeMachine, manager: PackageManager, server: Scripted, keys: Keys, tmp_path: Path
 ) -> None:
