@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from refstack_worker.contract import tempest_options
+from refstack_worker.contract.testcases import check_testcases
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.domain.guidelines import Program
@@ -15,6 +17,7 @@ from refstack_worker.server.services import access, cloud_check
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.inputs import FieldError, InvalidInput, invalid
 from refstack_worker.server.services.mini_conf import merged
+from refstack_worker.server.services.run_input import new_run
 
 SERVICES: Mapping[str, tuple[str, ...]] = {
     "compute": ("compute",),
@@ -43,10 +46,15 @@ def preflight(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Findin
     """Return what a run would lack.
 
     :param body: of the schema :data:`~refstack_worker.server.services.run_input.NEW_RUN`.
-    :raises InvalidInput: it cannot succeed: no cloud, no password.
+    :raises InvalidInput: it cannot succeed: no cloud, no password, no such version.
+    :raises PayloadError: tests that cannot be chosen so.
     """
+    spec = new_run(body).spec
+    if spec.testcases is not None:
+        check_testcases(spec.testcases)
     known = _cloud(ledger, caller, body)
     conf = merged(ledger.clouds.saved_conf(known.cloud.id) if known else {}, body.get("conf_json") or {})
+    tempest_options.check(conf)
     _check_access(known, conf)
     program = _program(ledger, caller, body)
     warnings = [*_versions(ledger, body)]

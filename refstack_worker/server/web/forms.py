@@ -65,7 +65,7 @@ def tempest_options(text: str) -> Conf:
 def errors_of(error: RefstackError, fields: Mapping[str, str]) -> tuple[FieldError, ...]:
     """Return the errors of a form. :param fields: names in the API that differ from those in the form."""
     found = field_errors(error) or (FieldError("", str(error)),)
-    return tuple(FieldError(_field(one.field, fields), one.message) for one in found)
+    return tuple(FieldError(_field(one.field, fields), _message(one)) for one in found)
 
 
 def stripped(form: Mapping[str, str], *names: str) -> dict[str, Any]:
@@ -80,6 +80,12 @@ def _options(form: Mapping[str, str], fields: tuple[tuple[str, str, str], ...]) 
         if form.get(field):
             found.setdefault(section, {})[option] = form[field]
     return found
+
+
+def _message(error: FieldError) -> str:
+    # all Tempest options share a field
+    section, _, option = error.field.partition(".")
+    return f"{option}: {error.message}" if section == "conf_json" and option else error.message
 
 
 def _field(name: str, fields: Mapping[str, str]) -> str:

@@ -1,0 +1,242 @@
+"""Forms start nothing that cannot succeed, show errors at their fields, lose nothing typed, and start one run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from refstack_worker.server.app import create_app
+from refstack_worker.server.domain.clouds import NewCloud
+from refstack_worker.server.domain.nodes import Node
+from refstack_worker.server.domain.runs import RunQuery
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.web.session_keys import COOKIE
+from tests.support.ledgers import Clock
+
+HERE = {"Origin": "http://localhost"}
+
+
+class Vendor:
+    """A vendor with a browser, a cloud that stores its passwords and one that does not."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self.ledger = ledger
+        user = ledger.accounts.add_user("ann", "ann@x", ledger.accounts.add_vendor("Acme").id).id
+        self.user = user
+        self.token = ledger.tokens.add("ann", ["vendor"], user)[1]
+        conf = {"identity": {"password": "kept-1"}}
+        new = NewCloud("stored", "https://k.example/v3", test_user="u", user_id=user, conf_json=conf)
+        self.stored = ledger.clouds.add(new).cloud.id
+        self.other = ledger.clouds.add(replace(new, label="not stored", conf_json=None)).cloud.id
+        ledger.nodes.record(Node("n", ("47.0.0",), 2, 0, (), "ready", "", clock(), clock()))
+        self.client: FlaskClient = create_app(ledger).test_client()
+        self.sign_in()
+
+    def sign_in(self, **more: str) -> Any:
+        return self.client.post("/sign-in", data={"token": self.token, **more}, headers=HERE)
+
+    def key(self) -> str:
+        found = re.search(r'name="form_key" value="([0-9a-f]+)"', self.client.get("/about").text)
+        assert found
+        return found[1]
+
+    def send(self, path: str, **form: Any) -> Any:
+        return self.client.post(path, data={"form_key": self.key(), **form}, headers=HERE)
+
+    def run(self, **form: Any) -> Any:
+        return self.send("/runs/new", **{"cloud_id": self.stored, "version": "47.0.0", "what": "all", **form})
+
+    @property
+    def runs(self) -> int:
+        return len(self.ledger.runs.find(RunQuery()))
+
+
+@pytest.fixture
+def vendor(ledger: Ledger, clock: Clock) -> Vendor:
+    return Vendor(ledger, clock)
+
+
+def errors(page: str) -> dict[str, str]:
+    return dict(re.findall(r'<p class="wrong" id="e-(\w+)">([^<]*)</p>', page))
+
+
+class TestNewRun:
+    def test_an_untouched_form_starts_nothing(self, vendor: Vendor) -> None:
+        answer = vendor.send("/runs/new", cloud_id="", version="47.0.0", what="all")
+        assert answer.status_code == 400 and errors(answer.text) == {"cloud_id": "Choose a cloud."}
+        assert "<title>Error: New run" in answer.text and vendor.runs == 0
+
+    @pytest.mark.parametrize(
+        ("form", "field", "words"),
+        [
+            ({"version": ""}, "version", "Enter a Tempest version or an OpenStack release."),
+            ({"version": "47"}, "version", "three numbers"),
+            ({"what": "guideline"}, "program", "Choose a program."),
+            ({"what": "names"}, "tests", "Enter at least one test."),
+            ({"what": "regexes", "tests": "["}, "tests", "unterminated"),
+            ({"concurrency": "many"}, "concurrency", "must be a whole number from 0 to 64"),
+            ({"concurrency": "99"}, "concurrency", "must be a whole number from 0 to 64"),
+            ({"timeout": "9999"}, "timeout", "must be a whole number"),
+            ({"options": "nonsense"}, "options", "line 1: write section.option = value"),
+            ({"options": "image.http_image = x"}, "options", "image.http_image: is set by the node alone"),
+            ({"cloud_id": "999"}, "cloud_id", "there is no cloud 999"),
+        ],
+        ids=str,
+    )
+    def test_each_error_is_at_its_field_and_nothing_is_lost(
+        self, vendor: Vendor, form: dict[str, str], field: str, words: str
+    ) -> None:
+        answer = vendor.run(**{"label": "kept text", "tag": "eu", **form})
+        assert answer.status_code == 400
+        assert words in errors(answer.text)[field].replace("&#39;", "'")
+        control = re.search(rf'<(?:input|select|textarea) id="f-{field}"[^>]*>', answer.text)
+        assert control and 'aria-invalid="true"' in control[0] and f"e-{field}" in control[0]
+        assert (
+            f'href="#f-{field}"' in answer.text and 'value="kept text"' in answer.text and 'value="eu"' in answer.text
+        )
+        assert vendor.runs == 0
+
+    def test_a_cloud_without_passwords_needs_one(self, vendor: Vendor) -> None:
+        answer = vendor.run(cloud_id=vendor.other)
+        assert errors(answer.text) == {"password": "No password was given for test user &#34;u&#34;."}
+        assert vendor.run(cloud_id=vendor.other, password="pw-of-the-run", anyway="yes").status_code == 303
+
+    def test_many_clicks_start_one_run(self, vendor: Vendor) -> None:
+        places = {vendor.run(request_key="k" * 22).headers["Location"] for _ in range(3)}
+        assert len(places) == 1 and vendor.runs == 1
+        # gone back to and changed, it is another one
+        assert vendor.run(request_key="k" * 22, label="other").status_code == 303
+        assert vendor.runs == 2
+
+    def test_a_version_that_no_node_has_is_started_only_on_purpose(self, vendor: Vendor) -> None:
+        answer = vendor.run(version="12.0.0")
+        assert answer.status_code == 200 and vendor.runs == 0
+        assert "No available node runs Tempest 12.0.0. Available: 47.0.0." in answer.text
+        assert vendor.run(version="12.0.0", anyway="yes").status_code == 303
+
+    def test_check_only_starts_nothing(self, vendor: Vendor) -> None:
+        answer = vendor.run(action="check")
+        assert "2 free slots" in answer.text and vendor.runs == 0
+
+    def test_options_travel_and_the_time_limit_is_in_minutes(self, vendor: Vendor) -> None:
+        answer = vendor.run(
+            options="compute.image_ref = 1234\n\nnetwork.project_network_cidr = 10.0.0.0/8", timeout="90"
+        )
+        test_id = int(answer.headers["Location"].rpartition("/")[2])
+        conf = vendor.ledger.runs.conf_json(test_id)
+        assert conf["compute"] == {"image_ref": "1234"} and conf["network"]["project_network_cidr"] == "10.0.0.0/8"
+        assert conf["identity"] == {"password": "kept-1"}
+        assert vendor.ledger.runs.get(test_id).spec.timeout == 5400
+
+
+class TestSessions:
+    def test_what_was_typed_outlives_the_session(self, vendor: Vendor) -> None:
+        key = vendor.key()
+        vendor.client.delete_cookie(COOKIE)
+        form = {
+            "form_key": key,
+            "cloud_id": str(vendor.stored),
+            "version": "47.0.0",
+            "label": "long text",
+            "password": "pw-x",
+        }
+        answer = vendor.client.post("/runs/new", data=form, headers=HERE)
+        assert answer.status_code == 401 and "Your session has expired" in answer.text and "pw-x" not in answer.text
+        hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', answer.text))
+        assert hidden["next"] == "/runs/new" and hidden["kept:label"] == "long text"
+        again = vendor.sign_in(**hidden)
+        assert again.status_code == 200 and 'value="long text"' in again.text
+        assert vendor.runs == 0
+
+    def test_another_tab_that_signed_in_again(self, vendor: Vendor) -> None:
+        old = vendor.key()
+        vendor.sign_in()
+        form = {"form_key": old, "cloud_id": str(vendor.stored), "version": "47.0.0", "label": "long text"}
+        answer = vendor.client.post("/runs/new", data=form, headers=HERE)
+        assert answer.status_code == 403 and "Your entries are kept: submit again." in answer.text
+        assert 'value="long text"' in answer.text and vendor.runs == 0
+
+    def test_another_site_fills_in_nothing(self, vendor: Vendor) -> None:
+        form = {"form_key": "f" * 64, "label": "of evil", "cloud_id": str(vendor.stored)}
+        answer = vendor.client.post("/runs/new", data=form, headers={"Origin": "https://evil.example"})
+        assert answer.status_code == 403 and "of evil" not in answer.text
+        vendor.client.delete_cookie(COOKIE)
+        answer = vendor.client.post("/runs/new", data=form, headers={"Origin": "https://evil.example"})
+        assert answer.status_code == 303 and "of evil" not in answer.text
+
+    def test_a_read_only_session_signs_out(self, ledger: Ledger, vendor: Vendor) -> None:
+        vendor.token = ledger.tokens.add("reader", ["vendor", "read"], vendor.user)[1]
+        vendor.sign_in()
+        assert "New run" not in vendor.client.get("/runs").text
+        assert vendor.client.get("/runs/new").status_code == 403
+        assert vendor.send("/sign-out").status_code == 302
+        assert vendor.client.get("/runs").status_code == 302
+
+
+class TestClouds:
+    FORM = {"label": "Acme", "endpoint_v3": "http://127.0.0.1:1/v3", "test_user": "ann", "project_name": "interop",
+            "alt_user": "bob", "alt_project_name": "second", "domain_name": "corp",
+            "options": "compute.image_ref = 7"}  # fmt: skip
+
+    def add(self, vendor: Vendor, **form: str) -> int:
+        answer = vendor.send("/clouds/new", **{**self.FORM, **form})
+        assert answer.status_code == 303, answer.text
+        return int(answer.headers["Location"].rpartition("/")[2])
+
+    def test_projects_are_kept_without_the_passwords(self, vendor: Vendor) -> None:
+        cloud = self.add(vendor, password="pw-of-ann", keep="no")
+        known = vendor.ledger.clouds.get(cloud)
+        assert not known.keeps_passwords
+        conf = vendor.ledger.clouds.saved_conf(cloud)
+        assert conf["identity"] == {"project_name": "interop", "domain_name": "corp", "alt_project_name": "second"}
+        assert conf["compute"] == {"image_ref": "7"}
+        page = vendor.client.get(f"/clouds/{cloud}/change").text
+        assert all(f'value="{value}"' in page for value in ("interop", "second", "corp"))
+        assert "compute.image_ref = 7" in page and "pw-of-ann" not in page
+
+    def test_a_new_password_leaves_the_others_and_all_can_be_erased(self, vendor: Vendor) -> None:
+        cloud = self.add(vendor, password="pw-1", alt_password="pw-2", keep="yes")
+        assert (
+            vendor.send(f"/clouds/{cloud}/change", **{**self.FORM, "password": "pw-3", "keep": "yes"}).status_code
+            == 303
+        )
+        assert vendor.ledger.clouds.saved_passwords(cloud)["identity"] == {"password": "pw-3", "alt_password": "pw-2"}
+        vendor.send(f"/clouds/{cloud}/change", **{**self.FORM, "keep": "forget"})
+        assert vendor.ledger.clouds.saved_passwords(cloud) == {}
+        assert vendor.ledger.clouds.saved_conf(cloud)["identity"]["project_name"] == "interop"
+
+    @pytest.mark.parametrize(
+        ("form", "field"),
+        [({"label": ""}, "label"), ({"endpoint_v3": "ftp://x/y"}, "endpoint_v3"), ({"region": "r" * 99}, "region"),
+         ({"options": "x"}, "options")],
+        ids=str,
+    )  # fmt: skip
+    def test_errors_are_at_their_fields(self, vendor: Vendor, form: dict[str, str], field: str) -> None:
+        answer = vendor.send("/clouds/new", **{**self.FORM, **form})
+        assert answer.status_code == 400 and field in errors(answer.text) and 'value="interop"' in answer.text
+
+    def test_a_cloud_with_runs_says_how_many(self, vendor: Vendor) -> None:
+        vendor.run()
+        answer = vendor.send(f"/clouds/{vendor.stored}/delete")
+        assert answer.status_code == 409 and "&#34;stored&#34; has 1 run. Delete them first." in answer.text
+
+
+class TestTokens:
+    def test_a_token_goes_with_the_one_that_made_it(self, vendor: Vendor) -> None:
+        page = vendor.send("/tokens", name="leaked", scope="vendor", days="0").text
+        found = re.search(r'id="secret">([^<]+)<', page)
+        assert found and vendor.ledger.tokens.find(found[1])
+        parent = vendor.ledger.tokens.find(vendor.token)
+        assert parent
+        vendor.ledger.tokens.revoke(parent.id)
+        assert vendor.ledger.tokens.find(found[1]) is None
+
+    def test_errors(self, vendor: Vendor) -> None:
+        answer = vendor.send("/tokens", name="", scope="vendor", days="30")
+        assert answer.status_code == 400 and errors(answer.text) == {"name": "must not be empty"}
+        answer = vendor.send("/tokens", name="x", scope="operator", days="30")
+        assert "You can&#39;t create operator tokens." in answer.text and 'value="x"' in answer.text
