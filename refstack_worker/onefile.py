@@ -1,14 +1,16 @@
 """Makes one readable Python file of a module and everything of its package that it imports.
 
 The modules stand in the file one after the other, in the order of their imports, in one namespace. So each module
-imports names (``from package.module import name``), and no two modules define the same name; anything else is an error.
-The same modules give the same bytes. Standard library alone.
+imports names (``from package.module import name``), and no two modules define the same public name; anything else is an
+error. A private name (``_name``) that an earlier module has too gets the module's name before it. The same modules give
+the same bytes. Standard library alone.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,14 +73,25 @@ class _Module:
 
     def defined(self) -> set[str]:
         """Return the names that it defines."""
-        names = set()
-        for node in self.tree.body:
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                names.add(node.name)
-            elif not isinstance(node, (ast.Import, ast.ImportFrom)):
-                names |= {each.id for each in ast.walk(node)
-                          if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}  # fmt: skip
-        return names
+        return _defined(self.tree.body)
+
+    def privately_imported(self) -> set[str]:
+        """Return the private names that it imports from its package."""
+        names = {alias.name for node in self.tree.body if isinstance(node, ast.ImportFrom) and self.is_internal(node)
+                 for alias in node.names}  # fmt: skip
+        return {name for name in names if _is_private(name)}
+
+    def renamed(self, name: str) -> _Module:
+        """Return the module with another name in place of one of its own.
+
+        :raises OneFileError: that would change more than the name.
+        """
+        new = f"_{self.name.rpartition('.')[2]}{name}"
+        source = re.sub(rf"(?<![\w.\"']){name}(?![\w\"'])", new, self.source)
+        tree = ast.parse(source)
+        if ast.dump(_Restored(new, name).visit(ast.parse(source))) != ast.dump(self.tree):
+            raise OneFileError(f"{self.name}: {name} cannot be renamed without changing more; rename it by hand")
+        return _Module(self.name, source, tree)
 
     def body(self, is_entry: bool) -> str:
         """Return the source without imports; if it is the entry, also without docstring but with the call of main."""
@@ -105,8 +118,7 @@ def one_file(root: Path, entry: str, shebang: str = SHEBANG) -> str:
     :param root: the folder that holds the package.
     :raises OneFileError: a module does not follow the rules above.
     """
-    modules = _in_order(root, entry)
-    _check_names(modules)
+    modules = _with_names_of_their_own(_in_order(root, entry))
     parts = [f'{shebang}\n"""{ast.get_docstring(modules[-1].tree, clean=False) or entry}"""']
     parts[0] += "\n\n# Made by tools/onefile: change the modules named below, not this file."
     parts[0] += "\n\nfrom __future__ import annotations\n\n" + "\n".join(_merged_imports(modules))
@@ -151,15 +163,73 @@ def _in_order(root: Path, entry: str) -> list[_Module]:
     return list(done.values())
 
 
-def _check_names(modules: Iterable[_Module]) -> None:
-    """Check that every name means one thing in all the modules, and that none hides a built-in one."""
+def _with_names_of_their_own(modules: Iterable[_Module]) -> list[_Module]:
+    """Return the modules such that every name means one thing in all of them, and none hides a built-in one."""
     meanings = {name: "Python itself" for name in dir(builtins) if not name.startswith("__")}
+    done = []
     for module in modules:
+        if module.privately_imported():
+            raise OneFileError(f"{module.name}: imports a private name: {', '.join(module.privately_imported())}")
+        for name in sorted(filter(_is_private, module.defined() & meanings.keys())):
+            module = module.renamed(name)
         bound = {statement.rpartition(" ")[2].partition(".")[0]: statement for statement in module.external_imports()}
         bound.update({name: module.name for name in module.defined()})
         for name, meaning in sorted(bound.items()):
             if meanings.setdefault(name, meaning) != meaning:
                 raise OneFileError(f"{module.name}: {name} is also a name of {meanings[name]}; rename one of them")
+        done.append(module)
+    return done
+
+
+class _Restored(ast.NodeTransformer):
+    """Puts the old name back wherever the new one is a name of the module, or stands in a text."""
+
+    def __init__(self, new: str, old: str) -> None:
+        self._new, self._old = new, old
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802 - the library's name
+        node.id = self._old if node.id == self._new else node.id
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+        node.name = self._old if node.name == self._new else node.name
+        return self.generic_visit(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802
+        # what a class defines is reached through the class, where the name did not change
+        if self._new not in _defined(node.body):
+            self.generic_visit(node)
+            node.name = self._old if node.name == self._new else node.name
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802
+        if isinstance(node.value, str):
+            node.value = node.value.replace(self._new, self._old)
+        return node
+
+
+def _defined(body: Iterable[ast.stmt]) -> set[str]:
+    """Return the names that the statements of a module or class define."""
+    names = set()
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif not isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= set(_stored(node))
+    return names
+
+
+def _stored(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a statement binds, but for the variables of comprehensions and functions."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    if not isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)):
+        for child in ast.iter_child_nodes(node):
+            yield from _stored(child)
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
 
 
 def _is_main_guard(node: ast.stmt) -> bool:

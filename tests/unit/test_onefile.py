@@ -83,6 +83,52 @@ def test_what_one_namespace_cannot_hold(tmp_path: Path, modules: dict[str, str],
         one_file(package(tmp_path, **modules), "pack.main")
 
 
+HELPERS = """
+def _twice(text):
+    return f"{text}{text}"
+
+
+_ALL = [_twice(_word) for _word in "ab"]
+
+
+def first():
+    return f"{_twice(_ALL[0])}"
+"""
+OTHER_HELPERS = """
+from pack.base import first
+
+
+def _twice(text):
+    return text * 2 + "!"  # not that _twice
+
+
+_ALL = _twice("c")
+print(first(), f"{_twice(_ALL)}")
+"""
+
+
+def test_private_names_may_stand_in_several_modules(tmp_path: Path) -> None:
+    text = one_file(package(tmp_path, base=HELPERS, main=OTHER_HELPERS), "pack.main")
+    assert "def _twice(text):" in text and "def _main_twice(text):" in text
+    done = subprocess.run([sys.executable, "-"], input=text, capture_output=True, text=True)
+    assert done.stdout == "aaaa cc!cc!!\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("main", "problem"),
+    [
+        ("from pack.base import _a\n", "imports a private name: _a"),
+        ("from pack.base import b\n\n\ndef _a(): ...\n\n\ndef f(_a): ...\n", "cannot be renamed"),
+        ("from pack.base import b\n\n\ndef _a(): ...\n\n\nclass C:\n    _a = 1\n", "cannot be renamed"),
+        ("from pack.base import b\n\n\ndef _a(): ...\n\n\nb(_a=1)\n", "cannot be renamed"),
+    ],
+    ids=["imported", "parameter", "attribute", "keyword"],
+)
+def test_private_names_that_cannot_be_renamed(tmp_path: Path, main: str, problem: str) -> None:
+    with pytest.raises(OneFileError, match=problem):
+        one_file(package(tmp_path, main=main, base="_a = b = 1\n"), "pack.main")
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """execute_test as the tool makes it, alone in a folder."""

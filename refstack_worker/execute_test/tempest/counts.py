@@ -1,4 +1,4 @@
-"""ProgressCounts the tests as their packets come."""
+"""Counts the tests as their packets come."""
 
 from __future__ import annotations
 
