@@ -10,8 +10,8 @@ from pathlib import Path
 from refstack_install.bundle import archive, collect
 from refstack_install.errors import DONE
 from refstack_install.hosts import os_release
+from refstack_install.package_names import KEYRING, TEMPEST, WORKER
 from refstack_install.reporter import write_line
-from refstack_install.steps.packages import KEYRING, TEMPEST, WORKER
 from refstack_install.system import System
 
 DEBIAN = "http://deb.debian.org/debian"

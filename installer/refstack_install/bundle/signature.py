@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from refstack_install import openpgp
 from refstack_install.errors import BundleError
-from refstack_install.packages import openpgp
 from refstack_install.system import Completed, System
 
 _STATUS = re.compile(r"^\[GNUPG:\] (\S+) ?(.*)$", re.M)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from refstack_install import files
 from refstack_install.bundle.archive import FOLDER as BUNDLE
+from refstack_install.openpgp import armor
 from refstack_install.packages.manager import Repository
-from refstack_install.packages.openpgp import armor
 from refstack_install.packages.rpm import RpmManager
 
 RELEASE = "--releasever=9"

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from refstack_install import files
+from refstack_install import files, openpgp
 from refstack_install.answers.answers import Answers
 from refstack_install.bundle import archive
 from refstack_install.errors import AnswersError, StepError
 from refstack_install.hosts import http
-from refstack_install.packages import openpgp
 from refstack_install.packages.manager import PackageManager, TrustedKeys
 from refstack_install.system import System
 

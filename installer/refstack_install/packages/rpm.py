@@ -7,8 +7,8 @@ from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 
 from refstack_install.files import TargetFile
+from refstack_install.openpgp import armor
 from refstack_install.packages.manager import PackageManager, Repository
-from refstack_install.packages.openpgp import armor
 
 
 class RpmManager(PackageManager):

@@ -8,15 +8,10 @@ from refstack_install import files
 from refstack_install.errors import StepError
 from refstack_install.files import Record
 from refstack_install.hosts import units
+from refstack_install.package_names import FAMILY, KEYRING, TEMPEST, WORKER
 from refstack_install.packages.manager import PackageManager, same_version
 from refstack_install.packages.repository import from_answers
 from refstack_install.step import Change, Context, Step
-
-WORKER = "refstack-worker"
-KEYRING = "refstack-archive-keyring"
-FAMILY = (WORKER, "python3-refstack-worker", "refstack-execute-test")
-"""Built together; they change version together."""
-TEMPEST = "refstack-tempest-"
 
 
 class PackagesStep(Step):

@@ -11,9 +11,9 @@ from refstack_install.answers import key_files
 from refstack_install.errors import AnswersError, PreflightError
 from refstack_install.files import Record
 from refstack_install.hosts import gearmand, http
+from refstack_install.package_names import WORKER
 from refstack_install.packages.manager import PackageManager
 from refstack_install.step import Change, Context, Step
-from refstack_install.steps.packages import WORKER
 
 FINISHED_NODE_MB = 64
 """Free space that the installer's own files need on an installed node."""

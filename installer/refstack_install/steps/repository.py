@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from refstack_install import files
+from refstack_install import files, openpgp
 from refstack_install.errors import AnswersError, VerifyError
 from refstack_install.files import Record, TargetFile
-from refstack_install.packages import openpgp
+from refstack_install.package_names import WORKER
 from refstack_install.packages.manager import PackageManager, Repository, TrustedKeys
 from refstack_install.packages.repository import from_answers
 from refstack_install.step import Change, Context, Step
-from refstack_install.steps.packages import WORKER
 
 
 class RepositoryStep(Step):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from refstack_install.openpgp import only_pinned
 from refstack_install.packages.dnf import Dnf
 from refstack_install.packages.manager import Repository, TrustedKeys
-from refstack_install.packages.openpgp import only_pinned
 
 from tests.support.node_machine import KEY, NodeMachine
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from refstack_install import openpgp
 from refstack_install.errors import AnswersError, StepError
-from refstack_install.packages import openpgp
 from refstack_install.packages.apt import Apt
 from refstack_install.packages.dnf import Dnf
 from refstack_install.packages.keyring import trusted_keys

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from refstack_install.bundle import archive
 from refstack_install.errors import BundleError
+from refstack_install.openpgp import fingerprints
 from refstack_install.packages.apt import Apt
-from refstack_install.packages.openpgp import fingerprints
 from refstack_install.packages.repository import from_answers
 from refstack_install.step import Context
 from refstack_install.steps.bundle import BundleStep

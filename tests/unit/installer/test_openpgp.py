@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refstack_install import openpgp
 from refstack_install.errors import AnswersError
-from refstack_install.packages import openpgp
 
 from tests.support.gpg import GnuPG, gnupg
 from tests.support.node_machine import FINGERPRINT, KEY
