@@ -24,6 +24,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.server.domain.attempts import Claim
+from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.results import acceptance
 from tests.support.ledgers import Event, stream, submit
@@ -60,6 +61,12 @@ def click(driver: Any, words: str) -> None:
     found.click()
 
 
+def confirmed(driver: Any, words: str) -> None:
+    """Click, and say yes to the question."""
+    click(driver, words)
+    eventually(driver, lambda: driver.switch_to.alert).accept()
+
+
 def fill(driver: Any, **values: str) -> None:
     for name, value in values.items():
         field = driver.find_element(By.NAME, name)
@@ -93,24 +100,28 @@ def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -
 
     click(driver, "Guidelines")
     driver.find_element(By.NAME, "file").send_keys(str(file))
-    click(driver, "Add")
+    click(driver, "Upload")
     shows(driver, PROGRAM, "24")
 
     click(driver, "Clouds")
-    click(driver, "Enter a cloud")
+    click(driver, "Add cloud")
     fill(driver, label="Acme", endpoint_v3=f"{site.url}/v3", test_user="interop", password="pw-of-ann-1")
-    driver.find_element(By.NAME, "keep").click()
-    click(driver, "Enter and check")
+    driver.find_element(By.CSS_SELECTOR, "input[name=keep][value=yes]").click()
+    click(driver, "Add and check")
     # there is no Keystone at that address, and the page says so
-    shows(driver, "Something is not right.", "Keystone")
-    shows(driver, "kept, sealed")
+    shows(driver, "Connection problem.", "Keystone")
+    shows(driver, "Stored (encrypted)")
     assert "pw-of-ann-1" not in driver.page_source
 
     click(driver, "New run")
     Select(driver.find_element(By.NAME, "program")).select_by_visible_text(f"2026.06: {PROGRAM} (24 tests)")
     fill(driver, version="47.0.0", label="First")
-    click(driver, "Start the run")
-    until(driver, "#state", "queued")
+    click(driver, "Start run")
+    # no node has that version yet, and the page says so before the run is started
+    shows(driver, "No available node runs Tempest 47.0.0. Available: none.")
+    driver.find_element(By.NAME, "anyway").click()
+    click(driver, "Start run")
+    until(driver, "#state", "Queued")
     test_id = int(driver.current_url.rpartition("/")[2])
 
     job = submit(site.ledger, test_id)
@@ -126,10 +137,10 @@ def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -
     beat(site, job, 20, 1)
     until(driver, "#done", "20 of 24 tests")
     finish(site, job, ["objectstore-temp-url-get"])
-    until(driver, "#state", "finished, with failures")
+    until(driver, "#state", "Tests failed")
 
     verdict = driver.find_element(By.CLASS_NAME, "verdict").text
-    assert f"{PROGRAM}: not passed" in verdict and "20 of 24" in verdict
+    assert f"Does not meet {PROGRAM} 2026.06" in verdict and "20 of 24" in verdict
     assert re.search(
         r"objectstore-temp-url-get.*\n.*failed tempest\.api\.object_storage\.\S*test_temp_url_get_0", verdict
     )
@@ -141,20 +152,20 @@ def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -
     eventually(driver, lambda: len(driver.find_elements(By.CSS_SELECTOR, "section tbody tr")) == 1)
 
     downloads(driver, tmp_path / "downloads", test_id)
-    click(driver, "Run again")
+    click(driver, "Rerun")
     driver.find_element(By.CSS_SELECTOR, "input[value=failed]").click()
     driver.find_element(By.CSS_SELECTOR, "form.inside button").click()
-    until(driver, "#state", "queued")
+    until(driver, "#state", "Queued")
     again = submit(site.ledger, int(driver.current_url.rpartition("/")[2]))
     assert len(again.submission.spec.testcases.names) == 4  # type: ignore[union-attr]
     assert again.submission.conf_json == {"identity": {"password": "pw-of-ann-1"}}
-    click(driver, "Cancel the run")
-    until(driver, "#state", "cancelled")
+    confirmed(driver, "Cancel run")
+    until(driver, "#state", "Cancelled")
     assert not [line for line in driver.get_log("browser") if line["level"] == "SEVERE"]
 
 
 def downloads(driver: Any, folder: Path, test_id: int) -> None:
-    kinds = {"subunit stream": "subunit", "JUnit XML": "xml", "HTML, one file": "html", "CSV": "csv", "JSON": "json"}
+    kinds = {"Subunit stream": "subunit", "JUnit XML": "xml", "HTML report": "html", "CSV": "csv", "JSON": "json"}
     for link, suffix in kinds.items():
         if not driver.find_element(By.CSS_SELECTOR, "details.menu").get_attribute("open"):
             click(driver, "Download")
@@ -183,15 +194,22 @@ def test_the_wrong_user_gets_nothing(site: Site, driver: Any) -> None:
 
 
 def test_without_javascript_a_run_is_started_and_cancelled(site: Site, driver: Any) -> None:
+    conf = {"identity": {"password": "pw-1"}}
+    site.ledger.clouds.add(NewCloud("Acme", "https://k.example/v3", user_id=site.users["ann"], conf_json=conf))
     driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     look.sign_in(driver, site, "ann")
     driver.get(f"{site.url}/runs/new")
+    Select(driver.find_element(By.NAME, "cloud_id")).select_by_visible_text(
+        "Acme (https://k.example/v3), passwords stored"
+    )
     fill(driver, version="47.0.0", label="Without scripts")
     driver.find_element(By.CSS_SELECTOR, "input[value=all]").click()
-    click(driver, "Start the run")
-    until(driver, "#state", "queued")
-    click(driver, "Cancel the run")
-    until(driver, "#state", "cancelled")
+    click(driver, "Start run")
+    driver.find_element(By.NAME, "anyway").click()
+    click(driver, "Start run")
+    until(driver, "#state", "Queued")
+    click(driver, "Cancel run")
+    until(driver, "#state", "Cancelled")
 
 
 def test_a_form_of_another_site_is_refused(site: Site, driver: Any) -> None:
@@ -199,8 +217,8 @@ def test_a_form_of_another_site_is_refused(site: Site, driver: Any) -> None:
     look.sign_in(driver, site, "operator")
     driver.get(f"{site.url}/fleet")
     driver.execute_script("document.querySelector('main [name=form_key]').value = 'f'.repeat(64)")
-    click(driver, "Pause the queue")
-    shows(driver, "another session")
+    confirmed(driver, "Pause queue")
+    shows(driver, "You signed in again in another tab.")
     assert not site.ledger.queue.is_paused()
 
 
@@ -219,12 +237,13 @@ def test_a_token_is_made_shown_once_and_revoked(site: Site, driver: Any) -> None
     look.sign_in(driver, site, "ann")
     click(driver, "Tokens")
     fill(driver, name="for the script")
-    click(driver, "Make")
+    click(driver, "Create")
     secret = driver.find_element(By.CLASS_NAME, "secret").text
     assert site.ledger.tokens.find(secret).user_id == site.users["ann"]  # type: ignore[union-attr]
     driver.get(f"{site.url}/tokens")
     assert secret not in driver.page_source
     driver.find_element(By.XPATH, "//button[@aria-label='Revoke for the script']").click()
+    eventually(driver, lambda: driver.switch_to.alert).accept()
     eventually(driver, lambda: site.ledger.tokens.find(secret) is None)
 
 
@@ -239,7 +258,7 @@ def test_what_a_worker_or_a_vendor_writes_stays_text(site: Site, driver: Any) ->
     file = site.folder / "hostile"
     file.write_bytes(stream([Event(name)]))
     acceptance.accept(site.ledger, job.proof, Upload.of(file, {}))
-    until(driver, "#state", "finished")
+    until(driver, "#state", "Passed")
     # where it may be broken is no part of it
     assert driver.find_element(By.CSS_SELECTOR, "td.name").get_attribute("textContent") == name
     assert driver.find_element(By.CSS_SELECTOR, "td.name").text == name
