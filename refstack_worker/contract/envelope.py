@@ -48,7 +48,10 @@ class Sealer:
 
     def seal(self, payload: payloads.Payload) -> bytes:
         """Return the envelope of a payload. :raises PayloadError: the payload is not valid."""
-        message = payload.to_bytes()
+        return self.seal_bytes(payload.to_bytes())
+
+    def seal_bytes(self, message: bytes) -> bytes:
+        """Return the envelope of a payload that was checked before; see :meth:`Payload.serialized`."""
         sender, signing = self.signing.newest
         recipient, public = self.fleet.newest
         signature = signing.sign(_signed_text(recipient, message)).signature

@@ -168,6 +168,12 @@ class Payload:
         _check_meaning(dataclasses.replace(self, testcases=None))
         return data
 
+    def serialized(self) -> bytes:
+        """Return the same text of a payload whose content was checked before. :raises PayloadError: it is too large."""
+        data = strict_json.dumps(self.to_json()).encode("utf-8")
+        _check_size(data)
+        return data
+
     @property
     def prefix(self) -> str:
         """The start of the name of everything that this attempt makes in the cloud."""

@@ -24,6 +24,7 @@ from refstack_worker.server.domain.attempts import (
     Proof,
     Release,
 )
+from refstack_worker.server.ledger import single_statements
 from refstack_worker.server.ledger.queue_state import queue_is_paused
 from refstack_worker.server.ledger.run_rows import (
     attempt_of,
@@ -54,6 +55,9 @@ _BY_WORKER = frozenset(
 """States that a worker may report; ``finished`` comes with a result, ``queued`` with a release."""
 
 NO_PROGRESS = Progress()
+_REPORTED = select(queue_tables.run.c.state, queue_tables.run.c.attempt, queue_tables.run.c.sealed_conf).where(
+    queue_tables.run.c.test_id == bindparam("of_test")
+)
 _GO, _CANCEL = HeartbeatAnswer(HeartbeatReply.GO), HeartbeatAnswer(HeartbeatReply.CANCEL, "cancelled")
 
 _HOLDER = (
@@ -119,6 +123,8 @@ class Attempts(LedgerPart):
 
     def claim(self, proof: Proof, claim: Claim) -> ClaimAnswer:
         """Give an attempt to the first worker that asks; the same claim again is answered as the first time."""
+        if self._claim_at_once(proof, claim):
+            return ClaimAnswer(True, "", RunState.CLAIMED)
         with self.database.writing() as connection:
             run, attempt = self.transactions.held(connection, proof)
             state = RunState(run["state"])
@@ -136,6 +142,14 @@ class Attempts(LedgerPart):
                 return ClaimAnswer(False, "paused", state)
             self.transactions.grant(connection, run, claim)
             return ClaimAnswer(True, "", RunState.CLAIMED)
+
+    def _claim_at_once(self, proof: Proof, claim: Claim) -> bool:
+        """Grant the usual claim, on an attempt that nobody holds; False: the long way decides."""
+        if self.database.is_sqlite or proof.attempt is None or proof.payload_digest is not None or not proof.secret:
+            return False
+        with self.database.one_statement() as connection:
+            digest = payloads.secret_digest(proof.secret)
+            return single_statements.claim(connection, proof, claim, digest, self.clock())
 
     def heartbeat(self, proof: Proof, claim_id: str, progress: Progress = NO_PROGRESS) -> HeartbeatAnswer:
         """Record that the holder of a claim is alive and how far its run is; return whether it should go on."""
@@ -196,6 +210,9 @@ class Attempts(LedgerPart):
             ``superseded``, ``ended``.
         :raises StateError: a state that is not a worker's to report.
         """
+        key = self._report_at_once(proof, report)
+        if key is not None:
+            return key
         with self.database.writing() as connection:
             run, attempt = self.transactions.held(connection, proof)
             if run["attempt"] != attempt["attempt"]:
@@ -203,6 +220,30 @@ class Attempts(LedgerPart):
             check_claim(attempt, proof)
             self._take(connection, run, report)
             return key_of(attempt)
+
+    def _report_at_once(self, proof: Proof, report: Report) -> AttemptKey | None:
+        """Take the usual report, of the holder of the current attempt; None: the long way decides."""
+        if self.database.is_sqlite:
+            return None
+        with self.database.one_statement() as connection:
+            attempt = self.transactions.proven(connection, proof)
+            key = key_of(attempt)
+            run = connection.execute(_REPORTED, {"of_test": key.test_id}).mappings().one()
+            if attempt["claim_id"] is None or run["attempt"] != key.attempt or RunState(run["state"]).is_end:
+                return None
+            check_claim(attempt, proof)
+            return key if self._take_at_once(connection, key, run, report) else None
+
+    def _take_at_once(self, connection: Connection, key: AttemptKey, run: Row, report: Report) -> bool:
+        state, status = RunState(run["state"]), report.status
+        message = self._masked(run, report.message)
+        if status is None or status is state:
+            line = message if status is None else f"{state.value}: {message}"
+            return bool(message) and single_statements.say(connection, key, line, self.clock())
+        if status not in _BY_WORKER or not may_move(state, status):
+            return False
+        said = (message, report.reason or status.value if status.is_end else "")
+        return single_statements.move(connection, key, (state, status), said, self.clock())
 
     def requeue(self, key: AttemptKey, how: Release, message: str) -> bool:
         """End an attempt and make the next, or end the run at the limit.

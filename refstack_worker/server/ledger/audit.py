@@ -9,6 +9,8 @@ from sqlalchemy import insert, select
 from refstack_worker.server.db.account_tables import audit
 from refstack_worker.server.ledger.transactions import LedgerPart
 
+_ADD = insert(audit)
+
 
 @dataclass(frozen=True)
 class AuditEntry:
@@ -37,8 +39,8 @@ class Audit(LedgerPart):
             "action": entry.action[:80],
             "target": entry.target[:200],
         }
-        with self.database.writing() as connection:
-            connection.execute(insert(audit).values(row))
+        with self.database.single_write() as connection:
+            connection.execute(_ADD, row)
 
     def entries(self, before: int = 0, limit: int = 100) -> list[AuditEntry]:
         """Return entries, the newest first. :param before: only those with lower ids."""

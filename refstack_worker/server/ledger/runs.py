@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timezone
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import bindparam, false, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
@@ -22,6 +22,8 @@ from refstack_worker.server.domain.attempts import (
     Submission,
 )
 from refstack_worker.server.domain.runs import Message, NewRun, Run, RunQuery, RunSpec
+from refstack_worker.server.ledger import single_statements
+from refstack_worker.server.ledger.queue_state import queue_is_paused
 from refstack_worker.server.ledger.run_rows import (
     conditions,
     one_run,
@@ -29,6 +31,7 @@ from refstack_worker.server.ledger.run_rows import (
     runs_question,
     visible_to,
 )
+from refstack_worker.server.ledger.submissions import LEASE_SECONDS
 from refstack_worker.server.ledger.transactions import (
     LedgerPart,
     Move,
@@ -39,7 +42,7 @@ from refstack_worker.server.ledger.transactions import (
 )
 
 MAX_ROWS = 1000
-_NEW_RUN = insert(queue_tables.run)
+_NEW_RUN, _NEW_ATTEMPT = insert(queue_tables.run), insert(queue_tables.attempt)
 _OWNER, _COLLEAGUE = legacy_tables.user.alias("owner"), legacy_tables.user.alias("colleague")
 _OPEN_RUNS = (
     select(func.count())
@@ -59,8 +62,32 @@ _SAME = select(queue_tables.run.c.test_id, queue_tables.run.c.request_digest).wh
 )
 
 
+class SealedRun(Protocol):
+    """A submission in its envelope."""
+
+    @property
+    def digest(self) -> str:
+        """By which the ledger knows the envelope."""
+
+
+class Dispatcher(Protocol):
+    """Seals runs while they are recorded, and gives them to the queue afterwards."""
+
+    def seal(self, submission: Submission) -> Any:
+        """Return the :class:`SealedRun` of a run that is being recorded; None: the run waits for its turn."""
+
+    def submit(self, sealed: Any) -> None:
+        """Submit a sealed run soon; it is recorded."""
+
+    def __call__(self) -> None:
+        """Look soon for runs that wait in the ledger."""
+
+
 class Runs(LedgerPart):
     """Record runs, look at them, cancel them."""
+
+    dispatcher: Dispatcher | None = None
+    """None: another process submits what is recorded."""
 
     def add(self, new: NewRun) -> Run:
         """Record a run: state ``queued``, attempt 1. The same idempotency key again gives the same run again.
@@ -75,12 +102,19 @@ class Runs(LedgerPart):
         try:
             with self.database.writing() as connection:
                 test_id = self._idempotent(connection, new)
-                if test_id is None:
-                    self._check_open_runs(connection, new.owner_id)
-                    test_id = self._insert(connection, new, sealed)
-                return one_run(connection, test_id)
+                if test_id is not None:
+                    return one_run(connection, test_id)
+                self._check_open_runs(connection, new.owner_id)
+                test_id, envelope = self._insert(connection, new, sealed)
+                run = one_run(connection, test_id)
         except IntegrityError:
             return self.get(self._after_collision(new))
+        self._dispatch(envelope)
+        return run
+
+    def _dispatch(self, envelope: SealedRun | None) -> None:
+        if self.dispatcher is not None:
+            self.dispatcher.submit(envelope) if envelope is not None else self.dispatcher()
 
     def add_held(self, new: NewRun, claim: Claim) -> Submission:
         """Record a run that the caller carries out itself; raises as :meth:`add` does."""
@@ -88,7 +122,7 @@ class Runs(LedgerPart):
         sealed = self.secrets.seal(new.conf_json)
         secret = payloads.new_secret()
         with self.database.writing() as connection:
-            run = self.transactions.locked_run(connection, self._insert(connection, new, sealed))
+            run = self.transactions.locked_run(connection, self._insert(connection, new, sealed, is_held=True)[0])
             digest = {"secret_digest": payloads.secret_digest(secret)}
             connection.execute(update(queue_tables.attempt).where(is_attempt(key_of(run))).values(digest))
             self.transactions.grant(connection, run, claim)
@@ -212,7 +246,7 @@ class Runs(LedgerPart):
             }
         )
         # its size counts as well
-        wanted.to_bytes()
+        wanted.serialized()
         if spec.priority not in (-1, 0, 1):
             raise PayloadError("priority: -1 (low), 0 or 1 (high) is expected")
         spec.function  # noqa: B018 - refuses a malformed tag
@@ -240,11 +274,45 @@ class Runs(LedgerPart):
             raise StateError("the test was run already, or its cloud or owner does not exist")
         return known
 
-    def _insert(self, connection: Connection, new: NewRun, sealed: str) -> int:
+    def _insert(
+        self, connection: Connection, new: NewRun, sealed: str, is_held: bool = False
+    ) -> tuple[int, SealedRun | None]:
+        """Add the rows of a run, and return its id and its envelope if it can be submitted at once.
+
+        :param is_held: it is not for the queue.
+        """
         test_id = self._test_row(connection, new)
         now = self.clock()
+        run = self._run_row(new, test_id, sealed, now)
+        attempt = {"test_id": test_id, "attempt": 1, "priority": new.spec.priority, "created_at": now}
+        envelope = None if is_held else self._sealed(connection, new, attempt, now)
+        if self.database.is_sqlite:
+            connection.execute(_NEW_RUN, run)
+            connection.execute(_NEW_ATTEMPT, attempt)
+            self.transactions.tell(connection, {"test_id": test_id, "messages": 0}, "queued")
+        else:
+            single_statements.record(connection, run, attempt, now)
+        return test_id, envelope
+
+    def _sealed(self, connection: Connection, new: NewRun, attempt: dict[str, Any], now: float) -> SealedRun | None:
+        """Seal the first attempt of a run, and note that in its row."""
+        if self.dispatcher is None or queue_is_paused(connection):
+            return None
+        secret = payloads.new_secret()
+        spec = replace(new.spec, timeout=new.spec.timeout or self.settings.rules.run_timeout)
+        key = AttemptKey(attempt["test_id"], attempt["attempt"])
+        envelope: SealedRun | None = self.dispatcher.seal(Submission(key, spec, new.conf_json, secret))
+        if envelope is not None:
+            attempt.update(
+                secret_digest=payloads.secret_digest(secret),
+                payload_digest=envelope.digest,
+                leased_until=now + LEASE_SECONDS,
+            )
+        return envelope
+
+    def _run_row(self, new: NewRun, test_id: int, sealed: str, now: float) -> dict[str, Any]:
         spec = new.spec
-        row = {
+        return {
             "test_id": test_id,
             "state": RunState.QUEUED.value,
             "attempt": 1,
@@ -268,10 +336,6 @@ class Runs(LedgerPart):
             "queued_at": now,
             "messages": 1,
         }
-        connection.execute(_NEW_RUN, row)
-        self.transactions.add_attempt(connection, row, 1)
-        self.transactions.tell(connection, {"test_id": test_id, "messages": 0}, "queued")
-        return test_id
 
     def _test_row(self, connection: Connection, new: NewRun) -> int:
         if new.test_id is None:

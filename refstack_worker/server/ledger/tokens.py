@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from collections.abc import Sequence
 
 from sqlalchemy import bindparam, delete, insert, select, update
@@ -15,11 +16,15 @@ from refstack_worker.server.domain.accounts import Session, Token
 from refstack_worker.server.ledger.transactions import (
     LedgerPart,
     Row,
+    Transactions,
     new_id,
 )
 
 _TOKENS = account_tables.token
 TOKEN_PREFIX = "rsq_"  # noqa: S105 - what a token begins with, so that scanners recognise one that leaked
+CACHE_SECONDS = 1.0
+"""For which a token is believed without a look at the database: a revoked one works that much longer elsewhere."""
+CACHED_TOKENS = 1000
 _USED_EVERY = 60.0
 """Seconds between two notes of when a token was used: not a write for every request."""
 # a random secret is looked up by its digest: the time that takes tells nothing of other secrets
@@ -28,6 +33,11 @@ _TOKEN = select(_TOKENS).where(_TOKENS.c.digest == bindparam("of_secret"))
 
 class Tokens(LedgerPart):
     """API tokens; of their secrets only digests are kept."""
+
+    def __init__(self, transactions: Transactions) -> None:
+        super().__init__(transactions)
+        self._cache: dict[str, tuple[Row, float]] = {}
+        """Digest to row, and until when it is believed, by the steady clock."""
 
     def add(
         self,
@@ -72,6 +82,7 @@ class Tokens(LedgerPart):
             gone = update(_TOKENS).where(_TOKENS.c.id == token_id)
             if connection.execute(gone.values(revoked_at=self.clock())).rowcount == 0:
                 raise NotFoundError(f"there is no token {token_id}")
+            self._cache.clear()
             parents = [token_id]
             while parents:
                 made = select(_TOKENS.c.id).where(_TOKENS.c.parent_id.in_(parents), _TOKENS.c.revoked_at == 0)
@@ -80,17 +91,31 @@ class Tokens(LedgerPart):
                 connection.execute(ended.values(revoked_at=self.clock()))
 
     def find(self, secret: str) -> Token | None:
-        """Return the token with this secret, if it is good now."""
+        """Return the token with this secret, if it is good now, or was less than ``CACHE_SECONDS`` ago."""
         now = self.clock()
-        with self.database.reading() as connection:
-            row = connection.execute(_TOKEN, {"of_secret": digest(secret)}).mappings().first()
+        row = self._row(digest(secret))
         if row is None or row["revoked_at"] or 0 < row["expires_at"] <= now:
             return None
         if row["last_used_at"] < now - _USED_EVERY:
             with self.database.writing() as connection:
                 used = update(_TOKENS).where(_TOKENS.c.id == row["id"])
                 connection.execute(used.values(last_used_at=now))
+            self._cache.clear()
         return _token(row)
+
+    def _row(self, of_secret: str) -> Row | None:
+        """Return the row of a token; a client asks many times a second, and a token hardly ever changes."""
+        now = time.monotonic()
+        row, until = self._cache.get(of_secret, (None, 0.0))
+        if now < until:
+            return row
+        with self.database.reading() as connection:
+            row = connection.execute(_TOKEN, {"of_secret": of_secret}).mappings().first()
+        if row is not None:
+            if len(self._cache) >= CACHED_TOKENS:
+                self._cache.clear()
+            self._cache[of_secret] = (row, now + CACHE_SECONDS)
+        return row
 
 
 class Sessions(LedgerPart):

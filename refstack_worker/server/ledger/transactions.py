@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any
 
@@ -28,13 +27,13 @@ from refstack_worker.server.domain.attempts import (
     Proof,
     Release,
 )
+from refstack_worker.server.ledger import single_statements
+from refstack_worker.server.ledger.single_statements import IS_WITHDRAWN, stamp
 from refstack_worker.server.secret_store import SecretStore
 
 Row = Any
 """A row as a mapping: column name to value (SQLAlchemy names the type differently in 1.4 and 2)."""
 
-MESSAGES_PER_RUN = 5000
-"""Status messages that are kept of a run; a worker gone wild must not fill the disk."""
 MAX_ATTEMPTS = payloads.SCHEMA["properties"]["attempt"]["maximum"]
 
 
@@ -56,7 +55,7 @@ _END = (
         ended_at=bindparam("now"),
         outcome=bindparam("how"),
         note=bindparam("said"),
-        is_withdrawn=~((queue_tables.attempt.c.submitted_at > 0) & (queue_tables.attempt.c.claimed_at == 0)),
+        is_withdrawn=IS_WITHDRAWN,
     )
 )
 """Put together once, because every call of a worker asks these."""
@@ -122,10 +121,9 @@ class Transactions:
 
     def tell(self, connection: Connection, run: Row, text: str) -> frozenset[str]:
         """Add a row as :meth:`say` does, and return what the caller then has to count in the run's row."""
-        if run["messages"] >= MESSAGES_PER_RUN:
+        if run["messages"] >= single_statements.MESSAGES_PER_RUN:
             return frozenset()
-        stamp = datetime.fromtimestamp(self.clock(), timezone.utc).replace(tzinfo=None)
-        row = {"test_id": run["test_id"], "message": clean_line(text), "timestamp": stamp}
+        row = {"test_id": run["test_id"], "message": clean_line(text), "timestamp": stamp(self.clock())}
         connection.execute(_STATUS, row)
         return _SAID
 

@@ -80,6 +80,11 @@ class Sealed:
         return self.submission.key
 
     @property
+    def digest(self) -> str:
+        """By which the ledger knows the envelope."""
+        return sealing.digest(self.envelope)
+
+    @property
     def job(self) -> Job:
         spec = self.submission.spec
         return Job(spec.function, str(self.key), self.envelope, PRECEDENCE[max(-1, min(1, spec.priority))])
@@ -114,6 +119,37 @@ class QueueClient:
             if queued < len(taken):
                 break
         return done
+
+    def seal(self, one: Submission) -> Sealed:
+        """Seal a submission whose content the ledger has just checked.
+
+        :raises KeyFileError: the server's keys cannot be used.
+        :raises PayloadError: it is too large.
+        """
+        return Sealed(one, self._key_files.sealer().seal_bytes(self._payload(one).serialized()))
+
+    def submit_sealed(self, ledger: Ledger, ready: Sequence[Sealed]) -> int:
+        """Submit what is sealed and noted in the ledger; return how many jobs were queued."""
+        queued: list[QueuedJob] = []
+        unsent: list[Sealed] = []
+        message = ""
+        try:
+            for one in ready:
+                answer = self._to_some_server(one.job)
+                if answer.outcome is Outcome.QUEUED:
+                    queued.append(QueuedJob(one.key, answer.server, answer.handle, one.job.function, 0.0))
+                elif answer.outcome is Outcome.UNCERTAIN:
+                    ledger.attempts.requeue(one.key, Release.QUEUE_LOST, answer.message)
+                else:
+                    message = message or answer.message
+                    unsent.append(one)
+        finally:
+            if queued:
+                ledger.submissions.submitted(queued)
+        if unsent:
+            ledger.submissions.failed([one.submission for one in unsent], f"{WAITS}: {message}")
+        self._note(message)
+        return len(queued)
 
     def withdraw(self, ledger: Ledger, is_last: bool = False) -> None:
         """Take out of the queue what was cancelled or superseded before a worker had it.
@@ -192,30 +228,8 @@ class QueueClient:
         waiting = list(taken)
         queued = 0
         while waiting:
-            queued += self._submit_sealed(ledger, self._seal(ledger, waiting))
+            queued += self.submit_sealed(ledger, self._seal(ledger, waiting))
         return queued
-
-    def _submit_sealed(self, ledger: Ledger, ready: Sequence[Sealed]) -> int:
-        queued: list[QueuedJob] = []
-        unsent: list[Sealed] = []
-        message = ""
-        try:
-            for one in ready:
-                answer = self._to_some_server(one.job)
-                if answer.outcome is Outcome.QUEUED:
-                    queued.append(QueuedJob(one.key, answer.server, answer.handle, one.job.function, 0.0))
-                elif answer.outcome is Outcome.UNCERTAIN:
-                    ledger.attempts.requeue(one.key, Release.QUEUE_LOST, answer.message)
-                else:
-                    message = message or answer.message
-                    unsent.append(one)
-        finally:
-            if queued:
-                ledger.submissions.submitted(queued)
-        if unsent:
-            ledger.submissions.failed([one.submission for one in unsent], f"{WAITS}: {message}")
-        self._note(message)
-        return len(queued)
 
     def _note(self, unsent: str) -> None:
         """Log once, not for each run and each try, why the queue takes none, and once that it takes them again."""
@@ -241,7 +255,7 @@ class QueueClient:
             except PayloadError as error:
                 LOG.warning("%s cannot be submitted: %s", one.key, error)
                 ledger.submissions.unsubmittable(one.key, error.reason, str(error))
-        mine = ledger.submissions.sealed([(one.submission, sealing.digest(one.envelope)) for one in sealed])
+        mine = ledger.submissions.sealed([(one.submission, one.digest) for one in sealed])
         return [one for one in sealed if one.key in mine]
 
     def _payload(self, one: Submission) -> payloads.Payload:

@@ -134,7 +134,6 @@ class RunService:
         run = self.ledger.runs.add(complete)
         if choice is not None:
             self.ledger.guidelines.choose(run.test_id, choice)
-        self.submitter()
         return run
 
     def _need_cloud(self, caller: Caller, cloud_id: int) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,14 @@ from sqlalchemy import insert
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
+from refstack_worker.errors import QueueError
 from refstack_worker.server.app import create_app
 from refstack_worker.server.db import legacy_tables
+from refstack_worker.server.domain.attempts import Submission
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.queue.client import Sealed
 from refstack_worker.server.results import acceptance
 from refstack_worker.version import software_version
 from tests.support.ledgers import CONF, PASSWORD, Event, claimed, new_run, queued, stream
@@ -29,6 +32,12 @@ class Queue:
 
     def __init__(self) -> None:
         self.told = threading.Event()
+
+    def seal(self, one: Submission) -> Sealed:
+        raise QueueError("this queue leaves the run to the monitor")
+
+    def submit_sealed(self, ledger: Ledger, ready: Sequence[Sealed]) -> int:
+        return 0
 
     def submit_pending(self, ledger: Ledger, test_id: int | None = None) -> int:
         return 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from refstack_worker.contract.envelope import NodeChannel
 from refstack_worker.contract.payload import new_secret
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Progress
+from refstack_worker.errors import QueueError
 from refstack_worker.server.app import create_app
-from refstack_worker.server.domain.attempts import Release
+from refstack_worker.server.domain.attempts import Release, Submission
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.queue.client import Sealed
 from tests.support.ledgers import Clock, Job, claimed, queued
 
 STRANGER = {"REMOTE_ADDR": "192.0.2.7"}
@@ -26,6 +29,12 @@ class Queue:
 
     def __init__(self) -> None:
         self.told = 0
+
+    def seal(self, one: Submission) -> Sealed:
+        raise QueueError("this queue leaves the run to the monitor")
+
+    def submit_sealed(self, ledger: Ledger, ready: Sequence[Sealed]) -> int:
+        return 0
 
     def submit_pending(self, ledger: Ledger, test_id: int | None = None) -> int:
         self.told += 1

@@ -497,7 +497,7 @@ class TestReports:
         assert PASSWORD not in ledger.runs.get(job.submission.key.test_id).message
 
     def test_messages_of_one_run_have_an_end(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("refstack_worker.server.ledger.transactions.MESSAGES_PER_RUN", 10)
+        monkeypatch.setattr("refstack_worker.server.ledger.single_statements.MESSAGES_PER_RUN", 10)
         job = claimed(ledger)
         for number in range(20):
             ledger.attempts.report(job.proof, Report(message=f"message {number}"))
