@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from refstack_install.errors import StepError
 from refstack_install.files import TargetFile
 from refstack_install.packages.manager import PackageManager, Repository, same_version
+from refstack_install.system import System
 
 SOURCES = "/etc/apt/sources.list.d/refstack.sources"
 LISTS = "/var/lib/apt/lists"
+DPKG_DATABASE = ("/var/lib/dpkg/status", "/var/lib/dpkg/updates")
+"""The second one has entries while dpkg works, and after it was killed."""
 QUIET = {"DEBIAN_FRONTEND": "noninteractive", "DEBCONF_NONINTERACTIVE_SEEN": "true"}
 OPTIONS = (
     "-q",
@@ -24,6 +28,7 @@ OPTIONS = (
     "-oAPT::Update::Error-Mode=any",
     "-oAPT::Keep-Downloaded-Packages=false",
 )
+T = TypeVar("T")
 _STALE = re.compile(
     r"404 +Not Found|Unable to locate package|but it is not installable|has no installation candidate|"
     r"Unable to correct problems|was not found|File has unexpected size|Hash Sum mismatch"
@@ -37,8 +42,15 @@ class Apt(PackageManager):
     key_path = "/usr/share/keyrings/refstack-archive-keyring.gpg"
     own_key_path = "/usr/share/keyrings/refstack-install.gpg"
 
+    def __init__(self, system: System, lock_timeout: int) -> None:
+        super().__init__(system, lock_timeout)
+        self._remembered: dict[str, tuple[tuple[int, ...], Any]] = {}
+
     def installed(self) -> Mapping[str, str]:
         """Return name and version; a package of a second architecture has it in its name."""
+        return self._remember("installed", self._installed)
+
+    def _installed(self) -> dict[str, str]:
         form = "${db:Status-Abbrev}\t${Package}\t${Architecture}\t${Version}\n"
         rows = [line.split("\t") for line in self.system.must(["dpkg-query", "-W", "-f", form]).out.splitlines()]
         versions: dict[str, str] = {}
@@ -73,6 +85,9 @@ class Apt(PackageManager):
             self.system.path(LISTS).joinpath(name).unlink(missing_ok=True)
 
     def candidate(self, name: str) -> str:
+        return self._remember(f"candidate {name}", lambda: self._candidate(name))
+
+    def _candidate(self, name: str) -> str:
         out = self.system.run(["apt-cache", "policy", name]).out
         match = re.search(r"Candidate: (\S+)", out)
         return match.group(1) if match and match.group(1) != "(none)" else ""
@@ -142,6 +157,18 @@ class Apt(PackageManager):
         """Return the full version for a short one (``1.2.3-1`` for ``1.2.3``)."""
         versions = self.offered([name]).get(name, ())
         return next((full for full in versions if same_version(full, version)), version)
+
+    def _remember(self, what: str, ask: Callable[[], T]) -> T:
+        """Ask again only after dpkg's database or apt's indexes have changed."""
+        try:
+            state = tuple(self.system.path(path).stat().st_mtime_ns for path in (*DPKG_DATABASE, LISTS))
+        except FileNotFoundError:
+            return ask()
+        known = self._remembered.get(what)
+        if known is None or known[0] != state:
+            known = self._remembered[what] = (state, ask())
+        result: T = known[1]
+        return result
 
     def _update(self, *options: str) -> None:
         self.work(["apt-get", *OPTIONS, *options, "update"], "fetching the package index", **QUIET)

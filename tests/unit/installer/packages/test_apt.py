@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,21 @@ def test_a_removal_that_would_take_other_packages_along_is_refused(machine: Node
     with pytest.raises(StepError, match="would remove mine too"):
         apt.remove(["refstack-worker"])
     assert "refstack-worker" in machine.packages
+
+
+def test_dpkg_is_asked_again_only_after_a_change(machine: NodeMachine, apt: Apt) -> None:
+    machine.write("var/lib/dpkg/status", "one")
+    (machine.root / "var/lib/dpkg/updates").mkdir()
+    machine.write(LISTS, "signed")
+    first = apt.installed()
+    assert (apt.installed(), len(machine.calls)) == (first, 1)
+    machine.packages["new"] = "1"
+    status = machine.root / "var/lib/dpkg/status"
+    os.utime(status, ns=(0, status.stat().st_mtime_ns + 1))
+    assert apt.installed()["new"] == "1"
+    machine.packages["half"] = "1"
+    machine.write("var/lib/dpkg/updates/0001", "half")
+    assert apt.installed()["half"] == "1"
 
 
 def test_packages_of_a_second_architecture_have_it_in_their_name(machine: NodeMachine, apt: Apt) -> None:
