@@ -150,6 +150,11 @@ def _fault(error: Exception) -> Response:
         answer = _answer(503, "The server's disk is full. Try again later.", "disk-full")
         answer.headers["Retry-After"] = str(RETRY_SECONDS)
         return answer
+    if isinstance(error, MemoryError):
+        LOG.error("%s %s: out of memory", request.method, request.path)
+        answer = _answer(503, "The server is out of memory. Try again later.", "out-of-memory")
+        answer.headers["Retry-After"] = str(RETRY_SECONDS)
+        return answer
     # the traceback goes to the log, and nothing of it to whoever asked
     LOG.exception("%s %s: a fault of this program", request.method, request.path)
     return _answer(500, "Unexpected error; the server's log says more.", type(error).__name__.lower())

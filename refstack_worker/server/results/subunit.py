@@ -66,7 +66,8 @@ def parse(stream: Path, rows: Path, secrets: Collection[str] = (), kept: BinaryI
         masked = MaskedStream(kept, masker, _NOISE) if kept is not None and masker else None
         try:
             ByteStreamToStreamResult(_Source(source), non_subunit_name=_NOISE).run(_Both(collector, masked))
-        except ResultError:
+        except (ResultError, OSError, MemoryError):
+            # the last two are trouble of this server: the result may come again
             raise
         except Exception as error:
             # a packet whose checksum is right may still be nonsense, and the library raises what it happens to

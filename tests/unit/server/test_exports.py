@@ -72,6 +72,16 @@ class TestTables:
         assert rows[0]["id"] == UUID
         assert rows[2]["name"] == "'=cmd()" and rows[2]["reason"] == "'+not <here>"
 
+    def test_csv_is_quoted_for_who_separates_at_semicolons(self) -> None:
+        hostile = [
+            TestResult(1, "a;=HYPERLINK(1)", "", "failed", 0.0, 0.0, "x"),
+            TestResult(2, "\n=1", "", "failed", 0.0),
+        ]
+        hostile += [TestResult(3, "\uff1d1", "", "failed", 0.0)]
+        lines = "".join(made("csv", hostile)).split("\r\n")
+        assert lines[1].startswith('"a;=HYPERLINK(1)",') and lines[3].startswith('"\'\uff1d1"')
+        assert '"\'\n=1"' in "\r\n".join(lines)
+
     @pytest.mark.parametrize("tests", [TESTS, []])
     def test_json_is_whole(self, tests: list[TestResult]) -> None:
         whole = json.loads(made("json", tests))

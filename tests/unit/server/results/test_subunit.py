@@ -284,3 +284,15 @@ def test_the_rows_are_the_counts(tmp_path: Path, events: list[tuple[str, str]]) 
     counted = {status: sum(test.status == status for test in tests) for status in ("passed", "failed", "skipped")}
     assert parsed.counts == Counts(**counted)
     assert len({test.position for test in tests}) == len(tests) == len({test.name for test in tests})
+
+
+@pytest.mark.parametrize("trouble", [MemoryError, OSError], ids=lambda kind: kind.__name__)
+def test_trouble_of_the_server_is_no_damaged_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: type[Exception]
+) -> None:
+    def status(*_: Any, **__: Any) -> None:
+        raise trouble
+
+    monkeypatch.setattr(subunit._Collector, "status", status)
+    with pytest.raises(trouble):
+        parse(tmp_path, stream([Event("a.B.test_c")]))
