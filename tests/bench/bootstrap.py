@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench._measure import Result, report, say
-from tests.system.installer import nodes
+from tests.support import installer_nodes as nodes
 
 TEMPEST = nodes.TEMPEST
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.installer import nodes
+from tests.support import installer_nodes as nodes
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ import pytest
 
 from refstack_worker.builder.repository.publish import Publisher
 from refstack_worker.builder.repository.repository import Repository
+from tests.support.installer_nodes import NEXT, TOP, Node, Site, changed, installer, next_packages
 from tests.support.machines import cache
-from tests.system.installer.nodes import NEXT, TOP, Node, Site, changed, installer, next_packages
 
 ANSIBLE = ("ansible-core>=2.15,<2.22", "ansible-lint>=25")
 SETTINGS = "/etc/refstack-worker/conf.d/50-refstack-install.toml"

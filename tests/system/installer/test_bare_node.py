@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.installer import nodes
-from tests.system.installer.nodes import NODE, TEMPEST, Node, Site, changed, steps
+from tests.support import installer_nodes as nodes
+from tests.support.installer_nodes import NODE, TEMPEST, Node, Site, changed, steps
 
 
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.installer.nodes import TEMPEST, TOP, Node, Site, changed, steps
+from tests.support.installer_nodes import TEMPEST, TOP, Node, Site, changed, steps
 
 
 @pytest.fixture(scope="module")

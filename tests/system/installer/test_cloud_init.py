@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.installer_nodes import INSTALLER, TOP, Node, Site, installer
 from tests.support.mirror import SITE
-from tests.system.installer.nodes import INSTALLER, TOP, Node, Site, installer
 
 EXAMPLE = TOP / "installer" / "cloud-init" / "user-data.example.yml"
 SEED = "/var/lib/cloud/seed/nocloud"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.installer.nodes import Node, Site
+from tests.support.installer_nodes import Node, Site
 
 DRIVER = """
 import json, sys, threading, time

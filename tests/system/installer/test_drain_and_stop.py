@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.support.clouds import SLOW_TESTS, TESTS, cloud_in
+from tests.support.installer_nodes import TEMPEST, Site
 from tests.support.machines import Machine
 from tests.support.mirror import Mirror
-from tests.system.installer.nodes import TEMPEST, Site
 from tests.system.packages.node import Node
 
 FIRST, SECOND = "refstack-worker", "refstack-second"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.installer.nodes import INSTALLER, Node, Site, changed, steps
+from tests.support.installer_nodes import INSTALLER, Node, Site, changed, steps
 
 JOURNAL = "./var/lib/refstack-install/"
 

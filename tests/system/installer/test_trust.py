@@ -19,8 +19,8 @@ from refstack_worker.builder.repository.repository import Repository
 from refstack_worker.contract import keys
 from tests.support import tiny_packages
 from tests.support.gpg import GnuPG, gnupg
+from tests.support.installer_nodes import Node, Site, changed, steps
 from tests.support.mirror import SITE
-from tests.system.installer.nodes import Node, Site, changed, steps
 
 KEY_FILE = "refstack-archive-keyring.asc"
 KEY_URL = f"http://{SITE}/{KEY_FILE}"

@@ -27,7 +27,7 @@ from refstack_worker.contract import keys
 from tests.support.machines import BARE, Machine, cache
 from tests.support.mirror import SITE, Mirror
 
-TOP = Path(__file__).resolve().parents[3]
+TOP = Path(__file__).resolve().parents[2]
 TEMPEST = "47.0.0"
 EXCLUDE_NEWER = "2026-11-20"
 GIVEN = os.environ.get("REFSTACK_TEST_PACKAGES", "")
