@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import json
+import re
 from pathlib import Path
 
+from cliff.command import Command
 from cliff.lister import Lister
 from cliff.show import ShowOne
 
 from refstack_worker.cli.api_client import Api, access_of
 from refstack_worker.cli.queue.records import Columns, Rows, plain_columns
+from refstack_worker.contract import text_lists
 from refstack_worker.errors import UsageError
+
+_CALLED = re.compile(r"((?:[a-z_]+\.)?(?:[0-9]{4}\.[0-9]{2}|next))\.json")
 
 
 class GuidelineList(Lister):
@@ -22,29 +28,79 @@ class GuidelineList(Lister):
         with Api(access_of(self.app.options)) as api:
             for one in api.get("/v1/guidelines")["guidelines"]:
                 programs = api.get(f"/v1/guidelines/{one['id']}")["programs"]
-                rows += [(one["id"], one["name"], program["name"], program["required"]) for program in programs]
-        return ("Id", "Guideline", "Program", "Required tests"), rows
+                rows += [
+                    (one["id"], one["name"], one["origin"], program["name"], program["required"])
+                    for program in programs
+                ]
+        return ("Id", "Guideline", "Origin", "Program", "Required tests"), rows
 
 
 class GuidelineAdd(ShowOne):
-    """Add an interop guideline, from a file or from an address that the operator allows."""
+    """Add an interop guideline, from a file or from an address that the operator allows.
+
+    An operator's is official. A file that is called as guidelines are (2020.06.json, dns.2020.06.json) gives the name.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("source", help="file or https:// address")
+        parser.add_argument("--name", default="", help="where the name in the file is wrong or not wanted")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Send it."""
         source: str = parsed_args.source
         body = {"url": source} if source.startswith(("http://", "https://")) else {"text": _text(Path(source))}
+        called = _CALLED.fullmatch(source.rpartition("/")[2])
+        name = parsed_args.name or (called.group(1) if called else "")
         with Api(access_of(self.app.options)) as api:
-            return plain_columns(api.post("/v1/guidelines", body))
+            return plain_columns(api.post("/v1/guidelines", {**body, "name": name} if name else body))
+
+
+class GuidelineTests(Command):
+    """Print the tests of a program, one a line: the required ones, without those that are flagged.
+
+    The lists are what refstack-client's --test-list and 'run create --testcases @FILE' take.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("guideline", help="name, as 2020.06, or id")
+        parser.add_argument("--program", required=True, help="in full, its last words (Storage), or RefStack's word")
+        parser.add_argument("--level", default="required", help="required, advisory, deprecated, removed; with commas")
+        parser.add_argument("--aliases", action="store_true", help="with the other names of each test")
+        parser.add_argument("--flagged", action="store_true", help="with those that do not count")
+        parser.add_argument("--format", choices=("names", "ids", "json"), default="ids", help="ids: NAME[id-UUID]")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Ask."""
+        query = {"program": parsed_args.program, "level": parsed_args.level}
+        with Api(access_of(self.app.options)) as api:
+            found = api.get(f"/v1/guidelines/{_id_of(api, parsed_args.guideline)}/tests", query)
+        tests = [test for test in found["tests"] if parsed_args.flagged or not test["flagged"]]
+        if parsed_args.format == "json":
+            self.app.stdout.write(json.dumps(tests, indent=1) + "\n")
+            return
+        for test in tests:
+            for name in (test["name"], *(test["aliases"] if parsed_args.aliases else ())):
+                has_id = parsed_args.format == "ids" and test["uuid"]
+                self.app.stdout.write(f"{name}[id-{test['uuid']}]\n" if has_id else f"{name}\n")
+
+
+def _id_of(api: Api, wanted: str) -> int:
+    """Return the id of a guideline; of several of a name the newest official one."""
+    found = api.get("/v1/guidelines")["guidelines"]
+    named = [one for one in found if one["name"] == wanted or str(one["id"]) == wanted]
+    if not named:
+        raise UsageError(f"there is no guideline {wanted!r} ('refstack-queue guideline list' shows them)")
+    return int(min(named, key=lambda one: (one["origin"] != "official", -one["id"]))["id"])
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return text_lists.decode(path.read_bytes(), str(path))
+    except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error

@@ -40,6 +40,7 @@ COMMANDS = {
     "cloud create": "refstack_worker.cli.queue.clouds:CloudCreate",
     "cloud check": "refstack_worker.cli.queue.clouds:CheckCloud",
     "guideline list": "refstack_worker.cli.queue.guidelines:GuidelineList",
+    "guideline tests": "refstack_worker.cli.queue.guidelines:GuidelineTests",
     "guideline add": "refstack_worker.cli.queue.guidelines:GuidelineAdd",
     "run verdict": "refstack_worker.cli.queue.runs.results:RunVerdict",
     "run export": "refstack_worker.cli.queue.runs.results:RunExport",

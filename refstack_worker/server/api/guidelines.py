@@ -8,8 +8,10 @@ from refstack_worker.server.api.openapi.schemas import GUIDELINE, page
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import guideline_json
 from refstack_worker.server.domain import guideline_file
-from refstack_worker.server.domain.guidelines import ADVISORY
+from refstack_worker.server.domain.guidelines import ADVISORY, KINDS, REQUIRED
 from refstack_worker.server.services.guidelines import NEW_GUIDELINE
+from refstack_worker.server.services.inputs import invalid
+from refstack_worker.server.services.schema import string
 
 GUIDELINES = Resource("guidelines", "Requirements of each interop program.")
 _ONE = "/v1/guidelines/<int:guideline_id>"
@@ -55,6 +57,33 @@ def show_guideline(call: Call, guideline_id: int) -> Response:
         for program in found.programs.values()
     ]
     return jsonify({**guideline_json(stored), "programs": programs})
+
+
+@GUIDELINES.call(
+    "GET",
+    f"{_ONE}/tests",
+    Who.TOKEN,
+    {200: page("tests", "GuidelineTest")},
+    (404,),
+    Takes(
+        query={
+            "program": string(200, description="In full, its last words, or RefStack's word for it"),
+            "level": string(60, description="required (default), advisory, deprecated, removed; several with commas"),
+        }
+    ),
+)
+def list_guideline_tests(call: Call, guideline_id: int) -> Response:
+    """List the tests of a program, each once."""
+    _stored, found = call.ledger.guidelines.get(guideline_id, call.scope)
+    program = found.program(call.query.get("program", ""))
+    kinds = tuple(word.strip() for word in call.query.get("level", REQUIRED).split(","))
+    if unknown := set(kinds) - set(KINDS):
+        raise invalid("level", f"{', '.join(sorted(unknown))[:60]} is not one of {', '.join(KINDS)}")
+    tests = [
+        {"name": test.name, "uuid": test.uuid, "aliases": list(test.aliases), "flagged": test.flagged}
+        for test in program.tests(kinds, flagged=True)
+    ]
+    return jsonify({"guideline": found.id, "program": program.name, "tests": tests})
 
 
 @GUIDELINES.call("DELETE", _ONE, Who.WRITER, {204: None}, (404,))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from refstack_worker.contract.testcases import Testcases
 from refstack_worker.errors import NotFoundError, StateError
 from refstack_worker.http import guard
 from refstack_worker.server.domain.guidelines import ADVISORY, OFFICIAL, REQUIRED, Choice, Program, StoredGuideline
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.services import access
 from refstack_worker.server.services.callers import Caller
+from refstack_worker.server.services.exclusions import API_TESTS, Exclusions
 from refstack_worker.server.services.inputs import invalid
 from refstack_worker.server.services.lists import check_url
 from refstack_worker.server.services.schema import fields, string
@@ -54,14 +57,24 @@ class GuidelineService:
             caller.need_operator()
         self.ledger.guidelines.delete(guideline_id)
 
-    def chosen(self, caller: Caller, given: Mapping[str, Any] | None) -> tuple[Choice | None, tuple[str, ...]]:
+    def chosen(
+        self, caller: Caller, given: Mapping[str, Any] | None, excluded: Exclusions
+    ) -> tuple[Choice | None, Testcases | None]:
         """Return the program that a new run is asked for by, and its tests; nothing where none is given."""
         if given is None:
-            return None, ()
+            return None, None
         requested: int | str = given.get("id") or given.get("name", "")
         choice, program = self._program(caller, requested, given["program"], "guideline")
         kinds = (REQUIRED, ADVISORY) if given.get("advisory") else (REQUIRED,)
-        return Choice(choice.guideline_id, choice.program, bool(given.get("advisory"))), program.entries(kinds)
+        left_out = excluded.left_out(program)
+        asked = (test for test in program.tests(kinds) if test.name not in left_out)
+        entries = tuple(dict.fromkeys(entry for test in asked for entry in test.entries))
+        if given.get("tests") == "api":
+            others = tuple(entry for entry in entries if not re.match(API_TESTS, entry))
+            testcases = Testcases(others, (API_TESTS,))
+        else:
+            testcases = Testcases(entries)
+        return Choice(choice.guideline_id, choice.program, bool(given.get("advisory")), left_out), testcases
 
     def choice(self, caller: Caller, guideline: str, program: str) -> Choice:
         """Return a program by the names of guideline and program."""

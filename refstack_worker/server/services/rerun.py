@@ -7,10 +7,13 @@ from collections.abc import Iterable
 
 from refstack_worker.contract import test_choice
 from refstack_worker.contract.outcomes import group_of
-from refstack_worker.contract.testcases import MAX_REGEXES, Testcases
+from refstack_worker.contract.testcases import MAX_REGEX_CHARACTERS, MAX_REGEXES, Testcases
 from refstack_worker.server.domain.results import TestResult
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+MAX_LETTERS = 250
+"""Of a name that becomes an expression; escaped it may be twice as long."""
+MAX_EXPRESSION = 2 * MAX_LETTERS + 1
 MAX_NAME = 480
 """A test case may have 512 characters, with the id."""
 
@@ -23,18 +26,22 @@ def selection(failed: Iterable[TestResult]) -> Testcases:
     """
     names: dict[str, None] = {}
     regexes: dict[str, None] = {}
+    room = MAX_REGEX_CHARACTERS - MAX_EXPRESSION
     for test in failed:
         plain = group_of(test.name) or test.name.partition("(")[0]
         if _NAME.fullmatch(plain) and len(plain) <= MAX_NAME:
             names[test_choice.entry(plain, test.uuid)] = None
         elif test.uuid:
             names[f"id-{test.uuid}"] = None
-        elif len(regexes) < MAX_REGEXES:
+        elif len(regexes) < MAX_REGEXES and room >= 0:
             regexes[_expression(plain)] = None
+            room -= len(_expression(plain))
     return Testcases(tuple(names), tuple(regexes))
 
 
 def _expression(name: str) -> str:
     """Return an expression that finds a name; what is not ASCII is any character in it."""
-    text = "".join(re.escape(letter) if letter.isascii() and letter.isprintable() else "." for letter in name[:500])
+    text = "".join(
+        re.escape(letter) if letter.isascii() and letter.isprintable() else "." for letter in name[:MAX_LETTERS]
+    )
     return f"^{text}"

@@ -9,6 +9,7 @@ from refstack_worker.contract.limits import MAX_CONCURRENCY, MAX_RUN_SECONDS
 from refstack_worker.contract.payload import release_trouble
 from refstack_worker.contract.testcases import Testcases
 from refstack_worker.server.domain.runs import NewRun, RunSpec
+from refstack_worker.server.services.exclusions import EXCLUDE
 from refstack_worker.server.services.inputs import invalid
 from refstack_worker.server.services.schema import CONF, FLAG, ID, array, choice, fields, integer, maybe, string
 
@@ -32,8 +33,10 @@ NEW_RUN = fields(
             name=string(60, description="Guideline, such as 2020.06; give this or id"),
             program=string(200, minLength=1),
             advisory=FLAG,
+            tests=choice("required", "api", description="api: all API tests run, and the required ones are judged"),
         )
     ),
+    exclude=EXCLUDE,
     concurrency=integer(0, MAX_CONCURRENCY, description="Parallel workers; 0: one for each CPU core"),
     timeout=integer(0, MAX_RUN_SECONDS, description="Time limit in seconds; 0: set by the server"),
     tag=string(32, description="Run only on nodes with this tag"),

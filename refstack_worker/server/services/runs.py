@@ -20,6 +20,7 @@ from refstack_worker.server.results.exports.report import ExportedRun
 from refstack_worker.server.services import access, mini_conf, rerun, signed_verdicts, uploads
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.compare import all_tests
+from refstack_worker.server.services.exclusions import ALL_TESTS, Exclusions
 from refstack_worker.server.services.guidelines import GuidelineService
 from refstack_worker.server.services.inputs import invalid
 from refstack_worker.server.services.lists import check_url
@@ -43,12 +44,15 @@ class RunService:
         :param key: idempotency key.
         """
         caller.need_writer()
-        choice, entries = GuidelineService(self.ledger).chosen(caller, body.get("guideline"))
-        if entries and body.get("testcases"):
+        excluded = Exclusions.of(body.get("exclude", ()))
+        choice, by_guideline = GuidelineService(self.ledger).chosen(caller, body.get("guideline"), excluded)
+        if by_guideline and body.get("testcases"):
             raise invalid("testcases", "give either guideline or testcases")
         new = new_run(body)
-        if entries:
-            new = replace(new, spec=replace(new.spec, testcases=Testcases(names=entries)))
+        testcases = by_guideline or new.spec.testcases
+        if excluded.reasons:
+            testcases = excluded.apply(testcases or Testcases(regexes=(ALL_TESTS,)))
+        new = replace(new, spec=replace(new.spec, testcases=testcases))
         if new.test_id is not None and not caller.is_operator:
             raise invalid("test_id", "only an operator can record a run of an existing test")
         return self._add(caller, new, key, choice)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import json
 import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from refstack_worker.contract import strict_json
+from refstack_worker.contract import strict_json, text_lists
 from refstack_worker.contract.payload import release_trouble
 from refstack_worker.contract.secrets import is_secret_option
 from refstack_worker.errors import PayloadError, UsageError
@@ -52,6 +51,17 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--guideline", default="", metavar="NAME", help="interop guideline on the server, as 2020.06")
     parser.add_argument("--program", default="", help="of the guideline, as 'OpenStack Powered Storage'")
+    parser.add_argument(
+        "--all-api", action="store_true", help="with --guideline: run all API tests, and judge the required ones"
+    )
+    parser.add_argument(
+        "--exclude", action="append", default=[], metavar="NAME[=WHY]",
+        help="leave out a test, class or module, with a reason that the verdict shows; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--exclude-list", action="append", default=[], type=Path, metavar="FILE",
+        help="the same from a file, one name a line; what stands behind # is the reason",
+    )  # fmt: skip
     parser.add_argument("--plugin", action="append", default=[], metavar="NAME==V", help="Tempest plugin; repeatable")
     parser.add_argument("--concurrency", type=int, default=0, help="default: as many as the node has cores")
     parser.add_argument("--timeout", type=int, default=0, help="seconds for the whole run; default: the operator's")
@@ -71,7 +81,8 @@ def body_of(options: argparse.Namespace) -> dict[str, Any]:
         "openstack_release": options.openstack_release,
         "plugins": plugins_of(options.plugin),
         "testcases": testcases_of(options.testcases, options.regex),
-        "guideline": _guideline(options.guideline, options.program),
+        "guideline": _guideline(options),
+        "exclude": excluded(options.exclude, options.exclude_list),
         "concurrency": options.concurrency,
         "timeout": options.timeout,
         "tag": options.tag,
@@ -83,10 +94,21 @@ def body_of(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if value}
 
 
-def _guideline(name: str, program: str) -> dict[str, str]:
-    if bool(name) != bool(program):
+def excluded(words: Iterable[str], files: Iterable[Path]) -> list[dict[str, str]]:
+    """Return what is left out, as the API takes it."""
+    lines = [text_lists.Line(*(word.partition("=")[::2])) for word in words]
+    for path in files:
+        lines += text_lists.parse(_read(path), str(path))
+    return [{"test": line.entry.strip(), "reason": line.remark[:200]} for line in lines]
+
+
+def _guideline(options: argparse.Namespace) -> dict[str, str]:
+    if bool(options.guideline) != bool(options.program):
         raise UsageError("--guideline, --program: one needs the other ('refstack-queue guideline list' shows them)")
-    return {"name": name, "program": program} if name else {}
+    if options.all_api and not options.guideline:
+        raise UsageError("--all-api: needs --guideline and --program; without, use --regex '^tempest\\.api\\.'")
+    named = {"name": options.guideline, "program": options.program} if options.guideline else {}
+    return {**named, "tests": "api"} if options.all_api else named
 
 
 def conf_of(options: argparse.Namespace, ask: Callable[[str], str] = getpass.getpass) -> Conf:
@@ -179,17 +201,11 @@ def _put(conf: Conf, passwords: Iterable[tuple[str, str]]) -> None:
 
 
 def _lines(path: Path) -> list[str]:
-    text = _read(path)
-    if text.lstrip().startswith("["):
-        return [str(item) for item in json.loads(text)]
-    lines = (line.partition(" #")[0].strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+    return [line.entry for line in text_lists.parse(_read(path), str(path))]
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return text_lists.decode(path.read_bytes(), str(path))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: not UTF-8") from None

@@ -142,6 +142,7 @@ SCHEMAS: Json = {
         id=ID, label=string(), endpoint_v3=string(), keeps_passwords=FLAG,
         check=maybe(shape(ok=FLAG, said=string(), at=TIME)),
     ),
+    "GuidelineTest": shape(name=string(), uuid=string(), aliases=array(string()), flagged=FLAG),
     "Guideline": shape(
         id=ID,
         name=string(),

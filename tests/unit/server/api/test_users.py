@@ -287,3 +287,42 @@ class TestFairness:
         assert answer.status_code == 409 and "open runs: 1 of 1" in answer.json["detail"]
         bobs = {"tempest_version": "47.0.0", "conf_json": {"identity": {"uri_v3": "https://b.example/v3"}}}
         assert world.bob("POST", "/v1/runs", bobs).status_code == 201
+
+
+class TestSelections:
+    def test_what_is_left_out_of_a_guideline_does_not_run_and_counts(self, world: World) -> None:
+        chosen = {"name": "2020.06", "program": "storage"}
+        exclude = [{"test": "tempest.a.T.test_put", "reason": "bug 1"}]
+        made = world.ann("POST", "/v1/runs", world.wish(guideline=chosen, exclude=exclude)).json
+        assert not [name for name in made["testcases"]["names"] if "test_put" in name]
+        world.finish(made["test_id"], 2, 4)
+        verdict = world.ann("GET", f"/v1/runs/{made['test_id']}/verdict").json
+        lacking = {
+            one["name"]: one.get("reason") for cap in verdict["required"]["capabilities"] for one in cap["lacking"]
+        }
+        assert lacking["tempest.a.T.test_put"] == "left out: bug 1"
+
+    def test_all_api_tests_run_and_the_required_ones_are_judged(self, world: World) -> None:
+        chosen = {"name": "2020.06", "program": "Half", "tests": "api"}
+        made = world.ann("POST", "/v1/runs", world.wish(guideline=chosen)).json
+        assert made["testcases"]["regexes"] == ["^tempest\\.api\\."]
+        assert f"tempest.a.T.test_get[id-{UUIDS[4]}]" in made["testcases"]["names"]
+        world.finish(made["test_id"], 4)
+        assert world.ann("GET", f"/v1/runs/{made['test_id']}/verdict").json["program"] == "Half"
+
+    def test_the_tests_of_a_program(self, world: World) -> None:
+        path = f"/v1/guidelines/{world.guideline}/tests"
+        required = world.ann("GET", f"{path}?program=half").json["tests"]
+        assert [test["name"] for test in required] == [
+            f"tempest.a.T.test_{name}" for name in ("get", "put", "old", "bad")
+        ]
+        assert required[2] == {
+            "name": "tempest.a.T.test_old",
+            "uuid": UUIDS[2],
+            "aliases": ["tempest.b.T.test_older"],
+            "flagged": False,
+        }
+        both = world.ann("GET", f"{path}?program=Storage&level=required,advisory").json["tests"]
+        assert both[-1]["name"] == "tempest.a.T.test_new"
+        assert world.ann("GET", f"{path}?program=Storage&level=x").status_code == 400
+        assert world.ann("GET", f"{path}?program=none").status_code == 404

@@ -49,4 +49,5 @@ def test_an_odd_name_with_an_id_is_found_by_the_id() -> None:
 
 def test_a_few_odd_names_too_many_do_not_refuse_the_others() -> None:
     found = selection(failed("a.B.test_c", *(f"test ü {number}" for number in range(MAX_REGEXES + 5))))
-    assert found.names == ("a.B.test_c",) and len(found.regexes) == MAX_REGEXES
+    check_testcases(found)
+    assert found.names == ("a.B.test_c",) and 100 < len(found.regexes) <= MAX_REGEXES

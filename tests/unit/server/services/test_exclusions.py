@@ -1,0 +1,73 @@
+"""What is left out of a run does not run, and the verdict says so."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from refstack_worker.contract.testcases import Testcases
+from refstack_worker.errors import UsageError
+from refstack_worker.server.domain.guideline_file import parse
+from refstack_worker.server.services.exclusions import ALL_TESTS, API_TESTS, Exclusions
+from tests.unit.server.domain.test_verdict import UUIDS, schema_2
+
+ID = UUIDS[1]
+LISTED = [f"tempest.api.a.A.test_x[id-{ID}]", "tempest.api.a.A.test_xy", "tempest.api.b.B.test_z[id-2]", "other.T.test"]
+
+
+def of(**reasons: str) -> Exclusions:
+    return Exclusions.of([{"test": name.replace("__", "."), "reason": why} for name, why in reasons.items()])
+
+
+def runs(chosen: Testcases) -> list[str]:
+    patterns = [*chosen.regexes, *(f"^{re.escape(name.partition('[')[0])}(?:[.\\[(]|$)" for name in chosen.names)]
+    return [test for test in LISTED if any(re.search(one, test) for one in patterns)]
+
+
+@pytest.mark.parametrize("expression", [ALL_TESTS, API_TESTS, "tempest", r"\.test_", "test_x|test_z|test$"])
+def test_an_expression_finds_all_but_what_is_left_out(expression: str) -> None:
+    everything = runs(Testcases(regexes=(expression,)))
+    excluded = of(tempest__api__a__A__test_x="bug", tempest__api__b="no b")
+    expected = [test for test in everything if test not in (LISTED[0], LISTED[2])]
+    assert runs(excluded.apply(Testcases(regexes=(expression,)))) == expected
+
+
+def test_a_test_is_left_out_by_its_id() -> None:
+    excluded = Exclusions.of([{"test": f"id-{ID}"}])
+    assert runs(excluded.apply(Testcases(regexes=(ALL_TESTS,)))) == LISTED[1:]
+    assert excluded.apply(Testcases(names=(f"x.Y.z[id-{ID}]", "q"))).names == ("q",)
+
+
+def test_names_are_taken_out_and_a_class_runs_without_one_test() -> None:
+    excluded = of(tempest__api__a__A__test_x="bug")
+    assert runs(excluded.apply(Testcases(names=("tempest.api.a", "tempest.api.b.B.test_z")))) == LISTED[1:3]
+    assert excluded.apply(Testcases(names=("tempest.api.a.A.test_x", "q"))).names == ("q",)
+
+
+@pytest.mark.parametrize("chosen", [Testcases(names=("tempest.api.a.A.test_x",)), Testcases(url="http://x/")])
+def test_what_cannot_be_is_refused(chosen: Testcases) -> None:
+    with pytest.raises(UsageError, match="exclude"):
+        of(tempest__api__a="why").apply(chosen)
+
+
+@pytest.mark.parametrize("text", ["", " ", "a b", "a;b", "(x)", "--x", "a.b$"])
+def test_what_is_no_name_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="exclude"):
+        Exclusions.of([{"test": text}])
+
+
+def test_more_than_an_expression_holds_is_refused_with_a_sentence() -> None:
+    many: list[Any] = [{"test": f"tempest.api.module.Class.test_{number}"} for number in range(2000)]
+    with pytest.raises(UsageError, match="characters"):
+        Exclusions.of(many).apply(Testcases(regexes=(ALL_TESTS,)))
+
+
+def test_what_a_program_loses_has_its_reason() -> None:
+    program = parse(schema_2()).program("Storage")
+    excluded = Exclusions.of([{"test": "tempest.b.T.test_older", "reason": "bug 1"}, {"test": f"id-{UUIDS[4]}"}])
+    assert excluded.left_out(program) == {
+        "tempest.a.T.test_old": "bug 1",
+        "tempest.a.T.test_get": "no reason given",
+    }
