@@ -11,6 +11,7 @@ from refstack_worker.execute_test.arguments import Arguments
 from refstack_worker.execute_test.cloud.discovery import Discovery, discover
 from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user
 from refstack_worker.execute_test.cloud.options import OptionFinder
+from refstack_worker.execute_test.cloud.resources import floating_ips
 from refstack_worker.execute_test.cloud.run_traces import CloudSnapshot
 from refstack_worker.execute_test.log import SECRETS
 from refstack_worker.execute_test.progress import EventWriter
@@ -49,8 +50,9 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
     _report_limits(args, tempest, events)
     keystone = Keystone(requested)
     discovery = discover(requested, keystone)
-    if not discovery.accounts:
-        CloudSnapshot.take(workspace.folder, args.prefix, keystone, discovery.token)
+    region = str(discovery.conf["identity"].get("region") or "")
+    addresses = floating_ips(keystone, discovery.token, region)
+    CloudSnapshot.take(workspace.folder, args.prefix, keystone, discovery.token, addresses)
     discovered = discovery.conf
     if args.discover == "keystone":
         discovered = merge(discovered, _find_options(keystone, discovery, requested, args.prefix, events))

@@ -51,7 +51,7 @@ def find_format_enforcement(api: ServiceApi, findings: Findings, prefix: str) ->
 
 def _is_refused(api: ServiceApi, url: str) -> bool:
     try:
-        api.send("PUT", f"{url}/file", data=secrets.token_bytes(CONTENT_BYTES))
+        api.send("PUT", f"{url}/file", secrets.token_bytes(CONTENT_BYTES), "application/octet-stream")
     except Denied as error:
         return error.status in (400, 415)
     image = api.get(url)

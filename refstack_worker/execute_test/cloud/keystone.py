@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import urllib.parse
 from collections.abc import Mapping
@@ -71,17 +72,17 @@ class Keystone:
         except Unavailable as error:
             raise CloudFailure(f"the cloud's Keystone: {error}; check identity.uri_v3") from error
 
-    def request_url(self, method: str, url: str, token: str, body: Any = None, data: bytes = b"") -> HttpResponse:
+    def request_url(self, method: str, url: str, token: str, body: Any = None, media_type: str = "") -> HttpResponse:
         """Send a request to any service of this cloud; raises as :meth:`request` does.
 
-        :param body: sent as JSON.
-        :param data: sent as it is, if there is no ``body``.
+        :param body: bytes are sent as they are, anything else as JSON.
+        :param media_type: what the body is, unless it is plain JSON.
         """
         headers = {"X-Auth-Token": token} if token else {}
-        options: dict[str, Any] = {"json": body} if body is not None else {}
-        if data:
-            headers["Content-Type"] = "application/octet-stream"
-            options = {"data": data}
+        options: dict[str, Any] = {}
+        if body is not None:
+            options["data"] = body if isinstance(body, bytes) else json.dumps(body).encode()
+            headers["Content-Type"] = media_type or "application/json"
         try:
             return patiently(lambda: self._client.request(method, url, headers=headers, **options), CLOUD_PATIENCE)
         except Unavailable as error:

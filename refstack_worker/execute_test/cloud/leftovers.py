@@ -12,6 +12,7 @@ from typing import Any
 from refstack_worker.execute_test.cloud.keystone import CloudUser, Keystone
 from refstack_worker.execute_test.cloud.object_storage import ObjectStorage
 from refstack_worker.execute_test.cloud.removal import Removal
+from refstack_worker.execute_test.cloud.resources import Ownership, ResourceRemoval
 from refstack_worker.execute_test.cloud.run_traces import (
     TEMPEST_PREFIX,
     CloudSnapshot,
@@ -38,10 +39,13 @@ class Leftovers:
     them (``tempest-<class>-<number>`` in every version): those are known by their ids in the log of the run.
     """
 
-    def __init__(self, keystone: Keystone, user: CloudUser, prefix: str, removal: Removal) -> None:
+    def __init__(
+        self, keystone: Keystone, user: CloudUser, prefix: str, removal: Removal, region: str, is_admin: bool
+    ) -> None:
         self._keystone = keystone
         self._prefix = with_dash(prefix)
         self._removal = removal
+        self._region, self._is_admin = region, is_admin
         self._token = keystone.log_in(user)
         self._storage = ObjectStorage(keystone, user, self._token, removal)
 
@@ -55,18 +59,29 @@ class Leftovers:
         projects = self._find("projects", traces.projects)
         orphans = self._orphans(snapshot, traces, _ids(projects)) if snapshot else []
         projects += orphans
+        is_empty = self._remove_resources(snapshot, traces, _ids(projects))
         for project in projects:
             self._storage.empty_project(project["id"], project["name"])
         self._storage.remove_containers(self._token, self._token.project_id, "own project", self._prefix)
         users = self._find("users", traces.users)
         users += self._users_of(orphans, _ids(users))
         by_prefix = [(kind, self._find(kind, set())) for kind in ("groups", "roles", "services")]
+        if not is_empty:
+            # what is left would belong to nobody, and no user could remove it
+            users, projects = [], []
         for kind, resources in (("users", users), ("projects", projects), *by_prefix):
             for each in resources:
                 self._delete(f"/{kind}/{each['id']}", f"{kind[:-1]} {each['name']}")
         for domain in self._find("domains", traces.domains):
             self._delete_domain(domain)
         self._report_unsure(snapshot, traces)
+
+    def _remove_resources(self, snapshot: CloudSnapshot | None, traces: RunTraces, projects: set[str]) -> bool:
+        """Remove servers, volumes, networks and the like; returns whether none is left."""
+        addresses = traces.floating_ips - snapshot.floating_ips if snapshot else set()
+        ownership = Ownership(self._prefix, frozenset(projects), frozenset(addresses))
+        services = ResourceRemoval(self._keystone, self._token, self._region, self._is_admin, self._removal)
+        return services.remove(ownership)
 
     def _find(self, kind: str, ids: set[str]) -> list[Resource]:
         """Return those that carry the prefix, and those with these ids that Tempest named."""

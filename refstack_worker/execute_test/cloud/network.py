@@ -8,7 +8,7 @@ from typing import Any
 from refstack_worker.execute_test.cloud.findings import Findings
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 
-Record = Mapping[str, Any]
+Network = Mapping[str, Any]
 
 
 def find_network(api: ServiceApi, findings: Findings, project_id: str, is_admin: bool) -> None:
@@ -23,7 +23,7 @@ def find_network(api: ServiceApi, findings: Findings, project_id: str, is_admin:
         _find_project_network(networks, findings, project_id)
 
 
-def public_networks(networks: list[dict[str, Any]]) -> list[Record]:
+def public_networks(networks: list[dict[str, Any]]) -> list[Network]:
     """Return the external networks that can give addresses, the cloud's default one first."""
     external = [one for one in networks if one.get("router:external") and one.get("subnets") and _is_up(one)]
     return sorted(external, key=lambda one: (not one.get("is_default"), str(one.get("name"))))
@@ -59,5 +59,5 @@ def _find_project_network(networks: list[dict[str, Any]], findings: Findings, pr
         )
 
 
-def _is_up(network: Record) -> bool:
+def _is_up(network: Network) -> bool:
     return str(network.get("status", "ACTIVE")).upper() == "ACTIVE" and network.get("admin_state_up", True)

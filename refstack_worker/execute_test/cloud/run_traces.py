@@ -19,6 +19,7 @@ TEMPEST_PREFIX = "tempest-"
 _CREDENTIALS = re.compile(r"(?:PUT|DELETE) \S*/v3/projects/([0-9a-f]{32})/users/([0-9a-f]{32})/roles/")
 _WITHOUT_PROJECT = re.compile(r"(?:PUT|DELETE) \S*/v3/(?:system|domains/([0-9a-f]{32}))/users/([0-9a-f]{32})/roles/")
 _CREATED = re.compile(r"Request \((\w+):[^)]*\): 201 POST \S*/v3/(?:projects|users|domains) ")
+_FLOATING_IP = re.compile(r"(?:PUT|DELETE) \S*/floatingips/([0-9a-f-]{36})")
 _TEMPEST_NAME = re.compile(r"tempest-(\w+)-\d+")
 
 
@@ -43,21 +44,25 @@ class CloudSnapshot:
     """Ids."""
     users: frozenset[str] = frozenset()
     """Ids."""
+    floating_ips: frozenset[str] = frozenset()
+    """Ids; they have no names by which a run's could be told."""
 
     @classmethod
-    def take(cls, folder: Path, prefix: str, keystone: Keystone, token: Token) -> None:
-        """Look, and keep the result in the work folder."""
-        with contextlib.suppress(Denied):
-            ids = {kind: [each["id"] for each in keystone.list_named(token, kind, TEMPEST_PREFIX)]
-                   for kind in ("projects", "users")}  # fmt: skip
-            (folder / SNAPSHOT_FILE).write_text(json.dumps({"prefix": with_dash(prefix), **ids}))
+    def take(cls, folder: Path, prefix: str, keystone: Keystone, token: Token, floating_ips: Sequence[str]) -> None:
+        """Look, and keep the result in the work folder; ordinary users see no projects and users but their own."""
+        ids: dict[str, list[str]] = {"projects": [], "users": [], "floating_ips": list(floating_ips)}
+        for kind in ("projects", "users"):
+            with contextlib.suppress(Denied):
+                ids[kind] = [each["id"] for each in keystone.list_named(token, kind, TEMPEST_PREFIX)]
+        (folder / SNAPSHOT_FILE).write_text(json.dumps({"prefix": with_dash(prefix), **ids}))
 
     @classmethod
     def read(cls, folder: Path) -> CloudSnapshot | None:
         """Return what was kept; None if nothing was."""
         try:
             content = json.loads((folder / SNAPSHOT_FILE).read_text())
-            return cls(str(content["prefix"]), frozenset(content["projects"]), frozenset(content.get("users", ())))
+            ids = (frozenset(content.get(kind, ())) for kind in ("projects", "users", "floating_ips"))
+            return cls(str(content["prefix"]), *ids)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -71,11 +76,13 @@ class RunTraces:
     domains: set[str]
     classes: set[str]
     """Test classes that projects or users were made for."""
+    floating_ips: set[str]
+    """Floating IPs that the run changed."""
 
     @classmethod
     def read(cls, logs: Sequence[Path]) -> RunTraces:
         """Read those of Tempest's logs that exist."""
-        traces = cls(set(), set(), set(), set())
+        traces = cls(set(), set(), set(), set(), set())
         for path in logs:
             with contextlib.suppress(FileNotFoundError), open(path, errors="replace") as log:
                 for line in log:
@@ -90,3 +97,4 @@ class RunTraces:
             self.domains.update({domain} - {""})
             self.users.add(user)
         self.classes.update(_CREATED.findall(line))
+        self.floating_ips.update(_FLOATING_IP.findall(line))

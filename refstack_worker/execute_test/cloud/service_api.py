@@ -45,13 +45,15 @@ class ServiceApi:
         listed = body.get(kind) if isinstance(body, dict) else None
         return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 
-    def send(self, method: str, url: str, body: Any = None, data: bytes = b"") -> Any:
+    def send(self, method: str, url: str, body: Any = None, media_type: str = "") -> Any:
         """Send a request that changes something and return the JSON of the response.
 
+        :param body: bytes, or a value for JSON.
+        :param media_type: what the body is, unless it is plain JSON.
         :raises Denied: the service refuses it.
         :raises CloudFailure: the service does not respond at all.
         """
-        response = self._keystone.request_url(method, url, self._token.value, body, data)
+        response = self._keystone.request_url(method, url, self._token.value, body, media_type)
         try:
             return response.json() if response.body else None
         except Unavailable:

@@ -29,7 +29,6 @@ except metadata.PackageNotFoundError:
 print(json.dumps({"home": home, "version": version,
     "include_list": "--include-list" in text("cmd/run.py"),
     "name_prefix": "resource_name_prefix" in text("config.py"),
-    "cleanup_prefix": "--prefix" in text("cmd/cleanup.py"),
     "names": sorted(set(re.findall("[\\\"']([a-z0-9][A-Za-z0-9_-]*)[\\\"']", text("config.py"))))}))
 """
 # reading the three files takes 60 ms; asking each command for its help takes seconds
@@ -45,8 +44,6 @@ class Tempest:
     """``tempest run`` has ``--include-list``."""
     name_prefix: bool
     """It has the option ``resource_name_prefix``."""
-    cleanup_prefix: bool
-    """``tempest cleanup`` has ``--prefix``."""
     names: frozenset[str] = frozenset()
     """Names in its ``config.py``: sections, options, their former names, and some other words."""
 
@@ -85,5 +82,5 @@ class Tempest:
             raise TempestFailure(f"{python}: cannot inspect its Tempest: {error}") from error
         if not seen["home"]:
             raise TempestFailure(f"{python}: has no tempest package although {program} exists")
-        return cls(program, seen["version"], seen["include_list"], seen["name_prefix"], seen["cleanup_prefix"],
+        return cls(program, seen["version"], seen["include_list"], seen["name_prefix"],
                    frozenset(seen["names"]))  # fmt: skip

@@ -36,7 +36,7 @@ sys.exit(0 if same else 9)
 def a_run(program: Path, folder: Path) -> TempestRun:
     workspace = Workspace(folder)
     workspace.create()
-    tempest = Tempest(program, "47.0.0", include_list=True, name_prefix=True, cleanup_prefix=True)
+    tempest = Tempest(program, "47.0.0", include_list=True, name_prefix=True)
     selection = Selection(("tempest.api.a", "tempest.api.b"))
     return TempestRun(tempest, workspace, selection, 1, EventWriter(True, io.StringIO()))
 
