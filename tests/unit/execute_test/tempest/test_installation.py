@@ -9,7 +9,7 @@ from refstack_worker.execute_test.tempest.installation import Tempest
 
 def test_options_that_tempest_does_not_know_are_named_with_what_was_meant() -> None:
     names = frozenset({"auth", "admin_password", "identity", "uri_v3", "identity-feature-enabled", "api_v3"})
-    tempest = Tempest(Path("tempest"), "47.0.0", True, True, True, names)
+    tempest = Tempest(Path("tempest"), "47.0.0", True, True, names)
     conf = {
         "auth": {"admin_pasword": "x", "admin_password": "x"},
         "identity": {"uri_v3": "http://c", "uri-v3": "http://c", "zzzzzz": 1},
