@@ -15,7 +15,6 @@ from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.contract.console import MAX_LINES, Batch, line_to_json
 from refstack_worker.contract.secrets import Masker, secret_values
-from refstack_worker.contract.states import RunState
 from refstack_worker.server.db import queue_tables
 from refstack_worker.server.domain.attempts import AttemptKey, Proof
 from refstack_worker.server.ledger.transactions import LedgerPart, Row, Transactions, refused
@@ -63,7 +62,9 @@ class Console(LedgerPart):
     def add(self, proof: Proof, claim_id: str, batch: Batch) -> ConsoleState:
         """Store the lines of a batch that are not stored yet, secrets masked.
 
-        :raises RefusedError: as for a heartbeat.
+        The last lines of an attempt may come after its end: the result is posted beside them.
+
+        :raises RefusedError: the attempt is superseded, or the caller does not hold it.
         """
         try:
             return self._add(proof, claim_id, batch)
@@ -110,8 +111,6 @@ class Console(LedgerPart):
         run = connection.execute(_STATE, parameters).mappings().one()
         if run["attempt"] != attempt["attempt"]:
             raise refused("superseded", f"attempt {run['attempt']} follows this one")
-        if RunState(run["state"]).is_end:
-            raise refused("ended", f"the run has ended: {run['state']}")
         held_by = attempt["claim_id"] or ""
         if not held_by or not hmac.compare_digest(held_by.encode(), claim_id.encode("utf-8", "replace")):
             raise refused("claimed", "the attempt is not held by this claim")
@@ -119,6 +118,8 @@ class Console(LedgerPart):
 
     def _masker(self, key: AttemptKey, run: Row) -> Masker:
         found = self._maskers.get(key)
+        if found is None and run["sealed_conf"] is None:
+            return Masker(())  # wiped with the run's end; the node has masked these lines, too
         if found is None:
             found = Masker(secret_values(self.secrets.open(run["sealed_conf"])))
             self._maskers[key] = found

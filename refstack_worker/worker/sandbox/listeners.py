@@ -41,6 +41,9 @@ class ConsoleSink(Protocol):
     def add(self, line: ConsoleLine) -> None:
         """Queue a line for the server."""
 
+    def flush(self) -> None:
+        """Send the queued lines now."""
+
 
 class FileSink(Protocol):
     """Takes files in pieces (:class:`~refstack_worker.worker.spool.spool.SpoolWriter`)."""
@@ -106,6 +109,7 @@ class RunListener:
         self._states += 1
         if self._states <= MAX_STATES:
             LOG.info("%s", state.value)
+            self._console.flush()
         self._reports.add(Report(state, message))
 
 

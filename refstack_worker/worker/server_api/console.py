@@ -51,6 +51,7 @@ class ConsoleSender(threading.Thread):
         self._failures = 0
         self._is_over = False
         """The server keeps no more lines of this attempt."""
+        self._wake = threading.Event()
         self._closed = threading.Event()
 
     def add(self, line: ConsoleLine) -> None:
@@ -62,17 +63,25 @@ class ConsoleSender(threading.Thread):
             self._numbered += 1
             self._waiting.append(masked(line, self._mask))
 
+    def flush(self) -> None:
+        """Send what is waiting now, as when the tests have ended and the result follows."""
+        self._wake.set()
+
     def close(self) -> None:
         """Send what is waiting, for a few seconds at most, and end."""
         self._closed.set()
+        self._wake.set()
         if self.is_alive():
             self.join()
         self._api.close()
 
     def run(self) -> None:
         with logs.about(self._run_id):
-            while not self._closed.wait(self._pause()):
-                self._send()
+            while not self._closed.is_set():
+                self._wake.wait(self._pause())
+                self._wake.clear()
+                if not self._closed.is_set():
+                    self._send()
             deadline = time.monotonic() + CLOSE_SECONDS
             while self._waiting and not self._is_over and not self._failures and time.monotonic() < deadline:
                 self._send()

@@ -6,6 +6,8 @@ import pytest
 
 from refstack_worker.contract import console as contract
 from refstack_worker.contract.console import Batch, RequestLine, TestLine
+from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import RefusedError
 from refstack_worker.server.domain.attempts import Release
 from refstack_worker.server.ledger.console import Console, ConsoleState
@@ -62,6 +64,15 @@ def test_only_who_holds_the_attempt_adds_lines(ledger: Ledger, job: Job) -> None
     with pytest.raises(RefusedError) as refused:
         add(ledger, job, batch(0, 1))
     assert refused.value.reason == "superseded"
+
+
+def test_the_last_lines_may_come_after_the_end(ledger: Ledger, job: Job) -> None:
+    add(ledger, job, batch(0, 1))
+    ledger.attempts.report(job.proof, Report(RunState.FAILED, "time limit", "timeout"))
+    assert add(ledger, job, batch(1, 2)).next == 3
+    ledger.console._maskers.clear()  # another process of the API, after the passwords were wiped
+    assert add(ledger, job, batch(3, 1)).next == 4
+    assert numbers(ledger, job) == [0, 1, 2, 3]
 
 
 def test_an_attempt_keeps_so_many_lines_and_no_more(ledger: Ledger, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ class Sinks:
     def __init__(self) -> None:
         self.reports: list[Report] = []
         self.files: list[tuple[str, bytes]] = []
-        self.console = SimpleNamespace(add=lambda line: self.lines.append(line))
+        self.console = SimpleNamespace(add=lambda line: self.lines.append(line), flush=lambda: None)
         self.lines: list[ConsoleLine] = []
         self.heartbeat: Any = SimpleNamespace(state=RunState.BUILDING, progress=Progress())
         self.add = self.reports.append

@@ -82,6 +82,17 @@ def test_what_is_left_at_the_end_is_sent(claimed: ClaimedAttempt, link: ServerLi
     assert [line["status"] for line in keeper.lines] == ["passed"]
 
 
+def test_a_flush_does_not_wait_for_the_interval(
+    claimed: ClaimedAttempt, link: ServerLinkSettings, server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "BATCH_SECONDS", 600.0)
+    server.otherwise = keeper = Keeper()
+    with sending(claimed, link) as sender:
+        sender.add(request(1))
+        sender.flush()
+        eventually(lambda: keeper.lines)
+
+
 def test_secrets_are_masked(claimed: ClaimedAttempt, link: ServerLinkSettings, server: Scripted) -> None:
     server.otherwise = keeper = Keeper()
     with sending(claimed, link) as sender:
