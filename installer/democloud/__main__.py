@@ -33,7 +33,7 @@ def main() -> int:
 
 def up(asked: argparse.Namespace) -> None:
     """start a cloud in a new folder, and leave it running"""
-    options = Options(asked.cache, tuple(asked.without_middleware), asked.user, False, tell)
+    options = Options(asked.cache, tuple(asked.without_middleware), asked.run_as, False, tell)
     cloud: Cloud | WholeCloud
     if arguments.is_small(asked):
         cloud = Cloud(asked.folder, options)

@@ -11,7 +11,7 @@ from typing import Any
 from democloud import ports
 from democloud.api import Session
 from democloud.openstack.contents import FLAVORS
-from democloud.openstack.volume import BACKEND
+from democloud.openstack.parts.volume import BACKEND
 from democloud.openstack.whole import WholeCloud
 from democloud.ports import CloudError
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from democloud import ports
 from democloud.api import Session
+from democloud.openstack.parts.volume import BACKEND
 from democloud.openstack.shape import Site
-from democloud.openstack.volume import BACKEND
 
 DAEMONS_SECONDS = 180.0
 MEMBER = "member"

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from democloud import keystone, memcached
 from democloud.api import Account, Session
-from democloud.openstack import catalogue, compute, database, identity, image, network, placement, shape, volume
+from democloud.openstack import catalogue, shape
+from democloud.openstack.parts import compute, database, identity, image, network, placement, volume
 from democloud.openstack.runtime import Runtime
 from democloud.openstack.shape import Shape, Site
 from democloud.services import Services

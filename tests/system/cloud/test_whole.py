@@ -16,7 +16,8 @@ from tests.system.execute_test.test_runs import results
 
 from democloud import ports  # isort: skip - found by what is imported above
 from democloud.cloud import Options  # isort: skip
-from democloud.openstack import floating, ini  # isort: skip
+from democloud.openstack import ini  # isort: skip
+from democloud.openstack.parts import floating  # isort: skip
 from democloud.openstack.shape import Shape  # isort: skip
 from democloud.openstack.whole import WholeCloud  # isort: skip
 

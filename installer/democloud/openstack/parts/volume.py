@@ -29,7 +29,7 @@ def configure(site: Site, runtime: Runtime) -> None:
         },
         "database": {"connection": site.database("cinder")},
         "nova": {**ini.credentials(site, NAME), "interface": "internal"},
-        "service_user": {**ini.credentials(site, NAME), "send_service_user_token": True},
+        "service_user": {**ini.credentials(site, NAME), "send_service_user_token": True},  # noqa: S105 - a switch
         "coordination": {"backend_url": f"file://{folder}/coordination"},
         **ini.common(site, NAME),
     }

@@ -25,7 +25,7 @@ def configure(site: Site, runtime: Runtime) -> None:
         "credential": {"key_repository": folder / KEYS[1]},
         "cache": ini.cache(site),
         # Tempest makes hundreds of users: hash as fast as allowed
-        "identity": {"password_hash_algorithm": "bcrypt", "password_hash_rounds": 4},
+        "identity": {"password_hash_algorithm": "bcrypt", "password_hash_rounds": 4},  # noqa: S105 - an algorithm
         "oslo_concurrency": {"lock_path": site.folder / "locks"},
         "oslo_middleware": {"enable_proxy_headers_parsing": site.shape.tls},
     }

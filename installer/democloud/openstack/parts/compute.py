@@ -104,6 +104,6 @@ def _others(site: Site) -> dict[str, dict[str, Any]]:
         "glance": {"region_name": login["region_name"], "valid_interfaces": "internal"},
         "neutron": {**inner, "service_metadata_proxy": False},
         "cinder": {**login, "catalog_info": f"{site.shape.catalog_volume[0]}::internalURL"},
-        "service_user": {**login, "send_service_user_token": True},
+        "service_user": {**login, "send_service_user_token": True},  # noqa: S105 - a switch
         "keystone": inner,
     }
