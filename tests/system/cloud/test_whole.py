@@ -40,7 +40,7 @@ TESTS = (
 )
 """At least one of each service, and of each stand-in: snapshot, resize, SSH, ports, floating addresses, volumes."""
 
-LIMIT_SECONDS = 400
+LIMIT_SECONDS = 900
 
 
 @pytest.fixture(scope="module")
