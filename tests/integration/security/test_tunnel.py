@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.worker.doctor import checks
+from refstack_worker.gearman import Address
+from refstack_worker.worker.doctor import queue_checks
+from refstack_worker.worker.doctor.finding import BAD, WARNING
 from tests.integration.worker.conftest import Node
 from tests.support.certificate_authority import Authority, shipped, stunnel
 from tests.support.processes import Program, eventually, free_port
@@ -77,12 +79,12 @@ def test_a_run_goes_through_the_tunnel_and_doctor_says_so(tunnel: Tunnel, ours: 
 def test_without_a_tunnel_doctor_says_who_listens(node: Node) -> None:
     node.configure()
     said = node.command("doctor", "-f", "json").stdout
-    assert "none needed: gearmand listens there" in said, said
+    assert "not needed: gearmand listens there" in said, said
 
 
 def test_a_bare_network_is_a_warning(gearmand) -> None:  # type: ignore[no-untyped-def]
-    finding = checks._gearman_way(checks.Address("queue.example", 4730))
-    assert finding.result == checks.WARNING and "no TLS" in finding.found and "docs/tls.md" in finding.todo
+    finding = queue_checks.encryption(Address("queue.example", 4730))
+    assert finding.result == WARNING and "not encrypted" in finding.found and "docs/tls.md" in finding.todo
 
 
 def test_a_client_without_a_certificate_is_refused(tunnel: Tunnel, ours: Authority) -> None:
@@ -120,7 +122,7 @@ def test_another_host_of_the_same_authority_is_not_spoken_to(scratch: Path, ours
     try:
         port = other.node(ours, ours)
         assert gearman_says(port) == b""
-        finding = checks._gearman(checks.Address("127.0.0.1", port))
-        assert finding.result == checks.BAD and "tunnel" in finding.todo
+        finding = queue_checks._response(Address("127.0.0.1", port))
+        assert finding.result == BAD and "tunnel" in finding.todo
     finally:
         other.end()
