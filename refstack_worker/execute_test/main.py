@@ -90,10 +90,12 @@ def _run_tests(args: Arguments, workspace: Workspace, summary: Summary, events: 
     summary.tempest_version, summary.cpid = prepared.tempest.version, prepared.discovery.cpid
     services = ServiceAddresses(service_addresses(prepared.discovery.token))
     run = TempestRun(prepared.tempest, workspace, prepared.selection, args.concurrency, events, services)
-    summary.counts = run.counter.counts
     keystone = prepared.discovery.conf["identity"]["uri_v3"]
     events.state(RUNNING, f"Tempest {prepared.tempest.version} at {keystone}")
-    run.carry_out()
+    try:
+        run.carry_out()
+    finally:
+        summary.counts = run.counter.counts
     INTERRUPT.time_limit_off()
     return judge(run, prepared.discovery.missing_services)
 

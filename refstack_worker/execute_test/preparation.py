@@ -18,11 +18,11 @@ from refstack_worker.execute_test.progress import EventWriter
 from refstack_worker.execute_test.refstack_server import RefstackServer
 from refstack_worker.execute_test.tempest.conf import (
     COMMON_CONF,
-    USER_OPTIONS,
     Conf,
     conf_from_environment,
     merge,
     open_private,
+    without_users,
     write_conf,
 )
 from refstack_worker.execute_test.tempest.installation import Tempest
@@ -61,9 +61,7 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
         discovered = merge(discovered, run_tempestconf(tempest, workspace, cloud, not discovery.accounts))
     accounts = _write_accounts(workspace, discovery, requested)
     forced = workspace.forced_conf(args.prefix if tempest.name_prefix else "")
-    conf = merge(discovered, requested, accounts, forced)
-    for option in USER_OPTIONS:
-        conf.get("identity", {}).pop(option, None)
+    conf = without_users(merge(discovered, requested, accounts, forced))
     SECRETS.add_conf(conf)
     write_conf(workspace.conf, conf)
     return Prepared(tempest, workspace, Selection(entries), discovery)
@@ -91,7 +89,7 @@ def _find_options(keystone: Keystone, discovery: Discovery, requested: Conf, pre
 
 def _report_limits(args: Arguments, tempest: Tempest, events: EventWriter) -> None:
     """Report what this version of Tempest cannot do."""
-    if unknown := tempest.unknown_options(args.conf_json):
+    if unknown := tempest.unknown_options(without_users(args.conf_json)):
         events.message(f"Tempest {tempest.version} has no such option, and ignores it: {', '.join(unknown[:10])}")
     if args.prefix and not tempest.name_prefix:
         events.message(f"Tempest {tempest.version} cannot name its resources by a prefix; leftovers are only listed")

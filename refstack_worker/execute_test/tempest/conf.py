@@ -81,6 +81,14 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Conf:
     return merged
 
 
+def without_users(conf: Mapping[str, Mapping[str, Any]]) -> Conf:
+    """Return a copy without the options of ordinary users."""
+    copy = merge(conf)
+    for option in USER_OPTIONS:
+        copy.get("identity", {}).pop(option, None)
+    return copy
+
+
 def conf_from_environment(environ: Mapping[str, str]) -> Conf:
     """Return configuration from the ``OS_*`` variables that OpenStack's clients read.
 

@@ -15,6 +15,7 @@ from refstack_worker.execute_test.tempest.conf import (
     conf_from_environment,
     merge,
     read_value,
+    without_users,
     write_conf,
     written_value,
 )
@@ -32,6 +33,12 @@ def test_options_of_2014_are_understood() -> None:
     conf = check_conf(told, "mini-conf")
     assert conf["auth"] == {"admin_username": "root", "admin_project_name": "ops"}
     assert conf["identity"] == {"project_name": "demo", "uri": "http://k"}
+
+
+def test_ordinary_users_are_not_options_of_tempest() -> None:
+    conf = {"identity": {"username": "u", "alt_password": "p", "region": "r"}, "auth": {"admin_username": "a"}}
+    assert without_users(conf) == {"identity": {"region": "r"}, "auth": {"admin_username": "a"}}
+    assert "username" in conf["identity"]
 
 
 def test_openrc_variables_old_and_new() -> None:
