@@ -17,6 +17,7 @@ from refstack_worker.errors import RefstackError, UsageError
 from refstack_worker.server.api.description import RESOURCES
 from refstack_worker.server.api.legacy import LEGACY
 from refstack_worker.server.api.metrics import METRICS
+from refstack_worker.server.api.openapi.document import document
 from refstack_worker.server.api.worker import WORKER
 from refstack_worker.server.db import migrate
 from refstack_worker.server.ledger.ledger import Ledger
@@ -29,7 +30,7 @@ from refstack_worker.server.serving.events import Hub
 from refstack_worker.server.serving.guard import Guard
 from refstack_worker.server.serving.rate_limit import Limiter, Limits
 from refstack_worker.server.serving.responses import StreamedRequest
-from refstack_worker.server.web import admin, clouds, guidelines, operators, run, runs, sessions, tokens
+from refstack_worker.server.web import admin, api_pages, clouds, guidelines, operators, run, runs, sessions, tokens
 from refstack_worker.server.web.pages import WEB, error_page
 from refstack_worker.version import software_version
 
@@ -39,7 +40,7 @@ STALE_SECONDS = 86400.0
 """Age at which an upload is no longer in transit: its process was killed."""
 RETRY_SECONDS = 5
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-PAGES = (admin, clouds, guidelines, operators, run, runs, sessions, tokens)
+PAGES = (admin, api_pages, clouds, guidelines, operators, run, runs, sessions, tokens)
 """Modules that add their pages to the blueprint when they are imported."""
 
 
@@ -85,7 +86,12 @@ def _context(ledger: Ledger, queue: Queue | None) -> HttpContext:
     rates = Rates(lambda: ledger.database, ledger.clock)
     limits = Limits(Limiter("token", rates, web.rate_limit), Limiter("wrong", rates, web.sign_in_limit))
     return HttpContext(
-        ledger, Submitter(ledger, queue), Hub(ledger, web.event_streams), limits, _uploads(ledger.settings.data)
+        ledger,
+        Submitter(ledger, queue),
+        Hub(ledger, web.event_streams),
+        limits,
+        _uploads(ledger.settings.data),
+        lambda: document(RESOURCES, web.address),
     )
 
 

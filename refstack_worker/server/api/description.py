@@ -9,7 +9,7 @@ from refstack_worker.server.api.accounts import ACCOUNTS
 from refstack_worker.server.api.clouds import CLOUDS
 from refstack_worker.server.api.guidelines import GUIDELINES
 from refstack_worker.server.api.nodes import NODES
-from refstack_worker.server.api.openapi.document import document
+from refstack_worker.server.api.notices import NOTICES
 from refstack_worker.server.api.results import RESULTS
 from refstack_worker.server.api.routing import Resource, Who
 from refstack_worker.server.api.runs import RUNS
@@ -21,13 +21,13 @@ from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import STATUSES, TITLES
 
 DESCRIPTION = Resource("description", "The API itself.")
-RESOURCES = (RUNS, RESULTS, SHARES, CLOUDS, GUIDELINES, UPLOAD_KEYS, ACCOUNTS, TOKENS, NODES, DESCRIPTION)
+RESOURCES = (RUNS, RESULTS, SHARES, CLOUDS, GUIDELINES, UPLOAD_KEYS, ACCOUNTS, TOKENS, NODES, NOTICES, DESCRIPTION)
 
 
 @DESCRIPTION.call("GET", "/v1/openapi.json", Who.ANYONE, {200: OBJECT})
 def show_openapi() -> Response:
     """Show this description (OpenAPI 3.1)."""
-    return jsonify(document(RESOURCES, context().settings.web.address))
+    return jsonify(context().openapi())
 
 
 @DESCRIPTION.call(

@@ -8,7 +8,7 @@ from refstack_worker.errors import NotFoundError
 from refstack_worker.server.api.links import next_page
 from refstack_worker.server.api.openapi.schemas import NEXT, STATUS, page, reference
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
-from refstack_worker.server.api.serializers import iso, run_json, test_json
+from refstack_worker.server.api.serializers import iso, test_json
 from refstack_worker.server.domain.guidelines import Choice
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.results.exports.formats import FORMATS
@@ -63,7 +63,7 @@ def show_report(call: Call, test_id: int) -> Response:
     failed = call.ledger.results.tests(test_id, ResultQuery("failed", limit=MAX_TESTS))
     return jsonify(
         {
-            "run": run_json(run),
+            "run": call.runs_json([run])[0],
             **{name: result[name] for name in ("passed", "failed", "skipped", "seconds", "attempt")},
             "accepted_at": iso(result["accepted_at"]),
             "summary": result["summary"],

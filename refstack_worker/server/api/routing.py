@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 
 from refstack_worker.server import auth
+from refstack_worker.server.api.serializers import run_json
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.domain.runs import Run
@@ -91,6 +92,12 @@ class Call:
     def scope(self) -> AccessScope | None:
         """What the caller sees; None: everything."""
         return access.scope_of(self.ledger, self.caller)
+
+    def runs_json(self, runs: Sequence[Run]) -> list[dict[str, Any]]:
+        """Return runs as the API shows them."""
+        facts = self.ledger.overview.facts([run.test_id for run in runs])
+        site = self.context.settings.web.address
+        return [run_json(run, facts[run.test_id], site) for run in runs]
 
     def run(self, test_id: int) -> Run:
         """Return a run that the caller sees."""

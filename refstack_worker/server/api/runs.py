@@ -18,7 +18,7 @@ from refstack_worker.server.api.openapi.schemas import (
     reference,
 )
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
-from refstack_worker.server.api.serializers import attempt_json, message_json, run_json
+from refstack_worker.server.api.serializers import attempt_json, message_json
 from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.queue.capacity import place
 from refstack_worker.server.services.run_input import NEW_RUN, RERUN
@@ -53,7 +53,7 @@ def create_run(call: Call) -> Response:
     It is queued until a node is free. The same `Idempotency-Key` with the same body returns the run that the first
     request made; with another body it is refused (422).
     """
-    return _created(call.context.runs.create(call.caller, call.body, _key()))
+    return _created(call, call.context.runs.create(call.caller, call.body, _key()))
 
 
 @RUNS.call(
@@ -88,7 +88,7 @@ def list_runs(call: Call) -> Response:
     )
     runs = call.ledger.runs.find(query)
     more = runs[-1].test_id if len(runs) == query.limit else None
-    return next_page({"runs": [run_json(run) for run in runs], "next_before": more}, "before", more)
+    return next_page({"runs": call.runs_json(runs), "next_before": more}, "before", more)
 
 
 @RUNS.call(
@@ -101,7 +101,7 @@ def list_runs(call: Call) -> Response:
 )
 def show_run(call: Call, test_id: int) -> Response:
     """Show a run; with an ETag, so that polling costs little."""
-    return _shown(call.run(test_id))
+    return _shown(call, call.run(test_id))
 
 
 @RUNS.call("DELETE", _ONE, Who.WRITER, {204: None}, (404, 409))
@@ -118,7 +118,7 @@ def cancel_run(call: Call, test_id: int) -> Response:
     200: it has ended. 202: a node has it, and ends it within seconds.
     """
     run = call.context.runs.cancel(call.caller, test_id)
-    answer = jsonify(run_json(run))
+    answer = jsonify(call.runs_json([run])[0])
     answer.status_code = 200 if run.state.is_end else 202
     return answer
 
@@ -136,7 +136,7 @@ def rerun(call: Call, test_id: int) -> Response:
 
     Passwords that no saved cloud stores have to be given again: they were erased when the run ended.
     """
-    return _created(call.context.runs.rerun(call.caller, test_id, call.body, _key()))
+    return _created(call, call.context.runs.rerun(call.caller, test_id, call.body, _key()))
 
 
 @RUNS.call("GET", f"{_ONE}/attempts", Who.TOKEN, {200: page("attempts", "Attempt")}, (404,))
@@ -203,15 +203,15 @@ def follow_run(call: Call, test_id: int) -> Response:
     return event_stream(call.context.hub, test_id)
 
 
-def _created(run: Run) -> Response:
-    answer = _shown(run)
+def _created(call: Call, run: Run) -> Response:
+    answer = _shown(call, run)
     answer.status_code = 201
     answer.headers["Location"] = f"/v1/runs/{run.test_id}"
     return answer
 
 
-def _shown(run: Run) -> Response:
-    answer = jsonify(run_json(run))
+def _shown(call: Call, run: Run) -> Response:
+    answer = jsonify(call.runs_json([run])[0])
     answer.add_etag()
     answer.make_conditional(request)
     return answer

@@ -13,10 +13,11 @@ from refstack_worker.server.domain.guidelines import StoredGuideline
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.domain.results import TestResult
 from refstack_worker.server.domain.runs import Message, Run
+from refstack_worker.server.ledger.overview import RunFacts
 
 
-def run_json(run: Run) -> dict[str, Any]:
-    """Return a run. No password is in it: the ledger does not give any out."""
+def run_json(run: Run, facts: RunFacts, site: str) -> dict[str, Any]:
+    """Return a run. No password is in it: the ledger does not give any out. :param site: base URL of the pages."""
     spec = run.spec
     return {
         "test_id": run.test_id,
@@ -39,6 +40,10 @@ def run_json(run: Run) -> dict[str, Any]:
         "progress": run.progress.to_json(),
         "counts": asdict(run.counts),
         "rerun_of": run.rerun_of,
+        "program": facts.program or None,
+        "verdict": asdict(facts.verdict) if facts.verdict else None,
+        "owner": facts.owner or None,
+        "url": f"{site}/runs/{run.test_id}",
         **times(run, "created_at", "updated_at", "started_at", "ended_at"),
     }
 

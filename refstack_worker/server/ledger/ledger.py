@@ -20,6 +20,7 @@ from refstack_worker.server.ledger.console import Console
 from refstack_worker.server.ledger.deadlines import Deadlines
 from refstack_worker.server.ledger.guidelines import Guidelines
 from refstack_worker.server.ledger.nodes import Nodes
+from refstack_worker.server.ledger.notices import Notices
 from refstack_worker.server.ledger.overview import Overview
 from refstack_worker.server.ledger.queue_state import QueueState
 from refstack_worker.server.ledger.results import Results
@@ -55,6 +56,7 @@ class Ledger:
         self.overview = Overview(self._transactions)
         self.audit = Audit(self._transactions)
         self.console = Console(self._transactions)
+        self.notices = Notices(self._transactions)
         self.uploads = Uploads(self._transactions)
 
     @property

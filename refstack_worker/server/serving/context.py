@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from flask import current_app
 
@@ -30,6 +32,8 @@ class HttpContext:
     limits: Limits
     uploads: Path
     """Folder of results in transit."""
+    openapi: Callable[[], dict[str, Any]]
+    """Returns the OpenAPI document."""
     downloads: Downloads = field(default_factory=Downloads)
 
     @property

@@ -6,6 +6,7 @@ from flask import redirect, request
 
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.domain.runs import RunQuery
+from refstack_worker.server.ledger.notices import MAX_TEXT
 from refstack_worker.server.queue.capacity import SILENT_SECONDS, demand
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import text
@@ -61,6 +62,14 @@ def pause_queue() -> Answer:
     """Pause the queue."""
     caller().need_operator()
     context().ledger.queue.pause(caller().name, text(request.form, "reason", 200))
+    return redirect("/fleet", 303)
+
+
+@page("POST", "/fleet/announce")
+def announce() -> Answer:
+    """Announce something on every page."""
+    caller().need_operator()
+    context().ledger.notices.announce(text(request.form, "announcement", MAX_TEXT).strip(), caller().name)
     return redirect("/fleet", 303)
 
 

@@ -86,7 +86,8 @@ def form(path: str) -> Callable[[ShowForm], ShowForm]:
 
 def show(template: str, **values: Any) -> str:
     """Return a page."""
-    return render_template(template, caller=g.caller, form_key=g.form_key, **values)
+    notice = context().ledger.notices.current()
+    return render_template(template, caller=g.caller, form_key=g.form_key, notice=notice, **values)
 
 
 def show_kept(path: str, kept: Mapping[str, str], *errors: FieldError) -> Answer | None:

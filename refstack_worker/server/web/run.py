@@ -43,6 +43,7 @@ def show_run(test_id: int) -> Answer:
         keeps=bool(run.cloud.id and ledger.clouds.get(run.cloud.id).keeps_passwords),
         choice=ledger.guidelines.choice(test_id),
         live_words=words.live_words(),
+        shared_with=_shared_with(run),
         **_waiting(run),
         **_result(run),
     )
@@ -72,6 +73,14 @@ def show_test(test_id: int, position: int) -> Answer:
         history=history if visible else [],
         flaky={"passed", "failed"} <= statuses,
     )
+
+
+def _shared_with(run: Run) -> list[str]:
+    ledger = context().ledger
+    if not access.is_owner(ledger, caller(), run):
+        return []
+    ids = set(ledger.accounts.shares(run.test_id))
+    return [vendor.name for vendor in ledger.accounts.vendors() if vendor.id in ids] if ids else []
 
 
 def _waiting(run: Run) -> dict[str, Any]:

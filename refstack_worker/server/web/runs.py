@@ -148,6 +148,19 @@ def rerun(test_id: int) -> Answer:
     return redirect(f"/runs/{run.test_id}", 303)
 
 
+@page("POST", f"{_ONE}/share")
+def share_run(test_id: int) -> Answer:
+    """Share a run with the vendor of a name, or stop sharing it."""
+    context().runs.owned(caller(), test_id)
+    accounts, name = context().ledger.accounts, text(request.form, "vendor", 80).strip()
+    vendor = next((one for one in accounts.vendors() if one.name.casefold() == name.casefold()), None)
+    if vendor is None:
+        raise NotFoundError(f'There is no vendor "{name}". Write the name as the operator registered it.')
+    change = accounts.unshare if request.form.get("action") == "stop" else accounts.share
+    change(test_id, vendor.id)
+    return redirect(f"/runs/{test_id}", 303)
+
+
 @page("POST", f"{_ONE}/delete")
 def delete_run(test_id: int) -> Answer:
     """Delete a run."""
