@@ -12,8 +12,8 @@ from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.queue.capacity import alive, place
 from refstack_worker.server.services import access
 from refstack_worker.server.services.causes import causes, fix_of, last_line
+from refstack_worker.server.services.request_log import request_log
 from refstack_worker.server.services.schema import MAX_ID
-from refstack_worker.server.services.test_log import test_log
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import number, text
 from refstack_worker.server.web import words
@@ -60,7 +60,7 @@ def show_test(test_id: int, position: int) -> Answer:
         raise NotFoundError(f"run {test_id} has no test {position}")
     # reading the stored stream takes a while, as giving it out does
     with context().downloads.turn(caller().token.id):
-        log = test_log(ledger, test_id, test.name)
+        log = request_log(ledger, test_id, test.name)
     history = ledger.overview.outcomes(test_id, run.cloud.id, test) if run.cloud.id else []
     visible = scope() is None or access.is_owner(ledger, caller(), run)
     statuses = {one.status for one in history}

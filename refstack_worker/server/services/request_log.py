@@ -46,16 +46,14 @@ class LoggedRequest:
 
 
 @dataclass(frozen=True)
-class TestLog:
+class RequestLog:
     """What one test logged."""
-
-    __test__ = False
 
     requests: tuple[LoggedRequest, ...]
     text: str
 
 
-def test_log(ledger: Ledger, test_id: int, name: str) -> TestLog:
+def request_log(ledger: Ledger, test_id: int, name: str) -> RequestLog:
     """Return the log of a test, secrets masked. :param name: as the result has it, without the bracketed attributes."""
     collector = _Collector(name)
     try:
@@ -63,7 +61,7 @@ def test_log(ledger: Ledger, test_id: int, name: str) -> TestLog:
     except _Complete:
         pass
     text = bytes(collector.data).decode("utf-8", "replace")
-    return TestLog(tuple(requests_in(text)), text)
+    return RequestLog(tuple(requests_in(text)), text)
 
 
 def requests_in(text: str) -> Iterator[LoggedRequest]:
