@@ -74,7 +74,7 @@ _LINE_BOUNDS = {"time": _MAX_TIME, "seconds": 1e6, "ms": 10**9, "status": 999}
 
 @dataclass(frozen=True)
 class Batch:
-    """What one call sends."""
+    """The lines that one call to the server sends."""
 
     first: int
     """Number of its first line; the lines of an attempt are numbered from 0."""

@@ -13,7 +13,7 @@ from refstack_worker.worker.admission import disk_space
 from refstack_worker.worker.admission.admission import Admission
 from refstack_worker.worker.admission.versions import AvailableVersions
 from refstack_worker.worker.attempt.attempt import NodeServices
-from refstack_worker.worker.attempt.outcome import AttemptOutcome
+from refstack_worker.worker.attempt.outcome import AttemptOutcome, OutcomeKind
 from refstack_worker.worker.queue.slot import Slot
 from refstack_worker.worker.server_api.node_status import NodeStatus
 
@@ -163,8 +163,8 @@ def metrics_text(status: Mapping[str, Any]) -> str:
     add("refstack_worker_spool_bytes", status["spool"]["bytes"])
     for disk in status["disks"]:
         add("refstack_worker_free_bytes", disk["free_mb"] << 20, folder=disk["folder"])
-    for kind, count in sorted(status["ended"].items()):
-        add("refstack_worker_runs_total", count, "counter", ending=kind)
+    for kind in OutcomeKind:  # also those that have not happened: a rate needs a value to begin with
+        add("refstack_worker_runs_total", status["ended"].get(kind.value, 0), "counter", ending=kind.value)
     return "\n".join(lines) + "\n"
 
 

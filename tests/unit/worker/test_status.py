@@ -139,5 +139,6 @@ def test_metrics_have_help_and_type_once_for_each(overview: NodeOverview) -> Non
     names = [line.split()[2] for line in lines if line.startswith("# HELP")]
     assert len(names) == len(set(names)) == len([line for line in lines if line.startswith("# TYPE")])
     assert 'refstack_worker_busy_slots{node="a\\"b\\\\c\\nd"} 1' in lines
-    assert sum(line.startswith("refstack_worker_runs_total") for line in lines) == 2
+    runs = [line for line in lines if line.startswith("refstack_worker_runs_total")]
+    assert len(runs) == len(OutcomeKind) and sum(line.endswith(" 0") for line in runs) == len(OutcomeKind) - 2
     assert sum(line.startswith("refstack_worker_free_bytes") for line in lines) == 4
