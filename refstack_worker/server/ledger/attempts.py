@@ -13,7 +13,7 @@ from refstack_worker.contract.heartbeat import HeartbeatAnswer, HeartbeatReply
 from refstack_worker.contract.secrets import Masker, secret_values
 from refstack_worker.contract.states import RunState, may_move
 from refstack_worker.contract.status_report import Progress, Report
-from refstack_worker.errors import StateError
+from refstack_worker.errors import SealError, StateError
 from refstack_worker.server.db import queue_tables
 from refstack_worker.server.db.updates import IS_ATTEMPT
 from refstack_worker.server.domain.attempts import (
@@ -41,6 +41,8 @@ from refstack_worker.server.ledger.transactions import (
     refused,
     superseded,
 )
+
+WITHHELD = "(message withheld: the stored options of this run cannot be decrypted, so it cannot be masked)"
 
 _BY_WORKER = frozenset(
     {
@@ -284,7 +286,11 @@ class Attempts(LedgerPart):
     def _masked(self, run: Row, text: str) -> str:
         if not text or not run["sealed_conf"]:
             return text
-        return Masker(secret_values(self.secrets.open(run["sealed_conf"]))).text(text)
+        try:
+            return Masker(secret_values(self.secrets.open(run["sealed_conf"]))).text(text)
+        except SealError:
+            # what cannot be masked is not shown; the state that it came with counts all the same
+            return WITHHELD
 
     def _contest(self, connection: Connection, key: AttemptKey) -> None:
         attempt = queue_tables.attempt

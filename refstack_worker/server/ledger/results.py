@@ -16,13 +16,14 @@ from sqlalchemy.engine import Connection
 from refstack_worker.contract import strict_json
 from refstack_worker.contract.secrets import secret_values
 from refstack_worker.contract.states import RunState, may_move
-from refstack_worker.errors import NotFoundError
+from refstack_worker.errors import LedgerError, NotFoundError, SealError
 from refstack_worker.server.db import legacy_tables, queue_tables
 from refstack_worker.server.domain.attempts import (
     Accepted,
     AttemptKey,
     Proof,
 )
+from refstack_worker.server.domain.clouds import Conf
 from refstack_worker.server.domain.results import Counts, ParsedResult, ResultQuery, TestResult, Upload
 from refstack_worker.server.ledger import frozen_verdicts
 from refstack_worker.server.ledger.transactions import (
@@ -54,7 +55,14 @@ class Results(LedgerPart):
             check_claim(attempt, proof)
             run = connection.execute(_run_of(proof.test_id)).mappings().one()
             known = self._known(connection, run, attempt, upload)
-        return known, secret_values(self.secrets.open(run["sealed_conf"]))
+        return known, secret_values(self._conf(run))
+
+    def _conf(self, run: Row) -> Conf:
+        """Return a run's options. :raises LedgerError: they cannot be decrypted; the result is to be posted again."""
+        try:
+            return self.secrets.open(run["sealed_conf"])
+        except SealError as error:
+            raise LedgerError(f"the stored options of run {run['test_id']} cannot be decrypted: {error}") from error
 
     def accept(self, proof: Proof, upload: Upload, parsed: ParsedResult) -> Accepted:
         """Accept a result and finish its run, both or neither. The same bytes again get the same answer.

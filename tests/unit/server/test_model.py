@@ -16,24 +16,29 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from refstack_worker.contract.heartbeat import HeartbeatReply
 from refstack_worker.contract.states import HELD, RunState
 from refstack_worker.contract.status_report import Report
-from refstack_worker.errors import RefusedError, StateError
+from refstack_worker.errors import LedgerError, RefusedError, StateError
 from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.attempts import Claim, QueuedJob, Release
+from refstack_worker.server.domain.attempts import Claim, QueuedJob, Release, Submission
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
-from tests.support.ledgers import Clock, Event, Job, make_settings, new_run, stream, submit
+from refstack_worker.server.secret_store import SecretStore
+from tests.support.ledgers import CONF, Clock, Event, Job, make_settings, new_run, stream, submit
 
 WORKERS = some.sampled_from(["node-1", "node-2", "node-3"])
 MAX_RUNS = 12
 NUMBERS = some.integers(1, 3)
 HANDS = some.sampled_from(["holder", "node-1", "node-2"])
 """Who speaks for an attempt: whoever claimed it, or a node that has its secret because it grabbed the job too."""
+SUBMITTERS = some.sampled_from(["api", "monitor"])
+SEALING = some.sampled_from([0.5, 55.0, 62.0, 130.0])
+"""Seconds that a submitter takes to seal what it took; a lease is 60."""
+MONTH = 30 * 86400.0
 FEW_SECONDS = some.sampled_from([1.0, 7.0, 61.0, 1000.0])
 
 
@@ -51,6 +56,9 @@ class LedgerMachine(RuleBasedStateMachine):
         """Run to attempt and digest of the result that was accepted."""
         self.ends: dict[int, RunState] = {}
         self.uploads = 0
+        self.taken: dict[str, list[Submission]] = {"api": [], "monitor": []}
+        """What submitters have taken and not sealed yet."""
+        self.foreign = SecretStore(make_settings(self.folder / "elsewhere").keys.store).seal(CONF)
 
     def teardown(self) -> None:
         # the vendors wait, all the workers are dead, the monitor looks: every run has to end by itself
@@ -176,6 +184,66 @@ class LedgerMachine(RuleBasedStateMachine):
         self.look()
         assert self.ledger.runs.get(number).state.is_end
 
+    @rule(who=SUBMITTERS, count=some.integers(1, 50))
+    def submitter_takes(self, who: str, count: int) -> None:
+        """It will take its time to seal what it took."""
+        self.taken[who] += self.ledger.submissions.next(count)
+
+    @rule(who=SUBMITTERS, seconds=SEALING)
+    def submitter_seals(self, who: str, seconds: float) -> None:
+        self.clock.forward(seconds)
+        self.seal(who)
+
+    def seal(self, who: str) -> None:
+        taken, self.taken[who] = self.taken[who], []
+        mine = self.ledger.submissions.sealed([(one, "d" * 64) for one in taken])
+        jobs = [QueuedJob(key, "gearman:4730", f"H:{who}", "f", self.clock()) for key in mine]
+        self.ledger.submissions.submitted(jobs)
+
+    @rule(seconds=SEALING)
+    def two_submitters_get_on(self, seconds: float) -> None:
+        """However long sealing takes, what waits is submitted, although each takes what the other's lease lost."""
+        self.ledger.queue.resume("operator")
+        self.record()
+        self.ledger.deadlines.pull_back()
+        self.clock.forward(61.0)
+        waiting = self.unsubmitted()
+        for _ in range(2):
+            for who in ("api", "monitor"):
+                self.taken[who] += self.ledger.submissions.next(50)
+                self.clock.forward(seconds)
+                other = "monitor" if who == "api" else "api"
+                if self.taken[other]:
+                    self.seal(other)
+        assert not waiting & self.unsubmitted(), "submitters undo each other's work"
+        self.seal("monitor")
+
+    def unsubmitted(self) -> set[tuple[int, int]]:
+        """Attempts that wait for a submitter: what one has sealed is that one's to submit."""
+        run, attempt = queue_tables.run, queue_tables.attempt
+        joined = attempt.join(run, (run.c.test_id == attempt.c.test_id) & (run.c.attempt == attempt.c.attempt))
+        question = select(attempt.c.test_id, attempt.c.attempt).select_from(joined)
+        question = question.where(attempt.c.submitted_at == 0, attempt.c.payload_digest.is_(None), attempt.c.is_open)
+        with self.ledger.database.reading() as connection:
+            return {(row[0], row[1]) for row in connection.execute(question.where(run.c.state == "queued"))}
+
+    @rule(number=NUMBERS)
+    def becomes_unreadable(self, number: int) -> None:
+        """The key with which a run's options were encrypted is lost."""
+        table = queue_tables.run
+        is_lost = (table.c.test_id == number) & table.c.sealed_conf.is_not(None)
+        with self.ledger.database.writing() as connection:
+            connection.execute(update(table).where(is_lost).values(sealed_conf=self.foreign))
+
+    @rule(number=NUMBERS, worker=WORKERS)
+    def the_clock_was_ahead(self, number: int, worker: str) -> None:
+        """For a moment, in which something happened."""
+        self.clock.forward(MONTH)
+        self.hold(number, worker)
+        self.record()
+        self.ledger.submissions.next(1)
+        self.clock.forward(-MONTH)
+
     @rule(die_after_sealing=some.booleans())
     def submitter_dies(self, die_after_sealing: bool) -> None:
         taken = self.ledger.submissions.next(1)
@@ -230,7 +298,7 @@ class LedgerMachine(RuleBasedStateMachine):
         known = self.results.get(key.test_id)
         try:
             accepted = acceptance.accept(self.ledger, job.proof, upload)
-        except RefusedError:
+        except (RefusedError, LedgerError):
             assert self.ledger.runs.get(key.test_id) == before
             return
         assert self.attempt(job)["claim_id"] == job.claim_id
@@ -273,6 +341,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def look(self) -> None:
+        self.ledger.deadlines.pull_back()
         self.ledger.submissions.expire_leases()
         for attempt in self.ledger.deadlines.silent():
             assert self.ledger.deadlines.lose_silent(attempt.key, "silent")

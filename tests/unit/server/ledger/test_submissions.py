@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from sqlalchemy import insert, update
 
 from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Report
+from refstack_worker.errors import LedgerError
 from refstack_worker.server.db import legacy_tables, queue_tables
+from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.domain.runs import RunSpec
+from refstack_worker.server.ledger.attempts import WITHHELD
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.submissions import LEASE_SECONDS
+from refstack_worker.server.results import acceptance
 from refstack_worker.server.secret_store import SecretStore
-from tests.support.ledgers import CONF, Clock, make_settings, new_run
+from tests.support.ledgers import CONF, PASSWORD, Clock, Event, claimed, make_settings, new_run, stream
 
 DIGEST = "d" * 64
 
@@ -87,3 +93,26 @@ class TestShares:
         usual = [ledger.runs.add(new_run(owner_id=1)).test_id for _ in range(2)]
         urgent = ledger.runs.add(new_run(spec=RunSpec("47.0.0", priority=1))).test_id
         assert [one.key.test_id for one in ledger.submissions.next()] == [urgent, *usual]
+
+
+class TestHeldRunsThatBecomeUnreadable:
+    def lose_key(self, ledger: Ledger, tmp_path: Path) -> None:
+        foreign = SecretStore(make_settings(tmp_path / "elsewhere").keys.store).seal(CONF)
+        with ledger.database.writing() as connection:
+            connection.execute(update(queue_tables.run).values(sealed_conf=foreign))
+
+    def test_its_reports_count_without_their_words(self, ledger: Ledger, tmp_path: Path) -> None:
+        job = claimed(ledger)
+        self.lose_key(ledger, tmp_path)
+        ledger.attempts.report(job.proof, Report(RunState.FAILED, f"it was {PASSWORD}", "timeout"))
+        run = ledger.runs.get(job.submission.key.test_id)
+        assert (run.state, run.reason, run.message) == (RunState.FAILED, "timeout", WITHHELD)
+
+    def test_its_result_is_to_be_posted_again(self, ledger: Ledger, tmp_path: Path) -> None:
+        job = claimed(ledger)
+        self.lose_key(ledger, tmp_path)
+        file = tmp_path / "result"
+        file.write_bytes(stream([Event("a")]))
+        with pytest.raises(LedgerError, match="cannot be decrypted"):
+            acceptance.accept(ledger, job.proof, Upload.of(file, {}))
+        assert ledger.runs.get(job.submission.key.test_id).state is RunState.CLAIMED
