@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,8 @@ CHUNK = 1 << 20
 CLOSE_SECONDS = 60.0
 """For the agent to end and remove everything after the connection is closed."""
 CONNECT_SECONDS = 10.0
+MAX_FRAMES_PER_SECOND = 2000
+"""Events, lines and pieces of files of one run that are read; a run that writes faster has to wait."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Sandbox:
             return ProcessExit(None, f"lost the connection to the run's processes: {error}", lost=True)
 
     def _follow(self, command: Command, listener: ProcessListener) -> ProcessExit:
-        results = _Results(command)
+        results, pace = _Results(command), Pace(MAX_FRAMES_PER_SECOND)
         while True:
             data = self._connection.recv(CHUNK)
             if not data:
@@ -127,6 +129,7 @@ class Sandbox:
             for frame in self._reader.feed(data):
                 if frame.kind == "end":
                     return _exit_of(frame)
+                pace.count()
                 if frame.kind == "file":
                     results.check(frame)
                 _dispatch(listener, frame)
@@ -152,6 +155,36 @@ class Sandbox:
             return isinstance(error, (ConnectionError, BrokenPipeError)) or error.errno == 107
         finally:
             self._connection.close()
+
+
+class Pace:
+    """Lets a number of things through in each second, and holds up the rest.
+
+    A run that prints without end would otherwise take the processor from the other slots and their heartbeats. While
+    nothing is read, the run itself has to wait.
+    """
+
+    def __init__(
+        self,
+        per_second: int,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        self._sleep = sleep
+        self._since = clock()
+        self._count = 0
+
+    def count(self) -> None:
+        """Count one more; returns when it may pass."""
+        now = self._clock()
+        if now - self._since >= 1.0:
+            self._since, self._count = now, 0
+        elif self._count >= self._per_second:
+            self._sleep(1.0 - (now - self._since))
+            self._since, self._count = self._clock(), 0
+        self._count += 1
 
 
 class _Results:

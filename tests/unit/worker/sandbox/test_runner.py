@@ -360,3 +360,25 @@ def test_a_lying_agent_is_not_believed(frame: tuple[str, dict[str, Any], bytes])
         frames.send(theirs, *frame)
         Sandbox(ours).run(command, listener)
     assert listener.files == {}
+
+
+def test_a_run_that_prints_without_end_is_held_up() -> None:
+    now = [100.0]
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    pace = runner.Pace(10, lambda: now[0], sleep)
+    for _ in range(35):
+        pace.count()
+    assert slept == [1.0, 1.0, 1.0]
+    now[0] += 0.5
+    for _ in range(6):
+        pace.count()
+    assert slept[3:] == [0.5], "half of this second is over"
+    now[0] += 60
+    for _ in range(10):
+        pace.count()
+    assert len(slept) == 4, "a run that prints little is never held up"
