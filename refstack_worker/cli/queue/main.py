@@ -49,6 +49,7 @@ COMMANDS = {
     "user list": "refstack_worker.cli.queue.accounts:UserList",
     "user create": "refstack_worker.cli.queue.accounts:UserCreate",
     "run upload": "refstack_worker.cli.queue.runs.upload:RunUpload",
+    "run import": "refstack_worker.cli.queue.runs.importing:RunImport",
     "run sign-request": "refstack_worker.cli.queue.runs.upload:RunSignRequest",
     "key proof": "refstack_worker.cli.queue.upload_keys:KeyProof",
     "key set": "refstack_worker.cli.queue.upload_keys:KeySet",

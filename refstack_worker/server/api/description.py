@@ -8,6 +8,7 @@ from refstack_worker.errors import NotFoundError
 from refstack_worker.server.api.accounts import ACCOUNTS
 from refstack_worker.server.api.clouds import CLOUDS
 from refstack_worker.server.api.guidelines import GUIDELINES
+from refstack_worker.server.api.imports import IMPORTS
 from refstack_worker.server.api.nodes import NODES
 from refstack_worker.server.api.notices import NOTICES
 from refstack_worker.server.api.results import RESULTS
@@ -21,7 +22,20 @@ from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import STATUSES, TITLES
 
 DESCRIPTION = Resource("description", "The API itself.")
-RESOURCES = (RUNS, RESULTS, SHARES, CLOUDS, GUIDELINES, UPLOAD_KEYS, ACCOUNTS, TOKENS, NODES, NOTICES, DESCRIPTION)
+RESOURCES = (
+    RUNS,
+    IMPORTS,
+    RESULTS,
+    SHARES,
+    CLOUDS,
+    GUIDELINES,
+    UPLOAD_KEYS,
+    ACCOUNTS,
+    TOKENS,
+    NODES,
+    NOTICES,
+    DESCRIPTION,
+)
 
 
 @DESCRIPTION.call("GET", "/v1/openapi.json", Who.ANYONE, {200: OBJECT})

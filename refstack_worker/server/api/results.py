@@ -16,7 +16,7 @@ from refstack_worker.server.services import signed_verdicts, uploads
 from refstack_worker.server.services.compare import compare
 from refstack_worker.server.services.inputs import invalid
 from refstack_worker.server.services.schema import FLAG, array, fields, integer, shape, string
-from refstack_worker.server.serving.files import exported_file, subunit_file
+from refstack_worker.server.serving.files import exported_file, subunit_file, subunit_v1_file
 
 MAX_TESTS = 2000
 RESULTS = Resource("results", "Read, compare, export and upload results.")
@@ -91,8 +91,13 @@ def download_export(call: Call, test_id: int, name: str) -> Response:
     """Download a result as JUnit XML, HTML, CSV or JSON, or its verdict signed by the server's key."""
     if name == "verdict":
         return _signed_verdict(call, test_id)
+    if name == "subunit-v1":
+        call.run(test_id)
+        return subunit_v1_file(call.context, call.caller, test_id)
     if name not in FORMATS:
-        raise NotFoundError(f"there is no format {name[:40]!r}; there are subunit, verdict, {', '.join(FORMATS)}")
+        raise NotFoundError(
+            f"there is no format {name[:40]!r}; there are subunit, subunit-v1, verdict, {', '.join(FORMATS)}"
+        )
     return exported_file(call.context, call.caller, test_id, name)
 
 

@@ -44,6 +44,7 @@ def run_json(run: Run, facts: RunFacts, site: str) -> dict[str, Any]:
         "verdict": asdict(facts.verdict) if facts.verdict else None,
         "owner": facts.owner or None,
         "url": f"{site}/runs/{run.test_id}",
+        "kind": run.kind,
         **times(run, "created_at", "updated_at", "started_at", "ended_at"),
     }
 

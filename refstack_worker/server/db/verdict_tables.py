@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKeyConstraint, Integer, String, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Integer, String, Table, Text
 
 from refstack_worker.server.db.legacy_tables import METADATA, SECONDS
 
@@ -11,12 +11,18 @@ verdict = Table(
     METADATA,
     Column("test_id", Integer, primary_key=True, autoincrement=False),
     Column("guideline_id", Integer),
+    Column("is_passed", Boolean, nullable=False),
+    Column("passed", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
     Column("document", Text, nullable=False),
     Column("digest", String(64), nullable=False),
     Column("frozen_at", SECONDS, nullable=False),
     ForeignKeyConstraint(["test_id"], ["queue_result.test_id"], name="queue_verdict_result", ondelete="CASCADE"),
 )
-"""The verdict as it was when the result was accepted. It refers to no other row: a guideline may go, the fact stays."""
+"""The verdict as it was when the result was accepted; beside the document what lists show of it.
+
+It refers to no other row: a guideline may go, the fact stays.
+"""
 
 upload = Table(
     "queue_upload",

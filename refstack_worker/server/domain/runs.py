@@ -16,6 +16,9 @@ from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.clouds import Cloud, Conf
 from refstack_worker.server.domain.results import Counts
 
+RUN = "run"
+IMPORTED = "imported"
+
 
 @dataclass(frozen=True)
 class RunSpec:
@@ -60,6 +63,8 @@ class NewRun:
     owner_id: int | None = None
     """``user.id`` of the vendor's user; None: the operator's."""
     rerun_of: int | None = None
+    kind: str = RUN
+    """See :class:`Run`."""
     idempotency_key: str = ""
     """The same key of the same owner again gives the run that it gave the first time."""
     request_digest: str = ""
@@ -95,6 +100,8 @@ class Run:
     counts: Counts = Counts()
     """Of the accepted result."""
     rerun_of: int | None = None
+    kind: str = RUN
+    """``run``, or ``imported``: its result was made elsewhere."""
     revision: int = 0
     """Counted up with every change: for ETags."""
 

@@ -19,6 +19,7 @@ from refstack_worker.server.domain import guideline_file, verdict, verdict_facts
 from refstack_worker.server.domain.combined import combine
 from refstack_worker.server.domain.guidelines import Choice, Guideline, StoredGuideline
 from refstack_worker.server.domain.results import TestResult
+from refstack_worker.server.domain.runs import IMPORTED
 from refstack_worker.server.domain.verdict import Verdict
 from refstack_worker.server.domain.verdict_facts import ResultFacts
 from refstack_worker.server.ledger.transactions import Row
@@ -48,9 +49,13 @@ def freeze(connection: Connection, test_id: int, tests: Iterable[TestResult], no
     except RefstackError as error:
         LOG.error("run %d: no verdict: %s", test_id, error)
         return None
+    passed, total = frozen.verdict.count()
     row = {
         "test_id": test_id,
         "guideline_id": choice.guideline_id,
+        "is_passed": frozen.verdict.passed,
+        "passed": passed,
+        "total": total,
         "document": json.dumps(frozen.document),
         "digest": verdict_facts.digest(frozen.document),
         "frozen_at": now,
@@ -149,7 +154,7 @@ def facts_of(connection: Connection, test_id: int) -> ResultFacts:
         openstack_release=known.get("openstack_release", ""),
         plugins=json.loads(known.get("plugins") or "{}"),
         lock_digest=how.get("lock_digest", ""),
-        node=how.get("worker", ""),
+        node="" if known.get("kind") == IMPORTED else how.get("worker", ""),
         software=how.get("software", ""),
         cloud=cloud["label"] or "",
         cpid=_cpid(summary, cloud["endpoint_v3"] or ""),

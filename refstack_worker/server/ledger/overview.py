@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,8 +55,9 @@ class Overview(LedgerPart):
             .outerjoin(user, user.c.id == run.c.owner_id)
             .outerjoin(vendor, vendor.c.id == user.c.vendor_id)
         )
-        columns = (run.c.test_id, chosen.c.program, guideline.c.name.label("guideline"), frozen.c.document)
-        question = select(*columns, user.c.name.label("user"), vendor.c.vendor_name).select_from(joined)
+        columns = (run.c.test_id, chosen.c.program, guideline.c.name.label("guideline"))
+        short = (frozen.c.is_passed, frozen.c.passed, frozen.c.total)
+        question = select(*columns, *short, user.c.name.label("user"), vendor.c.vendor_name).select_from(joined)
         with self.database.reading() as connection:
             rows = connection.execute(question.where(run.c.test_id.in_(test_ids))).mappings().all()
         return {row["test_id"]: _facts(row) for row in rows}
@@ -95,12 +95,10 @@ class Overview(LedgerPart):
 def _facts(row: Row) -> RunFacts:
     program = " ".join(part for part in (row["program"], row["guideline"]) if part)
     owner = ", ".join(part for part in (row["user"], row["vendor_name"]) if part)
-    return RunFacts(program, _verdict(row["document"]), owner)
+    return RunFacts(program, _verdict(row), owner)
 
 
-def _verdict(document: str | None) -> FrozenVerdict | None:
-    value = json.loads(document) if document else {}
-    required = value.get("required") or {}
-    if "passed" not in value:
+def _verdict(row: Row) -> FrozenVerdict | None:
+    if row["is_passed"] is None:
         return None
-    return FrozenVerdict(bool(value["passed"]), int(required.get("passed", 0)), int(required.get("total", 0)))
+    return FrozenVerdict(row["is_passed"], row["passed"], row["total"])

@@ -142,6 +142,7 @@ def run_of(row: Row) -> Run:
         "owner_id",
         "worker",
         "rerun_of",
+        "kind",
         "revision",
     )
     return Run(

@@ -324,6 +324,7 @@ class Runs(LedgerPart):
             "timeout": spec.timeout or self.settings.rules.run_timeout,
             "tag": spec.tag,
             "priority": spec.priority,
+            "kind": new.kind,
             "label": new.label[:200],
             "created_by": new.created_by[:200],
             "owner_id": new.owner_id,

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Table, bindparam, case, exists, insert, literal_column, select, text, update
+from sqlalchemy import Table, bindparam, case, exists, func, insert, literal_column, select, text, update
 from sqlalchemy.engine import Connection
 
 from refstack_worker.contract.states import RunState
@@ -41,6 +41,8 @@ def claim(connection: Connection, proof: Proof, claim: Claim, secret_digest: str
         "proof": secret_digest,
         "claim": claim.claim_id[:100],
         "by_worker": claim.worker[:200],
+        "with_tempest": claim.tempest_version[:40],
+        "with_lock": claim.lock_digest[:64],
         "now": now,
         "text": message,
         "line": clean_line(f"{RunState.CLAIMED.value}: {message}"),
@@ -116,6 +118,12 @@ def _counted() -> Any:
 
 
 @cache
+def _software() -> Any:
+    """Return the question for what a node runs: the worker's version, as the node reported it."""
+    node = queue_tables.node
+    return select(node.c.software).where(node.c.name == bindparam("by_worker")).scalar_subquery()
+
+
 def _claim() -> Any:
     locked = _locked(_RUN.c.state == bindparam("in_state"), ~_IS_PAUSED)
     taken = (
@@ -126,6 +134,9 @@ def _claim() -> Any:
             claim_id=bindparam("claim"),
             worker=bindparam("by_worker"),
             claimed_at=bindparam("now"),
+            tempest_version=bindparam("with_tempest"),
+            lock_digest=bindparam("with_lock"),
+            software=func.coalesce(_software(), ""),
             heartbeat_at=bindparam("now"),
         )
         .returning(_ATTEMPT.c.test_id)

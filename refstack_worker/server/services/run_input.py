@@ -56,7 +56,7 @@ def new_run(body: Mapping[str, Any]) -> NewRun:
     :raises InvalidInput: the version or the choice of tests makes no sense.
     """
     spec = RunSpec(
-        tempest_version=_release(body),
+        tempest_version=release_of(body),
         openstack_release=body.get("openstack_release", ""),
         plugins=body.get("plugins") or {},
         testcases=testcases(body.get("testcases")),
@@ -86,7 +86,7 @@ def testcases(value: Mapping[str, Any] | None) -> Testcases | None:
     return chosen
 
 
-def _release(body: Mapping[str, Any]) -> str:
+def release_of(body: Mapping[str, Any]) -> str:
     version: str = body.get("tempest_version", "")
     trouble = release_trouble(version) if version else ""
     if trouble:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterable, Iterator
+
 from flask import Response, request
 
+from refstack_worker.server.results import subunit_v1
 from refstack_worker.server.results.exports.formats import FORMATS
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.serving.context import HttpContext
 from refstack_worker.server.serving.events import Hub
+
+_PIECE = 64 * 1024
 
 
 def event_stream(hub: Hub, test_id: int, after: int = 0) -> Response:
@@ -28,6 +34,26 @@ def subunit_file(context: HttpContext, caller: Caller, test_id: int) -> Response
     answer = Response(pieces, mimetype="application/vnd.subunit")
     answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.subunit"
     return answer
+
+
+def subunit_v1_file(context: HttpContext, caller: Caller, test_id: int) -> Response:
+    """Return the same as version 1, which RefStack of 2014 and ``refstack-client upload-subunit`` read."""
+    context.ledger.results.get(test_id)
+    pieces = context.downloads.of(caller.token.id, _as_v1(context.ledger.results.stream(test_id)))
+    answer = Response(pieces, mimetype="application/x-subunit")
+    answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.v1.subunit"
+    return answer
+
+
+def _as_v1(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as out:
+        for piece in pieces:
+            source.write(piece)
+        source.seek(0)
+        subunit_v1.to_v1(source, out)
+        out.seek(0)
+        while piece := out.read(_PIECE):
+            yield piece
 
 
 def exported_file(context: HttpContext, caller: Caller, test_id: int, name: str) -> Response:

@@ -12,6 +12,8 @@ from cliff.command import Command
 from refstack_worker.cli.api_client import Api, access_of
 from refstack_worker.errors import UsageError
 
+_FORMATS = ("subunit", "subunit-v1", "junit", "html", "csv", "json", "refstack", "verdict")
+
 
 class RunVerdict(Command):
     """Say what a run's result means for a program. Exit status 0: passed; 1: not."""
@@ -43,7 +45,9 @@ class RunExport(Command):
         """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("id", type=int)
-        parser.add_argument("format", choices=("subunit", "junit", "html", "csv", "json", "refstack", "verdict"))
+        parser.add_argument(
+            "format", choices=("subunit", "subunit-v1", "junit", "html", "csv", "json", "refstack", "verdict")
+        )
         parser.add_argument("file", type=Path)
         return parser
 

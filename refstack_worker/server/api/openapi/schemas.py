@@ -94,6 +94,7 @@ SCHEMAS: Json = {
         verdict=maybe(shape(passed=FLAG, count=integer(0), total=integer(0))),
         owner=maybe(string(description="User and vendor")),
         url=string(description="Its page"),
+        kind=choice("run", "imported", description="imported: its result was made elsewhere"),
         created_at=TIME,
         updated_at=TIME,
         started_at=TIME,

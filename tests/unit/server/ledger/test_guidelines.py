@@ -227,3 +227,9 @@ class TestCombined:
             runs.append(before)
         verdict = ledger.guidelines.verdict(before)
         assert verdict is not None and verdict.passed and verdict.combined == tuple(runs)
+
+
+def test_lists_show_the_frozen_verdict_in_short(ledger: Ledger, tmp_path: Path) -> None:
+    test_id = finished(ledger, tmp_path, official(ledger)).submission.key.test_id
+    short = ledger.overview.facts([test_id])[test_id].verdict
+    assert short is not None and (short.passed, short.count, short.total) == (False, 1, 3)

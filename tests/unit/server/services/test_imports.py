@@ -1,0 +1,110 @@
+"""Results that others made: taken in whole, judged, and marked as not run here."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refstack_worker.server.app import create_app
+from refstack_worker.server.domain.guidelines import StoredGuideline
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import subunit, subunit_v1
+from tests.support.ledgers import Event, stream
+from tests.unit.server.domain.test_verdict import UUIDS, schema_2
+
+GET, PUT = f"tempest.a.T.test_get[id-{UUIDS[4]}]", f"tempest.a.T.test_put[id-{UUIDS[1]}]"
+V2 = stream([Event(PUT), Event(GET, "fail", "Traceback\nboom"), Event("tempest.a.T.test_old", "skip", "no network")])
+V1 = io.BytesIO()
+subunit_v1.to_v1(io.BytesIO(V2), V1)
+CLIENT = {
+    "cpid": "abc",
+    "duration_seconds": 7,
+    "results": [{"name": "tempest.a.T.test_put", "uuid": UUIDS[1]}, {"name": "tempest.a.T.test_get"}],
+}
+
+
+class Vendor:
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        user = ledger.accounts.add_user("ann", "a@x").id
+        self.token = ledger.tokens.add("ann", ["vendor"], user)[1]
+        self.client = create_app(ledger).test_client()
+        ledger.guidelines.add(schema_2(), StoredGuideline(0, "", ""))
+
+    def take_in(self, data: bytes, **more: Any) -> Any:
+        body = {"content": base64.b64encode(data).decode(), "tempest_version": "47.0.0", **more}
+        return self.ask("POST", "/v1/imports", body)
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        given = {"json": body} if body is not None else {}
+        return self.client.open(path, method=method, headers={"Authorization": f"Bearer {self.token}"}, **given)
+
+
+@pytest.fixture
+def vendor(ledger: Ledger) -> Vendor:
+    return Vendor(ledger)
+
+
+@pytest.mark.parametrize("data", [V2, V1.getvalue()], ids=["v2", "v1"])
+def test_a_stream_of_either_version_is_taken_in_and_judged(vendor: Vendor, data: bytes) -> None:
+    answer = vendor.take_in(data, cpid="c0ffee", label="June", guideline={"name": "2020.06", "program": "Storage"})
+    assert answer.status_code == 201, answer.json
+    run = answer.json
+    assert (run["kind"], run["state"], run["label"]) == ("imported", "finished", "June")
+    assert run["counts"] == {"passed": 1, "failed": 1, "skipped": 1}
+    verdict = vendor.ask("GET", f"/v1/runs/{run['test_id']}/verdict").json
+    assert (verdict["required"]["passed"], verdict["required"]["total"]) == (1, 3)
+    signed = vendor.ask("GET", f"/v1/runs/{run['test_id']}/exports/verdict").json["document"]
+    assert (signed["run"]["kind"], signed["cloud"]["cpid"], signed["node"]["name"]) == ("imported", "c0ffee", "")
+
+
+def test_what_refstack_client_made_is_taken_in(vendor: Vendor) -> None:
+    run = vendor.take_in(json.dumps(CLIENT).encode()).json
+    assert run["counts"] == {"passed": 2, "failed": 0, "skipped": 0}
+    again = vendor.ask("GET", f"/v1/runs/{run['test_id']}/exports/refstack").json
+    assert again["cpid"] == "abc"
+    assert again["results"] == [{"name": "tempest.a.T.test_put", "uuid": UUIDS[1]}, {"name": "tempest.a.T.test_get"}]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"hello", b"{}", b"[]", b"\xb3\x29", b'{"results": []}', b'{"results": [1]}', V2[:-3], b"\xff" * 50],
+)
+def test_what_is_no_result_leaves_no_run(vendor: Vendor, data: bytes) -> None:
+    answer = vendor.take_in(data)
+    assert answer.status_code == 400, answer.json
+    assert vendor.ask("GET", "/v1/runs").json["runs"] == []
+
+
+def test_the_version_and_the_content_are_needed(vendor: Vendor) -> None:
+    assert vendor.ask("POST", "/v1/imports", {"content": "AAAA"}).status_code == 400
+    assert vendor.ask("POST", "/v1/imports", {"content": "é", "tempest_version": "47.0.0"}).status_code == 400
+    assert vendor.take_in(V2, tempest_version="47").status_code == 400
+
+
+def test_a_stream_goes_to_version_1_and_back(tmp_path: Path) -> None:
+    back = io.BytesIO()
+    subunit_v1.to_v2(V1.getvalue(), back)
+    (tmp_path / "stream").write_bytes(back.getvalue())
+    parsed = subunit.parse(tmp_path / "stream", tmp_path / "rows")
+    assert [(test.name, test.uuid, test.status) for test in parsed.tests] == [
+        ("tempest.a.T.test_put", UUIDS[1], "passed"),
+        ("tempest.a.T.test_get", UUIDS[4], "failed"),
+        ("tempest.a.T.test_old", "", "skipped"),
+    ]
+    assert b"successful: " in V1.getvalue() and b"boom" in V1.getvalue() and b"no network" in V1.getvalue()
+
+
+def test_a_result_is_given_out_as_version_1(vendor: Vendor) -> None:
+    run = vendor.take_in(V2).json
+    given = vendor.ask("GET", f"/v1/runs/{run['test_id']}/exports/subunit-v1")
+    assert given.status_code == 200 and given.data == V1.getvalue()
+
+
+def test_a_test_that_did_not_end_in_version_1_has_failed(vendor: Vendor) -> None:
+    assert vendor.take_in(b"test: a.B.c\n").json["counts"] == {"passed": 0, "failed": 1, "skipped": 0}
