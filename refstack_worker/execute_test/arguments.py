@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from refstack_worker.contract.accounts import account_sections, read_accounts
 from refstack_worker.execute_test.addresses import base_url
 from refstack_worker.execute_test.failures import BadInput
 from refstack_worker.execute_test.tempest.conf import Conf, check_conf
@@ -70,7 +71,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         test_id=test_id,
         attempt=args.attempt,
         token=_read_token(args.token_file),
-        conf_json=check_conf(_json_argument(args.conf_json, "--conf-json"), "--conf-json"),
+        conf_json=_conf(args),
         tempest_home=args.tempest_home,
         testcases=_testcases_argument(args.testcases),
         concurrency=args.concurrency,
@@ -115,9 +116,10 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--attempt", type=_number(1, 2**31), default=0, metavar="K", help="attempt of a queued run")
     add("--token-file", metavar="FILE", help="file that holds the proof of the attempt")
     add("--conf-json", default="{}", metavar="JSON", help="options for tempest.conf: JSON, @FILE, or - for stdin")
+    add("--accounts-file", metavar="FILE", help="accounts of the cloud: Tempest's accounts.yaml, or the same in JSON")
     add("--tempest-home", "--tempest-dir", type=Path, metavar="DIR", help="virtualenv or checkout with Tempest")
     add("--testcases", nargs="+", action="extend", metavar="TEST",
-        help="names, prefixes, id-UUIDs, regex:EXPRESSION; or @FILE")  # fmt: skip
+        help="names, prefixes, id-UUIDs, regex:EXPRESSION; or @FILE: one per line, or a JSON list")  # fmt: skip
     add("--concurrency", type=_number(0, 256), default=0, metavar="N", help="test processes (0: one for each core)")
     add("--timeout", type=_number(0, 10**7), default=0, metavar="S", help="seconds until the run is stopped (0: never)")
     add("--resource-prefix", default="", metavar="P", help="name the run's resources in the cloud P-…")
@@ -196,9 +198,26 @@ def _read_token(path: str | None) -> str:
     return token
 
 
+def _conf(args: argparse.Namespace) -> Conf:
+    conf = check_conf(_json_argument(args.conf_json, "--conf-json"), "--conf-json")
+    accounts = accounts_from_file(args.accounts_file, "--accounts-file") if args.accounts_file else {}
+    return {**conf, **accounts}
+
+
+def accounts_from_file(path: str, where: str) -> Conf:
+    """Return the accounts of an ``accounts.yaml`` as sections of options.
+
+    :raises BadInput: it cannot be read, or is not one.
+    """
+    try:
+        return check_conf(account_sections(read_accounts(_read_file(path, where))), where)
+    except ValueError as error:
+        raise BadInput(f"{where}: {path}: {error}") from None
+
+
 def _read_file(path: str, where: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{where}: {path} cannot be read: {error}") from error
 
@@ -221,7 +240,11 @@ def _testcases_argument(entries: Sequence[str] | None) -> tuple[str, ...] | None
     if entries is None:
         return None
     if len(entries) == 1 and entries[0].startswith("@"):
-        return check_testcases(_json_argument(entries[0], "--testcases"), "--testcases")
+        text = _read_file(entries[0][1:], "--testcases")
+        if text.lstrip().startswith("["):
+            return check_testcases(_json_argument(entries[0], "--testcases"), "--testcases")
+        lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines())
+        entries = [line for line in lines if line]
     return check_testcases(list(entries), "--testcases")
 
 

@@ -89,7 +89,7 @@ def _run_tests(args: Arguments, workspace: Workspace, summary: Summary, events: 
     prepared = prepare(args, workspace, events)
     summary.tempest_version, summary.cpid = prepared.tempest.version, prepared.discovery.cpid
     services = ServiceAddresses(service_addresses(prepared.discovery.token))
-    run = TempestRun(prepared.tempest, workspace, prepared.selection, args.concurrency, events, services)
+    run = TempestRun(prepared.tempest, workspace, prepared.selection, prepared.concurrency, events, services)
     keystone = prepared.discovery.conf["identity"]["uri_v3"]
     events.state(RUNNING, f"Tempest {prepared.tempest.version} at {keystone}")
     try:

@@ -7,7 +7,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from refstack_worker.execute_test.arguments import Arguments
+from refstack_worker.contract.accounts import accounts_in, without_accounts
+from refstack_worker.execute_test.arguments import Arguments, accounts_from_file
 from refstack_worker.execute_test.cloud.discovery import Discovery, discover
 from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user
 from refstack_worker.execute_test.cloud.options import OptionFinder
@@ -30,6 +31,9 @@ from refstack_worker.execute_test.tempest.selection import Selection
 from refstack_worker.execute_test.tempest.tempestconf import run_tempestconf
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
+ACCOUNTS_PER_PROCESS = 2
+"""Most of Tempest's classes use two accounts at a time."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -39,13 +43,15 @@ class Prepared:
     workspace: Workspace
     selection: Selection
     discovery: Discovery
+    concurrency: int
+    """Test processes; 0: as many as Tempest chooses."""
 
 
 def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepared:
     """Collect what the run needs, and write Tempest's configuration."""
     assert args.tempest_home is not None  # noqa: S101 - the command line was checked
     tempest = Tempest.find(args.tempest_home)
-    requested = requested_conf(args)
+    requested = _with_accounts_file(requested_conf(args))
     entries = args.testcases or (RefstackServer(args).testcases() if args.callback else ("tempest",))
     _report_limits(args, tempest, events)
     keystone = Keystone(requested)
@@ -59,12 +65,13 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
     else:
         cloud = _clouds_entry(discovery, requested)
         discovered = merge(discovered, run_tempestconf(tempest, workspace, cloud, not discovery.accounts))
-    accounts = _write_accounts(workspace, discovery, requested)
+    accounts = _write_accounts(workspace, discovery)
     forced = workspace.forced_conf(args.prefix if tempest.name_prefix else "")
-    conf = without_users(merge(discovered, requested, accounts, forced))
+    # Tempest logs in at the address that worked, which may not be the one that was set
+    conf = without_users(merge(discovered, requested, accounts, {"identity": {"uri_v3": keystone.url}}, forced))
     SECRETS.add_conf(conf)
-    write_conf(workspace.conf, conf)
-    return Prepared(tempest, workspace, Selection(entries), discovery)
+    write_conf(workspace.conf, without_accounts(conf))
+    return Prepared(tempest, workspace, Selection(entries), discovery, _concurrency(args, discovery, events))
 
 
 def requested_conf(args: Arguments) -> Conf:
@@ -95,9 +102,36 @@ def _report_limits(args: Arguments, tempest: Tempest, events: EventWriter) -> No
         events.message(f"Tempest {tempest.version} cannot name its resources by a prefix; leftovers are only listed")
 
 
-def _write_accounts(workspace: Workspace, discovery: Discovery, requested: Conf) -> Conf:
+def _with_accounts_file(requested: Conf) -> Conf:
+    """Take the accounts out of the file that ``auth.test_accounts_file`` names, where one is named.
+
+    :raises BadInput: the file cannot be read, or is not an accounts file.
+    """
+    path = str(requested.get("auth", {}).get("test_accounts_file") or "")
+    if not path or accounts_in(requested):
+        return requested
+    conf = merge(requested, accounts_from_file(path, "auth.test_accounts_file"))
+    conf["auth"].pop("test_accounts_file")
+    SECRETS.add_conf(conf)
+    return conf
+
+
+def _concurrency(args: Arguments, discovery: Discovery, events: EventWriter) -> int:
+    """Return how many processes the accounts are enough for: a test class may need two at a time."""
+    if not discovery.accounts:
+        return args.concurrency
+    wanted = args.concurrency or len(os.sched_getaffinity(0))
+    allowed = max(1, len(discovery.accounts) // ACCOUNTS_PER_PROCESS)
+    if wanted > allowed:
+        events.message(
+            f"{len(discovery.accounts)} accounts are enough for {allowed} test processes (instead of {wanted})"
+        )
+    return min(wanted, allowed)
+
+
+def _write_accounts(workspace: Workspace, discovery: Discovery) -> Conf:
     """Write the file of ordinary users that Tempest needs when there is no administrator."""
-    if not discovery.accounts or requested.get("auth", {}).get("test_accounts_file"):
+    if not discovery.accounts:
         return {}
     path = workspace.scratch / "accounts.yaml"
     with open_private(path) as file:

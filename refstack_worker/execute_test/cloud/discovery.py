@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from refstack_worker.contract.accounts import accounts_in, tempest_account
 from refstack_worker.execute_test.cloud.catalog import check_catalog, cloud_id, offered_services, only_region
 from refstack_worker.execute_test.cloud.keystone import CloudUser, Keystone, Token, administrator, ordinary_users
 from refstack_worker.execute_test.failures import BadInput
@@ -46,7 +47,8 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
     tokens = [keystone.log_in(user) for user in users]
     check_catalog(tokens[0])
     role = str(conf.get("identity", {}).get("admin_role") or "admin")
-    if not admin and role in tokens[0].roles:
+    prepared = accounts_in(conf)
+    if not admin and not prepared and role in tokens[0].roles:
         admin = users[0]
     region = str(conf.get("identity", {}).get("region") or "") or only_region(tokens[0], keystone.url)
     services = offered_services(tokens[0], region)
@@ -59,7 +61,9 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
         created["object-storage"] = _operator_role(keystone, tokens[0])
     else:
         created["auth"] = {"use_dynamic_credentials": False}
-    accounts = [] if admin else [_account(user, token) for user, token in zip(users, tokens)]
+        created["object-storage"] = _role_of_users(tokens)
+    given = prepared or [{} for _ in users]
+    accounts = [] if admin else [_account(*each) for each in zip(users, tokens, given)]
     missing = tuple(name for name, offered in services.items() if not offered)
     return Discovery(created, cloud_id(tokens[0], keystone.url), accounts, tokens[0], missing)
 
@@ -85,8 +89,21 @@ def _operator_role(keystone: Keystone, token: Token) -> dict[str, Any]:
     return next(({"operator_role": role} for role in OPERATOR_ROLES if role in names), {})
 
 
-def _account(user: CloudUser, token: Token) -> dict[str, Any]:
+def _role_of_users(tokens: Sequence[Token]) -> dict[str, Any]:
+    """Return the role with which these users have containers: an ordinary one that they have themselves."""
+    roles = [role for token in tokens for role in token.roles]
+    usual = next((role for role in OPERATOR_ROLES if role in roles), "")
+    other = next((role for role in roles if role.lower() not in ("reader", "admin", "reselleradmin")), "")
+    return {"operator_role": usual or other} if usual or other else {}
+
+
+def _account(user: CloudUser, token: Token, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an account for Tempest's file: what Keystone says of the user, over it what the vendor says."""
     project, person = token.body.get("project", {}), token.body.get("user", {})
-    return {"username": user.name, "password": user.password, "project_name": project.get("name"),
-            "user_domain_name": person.get("domain", {}).get("name"),
-            "project_domain_name": project.get("domain", {}).get("name"), "roles": token.roles}  # fmt: skip
+    account = {"username": user.name, "password": user.password, "project_name": project.get("name"),
+               "user_domain_name": person.get("domain", {}).get("name"),
+               "project_domain_name": project.get("domain", {}).get("name"), "roles": token.roles}  # fmt: skip
+    stated = {name: value for name, value in given.items() if name in ("roles", "types", "network")}
+    if "admin" in token.roles:
+        account["types"] = ["admin"]
+    return tempest_account({**account, **stated})

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from refstack_worker.contract.accounts import accounts_in
 from refstack_worker.execute_test.addresses import base_url
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.http import Denied, HttpClient, HttpResponse, Unavailable, patiently
@@ -26,6 +27,25 @@ class CloudUser:
     project: str = ""
     user_domain: str = ""
     project_domain: str = ""
+    project_id: str = ""
+    user_domain_id: str = ""
+    project_domain_id: str = ""
+
+    @property
+    def domain(self) -> dict[str, str]:
+        """The user's domain, as Keystone takes it."""
+        return _domain(self.user_domain, self.user_domain_id)
+
+    @property
+    def scope(self) -> dict[str, Any] | None:
+        """The project, as Keystone takes it; None without one."""
+        if self.project_id:
+            return {"project": {"id": self.project_id}}
+        if not self.project:
+            return None
+        own = (self.project_domain, self.project_domain_id)
+        domain = _domain(*(own if any(own) else (self.user_domain, self.user_domain_id)))
+        return {"project": {"name": self.project, "domain": domain}}
 
 
 @dataclass(frozen=True)
@@ -94,13 +114,10 @@ class Keystone:
         :raises CloudFailure: the credentials are rejected.
         :raises BadInput: there are several projects to choose from.
         """
-        domain = {"name": user.user_domain} if user.user_domain else {"id": "default"}
-        identity = {"methods": ["password"],
-                    "password": {"user": {"name": user.name, "password": user.password, "domain": domain}}}  # fmt: skip
-        if user.project:
-            within = user.project_domain or user.user_domain
-            scope = {"project": {"name": user.project, "domain": {"name": within} if within else {"id": "default"}}}
-            return self._token({"auth": {"identity": identity, "scope": scope}}, user)
+        who = {"name": user.name, "password": user.password, "domain": user.domain}
+        identity = {"methods": ["password"], "password": {"user": who}}
+        if user.scope:
+            return self._token({"auth": {"identity": identity, "scope": user.scope}}, user)
         token = self._token({"auth": {"identity": identity}}, user)
         if token.body.get("project"):
             return token
@@ -135,7 +152,8 @@ class Keystone:
             return Token(response.headers["X-Subject-Token"], response.json()["token"])
         except Denied as error:
             if error.status == 401:
-                scope = f" for the project {user.project}" if user.project else ""
+                project = user.project or user.project_id
+                scope = f" for the project {project}" if project else ""
                 text = f"the cloud rejects the user {user.name}{scope}: check name, password, project and domain"
                 raise CloudFailure(f"{text} ({error})") from error
             raise CloudFailure(f"the cloud's Keystone: {error}; check identity.uri_v3") from error
@@ -153,6 +171,7 @@ def keystone_url(identity: Mapping[str, Any]) -> str:
     if not text:
         raise BadInput("conf_json: identity.uri_v3 is missing: the address of the cloud's Keystone")
     address = base_url(text, "identity.uri_v3")
+    # the address of any version leads to the one that is asked here
     if re.search(r"/v2\.0$", address):
         address = address[: -len("/v2.0")]
     return address if address.endswith("/v3") else f"{address}/v3"
@@ -174,16 +193,41 @@ def administrator(conf: Mapping[str, Mapping[str, Any]]) -> CloudUser | None:
 
 
 def ordinary_users(conf: Mapping[str, Mapping[str, Any]]) -> list[CloudUser]:
-    """Return the first and second user in a configuration that have a password."""
+    """Return the prepared accounts in a configuration or, without any, its first and second user with a password."""
+    accounts = accounts_in(conf)
+    if accounts:
+        return [_user(account, "", {}) for account in accounts]
     identity = conf.get("identity", {})
-    users = []
-    for who in ("", "alt_"):
-        name, password = identity.get(f"{who}username"), identity.get(f"{who}password")
-        if name and password:
-            domain = str(identity.get(f"{who}domain_name") or identity.get("domain_name") or "")
-            project = str(identity.get(f"{who}project_name") or "")
-            users.append(CloudUser(str(name), str(password), project, domain, domain))
-    return users
+    return [
+        _user(identity, who, identity)
+        for who in ("", "alt_")
+        if identity.get(f"{who}username") and identity.get(f"{who}password")
+    ]
+
+
+def _user(options: Mapping[str, Any], who: str, common: Mapping[str, Any]) -> CloudUser:
+    """Return a user from options that begin with ``who``; a domain that is missing there is taken from ``common``."""
+
+    def option(*names: str) -> str:
+        values = [options.get(f"{who}{name}") for name in names] + [
+            common.get(name) for name in names if "domain" in name
+        ]
+        return str(next((value for value in values if value), ""))
+
+    return CloudUser(
+        name=option("username"),
+        password=option("password"),
+        project=option("project_name"),
+        user_domain=option("user_domain_name", "domain_name"),
+        project_domain=option("project_domain_name", "domain_name"),
+        project_id=option("project_id"),
+        user_domain_id=option("user_domain_id", "domain_id"),
+        project_domain_id=option("project_domain_id", "domain_id"),
+    )
+
+
+def _domain(name: str, domain_id: str) -> dict[str, str]:
+    return {"id": domain_id} if domain_id else {"name": name} if name else {"id": "default"}
 
 
 def acting_user(conf: Mapping[str, Mapping[str, Any]]) -> CloudUser:

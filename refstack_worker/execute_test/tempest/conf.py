@@ -36,7 +36,8 @@ RENAMED_OPTIONS = {
 }
 """Options that a server of 2014 sends, and where today's Tempest has them."""
 
-_OF_A_USER = ("username", "password", "project_name", "domain_name")
+_OF_A_USER = ("username", "password", "project_name", "project_id", "domain_name", "domain_id", "user_domain_name",
+              "user_domain_id", "project_domain_name", "project_domain_id")  # fmt: skip
 USER_OPTIONS = tuple(f"{who}{what}" for who in ("", "alt_") for what in _OF_A_USER)
 """Options of ``[identity]`` that Tempest dropped: ordinary users are in an accounts file now."""
 
@@ -94,24 +95,42 @@ def conf_from_environment(environ: Mapping[str, str]) -> Conf:
 
     :raises BadInput: a required variable is missing.
     """
+    if "applicationcredential" in environ.get("OS_AUTH_TYPE", "").lower():
+        raise BadInput(
+            "--env: Tempest cannot use an application credential; set OS_USERNAME, OS_PASSWORD and a project"
+        )
     missing = [name for name in ("OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD") if not environ.get(name)]
     if missing:
         raise BadInput(f"--env: {', '.join(missing)} not set; source the cloud's openrc file first")
-    get = environ.get
-    domain = get("OS_USER_DOMAIN_NAME") or get("OS_PROJECT_DOMAIN_NAME") or get("OS_DOMAIN_NAME")
-    identity = {
-        "uri_v3": get("OS_AUTH_URL"),
-        "region": get("OS_REGION_NAME"),
-        "username": get("OS_USERNAME"),
-        "password": get("OS_PASSWORD"),
-        "project_name": get("OS_PROJECT_NAME") or get("OS_TENANT_NAME"),
-        "domain_name": domain,
-        "ca_certificates_file": get("OS_CACERT"),
-        "disable_ssl_certificate_validation": True if (get("OS_INSECURE") or "").lower() in ("1", "true") else None,
-    }
-    conf = {"identity": {name: value for name, value in identity.items() if value is not None},
-            "compute": {"image_ref": get("TEMPEST_IMAGE_REF") or "cirros"}}  # fmt: skip
-    return check_conf(conf, "--env")
+    identity: dict[str, Any] = {option: value for option, names in OPENRC if (value := _first(environ, names))}
+    if "ca_certificates_file" in identity:
+        identity["ca_certificates_file"] = os.path.abspath(identity["ca_certificates_file"])
+    if environ.get("OS_INSECURE", "").lower() in ("1", "true"):
+        identity["disable_ssl_certificate_validation"] = True
+    image = environ.get("TEMPEST_IMAGE_REF")
+    return check_conf({"identity": identity, **({"compute": {"image_ref": image}} if image else {})}, "--env")
+
+
+OPENRC = (
+    ("uri_v3", ("OS_AUTH_URL",)),
+    ("region", ("OS_REGION_NAME",)),
+    ("v3_endpoint_type", ("OS_INTERFACE", "OS_ENDPOINT_TYPE")),
+    ("username", ("OS_USERNAME",)),
+    ("password", ("OS_PASSWORD",)),
+    ("project_id", ("OS_PROJECT_ID", "OS_TENANT_ID")),
+    ("project_name", ("OS_PROJECT_NAME", "OS_TENANT_NAME")),
+    ("user_domain_name", ("OS_USER_DOMAIN_NAME",)),
+    ("user_domain_id", ("OS_USER_DOMAIN_ID",)),
+    ("project_domain_name", ("OS_PROJECT_DOMAIN_NAME",)),
+    ("project_domain_id", ("OS_PROJECT_DOMAIN_ID",)),
+    ("domain_name", ("OS_DOMAIN_NAME", "OS_DEFAULT_DOMAIN")),
+    ("ca_certificates_file", ("OS_CACERT",)),
+)
+"""Option of ``[identity]`` to the variables of an openrc file that set it, the newest name first."""
+
+
+def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((environ[name] for name in names if environ.get(name)), "")
 
 
 def write_conf(path: Path, conf: Mapping[str, Mapping[str, Any]]) -> None:
@@ -147,7 +166,11 @@ def written_value(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(written_value(item) for item in value)
     # oslo.config: $ begins a substitution; outer blanks and one pair of outer quotes are removed
-    text = str(value).replace("$", "$$")
+    text = str(value)
+    if "\\$" in text:
+        raise BadInput("an option or password with a backslash before a dollar sign cannot be written for Tempest; "
+                       "use another password")  # fmt: skip
+    text = text.replace("$", "$$")
     return f'"{text}"' if text != text.strip() or (text[:1] in "'\"" and text[:1] == text[-1:]) else text
 
 

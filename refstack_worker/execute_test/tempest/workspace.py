@@ -66,8 +66,11 @@ class Workspace:
 
     def keep_log(self) -> None:
         """Keep Tempest's log in the work folder, without the secrets."""
-        with contextlib.suppress(FileNotFoundError), open(self.running_log, errors="surrogateescape") as log:
-            with open(self.kept_log, "w", errors="surrogateescape") as kept:
+        with (
+            contextlib.suppress(FileNotFoundError),
+            open(self.running_log, encoding="utf-8", errors="surrogateescape") as log,
+        ):
+            with open(self.kept_log, "w", encoding="utf-8", errors="surrogateescape") as kept:
                 for line in log:
                     kept.write(SECRETS.mask(line))
 

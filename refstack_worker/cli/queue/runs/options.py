@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from refstack_worker.contract import strict_json, text_lists
+from refstack_worker.contract.accounts import account_sections, read_accounts
 from refstack_worker.contract.payload import release_trouble
 from refstack_worker.contract.secrets import is_secret_option
 from refstack_worker.errors import PayloadError, UsageError
@@ -27,6 +28,10 @@ def add_conf_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--password-file", type=Path, metavar="FILE",
         help="lines SECTION.OPTION=VALUE that are added to the options; readable by you alone",
+    )  # fmt: skip
+    parser.add_argument(
+        "--accounts-file", type=Path, metavar="FILE",
+        help="accounts of the cloud for the tests: Tempest's accounts.yaml, readable by you alone",
     )  # fmt: skip
     parser.add_argument(
         "--ask-password", action="append", default=[], metavar="SECTION.OPTION",
@@ -118,6 +123,8 @@ def conf_of(options: argparse.Namespace, ask: Callable[[str], str] = getpass.get
     """
     conf = _conf_json(options.conf_json)
     add_passwords(conf, options.password_file)
+    if options.accounts_file is not None:
+        conf.update(_accounts(options.accounts_file))
     if options.ask_password and not sys.stdin.isatty():
         raise UsageError("--ask-password: there is no terminal to ask on; use --password-file")
     _put(conf, ((name, ask(f"{name}: ")) for name in options.ask_password))
@@ -180,10 +187,24 @@ def _check_no_secret(conf: Mapping[str, Mapping[str, Any]]) -> None:
                 )
 
 
-def _password_lines(path: Path) -> Iterable[tuple[str, str]]:
+def _accounts(path: Path) -> Conf:
+    """Return the accounts of a file as sections of options. :raises UsageError: public, or malformed."""
     text = _read(path)
+    _check_private(path)
+    try:
+        return account_sections(read_accounts(text))
+    except ValueError as error:
+        raise UsageError(f"--accounts-file: {path}: {error}") from None
+
+
+def _check_private(path: Path) -> None:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise UsageError(f"{path}: others can read it; run 'chmod 600 {path}'")
+
+
+def _password_lines(path: Path) -> Iterable[tuple[str, str]]:
+    text = _read(path)
+    _check_private(path)
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             name, equals, value = line.partition("=")

@@ -45,9 +45,9 @@ def test_openrc_variables_old_and_new() -> None:
     base = {"OS_AUTH_URL": "http://k/v3", "OS_USERNAME": "me", "OS_PASSWORD": "pw-of-me"}
     old = conf_from_environment({**base, "OS_TENANT_NAME": "t"})
     new = conf_from_environment({**base, "OS_PROJECT_NAME": "p", "OS_USER_DOMAIN_NAME": "d", "OS_REGION_NAME": "r"})
-    assert old["identity"]["project_name"] == "t" and old["compute"]["image_ref"] == "cirros"
+    assert old["identity"]["project_name"] == "t" and "compute" not in old
     assert new["identity"]["project_name"] == "p"
-    assert (new["identity"]["domain_name"], new["identity"]["region"]) == ("d", "r")
+    assert (new["identity"]["user_domain_name"], new["identity"]["region"]) == ("d", "r")
     with pytest.raises(BadInput, match="OS_PASSWORD"):
         conf_from_environment({"OS_AUTH_URL": "http://k", "OS_USERNAME": "me"})
 

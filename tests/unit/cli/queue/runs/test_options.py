@@ -135,3 +135,18 @@ def test_only_releases_are_run_and_locked(version):
         options.body_of(given)
     with pytest.raises(UsageError, match="e.g. 47.0.0"):
         main.lock(argparse.Namespace(version=version))
+
+
+def test_accounts_become_sections(tmp_path):
+    file = tmp_path / "accounts.yaml"
+    file.write_text("- username: u1\n  password: hunter2\n- username: u2\n  password: pw2\n  roles: [member]\n")
+    with pytest.raises(UsageError, match="chmod 600"):
+        options.body_of(parsed("--accounts-file", str(file)))
+    file.chmod(0o600)
+    assert options.body_of(parsed("--accounts-file", str(file)))["conf_json"] == {
+        "account.1": {"username": "u1", "password": "hunter2"},
+        "account.2": {"username": "u2", "password": "pw2", "roles": ["member"]},
+    }
+    file.write_text("username: u1\n")
+    with pytest.raises(UsageError, match=r"--accounts-file: .*accounts.yaml"):
+        options.body_of(parsed("--accounts-file", str(file)))

@@ -1,0 +1,161 @@
+"""Accounts of the cloud that a vendor prepared for the tests, as Tempest's ``accounts.yaml`` lists them.
+
+In a run's options each account is a section of its own, ``account.1``, ``account.2`` and so on, so that its password is
+sealed, masked and erased as every other password is.
+
+Standard library alone: this module is part of the single file ``execute_test``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+ACCOUNT_OPTIONS = frozenset(
+    {
+        "username",
+        "user_id",
+        "password",
+        "project_name",
+        "project_id",
+        "domain_name",
+        "user_domain_name",
+        "user_domain_id",
+        "project_domain_name",
+        "project_domain_id",
+        "roles",
+        "types",
+        "network",
+    }
+)
+MAX_ACCOUNTS = 200
+_SECTION = re.compile(r"account\.([1-9][0-9]{0,3})")
+_COMMENT = re.compile(r"""^((?:[^'"#]|'(?:[^']|'')*'|"(?:[^"\\]|\\.)*"|(?<=\S)#)*?)(?:(?:^|(?<=\s))#.*)?$""")
+"""A line, and the comment that ends it: one that is neither in quotes nor part of a word."""
+_OLDER_NAMES = {"tenant_name": "project_name", "tenant_id": "project_id"}
+
+
+def is_account_section(section: str) -> bool:
+    """Return whether a section of options is an account."""
+    return _SECTION.fullmatch(section) is not None
+
+
+def accounts_in(conf: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the accounts in a run's options, in their order."""
+    found = [(int(match.group(1)), dict(conf[name])) for name in conf if (match := _SECTION.fullmatch(name))]
+    return [account for _, account in sorted(found, key=lambda one: one[0])]
+
+
+def without_accounts(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return a run's options without the accounts: what belongs into ``tempest.conf``."""
+    return {section: dict(options) for section, options in conf.items() if not is_account_section(section)}
+
+
+def account_sections(accounts: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return accounts as sections of a run's options.
+
+    :raises ValueError: an account lacks its name or password, or has a field that is not known.
+    """
+    if not 1 <= len(accounts) <= MAX_ACCOUNTS:
+        raise ValueError(f"{len(accounts)} accounts; 1 to {MAX_ACCOUNTS} are allowed")
+    return {f"account.{number}": _options(account, number) for number, account in enumerate(accounts, 1)}
+
+
+def read_accounts(text: str) -> list[dict[str, Any]]:
+    """Return the accounts in the text of an ``accounts.yaml``, or of the same list in JSON.
+
+    :raises ValueError: it is neither.
+    """
+    text = text.lstrip("\ufeff")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = list(_yaml_items(text))
+    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
+        raise ValueError("not a list of accounts, each with username and password")
+    return value
+
+
+def tempest_account(account: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an account as Tempest reads it: the network is a resource of it."""
+    entry = {name: value for name, value in account.items() if name != "network" and value not in (None, "")}
+    if account.get("network"):
+        entry["resources"] = {"network": account["network"]}
+    return entry
+
+
+def _options(account: Mapping[str, Any], number: int) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for name, value in account.items():
+        if name == "resources" and isinstance(value, Mapping):
+            options.update({key: one for key, one in value.items() if key == "network"})
+            continue
+        is_single = name in ("roles", "types") and isinstance(value, str)
+        options[_OLDER_NAMES.get(name, name)] = [value] if is_single else value
+    unknown = sorted(set(options) - ACCOUNT_OPTIONS)
+    if unknown:
+        raise ValueError(
+            f"account {number}: unknown field {unknown[0]}; there are {', '.join(sorted(ACCOUNT_OPTIONS))}"
+        )
+    if not (options.get("username") or options.get("user_id")) or not options.get("password"):
+        raise ValueError(f"account {number}: username and password are needed")
+    return options
+
+
+def _yaml_items(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the accounts of the YAML that ``accounts.yaml`` is written in: a list of flat mappings.
+
+    A value is a scalar, a list in brackets or below its key, or the one mapping ``resources``.
+    """
+    item: dict[str, Any] | None = None
+    key, depth = "", 0
+    for line in text.splitlines():
+        content = _COMMENT.sub(r"\1", line).rstrip()
+        if not content.strip() or content.strip() in ("---", "..."):
+            continue
+        indent = len(content) - len(content.lstrip())
+        word = content.strip()
+        begins = re.match(r"-\s+([A-Za-z_]+):(\s|$)", word)
+        if begins and (item is None or indent <= depth - 2 or indent == 0 or not key):
+            if item is not None:
+                yield item
+            item, depth, key = {}, indent + 2, ""
+            word = word[1:].strip()
+            indent = depth
+        if item is None:
+            raise ValueError("not JSON, and not the YAML of an accounts file: '- username: …' is expected first")
+        key = _yaml_line(item, key, word, indent > depth)
+    if item is not None:
+        yield item
+
+
+def _yaml_line(item: dict[str, Any], key: str, word: str, is_nested: bool) -> str:
+    """Take one line of an account; returns the key that the next lines may continue."""
+    if word.startswith("- ") and key:
+        values = item.setdefault(key, [])
+        if isinstance(values, dict):
+            item[key] = values = []
+        values.append(_scalar(word[2:]))
+        return key
+    match = re.match(r"['\"]?([A-Za-z_]+)['\"]?:(?:\s+(.*))?$", word)
+    if not match:
+        raise ValueError(f"a line 'name: value' is expected in account {item.get('username', '')}")
+    name, text = match.group(1), (match.group(2) or "").strip()
+    if is_nested and key and isinstance(item.get(key), dict):
+        item[key][name] = _scalar(text)
+        return key
+    item[name] = _scalar(text) if text else {}
+    return name
+
+
+def _scalar(text: str) -> Any:
+    text = text.strip()
+    if text.startswith("[") and text.endswith("]"):
+        return [_scalar(part) for part in text[1:-1].split(",") if part.strip()]
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        return text[1:-1].replace("''", "'")
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        return json.loads(text)
+    return text

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from refstack_worker.execute_test.cloud.compute import find_compute
+from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.image import Image
+from tests.support.service_api import service_api
+
+IMAGE = Image("i", "cirros", 10 * 1024**2, 2, 100, True)
+VERSIONS = {"versions": [{"id": "v2.0", "version": ""}, {"id": "v2.1", "min_version": "2.1", "version": "2.96"}]}
+
+
+def flavor(name: str, ram: int, disk: int, vcpus: int = 1) -> dict[str, Any]:
+    return {"id": name, "name": name, "ram": ram, "disk": disk, "vcpus": vcpus}
+
+
+def found(*flavors: dict[str, Any], is_admin: bool = False, services: Any = None, **given: str) -> Findings:
+    table = {"/": VERSIONS, "/v2.1/flavors/detail": {"flavors": list(flavors)}}
+    if services is not None:
+        table["/v2.1/os-services"] = {"services": services}
+    findings = Findings({"compute": given})
+    find_compute(service_api(table)[0], findings, IMAGE, is_admin)
+    return findings
+
+
+def test_the_smallest_flavors_that_fit_the_image() -> None:
+    findings = found(
+        flavor("large", 4096, 40), flavor("no-disk", 64, 1), flavor("nano", 128, 2), flavor("micro", 256, 2)
+    )
+    assert findings.conf["compute"]["flavor_ref"] == "nano" and findings.conf["compute"]["flavor_ref_alt"] == "micro"
+    assert findings.conf["compute-feature-enabled"] == {"resize": True}
+    assert (findings.conf["compute"]["min_microversion"], findings.conf["compute"]["max_microversion"]) == (
+        "2.1",
+        "2.96",
+    )
+
+
+def test_no_flavor_to_resize_to() -> None:
+    findings = found(flavor("nano", 128, 2), flavor("less-disk", 512, 1))
+    assert findings.conf["compute"]["flavor_ref_alt"] == "nano"
+    assert findings.conf["compute-feature-enabled"] == {"resize": False}
+    assert "no second flavor" in findings.gaps[0]
+
+
+def test_no_flavor_fits() -> None:
+    findings = found(flavor("tiny", 32, 0))
+    assert "flavor_ref" not in findings.conf["compute"] and "none of the cloud's flavors" in findings.gaps[0]
+
+
+def test_the_vendors_flavor_decides_what_is_larger() -> None:
+    findings = found(flavor("nano", 128, 2), flavor("medium", 512, 20), flavor("large", 1024, 20), flavor_ref="medium")
+    assert "flavor_ref" not in findings.conf["compute"]
+    assert findings.conf["compute"]["flavor_ref_alt"] == "large"
+
+
+@pytest.mark.parametrize(("up", "migrates"), [(1, False), (2, True)])
+def test_hypervisors_decide_on_migration(up: int, migrates: bool) -> None:
+    services = [{"state": "up", "status": "enabled"}] * up + [{"state": "down", "status": "enabled"}]
+    findings = found(flavor("a", 128, 2), flavor("b", 256, 2), is_admin=True, services=services)
+    assert findings.conf["compute"]["min_compute_nodes"] == up
+    assert ("live_migration" not in findings.conf["compute-feature-enabled"]) is migrates
+
+
+def test_an_ordinary_user_is_not_asked_for_hypervisors() -> None:
+    assert "min_compute_nodes" not in found(flavor("a", 128, 2), services=[]).conf["compute"]

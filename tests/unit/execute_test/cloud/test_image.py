@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import Any
+
+from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.image import find_images
+from tests.support.service_api import service_api
+
+GIB = 1024**3
+
+
+def image(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        **{"id": f"id-{name}", "name": name, "status": "active", "size": 1000, "visibility": "public"},
+        **{"disk_format": "qcow2", "container_format": "bare", "min_disk": 0, "min_ram": 0},
+        **more,
+    }
+
+
+def found(*images: dict[str, Any], given: dict[str, Any] | None = None) -> tuple[Findings, Any]:
+    api, _ = service_api({"/v2/images": {"images": list(images)}}, "http://cloud.example")
+    findings = Findings({"compute": given or {}})
+    return findings, find_images(api, findings)
+
+
+def test_the_smallest_public_bootable_image_and_a_second_one() -> None:
+    findings, first = found(
+        image("large", size=3 * GIB),
+        image("iso", disk_format="iso", size=1),
+        image("kernel", container_format="aki", size=1),
+        image("saving", status="saving", size=1),
+        image("own", visibility="private", size=2),
+        image("small", size=1000),
+        image("hidden", os_hidden=True, size=1),
+        image("other", size=2000),
+    )
+    assert findings.conf["compute"] == {"image_ref": "id-small", "image_ref_alt": "id-other"}
+    assert first.name == "small" and not findings.gaps
+    assert findings.choices == ["image: small (smallest public); alternative: other"]
+
+
+def test_one_image_serves_for_both() -> None:
+    findings, _ = found(image("only", visibility="shared"))
+    assert findings.conf["compute"] == {"image_ref": "id-only", "image_ref_alt": "id-only"}
+    assert "smallest visible" in findings.choices[0]
+
+
+def test_no_image_is_a_gap_that_says_what_to_do() -> None:
+    findings, first = found(image("iso", disk_format="iso"))
+    assert first is None and not findings.conf
+    assert "tests that create servers will fail" in findings.gaps[0] and "compute.image_ref" in findings.gaps[0]
+
+
+def test_the_vendors_image_wins() -> None:
+    findings, first = found(image("a"), image("b"), given={"image_ref": "id-b"})
+    assert first.name == "b" and not findings.conf and not findings.choices
+
+
+def test_the_user_of_an_image_is_known_by_its_name() -> None:
+    assert found(image("CirrOS-0.6.2"))[1].ssh_user == "cirros"
+    assert found(image("golden"))[1].ssh_user == ""

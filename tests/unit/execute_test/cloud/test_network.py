@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import Any
+
+from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.network import find_network
+from tests.support.service_api import service_api
+
+
+def network(name: str, **more: Any) -> dict[str, Any]:
+    external = bool(more.pop("external", False))
+    return {"id": f"id-{name}", "name": name, "status": "ACTIVE", "subnets": ["s"], "router:external": external, **more}
+
+
+def found(*networks: dict[str, Any], is_admin: bool = True, **given: str) -> Findings:
+    extensions = {"extensions": [{"alias": "router"}, {"alias": "quotas"}]}
+    table = {"/v2.0/networks": {"networks": list(networks)}, "/v2.0/extensions": extensions}
+    findings = Findings({"network": given})
+    find_network(service_api(table, "http://cloud.example")[0], findings, "mine", is_admin)
+    return findings
+
+
+def test_the_default_public_network_and_the_extensions() -> None:
+    findings = found(network("a", external=True), network("z", external=True, is_default=True), network("inner"))
+    assert findings.conf["network"] == {"public_network_id": "id-z", "floating_network_name": "z"}
+    assert findings.conf["network-feature-enabled"] == {"api_extensions": ["quotas", "router"]}
+
+
+def test_an_external_network_without_addresses_is_none() -> None:
+    findings = found(network("a", external=True, subnets=[]), network("b", external=True, status="DOWN"))
+    assert "network" not in findings.conf and "no external network" in findings.gaps[0]
+
+
+def test_the_vendors_network_wins() -> None:
+    assert "network" not in found(network("a", external=True), public_network_id="x").conf
+
+
+def test_an_ordinary_users_servers_join_the_projects_own_network() -> None:
+    findings = found(network("shared", shared=True), network("own", project_id="mine"), is_admin=False)
+    assert findings.conf["compute"] == {"fixed_network_name": "own"}
+    assert found(network("shared", shared=True), is_admin=False).conf["compute"] == {"fixed_network_name": "shared"}
+    assert any("no network with a subnet" in gap for gap in found(is_admin=False).gaps)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.volume import find_catalog_type, find_volume
+from tests.support.service_api import service_api
+
+
+@pytest.mark.parametrize(
+    ("offered", "kind"),
+    [
+        ({"volumev3"}, "volumev3"),
+        ({"block-storage"}, "block-storage"),
+        ({"volumev3", "block-storage"}, "volumev3"),
+        ({"volumev2", "volume"}, "volume"),
+        (set(), ""),
+    ],
+)
+def test_the_service_type_is_the_catalogues(offered: set[str], kind: str) -> None:
+    findings = Findings({})
+    assert find_catalog_type(offered, findings) == kind
+    assert findings.conf == ({"volume": {"catalog_type": kind}} if kind else {})
+
+
+def test_the_vendors_type_wins() -> None:
+    findings = Findings({"volume": {"catalog_type": "mine"}})
+    assert find_catalog_type({"volumev3"}, findings) == "mine" and not findings.conf
+
+
+@pytest.mark.parametrize(("binary", "has_backup"), [("cinder-volume", False), ("cinder-backup", True)])
+def test_what_an_administrator_sees(binary: str, has_backup: bool) -> None:
+    pools = {"pools": [{"capabilities": {"storage_protocol": ["iSCSI"], "vendor_name": "ACME"}}]}
+    table: dict[str, Any] = {
+        "/": {"versions": [{"id": "v3.0", "min_version": "3.0", "version": "3.70"}]},
+        "/v3/p/extensions": {"extensions": [{"alias": "backups"}]},
+        "/v3/p/os-services": {"services": [{"binary": binary, "state": "up"}]},
+        "/v3/p/scheduler-stats/get_pools?detail=True": pools,
+    }
+    findings = Findings({})
+    find_volume(service_api(table, "http://cloud.example/v3/p")[0], findings, is_admin=True)
+    assert findings.conf["volume"]["max_microversion"] == "3.70"
+    assert findings.conf["volume"]["storage_protocol"] == "iSCSI"
+    assert ("backup" not in findings.conf["volume-feature-enabled"]) is has_backup
