@@ -53,7 +53,7 @@ def upload_run(ledger: Ledger, caller: Caller, run: Run, signature: str = "", pu
     server = ledger.settings.outbound.upload_url
     if not server:
         raise StateError("Uploads aren't set up on this server (UPLOAD_URL).")
-    if bool(signature) != bool(public_key):
+    if bool(signature) ^ bool(public_key):
         raise invalid("signature", "signature and public_key need each other")
     body = request_of(ledger, run)
     stored = None if signature else _key(ledger, caller, run)

@@ -27,7 +27,7 @@ class RunUpload(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        if bool(parsed_args.signature) != bool(parsed_args.public_key):
+        if bool(parsed_args.signature) ^ bool(parsed_args.public_key):
             raise UsageError("--signature, --public-key: give both or none")
         body = {}
         if parsed_args.signature:
