@@ -6,6 +6,7 @@ from flask import Response, jsonify
 
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.api.accounts import ACCOUNTS
+from refstack_worker.server.api.audit import AUDIT
 from refstack_worker.server.api.clouds import CLOUDS
 from refstack_worker.server.api.guidelines import GUIDELINES
 from refstack_worker.server.api.imports import IMPORTS
@@ -34,6 +35,7 @@ RESOURCES = (
     TOKENS,
     NODES,
     NOTICES,
+    AUDIT,
     DESCRIPTION,
 )
 

@@ -7,9 +7,10 @@ from dataclasses import asdict
 from flask import Response, jsonify
 
 from refstack_worker.server.api.openapi.schemas import page, reference
-from refstack_worker.server.api.routing import Call, Resource, Who
-from refstack_worker.server.api.serializers import node_json
+from refstack_worker.server.api.routing import Call, Resource, Takes, Who
+from refstack_worker.server.api.serializers import iso, node_json
 from refstack_worker.server.queue.capacity import demand
+from refstack_worker.server.services.schema import fields, string
 
 NODES = Resource("nodes", "Worker nodes and the queue (operators).")
 
@@ -20,16 +21,29 @@ def list_nodes(call: Call) -> Response:
     return jsonify({"nodes": [node_json(node) for node in call.ledger.nodes.all()]})
 
 
+@NODES.call("DELETE", "/v1/nodes/<node>", Who.OPERATOR, {204: None})
+def forget_node(call: Call, node: str) -> Response:
+    """Forget a node; it comes back when its worker connects again."""
+    call.ledger.nodes.forget(node[:200])
+    return Response(status=204)
+
+
 @NODES.call("GET", "/v1/queue", Who.OPERATOR, {200: reference("Queue")})
 def show_queue(call: Call) -> Response:
     """Show whether the queue is paused, and how many runs are in each state."""
     return _state(call)
 
 
-@NODES.call("POST", "/v1/queue/pause", Who.OPERATOR, {200: reference("Queue")})
+@NODES.call(
+    "POST",
+    "/v1/queue/pause",
+    Who.OPERATOR,
+    {200: reference("Queue")},
+    takes=Takes(fields(reason=string(200, description="Shown to vendors")), "Pause", {"reason": "new disks"}),
+)
 def pause_queue(call: Call) -> Response:
-    """Pause the queue: new runs wait; running ones continue."""
-    call.ledger.queue.pause(call.caller.name)
+    """Pause the queue: new runs wait; running ones continue. The body may be left out."""
+    call.ledger.queue.pause(call.caller.name, call.body.get("reason", ""))
     return _state(call)
 
 
@@ -48,4 +62,6 @@ def show_demand(call: Call) -> Response:
 
 
 def _state(call: Call) -> Response:
-    return jsonify({"paused": call.ledger.queue.is_paused(), "runs": call.ledger.queue.count_states()})
+    note, queue = call.ledger.queue.pause_note(), call.ledger.queue
+    pause = {"by": note.by, "at": iso(note.at), "reason": note.reason} if note else None
+    return jsonify({"paused": queue.is_paused(), "runs": queue.count_states(), "pause": pause})

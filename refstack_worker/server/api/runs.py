@@ -21,6 +21,7 @@ from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import attempt_json, message_json
 from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.queue.capacity import place
+from refstack_worker.server.services.preflight import preflight
 from refstack_worker.server.services.run_input import NEW_RUN, RERUN
 from refstack_worker.server.services.schema import ID, array, integer, string
 from refstack_worker.server.serving.files import event_stream
@@ -54,6 +55,23 @@ def create_run(call: Call) -> Response:
     request made; with another body it is refused (422).
     """
     return _created(call, call.context.runs.create(call.caller, call.body, _key()))
+
+
+@RUNS.call(
+    "POST",
+    "/v1/runs/check",
+    Who.WRITER,
+    {200: reference("Check")},
+    (404, 413),
+    Takes(NEW_RUN, "NewRun", _EXAMPLE, cost=5),
+)
+def check_run(call: Call) -> Response:
+    """Check what a run would lack, without starting it.
+
+    What makes it fail for certain (no password, no such version) is refused (400); what may be in its way is a warning.
+    """
+    found = preflight(call.ledger, call.caller, call.body)
+    return jsonify({"warnings": list(found.warnings), "outlook": found.outlook})
 
 
 @RUNS.call(

@@ -69,6 +69,7 @@ def pages(ids: dict[str, int]) -> dict[str, str]:
         "vendors": "/vendors",
         "audit": "/audit",
         "about": "/about",
+        "api-reference": "/docs/api",
         "not-found": "/nonsense",
     }
 

@@ -88,7 +88,8 @@ def _request_body(takes: Takes) -> Json:
 
 
 def _path(operation: Operation) -> list[Json]:
-    names = {"name": FORMAT, "reason": {"type": "string"}}
+    text = {"type": "string", "maxLength": 200}
+    names = {"name": FORMAT, "reason": text, "node": text}
     return [
         {"name": name, "in": "path", "required": True, "schema": names.get(name, ID)}
         for name in _PART.findall(operation.rule)

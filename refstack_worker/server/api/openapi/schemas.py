@@ -158,7 +158,21 @@ SCHEMAS: Json = {
         created_at=TIME,
     ),
     "Node": shape(name=string(), state=string(), versions=array(string()), slots=integer(0), busy=integer(0)),
-    "Queue": shape(paused=FLAG, runs={"type": "object", "additionalProperties": integer(0)}),
+    "Queue": shape(
+        paused=FLAG,
+        runs={"type": "object", "additionalProperties": integer(0)},
+        pause=maybe(shape(by=string(), at=TIME, reason=string())),
+    ),
+    "AuditEntry": shape(
+        id=ID,
+        at=TIME,
+        actor=string(description="Name of the token"),
+        token_id=maybe(integer()),
+        address=string(),
+        action=string(),
+        target=string(),
+    ),
+    "Check": shape(warnings=array(string()), outlook=string(description="What would run, and where")),
     "Demand": shape(
         function=string(description="Gearman function"),
         version=string(),

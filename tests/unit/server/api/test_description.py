@@ -64,7 +64,7 @@ def test_answers_have_the_shapes_that_are_described(client: FlaskClient, ledger:
     client.post("/v1/runs", json={"tempest_version": "47.0.0"}, headers=headers)
     paths = ["/v1/me", "/v1/runs", "/v1/runs/1", "/v1/runs/1/messages", "/v1/runs/1/attempts", "/v1/runs/1/place",
              "/v1/clouds", "/v1/guidelines", "/v1/tokens", "/v1/vendors", "/v1/users", "/v1/nodes", "/v1/queue",
-             "/v1/demand"]  # fmt: skip
+             "/v1/demand", "/v1/audit", "/v1/announcement"]  # fmt: skip
     for path in paths:
         answer = client.get(path, headers=headers)
         described = DOCUMENT["paths"][re.sub(r"/1(?=/|$)", "/{test_id}", path)]["get"]["responses"]["200"]

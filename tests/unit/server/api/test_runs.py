@@ -15,6 +15,7 @@ from refstack_worker.errors import QueueError
 from refstack_worker.server.app import create_app
 from refstack_worker.server.db import legacy_tables
 from refstack_worker.server.domain.attempts import Submission
+from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.ledger import Ledger
@@ -353,7 +354,10 @@ class TestVendors:
 class TestOperators:
     def test_pause_and_resume(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
         queued(ledger)
-        assert client.post("/v1/queue/pause", headers=operator).json == {"paused": True, "runs": {"queued": 1}}
+        paused = client.post("/v1/queue/pause", headers=operator).json
+        assert (paused["paused"], paused["runs"], paused["pause"]["by"]) == (True, {"queued": 1}, "op")
+        answer = client.post("/v1/queue/pause", json={"reason": "new disks"}, headers=operator)
+        assert answer.json["pause"]["reason"] == "new disks"
         assert client.get("/v1/queue", headers=operator).json["paused"] is True
         assert client.get("/health").json == {"status": "ok", "paused": True, "version": software_version()}
         assert client.post("/v1/queue/resume", headers=operator).json["paused"] is False
@@ -369,6 +373,27 @@ class TestOperators:
         assert client.get("/v1/tokens", headers=headers).status_code == 401
         for bad in ({"name": ""}, {"name": "x", "scopes": ["root"]}, {"name": "x", "days": -1}):
             assert client.post("/v1/tokens", json=bad, headers=operator).status_code == 400
+
+    def test_the_audit_log(self, client: FlaskClient, operator: dict[str, str]) -> None:
+        for _ in range(3):
+            client.post("/v1/queue/pause", headers=operator)
+        first = client.get("/v1/audit?limit=2", headers=operator)
+        assert [one["action"] for one in first.json["entries"]] == ["pause queue"] * 2
+        assert f"before={first.json['next_before']}" in first.headers["Link"]
+        assert len(client.get(f"/v1/audit?before={first.json['next_before']}", headers=operator).json["entries"]) == 1
+
+    def test_a_check_starts_nothing(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
+        body = {"tempest_version": "12.0.0", "conf_json": CONF}
+        found = client.post("/v1/runs/check", json=body, headers=operator).json
+        assert found["warnings"] == ["No available node runs Tempest 12.0.0. Available: none."]
+        refused = client.post("/v1/runs/check", json={"tempest_version": "47.0.0"}, headers=operator)
+        assert refused.status_code == 400 and refused.json["errors"][0]["field"] == "cloud_id"
+        assert ledger.runs.find(RunQuery()) == []
+
+    def test_a_node_is_forgotten(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
+        ledger.nodes.record(Node("gone.example", ("47.0.0",), 2, 0, (), "ready", "", 1.0, 1.0))
+        assert client.delete("/v1/nodes/gone.example", headers=operator).status_code == 204
+        assert client.get("/v1/nodes", headers=operator).json["nodes"] == []
 
 
 class TestTrouble:

@@ -105,7 +105,7 @@ class TestWhose:
         token = world.ledger.tokens.all()[0].id
         path = path_of(operation)
         names = {"other": runs[1], "cloud_id": world.cloud.cloud.id, "guideline_id": world.guideline, "name": "json",
-                 "vendor_id": world.vendors[1], "token_id": token, "reason": "usage"}  # fmt: skip
+                 "vendor_id": world.vendors[1], "token_id": token, "reason": "usage", "node": "n"}  # fmt: skip
         for test_id in runs:
             where = path.format(**{**names, "test_id": test_id})
             answer = world.bob(operation.method, where, operation.takes.example)
