@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from refstack_worker.contract.execute_test import ExitCode, Reason
 from refstack_worker.execute_test.arguments import Arguments
+from refstack_worker.execute_test.cloud.cleanup.leftovers import Leftovers
+from refstack_worker.execute_test.cloud.cleanup.removal import Removal
 from refstack_worker.execute_test.cloud.discovery import discover
 from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user, ordinary_users
-from refstack_worker.execute_test.cloud.leftovers import Leftovers
-from refstack_worker.execute_test.cloud.removal import Removal
 from refstack_worker.execute_test.failures import CloudFailure, ServerFailure
 from refstack_worker.execute_test.log import LOG
 from refstack_worker.execute_test.preparation import requested_conf

@@ -9,11 +9,11 @@ from typing import Any
 
 from refstack_worker.contract.accounts import accounts_in, without_accounts
 from refstack_worker.execute_test.arguments import Arguments, accounts_from_file
+from refstack_worker.execute_test.cloud.cleanup.resources import floating_ips
+from refstack_worker.execute_test.cloud.cleanup.run_traces import CloudSnapshot
 from refstack_worker.execute_test.cloud.discovery import Discovery, discover
 from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user
 from refstack_worker.execute_test.cloud.options import OptionFinder
-from refstack_worker.execute_test.cloud.resources import floating_ips
-from refstack_worker.execute_test.cloud.run_traces import CloudSnapshot
 from refstack_worker.execute_test.log import SECRETS
 from refstack_worker.execute_test.progress import EventWriter
 from refstack_worker.execute_test.refstack_server import RefstackServer

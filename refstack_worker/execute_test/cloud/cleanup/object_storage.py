@@ -7,9 +7,9 @@ import urllib.parse
 from collections.abc import Iterator
 
 from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, public_endpoint
+from refstack_worker.execute_test.cloud.cleanup.removal import Removal
 from refstack_worker.execute_test.cloud.discovery import OPERATOR_ROLES
 from refstack_worker.execute_test.cloud.keystone import CloudUser, Keystone, Token
-from refstack_worker.execute_test.cloud.removal import Removal
 from refstack_worker.execute_test.failures import CloudFailure
 from refstack_worker.execute_test.http import Denied, Unavailable
 

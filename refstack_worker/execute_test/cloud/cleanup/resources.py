@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, public_endpoint
+from refstack_worker.execute_test.cloud.cleanup.removal import Removal
 from refstack_worker.execute_test.cloud.keystone import Keystone, Token
-from refstack_worker.execute_test.cloud.removal import Removal
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 from refstack_worker.execute_test.failures import CloudFailure
 from refstack_worker.execute_test.http import Denied

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from refstack_worker.execute_test.cloud.run_traces import RunTraces
+from refstack_worker.execute_test.cloud.cleanup.run_traces import RunTraces
 
 
 def test_traces_of_a_run_in_its_log(tmp_path: Path) -> None:

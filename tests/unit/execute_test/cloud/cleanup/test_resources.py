@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from refstack_worker.execute_test.cloud.cleanup.removal import Removal
+from refstack_worker.execute_test.cloud.cleanup.resources import Ownership, ResourceRemoval
 from refstack_worker.execute_test.cloud.keystone import Token
-from refstack_worker.execute_test.cloud.removal import Removal
-from refstack_worker.execute_test.cloud.resources import Ownership, ResourceRemoval
 from refstack_worker.execute_test.http import Denied
 from tests.support.service_api import TableKeystone
 

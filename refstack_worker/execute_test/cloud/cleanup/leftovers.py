@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from refstack_worker.execute_test.cloud.keystone import CloudUser, Keystone
-from refstack_worker.execute_test.cloud.object_storage import ObjectStorage
-from refstack_worker.execute_test.cloud.removal import Removal
-from refstack_worker.execute_test.cloud.resources import Ownership, ResourceRemoval
-from refstack_worker.execute_test.cloud.run_traces import (
+from refstack_worker.execute_test.cloud.cleanup.object_storage import ObjectStorage
+from refstack_worker.execute_test.cloud.cleanup.removal import Removal
+from refstack_worker.execute_test.cloud.cleanup.resources import Ownership, ResourceRemoval
+from refstack_worker.execute_test.cloud.cleanup.run_traces import (
     TEMPEST_PREFIX,
     CloudSnapshot,
     RunTraces,
     class_in_name,
     with_dash,
 )
+from refstack_worker.execute_test.cloud.keystone import CloudUser, Keystone
 from refstack_worker.execute_test.failures import CloudFailure
 from refstack_worker.execute_test.http import Denied
 from refstack_worker.execute_test.log import LOG
