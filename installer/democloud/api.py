@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from democloud.ports import CloudError
@@ -18,6 +19,10 @@ SERVICE_TYPES = {"volume": ("volumev3", "block-storage")}
 """Services that catalogues list under several types."""
 VERSIONS = "compute 2.90, volume 3.60"
 """Microversions; both, for Cinder refuses a header that names Nova alone."""
+
+
+class MissingError(CloudError):
+    """A service does not know what it was asked for (404)."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,14 @@ class Session:
         project = f"/{self.details['project']['id']}" if service == "volume" else ""
         return self.call(method, self.endpoint(service) + project + path, body)
 
+    def every(self, service: str, path: str, name: str) -> list[Any]:
+        """All of a list that a service has; none where it does not know that kind of thing."""
+        try:
+            answer = self.keystone("GET", path) if service == "identity" else self.ask("GET", service, path)
+        except MissingError:
+            return []
+        return list(answer[name])
+
     def call(self, method: str, url: str, body: Any = None) -> Any:
         """Send a request with the token. Returns the decoded JSON or ``None``."""
         return call(method, url, body, self.token, self.account.ca_file).json()
@@ -97,7 +110,8 @@ class Session:
 def call(method: str, url: str, body: Any = None, token: str = "", ca_file: str = "") -> Answer:  # nosec B107 - none
     """Send one request; ``body`` goes as JSON, unless it is bytes.
 
-    :raises CloudError: the service cannot be reached or answers 400 or more.
+    :raises MissingError: the service answers 404.
+    :raises CloudError: it cannot be reached, or answers 400 or more.
     """
     headers = {"Content-Type": "application/json", "OpenStack-API-Version": VERSIONS}
     headers.update({"X-Auth-Token": token} if token else {})
@@ -110,7 +124,8 @@ def call(method: str, url: str, body: Any = None, token: str = "", ca_file: str 
         with _opener(ca_file).open(request, timeout=TIMEOUT_SECONDS) as answer:
             return Answer(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read())
     except urllib.error.HTTPError as error:
-        raise CloudError(f"{method} {url}: {error.code} {error.read(500)!r}") from error
+        kind = MissingError if error.code == HTTPStatus.NOT_FOUND else CloudError
+        raise kind(f"{method} {url}: {error.code} {error.read(500)!r}") from error
     except (OSError, ValueError) as error:
         raise CloudError(f"{method} {url}: {error}") from error
 

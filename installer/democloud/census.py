@@ -89,8 +89,7 @@ def containers_on_disk(folder: Path) -> list[str]:
 
 
 def _listed(admin: Session, service: str, name: str, path: str) -> list[str]:
-    answer = admin.keystone("GET", path) if service == "identity" else admin.ask("GET", service, path)
-    return sorted(_described(each) for each in answer[name])
+    return sorted(_described(each) for each in admin.every(service, path, name))
 
 
 def _described(each: Mapping[str, Any]) -> str:

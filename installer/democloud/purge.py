@@ -39,30 +39,30 @@ def purge(cloud: WholeCloud) -> Iterator[str]:
 
 
 def _images(admin: Session, own: tuple[str, ...]) -> Iterator[str]:
-    images = _every(admin, "image", "/v2/images?limit=1000&visibility=all", "images")
+    images = admin.every("image", "/v2/images?limit=1000&visibility=all", "images")
     yield from _drop(admin, "image", "/v2/images", (each for each in images if each["id"] not in own))
 
 
 def _servers(admin: Session) -> Iterator[str]:
     path = "/servers/detail?all_tenants=1"
-    yield from _drop(admin, "compute", "/servers", _every(admin, "compute", path, "servers"))
+    yield from _drop(admin, "compute", "/servers", admin.every("compute", path, "servers"))
     _await_none(admin, "compute", path, "servers")
-    flavors = _every(admin, "compute", "/flavors/detail?is_public=None", "flavors")
+    flavors = admin.every("compute", "/flavors/detail?is_public=None", "flavors")
     yield from _drop(admin, "compute", "/flavors", (each for each in flavors if each["name"] not in FLAVORS))
-    groups = _every(admin, "compute", "/os-server-groups?all_projects=1", "server_groups")
+    groups = admin.every("compute", "/os-server-groups?all_projects=1", "server_groups")
     yield from _drop(admin, "compute", "/os-server-groups", groups)
-    yield from _drop(admin, "compute", "/os-aggregates", _every(admin, "compute", "/os-aggregates", "aggregates"))
+    yield from _drop(admin, "compute", "/os-aggregates", admin.every("compute", "/os-aggregates", "aggregates"))
 
 
 def _volumes(admin: Session) -> Iterator[str]:
     for name in ("backups", "snapshots", "volumes"):
         path = f"/{name}/detail?all_tenants=1"
-        yield from _drop(admin, "volume", f"/{name}", _every(admin, "volume", path, name))
+        yield from _drop(admin, "volume", f"/{name}", admin.every("volume", path, name))
         _await_none(admin, "volume", path, name)
-    types = _every(admin, "volume", "/types?is_public=None", "volume_types")
+    types = admin.every("volume", "/types?is_public=None", "volume_types")
     kept = (BACKEND, "__DEFAULT__")
     yield from _drop(admin, "volume", "/types", (each for each in types if each["name"] not in kept))
-    yield from _drop(admin, "volume", "/qos-specs", _every(admin, "volume", "/qos-specs", "qos_specs"))
+    yield from _drop(admin, "volume", "/qos-specs", admin.every("volume", "/qos-specs", "qos_specs"))
 
 
 def _networks(admin: Session, cloud: WholeCloud) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _networks(admin: Session, cloud: WholeCloud) -> Iterator[str]:
     spared = {"", cloud.contents.public_network}
 
     def others(name: str) -> Iterable[Any]:
-        listed = _every(admin, "network", f"/v2.0/{name}", name.replace("-", "_"))
+        listed = admin.every("network", f"/v2.0/{name}", name.replace("-", "_"))
         return (each for each in listed if each["project_id"] not in own and each["id"] not in spared)
 
     yield from _drop(admin, "network", "/v2.0/floatingips", others("floatingips"))
@@ -91,16 +91,12 @@ def _detach(admin: Session, router: str) -> None:
     """Take a router off its networks, or Neutron refuses to delete it."""
     path = f"/v2.0/routers/{router}"
     admin.ask("PUT", "network", path, {"router": {"external_gateway_info": None, "routes": []}})
-    for port in _every(admin, "network", f"/v2.0/ports?device_id={router}", "ports"):
+    for port in admin.every("network", f"/v2.0/ports?device_id={router}", "ports"):
         admin.ask("PUT", "network", f"{path}/remove_router_interface", {"port_id": port["id"]})
 
 
-def _every(admin: Session, service: str, path: str, name: str) -> list[Any]:
-    return list(admin.ask("GET", service, path)[name])
-
-
 def _await_none(admin: Session, service: str, path: str, name: str) -> None:
-    ports.wait(lambda: not _every(admin, service, path, name), f"the end of all {name}", GONE_SECONDS)
+    ports.wait(lambda: not admin.every(service, path, name), f"the end of all {name}", GONE_SECONDS)
 
 
 def _drop(admin: Session, service: str, path: str, things: Iterable[Any]) -> Iterator[str]:
