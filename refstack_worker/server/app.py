@@ -16,8 +16,8 @@ from refstack_worker.config import server as config
 from refstack_worker.errors import RefstackError, UsageError
 from refstack_worker.server.api.description import RESOURCES
 from refstack_worker.server.api.legacy import LEGACY
-from refstack_worker.server.api.metrics import METRICS
 from refstack_worker.server.api.openapi.document import document
+from refstack_worker.server.api.operators.metrics import METRICS
 from refstack_worker.server.api.worker import WORKER
 from refstack_worker.server.db import migrate
 from refstack_worker.server.ledger.ledger import Ledger

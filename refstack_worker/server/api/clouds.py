@@ -7,7 +7,7 @@ from flask import Response, jsonify
 from refstack_worker.server.api.openapi.schemas import CLOUD, page
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import cloud_json, iso
-from refstack_worker.server.services.cloud_input import CHECK, NEW_CLOUD, conf_of
+from refstack_worker.server.services.inputs.cloud_input import CHECK, NEW_CLOUD, conf_of
 
 CLOUDS = Resource("clouds", "Add clouds and test the connection to them.")
 _ONE = "/v1/clouds/<int:cloud_id>"

@@ -5,20 +5,20 @@ from __future__ import annotations
 from flask import Response, jsonify
 
 from refstack_worker.errors import NotFoundError
-from refstack_worker.server.api.accounts import ACCOUNTS
-from refstack_worker.server.api.audit import AUDIT
 from refstack_worker.server.api.clouds import CLOUDS
 from refstack_worker.server.api.guidelines import GUIDELINES
 from refstack_worker.server.api.imports import IMPORTS
-from refstack_worker.server.api.nodes import NODES
-from refstack_worker.server.api.notices import NOTICES
+from refstack_worker.server.api.operators.accounts import ACCOUNTS
+from refstack_worker.server.api.operators.audit import AUDIT
+from refstack_worker.server.api.operators.nodes import NODES
+from refstack_worker.server.api.operators.notices import NOTICES
+from refstack_worker.server.api.operators.tokens import TOKENS
 from refstack_worker.server.api.results import RESULTS
 from refstack_worker.server.api.routing import Resource, Who
 from refstack_worker.server.api.runs import RUNS
 from refstack_worker.server.api.shares import SHARES
-from refstack_worker.server.api.tokens import TOKENS
 from refstack_worker.server.api.upload_keys import UPLOAD_KEYS
-from refstack_worker.server.services.schema import OBJECT, integer, shape, string
+from refstack_worker.server.services.inputs.schema import OBJECT, integer, shape, string
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import STATUSES, TITLES
 

@@ -10,8 +10,8 @@ from refstack_worker.server.api.serializers import guideline_json
 from refstack_worker.server.domain import guideline_file
 from refstack_worker.server.domain.guidelines import ADVISORY, KINDS, REQUIRED
 from refstack_worker.server.services.guidelines import NEW_GUIDELINE
-from refstack_worker.server.services.inputs import invalid
-from refstack_worker.server.services.schema import string
+from refstack_worker.server.services.inputs.checks import invalid
+from refstack_worker.server.services.inputs.schema import string
 
 GUIDELINES = Resource("guidelines", "Requirements of each interop program.")
 _ONE = "/v1/guidelines/<int:guideline_id>"

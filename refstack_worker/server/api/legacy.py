@@ -19,7 +19,7 @@ from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.results import acceptance
 from refstack_worker.server.services import mini_conf
-from refstack_worker.server.services.schema import MAX_ID
+from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import (
     UploadFile,

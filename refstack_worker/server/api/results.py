@@ -14,8 +14,8 @@ from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.results.exports.formats import FORMATS
 from refstack_worker.server.services import signed_verdicts, uploads
 from refstack_worker.server.services.compare import compare
-from refstack_worker.server.services.inputs import invalid
-from refstack_worker.server.services.schema import FLAG, array, fields, integer, shape, string
+from refstack_worker.server.services.inputs.checks import invalid
+from refstack_worker.server.services.inputs.schema import FLAG, array, fields, integer, shape, string
 from refstack_worker.server.serving.files import exported_file, subunit_file, subunit_v1_file
 
 MAX_TESTS = 2000

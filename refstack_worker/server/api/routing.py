@@ -22,10 +22,11 @@ from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.domain.runs import Run
 from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.services import access, inputs
+from refstack_worker.server.services import access
 from refstack_worker.server.services.callers import Caller
-from refstack_worker.server.services.inputs import FieldError, InvalidInput
-from refstack_worker.server.services.schema import ID, Json
+from refstack_worker.server.services.inputs import checks
+from refstack_worker.server.services.inputs.checks import FieldError, InvalidInput
+from refstack_worker.server.services.inputs.schema import ID, Json
 from refstack_worker.server.serving.context import HttpContext, context
 from refstack_worker.server.serving.guard import count_more
 from refstack_worker.server.serving.responses import MAX_BODY, json_body
@@ -147,7 +148,7 @@ def _guarded(operation: Operation) -> View:
             count_more(context(), caller.token.id, operation.takes.cost - 1)
         for name, value in path.items():
             if isinstance(value, int):
-                inputs.check(ID, value, name)
+                checks.check(ID, value, name)
         query = _query(operation.takes.query)
         _check_headers(operation.takes.headers)
         body = _body(operation.takes)
@@ -176,7 +177,7 @@ def _query(described: Mapping[str, Json]) -> dict[str, Any]:
         raise InvalidInput(*(FieldError(name[:40], f"unknown query parameter; known: {known}") for name in unknown[:5]))
     found = {name: _parameter(name, schema) for name, schema in described.items() if name in request.args}
     for name, value in found.items():
-        inputs.check(described[name], value, name)
+        checks.check(described[name], value, name)
     return found
 
 
@@ -185,7 +186,7 @@ def _parameter(name: str, schema: Json) -> Any:
     if schema["type"] == "array":
         return [part for value in values for part in value.split(",") if part]
     if len(values) > 1:
-        raise inputs.invalid(name, "is given twice")
+        raise checks.invalid(name, "is given twice")
     text = values[0]
     is_number = schema["type"] == "integer" and text.isascii() and text.isdigit() and len(text) < 12
     return int(text) if is_number else text
@@ -194,7 +195,7 @@ def _parameter(name: str, schema: Json) -> Any:
 def _check_headers(described: Mapping[str, Json]) -> None:
     for name, schema in described.items():
         if request.headers.get(name):
-            inputs.check(schema, request.headers[name], name)
+            checks.check(schema, request.headers[name], name)
 
 
 def _body(takes: Takes) -> dict[str, Any]:
@@ -203,5 +204,5 @@ def _body(takes: Takes) -> dict[str, Any]:
     # a call that needs nothing may come without a body
     is_left_out = not takes.body.get("required") and not request.content_length and not request.headers.get(_CHUNKED)
     body = {} if is_left_out else json_body(takes.max_bytes)
-    inputs.check(takes.body, body)
+    checks.check(takes.body, body)
     return body

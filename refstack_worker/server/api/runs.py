@@ -21,9 +21,9 @@ from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import attempt_json, message_json
 from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.queue.capacity import place
+from refstack_worker.server.services.inputs.run_input import NEW_RUN, RERUN
+from refstack_worker.server.services.inputs.schema import ID, array, integer, string
 from refstack_worker.server.services.preflight import preflight
-from refstack_worker.server.services.run_input import NEW_RUN, RERUN
-from refstack_worker.server.services.schema import ID, array, integer, string
 from refstack_worker.server.serving.files import event_stream
 
 MAX_RUNS = 200

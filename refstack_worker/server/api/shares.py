@@ -6,7 +6,7 @@ from flask import Response, jsonify
 
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.services import access
-from refstack_worker.server.services.schema import ID, array, fields, integer, shape
+from refstack_worker.server.services.inputs.schema import ID, array, fields, integer, shape
 
 SHARES = Resource("shares", "Let other vendors look at a run.")
 _ALL = "/v1/runs/<int:test_id>/shares"

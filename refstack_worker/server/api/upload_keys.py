@@ -9,8 +9,8 @@ from refstack_worker.contract.upload_key import UploadKey
 from refstack_worker.errors import KeyFileError, NotFoundError, StateError
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.domain.uploads import StoredKey
-from refstack_worker.server.services.inputs import invalid
-from refstack_worker.server.services.schema import fields, shape, string
+from refstack_worker.server.services.inputs.checks import invalid
+from refstack_worker.server.services.inputs.schema import fields, shape, string
 
 UPLOAD_KEYS = Resource("upload key", "The key under which your results are uploaded to RefStack.")
 _RULE = "/v1/me/upload-key"

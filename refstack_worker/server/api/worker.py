@@ -18,7 +18,7 @@ from refstack_worker.server import auth
 from refstack_worker.server.domain.attempts import Claim, Proof
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.ledger.transactions import refused
-from refstack_worker.server.services.schema import MAX_ID
+from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import failure, json_body, limit, number, text
 

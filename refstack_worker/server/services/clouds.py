@@ -10,7 +10,7 @@ from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.services import access, cloud_check
 from refstack_worker.server.services.callers import Caller
-from refstack_worker.server.services.cloud_input import new_cloud
+from refstack_worker.server.services.inputs.cloud_input import new_cloud
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class CloudService:
         return access.visible_cloud(self.ledger, caller, cloud_id)
 
     def add(self, caller: Caller, body: Mapping[str, Any]) -> CloudRecord:
-        """Add a cloud. :param body: of the schema :data:`~refstack_worker.server.services.cloud_input.NEW_CLOUD`."""
+        """Add a cloud. :param body: of the schema ``NEW_CLOUD``."""
         caller.need_writer()
         return self.ledger.clouds.add(new_cloud(body, caller))
 

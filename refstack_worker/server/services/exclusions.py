@@ -10,8 +10,8 @@ from refstack_worker.contract.test_choice import split_entry
 from refstack_worker.contract.testcases import Testcases, check_testcases
 from refstack_worker.errors import PayloadError
 from refstack_worker.server.domain.guidelines import KINDS, Program
-from refstack_worker.server.services.inputs import invalid
-from refstack_worker.server.services.schema import array, fields, string
+from refstack_worker.server.services.inputs.checks import invalid
+from refstack_worker.server.services.inputs.schema import array, fields, string
 
 EXCLUDE = array(
     fields(

@@ -15,9 +15,9 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.services import access
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.exclusions import API_TESTS, Exclusions
-from refstack_worker.server.services.inputs import invalid
-from refstack_worker.server.services.lists import check_url
-from refstack_worker.server.services.schema import fields, string
+from refstack_worker.server.services.inputs.checks import invalid
+from refstack_worker.server.services.inputs.lists import check_url
+from refstack_worker.server.services.inputs.schema import fields, string
 
 MAX_OF_VENDOR = 20
 """Guidelines that the users of one vendor may store."""

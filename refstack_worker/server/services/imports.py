@@ -25,9 +25,9 @@ from refstack_worker.server.results import acceptance, subunit, subunit_v1
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.exclusions import Exclusions
 from refstack_worker.server.services.guidelines import GuidelineService
-from refstack_worker.server.services.inputs import invalid
-from refstack_worker.server.services.run_input import release_of
-from refstack_worker.server.services.schema import fields, maybe, string
+from refstack_worker.server.services.inputs.checks import invalid
+from refstack_worker.server.services.inputs.run_input import release_of
+from refstack_worker.server.services.inputs.schema import fields, maybe, string
 
 MAX_BYTES = 32 * 1024 * 1024
 """Of a result; as text in a request it is a third larger."""

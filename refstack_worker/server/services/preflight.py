@@ -15,9 +15,9 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.capacity import alive
 from refstack_worker.server.services import access, cloud_check
 from refstack_worker.server.services.callers import Caller
-from refstack_worker.server.services.inputs import FieldError, InvalidInput, invalid
+from refstack_worker.server.services.inputs.checks import FieldError, InvalidInput, invalid
+from refstack_worker.server.services.inputs.run_input import new_run
 from refstack_worker.server.services.mini_conf import merged
-from refstack_worker.server.services.run_input import new_run
 
 SERVICES: Mapping[str, tuple[str, ...]] = {
     "compute": ("compute",),
@@ -45,7 +45,7 @@ class Findings:
 def preflight(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Findings:
     """Return what a run would lack.
 
-    :param body: of the schema :data:`~refstack_worker.server.services.run_input.NEW_RUN`.
+    :param body: of the schema :data:`~refstack_worker.server.services.inputs.run_input.NEW_RUN`.
     :raises InvalidInput: it cannot succeed: no cloud, no password, no such version.
     :raises PayloadError: tests that cannot be chosen so.
     """

@@ -22,9 +22,9 @@ from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.compare import all_tests
 from refstack_worker.server.services.exclusions import ALL_TESTS, Exclusions
 from refstack_worker.server.services.guidelines import GuidelineService
-from refstack_worker.server.services.inputs import invalid
-from refstack_worker.server.services.lists import check_url
-from refstack_worker.server.services.run_input import new_run
+from refstack_worker.server.services.inputs.checks import invalid
+from refstack_worker.server.services.inputs.lists import check_url
+from refstack_worker.server.services.inputs.run_input import new_run
 
 MAX_RERUN = 20_000
 """Failed tests that one rerun takes by name."""
@@ -40,7 +40,7 @@ class RunService:
     def create(self, caller: Caller, body: Mapping[str, Any], key: str = "") -> Run:
         """Record a run.
 
-        :param body: of the schema :data:`~refstack_worker.server.services.run_input.NEW_RUN`.
+        :param body: of the schema :data:`~refstack_worker.server.services.inputs.run_input.NEW_RUN`.
         :param key: idempotency key.
         """
         caller.need_writer()

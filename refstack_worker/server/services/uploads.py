@@ -16,7 +16,7 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import upload
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.compare import all_tests
-from refstack_worker.server.services.inputs import invalid
+from refstack_worker.server.services.inputs.checks import invalid
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from refstack_worker.contract import envelope, strict_json
 from refstack_worker.errors import PayloadError, RefstackError, UsageError
-from refstack_worker.server.services.inputs import FieldError, field_errors
-from refstack_worker.server.services.schema import MAX_ID
+from refstack_worker.server.services.inputs.checks import FieldError, field_errors
+from refstack_worker.server.services.inputs.schema import MAX_ID
 
 MAX_BODY = envelope.MAX_BYTES + 64 * 1024
 """Bytes of a body that is not a result: an envelope and a few words."""

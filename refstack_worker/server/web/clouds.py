@@ -9,8 +9,8 @@ from flask import make_response, redirect, request
 
 from refstack_worker.errors import PayloadError, UsageError
 from refstack_worker.server.domain.clouds import CloudRecord
-from refstack_worker.server.services.cloud_input import NEW_CLOUD, conf_of
-from refstack_worker.server.services.inputs import FieldError, check
+from refstack_worker.server.services.inputs.checks import FieldError, check
+from refstack_worker.server.services.inputs.cloud_input import NEW_CLOUD, conf_of
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.chart import plot
 from refstack_worker.server.web.forms import errors_of, options_of, passwords, shown_options, stripped

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from refstack_worker.errors import RefstackError
-from refstack_worker.server.services.inputs import FieldError, field_errors, invalid
+from refstack_worker.server.services.inputs.checks import FieldError, field_errors, invalid
 
 Conf = dict[str, dict[str, Any]]
 PASSWORDS = (

@@ -10,7 +10,7 @@ from flask import make_response, redirect, request
 from refstack_worker.errors import StateError, UsageError
 from refstack_worker.server.domain import guideline_file
 from refstack_worker.server.domain.guidelines import StoredGuideline
-from refstack_worker.server.services.inputs import FieldError, invalid
+from refstack_worker.server.services.inputs.checks import FieldError, invalid
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.forms import errors_of
 from refstack_worker.server.web.pages import Answer, caller, page, scope, show

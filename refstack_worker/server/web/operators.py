@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from flask import Response, make_response, redirect, request
 
 from refstack_worker.errors import StateError, UsageError
-from refstack_worker.server.services.inputs import FieldError, check
-from refstack_worker.server.services.schema import ID, MAX_ID, fields, maybe, string
+from refstack_worker.server.services.inputs.checks import FieldError, check
+from refstack_worker.server.services.inputs.schema import ID, MAX_ID, fields, maybe, string
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import number
 from refstack_worker.server.web.forms import errors_of, stripped

@@ -20,7 +20,7 @@ from refstack_worker.errors import RefstackError
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.services import access
 from refstack_worker.server.services.callers import Caller
-from refstack_worker.server.services.inputs import FieldError
+from refstack_worker.server.services.inputs.checks import FieldError
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import limit, status_of
 from refstack_worker.server.web import session_keys, words

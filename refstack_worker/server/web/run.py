@@ -12,8 +12,8 @@ from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.queue.capacity import alive, place
 from refstack_worker.server.services import access
 from refstack_worker.server.services.causes import causes, fix_of, last_line
+from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.services.request_log import request_log
-from refstack_worker.server.services.schema import MAX_ID
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import number, text
 from refstack_worker.server.web import words

@@ -8,9 +8,9 @@ from typing import Any
 
 from flask import request
 
-from refstack_worker.server.services.inputs import FieldError, check, invalid
+from refstack_worker.server.services.inputs.checks import FieldError, check, invalid
+from refstack_worker.server.services.inputs.run_input import NEW_RUN
 from refstack_worker.server.services.preflight import Findings
-from refstack_worker.server.services.run_input import NEW_RUN
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.forms import options_of, passwords, stripped
 from refstack_worker.server.web.guidelines import programs_of

@@ -14,10 +14,10 @@ from refstack_worker.server.ledger.overview import FrozenVerdict
 from refstack_worker.server.results.exports.formats import FORMATS
 from refstack_worker.server.services import access
 from refstack_worker.server.services.compare import compare
-from refstack_worker.server.services.inputs import invalid
+from refstack_worker.server.services.inputs.checks import invalid
+from refstack_worker.server.services.inputs.run_input import RERUN
+from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.services.preflight import preflight
-from refstack_worker.server.services.run_input import RERUN
-from refstack_worker.server.services.schema import MAX_ID
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.files import event_stream, exported_file, subunit_file
 from refstack_worker.server.serving.responses import number, text

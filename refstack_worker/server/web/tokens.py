@@ -11,8 +11,8 @@ from flask import make_response, redirect, request
 from refstack_worker.errors import NotFoundError, UsageError
 from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.services.callers import OPERATOR, READ, SCOPES, VENDOR, Caller
-from refstack_worker.server.services.inputs import FieldError, check, invalid
-from refstack_worker.server.services.schema import fields, integer, string
+from refstack_worker.server.services.inputs.checks import FieldError, check, invalid
+from refstack_worker.server.services.inputs.schema import fields, integer, string
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.forms import errors_of
 from refstack_worker.server.web.pages import Answer, caller, form, page, show, typed

@@ -9,7 +9,7 @@ from typing import Any
 
 from refstack_worker.server.api.openapi.schemas import EVENT_STREAM, FORMAT, SCHEMAS, reference
 from refstack_worker.server.api.routing import Operation, Resource, Takes, Who
-from refstack_worker.server.services.schema import ID, Json
+from refstack_worker.server.services.inputs.schema import ID, Json
 from refstack_worker.server.serving.responses import TITLES
 
 _PART = re.compile(r"<(?:\w+:)?(\w+)>")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.server.results.exports.formats import FORMATS
-from refstack_worker.server.services.schema import (
+from refstack_worker.server.services.inputs.schema import (
     FLAG,
     ID,
     MAX_ID,

@@ -14,7 +14,7 @@ from refstack_worker.server.api.description import RESOURCES
 from refstack_worker.server.api.openapi.document import document
 from refstack_worker.server.app import create_app
 from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.services.inputs import check
+from refstack_worker.server.services.inputs.checks import check
 
 DOCUMENT = document(RESOURCES, "https://refstack.example")
 OPERATIONS = [

@@ -7,7 +7,7 @@ from flask import Response, jsonify
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import iso
 from refstack_worker.server.ledger.notices import MAX_TEXT
-from refstack_worker.server.services.schema import TIME, fields, maybe, shape, string
+from refstack_worker.server.services.inputs.schema import TIME, fields, maybe, shape, string
 
 NOTICES = Resource("announcement", "What operators tell everybody.")
 _NOTICE = shape(text=string(description="Empty: nothing is announced"), by=maybe(string()), at=TIME)

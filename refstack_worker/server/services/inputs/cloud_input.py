@@ -11,8 +11,8 @@ from refstack_worker.errors import UsageError
 from refstack_worker.http import guard
 from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.services.callers import Caller
-from refstack_worker.server.services.inputs import invalid
-from refstack_worker.server.services.schema import CONF, FLAG, ID, fields, maybe, string
+from refstack_worker.server.services.inputs.checks import invalid
+from refstack_worker.server.services.inputs.schema import CONF, FLAG, ID, fields, maybe, string
 
 NEW_CLOUD = fields(
     "label",

@@ -8,7 +8,7 @@ from flask import Response, jsonify
 
 from refstack_worker.server.api.openapi.schemas import page, reference
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
-from refstack_worker.server.services.schema import ID, fields, maybe, string
+from refstack_worker.server.services.inputs.schema import ID, fields, maybe, string
 
 ACCOUNTS = Resource("accounts", "The token's owner; vendors and their users (operators).")
 NEW_VENDOR = fields("name", name=string(80, minLength=1), contact_name=string(120), contact_email=string(120))

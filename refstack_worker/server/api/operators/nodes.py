@@ -10,7 +10,7 @@ from refstack_worker.server.api.openapi.schemas import page, reference
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import iso, node_json
 from refstack_worker.server.queue.capacity import demand
-from refstack_worker.server.services.schema import fields, string
+from refstack_worker.server.services.inputs.schema import fields, string
 
 NODES = Resource("nodes", "Worker nodes and the queue (operators).")
 

@@ -8,7 +8,7 @@ from refstack_worker.server.api.openapi.schemas import page, reference
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import token_json
 from refstack_worker.server.services.callers import VENDOR
-from refstack_worker.server.services.schema import ID, SCOPE, array, fields, integer, maybe, string
+from refstack_worker.server.services.inputs.schema import ID, SCOPE, array, fields, integer, maybe, string
 
 TOKENS = Resource("tokens", "API tokens (operators).")
 _NEW = fields(

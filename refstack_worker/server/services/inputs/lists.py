@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import unquote
 
-from refstack_worker.server.services.inputs import invalid
+from refstack_worker.server.services.inputs.checks import invalid
 
 
 def check_url(allowed: Sequence[str], url: str, field: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from refstack_worker.errors import UsageError
-from refstack_worker.server.services.lists import check_url
+from refstack_worker.server.services.inputs.lists import check_url
 
 START = "https://lists.example/interop"
 

@@ -10,7 +10,7 @@ from refstack_worker.server.api.links import next_page
 from refstack_worker.server.api.openapi.schemas import page
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import iso
-from refstack_worker.server.services.schema import MAX_ID, integer
+from refstack_worker.server.services.inputs.schema import MAX_ID, integer
 
 AUDIT = Resource("audit", "Who changed what, when, and from where (operators).")
 MAX_ENTRIES = 1000

@@ -13,7 +13,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker, validators
 
 from refstack_worker.errors import RefstackError, UsageError
-from refstack_worker.server.services.schema import Json
+from refstack_worker.server.services.inputs.schema import Json
 
 MAX_ERRORS = 20
 _FORMATS = FormatChecker(formats=())

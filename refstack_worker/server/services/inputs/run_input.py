@@ -10,8 +10,8 @@ from refstack_worker.contract.payload import release_trouble
 from refstack_worker.contract.testcases import Testcases
 from refstack_worker.server.domain.runs import NewRun, RunSpec
 from refstack_worker.server.services.exclusions import EXCLUDE
-from refstack_worker.server.services.inputs import invalid
-from refstack_worker.server.services.schema import CONF, FLAG, ID, array, choice, fields, integer, maybe, string
+from refstack_worker.server.services.inputs.checks import invalid
+from refstack_worker.server.services.inputs.schema import CONF, FLAG, ID, array, choice, fields, integer, maybe, string
 
 TESTCASES = fields(
     names=array(string(512), description="Test names, module or package prefixes, or id-<uuid>"),
