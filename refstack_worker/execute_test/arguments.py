@@ -49,6 +49,8 @@ class Arguments:
     keep: bool
     from_env: bool
     discover: str
+    check: bool
+    """Only look at the cloud: log in, find options, report what is missing."""
     cleanup_only: bool
     post_only: Path | None
     patience: float
@@ -83,6 +85,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         keep=args.keep,
         from_env=args.env,
         discover=args.discover,
+        check=args.check,
         cleanup_only=args.cleanup_only,
         post_only=args.post_only,
         patience=args.patience,
@@ -130,6 +133,7 @@ def argument_parser() -> argparse.ArgumentParser:
     add("-e", "--env", action="store_true", help="take the cloud from OS_* variables and call no server")
     add("--discover", choices=("keystone", "tempestconf"), default="keystone", help="what finds missing options")
     add("--post-only", type=Path, metavar="DIR", help="post the result that an earlier call left in DIR")
+    add("--check", action="store_true", help="log in and look at the cloud; report what is missing, run no test")
     add("--cleanup-only", action="store_true", help="remove what carries --resource-prefix from the cloud")
     add("--patience", type=_number(0, 86400), default=300, metavar="S", help="seconds to retry a failing server (300)")
     add("--stop-grace", type=_seconds(60), default=2.0, metavar="S",

@@ -61,6 +61,8 @@ def _carry_out(words: Sequence[str], events: EventWriter) -> Verdict:
         return _post_only(args, events)
     if args.cleanup_only:
         return clean_up(args, events)
+    if args.check:
+        return _check(args, events)
     return _whole_run(args, events)
 
 
@@ -98,6 +100,24 @@ def _run_tests(args: Arguments, workspace: Workspace, summary: Summary, events: 
         summary.counts = run.counter.counts
     INTERRUPT.time_limit_off()
     return judge(run, prepared.discovery.missing_services)
+
+
+def _check(args: Arguments, events: EventWriter) -> Verdict:
+    """Log in, look at the cloud and report what is missing, without running a test."""
+    workspace = Workspace(args.workdir)
+    try:
+        workspace.create()
+        prepared = prepare(args, workspace, events)
+    finally:
+        if not args.keep:
+            workspace.remove()
+    missing = [f"no {name} in the catalogue" for name in prepared.discovery.missing_services]
+    problems = len(prepared.gaps) + len(missing)
+    summary = f"logged in to {prepared.discovery.conf['identity']['uri_v3']}"
+    if not problems:
+        return Verdict(ExitCode.PASSED, Reason.PASSED, f"{summary}; nothing is missing")
+    shown = "; ".join([*missing, *(gap.partition(";")[0] for gap in prepared.gaps)])
+    return Verdict(ExitCode.PASSED, Reason.PASSED, f"{summary}; {problems} things are missing: {shown}")
 
 
 def _post_only(args: Arguments, events: EventWriter) -> Verdict:

@@ -12,6 +12,7 @@ from refstack_worker.execute_test.arguments import Arguments, accounts_from_file
 from refstack_worker.execute_test.cloud.cleanup.resources import floating_ips
 from refstack_worker.execute_test.cloud.cleanup.run_traces import CloudSnapshot
 from refstack_worker.execute_test.cloud.discovery import Discovery, discover
+from refstack_worker.execute_test.cloud.findings import Findings
 from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user
 from refstack_worker.execute_test.cloud.options import OptionFinder
 from refstack_worker.execute_test.log import SECRETS
@@ -45,6 +46,8 @@ class Prepared:
     discovery: Discovery
     concurrency: int
     """Test processes; 0: as many as Tempest chooses."""
+    gaps: tuple[str, ...] = ()
+    """What the cloud lacks, each with its consequence."""
 
 
 def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepared:
@@ -60,8 +63,10 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
     addresses = floating_ips(keystone, discovery.token, region)
     CloudSnapshot.take(workspace.folder, args.prefix, keystone, discovery.token, addresses)
     discovered = discovery.conf
+    gaps: tuple[str, ...] = ()
     if args.discover == "keystone":
-        discovered = merge(discovered, _find_options(keystone, discovery, requested, args.prefix, events))
+        findings = _find_options(keystone, discovery, requested, args.prefix, events)
+        discovered, gaps = merge(discovered, findings.conf), tuple(findings.gaps)
     else:
         cloud = _clouds_entry(discovery, requested)
         discovered = merge(discovered, run_tempestconf(tempest, workspace, cloud, not discovery.accounts))
@@ -71,7 +76,8 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
     conf = without_users(merge(discovered, requested, accounts, {"identity": {"uri_v3": keystone.url}}, forced))
     SECRETS.add_conf(conf)
     write_conf(workspace.conf, without_accounts(conf))
-    return Prepared(tempest, workspace, Selection(entries), discovery, _concurrency(args, discovery, events))
+    processes = _concurrency(args, discovery, events)
+    return Prepared(tempest, workspace, Selection(entries), discovery, processes, gaps)
 
 
 def requested_conf(args: Arguments) -> Conf:
@@ -82,7 +88,9 @@ def requested_conf(args: Arguments) -> Conf:
     return merge(COMMON_CONF, server, args.conf_json)
 
 
-def _find_options(keystone: Keystone, discovery: Discovery, requested: Conf, prefix: str, events: EventWriter) -> Conf:
+def _find_options(
+    keystone: Keystone, discovery: Discovery, requested: Conf, prefix: str, events: EventWriter
+) -> Findings:
     """Return the options that the cloud's services lead to; report the choices, and what the cloud lacks."""
     region = str(discovery.conf["identity"].get("region") or "")
     finder = OptionFinder(keystone, discovery.token, region, is_admin=not discovery.accounts)
@@ -91,7 +99,7 @@ def _find_options(keystone: Keystone, discovery: Discovery, requested: Conf, pre
         events.message("; ".join(findings.choices))
     for gap in findings.gaps:
         events.message(gap)
-    return findings.conf
+    return findings
 
 
 def _report_limits(args: Arguments, tempest: Tempest, events: EventWriter) -> None:
