@@ -50,13 +50,15 @@ def show_guideline(call: Call, guideline_id: int) -> Response:
         {
             "name": program.name,
             "description": program.description,
+            "target": program.target,
             "required": len(list(program.tests())),
             "advisory": len(list(program.tests((ADVISORY,)))),
             "tests": list(program.entries()),
         }
         for program in found.programs.values()
     ]
-    return jsonify({**guideline_json(stored), "programs": programs})
+    about = {"releases": list(found.releases), "references": dict(found.references)}
+    return jsonify({**guideline_json(stored), **about, "programs": programs})
 
 
 @GUIDELINES.call(
