@@ -31,7 +31,7 @@ def trusted_keys(system: System, answers: Answers, manager: PackageManager, base
     expected = pins or _local_fingerprints(answers, base_url)
     if packaged is not None and (not expected or set(expected) & set(openpgp.fingerprints(packaged))):
         return TrustedKeys(packaged, manager.key_path, True)
-    # the node moves to a repository with another key, or somebody damaged the package's file
+    # the node moves to a repository with another key, or the package's file is damaged
     path = manager.own_key_path
     return TrustedKeys(_key(system, answers, path, base_url), path, False)
 
