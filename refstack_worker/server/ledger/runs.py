@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import timezone
 from typing import Any, Protocol
@@ -13,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.contract import payload as payloads
 from refstack_worker.contract.states import RunState
-from refstack_worker.errors import NotFoundError, PayloadError, StateError
+from refstack_worker.errors import NotFoundError, StateError
 from refstack_worker.server.db import legacy_tables, queue_tables
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.attempts import (
@@ -21,8 +20,8 @@ from refstack_worker.server.domain.attempts import (
     Claim,
     Submission,
 )
-from refstack_worker.server.domain.runs import Message, NewRun, Run, RunQuery, RunSpec
-from refstack_worker.server.ledger import single_statements
+from refstack_worker.server.domain.runs import Message, NewRun, Run, RunQuery
+from refstack_worker.server.ledger import new_runs, single_statements
 from refstack_worker.server.ledger.queue_state import queue_is_paused
 from refstack_worker.server.ledger.run_rows import (
     conditions,
@@ -97,7 +96,7 @@ class Runs(LedgerPart):
         :raises StateError: that test was run already.
         :raises RefusedError: reason ``open-runs``: the owner's vendor has as many as it may have.
         """
-        self._check(new)
+        new_runs.check(new, self.settings)
         sealed = self.secrets.seal(new.conf_json)
         try:
             with self.database.writing() as connection:
@@ -118,7 +117,7 @@ class Runs(LedgerPart):
 
     def add_held(self, new: NewRun, claim: Claim) -> Submission:
         """Record a run that the caller carries out itself; raises as :meth:`add` does."""
-        self._check(new)
+        new_runs.check(new, self.settings)
         sealed = self.secrets.seal(new.conf_json)
         secret = payloads.new_secret()
         with self.database.writing() as connection:
@@ -229,28 +228,6 @@ class Runs(LedgerPart):
             messages = connection.execute(said.limit(2000)).mappings().all()
         return list(rows), list(messages)
 
-    def _check(self, new: NewRun) -> None:
-        spec = new.spec
-        wanted = payloads.Payload.from_json(
-            {
-                "version": payloads.VERSION,
-                "test_id": 1,
-                "attempt": 1,
-                "callback": self.settings.web.address,
-                **{key: value for key, value in _wanted(spec).items() if value},
-                "conf_json": new.conf_json,
-                "concurrency": spec.concurrency,
-                "timeout": spec.timeout or self.settings.rules.run_timeout,
-                "submitted_at": payloads.now(),
-                "secret": payloads.new_secret(),
-            }
-        )
-        # its size counts as well
-        wanted.serialized()
-        if spec.priority not in (-1, 0, 1):
-            raise PayloadError("priority: -1 (low), 0 or 1 (high) is expected")
-        spec.function  # noqa: B018 - refuses a malformed tag
-
     def _idempotent(self, connection: Connection, new: NewRun) -> int | None:
         if not new.idempotency_key:
             return None
@@ -283,7 +260,7 @@ class Runs(LedgerPart):
         """
         test_id = self._test_row(connection, new)
         now = self.clock()
-        run = self._run_row(new, test_id, sealed, now)
+        run = new_runs.row_of(new, test_id, sealed, now, self.settings)
         attempt = {"test_id": test_id, "attempt": 1, "priority": new.spec.priority, "created_at": now}
         envelope = None if is_held else self._sealed(connection, new, attempt, now)
         if self.database.is_sqlite:
@@ -310,34 +287,6 @@ class Runs(LedgerPart):
             )
         return envelope
 
-    def _run_row(self, new: NewRun, test_id: int, sealed: str, now: float) -> dict[str, Any]:
-        spec = new.spec
-        return {
-            "test_id": test_id,
-            "state": RunState.QUEUED.value,
-            "attempt": 1,
-            "tempest_version": spec.tempest_version,
-            "openstack_release": spec.openstack_release,
-            "plugins": json.dumps(dict(spec.plugins)),
-            "testcases": json.dumps(spec.testcases.to_json()) if spec.testcases else None,
-            "concurrency": spec.concurrency,
-            "timeout": spec.timeout or self.settings.rules.run_timeout,
-            "tag": spec.tag,
-            "priority": spec.priority,
-            "kind": new.kind,
-            "label": new.label[:200],
-            "created_by": new.created_by[:200],
-            "owner_id": new.owner_id,
-            "rerun_of": new.rerun_of,
-            "idempotency_key": new.idempotency_key or None,
-            "request_digest": new.request_digest or None,
-            "sealed_conf": sealed,
-            "created_at": now,
-            "updated_at": now,
-            "queued_at": now,
-            "messages": 1,
-        }
-
     def _test_row(self, connection: Connection, new: NewRun) -> int:
         if new.test_id is None:
             return self.transactions.add_test(connection, new.cloud_id)
@@ -345,15 +294,6 @@ class Runs(LedgerPart):
         if connection.execute(known).scalar() is None:
             raise NotFoundError(f"there is no test {new.test_id}")
         return new.test_id
-
-
-def _wanted(spec: RunSpec) -> dict[str, Any]:
-    return {
-        "tempest_version": spec.tempest_version,
-        "openstack_release": spec.openstack_release,
-        "plugins": dict(spec.plugins),
-        "testcases": spec.testcases.to_json() if spec.testcases else None,
-    }
 
 
 def _seconds(timestamp: Any) -> float:
