@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from refstack_worker.server.db import account_tables, guideline_tables, legacy_tables, queue_tables, verdict_tables
 from refstack_worker.server.domain.results import TestResult
@@ -46,20 +48,8 @@ class Overview(LedgerPart):
 
     def facts(self, test_ids: Sequence[int]) -> dict[int, RunFacts]:
         """Return what is known of these runs, in one query."""
-        run, chosen, frozen = queue_tables.run, guideline_tables.run_guideline, verdict_tables.verdict
-        guideline, user, vendor = guideline_tables.guideline, legacy_tables.user, legacy_tables.vendor
-        joined = (
-            run.outerjoin(chosen, chosen.c.test_id == run.c.test_id)
-            .outerjoin(guideline, guideline.c.id == chosen.c.guideline_id)
-            .outerjoin(frozen, frozen.c.test_id == run.c.test_id)
-            .outerjoin(user, user.c.id == run.c.owner_id)
-            .outerjoin(vendor, vendor.c.id == user.c.vendor_id)
-        )
-        columns = (run.c.test_id, chosen.c.program, guideline.c.name.label("guideline"))
-        short = (frozen.c.is_passed, frozen.c.passed, frozen.c.total)
-        question = select(*columns, *short, user.c.name.label("user"), vendor.c.vendor_name).select_from(joined)
         with self.database.reading() as connection:
-            rows = connection.execute(question.where(run.c.test_id.in_(test_ids))).mappings().all()
+            rows = connection.execute(_facts_question(), {"of_runs": list(test_ids)}).mappings().all()
         return {row["test_id"]: _facts(row) for row in rows}
 
     def outcomes(self, test_id: int, cloud_id: int, test: TestResult, limit: int = 10) -> list[PastOutcome]:
@@ -90,6 +80,23 @@ class Overview(LedgerPart):
                 is_valid = not row["revoked_at"] and (not row["expires_at"] or row["expires_at"] > now)
                 found[row["user_id"]] = (count + is_valid, max(last, row["last_used_at"]))
         return found
+
+
+@cache  # every new run and every list asks it
+def _facts_question() -> Any:
+    run, chosen, frozen = queue_tables.run, guideline_tables.run_guideline, verdict_tables.verdict
+    guideline, user, vendor = guideline_tables.guideline, legacy_tables.user, legacy_tables.vendor
+    joined = (
+        run.outerjoin(chosen, chosen.c.test_id == run.c.test_id)
+        .outerjoin(guideline, guideline.c.id == chosen.c.guideline_id)
+        .outerjoin(frozen, frozen.c.test_id == run.c.test_id)
+        .outerjoin(user, user.c.id == run.c.owner_id)
+        .outerjoin(vendor, vendor.c.id == user.c.vendor_id)
+    )
+    columns = (run.c.test_id, chosen.c.program, guideline.c.name.label("guideline"))
+    short = (frozen.c.is_passed, frozen.c.passed, frozen.c.total)
+    question: Any = select(*columns, *short, user.c.name.label("user"), vendor.c.vendor_name).select_from(joined)
+    return question.where(run.c.test_id.in_(bindparam("of_runs", expanding=True)))
 
 
 def _facts(row: Row) -> RunFacts:

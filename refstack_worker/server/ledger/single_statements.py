@@ -117,13 +117,13 @@ def _counted() -> Any:
     return _RUN.c.messages + case((_RUN.c.messages < bindparam("most"), 1), else_=0)
 
 
-@cache
 def _software() -> Any:
     """Return the question for what a node runs: the worker's version, as the node reported it."""
     node = queue_tables.node
     return select(node.c.software).where(node.c.name == bindparam("by_worker")).scalar_subquery()
 
 
+@cache
 def _claim() -> Any:
     locked = _locked(_RUN.c.state == bindparam("in_state"), ~_IS_PAUSED)
     taken = (
