@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from refstack_worker.errors import RefstackError  # noqa: E402
 
 def main() -> int:
     """Carry out one command; 0 done, else the error's own code."""
+    # a cloud that was half up is taken down also when the command is told to end
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     asked = arguments.parser(COMMANDS, __doc__ or "").parse_args()
     try:
         COMMANDS[asked.command](asked)
