@@ -31,19 +31,19 @@ _LEGACY = ("label", "endpoint_v3", "test_user", "alt_user", "admin_user", "versi
 class Clouds(LedgerPart):
     """Add, change, look at and remove clouds."""
 
-    def all(self, viewer: AccessScope | None, limit: int = 500) -> list[CloudRecord]:
-        """Return clouds by label. :param viewer: None: everybody's."""
+    def all(self, scope: AccessScope | None, limit: int = 500) -> list[CloudRecord]:
+        """Return clouds by label. :param scope: None: everybody's."""
         question = _clouds().order_by(func.lower(_CLOUD.c.label), _CLOUD.c.id).limit(limit)
-        if viewer is not None:
-            question = question.where(_CLOUD.c.user_id.in_(viewer.owner_ids or (-1,)))
+        if scope is not None:
+            question = question.where(_CLOUD.c.user_id.in_(scope.owner_ids or (-1,)))
         with self.database.reading() as connection:
             return [_cloud(row) for row in connection.execute(question).mappings().all()]
 
-    def get(self, cloud_id: int, viewer: AccessScope | None = None) -> CloudRecord:
+    def get(self, cloud_id: int, scope: AccessScope | None = None) -> CloudRecord:
         """Return a cloud. :raises NotFoundError: there is none of that id, or it is somebody else's."""
         with self.database.reading() as connection:
             row = connection.execute(_clouds().where(_CLOUD.c.id == cloud_id)).mappings().first()
-        if row is None or (viewer is not None and row["user_id"] not in viewer.owner_ids):
+        if row is None or (scope is not None and row["user_id"] not in scope.owner_ids):
             raise NotFoundError(f"there is no cloud {cloud_id}")
         return _cloud(row)
 

@@ -49,26 +49,26 @@ class Guidelines(LedgerPart):
                 _check_own_name(connection, parsed.id)
             return _added(connection, row)
 
-    def all(self, viewer: AccessScope | None) -> list[StoredGuideline]:
-        """Return the guidelines, the newest first: the operator's, and the viewer's own."""
-        question = select(*_COLUMNS).where(_known_to(viewer), _GUIDELINE.c.archived_at == 0)
+    def all(self, scope: AccessScope | None) -> list[StoredGuideline]:
+        """Return the guidelines, the newest first: the operators', and those within the scope."""
+        question = select(*_COLUMNS).where(_known_to(scope), _GUIDELINE.c.archived_at == 0)
         ordered = question.order_by(_GUIDELINE.c.name.desc(), _GUIDELINE.c.id.desc()).limit(200)
         with self.database.reading() as connection:
             return [StoredGuideline(**row) for row in connection.execute(ordered).mappings().all()]
 
-    def get(self, wanted: int | str, viewer: AccessScope | None = None) -> tuple[StoredGuideline, Guideline]:
+    def get(self, wanted: int | str, scope: AccessScope | None = None) -> tuple[StoredGuideline, Guideline]:
         """Return a guideline by its id, or the newest of a name. An official one goes before a vendor's own.
 
-        :param viewer: None: an operator, for whom a name means an official guideline and nothing else.
+        :param scope: None: an operator, for whom a name means an official guideline and nothing else.
         :raises NotFoundError: there is none.
         """
         table = _GUIDELINE
-        question = select(table).where(_known_to(viewer), table.c.archived_at == 0)
+        question = select(table).where(_known_to(scope), table.c.archived_at == 0)
         if isinstance(wanted, int):
             question = question.where(table.c.id == wanted)
         else:
             question = question.where(table.c.name == wanted)
-            question = question.where(table.c.origin == OFFICIAL) if viewer is None else question
+            question = question.where(table.c.origin == OFFICIAL) if scope is None else question
         ordered = question.order_by(table.c.origin == OWN, table.c.id.desc()).limit(1)
         with self.database.reading() as connection:
             row = connection.execute(ordered).mappings().first()
@@ -147,8 +147,8 @@ def _check_own_name(connection: Connection, name: str) -> None:
         raise UsageError(f"guideline: {name} is the name of an official guideline; give your own another name")
 
 
-def _known_to(viewer: AccessScope | None) -> Any:
+def _known_to(scope: AccessScope | None) -> Any:
     table = _GUIDELINE
-    if viewer is None:
+    if scope is None:
         return true()
-    return (table.c.origin == OFFICIAL) | table.c.owner_id.in_(viewer.owner_ids or (-1,))
+    return (table.c.origin == OFFICIAL) | table.c.owner_id.in_(scope.owner_ids or (-1,))

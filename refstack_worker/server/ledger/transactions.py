@@ -197,7 +197,9 @@ class Transactions:
         return self.locked_run(connection, proof.test_id), self.proven(connection, proof)
 
     def proven(self, connection: Connection, proof: Proof) -> Row:
-        """Return the row of the attempt whose secret a caller has; whether he holds it, :func:`check_claim` knows.
+        """Return the row of the attempt that matches the caller's secret.
+
+        Call :func:`check_claim` to verify that the caller also holds the claim.
 
         :raises RefusedError: reason ``no-proof`` or ``wrong-proof``.
         :raises NotFoundError: there is no such run.
@@ -257,9 +259,9 @@ class LedgerPart:
 
 
 def check_claim(attempt: Row, proof: Proof) -> None:
-    """Refuse who has the secret of an attempt, and is not the one whose claim on it was granted.
+    """Refuse a caller that has the secret of an attempt but not its claim; an unclaimed attempt refuses no caller.
 
-    :raises RefusedError: ``claimed``; what nobody has claimed is not refused.
+    :raises RefusedError: ``claimed``.
     """
     if attempt["claim_id"] is not None and not proofs.is_marked(proof.mark, attempt["claim_id"]):
         raise refused("claimed", "another claim holds the attempt, or the mark of the claim is missing in the proof")
