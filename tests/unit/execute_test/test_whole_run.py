@@ -167,7 +167,7 @@ class TestCleanup:
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("refstack_worker.execute_test.cloud.leftovers.ORPHAN_SECONDS", 0)
+        monkeypatch.setattr("refstack_worker.execute_test.cloud.cleanup.leftovers.ORPHAN_SECONDS", 0)
         project, user = "a" * 32, "b" * 32
         cloud.resources["projects"].update({project: "tempest-MyTest-1", "orphan": "tempest-MyTest-2",
                                             "foreign": "tempest-MyTest-3", "earlier": "tempest-MyTest-4"})  # fmt: skip
