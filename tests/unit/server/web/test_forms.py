@@ -14,7 +14,6 @@ from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.web.session_keys import COOKIE
 from tests.support.ledgers import Clock
 
 HERE = {"Origin": "http://localhost"}
@@ -38,6 +37,10 @@ class Vendor:
 
     def sign_in(self, **more: str) -> Any:
         return self.client.post("/sign-in", data={"token": self.token, **more}, headers=HERE)
+
+    def forget_session(self) -> None:
+        """Come back as a browser whose session has ended."""
+        self.client = create_app(self.ledger).test_client()
 
     def key(self) -> str:
         found = re.search(r'name="form_key" value="([0-9a-f]+)"', self.client.get("/about").text)
@@ -136,7 +139,7 @@ class TestNewRun:
 class TestSessions:
     def test_what_was_typed_outlives_the_session(self, vendor: Vendor) -> None:
         key = vendor.key()
-        vendor.client.delete_cookie(COOKIE)
+        vendor.forget_session()
         form = {
             "form_key": key,
             "cloud_id": str(vendor.stored),
@@ -164,7 +167,7 @@ class TestSessions:
         form = {"form_key": "f" * 64, "label": "of evil", "cloud_id": str(vendor.stored)}
         answer = vendor.client.post("/runs/new", data=form, headers={"Origin": "https://evil.example"})
         assert answer.status_code == 403 and "of evil" not in answer.text
-        vendor.client.delete_cookie(COOKIE)
+        vendor.forget_session()
         answer = vendor.client.post("/runs/new", data=form, headers={"Origin": "https://evil.example"})
         assert answer.status_code == 303 and "of evil" not in answer.text
 
