@@ -106,8 +106,11 @@ def node(name: str) -> Response:
     message = sealing.open_node_message(
         envelope.strip(), keys.load_sign_private(files.sign), keys.load_seal_public(files.fleet)
     )
-    context().ledger.nodes.record(_node(name, message))
-    return jsonify({"seconds": NODE_SECONDS})
+    body = _node_body(name, message)
+    context().ledger.nodes.record(_node(name, body))
+    confirmed = number(body.get("command_done", 0), "command_done", 0, MAX_ID)
+    command = context().ledger.node_commands.pending(name, confirmed)
+    return jsonify({"seconds": NODE_SECONDS, **({"command": command.to_json()} if command else {})})
 
 
 def _proof(test_id: int, attempt: int) -> Proof:
@@ -129,13 +132,17 @@ def _worker(body: dict[str, Any]) -> str:
     return text(body, "worker", 200, needed=True)
 
 
-def _node(name: str, message: bytes) -> Node:
+def _node_body(name: str, message: bytes) -> dict[str, Any]:
     try:
         body = strict_json.loads(message.decode("utf-8"), "node message")
     except UnicodeDecodeError:
         raise PayloadError("node message: not UTF-8") from None
     if not isinstance(body, dict) or body.get("name", name) != name:
         raise PayloadError("node message: not a JSON object of this node")
+    return body
+
+
+def _node(name: str, body: dict[str, Any]) -> Node:
     state = text(body, "state", 16)
     if state not in _NODE_STATES:
         raise UsageError(f"state: one of {', '.join(_NODE_STATES)} is expected")

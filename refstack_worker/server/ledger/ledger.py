@@ -19,6 +19,7 @@ from refstack_worker.server.ledger.clouds import Clouds
 from refstack_worker.server.ledger.console import Console
 from refstack_worker.server.ledger.deadlines import Deadlines
 from refstack_worker.server.ledger.guidelines import Guidelines
+from refstack_worker.server.ledger.node_commands import NodeCommands
 from refstack_worker.server.ledger.nodes import Nodes
 from refstack_worker.server.ledger.notices import Notices
 from refstack_worker.server.ledger.overview import Overview
@@ -47,6 +48,7 @@ class Ledger:
         self.queue = QueueState(self._transactions)
         self.results = Results(self._transactions)
         self.nodes = Nodes(self._transactions)
+        self.node_commands = NodeCommands(self._transactions)
         self.tokens = Tokens(self._transactions)
         self.sessions = Sessions(self._transactions)
         self.accounts = Accounts(self._transactions)

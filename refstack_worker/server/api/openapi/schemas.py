@@ -158,6 +158,7 @@ SCHEMAS: Json = {
         created_at=TIME,
     ),
     "Node": shape(name=string(), state=string(), versions=array(string()), slots=integer(0), busy=integer(0)),
+    "NodeCommand": shape(node=string(), id=integer(1), action=string()),
     "Queue": shape(
         paused=FLAG,
         runs={"type": "object", "additionalProperties": integer(0)},

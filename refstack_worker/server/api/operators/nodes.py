@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from flask import Response, jsonify
 
+from refstack_worker.contract.node_command import NodeAction
 from refstack_worker.server.api.openapi.schemas import page, reference
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import iso, node_json
@@ -26,6 +27,29 @@ def forget_node(call: Call, node: str) -> Response:
     """Forget a node; it comes back when its worker connects again."""
     call.ledger.nodes.forget(node[:200])
     return Response(status=204)
+
+
+@NODES.call(
+    "POST",
+    "/v1/nodes/<name>/commands",
+    Who.OPERATOR,
+    {202: reference("NodeCommand")},
+    (404,),
+    Takes(
+        body={
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["action"],
+            "properties": {"action": {"enum": [action.value for action in NodeAction]}},
+        },
+        name="NewNodeCommand",
+        example={"action": "drain"},
+    ),
+)
+def ask_node(call: Call, name: str) -> tuple[Response, int]:
+    """Pause, resume or drain a node. It does that with its next report, within 30 seconds."""
+    command = call.ledger.node_commands.ask(name, NodeAction(call.body["action"]), call.caller.name)
+    return jsonify({"node": name, **command.to_json()}), 202
 
 
 @NODES.call("GET", "/v1/queue", Who.OPERATOR, {200: reference("Queue")})

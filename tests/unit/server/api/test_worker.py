@@ -163,6 +163,29 @@ class TestNodes:
         assert (node.name, node.versions, node.slots, node.busy, node.tags) == ("node-1", ("47.0.0",), 2, 1, ("eu",))
         assert node.seen_at == clock()
 
+    def test_a_command_of_the_operators_is_in_the_reply_until_it_is_confirmed(
+        self, client: FlaskClient, ledger: Ledger, settings: ServerSettings
+    ) -> None:
+        self.say(client, settings)
+        token = ledger.tokens.add("op", ["operator"])[1]
+        operator = {"Authorization": f"Bearer {token}"}
+        asked = client.post("/v1/nodes/node-1/commands", json={"action": "drain"}, headers=operator)
+        assert (asked.status_code, asked.json) == (202, {"node": "node-1", "id": 1, "action": "drain"})
+        command = {"id": 1, "action": "drain"}
+        assert self.say(client, settings, time=101.0).json == {"seconds": 30.0, "command": command}
+        assert self.say(client, settings, time=102.0, command_done=1).json == {"seconds": 30.0}
+        assert self.say(client, settings, time=103.0).json == {"seconds": 30.0}
+
+    def test_only_operators_ask_and_only_known_nodes(
+        self, client: FlaskClient, ledger: Ledger, settings: ServerSettings
+    ) -> None:
+        self.say(client, settings)
+        operator = {"Authorization": f"Bearer {ledger.tokens.add('op', ['operator'])[1]}"}
+        url, body = "/v1/nodes/node-1/commands", {"action": "pause"}
+        assert client.post(url, json=body).status_code == 401
+        assert client.post("/v1/nodes/node-2/commands", json=body, headers=operator).status_code == 404
+        assert client.post(url, json={"action": "explode"}, headers=operator).status_code == 400
+
     def test_a_message_that_was_recorded_is_refused(self, client: FlaskClient, settings: ServerSettings) -> None:
         assert self.say(client, settings).status_code == 200
         answer = self.say(client, settings)
