@@ -31,7 +31,7 @@ def forget_node(call: Call, node: str) -> Response:
 
 @NODES.call(
     "POST",
-    "/v1/nodes/<name>/commands",
+    "/v1/nodes/<node>/commands",
     Who.OPERATOR,
     {202: reference("NodeCommand")},
     (404,),
@@ -46,10 +46,10 @@ def forget_node(call: Call, node: str) -> Response:
         example={"action": "drain"},
     ),
 )
-def ask_node(call: Call, name: str) -> tuple[Response, int]:
+def ask_node(call: Call, node: str) -> tuple[Response, int]:
     """Pause, resume or drain a node. It does that with its next report, within 30 seconds."""
-    command = call.ledger.node_commands.ask(name, NodeAction(call.body["action"]), call.caller.name)
-    return jsonify({"node": name, **command.to_json()}), 202
+    command = call.ledger.node_commands.ask(node, NodeAction(call.body["action"]), call.caller.name)
+    return jsonify({"node": node, **command.to_json()}), 202
 
 
 @NODES.call("GET", "/v1/queue", Who.OPERATOR, {200: reference("Queue")})
