@@ -58,7 +58,7 @@ COMMANDS = {
     "key set": "refstack_worker.cli.queue.upload_keys:KeySet",
     "key show": "refstack_worker.cli.queue.upload_keys:KeyShow",
     "key delete": "refstack_worker.cli.queue.upload_keys:KeyDelete",
-    "verify": "refstack_worker.cli.queue.verify:Verify",
+    "verify": "refstack_worker.cli.queue.runs.verify:Verify",
     "worker demand": "refstack_worker.cli.queue.demand:WorkerDemand",
 }
 """Where each command is; it is imported when it is wanted: 'run …' needs neither Flask nor SQLAlchemy."""
