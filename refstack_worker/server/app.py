@@ -84,7 +84,9 @@ def create_app(ledger: Ledger, queue: Queue | None = None) -> Flask:
 def _context(ledger: Ledger, queue: Queue | None) -> HttpContext:
     web = ledger.settings.web
     rates = Rates(lambda: ledger.database, ledger.clock)
-    limits = Limits(Limiter("token", rates, web.rate_limit), Limiter("wrong", rates, web.sign_in_limit))
+    limits = Limits(
+        Limiter("token", rates, web.rate_limit), Limiter("wrong", rates, web.sign_in_limit), Limiter("form", rates, 1)
+    )
     return HttpContext(
         ledger,
         Submitter(ledger, queue),

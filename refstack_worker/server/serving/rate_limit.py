@@ -104,3 +104,5 @@ class Limits:
     """By token."""
     wrong: Limiter
     """Wrong tokens and failed sign-ins, by address."""
+    forms: Limiter
+    """Forms that make a secret, by their key: one that is sent again within a minute makes no second one."""

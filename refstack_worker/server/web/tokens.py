@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,6 @@ def create_token() -> Answer:
         secret = _create(request.form)
     except UsageError as error:
         return make_response(_page(Shown(typed(), errors_of(error, {}))), 400)
-    # loading the page again would send the form again; the browser asks before it does
     return _page(Shown({}, secret=secret))
 
 
@@ -68,6 +68,9 @@ def _create(given: Mapping[str, str]) -> str:
         "days": int(days) if days.isascii() and days.isdigit() else days,
     }
     check(_SCHEMA, body)
+    sent = context().limits.forms.take(given.get("request_key", "")[:60]) if given.get("request_key") else None
+    if sent is not None and sent.wait:
+        raise invalid("", "This form was sent before: its token was created then, and is in the list.")
     scopes, user_id = _rights(caller(), given.get("scope", VENDOR), given.get("user_id", ""))
     ledger = context().ledger
     expires = ledger.clock() + body["days"] * 86400 if body["days"] else 0.0
@@ -107,5 +110,6 @@ def _page(shown: Shown) -> str:
         form=shown.form,
         errors={one.field: one.message for one in shown.errors},
         now=ledger.clock(),
+        request_key=secrets.token_urlsafe(16),
         users=users,
     )

@@ -238,6 +238,13 @@ class TestTokens:
         vendor.ledger.tokens.revoke(parent.id)
         assert vendor.ledger.tokens.find(found[1]) is None
 
+    def test_loading_the_page_again_makes_no_second_token(self, vendor: Vendor) -> None:
+        form = {"name": "ci", "scope": "vendor", "days": "30", "request_key": "k" * 22}
+        assert "Token created." in vendor.send("/tokens", **form).text
+        again = vendor.send("/tokens", **form)
+        assert again.status_code == 400 and "This form was sent before" in again.text
+        assert [token.name for token in vendor.ledger.tokens.all()].count("ci") == 1
+
     def test_errors(self, vendor: Vendor) -> None:
         answer = vendor.send("/tokens", name="", scope="vendor", days="30")
         assert answer.status_code == 400 and errors(answer.text) == {"name": "must not be empty"}
