@@ -57,8 +57,13 @@ _BY_WORKER = frozenset(
 """States that a worker may report; ``finished`` comes with a result, ``queued`` with a release."""
 
 NO_PROGRESS = Progress()
-_REPORTED = select(queue_tables.run.c.state, queue_tables.run.c.attempt, queue_tables.run.c.sealed_conf).where(
-    queue_tables.run.c.test_id == bindparam("of_test")
+_CURRENT = (
+    select(*queue_tables.attempt.c, queue_tables.run.c.state, queue_tables.run.c.sealed_conf)
+    .select_from(
+        queue_tables.attempt.join(queue_tables.run, queue_tables.run.c.test_id == queue_tables.attempt.c.test_id)
+    )
+    .where(queue_tables.run.c.test_id == bindparam("of_test"))
+    .where(queue_tables.attempt.c.attempt == queue_tables.run.c.attempt)
 )
 _GO, _CANCEL = HeartbeatAnswer(HeartbeatReply.GO), HeartbeatAnswer(HeartbeatReply.CANCEL, "cancelled")
 
@@ -228,13 +233,16 @@ class Attempts(LedgerPart):
         if self.database.is_sqlite:
             return None
         with self.database.one_statement() as connection:
-            attempt = self.transactions.proven(connection, proof)
-            key = key_of(attempt)
-            run = connection.execute(_REPORTED, {"of_test": key.test_id}).mappings().one()
-            if attempt["claim_id"] is None or run["attempt"] != key.attempt or RunState(run["state"]).is_end:
+            row = connection.execute(_CURRENT, {"of_test": proof.test_id}).mappings().first()
+            if row is None or row["claim_id"] is None or RunState(row["state"]).is_end:
                 return None
+            if proof.attempt not in (None, row["attempt"]) or not payloads.proves(
+                proof.secret, row["secret_digest"] or ""
+            ):
+                return None
+            attempt = self.transactions.choose(connection, proof, [row])
             check_claim(attempt, proof)
-            return key if self._take_at_once(connection, key, run, report) else None
+            return key_of(attempt) if self._take_at_once(connection, key_of(attempt), row, report) else None
 
     def _take_at_once(self, connection: Connection, key: AttemptKey, run: Row, report: Report) -> bool:
         state, status = RunState(run["state"]), report.status
