@@ -92,7 +92,7 @@ def get_script() -> Response:
 
 @LEGACY.post("/update-test-status/", strict_slashes=False)
 def update_test_status() -> Response:
-    """Take a status from a tester: 202; 400 malformed; 405 from whoever may not say it."""
+    """Record a status from a tester. 202: recorded; 400: malformed; 405: this caller must not report it."""
     if not auth.is_from(request, context().settings.web.testing_hosts, context().settings.web.trusted_proxies):
         return _not_allowed("host", "status is only taken from known testing hosts (TESTING_HOSTS)")
     given = parameters()
@@ -118,7 +118,7 @@ def update_test_status() -> Response:
 
 
 def _admit(test_id: int) -> AttemptKey | None:
-    """Return the attempt of whoever asks; None for a test of old that is no run, where the operator allows it."""
+    """Return the caller's attempt; None for an old test that is not a run, where the operator allows it."""
     if context().settings.web.allow_anonymous_results and not context().ledger.runs.exists(test_id):
         return None
     return context().ledger.attempts.check(_proof(test_id, None))

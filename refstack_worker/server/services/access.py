@@ -1,4 +1,4 @@
-"""What a caller may see and use: runs, clouds; somebody else's look as if they were not there."""
+"""The runs and clouds that a caller may see and use; those of other vendors look as if they did not exist."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def _token(base: str, login: Login, guard: Guard) -> tuple[str, Any]:
 
 
 def _scoped(base: str, token: str, guard: Guard) -> tuple[str, Any]:
-    """Without a project there is no catalogue: take the first that the user has."""
+    """Scope the token to the user's first project: without one there is no catalogue."""
     answer = ask_guarded(GuardedRequest(f"{base}/auth/projects", headers={"X-Auth-Token": token}), guard)
     projects = answer.json().get("projects") if answer.status == 200 else None
     if not projects:
@@ -218,7 +218,7 @@ def _versions(catalogue: Sequence[Any], token: str, guard: Guard) -> dict[str, s
                 answer = ask_guarded(GuardedRequest(public, headers={"X-Auth-Token": token}), guard)
                 found["Nova"] = _nova(str(answer.json()["version"]["version"]))
         except (RefstackError, KeyError, TypeError):
-            # what a service does not tell of itself is no fault of the cloud
+            # a service need not tell its version
             continue
     return found
 

@@ -1,4 +1,4 @@
-"""What ``execute_test`` is told of the cloud and of the tests: common values < the operator's < the cloud's own."""
+"""The options and tests that the server gives ``execute_test``: common values < the operator's < the cloud's own."""
 
 from __future__ import annotations
 

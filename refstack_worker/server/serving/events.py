@@ -1,6 +1,6 @@
 """Live news of runs for watchers: one thread of a process asks the database for all of them together.
 
-Two queries a round, however many watchers there are; without a watcher there is no round. A watcher waits for the
+Two queries a round, however many watchers there are; no rounds without watchers. A watcher waits for the
 thread and asks nothing by itself.
 """
 

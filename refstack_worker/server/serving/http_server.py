@@ -1,4 +1,4 @@
-"""waitress around the application, so that nobody stops the fleet: workers' calls have threads of their own, large
+"""waitress around the application, so that no client stops the fleet: workers' calls have threads of their own, large
 bodies are taken only for results, and what bodies take of the disk is bounded.
 
 waitress reads a whole body, to a file when it is large, before the application is asked. Without a limit for each path
@@ -34,7 +34,7 @@ WORKER_THREADS = 6
 """The same for calls of workers, which users' calls cannot take."""
 WORKER_PATHS = ("/worker/", "/update-test-status", "/get-miniconf", "/get-testcases", "/post-result", "/health")
 MAX_CONNECTIONS = 8192
-"""That one process keeps open. waitress's own limit is 100, and beyond it nobody is answered any more until somebody
+"""That one process keeps open. waitress's own limit is 100, and beyond it no request is answered until a client
 leaves: a fleet of 50 nodes with a run each has that many, most of them idle."""
 OTHER_FILES = 256
 """Open files that are kept for all else: database, uploads, live streams."""
@@ -188,7 +188,7 @@ class Dispatcher:
         (self._workers if channel.is_of_a_worker else self._users).add_task(channel)
 
     def set_thread_count(self, _count: int) -> None:
-        """waitress asks for as many threads as it was told to have; the numbers here stay."""
+        """Ignore the number that waitress asks for."""
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
         """End the threads."""

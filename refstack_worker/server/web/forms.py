@@ -23,7 +23,7 @@ OPTIONS = (
     ("admin_project_name", "auth", "admin_project_name"),
     ("admin_domain_name", "auth", "admin_domain_name"),
 )
-"""The same for what is no secret."""
+"""The same for fields that are not secret."""
 
 
 def passwords(form: Mapping[str, str]) -> Conf:
@@ -50,7 +50,7 @@ def shown_options(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 
 def tempest_options(text: str) -> Conf:
-    """Return the options in lines such as ``compute.image_ref = 1234``. :raises InvalidInput: a line is no option."""
+    """Return the options in lines such as ``compute.image_ref = 1234``. :raises InvalidInput: a line is not an option."""
     found: Conf = {}
     for number, line in enumerate(text.splitlines(), 1):
         name, equals, value = line.partition("=")

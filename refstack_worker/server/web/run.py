@@ -84,7 +84,7 @@ def _shared_with(run: Run) -> list[str]:
 
 
 def _waiting(run: Run) -> dict[str, Any]:
-    """Return what is said of a run that waits."""
+    """Return why a run waits, and for how long."""
     ledger = context().ledger
     if run.state.is_end:
         return {"pause": None, "place": None, "versions": ()}

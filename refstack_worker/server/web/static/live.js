@@ -123,7 +123,7 @@
       times(fresh);
       parts.forEach((old) => {
         const now = fresh.querySelector(`[data-refresh="${old.dataset.refresh}"]`);
-        // not under somebody's fingers
+        // not while the reader is using it
         if (now && !old.contains(document.activeElement) && now.innerHTML !== old.innerHTML) old.replaceChildren(...now.childNodes);
       });
     } catch { /* the server is away: the next round may find it */ }
