@@ -50,7 +50,7 @@ def shown_options(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 
 def tempest_options(text: str) -> Conf:
-    """Return the options in lines such as ``compute.image_ref = 1234``. :raises InvalidInput: a line is not an option."""
+    """Return the options in lines such as ``compute.image_ref = 1234``. :raises InvalidInput: a line is wrong."""
     found: Conf = {}
     for number, line in enumerate(text.splitlines(), 1):
         name, equals, value = line.partition("=")

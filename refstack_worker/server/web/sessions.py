@@ -42,7 +42,7 @@ def sign_in() -> Answer:
     if request.mimetype != "application/x-www-form-urlencoded":
         raise refused("scope", "The form could not be read.")
     if not is_from_here():
-        # otherwise another site could sign a vendor in with a foreign token, whose owner then reads what is entered here
+        # otherwise another site could sign a vendor in with a foreign token, whose owner then reads what is entered
         raise refused("scope", "The form is from another site. Open this page itself and sign in there.")
     after = local_path(request.form.get("next", ""))
     token = context().ledger.tokens.find(request.form.get("token", "").strip())
