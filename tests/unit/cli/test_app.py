@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 
 import pytest
@@ -53,16 +52,6 @@ PROGRAM = app.Program(
         "serve": "tests.support.lacks_server:Serve",
     },
 )
-
-
-@pytest.fixture(autouse=True)
-def quiet_root():
-    root = logging.getLogger()
-    before = list(root.handlers), root.level, app.LOG.level
-    yield
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    app.LOG.setLevel(before[2])
 
 
 def test_domain_error_is_one_line_and_its_code(capsys):
