@@ -19,6 +19,12 @@ _WIDE = re.compile(r"(?<!\\)(?:\\\\)*\\[uUN]")
 _TEST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-\[\](),=:/ ]*\Z")
 
 
+_QUOTED = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]")
+"""What stands for characters in an expression: escapes and sets."""
+_NOT_EVERYWHERE = re.compile(r"\(\?>|[*+?]\+|\{\d*,?\d*\}\+|(?<!\A)\(\?[aiLmsux]+\)")
+"""What Python 3.9 and 3.11 read differently."""
+
+
 @dataclass(frozen=True)
 class Testcases:
     """Which tests to run; all of what is given counts together."""
@@ -59,6 +65,11 @@ def check_testcases(testcases: Testcases) -> None:
     for expression in testcases.regexes:
         if not expression.isascii() or _WIDE.search(expression):
             raise PayloadError(f"payload: testcases.regexes: {expression[:80]!r}: names of tests are ASCII; so is this")
+        if _NOT_EVERYWHERE.search(_QUOTED.sub("x", expression)):
+            raise PayloadError(
+                f"payload: testcases.regexes: {expression[:80]!r}: possessive repetitions, atomic groups and flags "
+                "after the start differ between versions of Python, and so between nodes"
+            )
         try:
             re.compile(expression)
         except (re.error, RecursionError, OverflowError) as error:
