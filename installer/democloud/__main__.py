@@ -20,7 +20,7 @@ from refstack_worker.errors import RefstackError  # noqa: E402
 
 def main() -> int:
     """Carry out one command; 0 done, else the error's own code."""
-    # a cloud that was half up is taken down also when the command is told to end
+    # a cloud that was half up is taken down also when the command gets a TERM
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     asked = arguments.parser(COMMANDS, __doc__ or "").parse_args()
     try:

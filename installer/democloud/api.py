@@ -27,7 +27,7 @@ class MissingError(CloudError):
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody's credentials, scoped to a project of the default domain."""
+    """A user's credentials, scoped to a project of the default domain."""
 
     auth_url: str
     user: str
@@ -40,7 +40,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a service said."""
+    """A service's response."""
 
     status: int
     headers: Mapping[str, str]

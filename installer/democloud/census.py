@@ -40,7 +40,7 @@ OTHERS: Mapping[str, Mapping[str, str]] = {
         "qos_specs": "/qos-specs",
     },
 }  # fmt: skip
-"""Service to the lists that it has, and their paths; what is there is told apart by name and id."""
+"""Service to the lists that it has, and their paths; resources are distinguished by name and id."""
 
 
 class Counted(Protocol):
@@ -53,7 +53,7 @@ class Counted(Protocol):
 
 
 def census(cloud: Counted) -> Census:
-    """Everything in a cloud, kind by kind; what cannot be told apart by its name has its id behind it."""
+    """Everything in a cloud, kind by kind; where a name is not unique, the id follows it."""
     admin = cloud.session()
     found = {kind: sorted(each["name"] for each in admin.keystone("GET", f"/{kind}")[kind]) for kind in IDENTITY}
     found["containers"] = containers_on_disk(cloud.folder)

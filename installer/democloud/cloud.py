@@ -60,7 +60,7 @@ class Options:
     tied: bool = True
     """The services end with the process that starts them."""
     say: Say = lambda text: None  # noqa: E731 - a default for a field
-    """Is told what is being done."""
+    """Called with each step."""
 
 
 DEFAULTS = Options()
@@ -109,7 +109,7 @@ class Cloud:
         return f"http://127.0.0.1:{self._known(self._swift).port}"
 
     def session(self, user: str = "", password: str = "", project: str = "") -> Session:  # nosec B107 - empty: none
-        """Log in: as the administrator, or as somebody else."""
+        """Log in: as the administrator, or as another user."""
         admin = self._known(self._keystone).admin
         return Session(Account(self.auth_url, user or admin.user, password or admin.password, project or admin.project))
 

@@ -32,7 +32,7 @@ def required_tests(source: str, component: str) -> list[str]:
         ]
     except (KeyError, TypeError, AttributeError) as error:
         raise CloudError(
-            f"{source}: is no guideline with components and capabilities ({error!r} is missing)"
+            f"{source}: not a guideline with components and capabilities ({error!r} is missing)"
         ) from error
     return list(dict.fromkeys(ids))
 

@@ -1,4 +1,4 @@
-"""Free loopback ports, and waiting until somebody listens on one."""
+"""Free loopback ports, and waiting until someone listens on one."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class CloudError(RefstackError):
 
 
 def free(count: int) -> list[int]:
-    """Return ``count`` different TCP ports of the loopback address that nobody listens on right now.
+    """Return ``count`` different TCP ports of the loopback address that no one listens on right now.
 
-    They are none of those that the kernel gives to connections, which could take one before its service has it.
+    They are not among those that the kernel gives to connections, which could take one before its service has it.
     """
     found: list[int] = []
     with contextlib.ExitStack() as stack:
@@ -41,7 +41,7 @@ def free(count: int) -> list[int]:
 
 
 def listening(port: int) -> bool:
-    """Tell whether somebody accepts connections on this loopback port."""
+    """Tell whether someone accepts connections on this loopback port."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0

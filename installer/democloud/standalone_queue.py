@@ -39,7 +39,7 @@ class Queue:
     locks: Path
     tied: bool
     say: Say
-    """Is told what happens."""
+    """Called with each event."""
     url: str = ""
     token_file: str = ""
     _process: subprocess.Popen[bytes] | None = None

@@ -66,7 +66,6 @@ class Journal:
             files.write(target)
 
     def erase(self) -> None:
-        """Remove the journal's folder."""
         files.remove_tree(self.folder)
 
     @contextmanager

@@ -189,7 +189,7 @@ def _token(path: Path) -> str:
 
 
 def _retrying(is_repeatable: bool) -> tenacity.Retrying:
-    """Return a caller that tries again when told to wait, or when no response came and repeating does no harm."""
+    """Return a caller that tries again when asked to wait, or when no response came and repeating does no harm."""
     kinds = (_TooMany, _Unreachable) if is_repeatable else _TooMany
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(kinds),

@@ -1,6 +1,6 @@
 """What the commands share: the one place where an error becomes a message and an exit code, and logging.
 
-A program is a :class:`Program`; its ``main`` is ``return main(PROGRAM)``. Commands are cliff's classes
+A program is a :class:`CliProgram`; its ``main`` is ``return main(PROGRAM)``. Commands are cliff's classes
 (``cliff.command.Command``, ``cliff.lister.Lister``, ``cliff.show.ShowOne``), so that whatever prints records
 knows ``-f table|json|csv|yaml|value``. A command raises a :class:`~refstack_worker.errors.RefstackError`; it
 never exits.
@@ -39,7 +39,7 @@ INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
-class Program:
+class CliProgram:
     """One program of the project: what it is called and what it can do."""
 
     name: str
@@ -58,7 +58,7 @@ class RefstackApp(App):
 
     LOG = LOG
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: CliProgram) -> None:
         manager = CommandManager("")
         for words, command in program.commands.items():
             if isinstance(command, str):
@@ -174,7 +174,7 @@ def lacking(error: ModuleNotFoundError) -> Exception:
     return ConfigError(f"this needs {part}: install refstack-worker[{extra}]{package}")
 
 
-def main(program: Program, argv: Sequence[str] | None = None) -> int:
+def main(program: CliProgram, argv: Sequence[str] | None = None) -> int:
     """Run a program on ``argv`` (default: the process's own) and return its exit status."""
     # a table as wide as the terminal; cliff lets it break lines of values that are wider only when it is asked
     os.environ.setdefault("CLIFF_FIT_WIDTH", "1")

@@ -11,105 +11,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from refstack_worker.config import refstack_cfg
+from refstack_worker.config import server_values as read
 from refstack_worker.config.declared import names_of, read_group, setting
+from refstack_worker.config.server_values import DATA_FOLDER, KEY_FOLDER, MEBIBYTE, Network
 from refstack_worker.config.values import Values
-from refstack_worker.contract import heartbeat, tempest_options
+from refstack_worker.contract import heartbeat
 from refstack_worker.contract.limits import DEFAULT_RUN_SECONDS, MAX_RUN_SECONDS, MIN_RUN_SECONDS
-from refstack_worker.contract.payload import check_callback
-from refstack_worker.errors import ConfigError, PayloadError
 from refstack_worker.gearman import DEFAULT_PORT, Address
-
-Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 FILE = Path("/etc/refstack/refstack.cfg")
 """Read when neither ``--config`` nor ``REFSTACK_CFG`` names another."""
 
-DATA_FOLDER = Path("/var/lib/refstack")
-KEY_FOLDER = Path("/etc/refstack/keys")
 LOOPBACK = ("127.0.0.0/8", "::1/128")
-METHODS = ("gearman", "local")
-MEBIBYTE = 2**20
-
-
-def _servers(values: Values, name: str, default: tuple[Address, ...]) -> tuple[Address, ...]:
-    port = int(values.number("GEARMAN_PORT", DEFAULT_PORT, 1, 65535))
-    texts = values.texts(name, tuple(address.host for address in default))
-    if not texts:
-        raise values.wrong(name, "names no server")
-    return tuple(Address.parse(text, port) for text in texts)
-
-
-def _method(values: Values, name: str, default: str) -> str:
-    method = values.text(name, default).lower()
-    if method not in METHODS:
-        raise values.wrong(name, f"must be one of {', '.join(METHODS)}")
-    return method
-
-
-def _database_url(values: Values, name: str, _: str) -> str:
-    data = values.path("DATA_FOLDER", DATA_FOLDER).absolute()
-    other = values.text("SQLALCHEMY_DATABASE_URI", f"sqlite:///{data}/refstack.sqlite")
-    url = values.text(name, other)
-    if "://" not in url:
-        raise values.wrong(name, "must be an SQLAlchemy URL, e.g. postgresql://user:password@host/refstack")
-    return url
-
-
-def _key_file(values: Values, name: str, default: Path) -> Path:
-    return values.path(name, values.path("KEY_FOLDER", KEY_FOLDER) / default.name)
-
-
-def _address(values: Values, name: str, default: str) -> str:
-    try:
-        return check_callback(values.text(name, default))
-    except PayloadError:
-        raise values.wrong(name, "must be a base URL, e.g. https://refstack.example") from None
-
-
-def _networks(values: Values, name: str, default: tuple[Network, ...]) -> tuple[Network, ...]:
-    try:
-        return tuple(ipaddress.ip_network(text) for text in values.texts(name, tuple(map(str, default))))
-    except ValueError as error:
-        raise values.wrong(name, f"{error}; give addresses and networks, e.g. 10.1.0.0/16") from None
-
-
-def _mebibytes(values: Values, name: str, default: int) -> int:
-    return int(values.number(name, default // MEBIBYTE, 1, MAX_RESULT_MB) * MEBIBYTE)
-
-
-def _url_beginnings(values: Values, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-    urls = values.texts(name, default)
-    for url in urls:
-        if not url.startswith(("https://", "http://")) or url.count("/") < 3:
-            raise values.wrong(name, f"{url}: give the beginning of a URL, e.g. https://opendev.org/openstack/")
-    return urls
-
-
-def _url(values: Values, name: str, default: str) -> str:
-    url = values.text(name, default)
-    if url and not url.startswith(("https://", "http://")):
-        raise values.wrong(name, "must be a URL, e.g. https://refstack.example")
-    return url.rstrip("/")
-
-
-def _options(values: Values, name: str, _: Any) -> Mapping[str, Mapping[str, Any]]:
-    options = values.sections(name)
-    try:
-        tempest_options.check(options)
-    except PayloadError as error:
-        raise ConfigError(f"{values.where}: {name}: {error}") from None
-    return options
-
-
-def _testcases(values: Values, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-    return values.texts(name, default) or default
-
-
-MAX_RESULT_MB = 2047
-"""The ledger's column for a result's size is a 32-bit number."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +37,13 @@ class QueueSettings:
         "gearman",
         'How runs are carried out: `"gearman"`, or `"local"` (`execute_test` in a process of this machine, for '
         "development).",
-        read=_method,
+        read=read.method,
     )
     servers: tuple[Address, ...] = setting(
         "GEARMAN_SERVER",
         (Address("127.0.0.1"),),
         'The Gearman server, `"host"` or `"host:port"`; a list for several, tried in this order.',
-        read=_servers,
+        read=read.servers,
         shown='`"127.0.0.1"`',
     )
     port: int = setting("GEARMAN_PORT", DEFAULT_PORT, "Port of the Gearman servers that name none.", bounds=(1, 65535))
@@ -144,7 +60,7 @@ class DatabaseSettings:
         "DATABASE_URL",
         "",
         "SQLAlchemy URL of the ledger. `SQLALCHEMY_DATABASE_URI` is RefStack's own name for it; `DATABASE_URL` wins.",
-        read=_database_url,
+        read=read.database_url,
         shown="SQLite in `DATA_FOLDER`",
         also=("SQLALCHEMY_DATABASE_URI",),
         secret=True,
@@ -153,28 +69,26 @@ class DatabaseSettings:
 
 @dataclass(frozen=True)
 class KeySettings:
-    """Key files (``contract/keys.py``)."""
-
     folder: Path = setting("KEY_FOLDER", KEY_FOLDER, "Folder of the key files.")
     sign: Path = setting(
         "SIGN_KEY_FILE",
         KEY_FOLDER / "sign.key",
         "Private key that signs payloads and verdicts.",
-        read=_key_file,
+        read=read.key_file,
         shown="`sign.key` in `KEY_FOLDER`",
     )
     fleet: Path = setting(
         "FLEET_KEY_FILE",
         KEY_FOLDER / "fleet.pub",
         "Public key to which payloads are sealed.",
-        read=_key_file,
+        read=read.key_file,
         shown="`fleet.pub` in `KEY_FOLDER`",
     )
     store: Path = setting(
         "STORE_KEY_FILE",
         KEY_FOLDER / "store.key",
         "Private key that seals the passwords in the ledger; it never leaves the server.",
-        read=_key_file,
+        read=read.key_file,
         shown="`store.key` in `KEY_FOLDER`",
     )
 
@@ -187,23 +101,23 @@ class WebSettings:
         "APP_ADDRESS",
         "http://127.0.0.1:8000",
         "Base URL under which workers reach the API (the callback). Use `https` wherever it leaves the machine.",
-        read=_address,
+        read=read.address,
     )
     testing_hosts: tuple[Network, ...] = setting(
         "TESTING_HOSTS",
         tuple(ipaddress.ip_network(text) for text in LOOPBACK),
         "Addresses and networks of the workers. Only these may claim runs, send heartbeats and report.",
-        read=_networks,
+        read=read.networks,
         shown="loopback",
     )
     trusted_proxies: tuple[Network, ...] = setting(
         "TRUSTED_PROXIES",
         (),
         "Addresses and networks of the proxies in front; their `X-Forwarded-For` is believed.",
-        read=_networks,
+        read=read.networks,
     )
     max_result_bytes: int = setting(
-        "MAX_RESULT_MB", 512 * MEBIBYTE, "Largest result in MiB.", read=_mebibytes, shown="`512`"
+        "MAX_RESULT_MB", 512 * MEBIBYTE, "Largest result in MiB.", read=read.mebibytes, shown="`512`"
     )
     allow_anonymous_results: bool = setting(
         "ALLOW_ANONYMOUS_RESULTS",
@@ -293,7 +207,6 @@ class RunRules:
 
     @property
     def retention_seconds(self) -> float:
-        """:attr:`retention_days` in seconds."""
         return self.retention_days * 86400
 
 
@@ -306,11 +219,11 @@ class TempestSettings:
         {},
         "Tempest options of every run, section → option → value. The cloud's own options win over them, and the "
         "run's win over both.",
-        read=_options,
+        read=read.options,
         shown="`{}`",
     )
     testcases: tuple[str, ...] = setting(
-        "TEMPEST_TESTCASES", ("tempest",), "Tests of runs that name none.", read=_testcases
+        "TEMPEST_TESTCASES", ("tempest",), "Tests of runs that name none.", read=read.testcases
     )
     version: str = setting(
         "TEMPEST_VERSION",
@@ -328,12 +241,12 @@ class OutboundSettings:
         "LIST_URLS",
         (),
         "What URLs of guidelines and test lists must begin with; nothing else is fetched.",
-        read=_url_beginnings,
+        read=read.url_beginnings,
     )
     cloud_networks: tuple[Network, ...] = setting(
-        "CLOUD_NETWORKS", (), "Private networks in which clouds are allowed.", read=_networks
+        "CLOUD_NETWORKS", (), "Private networks in which clouds are allowed.", read=read.networks
     )
-    upload_url: str = setting("UPLOAD_URL", "", "RefStack server to which results may be uploaded.", read=_url)
+    upload_url: str = setting("UPLOAD_URL", "", "RefStack server to which results may be uploaded.", read=read.url)
     upload_key: Path | None = setting(
         "UPLOAD_KEY_FILE", None, "RSA key that signs uploads without a vendor's own key.", secret=True
     )

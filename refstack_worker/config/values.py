@@ -24,7 +24,6 @@ class Values:
         return ConfigError(f"{self.where}: {name} {what}")
 
     def text(self, name: str, default: str) -> str:
-        """Return one text."""
         value = self.given.get(name, default)
         if not isinstance(value, str):
             raise self.wrong(name, "must be a text in quotes")
@@ -59,7 +58,6 @@ class Values:
         return int(value)
 
     def flag(self, name: str, default: bool) -> bool:
-        """Return True or False."""
         value = self.given.get(name, default)
         if not isinstance(value, bool):
             raise self.wrong(name, "must be True or False")
@@ -70,7 +68,6 @@ class Values:
     @overload
     def path(self, name: str, default: None) -> Path | None: ...
     def path(self, name: str, default: Path | None) -> Path | None:
-        """Return a path."""
         value = self.text(name, str(default or ""))
         return Path(value) if value else default
 

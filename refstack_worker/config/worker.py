@@ -49,8 +49,6 @@ def default_name() -> str:
 
 @dataclass(frozen=True)
 class NodeSettings:
-    """This node."""
-
     name: str = field(default_factory=default_name)
     """How the server and the logs call it."""
     slots: int = field(default=1, metadata=between(1, 64))
@@ -65,8 +63,6 @@ class NodeSettings:
 
 @dataclass(frozen=True)
 class GearmanSettings:
-    """The queue."""
-
     servers: tuple[str, ...] = ("127.0.0.1:4730",)
 
     @property
@@ -90,9 +86,7 @@ class ServerLinkSettings:
 
 
 @dataclass(frozen=True)
-class KeySettings:
-    """Key files (``contract/keys.py``)."""
-
+class WorkerKeySettings:
     fleet_private: Path = Path("/etc/refstack-worker/fleet.key")
     """Opens payloads."""
     server_public: Path = Path("/etc/refstack-worker/server.pub")
@@ -168,13 +162,11 @@ class LogSettings:
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """All of it."""
-
     environments: EnvironmentSettings
     node: NodeSettings = NodeSettings()
     gearman: GearmanSettings = GearmanSettings()
     server: ServerLinkSettings = ServerLinkSettings()
-    keys: KeySettings = KeySettings()
+    keys: WorkerKeySettings = WorkerKeySettings()
     run: RunSettings = RunSettings()
     spool: SpoolSettings = SpoolSettings()
     limits: LimitSettings = LimitSettings()
@@ -189,7 +181,6 @@ class WorkerSettings:
 
     @property
     def spool_folder(self) -> Path:
-        """Where the spool is."""
         return self.spool.folder or self.node.state_folder / "spool"
 
     @property

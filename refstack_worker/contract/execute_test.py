@@ -30,8 +30,6 @@ STATES = (RUNNING, POSTING)
 
 
 class ExitCode(enum.IntEnum):
-    """Exit status of ``execute_test``."""
-
     PASSED = 0
     TESTS_FAILED = 1
     BAD_INPUT = 2

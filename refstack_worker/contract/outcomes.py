@@ -47,7 +47,6 @@ class Counts:
 
     @property
     def total(self) -> int:
-        """All of them."""
         return self.passed + self.failed + self.skipped
 
 

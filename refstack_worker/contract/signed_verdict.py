@@ -1,6 +1,6 @@
 """The signed verdict: a document with all that a verdict rests on, and the server's Ed25519 signature over it.
 
-Whoever has the server's public key (``sign.pub``) checks it without the server. The signature covers the document in
+Anyone who has the server's public key (``sign.pub``) checks it without the server. The signature covers the document in
 one fixed form (:func:`canonical`), so that the file may be indented, sorted or embedded in a page.
 """
 

@@ -25,7 +25,7 @@ class RunState(str, enum.Enum):
     POSTING = "posting"
     """The tests are done; the result is on its way."""
     CANCELLING = "cancelling"
-    """Somebody asked for the end of a run that a worker holds."""
+    """Someone asked for the end of a run that a worker holds."""
     FINISHED = "finished"
     """A result was accepted, whether its tests passed or not."""
     FAILED = "failed"

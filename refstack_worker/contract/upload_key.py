@@ -1,4 +1,4 @@
-"""The RSA key under which somebody uploads results to RefStack, and what it signs.
+"""The RSA key under which someone uploads results to RefStack, and what it signs.
 
 RefStack knows a person by registered public keys: RSA, PKCS#1 v1.5 with SHA-256, the public half in OpenSSH's form.
 """
@@ -26,8 +26,6 @@ PROOF = b"signature"
 
 @dataclass(frozen=True)
 class UploadKey:
-    """A private key."""
-
     private: rsa.RSAPrivateKey = field(repr=False)
 
     @classmethod

@@ -66,7 +66,6 @@ class Offer:
 
     @property
     def label(self) -> str:
-        """How messages name it."""
         return self.lock.label if self.lock is not None else self.version
 
     def fetcher(self, settings: EnvironmentSettings) -> Fetcher:

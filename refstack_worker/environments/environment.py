@@ -51,12 +51,10 @@ class BuiltEnvironment:
 
     @property
     def bin(self) -> Path:
-        """Folder of its scripts."""
         return self.path / "bin"
 
     @property
     def python(self) -> Path:
-        """Its interpreter."""
         return self.bin / "python"
 
 
@@ -97,7 +95,6 @@ class Environment:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove it."""
         self.remove()
 
     def remove(self) -> None:

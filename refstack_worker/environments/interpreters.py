@@ -67,7 +67,6 @@ class Interpreter:
 
     @property
     def version(self) -> str:
-        """Full version, ``3.11.2``."""
         return self.fact("python_full_version")
 
     @property
@@ -77,7 +76,6 @@ class Interpreter:
 
     @property
     def name(self) -> str:
-        """Short name, ``cpython-3.11``."""
         return f"{self.fact('implementation_name')}-{self.series}"
 
     @functools.cached_property

@@ -87,7 +87,6 @@ class Lock:
 
     @property
     def version(self) -> str:
-        """The Tempest version."""
         return self.compatibility.tempest
 
     @property

@@ -1,4 +1,4 @@
-"""Addresses of servers."""
+"""Addresses of servers, checked and shortened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line of ``execute_test``, checked."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ _MAX_ID = 2**63 - 1
 
 @dataclass(frozen=True)
 class Arguments:
-    """The command line, checked."""
-
     callback: str
     """Base URL of the RefStack server; empty when none is to be called."""
     test_id: int

@@ -13,11 +13,11 @@ from refstack_worker.execute_test.log import LOG
 from refstack_worker.execute_test.preparation import requested_conf
 from refstack_worker.execute_test.progress import EventWriter
 from refstack_worker.execute_test.tempest.conf import COMMON_CONF, Conf, check_conf, merge, read_conf
-from refstack_worker.execute_test.tempest.verdict import Verdict
+from refstack_worker.execute_test.tempest.verdict import RunConclusion
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
 
-def clean_up(args: Arguments, events: EventWriter) -> Verdict:
+def clean_up(args: Arguments, events: EventWriter) -> RunConclusion:
     """Remove what carries the prefix of a run, and what its log shows that it made."""
     workspace = Workspace(args.workdir)
     removal = Removal(events)
@@ -31,7 +31,7 @@ def clean_up(args: Arguments, events: EventWriter) -> Verdict:
         remaining = ", ".join(removal.remaining[:20])
         raise CloudFailure(f"{removal.removed} removed, {len(removal.remaining)} could not be: {remaining}")
     message = f"{removal.removed} leftovers removed; nothing with {args.prefix} remains"
-    return Verdict(ExitCode.PASSED, Reason.PASSED, message)
+    return RunConclusion(ExitCode.PASSED, Reason.PASSED, message)
 
 
 def _remove_all(args: Arguments, workspace: Workspace, removal: Removal) -> None:

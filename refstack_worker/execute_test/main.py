@@ -23,7 +23,7 @@ from refstack_worker.execute_test.refstack_server import RefstackServer
 from refstack_worker.execute_test.summary import Summary
 from refstack_worker.execute_test.tempest.console import ServiceAddresses
 from refstack_worker.execute_test.tempest.tempest_run import TempestRun
-from refstack_worker.execute_test.tempest.verdict import Verdict, judge
+from refstack_worker.execute_test.tempest.verdict import RunConclusion, judge
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(code)
 
 
-def _carry_out(words: Sequence[str], events: EventWriter) -> Verdict:
+def _carry_out(words: Sequence[str], events: EventWriter) -> RunConclusion:
     """Choose between posting, cleaning up and a whole run."""
     args = parse_arguments(words)
     SECRETS.add(args.token)
@@ -66,7 +66,7 @@ def _carry_out(words: Sequence[str], events: EventWriter) -> Verdict:
     return _whole_run(args, events)
 
 
-def _whole_run(args: Arguments, events: EventWriter) -> Verdict:
+def _whole_run(args: Arguments, events: EventWriter) -> RunConclusion:
     """Fetch, configure, run, keep, post."""
     workspace = Workspace(args.workdir)
     summary = Summary(args)
@@ -87,7 +87,7 @@ def _whole_run(args: Arguments, events: EventWriter) -> Verdict:
     return verdict
 
 
-def _run_tests(args: Arguments, workspace: Workspace, summary: Summary, events: EventWriter) -> Verdict:
+def _run_tests(args: Arguments, workspace: Workspace, summary: Summary, events: EventWriter) -> RunConclusion:
     prepared = prepare(args, workspace, events)
     summary.tempest_version, summary.cpid = prepared.tempest.version, prepared.discovery.cpid
     services = ServiceAddresses(service_addresses(prepared.discovery.token))
@@ -102,7 +102,7 @@ def _run_tests(args: Arguments, workspace: Workspace, summary: Summary, events: 
     return judge(run, prepared.discovery.missing_services)
 
 
-def _check(args: Arguments, events: EventWriter) -> Verdict:
+def _check(args: Arguments, events: EventWriter) -> RunConclusion:
     """Log in, look at the cloud and report what is missing, without running a test."""
     workspace = Workspace(args.workdir)
     try:
@@ -115,22 +115,22 @@ def _check(args: Arguments, events: EventWriter) -> Verdict:
     problems = len(prepared.gaps) + len(missing)
     summary = f"logged in to {prepared.discovery.conf['identity']['uri_v3']}"
     if not problems:
-        return Verdict(ExitCode.PASSED, Reason.PASSED, f"{summary}; nothing is missing")
+        return RunConclusion(ExitCode.PASSED, Reason.PASSED, f"{summary}; nothing is missing")
     shown = "; ".join([*missing, *(gap.partition(";")[0] for gap in prepared.gaps)])
-    return Verdict(ExitCode.PASSED, Reason.PASSED, f"{summary}; {problems} things are missing: {shown}")
+    return RunConclusion(ExitCode.PASSED, Reason.PASSED, f"{summary}; {problems} things are missing: {shown}")
 
 
-def _post_only(args: Arguments, events: EventWriter) -> Verdict:
+def _post_only(args: Arguments, events: EventWriter) -> RunConclusion:
     """Post what an earlier call left behind."""
     if not (args.workdir / SUBUNIT_FILE).is_file():
         raise BadInput(f"--post-only: {args.workdir} holds no result (no file named {SUBUNIT_FILE})")
     events.state(POSTING, str(args.workdir))
     RefstackServer(args).post(args.workdir)
-    return Verdict(ExitCode.PASSED, Reason.PASSED, "result posted")
+    return RunConclusion(ExitCode.PASSED, Reason.PASSED, "result posted")
 
 
-def _verdict_of(failure: Failure) -> Verdict:
-    return Verdict(failure.exit_code, failure.reason, str(failure))
+def _verdict_of(failure: Failure) -> RunConclusion:
+    return RunConclusion(failure.exit_code, failure.reason, str(failure))
 
 
 if __name__ == "__main__":

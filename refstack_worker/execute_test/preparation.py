@@ -12,7 +12,7 @@ from refstack_worker.execute_test.arguments import Arguments, accounts_from_file
 from refstack_worker.execute_test.cloud.cleanup.resources import floating_ips
 from refstack_worker.execute_test.cloud.cleanup.run_traces import CloudSnapshot
 from refstack_worker.execute_test.cloud.discovery import Discovery, discover
-from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user
 from refstack_worker.execute_test.cloud.options import OptionFinder
 from refstack_worker.execute_test.log import SECRETS
@@ -90,7 +90,7 @@ def requested_conf(args: Arguments) -> Conf:
 
 def _find_options(
     keystone: Keystone, discovery: Discovery, requested: Conf, prefix: str, events: EventWriter
-) -> Findings:
+) -> CloudFindings:
     """Return the options that the cloud's services lead to; report the choices, and what the cloud lacks."""
     region = str(discovery.conf["identity"].get("region") or "")
     finder = OptionFinder(keystone, discovery.token, region, is_admin=not discovery.accounts)

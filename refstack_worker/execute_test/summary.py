@@ -10,7 +10,7 @@ from refstack_worker.contract.execute_test import SUMMARY_FILE
 from refstack_worker.execute_test.arguments import Arguments
 from refstack_worker.execute_test.log import SECRETS
 from refstack_worker.execute_test.tempest.counts import ProgressCounts
-from refstack_worker.execute_test.tempest.verdict import Verdict
+from refstack_worker.execute_test.tempest.verdict import RunConclusion
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Summary:
     counts: ProgressCounts = field(default_factory=ProgressCounts)
     _began: float = field(default_factory=time.time)
 
-    def write(self, verdict: Verdict) -> None:
+    def write(self, verdict: RunConclusion) -> None:
         """Write the summary into the work folder."""
         content = {
             "test_id": self.args.test_id,

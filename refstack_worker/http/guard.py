@@ -23,7 +23,7 @@ from urllib.parse import SplitResult, urlsplit
 from refstack_worker.errors import ServerError, UsageError
 
 SECONDS = 20.0
-"""For everything that one :class:`Guard` is asked for."""
+"""For everything that one :class:`OutboundGuard` is asked for."""
 MAX_BYTES = 4 * 1024 * 1024
 _PIECE = 65_536
 
@@ -58,7 +58,7 @@ class Deadline:
 
 
 @dataclass(frozen=True)
-class Guard:
+class OutboundGuard:
     """What may be asked, and for how long."""
 
     networks: Sequence[Network] = ()
@@ -68,8 +68,6 @@ class Guard:
 
 @dataclass(frozen=True)
 class GuardedRequest:
-    """What is asked."""
-
     url: str
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -79,8 +77,6 @@ class GuardedRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
-
     status: int
     headers: Mapping[str, str] = field(repr=False)
     """Names in lower case."""
@@ -94,7 +90,7 @@ class Answer:
             raise ServerError("the answer is not JSON") from None
 
 
-def ask_guarded(request: GuardedRequest, guard: Guard) -> Answer:
+def ask_guarded(request: GuardedRequest, guard: OutboundGuard) -> Answer:
     """Send a request and return the answer.
 
     :raises UsageError: the URL must not be asked.
@@ -119,7 +115,7 @@ def ask_guarded(request: GuardedRequest, guard: Guard) -> Answer:
     return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, data)
 
 
-def allowed_address(host: str, port: int, guard: Guard) -> str:
+def allowed_address(host: str, port: int, guard: OutboundGuard) -> str:
     """Return an address of a host that may be asked.
 
     :raises UsageError: one of its addresses is not public and not allowed by the operator.

@@ -68,7 +68,6 @@ class HttpSession:
             yield response
 
     def close(self) -> None:
-        """Close the open connections."""
         self._session.close()
 
 

@@ -163,7 +163,7 @@ def _fault(error: Exception) -> Response:
         answer = _answer(503, "The server is out of memory. Try again later.", "out-of-memory")
         answer.headers["Retry-After"] = str(RETRY_SECONDS)
         return answer
-    # the traceback goes to the log, and nothing of it to whoever asked
+    # the traceback goes to the log, and nothing of it to the caller
     LOG.exception("%s %s: a fault of this program", request.method, request.path)
     return _answer(500, "Unexpected error; the server's log says more.", type(error).__name__.lower())
 

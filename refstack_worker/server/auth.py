@@ -8,7 +8,7 @@ from typing import Union
 
 from flask import Request
 
-from refstack_worker.config.server import Network
+from refstack_worker.config.server_values import Network
 from refstack_worker.contract import attempt_token as proofs
 from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.domain.attempts import Proof
@@ -59,10 +59,10 @@ def is_from(request: Request, networks: Sequence[Network], proxies: Sequence[Net
 
 
 def client_address(request: Request, proxies: Sequence[Network]) -> Address | None:
-    """Return the address that a request comes from; None: it cannot be told.
+    """Return the address that a request comes from; None if unknown.
 
     ``X-Forwarded-For`` is read from the right, as far as the addresses in it are trusted proxies: what stands further
-    left was written by whoever asked.
+    left was written by the client.
     """
     address = _address(request.remote_addr or "")
     lines = request.headers.getlist("X-Forwarded-For")

@@ -21,7 +21,7 @@ from refstack_worker.server.serving.http_server import http_server
 LOG = logging.getLogger(__name__)
 
 STOP_SECONDS = 10.0
-"""For requests that are being answered when the service is told to stop."""
+"""For requests that are being answered when the service has to stop."""
 
 
 class Services:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from refstack_worker.execute_test.cloud.keystone import Token
+from refstack_worker.execute_test.cloud.keystone import KeystoneToken
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 from refstack_worker.execute_test.http import Denied, HttpResponse
 
@@ -37,4 +37,4 @@ class TableKeystone:
 def service_api(table: dict[str, Any], endpoint: str = ENDPOINT) -> tuple[ServiceApi, TableKeystone]:
     """Return a service whose answers are in a table, and what stands behind it."""
     keystone = TableKeystone(table)
-    return ServiceApi(keystone, Token("token", {}), endpoint), keystone  # type: ignore[arg-type]
+    return ServiceApi(keystone, KeystoneToken("token", {}), endpoint), keystone  # type: ignore[arg-type]

@@ -103,7 +103,7 @@ class WholeCloud:
         return self.site.passwords["admin"]
 
     def session(self, user: str = "", password: str = "", project: str = "") -> Session:  # nosec B107 - empty: none
-        """Log in: as the administrator, or as somebody else."""
+        """Log in: as the administrator, or as another user."""
         if not user:
             return Session(access.administrator(self.site))
         return Session(Account(self.auth_url, user, password, project or user, self.site.ca_file))

@@ -23,19 +23,15 @@ class Answers:
     """Sections that are copied to the worker's configuration unchanged."""
 
     def text(self, name: str) -> str:
-        """Return a string setting."""
         return str(self.values[name])
 
     def number(self, name: str) -> int:
-        """Return an integer setting."""
         return int(self.values[name])
 
     def flag(self, name: str) -> bool:
-        """Return a boolean setting."""
         return bool(self.values[name])
 
     def names(self, name: str) -> tuple[str, ...]:
-        """Return a list setting."""
         return tuple(self.values[name])
 
     def missing(self) -> list[Setting]:

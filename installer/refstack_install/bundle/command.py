@@ -20,7 +20,6 @@ MAKERS = {"apt": collect.apt, "yum": collect.yum}
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
     command.add_argument(
         "--format", choices=sorted(MAKERS), default="apt", help="make it for apt, or for dnf and zypper"
     )

@@ -36,8 +36,6 @@ _STALE = re.compile(
 
 
 class Apt(PackageManager):
-    """apt-get and dpkg."""
-
     name = "apt"
     key_path = "/usr/share/keyrings/refstack-archive-keyring.gpg"
     own_key_path = "/usr/share/keyrings/refstack-install.gpg"

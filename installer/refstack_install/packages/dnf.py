@@ -22,8 +22,6 @@ CACHES = ("/var/cache/dnf", "/var/cache/libdnf5")
 
 
 class Dnf(RpmManager):
-    """dnf 4 and 5."""
-
     name = "dnf"
     repository_file = "/etc/yum.repos.d/refstack.repo"
 

@@ -80,8 +80,6 @@ class Repository:
 
 
 class PackageManager(ABC):
-    """apt, dnf or zypper."""
-
     name: str
     key_path: str
     """Location of the repository's key. The keyring package owns this file once it is installed."""

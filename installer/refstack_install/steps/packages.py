@@ -96,8 +96,6 @@ class PackagesStep(Step):
 
 
 class WorkerPackagesStep(PackagesStep):
-    """The worker's own packages."""
-
     name = "packages"
     title = "worker packages"
 

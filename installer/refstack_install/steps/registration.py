@@ -45,7 +45,6 @@ class RegistrationStep(Step):
 
     @property
     def node(self) -> str:
-        """The node's name."""
         return self.answers.text("node.name") or socket.gethostname()
 
     def _applies(self) -> bool:

@@ -15,8 +15,6 @@ LOOK_SECONDS = 0.1
 
 
 class UnitsStep(Step):
-    """The worker's units."""
-
     name = "unit"
     title = "units enabled and running"
 

@@ -70,8 +70,6 @@ class WorkerFilesStep(Step):
 
 
 class ConfigurationStep(WorkerFilesStep):
-    """The worker's settings."""
-
     name = "configuration"
     title = "worker configuration"
 

@@ -93,7 +93,7 @@ def _built(question: ResolveRequest, artefact: Artefact, sdist: Path, uv: Path, 
 
 
 def _unpacked(sdist: Path, work: Path) -> Path:
-    """Unpack a verified source distribution; the compiler is told to leave the folder's name out of what it builds."""
+    """Unpack a verified source distribution; the compiler leaves the folder's name out of what it builds."""
     folder = make_folder(work / "source" / sdist.name)
     try:
         shutil.unpack_archive(sdist, folder)

@@ -48,7 +48,6 @@ def build(package: TempestPackage, tree: Path, out: Path) -> Path:
 
 
 def version_of(package: TempestPackage) -> str:
-    """Return the Debian version."""
     return f"{package.tempest}-{package.revision}"
 
 

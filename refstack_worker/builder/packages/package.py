@@ -51,7 +51,6 @@ class TempestPackage:
 
     @property
     def summary(self) -> str:
-        """One line."""
         return f"Tempest {self.tempest} for RefStack workers"
 
     def facts(self) -> list[tuple[str, str]]:

@@ -222,7 +222,6 @@ class Published:
 
 
 def listing(repository: Repository) -> list[Published]:
-    """Return what is published."""
     debian = [apt.inspect(path) for path in sorted(repository.pool.rglob("*")) if path.suffix in DEBIAN]
     red_hat = [yum.inspect(path) for path in sorted(repository.rpms.glob("*.rpm"))]
     found = [Published(item.path, item.path.suffix[1:], item.package, item.version) for item in debian]

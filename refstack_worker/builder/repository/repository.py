@@ -45,8 +45,6 @@ class Record:
 
 @dataclass(frozen=True)
 class Repository:
-    """The folder."""
-
     root: Path
 
     @property
@@ -66,7 +64,6 @@ class Repository:
 
     @property
     def rpms(self) -> Path:
-        """Folder of the RPMs."""
         return self.yum / "packages"
 
     def record(self) -> Record:
@@ -83,7 +80,6 @@ class Repository:
             raise BuildError(f"{path}: damaged ({error}); restore it from a backup") from error
 
     def remember(self, record: Record) -> None:
-        """Write the record."""
         write_whole(self.root / RECORD, record.to_json())
 
     @contextmanager

@@ -37,7 +37,6 @@ class BuildPackage(Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Build them."""
         build_folder(parsed_args.folder, parsed_args, self.app.stdout)
 
 
@@ -80,7 +79,6 @@ class RepositoryCommand(Lister):
         return parser
 
     def publisher(self, parsed_args: argparse.Namespace, url: str = "") -> Publisher:
-        """Return who does it."""
         return Publisher(Repository(parsed_args.repo), OpenPgpKeyring(parsed_args.gnupg_home), parsed_args.key, url)
 
 
@@ -171,14 +169,13 @@ class ListPublished(Lister):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
-        """List it."""
         found = publish.listing(Repository(parsed_args.repo))
         return ("Package", "Version", "Format", "Bytes"), [
             (item.package, item.version.removeprefix("0:"), item.format, item.path.stat().st_size) for item in found
         ]
 
 
-class Verify(Lister):
+class VerifyPublished(Lister):
     """Prove that what was published works: install it into a clean Debian with no network but the repository.
 
     Debian's own packages are put there before; then, without network and from the repository alone, the version is
@@ -197,7 +194,6 @@ class Verify(Lister):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
-        """Install and list tests."""
         repository = Repository(parsed_args.repo)
         rows = []
         for suite in parsed_args.suite or sorted(PYTHONS):
@@ -212,6 +208,6 @@ COMMANDS: dict[str, type[Command]] = {
     "prune": Prune,
     "rollover": Rollover,
     "list": ListPublished,
-    "verify": Verify,
+    "verify": VerifyPublished,
 }
 """For ``refstack-package``: words of the command to its class."""

@@ -49,7 +49,6 @@ class LockVersion(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
-        """Make it."""
         made = lock(parsed_args)
         about = made.compatibility
         columns = ("lock", "tempest", "interpreter", "openstack", "wheels", "bytes", "tests", "sha256")
@@ -95,7 +94,6 @@ class VerifyLock(Lister):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
-        """Verify and prove them."""
         extra = (Path(parsed_args.python),) if parsed_args.python else ()
         rows = []
         for folder in parsed_args.folders:
@@ -241,7 +239,7 @@ COMMANDS: dict[str, type[Command]] = {
     "publish-wheelhouse": PublishWheelhouse,
 }
 
-PROGRAM = app.Program("refstack-package", "Lock, build and publish Tempest versions for refstack-worker.", COMMANDS)
+PROGRAM = app.CliProgram("refstack-package", "Lock, build and publish Tempest versions for refstack-worker.", COMMANDS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

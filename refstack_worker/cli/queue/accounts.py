@@ -1,4 +1,4 @@
-"""``refstack-queue vendor …`` and ``user …``: who may use the server."""
+"""``refstack-queue vendor …`` and ``user …``: the accounts of the server."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from refstack_worker.cli.queue.records import Columns, Rows, plain_columns
 
 
 class VendorList(Lister):
-    """List vendors (operators)."""
+    """List the vendors (for operators)."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
-        """Ask."""
         with Api(access_of(self.app.options)) as api:
             found = api.get("/v1/vendors")["vendors"]
         return ("Id", "Name", "Contact"), [(one["id"], one["name"], one["contact_email"]) for one in found]
 
 
 class VendorCreate(ShowOne):
-    """Enter a vendor (operators)."""
+    """Add a vendor (for operators)."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Say what the command takes."""
@@ -33,17 +32,15 @@ class VendorCreate(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        """Enter it."""
         names = ("name", "contact_name", "contact_email")
         with Api(access_of(self.app.options)) as api:
             return plain_columns(api.post("/v1/vendors", {name: getattr(parsed_args, name) for name in names}))
 
 
 class UserList(Lister):
-    """List users (operators)."""
+    """List the users (for operators)."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
-        """Ask."""
         with Api(access_of(self.app.options)) as api:
             found = api.get("/v1/users")["users"]
         return ("Id", "Name", "Email", "Vendor"), [
@@ -52,7 +49,7 @@ class UserList(Lister):
 
 
 class UserCreate(ShowOne):
-    """Enter a user of a vendor (operators); 'token create --user ID' gives him a token."""
+    """Enter a user of a vendor (operators); 'token create --user ID' gives them a token."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Say what the command takes."""
@@ -63,7 +60,6 @@ class UserCreate(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        """Enter it."""
         body = {"name": parsed_args.name, "email": parsed_args.email}
         if parsed_args.vendor is not None:
             body["vendor_id"] = parsed_args.vendor

@@ -19,7 +19,7 @@ from refstack_worker.cli.queue.runs.options import Conf, add_passwords
 
 @dataclass(frozen=True)
 class Account:
-    """A user of a cloud: what he is to Tempest, and where his name, project and password go."""
+    """A user of a cloud: the role in Tempest, and where name, project and password go."""
 
     word: str
     """Of the command's options: ``--user`` and ``--project``, ``--alt-user``, …"""
@@ -31,12 +31,12 @@ class Account:
 
     @property
     def name(self) -> str:
-        """As the command's parsed options have him."""
+        """The name of the command's option."""
         return f"{self.word}user"
 
     @property
     def variable(self) -> str:
-        """Where his password may stand."""
+        """The environment variable that can hold the password."""
         return f"REFSTACK_CLOUD_{self.word.upper()}PASSWORD"
 
 
@@ -48,10 +48,9 @@ ACCOUNTS = (
 
 
 class CloudList(Lister):
-    """List your clouds."""
+    """List the clouds that you can use."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
-        """Ask."""
         with Api(access_of(self.app.options)) as api:
             found = api.get("/v1/clouds")["clouds"]
         rows = [(one["id"], one["label"], one["endpoint_v3"], one["keeps_passwords"], _checked(one)) for one in found]
@@ -86,7 +85,6 @@ class CloudCreate(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        """Enter it."""
         body = {
             "label": parsed_args.label,
             "endpoint_v3": parsed_args.keystone,
@@ -115,7 +113,6 @@ class CheckCloud(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        """Ask."""
         conf: Conf = {}
         for account in ACCOUNTS:
             if os.environ.get(account.variable):

@@ -20,7 +20,6 @@ class DbUpgrade(Command):
     """Bring the database to the revision of this software; RefStack's own tables are made only if there are none."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Migrate."""
         with open_ledger(settings_of(self.app)) as ledger:
             ledger.upgrade()
             self.app.stdout.write(f"{migrate.current(ledger.database)}\n")
@@ -36,7 +35,6 @@ class DbDowngrade(Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Migrate."""
         with open_ledger(settings_of(self.app)) as ledger:
             migrate.downgrade(ledger.database, parsed_args.revision)
 
@@ -77,6 +75,5 @@ class DbVersion(ShowOne):
     """Show the database's revision and the one that this software needs."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        """Ask."""
         with open_ledger(settings_of(self.app)) as ledger:
             return ("database", "software"), (migrate.current(ledger.database) or "none", migrate.newest())

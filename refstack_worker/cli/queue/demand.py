@@ -14,7 +14,6 @@ class WorkerDemand(Lister):
     """Tell what waits for which nodes and how many slots are missing (operators): what a pool is scaled by."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
-        """Ask."""
         names = ("function", "queued", "running", "slots", "needed", "waited")
         with Api(access_of(self.app.options)) as api:
             found = api.get("/v1/demand")["demand"]

@@ -10,7 +10,7 @@ UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
 def seconds_of(text: str) -> int:
-    """Return the seconds in ``90m``, ``12h``, ``30d``. :raises UsageError: it is none of these."""
+    """Return the seconds in ``90m``, ``12h``, ``30d``. :raises UsageError: not in this form."""
     found = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", text)
     if not found:
         raise UsageError(f"{text!r}: a time is written 90m, 12h or 30d")

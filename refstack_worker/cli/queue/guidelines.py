@@ -23,7 +23,6 @@ class GuidelineList(Lister):
     """List guidelines and their programs."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
-        """Ask."""
         rows = []
         with Api(access_of(self.app.options)) as api:
             for one in api.get("/v1/guidelines")["guidelines"]:
@@ -49,7 +48,6 @@ class GuidelineAdd(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        """Send it."""
         source: str = parsed_args.source
         body = {"url": source} if source.startswith(("http://", "https://")) else {"text": _text(Path(source))}
         called = _CALLED.fullmatch(source.rpartition("/")[2])
@@ -76,7 +74,6 @@ class GuidelineTests(Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Ask."""
         query = {"program": parsed_args.program, "level": parsed_args.level}
         with Api(access_of(self.app.options)) as api:
             found = api.get(f"/v1/guidelines/{_id_of(api, parsed_args.guideline)}/tests", query)

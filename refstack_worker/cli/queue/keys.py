@@ -53,7 +53,6 @@ class KeysRotate(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        """Rotate."""
         private, public = (parsed_args.folder / f"{parsed_args.key}.{end}" for end in ("key", "pub"))
         if not private.exists() or not public.exists():
             raise KeyFileError(f"{private}, {public}: not there; 'refstack-queue keys generate' makes them")
@@ -65,7 +64,6 @@ class KeysShow(Lister):
     """List the ids of the keys in refstack.cfg's files, the one in use first. No key itself is shown."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
-        """Read the files."""
         files = settings_of(self.app).keys
         read: Sequence[tuple[str, Path, keys.Keyring[Any]]] = (
             ("sign", files.sign, keys.load_sign_private(files.sign)),

@@ -58,7 +58,7 @@ COMMANDS = {
     "key set": "refstack_worker.cli.queue.upload_keys:KeySet",
     "key show": "refstack_worker.cli.queue.upload_keys:KeyShow",
     "key delete": "refstack_worker.cli.queue.upload_keys:KeyDelete",
-    "verify": "refstack_worker.cli.queue.runs.verify:Verify",
+    "verify": "refstack_worker.cli.queue.runs.verify:VerifyVerdict",
     "worker demand": "refstack_worker.cli.queue.demand:WorkerDemand",
 }
 """Where each command is; it is imported when it is wanted: 'run …' needs neither Flask nor SQLAlchemy."""
@@ -77,7 +77,7 @@ def load_settings(options: argparse.Namespace) -> ServerSettings:
     return config.load(options.config)
 
 
-PROGRAM = app.Program(
+PROGRAM = app.CliProgram(
     "refstack-queue",
     "RefStack's queue of test runs. 'run', 'cloud', 'guideline', 'vendor', 'user' and 'worker demand' talk to the API: "
     "they need --url and --token-file. The rest needs the server's refstack.cfg; 'standalone' makes its own.",

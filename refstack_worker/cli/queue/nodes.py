@@ -20,7 +20,6 @@ class WorkerList(Lister):
     """List the nodes: what they can build, how busy they are, when they were last heard of."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
-        """Ask the ledger."""
         with open_ledger(settings_of(self.app)) as ledger:
             nodes = ledger.nodes.all()
         now = time.time()

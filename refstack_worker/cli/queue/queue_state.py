@@ -27,7 +27,6 @@ class PauseQueue(Command):
     """Give no more runs to workers; what they hold goes on. Runs are still recorded."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Switch."""
         with open_ledger(settings_of(self.app)) as ledger:
             ledger.queue.pause(getpass.getuser())
 
@@ -55,7 +54,6 @@ class QueueStatus(ShowOne):
         return QueueError.exit_code if self._is_queue_away else result
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        """Ask ledger and queue."""
         settings = settings_of(self.app)
         with open_ledger(settings) as ledger:
             states = Counter(

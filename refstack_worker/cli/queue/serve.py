@@ -40,7 +40,6 @@ class ServeApi(Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Serve until a signal."""
         services = Services(settings_of(self.app))
         with until_signal() as stop, services:
             url = services.serve_http(parsed_args.listen)
@@ -56,7 +55,6 @@ class MonitorQueue(Command):
     """Watch over the runs: submit, find what was lost, end what takes too long. Several at once do no harm."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Watch until a signal."""
         services = Services(settings_of(self.app))
         with until_signal() as stop, services:
             LOG.info("watching over the runs of this ledger")
@@ -68,7 +66,7 @@ class MonitorQueue(Command):
 def wait_alive(stop: threading.Event, url: str) -> None:
     """Wait for ``stop``; meanwhile ask this process's own HTTP server, and tell systemd's watchdog when it answers.
 
-    What is asked for needs no database: that one is away is no reason to begin anew. Without a watchdog none is asked.
+    The request needs no database, so one that is away causes no restart. Without a watchdog nothing is sent.
     """
     pause = systemd.watchdog_seconds() / 2
     while not stop.wait(pause or None):
@@ -80,7 +78,6 @@ def wait_alive(stop: threading.Event, url: str) -> None:
 
 
 def add_listen(parser: argparse.ArgumentParser) -> None:
-    """Add ``--listen``."""
     parser.add_argument(
         "--listen", type=listening, default=listening(LISTEN), metavar="HOST:PORT", help=f"default: {LISTEN}"
     )

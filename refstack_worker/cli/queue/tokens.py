@@ -34,7 +34,6 @@ class TokenCreate(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        """Make it."""
         if parsed_args.scope == VENDOR and parsed_args.user is None:
             raise UsageError("--user: a vendor's token belongs to a user of RefStack; for all runs: --scope operator")
         expires = time.time() + parsed_args.expires if parsed_args.expires else 0.0
@@ -47,7 +46,6 @@ class TokenList(Lister):
     """List the API tokens; their secrets are kept nowhere."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
-        """Ask the ledger."""
         with open_ledger(settings_of(self.app)) as ledger:
             rows = [
                 (one.id, one.name, " ".join(one.scopes), one.user_id or "", _ended(one.revoked_at, one.expires_at))
@@ -66,7 +64,6 @@ class TokenRevoke(Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Revoke."""
         with open_ledger(settings_of(self.app)) as ledger:
             ledger.tokens.revoke(parsed_args.id)
 

@@ -50,7 +50,7 @@ def load_settings(options: argparse.Namespace) -> WorkerSettings:
     return config.load(options.config)
 
 
-PROGRAM = app.Program(
+PROGRAM = app.CliProgram(
     "refstack-worker",
     "A node of RefStack's test queue: takes runs, builds the Tempest environment, runs it, reports, and cleans up.",
     COMMANDS,

@@ -62,7 +62,6 @@ class SavedLinkPlan:
 
     @property
     def scripts(self) -> Path:
-        """Folder of the scripts."""
         return self.folder / SCRIPTS
 
     @property

@@ -16,8 +16,6 @@ from refstack_worker.filesystem import disk_errors, remove_tree, sweep_temporari
 
 @dataclass(frozen=True)
 class Collected:
-    """What a clean-up did."""
-
     removed: tuple[str, ...]
     """Entries."""
     freed: int

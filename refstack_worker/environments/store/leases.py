@@ -33,11 +33,9 @@ class Lease:
 
     @property
     def live(self) -> bool:
-        """Whether the environment exists."""
         return self.folder.is_dir()
 
     def end(self) -> None:
-        """Give the entries free."""
         self.path.unlink(missing_ok=True)
 
 

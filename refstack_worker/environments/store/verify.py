@@ -30,7 +30,6 @@ class Damage:
 
     @property
     def entry(self) -> str:
-        """Its name."""
         return self.path.name
 
 

@@ -50,7 +50,6 @@ class Compiler:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End what still runs."""
         running = self._process
         if running is not None:
             if running.poll() is None:

@@ -56,8 +56,6 @@ class Landing:
 
 
 class Downloader:
-    """Gets files from sites."""
-
     def __init__(self, ca_file: str = "") -> None:
         self.ca_file = ca_file
 

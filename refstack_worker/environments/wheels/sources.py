@@ -64,7 +64,6 @@ class SiteSource:
     downloader: Downloader
 
     def fetch(self, wheel: LockedWheel, landing: Landing) -> Path | None:
-        """Download it."""
         path = wheel.path or f"wheels/{wheel.filename}"
         return self.downloader.wheel(f"{self.url.rstrip('/')}/{path}", wheel, landing)
 
@@ -162,7 +161,6 @@ class _Progress:
         self._said = time.monotonic()
 
     def arrived(self, wheel: LockedWheel) -> None:
-        """Count one more."""
         self._done += 1
         self._done_bytes += wheel.size
         if time.monotonic() - self._said >= PROGRESS_SECONDS:

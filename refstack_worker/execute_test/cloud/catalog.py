@@ -10,7 +10,7 @@ from typing import Any
 
 from refstack_worker.contract.cpid import cpid
 from refstack_worker.contract.networks import is_forbidden
-from refstack_worker.execute_test.cloud.keystone import Token
+from refstack_worker.execute_test.cloud.keystone import KeystoneToken
 from refstack_worker.execute_test.failures import CloudFailure
 
 SERVICE_TYPES = {
@@ -25,18 +25,18 @@ MAX_HOSTS = 20
 """Hosts of a catalogue that are checked; a cloud has a handful."""
 
 
-def offered_services(token: Token, region: str) -> dict[str, bool]:
+def offered_services(token: KeystoneToken, region: str) -> dict[str, bool]:
     """Return, for each option of ``[service_available]``, whether the catalogue has the service in the region."""
     return {name: public_endpoint(token, types, region) is not None for name, types in SERVICE_TYPES.items()}
 
 
-def service_addresses(token: Token) -> list[tuple[str, str]]:
+def service_addresses(token: KeystoneToken) -> list[tuple[str, str]]:
     """Return the address of each endpoint with the type of its service."""
     known = [(point.get("url"), service.get("type", "")) for service, point in _endpoints(token)]
     return [(str(url), str(kind)) for url, kind in known if url]
 
 
-def public_endpoint(token: Token, types: Sequence[str], region: str = "") -> str | None:
+def public_endpoint(token: KeystoneToken, types: Sequence[str], region: str = "") -> str | None:
     """Return the public address of the first service of these types; None when there is none.
 
     :param region: empty for any.
@@ -48,7 +48,7 @@ def public_endpoint(token: Token, types: Sequence[str], region: str = "") -> str
     return None
 
 
-def check_catalog(token: Token) -> None:
+def check_catalog(token: KeystoneToken) -> None:
     """Reject a catalogue that leads to a metadata service: Tempest follows the catalogue.
 
     :raises CloudFailure: one of its addresses does.
@@ -63,12 +63,12 @@ def check_catalog(token: Token) -> None:
                     )
 
 
-def cloud_id(token: Token, url: str) -> str:
+def cloud_id(token: KeystoneToken, url: str) -> str:
     """Return the id by which RefStack knows the cloud."""
     return cpid(token.catalog, url)
 
 
-def only_region(token: Token, url: str) -> str:
+def only_region(token: KeystoneToken, url: str) -> str:
     """Return the only region of the catalogue, or that of the identity endpoint in use; empty without any."""
     regions: dict[str, bool] = {}
     for service, endpoint in _endpoints(token):
@@ -80,7 +80,7 @@ def only_region(token: Token, url: str) -> str:
     return (used or sorted(regions) or [""])[0]
 
 
-def _endpoints(token: Token) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+def _endpoints(token: KeystoneToken) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     for service in token.catalog:
         for endpoint in service.get("endpoints") or ():
             yield service, endpoint

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image import Image
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 
@@ -16,8 +16,6 @@ LEAST_RAM = 64
 
 @dataclass(frozen=True)
 class Flavor:
-    """A size of servers."""
-
     id: str
     name: str
     ram: int
@@ -42,7 +40,7 @@ class Flavor:
         return f"{self.name} ({self.vcpus} vCPU, {self.ram} MiB, {self.disk} GiB)"
 
 
-def find_compute(api: ServiceApi, findings: Findings, image: Image | None, is_admin: bool) -> None:
+def find_compute(api: ServiceApi, findings: CloudFindings, image: Image | None, is_admin: bool) -> None:
     """Choose flavors, microversions and features."""
     _find_flavors(api, findings, image)
     oldest, newest = api.microversions("v2.1")
@@ -53,7 +51,7 @@ def find_compute(api: ServiceApi, findings: Findings, image: Image | None, is_ad
         _find_hypervisors(api, findings)
 
 
-def _find_flavors(api: ServiceApi, findings: Findings, image: Image | None) -> None:
+def _find_flavors(api: ServiceApi, findings: CloudFindings, image: Image | None) -> None:
     listed = [Flavor.read(record) for record in api.records(f"{api.versioned('v2.1')}/flavors/detail", "flavors")]
     flavors = sorted(
         (flavor for flavor in listed if flavor.fits(image)), key=lambda one: (one.ram, one.disk, one.vcpus)
@@ -78,16 +76,16 @@ def _find_flavors(api: ServiceApi, findings: Findings, image: Image | None) -> N
         return
     if second is not None:
         findings.choose("compute", "flavor_ref_alt", second.id, f"flavor to resize to: {second}")
-    # Tempest leaves the tests of resizing out unless told that the cloud can resize
+    # Tempest leaves the tests of resizing out unless the option says that the cloud can resize
     findings.choose("compute-feature-enabled", "resize", True)
 
 
-def _chosen(findings: Findings, option: str, listed: list[Flavor]) -> Flavor | None:
+def _chosen(findings: CloudFindings, option: str, listed: list[Flavor]) -> Flavor | None:
     given = str(findings.value("compute", option) or "")
     return next((flavor for flavor in listed if given and flavor.id == given), None)
 
 
-def _find_hypervisors(api: ServiceApi, findings: Findings) -> None:
+def _find_hypervisors(api: ServiceApi, findings: CloudFindings) -> None:
     services = api.records(f"{api.versioned('v2.1')}/os-services?binary=nova-compute", "services")
     up = [one for one in services if one.get("state") == "up" and one.get("status") == "enabled"]
     if not services:

@@ -8,7 +8,13 @@ from typing import Any
 
 from refstack_worker.contract.accounts import accounts_in, tempest_account
 from refstack_worker.execute_test.cloud.catalog import check_catalog, cloud_id, offered_services, only_region
-from refstack_worker.execute_test.cloud.keystone import CloudUser, Keystone, Token, administrator, ordinary_users
+from refstack_worker.execute_test.cloud.keystone import (
+    CloudUser,
+    Keystone,
+    KeystoneToken,
+    administrator,
+    ordinary_users,
+)
 from refstack_worker.execute_test.failures import BadInput
 from refstack_worker.execute_test.http import Denied
 from refstack_worker.execute_test.tempest.conf import Conf
@@ -27,7 +33,7 @@ class Discovery:
     """The id by which RefStack knows the cloud."""
     accounts: list[dict[str, Any]]
     """Ordinary users for Tempest's accounts file; empty when there is an administrator."""
-    token: Token
+    token: KeystoneToken
     """Of the administrator or the first user."""
     missing_services: tuple[str, ...] = ()
     """Services that the catalogue does not have."""
@@ -68,7 +74,7 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
     return Discovery(created, cloud_id(tokens[0], keystone.url), accounts, tokens[0], missing)
 
 
-def _administration(admin: CloudUser, token: Token) -> dict[str, Any]:
+def _administration(admin: CloudUser, token: KeystoneToken) -> dict[str, Any]:
     project = token.body.get("project", {})
     options = {
         "admin_username": admin.name,
@@ -80,7 +86,7 @@ def _administration(admin: CloudUser, token: Token) -> dict[str, Any]:
     return {option: value for option, value in options.items() if value}
 
 
-def _operator_role(keystone: Keystone, token: Token) -> dict[str, Any]:
+def _operator_role(keystone: Keystone, token: KeystoneToken) -> dict[str, Any]:
     try:
         listed = (keystone.request("GET", "/roles", token.value) or {}).get("roles", [])
     except Denied:
@@ -89,7 +95,7 @@ def _operator_role(keystone: Keystone, token: Token) -> dict[str, Any]:
     return next(({"operator_role": role} for role in OPERATOR_ROLES if role in names), {})
 
 
-def _role_of_users(tokens: Sequence[Token]) -> dict[str, Any]:
+def _role_of_users(tokens: Sequence[KeystoneToken]) -> dict[str, Any]:
     """Return the role with which these users have containers: an ordinary one that they have themselves."""
     roles = [role for token in tokens for role in token.roles]
     usual = next((role for role in OPERATOR_ROLES if role in roles), "")
@@ -97,7 +103,7 @@ def _role_of_users(tokens: Sequence[Token]) -> dict[str, Any]:
     return {"operator_role": usual or other} if usual or other else {}
 
 
-def _account(user: CloudUser, token: Token, given: Mapping[str, Any]) -> dict[str, Any]:
+def _account(user: CloudUser, token: KeystoneToken, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return an account for Tempest's file: what Keystone says of the user, over it what the vendor says."""
     project, person = token.body.get("project", {}), token.body.get("user", {})
     account = {"username": user.name, "password": user.password, "project_name": project.get("name"),

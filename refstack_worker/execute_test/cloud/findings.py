@@ -8,8 +8,8 @@ from typing import Any
 
 
 @dataclass
-class Findings:
-    """Options for ``tempest.conf`` that nobody set, and sentences about them."""
+class CloudFindings:
+    """Options for ``tempest.conf`` that no one set, and sentences about them."""
 
     given: Mapping[str, Mapping[str, Any]]
     """What the server or the vendor set: it always wins, so nothing is looked up for it."""

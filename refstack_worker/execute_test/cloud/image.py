@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 
 BOOTABLE_FORMATS = ("qcow2", "raw", "vmdk", "vdi", "vhd", "ami", "ploop")
@@ -51,7 +51,7 @@ class Image:
         return next((user for user in SSH_USERS if user in self.name.lower()), "")
 
 
-def find_images(api: ServiceApi, findings: Findings) -> Image | None:
+def find_images(api: ServiceApi, findings: CloudFindings) -> Image | None:
     """Choose the image of the tests and a second one; return the first, None if unknown."""
     given = str(findings.value("compute", "image_ref") or "")
     images = _images(api)

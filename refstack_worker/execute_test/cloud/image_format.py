@@ -1,6 +1,6 @@
 """Whether Glance checks that an image's content has the format that it is declared with.
 
-Glance does so from 2025.1 on unless it is told not to, and no call tells. Tempest's tests upload random bytes: where
+Glance does so from 2025.1 on unless configured otherwise; no call shows it. Tempest's tests upload random bytes: where
 the content is checked they have to be skipped (``image-feature-enabled.image_format_enforcement``), and where it is not
 they must not be, since guidelines require them. So a small image of random bytes is uploaded, and removed again.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 
-from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 from refstack_worker.execute_test.failures import CloudFailure
 from refstack_worker.execute_test.http import Denied
@@ -23,7 +23,7 @@ SKIPPED_WITH = (
 )
 
 
-def find_format_enforcement(api: ServiceApi, findings: Findings, prefix: str) -> None:
+def find_format_enforcement(api: ServiceApi, findings: CloudFindings, prefix: str) -> None:
     """Choose the option by uploading an image; without the right to do so Tempest's default stays.
 
     :param prefix: start of the image's name, so that a stopped run's clean-up finds it.

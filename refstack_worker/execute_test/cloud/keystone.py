@@ -20,8 +20,6 @@ CLOUD_PATIENCE = 5.0
 
 @dataclass(frozen=True)
 class CloudUser:
-    """Credentials for the cloud."""
-
     name: str
     password: str = field(repr=False)
     project: str = ""
@@ -49,9 +47,7 @@ class CloudUser:
 
 
 @dataclass(frozen=True)
-class Token:
-    """Keystone's answer to credentials."""
-
+class KeystoneToken:
     value: str = field(repr=False)
     body: Mapping[str, Any]
 
@@ -108,7 +104,7 @@ class Keystone:
         except Unavailable as error:
             raise CloudFailure(f"the cloud cannot be reached: {error}") from error
 
-    def log_in(self, user: CloudUser) -> Token:
+    def log_in(self, user: CloudUser) -> KeystoneToken:
         """Return a token for the user's project; without a project name, for the only one.
 
         :raises CloudFailure: the credentials are rejected.
@@ -123,12 +119,12 @@ class Keystone:
             return token
         return self.scope(token, self._only_project(token, user), user)
 
-    def scope(self, token: Token, project_id: str, user: CloudUser) -> Token:
+    def scope(self, token: KeystoneToken, project_id: str, user: CloudUser) -> KeystoneToken:
         """Return a token of the same user for another project."""
         identity = {"methods": ["token"], "token": {"id": token.value}}
         return self._token({"auth": {"identity": identity, "scope": {"project": {"id": project_id}}}}, user)
 
-    def list_named(self, token: Token, kind: str, prefix: str) -> list[dict[str, Any]]:
+    def list_named(self, token: KeystoneToken, kind: str, prefix: str) -> list[dict[str, Any]]:
         """Return the projects, users, roles or the like whose names begin with ``prefix``.
 
         :raises Denied: this user may not list them.
@@ -137,7 +133,7 @@ class Keystone:
         listed = self.request("GET", f"/{kind}?{urllib.parse.urlencode({'name__startswith': prefix})}", token.value)
         return [each for each in (listed or {}).get(kind, []) if str(each.get("name", "")).startswith(prefix)]
 
-    def _only_project(self, token: Token, user: CloudUser) -> str:
+    def _only_project(self, token: KeystoneToken, user: CloudUser) -> str:
         projects = (self.request("GET", "/auth/projects", token.value) or {}).get("projects", [])
         likely = [each for each in projects if each.get("name") in ("admin", user.name)]
         candidates = projects if len(projects) == 1 else likely
@@ -146,10 +142,10 @@ class Keystone:
             raise BadInput(f"conf_json: which project should {user.name} use? Name one of: {names[:500]}")
         return str(candidates[0]["id"])
 
-    def _token(self, body: Any, user: CloudUser) -> Token:
+    def _token(self, body: Any, user: CloudUser) -> KeystoneToken:
         try:
             response = self.request_url("POST", f"{self.url}/auth/tokens", "", body)
-            return Token(response.headers["X-Subject-Token"], response.json()["token"])
+            return KeystoneToken(response.headers["X-Subject-Token"], response.json()["token"])
         except Denied as error:
             if error.status == 401:
                 project = user.project or user.project_id

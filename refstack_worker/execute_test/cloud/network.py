@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 
 Network = Mapping[str, Any]
 
 
-def find_network(api: ServiceApi, findings: Findings, project_id: str, is_admin: bool) -> None:
+def find_network(api: ServiceApi, findings: CloudFindings, project_id: str, is_admin: bool) -> None:
     """Choose the public network, the extensions and, for ordinary users, the network of servers."""
     base = f"{api.versioned('v2.0')}" if api.versioned("v2.0").endswith("/v2.0") else f"{api.endpoint}/v2.0"
     extensions = sorted(str(one.get("alias")) for one in api.records(f"{base}/extensions", "extensions"))
@@ -29,7 +29,7 @@ def public_networks(networks: list[dict[str, Any]]) -> list[Network]:
     return sorted(external, key=lambda one: (not one.get("is_default"), str(one.get("name"))))
 
 
-def _find_public_network(networks: list[dict[str, Any]], findings: Findings) -> None:
+def _find_public_network(networks: list[dict[str, Any]], findings: CloudFindings) -> None:
     if findings.is_given("network", "public_network_id"):
         return
     public = public_networks(networks)
@@ -45,7 +45,7 @@ def _find_public_network(networks: list[dict[str, Any]], findings: Findings) -> 
     findings.choose("network", "floating_network_name", str(first.get("name") or first["id"]))
 
 
-def _find_project_network(networks: list[dict[str, Any]], findings: Findings, project_id: str) -> None:
+def _find_project_network(networks: list[dict[str, Any]], findings: CloudFindings, project_id: str) -> None:
     own = [one for one in networks if one.get("project_id", one.get("tenant_id")) == project_id and _is_up(one)]
     inside = [one for one in own if not one.get("router:external") and one.get("subnets")]
     shared = [one for one in networks if one.get("shared") and not one.get("router:external") and one.get("subnets")]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import urllib.parse
 
-from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 
 NOT_FEATURES = ("swift", "container_sync")
 """What ``/info`` lists beside the features that tests ask for."""
 
 
-def find_object_storage(api: ServiceApi, findings: Findings) -> None:
+def find_object_storage(api: ServiceApi, findings: CloudFindings) -> None:
     """Choose the features; without ``/info`` Tempest's default stays, which is all of them."""
     parts = urllib.parse.urlsplit(api.endpoint)
     info = api.get(f"{parts.scheme}://{parts.netloc}/info")

@@ -7,10 +7,10 @@ from typing import Any
 
 from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, public_endpoint
 from refstack_worker.execute_test.cloud.compute import find_compute
-from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image import Image, find_images
 from refstack_worker.execute_test.cloud.image_format import find_format_enforcement
-from refstack_worker.execute_test.cloud.keystone import Keystone, Token
+from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken
 from refstack_worker.execute_test.cloud.network import find_network
 from refstack_worker.execute_test.cloud.object_features import find_object_storage
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
@@ -22,16 +22,16 @@ from refstack_worker.execute_test.failures import CloudFailure
 class OptionFinder:
     """Looks into one cloud as one user, and only at the services that its catalogue has in the region."""
 
-    def __init__(self, keystone: Keystone, token: Token, region: str, is_admin: bool) -> None:
+    def __init__(self, keystone: Keystone, token: KeystoneToken, region: str, is_admin: bool) -> None:
         self._keystone, self._token = keystone, token
         self._region, self._is_admin = region, is_admin
 
-    def find(self, given: Mapping[str, Mapping[str, Any]], prefix: str = "") -> Findings:
+    def find(self, given: Mapping[str, Mapping[str, Any]], prefix: str = "") -> CloudFindings:
         """Return what was found. A service that does not respond is a gap, not an error.
 
         :param prefix: start of the names of what is made, and removed, in the cloud on the way.
         """
-        findings = Findings(given)
+        findings = CloudFindings(given)
         image = self._ask("glance", findings, lambda api: find_images(api, findings))
         self._ask("glance", findings, lambda api: find_format_enforcement(api, findings, prefix))
         self._ask("nova", findings, lambda api: find_compute(api, findings, image, self._is_admin))
@@ -45,13 +45,13 @@ class OptionFinder:
             self._validate(network, findings, image)
         return findings
 
-    def _validate(self, network: ServiceApi | None, findings: Findings, image: Image | None) -> None:
+    def _validate(self, network: ServiceApi | None, findings: CloudFindings, image: Image | None) -> None:
         try:
             find_validation(network, findings, image)
         except CloudFailure:
             find_validation(None, findings, image)
 
-    def _ask(self, name: str, findings: Findings, question: Any) -> Any:
+    def _ask(self, name: str, findings: CloudFindings, question: Any) -> Any:
         api = self._api(name, findings)
         if api is None:
             return None
@@ -61,7 +61,7 @@ class OptionFinder:
             findings.gaps.append(f"{SERVICE_TYPES[name][0]}: {error}; its tests will fail")
             return None
 
-    def _api(self, name: str, findings: Findings | None = None) -> ServiceApi | None:
+    def _api(self, name: str, findings: CloudFindings | None = None) -> ServiceApi | None:
         kinds: tuple[str, ...] = SERVICE_TYPES[name]
         given = findings.value("volume", "catalog_type") if findings is not None and name == "cinder" else None
         endpoint = public_endpoint(self._token, (str(given),) if given else kinds, self._region)

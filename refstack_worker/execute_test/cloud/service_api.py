@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from refstack_worker.execute_test.cloud.keystone import Keystone, Token
+from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken
 from refstack_worker.execute_test.http import Denied, Unavailable
 
 _VERSION_SEGMENT = re.compile(r"/v\d+(\.\d+)?(/|$)")
@@ -14,7 +14,7 @@ _VERSION_SEGMENT = re.compile(r"/v\d+(\.\d+)?(/|$)")
 class ServiceApi:
     """A service as one user sees it. What the user may not ask, or the service does not know, is None."""
 
-    def __init__(self, keystone: Keystone, token: Token, endpoint: str) -> None:
+    def __init__(self, keystone: Keystone, token: KeystoneToken, endpoint: str) -> None:
         self._keystone, self._token = keystone, token
         self.endpoint = endpoint.rstrip("/")
 

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterable
 
 from refstack_worker.contract.networks import is_forbidden
-from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image import Image
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 
@@ -18,7 +18,7 @@ MAX_PROBES = 4
 SKIPPED_WITHOUT = "tests that log in to servers (host name, number of vCPUs, rebuild and the like) are skipped"
 
 
-def find_validation(api: ServiceApi | None, findings: Findings, image: Image | None) -> None:
+def find_validation(api: ServiceApi | None, findings: CloudFindings, image: Image | None) -> None:
     """Turn SSH into servers on if it can work; else say why not, and what that skips."""
     if findings.is_given("validation", "run_validation"):
         return
@@ -32,7 +32,7 @@ def find_validation(api: ServiceApi | None, findings: Findings, image: Image | N
         findings.choose("validation", "image_ssh_user", image.ssh_user, f"SSH: as {image.ssh_user} by floating IPs")
 
 
-def _obstacle(api: ServiceApi | None, findings: Findings, image: Image | None) -> str:
+def _obstacle(api: ServiceApi | None, findings: CloudFindings, image: Image | None) -> str:
     if api is None or not findings.value("network", "public_network_id"):
         return "there is no public network to reach servers by"
     if not findings.is_given("validation", "image_ssh_user") and not (image and image.ssh_user):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES
-from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 
 PREFERRED_TYPES = tuple(sorted(SERVICE_TYPES["cinder"], key=lambda kind: kind not in ("block-storage", "volumev3")))
 
 
-def find_catalog_type(offered: set[str], findings: Findings) -> str:
+def find_catalog_type(offered: set[str], findings: CloudFindings) -> str:
     """Choose the service type of Cinder that the catalogue has; Tempest's own default depends on its version."""
     given = findings.value("volume", "catalog_type")
     if given:
@@ -20,7 +20,7 @@ def find_catalog_type(offered: set[str], findings: Findings) -> str:
     return kind
 
 
-def find_volume(api: ServiceApi, findings: Findings, is_admin: bool) -> None:
+def find_volume(api: ServiceApi, findings: CloudFindings, is_admin: bool) -> None:
     """Choose microversions, extensions and features."""
     oldest, newest = api.microversions("v3.0")
     if newest:
@@ -35,7 +35,7 @@ def find_volume(api: ServiceApi, findings: Findings, is_admin: bool) -> None:
         _find_backends(api, findings)
 
 
-def _find_backends(api: ServiceApi, findings: Findings) -> None:
+def _find_backends(api: ServiceApi, findings: CloudFindings) -> None:
     services = api.records(f"{api.endpoint}/os-services", "services")
     if not services:
         return

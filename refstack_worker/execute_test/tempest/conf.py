@@ -144,7 +144,6 @@ def write_conf(path: Path, conf: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def read_conf(path: Path) -> Conf:
-    """Read a ``tempest.conf`` back."""
     reader = configparser.RawConfigParser(strict=False, default_section="\0", interpolation=None)
     reader.optionxform = str  # type: ignore[assignment,method-assign]
     reader.read(path, encoding="utf-8")

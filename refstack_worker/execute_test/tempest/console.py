@@ -18,7 +18,7 @@ from refstack_worker.execute_test.tempest.subunit import Packet
 MAX_READ = 1 << 20
 """Bytes of the log that are read at once."""
 MAX_LOG_LINE = 64 * 1024
-"""Bytes of a log line; a longer one is no request."""
+"""Bytes of a log line; a longer line is not a request."""
 
 _REQUEST_LINE = re.compile(
     rb"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) \d+ INFO tempest\S*rest_client \[(\S*)[^\]]*\] "

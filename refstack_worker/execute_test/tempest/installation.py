@@ -36,8 +36,6 @@ print(json.dumps({"home": home, "version": version,
 
 @dataclass(frozen=True)
 class Tempest:
-    """An installed Tempest."""
-
     program: Path
     version: str
     include_list: bool

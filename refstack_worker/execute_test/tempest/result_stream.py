@@ -25,7 +25,6 @@ class ResultStream:
         self._waiting: dict[tuple[str, str], list[Packet]] = {}
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
         self._buffer += data
         self._split(False)
 

@@ -1,4 +1,4 @@
-"""Which tests to run."""
+"""Which tests of Tempest to run."""
 
 from __future__ import annotations
 

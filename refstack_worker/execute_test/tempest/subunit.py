@@ -13,8 +13,6 @@ _STATUSES = ("", "exists", "inprogress", "success", "uxsuccess", "skip", "fail",
 
 @dataclass
 class Packet:
-    """One packet."""
-
     raw: bytearray
     test: str
     status: str

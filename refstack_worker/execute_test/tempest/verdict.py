@@ -11,7 +11,7 @@ from refstack_worker.execute_test.failures import BadInput, CloudFailure, Failur
 from refstack_worker.execute_test.tempest.tempest_run import TempestRun
 
 
-class Verdict(NamedTuple):
+class RunConclusion(NamedTuple):
     """How a call of this program ended."""
 
     exit_code: ExitCode
@@ -19,7 +19,7 @@ class Verdict(NamedTuple):
     message: str
 
 
-def judge(run: TempestRun, missing_services: Sequence[str]) -> Verdict:
+def judge(run: TempestRun, missing_services: Sequence[str]) -> RunConclusion:
     """Return the verdict on a ``tempest run`` that ended by itself.
 
     :raises BadInput: the test cases select nothing.
@@ -34,11 +34,11 @@ def judge(run: TempestRun, missing_services: Sequence[str]) -> Verdict:
     ends = _outcomes(run)
     message = f"{ends} (the first: {reason}{lacking})" if counts.skipped and reason else ends
     if counts.failed:
-        return Verdict(ExitCode.TESTS_FAILED, Reason.TESTS_FAILED, message)
+        return RunConclusion(ExitCode.TESTS_FAILED, Reason.TESTS_FAILED, message)
     if not counts.passed:
         reason = reason or "no reason given"
         raise CloudFailure(f"no test could run on this cloud, all {counts.skipped} were skipped: {reason}{lacking}")
-    return Verdict(ExitCode.PASSED, Reason.PASSED, message)
+    return RunConclusion(ExitCode.PASSED, Reason.PASSED, message)
 
 
 def _check_complete(run: TempestRun) -> None:

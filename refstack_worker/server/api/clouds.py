@@ -20,13 +20,11 @@ _TAKES = Takes(
 
 @CLOUDS.call("GET", "/v1/clouds", Who.TOKEN, {200: page("clouds", "Cloud")})
 def list_clouds(call: Call) -> Response:
-    """List clouds."""
     return jsonify({"clouds": [cloud_json(known) for known in call.context.clouds.visible(call.caller)]})
 
 
 @CLOUDS.call("POST", "/v1/clouds", Who.WRITER, {201: CLOUD}, (404, 409, 413), _TAKES)
 def add_cloud(call: Call) -> Response:
-    """Add a cloud."""
     known = call.context.clouds.add(call.caller, call.body)
     answer = jsonify(cloud_json(known))
     answer.status_code = 201
@@ -36,7 +34,6 @@ def add_cloud(call: Call) -> Response:
 
 @CLOUDS.call("GET", _ONE, Who.TOKEN, {200: CLOUD}, (404,))
 def show_cloud(call: Call, cloud_id: int) -> Response:
-    """Show a cloud."""
     return jsonify(cloud_json(call.cloud(cloud_id)))
 
 

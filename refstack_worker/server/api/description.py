@@ -50,8 +50,7 @@ def show_openapi() -> Response:
     "GET", "/v1/problems/<reason>", Who.ANYONE, {200: shape(reason=string(), status=integer(), title=string())}
 )
 def show_problem(reason: str) -> Response:
-    """Explain a problem's type."""
     status = STATUSES.get(reason)
     if status is None:
-        raise NotFoundError(f"there is no problem {reason[:40]!r}")
+        raise NotFoundError(f"no such problem: {reason[:40]!r}")
     return jsonify({"reason": reason, "status": status, "title": TITLES[status]})

@@ -63,7 +63,6 @@ def get_testcases() -> Response:
 
 @LEGACY.post("/post-result")
 def post_result() -> Response:
-    """Take a result."""
     if "test_id" not in request.args:
         return _anonymous()
     test_id = test_id_of(request.args["test_id"])

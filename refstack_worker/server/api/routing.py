@@ -1,4 +1,4 @@
-"""Routes with their description: who may call, query, headers and body, answers, limits; written once, over the view.
+"""Routes with their description: callers, query, headers and body, answers, limits; written once, over the view.
 
 A description validates the requests, makes the OpenAPI document (``openapi/document.py``), and sets the size limit.
 The first line of a view's docstring is the call's summary there, the rest its description.
@@ -37,7 +37,7 @@ View = Callable[..., ResponseReturnValue]
 
 
 class Who(enum.Enum):
-    """Who may call."""
+    """The callers that are allowed."""
 
     ANYONE = "anyone"
     TOKEN = "any token"  # noqa: S105 - no password

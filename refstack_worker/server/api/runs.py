@@ -92,7 +92,6 @@ def check_run(call: Call) -> Response:
     ),
 )
 def list_runs(call: Call) -> Response:
-    """List runs, newest first."""
     given = call.query
     query = RunQuery(
         states=tuple(RunState(name) for name in given.get("state", ())),

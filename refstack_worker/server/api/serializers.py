@@ -50,7 +50,6 @@ def run_json(run: Run, facts: RunFacts, site: str) -> dict[str, Any]:
 
 
 def attempt_json(attempt: Attempt) -> dict[str, Any]:
-    """Return an attempt."""
     return {
         "attempt": attempt.key.attempt,
         "is_current": attempt.is_current,
@@ -62,7 +61,6 @@ def attempt_json(attempt: Attempt) -> dict[str, Any]:
 
 
 def message_json(message: Message) -> dict[str, Any]:
-    """Return a status message."""
     return {"id": message.id, "message": message.message, "time": iso(message.timestamp)}
 
 
@@ -72,7 +70,6 @@ def test_json(test: TestResult) -> dict[str, Any]:
 
 
 def node_json(node: Node) -> dict[str, Any]:
-    """Return a node."""
     return {
         "name": node.name,
         "state": node.state,
@@ -124,7 +121,6 @@ def cloud_json(known: CloudRecord) -> dict[str, Any]:
 
 
 def guideline_json(stored: StoredGuideline) -> dict[str, Any]:
-    """Return a guideline."""
     return {
         "id": stored.id,
         "name": stored.name,

@@ -92,7 +92,6 @@ class Database:
         self._writers = threading.Lock() if self.is_sqlite else nullcontext()
 
     def close(self) -> None:
-        """Close all the connections."""
         self.engine.dispose()
         self._single.dispose()
 

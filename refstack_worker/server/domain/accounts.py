@@ -20,7 +20,7 @@ class Vendor:
 
 @dataclass(frozen=True)
 class User:
-    """Somebody of a vendor."""
+    """A user who belongs to a vendor."""
 
     id: int
     name: str
@@ -52,9 +52,9 @@ class Session:
 
 @dataclass(frozen=True)
 class AccessScope:
-    """Whose runs and clouds somebody sees."""
+    """Which runs and clouds a caller can see."""
 
     owner_ids: tuple[int, ...]
-    """Users: himself and those of his vendor."""
+    """Users: the caller and those of the same vendor."""
     vendor_id: int | None = None
-    """What is shared with this vendor he sees, too."""
+    """Runs that are shared with this vendor are visible, too."""

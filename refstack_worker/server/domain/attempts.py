@@ -1,4 +1,4 @@
-"""Attempts: each try of a run, the claim on it, and what is said about it.
+"""Attempts: each try of a run, the claim on it, and its messages.
 
 Times are seconds since 1970 (UTC); 0 means "not yet".
 """
@@ -63,7 +63,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """A job that gearmand was given and nobody has claimed."""
+    """A job that gearmand was given and no worker has claimed."""
 
     key: AttemptKey
     server: str
@@ -80,7 +80,7 @@ class Proof:
     secret: str = field(repr=False)
     """Of the bearer token; empty when none came."""
     attempt: int | None = None
-    """None: the attempt is told by the secret."""
+    """None: the secret identifies the attempt."""
     mark: str = field(default="", repr=False)
     """Of the claim, from the bearer token; see :mod:`refstack_worker.contract.attempt_token`."""
     payload_digest: str | None = None

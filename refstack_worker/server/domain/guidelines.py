@@ -99,8 +99,6 @@ class Program:
 
 @dataclass(frozen=True)
 class Guideline:
-    """A whole file."""
-
     id: str
     """As ``2020.06``, or ``dns.2020.06`` for an add-on."""
     schema: str

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Node:
-    """What a node last said of itself."""
+    """The last status report of a node."""
 
     name: str
     versions: tuple[str, ...] = ()

@@ -22,8 +22,6 @@ class UploadRecord:
 
 @dataclass(frozen=True)
 class StoredKey:
-    """A user's key, opened."""
-
     pem: str = field(repr=False)
     public: str
     openid: str = ""

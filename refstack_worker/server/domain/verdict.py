@@ -126,7 +126,6 @@ class Verdict:
 
     @property
     def required(self) -> tuple[CapabilityVerdict, ...]:
-        """The required capabilities."""
         return self.capabilities.get(REQUIRED, ())
 
     @property

@@ -1,4 +1,4 @@
-"""Vendors, users, and who may see which runs."""
+"""Vendors, users, and which runs they can see."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Accounts(LedgerPart):
         return [_user(row) for row in rows]
 
     def user(self, user_id: int) -> User:
-        """Return a user. :raises NotFoundError: there is none of that id."""
+        """Return a user. :raises NotFoundError: no such id."""
         with self.database.reading() as connection:
             row = (
                 connection.execute(select(legacy_tables.user).where(legacy_tables.user.c.id == user_id))
@@ -73,7 +73,7 @@ class Accounts(LedgerPart):
         return User(made, name, email, vendor_id)
 
     def access_scope(self, user_id: int | None) -> AccessScope:
-        """Return what a user sees: his own, that of his vendor's users, and what is shared with the vendor."""
+        """Return what a user sees: their own, that of their vendor's users, and what is shared with the vendor."""
         if user_id is None:
             return AccessScope(())
         user = legacy_tables.user

@@ -113,7 +113,7 @@ class Attempts(LedgerPart):
     def check(self, proof: Proof) -> AttemptKey:
         """Return the attempt that a caller holds.
 
-        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``claimed`` by somebody else, ``superseded``, ``ended``.
+        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``claimed`` by another worker, ``superseded``, ``ended``.
         :raises NotFoundError: there is no such run.
         """
         with self.database.reading() as connection:
@@ -151,7 +151,7 @@ class Attempts(LedgerPart):
             return ClaimAnswer(True, "", RunState.CLAIMED)
 
     def _claim_at_once(self, proof: Proof, claim: Claim) -> bool:
-        """Grant the usual claim, on an attempt that nobody holds; False: the long way decides."""
+        """Grant the usual claim, on an attempt that no worker holds; False: the long way decides."""
         if self.database.is_sqlite or proof.attempt is None or proof.payload_digest is not None or not proof.secret:
             return False
         with self.database.one_statement() as connection:
@@ -195,7 +195,7 @@ class Attempts(LedgerPart):
     def release(self, proof: Proof, claim_id: str, reason: str) -> None:
         """Take an attempt back from a worker that cannot go on; the next attempt follows at once.
 
-        :raises RefusedError: ``superseded``, ``ended``, or ``claimed`` by somebody else.
+        :raises RefusedError: ``superseded``, ``ended``, or ``claimed`` by another worker.
         """
         with self.database.writing() as connection:
             run, attempt = self.transactions.held(connection, proof)
@@ -213,7 +213,7 @@ class Attempts(LedgerPart):
         A state that comes late (``building`` after ``running``, or while a cancel is under way) is only a message.
         After the end of the run its last attempt may still leave messages: what it removed from the cloud.
 
-        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``wrong-payload``, ``claimed`` by somebody else,
+        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``wrong-payload``, ``claimed`` by another worker,
             ``superseded``, ``ended``.
         :raises StateError: a state that is not a worker's to report.
         """
@@ -258,7 +258,7 @@ class Attempts(LedgerPart):
     def requeue(self, key: AttemptKey, how: Release, message: str) -> bool:
         """End an attempt and make the next, or end the run at the limit.
 
-        Lost by the queue can only be what nobody has claimed, lost with its worker only what somebody holds.
+        Lost by the queue can only be what no worker has claimed, lost with its worker only what someone holds.
 
         :returns: whether anything changed; not if the attempt is superseded, or the run has ended or moved on.
         """
@@ -283,7 +283,7 @@ class Attempts(LedgerPart):
             raise StateError(f"the state {report.status.value} is not reported: it comes with a result or a release")
         if state.is_end:
             raise refused("ended", f"the run has ended: {state.value}")
-        # what nobody has claimed is held by nobody, whatever is said of it
+        # an attempt without a claim has no holder, whatever a report says
         is_unclaimed = state is RunState.QUEUED and not report.status.is_end
         if is_unclaimed or not may_move(state, report.status):
             self.transactions.say(connection, run, ": ".join(part for part in (report.status.value, message) if part))

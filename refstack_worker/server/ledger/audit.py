@@ -14,8 +14,6 @@ _ADD = insert(audit)
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One change."""
-
     actor: str
     """Name of the token."""
     token_id: int | None

@@ -40,7 +40,7 @@ class Clouds(LedgerPart):
             return [_cloud(row) for row in connection.execute(question).mappings().all()]
 
     def get(self, cloud_id: int, scope: AccessScope | None = None) -> CloudRecord:
-        """Return a cloud. :raises NotFoundError: there is none of that id, or it is somebody else's."""
+        """Return a cloud. :raises NotFoundError: no such id, or it belongs to another user."""
         with self.database.reading() as connection:
             row = connection.execute(_clouds().where(_CLOUD.c.id == cloud_id)).mappings().first()
         if row is None or (scope is not None and row["user_id"] not in scope.owner_ids):

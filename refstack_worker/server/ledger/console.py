@@ -43,8 +43,6 @@ class ConsoleState:
 
 @dataclass(frozen=True)
 class ConsolePage:
-    """Lines of an attempt."""
-
     attempt: int
     lines: tuple[dict[str, Any], ...]
     """Each with its ``number``."""

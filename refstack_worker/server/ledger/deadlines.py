@@ -49,7 +49,7 @@ class Deadlines(LedgerPart):
             return [attempt_of(row) for row in connection.execute(question).mappings().all()]
 
     def lose_silent(self, key: AttemptKey, message: str, now: float | None = None) -> bool:
-        """Give back an attempt as lost, if it is still silent now that nobody else can change it."""
+        """Give back an attempt as lost, if it is still silent now that no one else can change it."""
         moment = self.clock() if now is None else now
         with self.database.writing() as connection:
             run = self.transactions.locked_run(connection, key.test_id)
@@ -87,7 +87,7 @@ class Deadlines(LedgerPart):
     def pull_back(self) -> int:
         """Set times in the future to now, and return how many rows had some.
 
-        They are left from a clock that was ahead: until it had caught up, nobody would look at what was leased,
+        They are left from a clock that was ahead: until it had caught up, no one would look at what was leased,
         submitted or queued then.
         """
         now = self.clock()
@@ -110,7 +110,7 @@ class Deadlines(LedgerPart):
         soon = now - CONTESTED_BEATS * rules.heartbeat_seconds
         is_contested = (attempt.c.contested_at > 0) & (attempt.c.heartbeat_at < soon)
         is_held = attempt.c.is_open & (attempt.c.claimed_at > 0) & run.c.state.in_(_WORKING)
-        # heard in times to come: the clock was set back, and who lives is heard anew by it
+        # heard in times to come: the clock was set back, and who lives is heard again by it
         is_odd = attempt.c.heartbeat_at > now + rules.heartbeat_limit
         return is_held & ((attempt.c.heartbeat_at < limit) | is_odd | is_contested)
 

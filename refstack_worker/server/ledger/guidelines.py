@@ -24,8 +24,6 @@ _COLUMNS = frozen_verdicts.GUIDELINE_COLUMNS
 
 
 class Guidelines(LedgerPart):
-    """Guidelines and verdicts."""
-
     def add(self, text: str, about: StoredGuideline) -> StoredGuideline:
         """Keep a guideline file; the same text of the same owner again is the one that is kept already.
 

@@ -49,7 +49,7 @@ class Nodes(LedgerPart):
             connection.execute(delete(queue_tables.node).where(queue_tables.node.c.name == name))
 
     def all(self) -> list[Node]:
-        """Return what the nodes last said of themselves, by name."""
+        """Return the last status report of each node, by name."""
         with self.database.reading() as connection:
             rows = connection.execute(select(queue_tables.node).order_by(queue_tables.node.c.name)).mappings().all()
         return [_node(row) for row in rows]

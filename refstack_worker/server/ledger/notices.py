@@ -15,8 +15,6 @@ MAX_TEXT = 500
 
 @dataclass(frozen=True)
 class Notice:
-    """What is announced."""
-
     text: str
     by: str
     at: float

@@ -16,8 +16,6 @@ from refstack_worker.server.ledger.transactions import LedgerPart, Row
 
 @dataclass(frozen=True)
 class FrozenVerdict:
-    """The verdict in short."""
-
     passed: bool
     count: int
     """Required tests that passed."""
@@ -44,8 +42,6 @@ class PastOutcome:
 
 
 class Overview(LedgerPart):
-    """Reads only."""
-
     def facts(self, test_ids: Sequence[int]) -> dict[int, RunFacts]:
         """Return what is known of these runs, in one query."""
         with self.database.reading() as connection:

@@ -17,8 +17,6 @@ FORGET_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Grant:
-    """What a bucket gave."""
-
     count: int
     """Calls that may be made; 0: none."""
     left: float

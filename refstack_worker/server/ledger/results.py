@@ -47,7 +47,7 @@ class Results(LedgerPart):
     def find(self, proof: Proof, upload: Upload) -> tuple[Accepted | None, set[str]]:
         """Return the answer that these bytes got before (None: they may be accepted), and the secrets of the run.
 
-        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``claimed`` by somebody else, ``superseded``, ``ended``,
+        :raises RefusedError: ``no-proof``, ``wrong-proof``, ``claimed`` by another worker, ``superseded``, ``ended``,
             ``unclaimed``, or ``accepted``: other bytes were accepted before.
         """
         with self.database.reading() as connection:
@@ -145,7 +145,7 @@ class Results(LedgerPart):
         if state.is_end:
             raise refused("ended", f"the run has ended: {state.value}")
         if not may_move(state, RunState.FINISHED):
-            raise refused("unclaimed", "nobody has claimed this attempt")
+            raise refused("unclaimed", "no worker has claimed this attempt")
         return None
 
     def _store(self, connection: Connection, key: AttemptKey, upload: Upload, parsed: ParsedResult) -> None:

@@ -13,7 +13,7 @@ from refstack_worker.server.ledger.transactions import (
 )
 
 PRUNED_AT_ONCE = 50
-"""Runs that one transaction removes: with 2,000 tests each that is a fraction of a second for whoever else writes."""
+"""Runs that one transaction removes: with 2,000 tests each that is a fraction of a second for other writers."""
 
 
 class Retention(LedgerPart):
@@ -22,7 +22,7 @@ class Retention(LedgerPart):
     def delete(self, test_id: int) -> None:
         """Remove a run and all that is known of it.
 
-        :raises NotFoundError: there is none of that id.
+        :raises NotFoundError: no such id.
         :raises StateError: it has not ended.
         """
         with self.database.writing() as connection:

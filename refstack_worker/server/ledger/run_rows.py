@@ -161,7 +161,7 @@ def cloud_of(row: Row) -> Cloud:
 
 
 def visible_to(scope: AccessScope) -> Any:
-    """Return the condition under which somebody sees a row of ``queue_run``."""
+    """Return the condition under which someone sees a row of ``queue_run``."""
     own = queue_tables.run.c.owner_id.in_(scope.owner_ids or (-1,))
     if scope.vendor_id is None:
         return own

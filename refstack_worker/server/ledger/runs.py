@@ -129,7 +129,7 @@ class Runs(LedgerPart):
         return Submission(key_of(run), spec, new.conf_json, secret)
 
     def get(self, test_id: int) -> Run:
-        """Return one run. :raises NotFoundError: there is none of that id."""
+        """Return one run. :raises NotFoundError: no such id."""
         with self.database.reading() as connection:
             return one_run(connection, test_id)
 
@@ -173,7 +173,7 @@ class Runs(LedgerPart):
             return bool(connection.execute(question).scalar())
 
     def is_visible(self, test_id: int, scope: AccessScope) -> bool:
-        """Return whether somebody may look at a run."""
+        """Return whether someone may look at a run."""
         question = (
             select(func.count())
             .select_from(queue_tables.run)

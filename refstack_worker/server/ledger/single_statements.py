@@ -31,7 +31,7 @@ IS_WITHDRAWN = ~((_ATTEMPT.c.submitted_at > 0) & (_ATTEMPT.c.claimed_at == 0))
 
 
 def claim(connection: Connection, proof: Proof, claim: Claim, secret_digest: str, now: float) -> bool:
-    """Give an attempt that nobody holds to a worker; return whether it was so."""
+    """Give an attempt that no worker holds to a worker; return whether it was so."""
     version = f" with Tempest {claim.tempest_version}" if claim.tempest_version else ""
     message = clean_line(f"attempt {proof.attempt} by {claim.worker}{version}")
     values = {
@@ -58,7 +58,7 @@ def move(
     """Change the state of a run if its attempt and state are still these; return whether they were.
 
     :param states: the old and the new one.
-    :param said: message and reason; empty: as they were.
+    :param said: message and reason; empty texts change nothing.
     """
     old, new = states
     message, reason = clean_line(said[0]), said[1][:40]

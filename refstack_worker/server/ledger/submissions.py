@@ -91,7 +91,7 @@ class Submissions(LedgerPart):
         The first to seal an attempt submits it, also when its lease ran out meanwhile: slow submitters must not undo
         each other's work.
 
-        :returns: those that the caller submits; the others were cancelled, or somebody else was first.
+        :returns: those that the caller submits; the others were cancelled, or someone else was first.
         """
         with self.database.writing() as connection:
             return {one.key for one, digest in digests if self._note_sealed(connection, one, digest)}
@@ -145,7 +145,7 @@ class Submissions(LedgerPart):
                 self.transactions.move(connection, run, Move(RunState.FAILED, message, reason))
 
     def to_withdraw(self, limit: int = 100) -> list[QueuedJob]:
-        """Return jobs that are still in the queue although nobody wants them any more."""
+        """Return jobs that are still in the queue although no one wants them any more."""
         attempt = queue_tables.attempt
         question = select(attempt).where(~attempt.c.is_withdrawn).limit(limit)
         with self.database.reading() as connection:
@@ -158,7 +158,7 @@ class Submissions(LedgerPart):
                 connection.execute(update(queue_tables.attempt).where(is_attempt(key)).values(is_withdrawn=True))
 
     def waiting(self, now: float | None = None, older_than: float = 10.0, limit: int = 5000) -> list[QueuedJob]:
-        """Return jobs that were given to the queue that many seconds ago and that nobody has claimed, oldest first."""
+        """Return jobs that were queued that many seconds ago and that no worker has claimed, oldest first."""
         attempt = queue_tables.attempt
         since = (self.clock() if now is None else now) - older_than
         question = (

@@ -77,7 +77,7 @@ class Tokens(LedgerPart):
         return [_token(row) for row in rows]
 
     def revoke(self, token_id: int) -> None:
-        """End a token for good, and all that were made with it. :raises NotFoundError: there is none of that id."""
+        """End a token for good, and all that were made with it. :raises NotFoundError: no such id."""
         with self.database.writing() as connection:
             gone = update(_TOKENS).where(_TOKENS.c.id == token_id)
             if connection.execute(gone.values(revoked_at=self.clock())).rowcount == 0:
@@ -152,7 +152,6 @@ class Sessions(LedgerPart):
         return Session(token, row["session_until"])
 
     def end(self, secret: str) -> None:
-        """Sign a browser out."""
         with self.database.writing() as connection:
             connection.execute(delete(account_tables.session).where(account_tables.session.c.digest == digest(secret)))
 

@@ -64,7 +64,7 @@ _CHANGED, _SAID = frozenset({"revision"}), frozenset({"messages"})
 
 @dataclass(frozen=True)
 class Move:
-    """A change of a run's state and what is said with it."""
+    """A change of a run's state, with its message."""
 
     state: RunState
     message: str = ""
@@ -86,7 +86,7 @@ class Transactions:
         return Database(self.settings.database.url)
 
     def locked_run(self, connection: Connection, test_id: int) -> Row:
-        """Return a run's row, which nobody else changes until the transaction ends."""
+        """Return a run's row, which no one else changes until the transaction ends."""
         row = connection.execute(_RUN, {"of_test": test_id}).mappings().first()
         if row is None:
             raise no_run(test_id)

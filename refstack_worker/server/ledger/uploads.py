@@ -15,8 +15,6 @@ PENDING_SECONDS = 300.0
 
 
 class Uploads(LedgerPart):
-    """Uploads and upload keys."""
-
     def reserve(self, wish: UploadRecord) -> UploadRecord | None:
         """Begin an upload. :returns: the record of a former one, which ended well; None: go on.
 

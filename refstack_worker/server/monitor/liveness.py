@@ -73,18 +73,18 @@ class Liveness:
         if answers:
             self._unanswered_since = None
         elif self._unanswered_since is None:
-            LOG.warning("workers are silent, but the API does not answer: nobody is given up for it yet")
+            LOG.warning("workers are silent, but the API does not answer: no attempt is given up for it yet")
             self._unanswered_since = self._since = now
         return now - self._since >= self._limit
 
     def _begin_anew(self, now: float) -> None:
-        """An API that has not answered for very long excuses nobody any more."""
+        """An API that has not answered for very long excuses no one any more."""
         if self._unanswered_since is None or now - self._unanswered_since < HOLD_LIMITS * self._limit:
             self._since = now
 
 
 def api_answers(address: str) -> Callable[[], bool]:
-    """Return a question: does the API answer at its public address? Who it is is not checked, for nothing is told."""
+    """Return a check whether the API answers at its public address. It sends no secret, so it checks no certificate."""
     url = f"{address.rstrip('/')}/health"
 
     def asked() -> bool:

@@ -1,4 +1,4 @@
-"""The job monitor: finds by comparing ledger, queue and heartbeats what nobody tells, and moves the run on.
+"""The job monitor: finds by comparing ledger, queue and heartbeats what no one tells, and moves the run on.
 
 Each finding is one call of the ledger, in one transaction that looks again at the locked run; so any number of
 monitors may run at once, and what one of them finds is done once. The sentence for the vendor is written by the same
@@ -18,14 +18,15 @@ from refstack_worker.server.domain.attempts import AttemptKey, QueuedJob, Releas
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.retention import PRUNED_AT_ONCE
 from refstack_worker.server.monitor.liveness import Liveness
-from refstack_worker.server.queue.client import FunctionStatus, QueueClient, serves
+from refstack_worker.server.queue.client import QueueClient
+from refstack_worker.server.queue.reports import FunctionStatus, serves
 
 LOG = logging.getLogger(__name__)
 
 
 MAX_DOUBLINGS = 6
 UNCLAIMED_SECONDS = 120.0
-"""A worker claims what it took from the queue at once, or as soon as the API answers. Whoever reaches gearmand may take
+"""A worker claims what it took from the queue at once, or as soon as the API answers. Anyone near gearmand may take
 a job too, and keep it: then the run has to go on without that one."""
 
 
@@ -36,7 +37,7 @@ class Pace:
     round: float = 1.0
     """Ledger: what is to be submitted, silent workers, overdue runs."""
     queue: float = 5.0
-    """Queue: lost jobs and functions that nobody serves."""
+    """Queue: lost jobs and functions that no node serves."""
     grace: float = 10.0
     """Age of a submitted job before the queue is asked for it."""
     prune: float = 3600.0
@@ -61,12 +62,12 @@ class Monitor:
         self._next_prune = 0.0
         self._told: set[tuple[int, str]] = set()
         self._grabbed: dict[AttemptKey, float] = {}
-        """Since when somebody has had a job that nobody claims, by the ledger's clock."""
+        """Since when someone has had a job that no worker claims, by the ledger's clock."""
 
     def run(self, stop: threading.Event, alive: Callable[[], None] = lambda: None) -> None:
         """Look again and again until ``stop`` is set. Trouble with database or queue is logged and outlived.
 
-        :param alive: called after every round, for whoever watches the watcher.
+        :param alive: called after every round, for a watchdog.
         """
         troubled = False
         while not stop.is_set():
@@ -95,7 +96,7 @@ class Monitor:
 
     def _expire_leases(self) -> None:
         for key in self._ledger.submissions.expire_leases():
-            LOG.warning("%s: whoever submitted it went away: the next attempt follows", key)
+            LOG.warning("%s: the submitter went away; the next attempt follows", key)
 
     def _lose_silent(self) -> None:
         try:
@@ -132,13 +133,13 @@ class Monitor:
         kept = self._kept_for_long(found.grabbed)
         if kept and (self._liveness is None or self._liveness.is_good()):
             for job in kept:
-                said = f"somebody took the run from the queue and has not claimed it for {UNCLAIMED_SECONDS:g} s"
+                said = f"a client took the run from the queue and has not claimed it for {UNCLAIMED_SECONDS:g} s"
                 self._submit_again(job, said)
 
     def _kept_for_long(self, grabbed: Sequence[QueuedJob]) -> list[QueuedJob]:
-        """Return the jobs that somebody has had for long although a worker claims at once: he is no worker, or stuck.
+        """Return the jobs taken long ago and never claimed: by a client that is stuck, or not a worker.
 
-        Only from look to look can be told how long that is; the queue does not say.
+        The queue does not report how long; only comparing two looks does.
         """
         now = self._ledger.clock()
         self._grabbed = {job.key: min(now, self._grabbed.get(job.key, now)) for job in grabbed}

@@ -17,13 +17,19 @@ import gear
 
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract import envelope as sealing
-from refstack_worker.contract import gearman_functions as functions
 from refstack_worker.contract import keys
 from refstack_worker.contract import payload as payloads
 from refstack_worker.errors import PayloadError, QueueError, RefstackError
 from refstack_worker.server.domain.attempts import AttemptKey, QueuedJob, Release, Submission
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.connection import TIMEOUT, Cancelled, GearmanConnection, Job, Outcome, Submitted
+from refstack_worker.server.queue.reports import (
+    ConnectedWorker,
+    FunctionStatus,
+    connected_worker,
+    function_status,
+    serves,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -37,35 +43,13 @@ WAITS = "recorded; waits for the queue"
 
 
 @dataclass(frozen=True)
-class FunctionStatus:
-    """What the queue knows of one function. gearmand goes on counting cancelled jobs."""
-
-    name: str
-    jobs: int = 0
-    """Queued and running ones."""
-    running: int = 0
-    workers: int = 0
-    """Connected workers that registered it."""
-
-
-@dataclass(frozen=True)
-class ConnectedWorker:
-    """A client of a Gearman server that registered functions."""
-
-    server: str
-    address: str
-    name: str
-    functions: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Whereabouts:
     """What became of jobs that were given to the queue; those that it still has to give out are in neither list."""
 
     lost: list[QueuedJob]
     """The queue does not have them."""
     grabbed: list[QueuedJob]
-    """The queue has given them to somebody, who has not completed them."""
+    """The queue has given them to someone, who has not completed them."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +85,6 @@ class QueueClient:
         self._unsent = ""
 
     def close(self) -> None:
-        """Close the connections."""
         for connection in self._connections.values():
             connection.close()
 
@@ -155,7 +138,7 @@ class QueueClient:
         """Take out of the queue what was cancelled or superseded before a worker had it.
 
         What cannot be taken out for sure is left to a process with an older connection, or with ``is_last`` for good:
-        the worker that grabs it is told so when it claims, and drops it.
+        the worker that takes it learns so when it claims, and drops it.
         """
         gone = [job.key for job in ledger.submissions.to_withdraw() if self._take_out(job) or is_last]
         if gone:
@@ -178,7 +161,7 @@ class QueueClient:
         """
         found: dict[str, FunctionStatus] = {}
         for _server, lines in self._ask_all(gear.StatusAdminRequest):
-            for status in filter(None, map(_function_status, lines)):
+            for status in filter(None, map(function_status, lines)):
                 old = found.get(status.name, FunctionStatus(status.name))
                 found[status.name] = FunctionStatus(
                     status.name, old.jobs + status.jobs, old.running + status.running, old.workers + status.workers
@@ -188,14 +171,14 @@ class QueueClient:
     def workers(self) -> list[ConnectedWorker]:
         """Return the workers that are connected to the Gearman servers. :raises QueueError: none can be asked."""
         found = [
-            _connected_worker(server, line)
+            connected_worker(server, line)
             for server, lines in self._ask_all(gear.WorkersAdminRequest)
             for line in lines
         ]
         return [worker for worker in found if worker is not None and worker.functions]
 
     def problem(self, spec_function: str) -> str:
-        """Return a sentence on why nobody takes jobs of a function now, or an empty text when somebody does."""
+        """Return a sentence on why no one takes jobs of a function now, or an empty text when someone does."""
         try:
             status = self.functions().get(spec_function)
         except QueueError as error:
@@ -335,39 +318,12 @@ class _KeyFiles:
         return self._read[1]
 
 
-def serves(function: str) -> str:
-    """Return what a function stands for, for people: ``33.0.0``, ``2025.1 with the tag eu``."""
-    _refstack, _kind, what, *tag = function.split(":")
-    return f"{what} with the tag {tag[0]}" if tag else what
-
-
-def version_of(function: str) -> str:
-    """Return the Tempest version that a function serves; empty for another kind of function."""
-    prefix = functions.for_version("")
-    return function[len(prefix) :].split(":")[0] if function.startswith(prefix) else ""
-
-
 def _serves(connection: GearmanConnection, function: str) -> bool:
     try:
         lines = connection.admin(gear.StatusAdminRequest())
     except QueueError:
         return False
-    return any(status.name == function and status.workers for status in filter(None, map(_function_status, lines)))
-
-
-def _function_status(line: str) -> FunctionStatus | None:
-    words = line.split("\t")
-    if len(words) != 4 or not all(word.isdigit() for word in words[1:]):
-        return None
-    return FunctionStatus(words[0], *(int(word) for word in words[1:]))
-
-
-def _connected_worker(server: str, line: str) -> ConnectedWorker | None:
-    who, colon, what = line.partition(" :")
-    words = who.split(" ", 2)
-    if not colon or len(words) != 3:
-        return None
-    return ConnectedWorker(server, words[1], words[2], tuple(what.split()))
+    return any(status.name == function and status.workers for status in filter(None, map(function_status, lines)))
 
 
 def _stamp(path: Path) -> object:

@@ -73,7 +73,7 @@ class Submitted:
 
 
 class Cancelled(enum.Enum):
-    """What a Gearman server said to the wish that it forget a queued job."""
+    """A Gearman server's reply to the cancel of a queued job."""
 
     OK = "OK"
     UNKNOWN = "unknown"
@@ -127,7 +127,7 @@ class _Connection(gear.Connection):  # type: ignore[misc]
 
 
 class GearmanConnection:
-    """The connection to one Gearman server; it is made when needed, kept, and made anew after a failure.
+    """The connection to one Gearman server; it is made when needed, kept, and made again after a failure.
 
     Safe to use from several threads: one question at a time.
     """
@@ -170,7 +170,7 @@ class GearmanConnection:
         :raises QueueError: the server cannot be asked.
         """
         if not handle or not handle.isprintable() or " " in handle:
-            raise QueueError(f"{handle!r} is no job handle")
+            raise QueueError(f"{handle!r} is not a job handle")
 
         def question(connection: _Connection) -> Cancelled:
             if connection.since > submitted_at - CLOCK_MARGIN:

@@ -82,7 +82,7 @@ class Submitter:
                 threading.Thread(target=self._work, name="submitter", daemon=True).start()
 
     def _work(self) -> None:
-        assert self._queue is not None  # noqa: S101 - told to the type checker
+        assert self._queue is not None  # noqa: S101 - for the type checker
         while self._news.wait():
             self._news.clear()
             try:

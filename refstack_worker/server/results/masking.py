@@ -1,7 +1,7 @@
-"""A subunit v2 stream written anew without the secrets of its run; packets without one come out as they were.
+"""A subunit v2 stream written again without the secrets of its run; packets without one come out as they were.
 
 A password may stand across two packets of one file: bytes with which one may begin wait for the file's next packet, or
-for whatever else is said of that test.
+for anything else about that test.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ class MaskedStream:
         self._packets = StreamResultToBytes(_Unflushed(self.out))
 
     def status(self, test_id: str | None = None, test_status: str | None = None, **event: Any) -> None:
-        """Write one event."""
         if test_id is None and event.get("file_name") == self.noise:
             self._write_noise(bytes(event.get("file_bytes") or b""))
             return
@@ -114,8 +113,8 @@ class _Unflushed:
         return self._file.write(data)
 
     def read(self, _size: int) -> bytes:
-        """Tell who asks that this is no file of text."""
+        """Return False: this file is not text."""
         return b""
 
     def flush(self) -> None:
-        """Leave that to whoever closes the file."""
+        """The caller closes the file."""

@@ -58,7 +58,7 @@ def parse(stream: Path, rows: Path, secrets: Collection[str] = (), kept: BinaryI
     """Read a stream and write its tests to ``rows``, with these secrets masked.
 
     :param kept: takes the stream itself, masked in the same way; byte for byte as it was when there is no secret.
-    :raises ResultError: it is no whole subunit v2 stream, or holds no test.
+    :raises ResultError: not a whole subunit v2 stream, or without any test.
     """
     masker = Masker(secrets)
     with stream.open("rb") as source, rows.open("w", encoding="utf-8") as out:
@@ -100,7 +100,6 @@ class _Both:
     masked: MaskedStream | None
 
     def status(self, **event: Any) -> None:
-        """Take one event."""
         self.collector.status(**event)
         if self.masked is not None:
             self.masked.status(**event)
@@ -157,7 +156,6 @@ class _Collector:
         return max(0.0, self._last - self._first) if self._first else 0.0
 
     def status(self, test_id: str | None = None, test_status: str | None = None, **event: Any) -> None:
-        """Take one event."""
         moment = event["timestamp"].timestamp() if event.get("timestamp") else 0.0
         if test_id is None:
             self._overlook(event)

@@ -21,7 +21,7 @@ def to_v2(data: bytes, out: BinaryIO) -> None:
     try:
         ProtocolTestCase(io.BytesIO(data), passthrough=io.BytesIO()).run(result)
     except Exception as error:
-        # the library raises what it happens to on text that is no stream
+        # the library raises all kinds of errors for text that is not a stream
         raise ResultError(f"result: not a subunit v1 stream: {type(error).__name__}: {error}") from error
     result.stopTestRun()
 

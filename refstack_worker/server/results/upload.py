@@ -51,7 +51,7 @@ def body(cpid: str, seconds: float, tests: Iterable[TestResult]) -> bytes:
     :raises ResultError: no test passed, so that there is nothing to upload, or the cpid is none.
     """
     if not _CPID.match(cpid):
-        raise ResultError(f"upload: {cpid[:40]!r} is no id of a cloud")
+        raise ResultError(f"upload: {cpid[:40]!r} is not the id of a cloud")
     passed = {test.name: test for test in tests if test.status == "passed"}
     if not passed:
         raise ResultError("upload: no test passed, and a RefStack server takes passed tests only")
@@ -61,7 +61,6 @@ def body(cpid: str, seconds: float, tests: Iterable[TestResult]) -> bytes:
 
 
 def sign(data: bytes, key: UploadKey) -> Signed:
-    """Return a signed body."""
     return Signed(data, key.sign(data), key.public)
 
 

@@ -76,8 +76,6 @@ _VARIABLE = (
 
 @dataclass(frozen=True)
 class Cause:
-    """Failures that look alike."""
-
     line: str
     """The last line of the first one."""
     fix: str

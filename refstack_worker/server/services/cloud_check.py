@@ -12,7 +12,7 @@ from typing import Any
 
 from refstack_worker.contract.status_report import clean_line
 from refstack_worker.errors import RefstackError, ServerError
-from refstack_worker.http.guard import Deadline, Guard, GuardedRequest, Network, ask_guarded
+from refstack_worker.http.guard import Deadline, GuardedRequest, Network, OutboundGuard, ask_guarded
 from refstack_worker.server.domain.clouds import CloudCheck, CloudRecord, Conf
 from refstack_worker.server.ledger.transactions import refused
 
@@ -89,7 +89,7 @@ def check(known: CloudRecord, conf: Conf, networks: Sequence[Network]) -> CloudC
 
     :param conf: Tempest options; its ``identity`` section may hold the password.
     """
-    guard = Guard(networks, Deadline(CHECK_SECONDS))
+    guard = OutboundGuard(networks, Deadline(CHECK_SECONDS))
     try:
         found = look(known.cloud.endpoint_v3, login_of(known, conf), guard)
     except RefstackError as error:
@@ -144,7 +144,7 @@ def login_of(known: CloudRecord, conf: Conf) -> Login | None:
     return None
 
 
-def look(endpoint: str, login: Login | None, guard: Guard) -> Found:
+def look(endpoint: str, login: Login | None, guard: OutboundGuard) -> Found:
     """Ask a cloud. :raises RefstackError: what is not right with it, for people."""
     base = endpoint.rstrip("/")
     identity = _identity(base, guard)
@@ -166,7 +166,7 @@ def look(endpoint: str, login: Login | None, guard: Guard) -> Found:
     )
 
 
-def _identity(base: str, guard: Guard) -> str:
+def _identity(base: str, guard: OutboundGuard) -> str:
     answer = ask_guarded(GuardedRequest(f"{base}/"), guard)
     try:
         return str(answer.json()["version"]["id"])
@@ -176,7 +176,7 @@ def _identity(base: str, guard: Guard) -> str:
         ) from None
 
 
-def _token(base: str, login: Login, guard: Guard) -> tuple[str, Any]:
+def _token(base: str, login: Login, guard: OutboundGuard) -> tuple[str, Any]:
     user = {"name": login.user, "password": login.password, "domain": {"name": login.domain}}
     auth: dict[str, Any] = {"identity": {"methods": ["password"], "password": {"user": user}}}
     if login.project:
@@ -184,7 +184,7 @@ def _token(base: str, login: Login, guard: Guard) -> tuple[str, Any]:
     return _authenticate(base, auth, login.user, guard)
 
 
-def _scoped(base: str, token: str, guard: Guard) -> tuple[str, Any]:
+def _scoped(base: str, token: str, guard: OutboundGuard) -> tuple[str, Any]:
     """Scope the token to the user's first project: without one there is no catalogue."""
     answer = ask_guarded(GuardedRequest(f"{base}/auth/projects", headers={"X-Auth-Token": token}), guard)
     projects = answer.json().get("projects") if answer.status == 200 else None
@@ -197,7 +197,7 @@ def _scoped(base: str, token: str, guard: Guard) -> tuple[str, Any]:
     return _authenticate(base, auth, "the user", guard)
 
 
-def _authenticate(base: str, auth: Mapping[str, Any], who: str, guard: Guard) -> tuple[str, Any]:
+def _authenticate(base: str, auth: Mapping[str, Any], who: str, guard: OutboundGuard) -> tuple[str, Any]:
     answer = ask_guarded(GuardedRequest(f"{base}/auth/tokens", "POST", body={"auth": auth}), guard)
     if answer.status == 401:
         raise ServerError(f"Keystone refuses the password of {who}")
@@ -206,7 +206,7 @@ def _authenticate(base: str, auth: Mapping[str, Any], who: str, guard: Guard) ->
     return answer.headers["x-subject-token"], answer.json().get("token") or {}
 
 
-def _versions(catalogue: Sequence[Any], token: str, guard: Guard) -> dict[str, str]:
+def _versions(catalogue: Sequence[Any], token: str, guard: OutboundGuard) -> dict[str, str]:
     found = {}
     for item in catalogue:
         public = next((str(one["url"]) for one in item["endpoints"] if one.get("interface") == "public"), "")

@@ -98,7 +98,7 @@ class GuidelineService:
     def _fetched(self, url: str) -> str:
         outbound = self.ledger.settings.outbound
         check_url(outbound.list_urls, url, "url")
-        answer = guard.ask_guarded(guard.GuardedRequest(url), guard.Guard(outbound.cloud_networks))
+        answer = guard.ask_guarded(guard.GuardedRequest(url), guard.OutboundGuard(outbound.cloud_networks))
         if answer.status != 200:
             raise invalid("url", f"{url} answers {answer.status}; the address of the file itself is needed")
         return answer.body.decode("utf-8", "replace")

@@ -27,8 +27,6 @@ _PATH = re.compile(r"https?://[^/\s]+")
 
 @dataclass(frozen=True)
 class LoggedRequest:
-    """One request of Tempest."""
-
     method: str
     url: str
     status: int
@@ -47,15 +45,13 @@ class LoggedRequest:
 
 @dataclass(frozen=True)
 class RequestLog:
-    """What one test logged."""
-
     requests: tuple[LoggedRequest, ...]
     text: str
 
 
 def request_log(ledger: Ledger, test_id: int, name: str) -> RequestLog:
     """Return the log of a test, secrets masked. :param name: as the result has it, without the bracketed attributes."""
-    collector = _Collector(name)
+    collector = _RequestCollector(name)
     try:
         ByteStreamToStreamResult(_Pieces(ledger.results.stream(test_id)), non_subunit_name="noise").run(collector)
     except _Complete:
@@ -87,7 +83,7 @@ class _Complete(Exception):  # noqa: N818 - not an error
     """The test has ended; the rest of the stream need not be read."""
 
 
-class _Collector:
+class _RequestCollector:
     """Takes the parser's events (the interface of ``testtools.StreamResult``) and keeps the log of one test."""
 
     def __init__(self, name: str) -> None:
@@ -95,7 +91,6 @@ class _Collector:
         self.data = bytearray()
 
     def status(self, test_id: str | None = None, test_status: str | None = None, **event: Any) -> None:
-        """Take one event."""
         if test_id is None or split_id(test_id)[0][: len(self._name)] != self._name:
             return
         if str(event.get("file_name") or "").startswith("pythonlogging"):

@@ -81,7 +81,6 @@ class RunService:
         return self._add(caller, new, key, self._choice_again(test_id, only))
 
     def cancel(self, caller: Caller, test_id: int) -> Run:
-        """Cancel a run."""
         self.owned(caller, test_id)
         run = self.ledger.runs.cancel(test_id, caller.name)
         self.submitter()

@@ -21,8 +21,6 @@ from refstack_worker.server.services.inputs.checks import invalid
 
 @dataclass(frozen=True)
 class Uploaded:
-    """A result at RefStack."""
-
     record: UploadRecord
     repeated: bool
     """It had been uploaded before; nothing was sent."""

@@ -24,8 +24,6 @@ _NAME = "refstack"
 
 @dataclass(frozen=True)
 class HttpContext:
-    """One for each application."""
-
     ledger: Ledger
     submitter: Submitter
     hub: Hub

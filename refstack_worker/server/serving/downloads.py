@@ -25,7 +25,7 @@ MAX_OF_ONE = 2
 PATIENCE = 60.0
 """Seconds that any reader has ..."""
 LEAST_SPEED = 32 * 1024
-"""... and bytes a second that he has to have read on average after them."""
+"""... and bytes a second that the client has to have read on average after them."""
 
 Piece = TypeVar("Piece", str, bytes)
 

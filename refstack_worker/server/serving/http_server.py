@@ -175,7 +175,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return bool(requests) and str(requests[0].path).startswith(WORKER_PATHS)
 
 
-class Dispatcher:
+class RequestDispatcher:
     """Gives requests to threads: workers' to a few of their own, all others to the rest."""
 
     def __init__(self) -> None:
@@ -191,7 +191,6 @@ class Dispatcher:
         """Ignore the number that waitress asks for."""
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
-        """End the threads."""
         return all([one.shutdown(cancel_pending, timeout) for one in (self._users, self._workers)])
 
 
@@ -203,7 +202,7 @@ def http_server(application: Callable[..., Any], address: gearman.Address, setti
         server = waitress.create_server(
             application,
             sockets,
-            _dispatcher=Dispatcher(),
+            _dispatcher=RequestDispatcher(),
             host=address.host,
             port=address.port,
             threads=THREADS,

@@ -33,7 +33,6 @@ class Allowance:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The answer's headers (draft-ietf-httpapi-ratelimit-headers-07)."""
         refill = math.ceil(self.wait) if self.wait else math.ceil((self.limit - self.left) * 60 / self.limit)
         values = (("Limit", self.limit), ("Remaining", self.left), ("Reset", refill))
         return {f"RateLimit-{name}": str(value) for name, value in values}

@@ -53,13 +53,11 @@ def forget_node(name: str) -> Answer:
 
 @page("GET", "/about")
 def show_about() -> Answer:
-    """Show versions and addresses."""
     return show("about.html", version=software_version(), paused=context().ledger.queue.is_paused())
 
 
 @page("POST", "/fleet/pause")
 def pause_queue() -> Answer:
-    """Pause the queue."""
     caller().need_operator()
     context().ledger.queue.pause(caller().name, text(request.form, "reason", 200))
     return redirect("/fleet", 303)
@@ -75,7 +73,6 @@ def announce() -> Answer:
 
 @page("POST", "/fleet/resume")
 def resume_queue() -> Answer:
-    """Resume the queue."""
     caller().need_operator()
     context().ledger.queue.resume(caller().name)
     context().submitter()

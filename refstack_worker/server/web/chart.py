@@ -18,8 +18,6 @@ LEAST = 2
 
 @dataclass(frozen=True)
 class Point:
-    """One run."""
-
     test_id: int
     x: float
     rate_y: float

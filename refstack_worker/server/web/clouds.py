@@ -21,13 +21,11 @@ _FIELDS = ("label", "endpoint_v3", "region", "release", "test_user", "alt_user",
 
 @page("GET", "/clouds")
 def list_clouds() -> Answer:
-    """List clouds."""
     return show("clouds.html", clouds=context().ledger.clouds.all(scope()))
 
 
 @page("GET", "/clouds/new")
 def new_cloud() -> Answer:
-    """Show the form."""
     return show_form({}, ())
 
 
@@ -50,7 +48,6 @@ def add_cloud() -> Answer:
 
 @page("GET", "/clouds/<int:cloud_id>")
 def show_cloud(cloud_id: int) -> Answer:
-    """Show a cloud."""
     known = context().clouds.cloud(caller(), cloud_id)
     history = context().ledger.clouds.history(cloud_id)
     return show("cloud.html", known=known, history=history, plot=plot(history))
@@ -79,14 +76,12 @@ def change_cloud(cloud_id: int) -> Answer:
 
 @page("POST", "/clouds/<int:cloud_id>/check")
 def check_cloud(cloud_id: int) -> Answer:
-    """Test the connection."""
     context().clouds.check(caller(), cloud_id, _conf(request.form))
     return redirect(f"/clouds/{cloud_id}", 303)
 
 
 @page("POST", "/clouds/<int:cloud_id>/delete")
 def delete_cloud(cloud_id: int) -> Answer:
-    """Delete a cloud."""
     context().clouds.delete(caller(), cloud_id)
     return redirect("/clouds", 303)
 

@@ -1,4 +1,4 @@
-"""The page of guidelines."""
+"""The page that lists guidelines and their programs."""
 
 from __future__ import annotations
 

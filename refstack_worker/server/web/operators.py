@@ -47,7 +47,6 @@ def add_account() -> Answer:
 
 @page("GET", "/audit")
 def show_audit() -> Answer:
-    """Show the audit log."""
     caller().need_operator()
     before = request.args.get("before", "")
     entries = context().ledger.audit.entries(number(before, "before", 0, MAX_ID) if before else 0, PAGE_ENTRIES + 1)

@@ -85,7 +85,6 @@ def form(path: str) -> Callable[[ShowForm], ShowForm]:
 
 
 def show(template: str, **values: Any) -> str:
-    """Return a page."""
     notice = context().ledger.notices.current()
     return render_template(template, caller=g.caller, form_key=g.form_key, notice=notice, **values)
 
@@ -164,7 +163,6 @@ def _other_session() -> Answer:
 
 @WEB.errorhandler(RefstackError)
 def show_error(error: RefstackError) -> Answer:
-    """Show what went wrong."""
     status = status_of(error)
     said = "The server can't do that now; its log says why." if status == 500 else str(error)
     return error_page(status, said)

@@ -29,7 +29,6 @@ WEB.add_app_template_filter(last_line, "last_line")
 
 @page("GET", "/runs/<int:test_id>")
 def show_run(test_id: int) -> Answer:
-    """Show a run."""
     ledger = context().ledger
     run = access.visible_run(ledger, caller(), test_id)
     messages = ledger.runs.messages(test_id)

@@ -44,7 +44,6 @@ class RunRow:
 
 @page("GET", "/runs")
 def list_runs() -> Answer:
-    """List runs."""
     ledger, state = context().ledger, text(request.args, "state", 16)
     query = _query(state)
     found = ledger.runs.find(query)
@@ -132,7 +131,6 @@ def compare_runs(test_id: int) -> Answer:
 
 @page("POST", f"{_ONE}/cancel")
 def cancel_run(test_id: int) -> Answer:
-    """Cancel a run."""
     context().runs.cancel(caller(), test_id)
     return redirect(f"/runs/{test_id}", 303)
 
@@ -163,7 +161,6 @@ def share_run(test_id: int) -> Answer:
 
 @page("POST", f"{_ONE}/delete")
 def delete_run(test_id: int) -> Answer:
-    """Delete a run."""
     context().runs.delete(caller(), test_id)
     return redirect("/runs", 303)
 

@@ -22,13 +22,11 @@ _KEPT = "kept:"
 
 @page("GET", "/")
 def home() -> Answer:
-    """Lead to the runs."""
     return redirect("/runs")
 
 
 @WEB.get("/sign-in")
 def show_sign_in() -> Answer:
-    """Show the form."""
     after = local_path(request.args.get("next", ""))
     if _signed_in():
         return redirect(after or "/runs")
@@ -65,7 +63,6 @@ def sign_in() -> Answer:
 
 @page("POST", "/sign-out", is_form=False)
 def sign_out() -> Answer:
-    """End the session."""
     context().ledger.sessions.end(request.cookies.get(COOKIE, ""))
     answer = redirect("/sign-in")
     answer.delete_cookie(COOKIE)

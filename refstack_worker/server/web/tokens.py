@@ -54,7 +54,6 @@ def create_token() -> Answer:
 
 @page("POST", "/tokens/<int:token_id>/revoke")
 def revoke_token(token_id: int) -> Answer:
-    """Revoke a token."""
     if token_id not in {token.id for token in _own()}:
         raise NotFoundError(f"there is no token {token_id}")
     context().ledger.tokens.revoke(token_id)

@@ -120,7 +120,7 @@ class Sandbox:
             return ProcessExit(None, f"lost the connection to the run's processes: {error}", lost=True)
 
     def _follow(self, command: Command, listener: ProcessListener) -> ProcessExit:
-        results, pace = _Results(command), Pace(MAX_FRAMES_PER_SECOND)
+        results, pace = _Results(command), OutputPace(MAX_FRAMES_PER_SECOND)
         while True:
             data = self._connection.recv(CHUNK)
             if not data:
@@ -157,7 +157,7 @@ class Sandbox:
             self._connection.close()
 
 
-class Pace:
+class OutputPace:
     """Lets a number of things through in each second, and holds up the rest.
 
     A run that prints without end would otherwise take the processor from the other slots and their heartbeats. While

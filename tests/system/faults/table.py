@@ -39,18 +39,18 @@ A cell is right when all of this is true:
 
 - the run is in the state that is right: `finished`, or `cancelled` at the step *cleaning*;
 - it has one result, of its last attempt, with both tests counted once (none if it was cancelled);
-- it took as many attempts as are right, none is open, its end was told once, and no sealed password is kept;
+- it took as many attempts as are right, none is open, its end was reported once, and no sealed password is kept;
 - on the node there is no process but the worker, no folder, no note, nothing in the spool;
 - no upload is left on the server, and the cloud's password stands in no file;
 - Keystone has the users and projects that it had before, or the messages of the run tell the vendor what may be left;
-- nobody did anything by hand but end the fault.
+- no one did anything by hand but end the fault.
 """
 
 NOTES = """\
 ## Reading the numbers
 
 - **Attempts.** A worker that is killed, or cannot be heard for longer than the limit, costs the attempt that it holds.
-  A fault of the server's side costs none, because nobody is given up for silence that the server could not have heard.
+  A fault of the server's side costs none, because no one is given up for silence that the server could not have heard.
 - **gearmand with the built-in queue, *queued*.** It forgets the job; the monitor submits the run as its next attempt.
 - ***claimed*** is the moment in which the server has granted the claim and the worker does not know it yet: there is no
   note on its disk, so if it dies then, only the heartbeat limit ends the attempt. The answer goes on as soon as the

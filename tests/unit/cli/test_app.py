@@ -41,7 +41,7 @@ class Wants(Command):
         raise ModuleNotFoundError("No module named 'psycopg2'", name="psycopg2")
 
 
-PROGRAM = app.Program(
+PROGRAM = app.CliProgram(
     "refstack-x",
     "A program.",
     {

@@ -12,7 +12,7 @@ import pytest
 
 from refstack_worker.errors import ServerError, UsageError
 from refstack_worker.http import guard
-from refstack_worker.http.guard import Guard, GuardedRequest
+from refstack_worker.http.guard import GuardedRequest, OutboundGuard
 from tests.support import http_server
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -28,11 +28,11 @@ class TestAllowed:
     )  # fmt: skip
     def test_no_way_into_the_operators_network(self, host: str) -> None:
         with pytest.raises(UsageError, match="private address"):
-            guard.allowed_address(host, 80, Guard())
+            guard.allowed_address(host, 80, OutboundGuard())
 
     def test_public_ones_and_allowed_ones(self) -> None:
-        assert guard.allowed_address("8.8.8.8", 443, Guard()) == "8.8.8.8"
-        assert guard.allowed_address("127.0.0.1", 80, Guard(LOOPBACK)) == "127.0.0.1"
+        assert guard.allowed_address("8.8.8.8", 443, OutboundGuard()) == "8.8.8.8"
+        assert guard.allowed_address("127.0.0.1", 80, OutboundGuard(LOOPBACK)) == "127.0.0.1"
 
     def test_one_private_address_among_public_ones_is_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def two(*_: Any, **__: Any) -> list[Any]:
@@ -40,7 +40,7 @@ class TestAllowed:
 
         monkeypatch.setattr(socket, "getaddrinfo", two)
         with pytest.raises(UsageError, match=r"10\.0\.0\.1"):
-            guard.allowed_address("two.example", 80, Guard())
+            guard.allowed_address("two.example", 80, OutboundGuard())
 
     @pytest.mark.parametrize(
         "url",
@@ -49,7 +49,7 @@ class TestAllowed:
     )  # fmt: skip
     def test_addresses_that_are_none(self, url: str) -> None:
         with pytest.raises(UsageError):
-            guard.ask_guarded(GuardedRequest(url), Guard())
+            guard.ask_guarded(GuardedRequest(url), OutboundGuard())
 
 
 class TestAsk:
@@ -67,26 +67,26 @@ class TestAsk:
             monkeypatch.setattr(
                 socket, "getaddrinfo", lambda host, *a, **k: rebinding(host) if "ample" in host else real(host, *a, **k)
             )
-            answer = guard.ask_guarded(GuardedRequest(f"http://rebinding.example:{port}/x"), Guard(LOOPBACK))
+            answer = guard.ask_guarded(GuardedRequest(f"http://rebinding.example:{port}/x"), OutboundGuard(LOOPBACK))
         assert answer.json() == {"here": True} and asked == ["rebinding.example"]
 
     def test_redirects_are_not_followed(self) -> None:
         with http_server.serving() as server:
             server.on("/x", http_server.as_json({}, 302, Location="http://169.254.169.254/"))
-            assert guard.ask_guarded(GuardedRequest(f"{server.url}/x"), Guard(LOOPBACK)).status == 302
+            assert guard.ask_guarded(GuardedRequest(f"{server.url}/x"), OutboundGuard(LOOPBACK)).status == 302
 
     def test_an_answer_that_is_too_large(self) -> None:
         with http_server.serving() as server:
             server.on("/x", http_server.Reply(200, b"x" * (guard.MAX_BYTES + 1)))
             with pytest.raises(ServerError, match="larger"):
-                guard.ask_guarded(GuardedRequest(f"{server.url}/x"), Guard(LOOPBACK))
+                guard.ask_guarded(GuardedRequest(f"{server.url}/x"), OutboundGuard(LOOPBACK))
 
     def test_nobody_there(self) -> None:
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))
             port = closed.getsockname()[1]
         with pytest.raises(ServerError, match="no answer"):
-            guard.ask_guarded(GuardedRequest(f"http://127.0.0.1:{port}/"), Guard(LOOPBACK))
+            guard.ask_guarded(GuardedRequest(f"http://127.0.0.1:{port}/"), OutboundGuard(LOOPBACK))
 
 
 class Drip:
@@ -130,7 +130,7 @@ def test_a_server_that_drips_holds_nobody_beyond_the_deadline(head: bytes) -> No
     began = time.monotonic()
     try:
         with pytest.raises(ServerError, match="took too long|timed out"):
-            guard.ask_guarded(GuardedRequest(f"{server.url}/"), Guard(LOOPBACK, guard.Deadline(0.5)))
+            guard.ask_guarded(GuardedRequest(f"{server.url}/"), OutboundGuard(LOOPBACK, guard.Deadline(0.5)))
     finally:
         server.close()
     # each byte came in time for a limit between two pieces, and a limit for all of them was kept
@@ -141,5 +141,5 @@ def test_a_resolver_that_is_silent_holds_nobody(monkeypatch: pytest.MonkeyPatch)
     release = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(30) and [])
     with pytest.raises(ServerError, match="can't be resolved"):
-        guard.allowed_address("slow.example", 80, Guard(deadline=guard.Deadline(0.2)))
+        guard.allowed_address("slow.example", 80, OutboundGuard(deadline=guard.Deadline(0.2)))
     release.set()

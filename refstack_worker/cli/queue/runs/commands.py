@@ -50,7 +50,6 @@ class RunCreate(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        """Record it."""
         body = body_of(parsed_args)
         with Api(access_of(self.app.options)) as api:
             return _shown(api.post("/v1/runs", body, key=uuid.uuid4().hex))
@@ -72,27 +71,25 @@ class RunList(Lister):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
-        """Ask page after page."""
         columns = ("Id", "State", "Attempt", "Tempest", "Label", "Passed", "Failed", "Skipped", "Worker", "Created")
         with Api(access_of(self.app.options)) as api:
             return columns, [_row(run) for run in _pages(api, parsed_args)]
 
 
 class RunShow(ShowOne):
-    """Show a run: what was asked for, where it stands, and what was said about it."""
+    """Show a run: what was asked for, where it stands, and its messages."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Say what the command takes."""
         return _with_id(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        """Ask."""
         path = f"/v1/runs/{parsed_args.id}"
         with Api(access_of(self.app.options)) as api:
             names, values = _shown(api.get(path))
             attempts = api.get(f"{path}/attempts")["attempts"]
             messages = api.get(f"{path}/messages")["messages"]
-        return (*names, "attempts", "messages"), (*values, Attempts(attempts), Messages(messages))
+        return (*names, "attempts", "messages"), (*values, AttemptLines(attempts), Messages(messages))
 
 
 class RunWatch(Command):
@@ -109,7 +106,6 @@ class RunWatch(Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Watch."""
         with Api(access_of(self.app.options)) as api:
             return Watcher(api, self.app.stdout, parsed_args.lines).watch(parsed_args.id)
 
@@ -124,7 +120,6 @@ class RunCancel(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        """Cancel."""
         with Api(access_of(self.app.options)) as api:
             run = api.post(f"/v1/runs/{parsed_args.id}/cancel")
             while parsed_args.wait and RunState(run["state"]) not in ENDS:
@@ -145,7 +140,6 @@ class RunRerun(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        """Record it."""
         body = {"conf_json": conf_of(parsed_args), "only": "failed" if parsed_args.only_failed else "all"}
         if parsed_args.label:
             body["label"] = parsed_args.label
@@ -163,7 +157,6 @@ class RunReport(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        """Ask, and save."""
         path = f"/v1/runs/{parsed_args.id}"
         with Api(access_of(self.app.options)) as api:
             report = api.get(f"{path}/report")
@@ -187,8 +180,8 @@ class Messages(_Records):
         return "\n".join(f"{item['time']} {item['message']}" for item in self._value)
 
 
-class Attempts(_Records):
-    """Attempts: lines for people, records for machines."""
+class AttemptLines(_Records):
+    """AttemptLines: lines for people, records for machines."""
 
     def human_readable(self) -> str:
         return "\n".join(

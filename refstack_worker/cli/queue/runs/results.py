@@ -28,7 +28,6 @@ class RunVerdict(Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Ask."""
         if bool(parsed_args.guideline) != bool(parsed_args.program):
             raise UsageError("--guideline, --program: one needs the other ('refstack-queue guideline list' shows them)")
         query = {"guideline": parsed_args.guideline, "program": parsed_args.program} if parsed_args.guideline else {}
@@ -52,7 +51,6 @@ class RunExport(Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Fetch it."""
         kind = parsed_args.format
         path = f"/v1/runs/{parsed_args.id}/" + ("subunit" if kind == "subunit" else f"exports/{kind}")
         with Api(access_of(self.app.options)) as api, parsed_args.file.open("wb") as out:

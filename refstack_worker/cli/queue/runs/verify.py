@@ -13,7 +13,7 @@ from refstack_worker.contract import keys, signed_verdict
 from refstack_worker.errors import UsageError
 
 
-class Verify(Command):
+class VerifyVerdict(Command):
     """Check the signature of a verdict that a server signed, and say what the verdict says.
 
     FILE is what 'run export N verdict' wrote, or a report that 'run export N html' wrote. No server is asked. Exit

@@ -29,7 +29,7 @@ class Asks(Protocol):
 
 
 class Watcher:
-    """Follows one run."""
+    """Follows one run until it ends."""
 
     def __init__(self, api: Asks, out: TextIO, lines: bool = False) -> None:
         self._api = api
@@ -127,7 +127,7 @@ def progress_line(run: Mapping[str, Any]) -> str:
     left = f", {_minutes(progress['seconds_left'])} left" if progress["seconds_left"] else ""
     counts = f"{progress['passed']} passed, {progress['failed']} failed, {progress['skipped']} skipped"
     if not total:
-        # how many there are is told a few seconds later
+        # the total comes a few seconds later
         return f"{head} {done}/?: {counts}"
     filled = BAR * min(done, total) // total
     return f"{head} [{'#' * filled}{'.' * (BAR - filled)}] {done}/{total}: {counts}{left}"

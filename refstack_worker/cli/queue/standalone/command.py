@@ -65,7 +65,6 @@ class Standalone(Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Run until a signal."""
         folder = Folder(parsed_args.folder.absolute())
         with owned(folder), until_signal() as stop:
             for locks in parsed_args.locks:
@@ -93,7 +92,7 @@ class Standalone(Command):
                     "folder": str(folder.path),
                 }
             )
-            with contextlib.nullcontext() if parsed_args.no_worker else Worker(folder) as worker:
+            with contextlib.nullcontext() if parsed_args.no_worker else WorkerProcess(folder) as worker:
                 self.app.stdout.write(f"{url} (token: {folder.token}); Ctrl-C ends it\n")
                 self.app.stdout.flush()
                 if parsed_args.ready_file:
@@ -103,7 +102,7 @@ class Standalone(Command):
                         worker.look_after()
 
 
-class Worker:
+class WorkerProcess:
     """The worker's process: started, started again when it ends by itself, ended with its whole group."""
 
     def __init__(self, folder: Folder) -> None:
@@ -112,7 +111,7 @@ class Worker:
         self._not_before = 0.0
         self._pause = RESTART_SECONDS[0]
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> WorkerProcess:
         self._start()
         return self
 
@@ -176,7 +175,7 @@ _LIBC = ctypes.CDLL(None)
 
 
 def _end_with(parent: int) -> None:
-    # a stand-alone queue that is killed must not leave its worker behind, not even in the moment before this is said
+    # a stand-alone queue that is killed must not leave its worker behind, not even in the moment before this is set
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(1)

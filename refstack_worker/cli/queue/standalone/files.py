@@ -1,6 +1,6 @@
 """What ``refstack-queue standalone`` keeps in its folder: settings of both sides, keys, an operator's token.
 
-All of it is made at the first start and then belongs to whoever runs it: a later start reads the files as they are.
+All of it is made at the first start and belongs to the user who runs it; a later start reads the files as they are.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class Wish:
-    """What the first start is told; later ones find it in the files."""
+    """Options of the first start; later starts find them in the files."""
 
     port: int = 0
     """0: a free one."""

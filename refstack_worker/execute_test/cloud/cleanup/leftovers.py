@@ -67,7 +67,7 @@ class Leftovers:
         users += self._users_of(orphans, _ids(users))
         by_prefix = [(kind, self._find(kind, set())) for kind in ("groups", "roles", "services")]
         if not is_empty:
-            # what is left would belong to nobody, and no user could remove it
+            # what is left would belong to no one, and no user could remove it
             users, projects = [], []
         for kind, resources in (("users", users), ("projects", projects), *by_prefix):
             for each in resources:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, public_endpoint
 from refstack_worker.execute_test.cloud.cleanup.removal import Removal
 from refstack_worker.execute_test.cloud.discovery import OPERATOR_ROLES
-from refstack_worker.execute_test.cloud.keystone import CloudUser, Keystone, Token
+from refstack_worker.execute_test.cloud.keystone import CloudUser, Keystone, KeystoneToken
 from refstack_worker.execute_test.failures import CloudFailure
 from refstack_worker.execute_test.http import Denied, Unavailable
 
@@ -19,7 +19,7 @@ PAGE_SIZE = 1000
 class ObjectStorage:
     """The Swift accounts of projects, as one user sees them."""
 
-    def __init__(self, keystone: Keystone, user: CloudUser, token: Token, removal: Removal) -> None:
+    def __init__(self, keystone: Keystone, user: CloudUser, token: KeystoneToken, removal: Removal) -> None:
         self._keystone, self._user, self._token = keystone, user, token
         self._removal = removal
 
@@ -40,7 +40,7 @@ class ObjectStorage:
             with contextlib.suppress(Denied, CloudFailure):
                 self._keystone.request_url("DELETE", _account_url(token, project_id), token.value)
 
-    def remove_containers(self, token: Token, project_id: str, where: str, prefix: str) -> bool:
+    def remove_containers(self, token: KeystoneToken, project_id: str, where: str, prefix: str) -> bool:
         """Remove the containers whose names begin with ``prefix``; returns whether all are gone."""
         account = _account_url(token, project_id)
         if not account:
@@ -56,7 +56,7 @@ class ObjectStorage:
                 return False
         return gone
 
-    def _enter(self, project_id: str) -> Token:
+    def _enter(self, project_id: str) -> KeystoneToken:
         """Give this user the roles that Swift requires in a project, and return a token for it."""
         me = str(self._token.body.get("user", {}).get("id", ""))
         for role in (self._keystone.request("GET", "/roles", self._token.value) or {}).get("roles", []):
@@ -65,7 +65,7 @@ class ObjectStorage:
                 self._keystone.request("PUT", path, self._token.value)
         return self._keystone.scope(self._token, project_id, self._user)
 
-    def _remove_container(self, url: str, what: str, token: Token) -> bool:
+    def _remove_container(self, url: str, what: str, token: KeystoneToken) -> bool:
         try:
             with contextlib.suppress(Denied):
                 # with versioning on, each delete would only add a version
@@ -82,7 +82,7 @@ class ObjectStorage:
         self._removal.done(what)
         return True
 
-    def _names(self, url: str, token: Token) -> Iterator[str]:
+    def _names(self, url: str, token: KeystoneToken) -> Iterator[str]:
         """Yield names of containers or objects, listed page by page."""
         marker = ""
         while True:
@@ -100,7 +100,7 @@ class ObjectStorage:
             marker = names[-1]
 
 
-def _account_url(token: Token, project_id: str) -> str:
+def _account_url(token: KeystoneToken, project_id: str) -> str:
     """Return the address of a project's Swift account; empty in a cloud without Swift."""
     endpoint = public_endpoint(token, SERVICE_TYPES["swift"]) or ""
     return endpoint.replace(token.project_id, project_id).rstrip("/") if token.project_id else ""

@@ -14,7 +14,7 @@ from typing import Any
 
 from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, public_endpoint
 from refstack_worker.execute_test.cloud.cleanup.removal import Removal
-from refstack_worker.execute_test.cloud.keystone import Keystone, Token
+from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 from refstack_worker.execute_test.failures import CloudFailure
 from refstack_worker.execute_test.http import Denied
@@ -121,7 +121,7 @@ class ResourceRemoval:
     """Removes the resources of a run from the services of a cloud, as one user."""
 
     keystone: Keystone
-    token: Token
+    token: KeystoneToken
     region: str
     is_admin: bool
     removal: Removal
@@ -216,7 +216,7 @@ def _belongs_to_service(kind: ResourceKind, record: ResourceRecord) -> bool:
     return kind.name == "port" and str(record.get("device_owner", "")).startswith("network:")
 
 
-def floating_ips(keystone: Keystone, token: Token, region: str) -> list[str]:
+def floating_ips(keystone: Keystone, token: KeystoneToken, region: str) -> list[str]:
     """Return the ids of the floating IPs that a user sees; empty in a cloud without any."""
     endpoint = public_endpoint(token, SERVICE_TYPES["neutron"], region)
     if not endpoint:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from refstack_worker.execute_test.cloud.keystone import Keystone, Token
+from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken
 from refstack_worker.execute_test.http import Denied
 
 SNAPSHOT_FILE = "before.json"
@@ -45,10 +45,12 @@ class CloudSnapshot:
     users: frozenset[str] = frozenset()
     """Ids."""
     floating_ips: frozenset[str] = frozenset()
-    """Ids; they have no names by which a run's could be told."""
+    """Ids; floating IPs have no names that would mark a run's."""
 
     @classmethod
-    def take(cls, folder: Path, prefix: str, keystone: Keystone, token: Token, floating_ips: Sequence[str]) -> None:
+    def take(
+        cls, folder: Path, prefix: str, keystone: Keystone, token: KeystoneToken, floating_ips: Sequence[str]
+    ) -> None:
         """Look, and keep the result in the work folder; ordinary users see no projects and users but their own."""
         ids: dict[str, list[str]] = {"projects": [], "users": [], "floating_ips": list(floating_ips)}
         for kind in ("projects", "users"):

@@ -18,7 +18,6 @@ NODES = Resource("nodes", "Worker nodes and the queue (operators).")
 
 @NODES.call("GET", "/v1/nodes", Who.OPERATOR, {200: page("nodes", "Node")})
 def list_nodes(call: Call) -> Response:
-    """List the nodes."""
     return jsonify({"nodes": [node_json(node) for node in call.ledger.nodes.all()]})
 
 
@@ -73,7 +72,6 @@ def pause_queue(call: Call) -> Response:
 
 @NODES.call("POST", "/v1/queue/resume", Who.OPERATOR, {200: reference("Queue")})
 def resume_queue(call: Call) -> Response:
-    """Resume the queue."""
     call.ledger.queue.resume(call.caller.name)
     call.context.submitter()
     return _state(call)

@@ -13,8 +13,6 @@ from refstack_worker.server.results.exports.tables import as_csv, as_json, as_re
 
 @dataclass(frozen=True)
 class Format:
-    """One of them."""
-
     name: str
     suffix: str
     mimetype: str

@@ -13,6 +13,5 @@ _TEMPLATES = Environment(
 
 
 def page(exported: ExportedRun) -> Pieces:
-    """Yield the page."""
     template = _TEMPLATES.get_template("report.html")
     yield from template.generate(exported=exported, run=exported.run, verdict=exported.verdict, moment=moment)

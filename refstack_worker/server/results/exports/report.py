@@ -20,7 +20,7 @@ class ExportedRun:
     """From the begin of the first test to the end of the last."""
     accepted_at: float
     tests: Callable[[], Iterable[TestResult]]
-    """Gives the tests from the first, each time anew; they need not fit into memory."""
+    """Gives the tests from the first, each time again; they need not fit into memory."""
     verdict: Verdict | None = None
     cpid: str = ""
     """The id by which RefStack knows the cloud."""
@@ -29,7 +29,6 @@ class ExportedRun:
 
     @property
     def title(self) -> str:
-        """Name for people."""
         return self.run.label or f"run {self.run.test_id}"
 
     @property

@@ -76,7 +76,7 @@
   document.querySelectorAll("[data-run]").forEach(follow);
   times(document);
 
-  const MOST_LINES = 2000;
+  const MAX_LINES = 2000;
   const consoleLine = (one) => {
     const line = document.createElement("div"), time = document.createElement("span"), what = document.createElement("span");
     const isError = one.event === "test" ? one.status === "failed" : one.status >= 400;
@@ -101,7 +101,7 @@
         if (answer.ok) {
           const { lines } = await answer.json();
           lines.forEach((one) => { shown.append(consoleLine(one)); after = one.number; });
-          while (shown.children.length > MOST_LINES) shown.firstChild.remove();
+          while (shown.children.length > MAX_LINES) shown.firstChild.remove();
           if (lines.length) { section.hidden = false; if (follows.checked) shown.scrollTop = shown.scrollHeight; }
           wait = lines.length >= 100 ? 100 : 2000;
           if (!lines.length && "ended" in section.dataset) return;

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from refstack_worker.execute_test.cloud.compute import find_compute
-from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image import Image
 from tests.support.service_api import service_api
 
@@ -17,11 +17,11 @@ def flavor(name: str, ram: int, disk: int, vcpus: int = 1) -> dict[str, Any]:
     return {"id": name, "name": name, "ram": ram, "disk": disk, "vcpus": vcpus}
 
 
-def found(*flavors: dict[str, Any], is_admin: bool = False, services: Any = None, **given: str) -> Findings:
+def found(*flavors: dict[str, Any], is_admin: bool = False, services: Any = None, **given: str) -> CloudFindings:
     table = {"/": VERSIONS, "/v2.1/flavors/detail": {"flavors": list(flavors)}}
     if services is not None:
         table["/v2.1/os-services"] = {"services": services}
-    findings = Findings({"compute": given})
+    findings = CloudFindings({"compute": given})
     find_compute(service_api(table)[0], findings, IMAGE, is_admin)
     return findings
 

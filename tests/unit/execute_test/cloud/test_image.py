@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image import find_images
 from tests.support.service_api import service_api
 
@@ -17,9 +17,9 @@ def image(name: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def found(*images: dict[str, Any], given: dict[str, Any] | None = None) -> tuple[Findings, Any]:
+def found(*images: dict[str, Any], given: dict[str, Any] | None = None) -> tuple[CloudFindings, Any]:
     api, _ = service_api({"/v2/images": {"images": list(images)}}, "http://cloud.example")
-    findings = Findings({"compute": given or {}})
+    findings = CloudFindings({"compute": given or {}})
     return findings, find_images(api, findings)
 
 

@@ -4,20 +4,20 @@ from typing import Any
 
 import pytest
 
-from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image_format import OPTION, find_format_enforcement
 from refstack_worker.execute_test.http import Denied
 from tests.support.service_api import service_api
 
 
-def found(upload: Any, status: str, given: Any = None) -> tuple[Findings, list[Any]]:
+def found(upload: Any, status: str, given: Any = None) -> tuple[CloudFindings, list[Any]]:
     table = {
         "POST /v2/images": {"id": "probe"},
         "PUT /v2/images/probe/file": upload,
         "/v2/images/probe": {"id": "probe", "status": status},
     }
     api, keystone = service_api(table, "http://cloud.example")
-    findings = Findings({OPTION[0]: {OPTION[1]: given}})
+    findings = CloudFindings({OPTION[0]: {OPTION[1]: given}})
     find_format_enforcement(api, findings, "refstack-1-1")
     return findings, keystone.sent
 
@@ -44,6 +44,6 @@ def test_nothing_is_uploaded_when_the_vendor_knows() -> None:
 
 def test_without_the_right_to_upload_tempests_default_stays() -> None:
     api, _ = service_api({"POST /v2/images": Denied(403, "no")}, "http://cloud.example")
-    findings = Findings({})
+    findings = CloudFindings({})
     find_format_enforcement(api, findings, "")
     assert not findings.conf and not findings.gaps

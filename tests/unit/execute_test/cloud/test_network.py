@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.network import find_network
 from tests.support.service_api import service_api
 
@@ -12,10 +12,10 @@ def network(name: str, **more: Any) -> dict[str, Any]:
     return {"id": f"id-{name}", "name": name, "status": "ACTIVE", "subnets": ["s"], "router:external": external, **more}
 
 
-def found(*networks: dict[str, Any], is_admin: bool = True, **given: str) -> Findings:
+def found(*networks: dict[str, Any], is_admin: bool = True, **given: str) -> CloudFindings:
     extensions = {"extensions": [{"alias": "router"}, {"alias": "quotas"}]}
     table = {"/v2.0/networks": {"networks": list(networks)}, "/v2.0/extensions": extensions}
-    findings = Findings({"network": given})
+    findings = CloudFindings({"network": given})
     find_network(service_api(table, "http://cloud.example")[0], findings, "mine", is_admin)
     return findings
 

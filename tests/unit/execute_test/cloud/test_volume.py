@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from refstack_worker.execute_test.cloud.findings import Findings
+from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.volume import find_catalog_type, find_volume
 from tests.support.service_api import service_api
 
@@ -20,13 +20,13 @@ from tests.support.service_api import service_api
     ],
 )
 def test_the_service_type_is_the_catalogues(offered: set[str], kind: str) -> None:
-    findings = Findings({})
+    findings = CloudFindings({})
     assert find_catalog_type(offered, findings) == kind
     assert findings.conf == ({"volume": {"catalog_type": kind}} if kind else {})
 
 
 def test_the_vendors_type_wins() -> None:
-    findings = Findings({"volume": {"catalog_type": "mine"}})
+    findings = CloudFindings({"volume": {"catalog_type": "mine"}})
     assert find_catalog_type({"volumev3"}, findings) == "mine" and not findings.conf
 
 
@@ -39,7 +39,7 @@ def test_what_an_administrator_sees(binary: str, has_backup: bool) -> None:
         "/v3/p/os-services": {"services": [{"binary": binary, "state": "up"}]},
         "/v3/p/scheduler-stats/get_pools?detail=True": pools,
     }
-    findings = Findings({})
+    findings = CloudFindings({})
     find_volume(service_api(table, "http://cloud.example/v3/p")[0], findings, is_admin=True)
     assert findings.conf["volume"]["max_microversion"] == "3.70"
     assert findings.conf["volume"]["storage_protocol"] == "iSCSI"

@@ -10,11 +10,11 @@ from refstack_worker import gearman
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.config.worker import (
     GearmanSettings,
-    KeySettings,
     LimitSettings,
     NodeSettings,
     RunSettings,
     ServerLinkSettings,
+    WorkerKeySettings,
     WorkerSettings,
 )
 from refstack_worker.contract.envelope import Opener
@@ -39,7 +39,7 @@ def healthy(tmp_path: Path, queue: gearman.Server, server: Scripted, opener: Ope
         node=NodeSettings("node-1", state_folder=tmp_path / "state"),
         gearman=GearmanSettings((f"127.0.0.1:{queue.port}",)),
         server=ServerLinkSettings((server.url,)),
-        keys=KeySettings(tmp_path / "fleet.key", tmp_path / "sign.pub"),
+        keys=WorkerKeySettings(tmp_path / "fleet.key", tmp_path / "sign.pub"),
         run=RunSettings(runner="embedded", environments=tmp_path / "environments"),
         environments=EnvironmentSettings(
             tmp_path / "store", (tmp_path / "locks",), interpreters=(Path(sys.executable),)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.config.worker import (
-    KeySettings,
     ServerLinkSettings,
+    WorkerKeySettings,
     WorkerSettings,
 )
 from refstack_worker.worker.doctor import checks, queue_checks
@@ -38,7 +38,7 @@ def test_a_key_that_others_can_read(healthy: WorkerSettings) -> None:
     healthy.keys.fleet_private.chmod(0o644)
     finding = found(healthy, "key fleet_private")
     assert finding.result == BAD and "chmod 600" in finding.found
-    assert found(replace(healthy, keys=KeySettings(Path("/no"), Path("/no"))), "key server_public").result == BAD
+    assert found(replace(healthy, keys=WorkerKeySettings(Path("/no"), Path("/no"))), "key server_public").result == BAD
 
 
 def test_the_server_is_not_there_or_fails(healthy: WorkerSettings, server: Scripted) -> None:

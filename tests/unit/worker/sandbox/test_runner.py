@@ -370,7 +370,7 @@ def test_a_run_that_prints_without_end_is_held_up() -> None:
         slept.append(seconds)
         now[0] += seconds
 
-    pace = runner.Pace(10, lambda: now[0], sleep)
+    pace = runner.OutputPace(10, lambda: now[0], sleep)
     for _ in range(35):
         pace.count()
     assert slept == [1.0, 1.0, 1.0]

@@ -24,7 +24,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Leave RefStack's tables."""
+    """Leave RefStack's own tables as they are."""
 
 
 def _tables() -> list[tuple[str, Columns]]:

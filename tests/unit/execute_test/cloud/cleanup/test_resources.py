@@ -4,7 +4,7 @@ from typing import Any
 
 from refstack_worker.execute_test.cloud.cleanup.removal import Removal
 from refstack_worker.execute_test.cloud.cleanup.resources import Ownership, ResourceRemoval
-from refstack_worker.execute_test.cloud.keystone import Token
+from refstack_worker.execute_test.cloud.keystone import KeystoneToken
 from refstack_worker.execute_test.http import Denied
 from tests.support.service_api import TableKeystone
 
@@ -32,7 +32,7 @@ def catalog(*names: str) -> list[dict[str, Any]]:
 
 def removal(table: dict[str, Any], *services: str, is_admin: bool = True) -> tuple[bool, Removal, TableKeystone]:
     keystone, counted = TableKeystone(table), Removal(Events())  # type: ignore[arg-type]
-    token = Token("t", {"catalog": catalog(*services), "project": {"id": "admin"}})
+    token = KeystoneToken("t", {"catalog": catalog(*services), "project": {"id": "admin"}})
     services_of = ResourceRemoval(keystone, token, "R", is_admin, counted)  # type: ignore[arg-type]
     return services_of.remove(RUN), counted, keystone
 
