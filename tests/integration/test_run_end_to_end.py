@@ -129,6 +129,39 @@ def test_short_run_over_http_commands_alone(site, worker, cloud, tmp_path):
     assert site.queue("run", "watch", str(again["test_id"])).status == 0
 
 
+def test_the_console_has_each_test_and_request_once_and_in_order(site, worker, cloud):
+    worker()
+    test_id = create(site, cloud, MIDDLE)
+    in_the_middle(site, test_id)
+    eventually("lines arrive while it runs", lambda: site.api.get(f"/v1/runs/{test_id}/console")["lines"], 60)
+    run = site.wait_for(test_id, "finished", patience=300)
+
+    def ended_tests():
+        lines = _console(site, test_id)
+        ended = [line for line in lines if line["event"] == "test" and line["status"] != "started"]
+        return (
+            lines if len([line for line in ended if "(" not in line["test"]]) >= sum(run["counts"].values()) else None
+        )
+
+    lines = eventually("the last lines arrive", ended_tests, 30)
+    assert [line["number"] for line in lines] == list(range(len(lines)))
+    requests = [line for line in lines if line["event"] == "request"]
+    ids = [line["request_id"] for line in requests if line["request_id"]]
+    assert len(requests) > 50 and len(ids) == len(set(ids))
+    assert {"identity", "object-store"} <= {line["service"] for line in requests}
+    assert cloud.admin_password not in str(lines)
+
+
+def _console(site, test_id):
+    lines = []
+    while True:
+        after = {"after": lines[-1]["number"]} if lines else {}
+        page = site.api.get(f"/v1/runs/{test_id}/console", {"limit": 500, **after})["lines"]
+        lines += page
+        if not page:
+            return lines
+
+
 def test_killed_worker_the_run_finishes_as_attempt_2_and_counts_once(site, worker, cloud):
     first = worker()
     test_id = create(site, cloud, MIDDLE)
