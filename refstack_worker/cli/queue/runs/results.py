@@ -45,7 +45,8 @@ class RunExport(Command):
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("id", type=int)
         parser.add_argument(
-            "format", choices=("subunit", "subunit-v1", "junit", "html", "csv", "json", "refstack", "verdict")
+            "format",
+            choices=_FORMATS,
         )
         parser.add_argument("file", type=Path)
         return parser
