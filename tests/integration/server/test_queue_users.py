@@ -56,7 +56,7 @@ def test_a_cloud_is_entered_and_looked_at_and_shows_no_password(site: Site, call
     (row,) = rows(call("ann", "cloud", "list", "-f", "json"))
     assert row["Label"] == "Mine" and "pw-of-the-cloud" not in json.dumps([made, row])
     assert rows(call("bob", "cloud", "list", "-f", "json")) == []
-    assert site.store.kept_conf(made["id"]) == {"identity": {"password": "pw-of-the-cloud"}}
+    assert site.ledger.clouds.saved_conf(made["id"]) == {"identity": {"password": "pw-of-the-cloud"}}
 
 
 EVERYBODY = ("--user", "one", "--project", "p", "--alt-user", "two", "--alt-project", "q", "--admin-user", "root")
@@ -92,7 +92,7 @@ def test_a_cloud_has_a_second_user_and_an_administrator(
     words = ("cloud", "create", "All", f"{site.url}/v3", *EVERYBODY, *way(tmp_path, monkeypatch))
     made = rows(call("ann", *words, "--keep-password", "-f", "json"))
     assert (made["test_user"], made["alt_user"], made["admin_user"]) == ("one", "two", "root")
-    assert site.store.kept_conf(made["id"]) == WITH_PASSWORDS
+    assert site.ledger.clouds.saved_conf(made["id"]) == WITH_PASSWORDS
 
 
 def test_a_password_file_that_others_can_read_is_refused(call: Call, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_run_by_guideline_its_verdict_and_its_files(site: Site, call: Call, tm
     file.write_text(guideline("2027.01"))
     assert rows(call("ann", "guideline", "add", str(file), "-f", "json"))["name"] == "2027.01"
     listed = rows(call("ann", "guideline", "list", "-f", "json"))
-    assert {"Guideline": "2027.01", "Program": PROGRAM, "Required tests": 24, "Id": 2} in listed
+    assert {"Guideline": "2027.01", "Program": PROGRAM, "Required tests": 24, "Id": 2, "Origin": "own"} in listed
     words = ("--tempest-version", "47.0.0", "--guideline", "2027.01", "--program", PROGRAM)
     made = rows(call("ann", "run", "create", *words, "-f", "json"))
     assert len(made["testcases"]["names"]) == 24
