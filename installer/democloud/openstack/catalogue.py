@@ -65,7 +65,7 @@ def _addresses(site: Site, kind: str) -> list[str]:
 
 
 def _second_region(site: Site) -> list[str]:
-    values = {"name": site.shape.second_region, "port": site.ports["nobody"], "first": REGION}
+    values = {"name": site.shape.second_region, "port": site.ports["closed"], "first": REGION}
     return [line.format(**values) for line in SECOND_REGION]
 
 

@@ -128,7 +128,7 @@ INNER_PORTS = ("messages", "messages-nodes", "epmd", "memcached", "swift-account
 
 def draw(folder: Path, shape: Shape) -> Site:
     """Draw free ports, secrets and floating addresses for a cloud below ``folder``."""
-    names = [*PORTS, *INNER_PORTS, "nobody", *(f"{name}-tls" for name in PORTS)]
+    names = [*PORTS, *INNER_PORTS, "closed", *(f"{name}-tls" for name in PORTS)]
     numbers = dict(zip(names, ports.free(len(names))))
     passwords = {name: secrets.token_urlsafe(18) for name in ("admin", "service", "database", "messages")}
     return Site(folder, shape, numbers, passwords, _floating())

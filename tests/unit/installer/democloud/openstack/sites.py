@@ -7,7 +7,7 @@ from typing import Any
 
 from democloud.openstack.shape import INNER_PORTS, PORTS, Shape, Site
 
-NUMBERS = {name: number for number, name in enumerate([*PORTS, *INNER_PORTS, "nobody"], 20_000)}
+NUMBERS = {name: number for number, name in enumerate([*PORTS, *INNER_PORTS, "closed"], 20_000)}
 TLS = {f"{name}-tls": number for number, name in enumerate(PORTS, 30_000)}
 
 

@@ -34,4 +34,4 @@ def test_addresses_are_public_with_tls_and_inner_without() -> None:
 def test_a_second_region_leads_nowhere() -> None:
     assert not any("region" in line for line in catalogue.statements(site()))
     lines = "\n".join(catalogue.statements(site(second_region="RegionZero")))
-    assert "VALUES ('RegionZero', '', '{}')" in lines and f"127.0.0.1:{NUMBERS['nobody']}" in lines
+    assert "VALUES ('RegionZero', '', '{}')" in lines and f"127.0.0.1:{NUMBERS['closed']}" in lines
