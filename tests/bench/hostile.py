@@ -9,10 +9,11 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
+from tests.bench.api import cluster
 from tests.support import hostile
-from tests.support.postgresql import Cluster, find_programs
 
 
 def main(arguments: list[str]) -> int:
@@ -24,8 +25,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--keep", type=Path, help="add the result to this file")
     asked = parser.parse_args(arguments)
     load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder:
-        url = _database(asked.database, Path(folder))
+    with ExitStack() as ends, tempfile.TemporaryDirectory() as folder:
+        url = ends.enter_context(cluster()).new_database() if asked.database == "postgresql" else ""
         with hostile.site(Path(folder), asked.nodes, url) as site:
             calm = hostile.measure(site, min(30.0, asked.seconds / 4), 0)
             found = hostile.measure(site, asked.seconds, asked.connections)
@@ -47,18 +48,6 @@ def main(arguments: list[str]) -> int:
         asked.keep.write_text(json.dumps([*others, told], indent=1) + "\n")
     late = told["attacked"]["heartbeat max s"]  # type: ignore[index]
     return int(bool(found.wrong) or float(late) > 2)
-
-
-def _database(kind: str, folder: Path) -> str:
-    if kind == "sqlite":
-        return ""
-    programs = find_programs()
-    if programs is None:
-        sys.exit("no PostgreSQL server is installed here")
-    cluster = Cluster(folder / "cluster", programs)
-    cluster.create()
-    cluster.start()
-    return cluster.new_database()
 
 
 def _figures(found: hostile.Measured) -> dict[str, object]:
