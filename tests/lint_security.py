@@ -31,10 +31,10 @@ AUDIT_SECONDS = 120.0
 NOT_SECRET = {
     ("installer/ansible/inventory.example.yml", "Hex High Entropy String"): "an example of a fingerprint",
     ("tools/onefile", "Hex High Entropy String"): "the SHA-256 of a published file",
-    ("installer/democloud/openstack/identity.py", "Secret Keyword"): "the name of an algorithm",
+    ("installer/democloud/openstack/parts/identity.py", "Secret Keyword"): "the name of an algorithm",
     ("packaging/etc/refstack.cfg", "Basic Auth Credentials"): "an example, commented out",
-    ("refstack_worker/cli/queue/users.py", "Secret Keyword"): "the name of a variable",
-    ("refstack_worker/config/server.py", "Basic Auth Credentials"): "an example in a message",
+    ("refstack_worker/cli/queue/clouds.py", "Secret Keyword"): "the name of a variable",
+    ("refstack_worker/config/server_values.py", "Basic Auth Credentials"): "an example in a message",
 }
 """Findings outside the tests that were looked at: file and kind to the reason."""
 

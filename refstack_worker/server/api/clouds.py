@@ -56,7 +56,7 @@ def delete_cloud(call: Call, cloud_id: int) -> Response:
     Who.WRITER,
     {200: CLOUD},
     (404, 413),
-    Takes(CHECK, "Passwords", {"conf_json": {"identity": {"password": "…"}}}, cost=20),
+    Takes(CHECK, "Passwords", {"conf_json": {"identity": {"password": "…"}}}, cost=20),  # noqa: S105 - an example
 )
 def check_cloud(call: Call, cloud_id: int) -> Response:
     """Test the connection to a cloud.

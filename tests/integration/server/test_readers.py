@@ -201,7 +201,7 @@ def test_the_stream_is_read_back_by_stestr(site: Site, run: int, readers: Path, 
 
 
 def test_an_upload_is_signed_as_openssl_verifies(site: Site, run: int, refstack: Refstack) -> None:
-    with api(site) as asked:
+    with api(site, "operator") as asked:
         told = asked.post(f"/v1/runs/{run}/upload", {})
     assert told == {"test_id": "t-1", "url": f"{refstack.server.url}/#/results/t-1"}
     (whole,) = refstack.accepted
@@ -214,7 +214,7 @@ def test_an_upload_that_was_changed_on_the_way_is_refused_and_said_to_be(
     site: Site, run: int, refstack: Refstack
 ) -> None:
     refstack.on_the_way = (b"c0ffee", b"decaff")
-    with api(site) as asked, pytest.raises(RefstackError, match="Signature verification failed"):
+    with api(site, "operator") as asked, pytest.raises(RefstackError, match="Signature verification failed"):
         asked.post(f"/v1/runs/{run}/upload", {})
     assert refstack.accepted == []
 

@@ -61,6 +61,6 @@ CONF: Json = {
     "type": "object",
     "description": "Tempest options: section, option, value; passwords too. Erased after the run.",
     "additionalProperties": {"type": "object"},
-    "examples": [{"identity": {"password": "…"}}],
+    "examples": [{"identity": {"password": "…"}}],  # noqa: S105 - an example
 }
 SCOPE = choice(*SCOPES)

