@@ -67,7 +67,7 @@ def test_the_calls_of_the_api_page(site: Site, away: Elsewhere) -> None:
     lines = lines_of("api.md", "With curl")
     settings = [line for line in lines if re.match(r"\w+=", line)]
     calls = [line for line in lines if line not in settings]
-    assert len(settings) == 3 and len(calls) == 14
+    assert len(settings) == 3 and len(calls) == 15
     answers = []
     with working(site) as go:
         for line in calls:

@@ -203,7 +203,8 @@ def test_the_stream_is_read_back_by_stestr(site: Site, run: int, readers: Path, 
 def test_an_upload_is_signed_as_openssl_verifies(site: Site, run: int, refstack: Refstack) -> None:
     with api(site, "operator") as asked:
         told = asked.post(f"/v1/runs/{run}/upload", {})
-    assert told == {"test_id": "t-1", "url": f"{refstack.server.url}/#/results/t-1"}
+    result = {"test_id": "t-1", "url": f"{refstack.server.url}/#/results/t-1"}
+    assert told == {**result, "notes": [], "repeated": False}
     (whole,) = refstack.accepted
     assert whole["cpid"] == "c0ffee"
     named = {(one["name"], one["uuid"]) for one in whole["results"]}
