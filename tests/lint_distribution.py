@@ -7,6 +7,7 @@ run with the interpreter of a virtualenv that has build, twine, check-wheel-cont
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,17 @@ BIN = Path(sys.executable).parent
 
 def main() -> int:
     version = run(sys.executable, TOP / "packaging" / "source_version.py")
+    metadata = TOP / "refstack_worker.egg-info"
+    is_ours = not metadata.exists()
+    try:
+        return check(version)
+    finally:
+        # the tests put the checkout on the path, where it would count as an installed distribution
+        if is_ours:
+            shutil.rmtree(metadata, ignore_errors=True)
+
+
+def check(version: str) -> int:
     with tempfile.TemporaryDirectory(prefix="refstack-dist-") as name:
         run(sys.executable, "-m", "build", "--no-isolation", "--outdir", name)
         files = sorted(path.name for path in Path(name).iterdir())

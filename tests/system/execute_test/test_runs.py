@@ -197,7 +197,7 @@ def test_wrong_password_and_nobody_there(cloud: Cloud, caller: Caller) -> None:
     conf["auth"]["admin_password"] = "not-the-password-at-all"
     ran = caller.run(conf, "--testcases", *ONE)
     assert (ran.code, ran.end["reason"]) == (3, "cloud")
-    assert "refuses the user admin" in ran.end["message"]
+    assert "rejects the user admin" in ran.end["message"]
     assert_nowhere(ran, "not-the-password-at-all")
     with serving() as gone:
         pass

@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from refstack_worker.server.db.columns import add_column, drop_column
+
 revision = "0004"
 down_revision = "0003"
 
@@ -25,8 +27,8 @@ _ADDED: tuple[tuple[str, str, Any, str], ...] = (
 
 def upgrade() -> None:
     for table, name, kind, default in _ADDED:
-        op.add_column(table, sa.Column(name, kind, nullable=False, server_default=default))
-    op.add_column("queue_run_guideline", sa.Column("combines", sa.Integer))
+        add_column(table, sa.Column(name, kind, nullable=False, server_default=default))
+    add_column("queue_run_guideline", sa.Column("combines", sa.Integer))
     op.execute("UPDATE queue_guideline SET origin = 'official' WHERE owner_id IS NULL")
     op.create_table(
         "queue_verdict",
@@ -65,5 +67,4 @@ def downgrade() -> None:
     for name in ("queue_upload_key", "queue_upload", "queue_verdict"):
         op.drop_table(name)
     for table, name, *_ in (*reversed(_ADDED), ("queue_run_guideline", "combines")):
-        with op.batch_alter_table(table) as batch:
-            batch.drop_column(name)
+        drop_column(table, name)

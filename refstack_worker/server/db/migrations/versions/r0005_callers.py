@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from refstack_worker.server.db.columns import add_column, drop_column
+
 revision = "0005"
 down_revision = "0004"
 
@@ -29,17 +31,14 @@ def upgrade() -> None:
         sa.Column("action", sa.String(80), nullable=False),
         sa.Column("target", sa.String(200), nullable=False),
     )
-    op.add_column("queue_run", sa.Column("request_digest", sa.String(64)))
-    op.add_column("queue_token", sa.Column("parent_id", sa.Integer))
-    op.add_column("queue_cloud", sa.Column("options", sa.Text))
+    add_column("queue_run", sa.Column("request_digest", sa.String(64)))
+    add_column("queue_token", sa.Column("parent_id", sa.Integer))
+    add_column("queue_cloud", sa.Column("options", sa.Text))
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("queue_cloud") as table:
-        table.drop_column("options")
-    with op.batch_alter_table("queue_token") as table:
-        table.drop_column("parent_id")
-    with op.batch_alter_table("queue_run") as table:
-        table.drop_column("request_digest")
+    drop_column("queue_cloud", "options")
+    drop_column("queue_token", "parent_id")
+    drop_column("queue_run", "request_digest")
     op.drop_table("queue_audit")
     op.drop_table("queue_rate")
