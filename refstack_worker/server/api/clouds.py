@@ -20,11 +20,13 @@ _TAKES = Takes(
 
 @CLOUDS.call("GET", "/v1/clouds", Who.TOKEN, {200: page("clouds", "Cloud")})
 def list_clouds(call: Call) -> Response:
+    """List the clouds that the caller can see."""
     return jsonify({"clouds": [cloud_json(known) for known in call.context.clouds.visible(call.caller)]})
 
 
 @CLOUDS.call("POST", "/v1/clouds", Who.WRITER, {201: CLOUD}, (404, 409, 413), _TAKES)
 def add_cloud(call: Call) -> Response:
+    """Add a cloud to test later."""
     known = call.context.clouds.add(call.caller, call.body)
     answer = jsonify(cloud_json(known))
     answer.status_code = 201
@@ -34,6 +36,7 @@ def add_cloud(call: Call) -> Response:
 
 @CLOUDS.call("GET", _ONE, Who.TOKEN, {200: CLOUD}, (404,))
 def show_cloud(call: Call, cloud_id: int) -> Response:
+    """Show a cloud and its last check."""
     return jsonify(cloud_json(call.cloud(cloud_id)))
 
 

@@ -50,6 +50,7 @@ def show_openapi() -> Response:
     "GET", "/v1/problems/<reason>", Who.ANYONE, {200: shape(reason=string(), status=integer(), title=string())}
 )
 def show_problem(reason: str) -> Response:
+    """Explain a type of problem in words."""
     status = STATUSES.get(reason)
     if status is None:
         raise NotFoundError(f"no such problem: {reason[:40]!r}")

@@ -92,6 +92,7 @@ def check_run(call: Call) -> Response:
     ),
 )
 def list_runs(call: Call) -> Response:
+    """List the runs that the caller can see, newest first."""
     given = call.query
     query = RunQuery(
         states=tuple(RunState(name) for name in given.get("state", ())),

@@ -47,6 +47,7 @@ def set_upload_key(call: Call) -> Response:
 
 @UPLOAD_KEYS.call("DELETE", _RULE, Who.WRITER, {204: None}, (409,))
 def delete_upload_key(call: Call) -> Response:
+    """Delete your own stored upload key."""
     call.ledger.uploads.delete_key(_user(call))
     return Response(status=204)
 

@@ -25,6 +25,7 @@ def show_me(call: Call) -> Response:
 
 @ACCOUNTS.call("GET", "/v1/vendors", Who.OPERATOR, {200: page("vendors", "Vendor")})
 def list_vendors(call: Call) -> Response:
+    """List the vendors (for operators)."""
     return jsonify({"vendors": [asdict(vendor) for vendor in call.ledger.accounts.vendors()]})
 
 
@@ -37,6 +38,7 @@ def list_vendors(call: Call) -> Response:
     Takes(NEW_VENDOR, "NewVendor", {"name": "Example Cloud", "contact_email": "interop@cloud.example"}),
 )
 def add_vendor(call: Call) -> Response:
+    """Add a vendor (for operators)."""
     answer = jsonify(asdict(call.ledger.accounts.add_vendor(**call.body)))
     answer.status_code = 201
     return answer
@@ -44,6 +46,7 @@ def add_vendor(call: Call) -> Response:
 
 @ACCOUNTS.call("GET", "/v1/users", Who.OPERATOR, {200: page("users", "User")})
 def list_users(call: Call) -> Response:
+    """List the users (for operators)."""
     return jsonify({"users": [asdict(user) for user in call.ledger.accounts.users()]})
 
 

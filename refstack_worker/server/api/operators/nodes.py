@@ -18,6 +18,7 @@ NODES = Resource("nodes", "Worker nodes and the queue (operators).")
 
 @NODES.call("GET", "/v1/nodes", Who.OPERATOR, {200: page("nodes", "Node")})
 def list_nodes(call: Call) -> Response:
+    """List the nodes and their state."""
     return jsonify({"nodes": [node_json(node) for node in call.ledger.nodes.all()]})
 
 
@@ -72,6 +73,7 @@ def pause_queue(call: Call) -> Response:
 
 @NODES.call("POST", "/v1/queue/resume", Who.OPERATOR, {200: reference("Queue")})
 def resume_queue(call: Call) -> Response:
+    """Resume handing out runs to nodes."""
     call.ledger.queue.resume(call.caller.name)
     call.context.submitter()
     return _state(call)

@@ -15,6 +15,7 @@ _NOTICE = shape(text=string(description="Empty: nothing is announced"), by=maybe
 
 @NOTICES.call("GET", "/v1/announcement", Who.TOKEN, {200: _NOTICE})
 def show_announcement(call: Call) -> Response:
+    """Show the operator's announcement, if any."""
     return _shown(call)
 
 

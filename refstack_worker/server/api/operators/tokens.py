@@ -22,6 +22,7 @@ _NEW = fields(
 
 @TOKENS.call("GET", "/v1/tokens", Who.OPERATOR, {200: page("tokens", "Token")})
 def list_tokens(call: Call) -> Response:
+    """List API tokens without their secrets."""
     return jsonify({"tokens": [token_json(token) for token in call.ledger.tokens.all()]})
 
 
@@ -48,5 +49,6 @@ def create_token(call: Call) -> Response:
 
 @TOKENS.call("DELETE", "/v1/tokens/<int:token_id>", Who.OPERATOR, {204: None}, (404,))
 def revoke_token(call: Call, token_id: int) -> Response:
+    """Revoke an API token for good."""
     call.ledger.tokens.revoke(token_id)
     return Response(status=204)
