@@ -32,7 +32,7 @@ _CLAIMED_WITH = (("tempest_version", 40), ("lock", 64))
 """What a worker says of the environment that it will build, and how long it may be."""
 _NODE_STATES = ("ready", "draining", "paused")
 MAX_CONSOLE_BYTES = MAX_BATCH_BYTES + 4096
-_LONGEST_LIST = 500
+_MAX_LIST = 500
 _CLOCK_MOST = 10**11
 
 
@@ -160,7 +160,7 @@ def _node(name: str, body: dict[str, Any]) -> Node:
 
 def _texts(body: dict[str, Any], name: str) -> tuple[str, ...]:
     value = body.get(name, [])
-    if not isinstance(value, list) or len(value) > _LONGEST_LIST:
+    if not isinstance(value, list) or len(value) > _MAX_LIST:
         raise UsageError(f"{name}: a list is expected")
     return tuple(text({name: item}, name, 80, needed=True) for item in value)
 
