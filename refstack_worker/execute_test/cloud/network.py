@@ -13,7 +13,7 @@ Network = Mapping[str, Any]
 
 def find_network(api: ServiceApi, findings: CloudFindings, project_id: str, is_admin: bool) -> None:
     """Choose the public network, the extensions and, for ordinary users, the network of servers."""
-    base = f"{api.versioned('v2.0')}" if api.versioned("v2.0").endswith("/v2.0") else f"{api.endpoint}/v2.0"
+    base = api.versioned("v2.0")
     extensions = sorted(str(one.get("alias")) for one in api.records(f"{base}/extensions", "extensions"))
     if extensions:
         findings.choose("network-feature-enabled", "api_extensions", extensions)

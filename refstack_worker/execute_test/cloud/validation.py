@@ -47,7 +47,7 @@ def _obstacle(api: ServiceApi | None, findings: CloudFindings, image: Image | No
 
 def _floating_side(api: ServiceApi, network_id: str) -> Iterable[str]:
     """Yield addresses of the public network that should respond: routers, gateways, floating IPs in use."""
-    base = api.versioned("v2.0") if api.versioned("v2.0").endswith("/v2.0") else f"{api.endpoint}/v2.0"
+    base = api.versioned("v2.0")
     for router in api.records(f"{base}/routers", "routers"):
         gateway = router.get("external_gateway_info") or {}
         for fixed in gateway.get("external_fixed_ips", []) if gateway.get("network_id") == network_id else []:

@@ -6,15 +6,13 @@ from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 
-PREFERRED_TYPES = tuple(sorted(SERVICE_TYPES["cinder"], key=lambda kind: kind not in ("block-storage", "volumev3")))
-
 
 def find_catalog_type(offered: set[str], findings: CloudFindings) -> str:
     """Choose the service type of Cinder that the catalogue has; Tempest's own default depends on its version."""
     given = findings.value("volume", "catalog_type")
     if given:
         return str(given)
-    kind = next((kind for kind in PREFERRED_TYPES if kind in offered), "")
+    kind = next((kind for kind in SERVICE_TYPES["cinder"] if kind in offered), "")
     if kind:
         findings.choose("volume", "catalog_type", kind, f"block storage: service type {kind}")
     return kind
