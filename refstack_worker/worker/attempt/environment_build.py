@@ -78,7 +78,11 @@ class EnvironmentBuild:
 
 
 def end_processes_of(folder: Path) -> None:
-    """Kill the programs of an abandoned environment, found by its path on their command lines."""
+    """Kill the programs of an abandoned environment, found by its path on their command lines.
+
+    A program that is just being started has no command line for a moment: the caller repeats the call until its own
+    work has ended.
+    """
     marker = os.fsencode(folder) + b"/"
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid():

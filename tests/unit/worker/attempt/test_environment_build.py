@@ -11,7 +11,7 @@ import pytest
 
 from refstack_worker.errors import LockError, StoreError
 from refstack_worker.worker.attempt.environment_build import EnvironmentBuild, end_processes_of
-from tests.support.worker_parts import gone
+from tests.support.worker_parts import eventually, gone
 
 
 class FakeEnvironment:
@@ -70,6 +70,8 @@ def test_programs_of_an_abandoned_environment_are_killed(tmp_path: Path) -> None
     other = [sys.executable, "-c", "import time; time.sleep(600)", f"{tmp_path}-2/bin/tempest"]
     children = [subprocess.Popen(argv) for argv in (ours, other)]
     try:
+        for child in children:  # Popen returns when exec has begun: a moment before the command line can be read
+            eventually(Path(f"/proc/{child.pid}/cmdline").read_bytes)
         end_processes_of(tmp_path)
         assert children[0].wait(10) < 0
         assert not gone(children[1].pid)
