@@ -1,0 +1,198 @@
+"""A cloud by its name in ``clouds.yaml``, found and merged as openstacksdk does, as Tempest options of a user.
+
+The order of the files is that of ``openstack.config.loader``. PyYAML is used where it is installed; without it the
+files have to be JSON, which openstacksdk reads too. Standard library alone besides: this module is part of the single
+file ``execute_test``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from refstack_worker.contract.openrc import USER_LOGIN, check_login_kind
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+_OLDER_LOGIN_NAMES = {"tenant_name": "project_name", "tenant_id": "project_id", "user_name": "username",
+                      "default_domain": "domain_name", "default_domain_name": "domain_name",
+                      "default_domain_id": "domain_id"}  # fmt: skip
+
+
+def conf_of_cloud(name: str, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return the cloud that is called ``name`` as Tempest options; the path of its certificates is absolute.
+
+    A password that stands in no file is taken from ``OS_PASSWORD``, and of several regions ``OS_REGION_NAME``.
+
+    :raises ValueError: there is no such cloud, its file cannot be read, or Tempest cannot log in this way.
+    """
+    where = f"the cloud {name!r}"
+    entry = _regional(_entry(name, environ), environ.get("OS_REGION_NAME", ""), where)
+    auth = _login(entry)
+    if not auth.get("password") and environ.get("OS_PASSWORD"):
+        auth["password"] = environ["OS_PASSWORD"]
+    check_login_kind(str(entry.get("auth_type") or ""), "application_credential_id" in auth, where)
+    _check_complete(auth, entry, where)
+    identity: dict[str, Any] = {"uri_v3": _filled(str(auth["auth_url"]), entry)}
+    identity.update({option: _text(auth[option], where, option) for option in USER_LOGIN if auth.get(option)})
+    if entry.get("region_name"):
+        identity["region"] = str(entry["region_name"])
+    interface = entry.get("interface") or entry.get("endpoint_type")
+    if interface:
+        identity["v3_endpoint_type"] = str(interface)
+    if entry.get("cacert"):
+        identity["ca_certificates_file"] = os.path.abspath(os.path.expanduser(str(entry["cacert"])))
+    if _is_true(entry.get("insecure")) or str(entry.get("verify", True)).lower() in ("false", "0", "no"):
+        identity["disable_ssl_certificate_validation"] = True
+    return {"identity": identity}
+
+
+def _entry(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return a cloud's entry: its profile in ``clouds-public``, over it ``clouds``, over it ``secure``."""
+    paths = list(_places("clouds", environ.get("OS_CLIENT_CONFIG_FILE", ""), environ))
+    path, whole = _read_first(paths)
+    _, secure = _read_first(_places("secure", environ.get("OS_CLIENT_SECURE_FILE", ""), environ))
+    clouds = _merged(_mapping(whole, "clouds"), _mapping(secure, "clouds"))
+    if not isinstance(clouds.get(name), dict):
+        known = f"; it has {', '.join(sorted(map(str, clouds)))[:300]}" if clouds else ""
+        looked = f"{path}{known}" if path else f"any of {', '.join(sorted({str(one.parent) for one in paths}))}"
+        raise ValueError(f"there is no cloud {name!r} in {looked} (clouds.yaml, found as openstacksdk finds it)")
+    entry = _normalized(clouds[name])
+    profile = str(entry.get("profile") or entry.get("cloud") or "")
+    if not profile:
+        return entry
+    _, public = _read_first(_places("clouds-public", "", environ))
+    found = _mapping(public, "public-clouds").get(profile)
+    if found is None and not _login(entry).get("auth_url"):
+        raise ValueError(
+            f"the cloud {name!r} has the profile {profile!r}, which no clouds-public.yaml has; "
+            "write its auth_url into clouds.yaml"
+        )
+    return _merged(_normalized(found) if isinstance(found, dict) else {}, entry)
+
+
+def _places(stem: str, named: str, environ: Mapping[str, str]) -> Iterator[Path]:
+    """Yield the files that openstacksdk looks for, in its order."""
+    if named:
+        yield Path(named)
+    home = environ.get("HOME") or os.path.expanduser("~")
+    site = (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)
+    folders = [
+        Path.cwd(),
+        Path(environ.get("XDG_CONFIG_HOME") or f"{home}/.config") / "openstack",
+        Path(environ.get("SNAP_REAL_HOME") or home) / ".config" / "openstack",
+        *(Path(folder) / "openstack" for folder in site if folder),
+        Path("/etc/openstack"),
+    ]
+    for folder in dict.fromkeys(folders):
+        yield from (folder / f"{stem}{suffix}" for suffix in _SUFFIXES)
+
+
+def _read_first(paths: Any) -> tuple[Path | None, Any]:
+    """Return the first of the files that is there and may be read, and what it holds."""
+    for path in paths:
+        try:
+            return path, _parsed(path.read_text(encoding="utf-8-sig"), path)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: cannot be read: {error}") from None
+    return None, {}
+
+
+def _parsed(text: str, path: Path) -> Any:
+    # the text may hold a password: give the position, never the content
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        yaml = importlib.import_module("yaml")
+    except ImportError:
+        raise ValueError(
+            f"{path}: PyYAML is needed to read it, and is not installed for this Python "
+            "(python3-yaml; or save the file as JSON, or use an openrc file)"
+        ) from None
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ValueError(f"{path}: not YAML" + (f" (line {mark.line + 1})" if mark else "")) from None
+
+
+def _mapping(value: Any, key: str) -> dict[str, Any]:
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        inner = result.get(key)
+        result[key] = _merged(inner, value) if isinstance(value, dict) and isinstance(inner, dict) else value
+    return result
+
+
+def _normalized(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        str(key).replace("-", "_"): _normalized(value) if isinstance(value, dict) else value
+        for key, value in entry.items()
+    }
+
+
+def _regional(entry: Mapping[str, Any], wanted: str, where: str) -> dict[str, Any]:
+    """Return the entry for one region, with what holds in that region alone."""
+    listed = entry.get("regions") or entry.get("region_name") or []
+    listed = listed.split(",") if isinstance(listed, str) else listed if isinstance(listed, list) else [listed]
+    regions = [one if isinstance(one, dict) else {"name": str(one).strip()} for one in listed]
+    names = [str(one.get("name")) for one in regions]
+    if wanted and names and wanted not in names:
+        raise ValueError(f"{where} has no region {wanted!r} (OS_REGION_NAME); it has {', '.join(names)}")
+    chosen = next((one for one in regions if str(one.get("name")) == wanted), regions[0] if regions else {})
+    values = chosen.get("values")
+    region = str(chosen.get("name") or wanted)
+    return _merged({**entry, "region_name": region}, _normalized(values) if isinstance(values, dict) else {})
+
+
+def _login(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``auth`` under today's names; what stands beside it counts more, as for openstacksdk."""
+    auth = _mapping(entry, "auth")
+    beside = {name: entry[name] for name in (*USER_LOGIN, *_OLDER_LOGIN_NAMES, "auth_url") if entry.get(name)}
+    login: dict[str, Any] = {}
+    for name, value in {**auth, **beside}.items():
+        if value not in (None, ""):
+            login[_OLDER_LOGIN_NAMES.get(name, name)] = value
+    # a name of today counts more than an older one of the same entry
+    return {**login, **{name: value for name, value in {**auth, **beside}.items() if name in USER_LOGIN and value}}
+
+
+def _check_complete(auth: Mapping[str, Any], entry: Mapping[str, Any], where: str) -> None:
+    if not auth.get("auth_url"):
+        raise ValueError(f"{where} has no auth_url")
+    if not (auth.get("username") or auth.get("user_id")):
+        raise ValueError(f"{where} has no username")
+    if not auth.get("password"):
+        raise ValueError(f"{where} has no password; write it into secure.yaml, or set OS_PASSWORD")
+    if not isinstance(entry.get("auth"), dict):
+        raise ValueError(f"{where}: 'auth' is not a mapping")
+
+
+def _filled(address: str, entry: Mapping[str, Any]) -> str:
+    """Return an address with the names in braces put in: profiles write ``https://{region_name}.example``."""
+    for name, value in entry.items():
+        if isinstance(value, str):
+            address = address.replace(f"{{{name}}}", value)
+    return address
+
+
+def _text(value: Any, where: str, option: str) -> str:
+    if isinstance(value, (bool, list, dict)):
+        raise ValueError(f"{where}: auth.{option} is not a text; put it in quotes")
+    return str(value)
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).lower() in ("true", "1", "yes")

@@ -1,0 +1,78 @@
+"""The ``OS_*`` variables of an ``openrc`` file, as Tempest options of an ordinary user.
+
+Standard library alone: this module is part of the single file ``execute_test``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+USER_LOGIN = {
+    "username": ("OS_USERNAME",),
+    "user_id": ("OS_USER_ID",),
+    "password": ("OS_PASSWORD",),
+    "project_id": ("OS_PROJECT_ID", "OS_TENANT_ID"),
+    "project_name": ("OS_PROJECT_NAME", "OS_TENANT_NAME"),
+    "user_domain_name": ("OS_USER_DOMAIN_NAME",),
+    "user_domain_id": ("OS_USER_DOMAIN_ID",),
+    "project_domain_name": ("OS_PROJECT_DOMAIN_NAME",),
+    "project_domain_id": ("OS_PROJECT_DOMAIN_ID",),
+    "domain_name": ("OS_DOMAIN_NAME", "OS_DEFAULT_DOMAIN_NAME", "OS_DEFAULT_DOMAIN"),
+    "domain_id": ("OS_DOMAIN_ID", "OS_DEFAULT_DOMAIN_ID"),
+}
+"""Option of ``[identity]`` for the user to the variables that set it, the newest name first."""
+
+_OPTIONS = {
+    "uri_v3": ("OS_AUTH_URL",),
+    "region": ("OS_REGION_NAME",),
+    "v3_endpoint_type": ("OS_INTERFACE", "OS_ENDPOINT_TYPE"),
+    "ca_certificates_file": ("OS_CACERT",),
+    **USER_LOGIN,
+}
+
+_PASSWORD_LOGINS = ("", "password", "v3password", "v2password")
+"""Kinds of log-in (``OS_AUTH_TYPE``, ``auth_type``) that need no more than a name and a password."""
+
+
+def conf_of_openrc(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return the cloud and its user as Tempest options; the path of the certificates is absolute.
+
+    :raises ValueError: a variable is missing, or Tempest cannot log in this way.
+    """
+    check_login_kind(environ.get("OS_AUTH_TYPE", ""), bool(environ.get("OS_APPLICATION_CREDENTIAL_ID")), "the openrc")
+    missing = [name for name in ("OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD") if not environ.get(name)]
+    if "OS_USERNAME" in missing and environ.get("OS_USER_ID"):
+        missing.remove("OS_USERNAME")
+    if missing:
+        raise ValueError(f"{', '.join(missing)} not set; source the cloud's openrc file first, or set OS_CLOUD")
+    identity: dict[str, Any] = {
+        option: value for option, names in _OPTIONS.items() if (value := _first(environ, names))
+    }
+    if "ca_certificates_file" in identity:
+        identity["ca_certificates_file"] = os.path.abspath(os.path.expanduser(identity["ca_certificates_file"]))
+    if environ.get("OS_INSECURE", "").lower() in ("1", "true", "yes"):
+        identity["disable_ssl_certificate_validation"] = True
+    return {"identity": identity}
+
+
+def check_login_kind(kind: str, has_application_credential: bool, where: str) -> None:
+    """Refuse a log-in that Tempest cannot make.
+
+    :param kind: as in ``OS_AUTH_TYPE``; empty for a password.
+    :raises ValueError: with what to give instead.
+    """
+    if "applicationcredential" in kind.lower() or (has_application_credential and not kind):
+        raise ValueError(
+            f"{where} has an application credential, which Tempest cannot use: it logs in as a user and needs to get "
+            "tokens for its project; give user name, password and project instead"
+        )
+    if kind.lower() not in _PASSWORD_LOGINS:
+        raise ValueError(
+            f"{where} logs in by {kind[:40]!r}, which Tempest cannot; give user name, password and project instead"
+        )
+
+
+def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((environ[name] for name in names if environ.get(name)), "")

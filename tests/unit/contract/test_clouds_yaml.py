@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refstack_worker.contract.clouds_yaml import conf_of_cloud
+
+CLOUDS = """\
+clouds:
+  mycloud:
+    auth:
+      auth_url: https://cloud.example:5000
+      username: tester
+      project_name: demo
+      user_domain_name: LDAP
+      project_domain_name: Default
+    region_name: R1
+    interface: internal
+    cacert: ca.pem
+  two:
+    profile: vendor
+    auth: {username: t, password: 12345, project_id: 0a1b}
+    regions:
+      - A
+      - {name: B, values: {auth: {auth_url: 'https://b.example/v3'}}}
+  app:
+    auth_type: v3applicationcredential
+    auth: {auth_url: 'https://x.example', application_credential_id: i, application_credential_secret: s}
+"""
+SECURE = "clouds: {mycloud: {auth: {password: 'p''w'}}}\n"
+PUBLIC = "public-clouds: {vendor: {auth: {auth_url: 'https://{region_name}.example/v3', username: nobody}}}\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder of configuration; the call is made elsewhere."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    folder = tmp_path / ".config" / "openstack"
+    folder.mkdir(parents=True)
+    for stem, text in (("clouds", CLOUDS), ("secure", SECURE), ("clouds-public", PUBLIC)):
+        (folder / f"{stem}.yaml").write_text(text)
+    return folder
+
+
+def environ(home: Path, **more: str) -> dict[str, str]:
+    return {"HOME": str(home.parents[1]), "XDG_CONFIG_DIRS": str(home / "none"), **more}
+
+
+def test_the_password_stands_in_secure_yaml(home: Path, tmp_path: Path) -> None:
+    assert conf_of_cloud("mycloud", environ(home)) == {
+        "identity": {
+            "uri_v3": "https://cloud.example:5000", "username": "tester", "password": "p'w", "project_name": "demo",
+            "user_domain_name": "LDAP", "project_domain_name": "Default", "region": "R1",
+            "v3_endpoint_type": "internal", "ca_certificates_file": str(tmp_path / "here" / "ca.pem"),
+        }
+    }  # fmt: skip
+
+
+def test_a_profile_gives_the_address_and_the_entry_wins(home: Path) -> None:
+    identity = conf_of_cloud("two", environ(home))["identity"]
+    assert (identity["uri_v3"], identity["username"]) == ("https://A.example/v3", "t")
+    assert (identity["password"], identity["project_id"], identity["region"]) == ("12345", "0a1b", "A")
+
+
+def test_a_region_is_chosen_by_the_environment(home: Path) -> None:
+    identity = conf_of_cloud("two", environ(home, OS_REGION_NAME="B"))["identity"]
+    assert (identity["uri_v3"], identity["region"]) == ("https://b.example/v3", "B")
+    with pytest.raises(ValueError, match="no region 'C'.*it has A, B"):
+        conf_of_cloud("two", environ(home, OS_REGION_NAME="C"))
+
+
+def test_the_order_of_the_files(home: Path, tmp_path: Path) -> None:
+    entry = "clouds: {mycloud: {auth: {auth_url: 'http://%s', username: u, password: p}}}\n"
+    (tmp_path / "here" / "clouds.yml").write_text(entry % "here")
+    assert conf_of_cloud("mycloud", environ(home))["identity"]["uri_v3"] == "http://here"
+    (tmp_path / "here" / "clouds.yaml").write_text("\ufeff" + (entry % "first").replace("\n", "\r\n"))
+    assert conf_of_cloud("mycloud", environ(home))["identity"]["uri_v3"] == "http://first"
+    named = tmp_path / "named.json"
+    named.write_text('{"clouds": {"mycloud": {"auth": {"auth_url": "http://named", "username": "u"}}}}')
+    identity = conf_of_cloud("mycloud", environ(home, OS_CLIENT_CONFIG_FILE=str(named)))["identity"]
+    assert (identity["uri_v3"], identity["password"]) == ("http://named", "p'w")
+
+
+def test_older_names_and_values_beside_auth(home: Path) -> None:
+    (home / "clouds.yaml").write_text(
+        "clouds: {old: {auth: {auth-url: 'http://k', username: u, tenant_name: t, user_domain_id: d1},"
+        " project-domain-name: P, password: beside, endpoint_type: publicURL, verify: false}}"
+    )
+    assert conf_of_cloud("old", environ(home))["identity"] == {
+        "uri_v3": "http://k", "username": "u", "project_name": "t", "user_domain_id": "d1", "password": "beside",
+        "project_domain_name": "P", "v3_endpoint_type": "publicURL", "disable_ssl_certificate_validation": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("app", CLOUDS, "application credential, which Tempest cannot use"),
+        ("none", CLOUDS, "no cloud 'none' in .*it has app, mycloud, two"),
+        ("two", CLOUDS.replace("vendor", "otherwise"), "profile 'otherwise', which no clouds-public.yaml has"),
+        ("c", "clouds: {c: {auth: {auth_url: u, username: n}}}", "no password; write it into secure.yaml"),
+        ("c", "clouds: {c: {auth: {auth_url: u, username: n, password: yes}}}", "put it in quotes"),
+        ("c", "clouds: {c: {auth: x}}", "no auth_url"),
+        ("c", "clouds:\n  c: {password: hidden-one\n", "line 3"),
+        ("c", "", "no cloud 'c'"),
+    ],
+)
+def test_what_cannot_be_used(home: Path, name: str, text: str, message: str) -> None:
+    (home / "clouds.yaml").write_text(text)
+    with pytest.raises(ValueError, match=message) as raised:
+        conf_of_cloud(name, environ(home))
+    assert "hidden-one" not in str(raised.value)
+
+
+def test_without_pyyaml_json_is_read_and_yaml_is_not(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str, *more: Any) -> Any:
+        if name == "yaml":
+            raise ImportError(name)
+        return real(name, *more)
+
+    real = importlib.import_module
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(ValueError, match="PyYAML is needed"):
+        conf_of_cloud("mycloud", environ(home))
+    for stem in ("clouds", "secure"):
+        (home / f"{stem}.yaml").unlink()
+    auth = {"auth_url": "u", "username": "n", "password": "p"}
+    (home / "clouds.json").write_text(json.dumps({"clouds": {"j": {"auth": auth}}}))
+    assert conf_of_cloud("j", environ(home))["identity"]["username"] == "n"

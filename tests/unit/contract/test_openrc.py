@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from refstack_worker.contract.openrc import conf_of_openrc
+
+PLAIN = {"OS_AUTH_URL": "https://cloud.example:5000/v3", "OS_USERNAME": "tester", "OS_PASSWORD": "s3cret"}
+
+
+def test_the_two_domains_of_an_openrc() -> None:
+    conf = conf_of_openrc({**PLAIN, "OS_USER_DOMAIN_NAME": "LDAP", "OS_PROJECT_DOMAIN_ID": "default",
+                           "OS_PROJECT_ID": "0123", "OS_INTERFACE": "internal", "OS_REGION_NAME": "R1"})  # fmt: skip
+    assert conf == {
+        "identity": {
+            "uri_v3": PLAIN["OS_AUTH_URL"], "username": "tester", "password": "s3cret", "region": "R1",
+            "user_domain_name": "LDAP", "project_domain_id": "default", "project_id": "0123",
+            "v3_endpoint_type": "internal",
+        }
+    }  # fmt: skip
+
+
+def test_older_names_and_domains_by_default() -> None:
+    conf = conf_of_openrc({**PLAIN, "OS_TENANT_NAME": "demo", "OS_ENDPOINT_TYPE": "publicURL",
+                           "OS_DEFAULT_DOMAIN": "default", "OS_INSECURE": "True"})  # fmt: skip
+    assert conf["identity"]["project_name"] == "demo" and conf["identity"]["domain_name"] == "default"
+    assert conf["identity"]["disable_ssl_certificate_validation"] is True
+
+
+def test_certificates_lie_where_the_call_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert conf_of_openrc({**PLAIN, "OS_CACERT": "ca.pem"})["identity"]["ca_certificates_file"] == str(
+        tmp_path / "ca.pem"
+    )
+
+
+def test_a_user_by_id_needs_no_name() -> None:
+    environ = {**PLAIN, "OS_USER_ID": "u1"}
+    del environ["OS_USERNAME"]
+    assert conf_of_openrc(environ)["identity"]["user_id"] == "u1"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"OS_PASSWORD": ""}, "OS_PASSWORD not set"),
+        ({"OS_AUTH_TYPE": "v3applicationcredential"}, "application credential, which Tempest cannot use"),
+        ({"OS_APPLICATION_CREDENTIAL_ID": "a"}, "give user name, password and project instead"),
+        ({"OS_AUTH_TYPE": "v3oidcpassword"}, "logs in by 'v3oidcpassword', which Tempest cannot"),
+    ],
+)
+def test_what_tempest_cannot_log_in_with(more: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        conf_of_openrc({**PLAIN, **more})
