@@ -1,23 +1,70 @@
 """Makes one readable Python file of a module and everything of its package that it imports.
 
-The modules stand in the file one after the other, in the order of their imports, in one namespace. So each module
-imports names (``from package.module import name``), and no two modules define the same public name; anything else is an
-error. A private name (``_name``) that an earlier module has too gets the module's name before it. The same modules give
-the same bytes. Standard library alone.
+The file holds each module as a text below a line with its path. A module is compiled when it is imported, so that a
+start pays only for what it uses, and tracebacks show the lines of the file. The same modules give the same bytes.
+Standard library alone.
 """
 
 from __future__ import annotations
 
 import ast
-import builtins
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 SHEBANG = "#!/usr/bin/env python3"
 _RULE = "=" * 20
-_LINE_LENGTH = 120
+_HEAD = '''\
+{shebang}
+"""{docstring}"""
+
+# Made by tools/onefile: change the modules named below, not this file. Each of them stands here as a text, with the
+# number of the line before it, and is compiled when it is imported.
+
+import sys
+from importlib.machinery import ModuleSpec
+
+FILE = globals().get("__file__", "<stdin>")
+PACKAGES = {packages}
+MODULES = {{}}
+
+
+class Importer:
+    """Imports the packages and modules of this file, and is asked before any that are installed."""
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name in PACKAGES or name in MODULES:
+            return ModuleSpec(name, cls, origin=FILE, is_package=name in PACKAGES)
+        return None
+
+    @staticmethod
+    def create_module(spec):
+        return None
+
+    @staticmethod
+    def exec_module(module):
+        module.__file__ = FILE
+        if module.__name__ in MODULES:
+            exec(code_of(module.__name__), module.__dict__)
+
+
+def code_of(name):
+    """Return a module's code, with line numbers of this file."""
+    line, text = MODULES[name]
+    return moved(compile(text, FILE, "exec", dont_inherit=True), line)
+
+
+def moved(code, lines):
+    nested = (moved(each, lines) if isinstance(each, type(code)) else each for each in code.co_consts)
+    return code.replace(co_firstlineno=code.co_firstlineno + lines, co_consts=tuple(nested))
+
+
+'''
+_TAIL = """\
+sys.meta_path.insert(0, Importer)
+exec(code_of("{entry}"))
+"""
 
 
 class OneFileError(Exception):
@@ -37,79 +84,28 @@ class _Module:
             source = path.read_text(encoding="utf-8")
         except OSError as error:
             raise OneFileError(f"{name}: {error}; import names from modules, not modules from packages") from error
+        if "'''" in source:
+            raise OneFileError(f"{name}: ''' would end the text that it becomes; use double quotes")
         return cls(name, source, ast.parse(source, str(path)))
 
-    @property
-    def package(self) -> str:
-        return self.name.partition(".")[0]
-
-    def is_internal(self, node: ast.stmt) -> bool:
-        """Return whether a statement imports from the same package."""
-        if isinstance(node, ast.ImportFrom):
-            return bool(node.level) or (node.module or "").partition(".")[0] == self.package
-        return isinstance(node, ast.Import) and any(
-            alias.name.partition(".")[0] == self.package for alias in node.names
-        )
-
     def dependencies(self) -> list[str]:
-        """Return the modules of the package that this one imports from."""
-        return sorted({self._imported(node) for node in ast.walk(self.tree) if isinstance(node, ast.stmt)
-                       and self.is_internal(node)})  # fmt: skip
+        """Return the modules of the same package that this one imports from.
 
-    def _imported(self, node: ast.stmt) -> str:
-        plain = isinstance(node, ast.ImportFrom) and not node.level and not any(each.asname for each in node.names)
-        if not plain or node not in self.tree.body:
-            raise OneFileError(f"{self.name}:{node.lineno}: only 'from {self.package}.module import name', at the top")
-        assert isinstance(node, ast.ImportFrom)  # noqa: S101 - for the type checker
-        return node.module or ""
-
-    def external_imports(self) -> Iterator[str]:
-        """Yield what it imports from elsewhere, one statement for each name."""
-        for node in self.tree.body:
-            if isinstance(node, (ast.Import, ast.ImportFrom)) and not self.is_internal(node):
-                start = f"from {node.module} import" if isinstance(node, ast.ImportFrom) else "import"
-                for alias in node.names:
-                    yield f"{start} {alias.name}" + (f" as {alias.asname}" if alias.asname else "")
-
-    def defined(self) -> set[str]:
-        """Return the names that it defines."""
-        return _defined(self.tree.body)
-
-    def privately_imported(self) -> set[str]:
-        """Return the private names that it imports from its package."""
-        names = {alias.name for node in self.tree.body if isinstance(node, ast.ImportFrom) and self.is_internal(node)
-                 for alias in node.names}  # fmt: skip
-        return {name for name in names if _is_private(name)}
-
-    def renamed(self, name: str) -> _Module:
-        """Return the module with another name in place of one of its own.
-
-        :raises OneFileError: that would change more than the name.
+        :raises OneFileError: it imports one in a form that does not say whether a name is a module.
         """
-        new = f"_{self.name.rpartition('.')[2]}{name}"
-        source = re.sub(rf"(?<![\w.\"']){name}(?![\w\"'])", new, self.source)
-        tree = ast.parse(source)
-        if ast.dump(_Restored(new, name).visit(ast.parse(source))) != ast.dump(self.tree):
-            raise OneFileError(f"{self.name}: {name} cannot be renamed without changing more; rename it by hand")
-        return _Module(self.name, source, tree)
+        return sorted({self._imported(node) for node in ast.walk(self.tree) if self._is_internal(node)})
 
-    def body(self, is_entry: bool) -> str:
-        """Return the source without imports; if it is the entry, also without docstring but with the call of main."""
-        lines = self.source.splitlines()
-        kept = [True] * len(lines)
-        for node in self.tree.body:
-            if self._is_left_out(node, is_entry):
-                end = node.end_lineno or node.lineno
-                while end < len(lines) and not lines[end]:
-                    end += 1
-                kept[node.lineno - 1 : end] = [False] * (end - node.lineno + 1)
-        return "\n".join(line for line, is_kept in zip(lines, kept) if is_kept).strip("\n")
+    def _is_internal(self, node: ast.AST) -> bool:
+        package = self.name.partition(".")[0]
+        if isinstance(node, ast.ImportFrom):
+            return bool(node.level) or (node.module or "").partition(".")[0] == package
+        return isinstance(node, ast.Import) and any(alias.name.partition(".")[0] == package for alias in node.names)
 
-    def _is_left_out(self, node: ast.stmt, is_entry: bool) -> bool:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            return True
-        is_docstring = node is self.tree.body[0] and ast.get_docstring(self.tree) is not None
-        return is_docstring if is_entry else _is_main_guard(node)
+    def _imported(self, node: ast.AST) -> str:
+        if not isinstance(node, ast.ImportFrom) or node.level:
+            line = getattr(node, "lineno", 0)
+            raise OneFileError(f"{self.name}:{line}: write 'from {self.name.partition('.')[0]}.module import name'")
+        return node.module or ""
 
 
 def one_file(root: Path, entry: str, shebang: str = SHEBANG) -> str:
@@ -118,33 +114,31 @@ def one_file(root: Path, entry: str, shebang: str = SHEBANG) -> str:
     :param root: the folder that holds the package.
     :raises OneFileError: a module does not follow the rules above.
     """
-    modules = _with_names_of_their_own(_in_order(root, entry))
-    parts = [f'{shebang}\n"""{ast.get_docstring(modules[-1].tree, clean=False) or entry}"""']
-    parts[0] += "\n\n# Made by tools/onefile: change the modules named below, not this file."
-    parts[0] += "\n\nfrom __future__ import annotations\n\n" + "\n".join(_merged_imports(modules))
+    modules = list(_in_order(root, entry))
+    docstring = ast.get_docstring(modules[-1].tree, clean=False) or entry
+    text = _HEAD.format(shebang=shebang, docstring=docstring, packages=_packages(modules))
     for module in modules:
-        path = module.name.replace(".", "/") + ".py"
-        parts.append(f"# {_RULE} {path} {_RULE}\n\n{module.body(module.name == entry)}")
-    return "\n\n\n".join(parts) + "\n"
+        text += f"# {_RULE} {module.name.replace('.', '/')}.py {_RULE}\n\n"
+        line = text.count("\n")
+        text += f"MODULES[\"{module.name}\"] = {line}, r'''\n{module.source.rstrip()}\n'''\n\n\n"
+    return text + _TAIL.format(entry=entry)
 
 
-def _merged_imports(modules: Iterable[_Module]) -> Iterator[str]:
-    statements = {statement for module in modules for statement in module.external_imports()}
-    names: dict[str, set[str]] = {}
-    for statement in statements:
-        start, _, name = statement.partition("import ")
-        names.setdefault(start, set()).add(name)
-    names.pop("from __future__ ", None)
-    for name in sorted(names.pop("", ())):
-        yield f"import {name}"
-    for start in sorted(names):
-        line = f"{start}import {', '.join(sorted(names[start]))}"
-        listed = "".join(f"    {name},\n" for name in sorted(names[start]))
-        yield line if len(line) <= _LINE_LENGTH else f"{start}import (\n{listed})"
+def _packages(modules: Iterable[_Module]) -> str:
+    names = {name for module in modules for name in _parents(module.name)}
+    return "{\n" + "".join(f'    "{name}",\n' for name in sorted(names)) + "}"
 
 
-def _in_order(root: Path, entry: str) -> list[_Module]:
-    """Return the entry and all that it needs, each after what it needs itself."""
+def _parents(name: str) -> Iterator[str]:
+    while name := name.rpartition(".")[0]:
+        yield name
+
+
+def _in_order(root: Path, entry: str) -> Iterable[_Module]:
+    """Return the entry and all that it needs, each after what it needs itself.
+
+    :raises OneFileError: imports run in a circle.
+    """
     done: dict[str, _Module] = {}
     under_way: list[str] = []
 
@@ -160,78 +154,4 @@ def _in_order(root: Path, entry: str) -> list[_Module]:
             done[name] = module
 
     add(entry)
-    return list(done.values())
-
-
-def _with_names_of_their_own(modules: Iterable[_Module]) -> list[_Module]:
-    """Return the modules such that every name means one thing in all of them, and none hides a built-in one."""
-    meanings = {name: "Python itself" for name in dir(builtins) if not name.startswith("__")}
-    done = []
-    for module in modules:
-        if module.privately_imported():
-            raise OneFileError(f"{module.name}: imports a private name: {', '.join(module.privately_imported())}")
-        for name in sorted(filter(_is_private, module.defined() & meanings.keys())):
-            module = module.renamed(name)
-        bound = {statement.rpartition(" ")[2].partition(".")[0]: statement for statement in module.external_imports()}
-        bound.update({name: module.name for name in module.defined()})
-        for name, meaning in sorted(bound.items()):
-            if meanings.setdefault(name, meaning) != meaning:
-                raise OneFileError(f"{module.name}: {name} is also a name of {meanings[name]}; rename one of them")
-        done.append(module)
-    return done
-
-
-class _Restored(ast.NodeTransformer):
-    """Puts the old name back wherever the new one is a name of the module, or stands in a text."""
-
-    def __init__(self, new: str, old: str) -> None:
-        self._new, self._old = new, old
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802 - the library's name
-        node.id = self._old if node.id == self._new else node.id
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
-        node.name = self._old if node.name == self._new else node.name
-        return self.generic_visit(node)
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802
-        # what a class defines is reached through the class, where the name did not change
-        if self._new not in _defined(node.body):
-            self.generic_visit(node)
-            node.name = self._old if node.name == self._new else node.name
-        return node
-
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802
-        if isinstance(node.value, str):
-            node.value = node.value.replace(self._new, self._old)
-        return node
-
-
-def _defined(body: Iterable[ast.stmt]) -> set[str]:
-    """Return the names that the statements of a module or class define."""
-    names = set()
-    for node in body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            names.add(node.name)
-        elif not isinstance(node, (ast.Import, ast.ImportFrom)):
-            names |= set(_stored(node))
-    return names
-
-
-def _stored(node: ast.AST) -> Iterator[str]:
-    """Yield the names that a statement binds, but for the variables of comprehensions and functions."""
-    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-        yield node.id
-    if not isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)):
-        for child in ast.iter_child_nodes(node):
-            yield from _stored(child)
-
-
-def _is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__")
-
-
-def _is_main_guard(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and "__name__" in {each.id for each in ast.walk(node.test)
-                                                        if isinstance(each, ast.Name)}  # fmt: skip
+    return done.values()

@@ -116,12 +116,13 @@ def test_imports_run_one_way(path: Path) -> None:
 EXECUTE_TEST_LAYERS = (
     {"contract"},
     {"failures", "log"},
-    {"addresses", "progress", "programs"},
+    {"addresses", "conclusion", "progress", "programs"},
     {"http", "tempest"},
     {"arguments", "cloud"},
     {"refstack_server", "summary"},
     {"preparation"},
-    {"cleanup"},
+    {"cleanup", "whole_run"},
+    {"commands"},
     {"main"},
     {"__main__"},
 )

@@ -1,8 +1,10 @@
-"""One file of several modules: the same bytes each time, and an error where one namespace would not do."""
+"""One file of several modules: the same bytes each time, imports and tracebacks as from a package."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,107 +28,99 @@ MAIN = '''"""Say it."""
 from __future__ import annotations
 
 import json
+import sys
 
 from pack.base import WORD
 
-print(json.dumps(WORD))
+
+def late() -> str:
+    from pack.deep.broken import text
+
+    return text()
+
 
 if __name__ == "__main__":
-    print("end")
+    print(json.dumps(WORD), "pack.deep.broken" in sys.modules)
+    print(late() if sys.argv[1:] else "end")
 '''
 BASE = '''"""The base."""
 
 from __future__ import annotations
 
-import json
-from os import (
-    sep,
-    curdir,
-)
-
-WORD = json.loads("1") * sep
+WORD = r"a\\b" + "ä"
 
 if __name__ == "__main__":
     print("never")
 '''
+BROKEN = '''"""Fails when it is called."""
 
 
-def test_modules_stand_in_the_order_of_their_imports(tmp_path: Path) -> None:
+def text() -> str:
+    return str([1 / zero for zero in (0,)])
+'''
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """One file of a small package, whose modules exist nowhere else."""
     root = package(tmp_path, main=MAIN, base=BASE, unused="raise SystemExit(3)\n")
-    text = one_file(root, "pack.main")
-    assert text.startswith('#!/usr/bin/env python3\n"""Say it."""\n')
-    assert text.count("import json") == 1 and "from os import curdir, sep" in text
-    done = subprocess.run([sys.executable, "-"], input=text, capture_output=True, text=True, cwd="/")
-    assert (done.stdout, done.returncode) == ('"/"\nend\n', 0), done.stderr
+    (root / "pack" / "deep").mkdir()
+    (root / "pack" / "deep" / "__init__.py").write_text("")
+    (root / "pack" / "deep" / "broken.py").write_text(BROKEN)
+    (tmp_path / "alone").mkdir()
+    program = tmp_path / "alone" / "program"
+    program.write_text(one_file(root, "pack.main"))
+    return program
+
+
+def call(program: Path, *words: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-I", "-X", "utf8", str(program), *words]
+    return subprocess.run(argv, cwd=program.parent, input=text, capture_output=True, text=True)
+
+
+def test_modules_are_imported_when_they_are_needed(program: Path) -> None:
+    assert program.read_text().startswith('#!/usr/bin/env python3\n"""Say it."""\n')
+    assert "raise SystemExit(3)" not in program.read_text()
+    done = call(program)
+    assert done.stdout == json.dumps("a\\b" + "ä") + " False\nend\n", done.stderr
+
+
+def test_tracebacks_show_lines_of_the_one_file(program: Path) -> None:
+    done = call(program, "fail")
+    lines = program.read_text().splitlines()
+    shown = re.findall(r'File "([^"]+)", line (\d+), in (\S+)\n    (.+)', done.stderr)
+    assert [name for _, _, name, _ in shown][:3] == ["<module>", "<module>", "late"], done.stderr
+    assert {path for path, *_ in shown} == {str(program)}
+    assert all(lines[int(number) - 1].strip() == line.strip() for _, number, _, line in shown)
+    assert "return str([1 / zero for zero in (0,)])" in shown[-1][-1]
+
+
+def test_text_runs_from_standard_input_too(program: Path) -> None:
+    argv = [sys.executable, "-I", "-X", "utf8", "-"]
+    done = subprocess.run(argv, input=program.read_text(), capture_output=True, text=True, cwd=program.parent)
+    assert done.returncode == 0 and done.stdout.endswith("end\n"), done.stderr
+
+
+def test_its_own_modules_come_before_installed_ones(program: Path) -> None:
+    (program.parent / "pack").mkdir()
+    (program.parent / "pack" / "__init__.py").write_text("raise SystemExit(9)\n")
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, env={"PYTHONUTF8": "1"})
+    assert done.returncode == 0 and done.stdout.endswith("end\n"), done.stderr
 
 
 @pytest.mark.parametrize(
     ("modules", "problem"),
     [
         ({"main": "from pack import base\n", "base": ""}, "import names"),
-        ({"main": "import pack.base\n", "base": ""}, "only 'from pack.module import name'"),
-        ({"main": "from .base import a\n", "base": "a = 1\n"}, "only 'from pack.module import name'"),
-        ({"main": "from pack.base import a as b\n", "base": "a = 1\n"}, "only 'from pack.module import name'"),
-        ({"main": "def f():\n    from pack.base import a\n", "base": "a = 1\n"}, "main:2: only"),
-        ({"main": "from pack.base import a\nb = 1\n", "base": "a = 1\nb = 2\n"}, "b is also a name of pack.base"),
-        ({"main": "from pack.base import a\nimport json\n", "base": "a = json = 1\n"}, "json is also a name of"),
-        (
-            {"main": "from pack.base import a\nfrom os import sep\n", "base": "import posixpath as sep\na = 1\n"},
-            "sep is",
-        ),
-        ({"main": "def filter(): ...\n"}, "filter is also a name of Python itself"),
+        ({"main": "import pack.base\n", "base": ""}, "main:1: write 'from pack.module import name'"),
+        ({"main": "from .base import a\n", "base": "a = 1\n"}, "main:1: write 'from pack.module import name'"),
         ({"main": "from pack.base import a\n", "base": "from pack.main import b\na = 1\n"}, "circle"),
+        ({"main": "a = r'''1'''\n"}, "use double quotes"),
     ],
 )
-def test_what_one_namespace_cannot_hold(tmp_path: Path, modules: dict[str, str], problem: str) -> None:
+def test_modules_that_break_the_rules(tmp_path: Path, modules: dict[str, str], problem: str) -> None:
     with pytest.raises(OneFileError, match=problem):
         one_file(package(tmp_path, **modules), "pack.main")
-
-
-HELPERS = """
-def _twice(text):
-    return f"{text}{text}"
-
-
-_ALL = [_twice(_word) for _word in "ab"]
-
-
-def first():
-    return f"{_twice(_ALL[0])}"
-"""
-OTHER_HELPERS = """
-from pack.base import first
-
-
-def _twice(text):
-    return text * 2 + "!"  # not that _twice
-
-
-_ALL = _twice("c")
-print(first(), f"{_twice(_ALL)}")
-"""
-
-
-def test_private_names_may_stand_in_several_modules(tmp_path: Path) -> None:
-    text = one_file(package(tmp_path, base=HELPERS, main=OTHER_HELPERS), "pack.main")
-    assert "def _twice(text):" in text and "def _main_twice(text):" in text
-    done = subprocess.run([sys.executable, "-"], input=text, capture_output=True, text=True)
-    assert done.stdout == "aaaa cc!cc!!\n", done.stderr
-
-
-@pytest.mark.parametrize(
-    ("main", "problem"),
-    [
-        ("from pack.base import _a\n", "imports a private name: _a"),
-        ("from pack.base import b\n\n\ndef _a(): ...\n\n\ndef f(_a): ...\n", "cannot be renamed"),
-        ("from pack.base import b\n\n\ndef _a(): ...\n\n\nclass C:\n    _a = 1\n", "cannot be renamed"),
-        ("from pack.base import b\n\n\ndef _a(): ...\n\n\nb(_a=1)\n", "cannot be renamed"),
-    ],
-    ids=["imported", "parameter", "attribute", "keyword"],
-)
-def test_private_names_that_cannot_be_renamed(tmp_path: Path, main: str, problem: str) -> None:
-    with pytest.raises(OneFileError, match=problem):
-        one_file(package(tmp_path, main=main, base="_a = b = 1\n"), "pack.main")
 
 
 @pytest.fixture(scope="module")

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from refstack_worker.contract.execute_test import ExitCode, Reason
+from refstack_worker.execute_test.conclusion import RunConclusion
 from refstack_worker.execute_test.failures import BadInput, CloudFailure, Failure, MachineFailure, TempestFailure
 from refstack_worker.execute_test.tempest.tempest_run import TempestRun
-
-
-class RunConclusion(NamedTuple):
-    """How a call of this program ended."""
-
-    exit_code: ExitCode
-    reason: Reason
-    message: str
 
 
 def judge(run: TempestRun, missing_services: Sequence[str]) -> RunConclusion:

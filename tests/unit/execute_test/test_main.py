@@ -30,6 +30,18 @@ def test_machine_that_cannot_go_on_is_named_as_the_reason(capsys: pytest.Capture
     assert (end["exit_code"], end["reason"]) == (4, "machine"), end
 
 
+def test_machine_without_requests_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("refstack_worker.execute_test.")]:
+        if name.rpartition(".")[2] in ("http", "refstack_server"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "requests", None)
+    (tmp_path / "subunit").write_bytes(b"x")
+    assert main(["--callback", "http://127.0.0.1:9", "1", "--post-only", str(tmp_path)]) == 4
+    assert "install python3-requests" in capsys.readouterr().out
+
+
 def test_a_mistake_on_the_command_line_is_said_once() -> None:
     words = [sys.executable, "-m", "refstack_worker.execute_test", "--no-such-option"]
     done = subprocess.run(words, cwd=TOP, capture_output=True, text=True)

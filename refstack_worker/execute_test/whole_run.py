@@ -1,0 +1,72 @@
+"""A whole run: fetch, configure, run Tempest, keep the result, post it; or only the first half, as a check."""
+
+from __future__ import annotations
+
+from refstack_worker.contract.execute_test import POSTING, RUNNING, ExitCode, Reason
+from refstack_worker.execute_test.arguments import Arguments
+from refstack_worker.execute_test.cloud.catalog import service_addresses
+from refstack_worker.execute_test.conclusion import RunConclusion
+from refstack_worker.execute_test.failures import Failure
+from refstack_worker.execute_test.preparation import prepare
+from refstack_worker.execute_test.programs import INTERRUPT
+from refstack_worker.execute_test.progress import EventWriter
+from refstack_worker.execute_test.refstack_server import RefstackServer
+from refstack_worker.execute_test.summary import Summary
+from refstack_worker.execute_test.tempest.console import ServiceAddresses
+from refstack_worker.execute_test.tempest.tempest_run import TempestRun
+from refstack_worker.execute_test.tempest.verdict import judge
+from refstack_worker.execute_test.tempest.workspace import Workspace
+
+
+def whole_run(args: Arguments, events: EventWriter) -> RunConclusion:
+    """Fetch, configure, run, keep, post."""
+    workspace = Workspace(args.workdir)
+    summary = Summary(args)
+    try:
+        workspace.create()
+        verdict = _run_tests(args, workspace, summary, events)
+        summary.write(verdict)
+    except Failure as error:
+        summary.write(RunConclusion.of(error))
+        raise
+    finally:
+        workspace.keep_log()
+        if not args.keep:
+            workspace.remove()
+    if args.callback:
+        events.state(POSTING, verdict.message)
+        RefstackServer(args).post(args.workdir)
+    return verdict
+
+
+def _run_tests(args: Arguments, workspace: Workspace, summary: Summary, events: EventWriter) -> RunConclusion:
+    prepared = prepare(args, workspace, events)
+    summary.tempest_version, summary.cpid = prepared.tempest.version, prepared.discovery.cpid
+    services = ServiceAddresses(service_addresses(prepared.discovery.token))
+    run = TempestRun(prepared.tempest, workspace, prepared.selection, prepared.concurrency, events, services)
+    keystone = prepared.discovery.conf["identity"]["uri_v3"]
+    events.state(RUNNING, f"Tempest {prepared.tempest.version} at {keystone}")
+    try:
+        run.carry_out()
+    finally:
+        summary.counts = run.counter.counts
+    INTERRUPT.time_limit_off()
+    return judge(run, prepared.discovery.missing_services)
+
+
+def check_cloud(args: Arguments, events: EventWriter) -> RunConclusion:
+    """Log in, look at the cloud and report what is missing, without running a test."""
+    workspace = Workspace(args.workdir)
+    try:
+        workspace.create()
+        prepared = prepare(args, workspace, events)
+    finally:
+        if not args.keep:
+            workspace.remove()
+    missing = [f"no {name} in the catalogue" for name in prepared.discovery.missing_services]
+    problems = len(prepared.gaps) + len(missing)
+    summary = f"logged in to {prepared.discovery.conf['identity']['uri_v3']}"
+    if not problems:
+        return RunConclusion(ExitCode.PASSED, Reason.PASSED, f"{summary}; nothing is missing")
+    shown = "; ".join([*missing, *(gap.partition(";")[0] for gap in prepared.gaps)])
+    return RunConclusion(ExitCode.PASSED, Reason.PASSED, f"{summary}; {problems} things are missing: {shown}")
