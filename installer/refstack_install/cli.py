@@ -23,7 +23,6 @@ from refstack_install.errors import DONE, PENDING, AnswersError, InstallError, I
 from refstack_install.hosts.units import DISCARD
 from refstack_install.reporter import PersonReporter, Reporter
 from refstack_install.step import Context
-from refstack_install.steps import sequence
 from refstack_install.system import System
 
 FLAGS = {
@@ -79,6 +78,9 @@ def _command(args: argparse.Namespace, reporter: Reporter) -> int:
     system = System(args.root, environ)
     engine_journal = journal.Journal(system)
     answers = _answers(args, system, engine_journal)
+    # --help and wrong answers do without the steps, which take a third of the start
+    from refstack_install.steps import sequence
+
     engine = Engine(sequence.steps(Context(system, answers)), engine_journal, reporter)
     if args.command == "plan":
         return PENDING if engine.plan() else DONE
