@@ -8,10 +8,10 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Union
 
-from refstack_worker.contract.limits import MAX_COUNT
+from refstack_worker.contract.progress import Progress
 
 SUBUNIT_FILE = "subunit"
 SUMMARY_FILE = "summary.json"
@@ -85,22 +85,6 @@ class StateEvent:
 
 
 @dataclass(frozen=True)
-class ProgressEvent:
-    """How many tests have ended."""
-
-    total: int = 0
-    """0 while it is not known."""
-    done: int = 0
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
-    seconds_left: int | None = None
-    """Estimate; None while there is none."""
-    test: str = ""
-    """The test that ended last."""
-
-
-@dataclass(frozen=True)
 class MessageEvent:
     """Something that a vendor or an operator should know."""
 
@@ -117,9 +101,9 @@ class EndEvent:
     message: str = ""
 
 
-Event = Union[StateEvent, ProgressEvent, MessageEvent, EndEvent]
+Event = Union[StateEvent, Progress, MessageEvent, EndEvent]
 
-_EVENT_NAMES = {StateEvent: "state", ProgressEvent: "progress", MessageEvent: "message", EndEvent: "end"}
+_EVENT_NAMES = {StateEvent: "state", Progress: "progress", MessageEvent: "message", EndEvent: "end"}
 
 
 def event_line(event: Event, mask: Callable[[str], str] = str) -> str:
@@ -162,21 +146,16 @@ def read_event(value: object) -> Event | None:
     return None
 
 
-def _read_progress(value: Mapping[str, Any]) -> ProgressEvent | None:
-    names = [each.name for each in fields(ProgressEvent) if each.name != "test"]
-    numbers = {name: value[name] for name in names if value.get(name) is not None}
-    if not all(map(_is_number, numbers.values())):
+def _read_progress(value: Mapping[str, Any]) -> Progress | None:
+    try:
+        return Progress.from_json({**value, "test": _text_field(value, "test")})
+    except ValueError:
         return None
-    return ProgressEvent(**{name: int(number) for name, number in numbers.items()}, test=_text_field(value, "test"))
 
 
 def _text_field(value: Mapping[str, Any], name: str) -> str:
     text = value.get(name)
     return text if isinstance(text, str) else ""
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
 
 
 @dataclass(frozen=True)

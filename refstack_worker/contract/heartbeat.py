@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from refstack_worker.contract.status_report import Progress
+from refstack_worker.contract.progress import Progress
 
 DEFAULT_SECONDS = 2.0
 MIN_SECONDS = 0.05

@@ -8,8 +8,7 @@ from refstack_worker.execute_test.cloud.cleanup.leftovers import Leftovers
 from refstack_worker.execute_test.cloud.cleanup.removal import Removal
 from refstack_worker.execute_test.cloud.discovery import discover
 from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user, ordinary_users
-from refstack_worker.execute_test.conclusion import RunConclusion
-from refstack_worker.execute_test.failures import CloudFailure, ServerFailure
+from refstack_worker.execute_test.failures import CloudFailure, RunConclusion, ServerFailure
 from refstack_worker.execute_test.log import LOG
 from refstack_worker.execute_test.preparation import requested_conf
 from refstack_worker.execute_test.progress import EventWriter

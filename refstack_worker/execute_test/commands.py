@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from refstack_worker.contract.execute_test import POSTING, SUBUNIT_FILE, ExitCode, Reason
 from refstack_worker.execute_test.arguments import Arguments
-from refstack_worker.execute_test.conclusion import RunConclusion
-from refstack_worker.execute_test.failures import BadInput
+from refstack_worker.execute_test.failures import BadInput, RunConclusion
 from refstack_worker.execute_test.log import SECRETS, open_log
 from refstack_worker.execute_test.programs import INTERRUPT
 from refstack_worker.execute_test.progress import EventWriter

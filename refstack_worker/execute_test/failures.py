@@ -1,6 +1,8 @@
-"""Why a run cannot go on; each failure has its exit code and reason."""
+"""How a call of this program ends: each failure has its exit code and reason, and so has the conclusion."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from refstack_worker.contract.execute_test import ExitCode, Reason
 
@@ -65,3 +67,16 @@ class Stopped(Failure):
 
     exit_code = ExitCode.STOPPED
     reason = Reason.STOPPED
+
+
+class RunConclusion(NamedTuple):
+    """How a call ended, for the log, the events and the summary."""
+
+    exit_code: ExitCode
+    reason: Reason
+    message: str
+
+    @classmethod
+    def of(cls, failure: Failure) -> RunConclusion:
+        """Return the conclusion of a run that could not go on."""
+        return cls(failure.exit_code, failure.reason, str(failure))

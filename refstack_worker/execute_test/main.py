@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 from refstack_worker.contract.execute_test import ExitCode
 from refstack_worker.execute_test.arguments import parse_arguments, wants_json_progress
-from refstack_worker.execute_test.conclusion import RunConclusion
-from refstack_worker.execute_test.failures import Failure, MachineFailure
+from refstack_worker.execute_test.failures import Failure, MachineFailure, RunConclusion
 from refstack_worker.execute_test.log import LOG, SECRETS
 from refstack_worker.execute_test.progress import EventWriter
 

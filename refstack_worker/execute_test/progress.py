@@ -13,11 +13,11 @@ from refstack_worker.contract.execute_test import (
     Event,
     ExitCode,
     MessageEvent,
-    ProgressEvent,
     Reason,
     StateEvent,
     event_line,
 )
+from refstack_worker.contract.progress import Progress
 from refstack_worker.execute_test.log import SECRETS
 
 
@@ -38,7 +38,7 @@ class EventWriter:
         """Report something that a vendor or an operator should know."""
         self._write(MessageEvent(text), text)
 
-    def progress(self, progress: ProgressEvent) -> None:
+    def progress(self, progress: Progress) -> None:
         """Report how many tests have ended."""
         about = "" if progress.seconds_left is None else f", about {progress.seconds_left} s left"
         counts = f"{progress.passed} passed, {progress.failed} failed, {progress.skipped} skipped"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from refstack_worker.contract.execute_test import SUMMARY_FILE
 from refstack_worker.execute_test.arguments import Arguments
-from refstack_worker.execute_test.conclusion import RunConclusion
+from refstack_worker.execute_test.failures import RunConclusion
 from refstack_worker.execute_test.log import SECRETS
 from refstack_worker.execute_test.tempest.counts import ProgressCounts
 

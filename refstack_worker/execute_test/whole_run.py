@@ -5,8 +5,7 @@ from __future__ import annotations
 from refstack_worker.contract.execute_test import POSTING, RUNNING, ExitCode, Reason
 from refstack_worker.execute_test.arguments import Arguments
 from refstack_worker.execute_test.cloud.catalog import service_addresses
-from refstack_worker.execute_test.conclusion import RunConclusion
-from refstack_worker.execute_test.failures import Failure
+from refstack_worker.execute_test.failures import Failure, RunConclusion
 from refstack_worker.execute_test.preparation import prepare
 from refstack_worker.execute_test.programs import INTERRUPT
 from refstack_worker.execute_test.progress import EventWriter

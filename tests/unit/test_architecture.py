@@ -116,7 +116,7 @@ def test_imports_run_one_way(path: Path) -> None:
 EXECUTE_TEST_LAYERS = (
     {"contract"},
     {"failures", "log"},
-    {"addresses", "conclusion", "progress", "programs"},
+    {"addresses", "progress", "programs"},
     {"http", "tempest"},
     {"arguments", "cloud"},
     {"refstack_server", "summary"},

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from refstack_worker.contract.execute_test import ProgressEvent
 from refstack_worker.contract.outcomes import OUTCOME_OF, SELECTED, SKIPPED, Outcomes, group_of
+from refstack_worker.contract.progress import Progress
 from refstack_worker.execute_test.tempest.subunit import Packet
 
 MAX_TESTS = 200_000
@@ -86,10 +86,10 @@ class TestCounter:
         self._end(packet.test, outcome)
         return True
 
-    def progress(self, is_over: bool = False) -> ProgressEvent:
+    def progress(self, is_over: bool = False) -> Progress:
         """Return how far the run is."""
         left = 0 if is_over else self._seconds_left()
-        return ProgressEvent(**vars(self.counts), seconds_left=left, test=self.last)
+        return Progress(**vars(self.counts), seconds_left=left, test=self.last)
 
     def _end(self, test: str, outcome: str) -> None:
         self.outcomes.end(test, outcome)

@@ -6,8 +6,14 @@ import re
 from collections.abc import Sequence
 
 from refstack_worker.contract.execute_test import ExitCode, Reason
-from refstack_worker.execute_test.conclusion import RunConclusion
-from refstack_worker.execute_test.failures import BadInput, CloudFailure, Failure, MachineFailure, TempestFailure
+from refstack_worker.execute_test.failures import (
+    BadInput,
+    CloudFailure,
+    Failure,
+    MachineFailure,
+    RunConclusion,
+    TempestFailure,
+)
 from refstack_worker.execute_test.tempest.tempest_run import TempestRun
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,8 @@ from flask import Blueprint, Response, jsonify, request
 from refstack_worker.contract import envelope as sealing
 from refstack_worker.contract import keys, strict_json
 from refstack_worker.contract.console import BATCH_SECONDS, MAX_BATCH_BYTES, read_batch
-from refstack_worker.contract.status_report import Progress, clean_line
+from refstack_worker.contract.messages import clean_line
+from refstack_worker.contract.progress import Progress
 from refstack_worker.errors import PayloadError, UsageError
 from refstack_worker.server import auth
 from refstack_worker.server.domain.attempts import Claim, Proof
@@ -61,7 +63,7 @@ def heartbeat(test_id: int, attempt: int) -> Response:
     proof = _proof(test_id, attempt)
     body = json_body()
     _worker(body)
-    progress = Progress.from_json(body.get("progress") or {})
+    progress = _progress(body)
     answer = context().ledger.attempts.heartbeat(proof, _claim_id(body), progress)
     return jsonify(replace(answer, heartbeat_seconds=context().settings.rules.heartbeat_seconds).to_json())
 
@@ -111,6 +113,13 @@ def node(name: str) -> Response:
     confirmed = number(body.get("command_done", 0), "command_done", 0, MAX_ID)
     command = context().ledger.node_commands.pending(name, confirmed)
     return jsonify({"seconds": NODE_SECONDS, **({"command": command.to_json()} if command else {})})
+
+
+def _progress(body: Mapping[str, Any]) -> Progress:
+    try:
+        return Progress.from_json(body.get("progress") or {})
+    except ValueError as error:
+        raise PayloadError(str(error)) from None
 
 
 def _proof(test_id: int, attempt: int) -> Proof:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from refstack_worker.contract import gearman_functions
+from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
-from refstack_worker.contract.status_report import Progress
 from refstack_worker.contract.testcases import Testcases
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.clouds import Cloud, Conf

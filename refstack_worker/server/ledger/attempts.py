@@ -10,9 +10,10 @@ from sqlalchemy.engine import Connection
 
 from refstack_worker.contract import payload as payloads
 from refstack_worker.contract.heartbeat import HeartbeatAnswer, HeartbeatReply
+from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.secrets import Masker, secret_values
 from refstack_worker.contract.states import RunState, may_move
-from refstack_worker.contract.status_report import Progress, Report
+from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import SealError, StateError
 from refstack_worker.server.db import queue_tables
 from refstack_worker.server.db.updates import IS_ATTEMPT

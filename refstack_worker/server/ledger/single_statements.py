@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Table, bindparam, case, exists, func, insert, literal_column, select, text, update
 from sqlalchemy.engine import Connection
 
+from refstack_worker.contract.messages import clean_line
 from refstack_worker.contract.states import RunState
-from refstack_worker.contract.status_report import clean_line
 from refstack_worker.server.db import legacy_tables, queue_tables
 from refstack_worker.server.db.updates import IS_ATTEMPT
 from refstack_worker.server.domain.attempts import AttemptKey, Claim, Proof

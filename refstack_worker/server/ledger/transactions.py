@@ -14,8 +14,8 @@ from sqlalchemy.engine import Connection
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract import attempt_token as proofs
 from refstack_worker.contract import payload as payloads
+from refstack_worker.contract.messages import clean_line
 from refstack_worker.contract.states import RunState, check_move
-from refstack_worker.contract.status_report import clean_line
 from refstack_worker.errors import NotFoundError, RefusedError
 from refstack_worker.server.db import legacy_tables, queue_tables
 from refstack_worker.server.db.clock import clock_of

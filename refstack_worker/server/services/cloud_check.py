@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from refstack_worker.contract.status_report import clean_line
+from refstack_worker.contract.messages import clean_line
 from refstack_worker.errors import RefstackError, ServerError
 from refstack_worker.http.guard import Deadline, GuardedRequest, Network, OutboundGuard, ask_guarded
 from refstack_worker.server.domain.clouds import CloudCheck, CloudRecord, Conf

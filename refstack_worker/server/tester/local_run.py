@@ -24,15 +24,15 @@ from refstack_worker.contract.execute_test import (
     Event,
     ExitCode,
     MessageEvent,
-    ProgressEvent,
     Reason,
     StateEvent,
     read_event_line,
 )
 from refstack_worker.contract.heartbeat import HeartbeatReply
 from refstack_worker.contract.payload import resource_prefix
+from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
-from refstack_worker.contract.status_report import Progress, Report
+from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import ConfigError, RefstackError
 from refstack_worker.server.domain.attempts import Proof, Submission
 from refstack_worker.server.domain.results import Upload
@@ -117,8 +117,8 @@ class LocalRun:
 
     def _take(self, event: Event | None, heartbeats: _Heartbeats) -> EndEvent | None:
         """Handle an event of the run; return it if it is the last one."""
-        if isinstance(event, ProgressEvent):
-            heartbeats.progress = Progress.of_event(event)
+        if isinstance(event, Progress):
+            heartbeats.progress = event
         elif isinstance(event, StateEvent):
             self._say(Report(RunState(event.state), event.message, worker=NAME))
         elif isinstance(event, MessageEvent):

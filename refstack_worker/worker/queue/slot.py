@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from refstack_worker.contract.status_report import Progress
+from refstack_worker.contract.progress import Progress
 from refstack_worker.gearman import Address
 from refstack_worker.worker.admission.admission import Admission
 from refstack_worker.worker.attempt.attempt import AttemptExecution, NodeServices, ReceivedJob, unexpected

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from refstack_worker.contract.console import ConsoleLine, read_line
-from refstack_worker.contract.execute_test import EndEvent, MessageEvent, ProgressEvent, StateEvent, read_event
+from refstack_worker.contract.execute_test import EndEvent, MessageEvent, StateEvent, read_event
+from refstack_worker.contract.messages import clean_line
+from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
-from refstack_worker.contract.status_report import Progress, Report, clean_line
+from refstack_worker.contract.status_report import Report
 
 LOG = logging.getLogger(__name__)
 
@@ -84,8 +86,8 @@ class RunListener:
     def event(self, event: Mapping[str, Any]) -> None:
         """Handle an event of ``docs/protocol.md``; one that makes no sense is ignored."""
         read = read_event(event)
-        if isinstance(read, ProgressEvent):
-            self._progress.progress = Progress.of_event(read)
+        if isinstance(read, Progress):
+            self._progress.progress = read
         elif isinstance(read, StateEvent):
             self._enter(RunState(read.state), read.message)
         elif isinstance(read, MessageEvent):

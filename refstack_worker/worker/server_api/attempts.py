@@ -10,8 +10,10 @@ from refstack_worker.config.worker import ServerLinkSettings
 from refstack_worker.contract import attempt_token
 from refstack_worker.contract.console import BATCH_SECONDS, Batch
 from refstack_worker.contract.heartbeat import HeartbeatAnswer, bounded_seconds, heartbeat_body, interval
+from refstack_worker.contract.messages import clean_line
 from refstack_worker.contract.payload import Payload
-from refstack_worker.contract.status_report import Progress, Report, clean_line
+from refstack_worker.contract.progress import Progress
+from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import ServerError
 from refstack_worker.worker.server_api.connection import ServerConnection
 

@@ -15,7 +15,7 @@ from typing import Any
 import requests
 
 from refstack_worker.config.worker import ServerLinkSettings
-from refstack_worker.contract.status_report import clean_line
+from refstack_worker.contract.messages import clean_line
 from refstack_worker.errors import RefusedError, ServerError
 from refstack_worker.http.retry import retrying
 from refstack_worker.http.session import HttpSession, cause, read_body

@@ -8,8 +8,8 @@ import time
 from typing import Protocol
 
 from refstack_worker.contract.heartbeat import FINISHED_GRACE, HeartbeatAnswer, HeartbeatReply
+from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
-from refstack_worker.contract.status_report import Progress
 from refstack_worker.errors import RefusedError, ServerError
 from refstack_worker.worker import logs
 from refstack_worker.worker.server_api.attempts import AttemptApi

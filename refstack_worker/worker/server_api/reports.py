@@ -7,7 +7,8 @@ import queue
 import threading
 from dataclasses import replace
 
-from refstack_worker.contract.status_report import Report, clean_line
+from refstack_worker.contract.messages import clean_line
+from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import RefusedError, ServerError
 from refstack_worker.worker import logs
 from refstack_worker.worker.server_api.attempts import AttemptApi

@@ -12,9 +12,10 @@ from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.contract.envelope import Opener
 from refstack_worker.contract.execute_test import ExitCode, Reason
 from refstack_worker.contract.heartbeat import HeartbeatReply
+from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.secrets import secret_values
 from refstack_worker.contract.states import RunState
-from refstack_worker.contract.status_report import Progress, Report
+from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import RefstackError, RefusedError, ServerError
 from refstack_worker.worker import logs
 from refstack_worker.worker.sandbox.commands import Commands

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
-from refstack_worker.contract.status_report import Progress, Report
+from refstack_worker.contract.status_report import Report
 from refstack_worker.contract.testcases import Testcases
 from refstack_worker.gearman import Address
 from refstack_worker.server.app import create_app

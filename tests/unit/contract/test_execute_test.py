@@ -18,20 +18,19 @@ from refstack_worker.contract.execute_test import (
     Event,
     ExitCode,
     MessageEvent,
-    ProgressEvent,
     Reason,
     StateEvent,
     event_line,
     read_event,
     read_event_line,
 )
-from refstack_worker.contract.status_report import Progress
+from refstack_worker.contract.progress import Progress
 from refstack_worker.execute_test.arguments import parse_arguments
 
 EVENTS: list[Event] = [
     StateEvent("running", "Tempest 47.0.0 at http://k"),
-    ProgressEvent(5, 3, 2, 1, 0, 12, "a.b.C.test_ä"),
-    ProgressEvent(),
+    Progress(5, 3, 2, 1, 0, 12, "a.b.C.test_ä"),
+    Progress(),
     MessageEvent("two\nlines"),
     EndEvent(1, "tests-failed", "1 failed"),
 ]
@@ -69,14 +68,13 @@ KINDS = st.sampled_from(["state", "progress", "message", "end"])
 @given(st.dictionaries(NAMES, JSON), KINDS | JSON)
 def test_no_value_breaks_the_reader(value: dict[str, Any], kind: object) -> None:
     event = read_event({**value, "event": kind})
-    if isinstance(event, ProgressEvent):
-        Progress.from_json(Progress.of_event(event).to_json())
+    if isinstance(event, Progress):
+        Progress.from_json(event.to_json())
 
 
 def test_progress_before_an_estimate() -> None:
     event = read_event({"event": "progress", "total": 4, "done": 1.0, "seconds_left": None})
-    assert event == ProgressEvent(total=4, done=1)
-    assert isinstance(event, ProgressEvent) and Progress.of_event(event) == Progress(total=4, done=1)
+    assert event == Progress(total=4, done=1)
 
 
 def test_texts_that_are_missing_or_no_texts_are_empty() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from refstack_worker.contract.heartbeat import HeartbeatAnswer, HeartbeatReply, heartbeat_body, interval
-from refstack_worker.contract.status_report import Progress
+from refstack_worker.contract.progress import Progress
 
 
 @pytest.mark.parametrize("reply", HeartbeatReply)

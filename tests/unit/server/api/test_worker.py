@@ -11,8 +11,8 @@ from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract import keys
 from refstack_worker.contract.envelope import NodeChannel
 from refstack_worker.contract.payload import new_secret
+from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
-from refstack_worker.contract.status_report import Progress
 from refstack_worker.errors import QueueError
 from refstack_worker.server.app import create_app
 from refstack_worker.server.domain.attempts import Release, Submission

@@ -14,8 +14,9 @@ from sqlalchemy import insert, select
 
 from refstack_worker.contract.heartbeat import HeartbeatReply
 from refstack_worker.contract.payload import new_secret
+from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
-from refstack_worker.contract.status_report import Progress, Report
+from refstack_worker.contract.status_report import Report
 from refstack_worker.contract.testcases import Testcases
 from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, ResultError, StateError
 from refstack_worker.server.db import legacy_tables, queue_tables

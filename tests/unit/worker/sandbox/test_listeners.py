@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from refstack_worker.contract.console import ConsoleLine, RequestLine, TestLine, line_to_json
+from refstack_worker.contract.messages import MAX_MESSAGE
+from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
-from refstack_worker.contract.status_report import MAX_MESSAGE, Progress, Report
+from refstack_worker.contract.status_report import Report
 from refstack_worker.worker.sandbox import listeners
 from refstack_worker.worker.sandbox.listeners import CleanupListener, RunListener
 

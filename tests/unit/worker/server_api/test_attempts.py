@@ -8,8 +8,9 @@ import pytest
 
 from refstack_worker.config.worker import ServerLinkSettings
 from refstack_worker.contract.heartbeat import HeartbeatReply
+from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
-from refstack_worker.contract.status_report import Progress, Report
+from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import RefusedError, ServerError
 from refstack_worker.http import retry
 from refstack_worker.worker.server_api.attempts import AttemptApi, ClaimedAttempt

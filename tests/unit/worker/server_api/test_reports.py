@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from refstack_worker.contract.messages import MAX_MESSAGE
 from refstack_worker.contract.states import RunState
-from refstack_worker.contract.status_report import MAX_MESSAGE, Report
+from refstack_worker.contract.status_report import Report
 from refstack_worker.worker.server_api import reports
 from refstack_worker.worker.server_api.reports import ReportQueue
 
