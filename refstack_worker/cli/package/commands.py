@@ -30,7 +30,6 @@ class BuildPackage(Command):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("folder", type=Path, metavar="FOLDER", help="a version's folder, as locks/43.0.0")
         add_package_options(parser)
@@ -71,7 +70,6 @@ class RepositoryCommand(Lister):
     """What the commands that change a repository share."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--repo", type=Path, required=True, metavar="DIR", help="folder of the repositories")
         parser.add_argument("--key", default="", metavar="ID", help="OpenPGP key to sign with; without one it fails")
@@ -90,7 +88,6 @@ class Publish(RepositoryCommand):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser = super().get_parser(prog_name)
         parser.add_argument("--url", default="", help="base URL under which DIR is served; it is recorded")
         parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=".deb, .dsc and its files, .rpm")
@@ -106,7 +103,6 @@ class Withdraw(RepositoryCommand):
     """Take packages out of the repositories; nodes that have them keep them."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser = super().get_parser(prog_name)
         parser.add_argument("names", nargs="+", metavar="NAME[=VERSION]", help="a package, or one version of it")
         return parser
@@ -120,7 +116,6 @@ class Prune(RepositoryCommand):
     """Keep the newest versions of each package and withdraw the others; packages of Tempest versions count together."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser = super().get_parser(prog_name)
         parser.add_argument("--keep", type=int, required=True, metavar="N", help="how many versions stay")
         return parser
@@ -138,7 +133,6 @@ class Rollover(Command):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--repo", type=Path, required=True, metavar="DIR", help="folder of the repositories")
         parser.add_argument("--to", required=True, metavar="ID", help="the new key")
@@ -163,7 +157,6 @@ class ListPublished(Lister):
     """List what is in the repositories."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--repo", type=Path, required=True, metavar="DIR", help="folder of the repositories")
         return parser
@@ -183,7 +176,6 @@ class VerifyPublished(Lister):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--repo", type=Path, required=True, metavar="DIR", help="folder of the repositories")
         parser.add_argument("versions", nargs="+", metavar="VERSION", help="Tempest versions, as 43.0.0")

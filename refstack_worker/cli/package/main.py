@@ -43,7 +43,6 @@ class LockVersion(ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         add_lock_options(parser)
         return parser
@@ -64,7 +63,6 @@ class Build(Command):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         add_lock_options(parser)
         parser.set_defaults(output=Path("locks"))
@@ -86,7 +84,6 @@ class VerifyLock(Lister):
     """Verify locks and their wheels byte for byte, and recheck that each lists its tests."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a version's folder, as 43.0.0")
         parser.add_argument("--python", default="", metavar="PATH", help="an interpreter beside the system's")
@@ -109,7 +106,6 @@ class PublishWheelhouse(Lister):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("house", type=Path, metavar="DIR", help="the wheelhouse")
         parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="a version's folder, as 43.0.0")

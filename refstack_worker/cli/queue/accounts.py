@@ -24,7 +24,6 @@ class VendorCreate(ShowOne):
     """Add a vendor (for operators)."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("name")
         parser.add_argument("--contact-name", default="")
@@ -52,7 +51,6 @@ class UserCreate(ShowOne):
     """Enter a user of a vendor (operators); 'token create --user ID' gives them a token."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("name")
         parser.add_argument("--email", default="")

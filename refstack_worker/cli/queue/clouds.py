@@ -65,7 +65,6 @@ class CloudCreate(ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("label", help="a name for people")
         parser.add_argument("keystone", help="address of its Keystone, as https://cloud.example:5000/v3")
@@ -107,7 +106,6 @@ class CheckCloud(ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("id", type=int)
         return parser

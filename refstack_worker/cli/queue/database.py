@@ -29,7 +29,6 @@ class DbDowngrade(Command):
     """Take the database back to an older revision. What only newer revisions can hold is lost."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("revision", help="revision to go back to, or 'base': remove the queue's tables")
         return parser
@@ -47,7 +46,6 @@ class DbPrune(ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
             "--older-than", type=seconds_of, metavar="90d", help="since its end; default: RETENTION_DAYS"

@@ -41,7 +41,6 @@ class GuidelineAdd(ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("source", help="file or https:// address")
         parser.add_argument("--name", default="", help="where the name in the file is wrong or not wanted")
@@ -63,7 +62,6 @@ class GuidelineTests(Command):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("guideline", help="name, as 2020.06, or id")
         parser.add_argument("--program", required=True, help="in full, its last words (Storage), or RefStack's word")

@@ -25,7 +25,6 @@ class KeysGenerate(ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
             "folder", type=Path, nargs="?", help="made if it is not there; default: KEY_FOLDER of refstack.cfg"
@@ -46,7 +45,6 @@ class KeysRotate(ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("key", choices=("sign", "fleet", "store"))
         parser.add_argument("folder", type=Path, help="folder with KEY.key and KEY.pub")

@@ -33,7 +33,6 @@ class ServeApi(Command):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         add_listen(parser)
         parser.add_argument("--ready-file", type=Path, help="write the URL to this file as soon as it answers")

@@ -20,7 +20,6 @@ class TokenCreate(ShowOne):
     """Make an API token. Its secret is shown this once."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("name", help="whose it is, for people")
         parser.add_argument(
@@ -58,7 +57,6 @@ class TokenRevoke(Command):
     """End an API token for good."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("id", type=int, help="as 'token list' shows it")
         return parser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Response, jsonify
 
+from refstack_worker.contract import export_formats
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.api.links import next_page
 from refstack_worker.server.api.openapi.schemas import NEXT, STATUS, page, reference
@@ -89,15 +90,13 @@ def download_subunit(call: Call, test_id: int) -> Response:
 )
 def download_export(call: Call, test_id: int, name: str) -> Response:
     """Download a result as JUnit XML, HTML, CSV or JSON, or its verdict signed by the server's key."""
-    if name == "verdict":
+    if name == export_formats.SIGNED_VERDICT:
         return _signed_verdict(call, test_id)
-    if name == "subunit-v1":
+    if name == export_formats.SUBUNIT_V1:
         call.run(test_id)
         return subunit_v1_file(call.context, call.caller, test_id)
     if name not in FORMATS:
-        raise NotFoundError(
-            f"there is no format {name[:40]!r}; there are subunit, subunit-v1, verdict, {', '.join(FORMATS)}"
-        )
+        raise NotFoundError(f"unknown format {name[:40]!r}; choose from {', '.join(export_formats.ALL)}")
     return exported_file(call.context, call.caller, test_id, name)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import request
 
+from refstack_worker.contract.export_formats import ON_PAGES
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.domain.results import ResultQuery, TestResult
 from refstack_worker.server.domain.runs import Run, RunQuery
@@ -107,6 +108,7 @@ def _result(run: Run) -> dict[str, Any]:
     failed = ledger.results.tests(run.test_id, ResultQuery("failed", limit=MAX_GROUPED)) if result["failed"] else []
     return {
         "result": result,
+        "formats": ON_PAGES,
         "tests": _failures_first(tests[:PAGE_TESTS], failed, query),
         "more": tests[PAGE_TESTS - 1].position if len(tests) > PAGE_TESTS else 0,
         "causes": causes(failed),

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import jsonify, make_response, redirect, request
 
+from refstack_worker.contract import export_formats
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, UsageError
 from refstack_worker.server.domain.runs import Run, RunQuery
@@ -108,10 +109,10 @@ def show_console(test_id: int) -> Answer:
 def download(test_id: int, name: str) -> Answer:
     """Give the result out as a file."""
     access.visible_run(context().ledger, caller(), test_id)
-    if name == "subunit":
+    if name == export_formats.SUBUNIT:
         return subunit_file(context(), caller(), test_id)
     if name not in FORMATS:
-        raise NotFoundError(f"there is no format {name[:40]!r}")
+        raise NotFoundError(f"Unknown format {name[:40]!r}.")
     return exported_file(context(), caller(), test_id, name)
 
 

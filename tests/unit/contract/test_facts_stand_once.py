@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.contract import limits
+from refstack_worker.contract import export_formats, limits
 from refstack_worker.contract.execute_test import BY_TIME_LIMIT, RESULT_FILES, Reason
 
 PACKAGE = Path(__file__).resolve().parents[3] / "refstack_worker"
@@ -19,6 +19,8 @@ FACTS: dict[str, frozenset[object]] = {
     "execute_test, its reasons": frozenset({Reason.NOT_POSTED.value, Reason.BAD_INPUT.value, BY_TIME_LIMIT}),
     "execute_test, its options": frozenset({"--conf_json", "--tempest_home", "--post-only", "--cleanup-only"}),
     "heartbeat, its answer": frozenset({"heartbeat_seconds"}),
+    "export formats": frozenset({export_formats.SUBUNIT_V1, export_formats.JUNIT, *export_formats.ON_PAGES.values()})
+    - {"JSON", "CSV"},
 }
 MAY_WRITE = {
     # the answer to a claim has the interval too

@@ -44,7 +44,6 @@ class RunCreate(ShowOne):
     """Trigger a run. It is recorded at once and goes to a node as soon as one is free."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         add_run_options(parser)
         return parser
@@ -59,7 +58,6 @@ class RunList(Lister):
     """List runs, the newest first."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         states = [state.value for state in RunState]
         parser.add_argument("--state", action="append", default=[], choices=states, help="may be repeated")
@@ -80,7 +78,6 @@ class RunShow(ShowOne):
     """Show a run: what was asked for, where it stands, and its messages."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         return _with_id(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
@@ -100,7 +97,6 @@ class RunWatch(Command):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser = _with_id(super().get_parser(prog_name))
         parser.add_argument("--lines", action="store_true", help="lines, no bar, on a terminal too")
         return parser
@@ -114,7 +110,6 @@ class RunCancel(ShowOne):
     """Cancel a run: at once if it waits; else its worker stops it within seconds."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser = _with_id(super().get_parser(prog_name))
         parser.add_argument("--wait", action="store_true", help="come back when it has ended")
         return parser
@@ -132,7 +127,6 @@ class RunRerun(ShowOne):
     """Trigger an ended run again, all of it or what failed. The passwords were wiped: give them again."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser = _with_id(super().get_parser(prog_name))
         add_conf_options(parser)
         parser.add_argument("--only-failed", action="store_true", help="only the tests that failed")
@@ -151,7 +145,6 @@ class RunReport(ShowOne):
     """Show what came of a run: counts, and the tests that failed with the reason of each. The exit status is 0."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser = _with_id(super().get_parser(prog_name))
         parser.add_argument("--subunit", type=Path, metavar="FILE", help="save the stream of the results")
         return parser

@@ -10,16 +10,14 @@ from typing import Any
 from cliff.command import Command
 
 from refstack_worker.cli.api_client import Api, access_of
+from refstack_worker.contract import export_formats
 from refstack_worker.errors import UsageError
-
-_FORMATS = ("subunit", "subunit-v1", "junit", "html", "csv", "json", "refstack", "verdict")
 
 
 class RunVerdict(Command):
     """Say what a run's result means for a program. Exit status 0: passed; 1: not."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("id", type=int, help="of the run")
         parser.add_argument("--guideline", default="", help="as 2020.06; default: the one that the run was made by")
@@ -41,19 +39,18 @@ class RunExport(Command):
     """Write a run's result into a file: subunit, JUnit XML, HTML, CSV, JSON, for RefStack, or its signed verdict."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("id", type=int)
         parser.add_argument(
             "format",
-            choices=_FORMATS,
+            choices=export_formats.ALL,
         )
         parser.add_argument("file", type=Path)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         kind = parsed_args.format
-        path = f"/v1/runs/{parsed_args.id}/" + ("subunit" if kind == "subunit" else f"exports/{kind}")
+        path = f"/v1/runs/{parsed_args.id}/" + (kind if kind == export_formats.SUBUNIT else f"exports/{kind}")
         with Api(access_of(self.app.options)) as api, parsed_args.file.open("wb") as out:
             api.save(path, out)
 

@@ -47,7 +47,6 @@ class Standalone(Command):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--folder", type=Path, required=True, metavar="DIR", help="where all of it is kept")
         parser.add_argument("--port", type=int, default=0, help="of the HTTP server; default: a free one")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from refstack_worker.contract import export_formats
 from refstack_worker.server.results.exports.junit import junit
 from refstack_worker.server.results.exports.page import page
 from refstack_worker.server.results.exports.report import ExportedRun, Pieces
@@ -22,11 +23,11 @@ class Format:
 FORMATS: Mapping[str, Format] = {
     made.name: made
     for made in (
-        Format("junit", "xml", "application/xml", junit),
-        Format("html", "html", "text/html", page),
-        Format("csv", "csv", "text/csv", as_csv),
-        Format("json", "json", "application/json", as_json),
-        Format("refstack", "refstack.json", "application/json", as_refstack),
+        Format(export_formats.JUNIT, "xml", "application/xml", junit),
+        Format(export_formats.HTML, "html", "text/html", page),
+        Format(export_formats.CSV, "csv", "text/csv", as_csv),
+        Format(export_formats.JSON, "json", "application/json", as_json),
+        Format(export_formats.REFSTACK, "refstack.json", "application/json", as_refstack),
     )
 }
 """All but the subunit stream, which is given out as it was posted, but for the secrets."""
