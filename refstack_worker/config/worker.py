@@ -32,6 +32,8 @@ STATE = Path("/var/lib/refstack-worker")
 CACHE = Path("/var/cache/refstack-worker")
 RUNTIME = Path("/run/refstack-worker")
 CONTROL_SOCKET = "control.sock"
+METRICS_PORT = 9730
+"""Where ``node.metrics_listen`` names none."""
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 """Where systemd puts what a unit loads with ``LoadCredential=``; a key file of that name there wins."""
 
@@ -59,6 +61,13 @@ class NodeSettings:
     """What must outlive a restart: the attempts held, the spool."""
     runtime_folder: Path = RUNTIME
     """The control socket."""
+    metrics_listen: str = ""
+    """``host:port`` where Prometheus gets the metrics over HTTP; empty: nowhere."""
+
+    @property
+    def metrics_address(self) -> Address | None:
+        """The address in :attr:`metrics_listen`. :raises ConfigError: it is none."""
+        return Address.parse(self.metrics_listen, METRICS_PORT) if self.metrics_listen else None
 
 
 @dataclass(frozen=True)
@@ -300,6 +309,10 @@ def _check_places(settings: WorkerSettings, wrong: Callable[[str, str], ConfigEr
         settings.gearman.addresses  # noqa: B018 - parsing is what may fail
     except ConfigError as error:
         raise wrong("gearman.servers", str(error)) from None
+    try:
+        settings.node.metrics_address  # noqa: B018 - parsing is what may fail
+    except ConfigError:
+        raise wrong("node.metrics_listen", "must be host:port, as 0.0.0.0:9730") from None
     for url in settings.server.urls:
         try:
             check_callback(url)

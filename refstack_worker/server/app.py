@@ -69,6 +69,7 @@ def create_app(ledger: Ledger, queue: Queue | None = None) -> Flask:
         MAX_FORM_MEMORY_SIZE=responses.MAX_BODY,
     )
     context.publish(app.extensions)
+    context.requests.register(app)
     app.before_request(_check_query)
     Guard(context).register(app)
     for blueprint in (LEGACY, WORKER, *RESOURCES, METRICS, WEB):
@@ -78,6 +79,7 @@ def create_app(ledger: Ledger, queue: Queue | None = None) -> Flask:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
     app.after_request(_headers)
+    context.requests.begin_with_zero(app)
     return app
 
 

@@ -35,6 +35,7 @@ from refstack_worker.worker.attempt.attempt import NodeServices
 from refstack_worker.worker.attempt.claimed import ClaimRecords
 from refstack_worker.worker.attempt.outcome import AttemptOutcome
 from refstack_worker.worker.control_socket import ControlSocket
+from refstack_worker.worker.metrics import MetricsServer
 from refstack_worker.worker.queue.connection_log import ConnectionLog
 from refstack_worker.worker.queue.slot import Slot
 from refstack_worker.worker.sandbox import commands, leftovers, runner
@@ -100,6 +101,10 @@ class Daemon:
         for slot in self._slots:
             slot.connect(self.settings.gearman.addresses, self._versions.functions())
         control.start()
+        address = self.settings.node.metrics_address
+        scraped = MetricsServer(address, self._overview.metrics.registry) if address else None
+        if scraped is not None:
+            scraped.start()
         for thread in (*self._slots, self._sender, self._reporter):
             thread.start()
         systemd.notify(READY="1", STATUS=self._overview.summary())
@@ -111,6 +116,8 @@ class Daemon:
             self._sender.stop()
             self._reporter.stop()
             control.stop()
+            if scraped is not None:
+                scraped.stop()
 
     def _loop(self) -> None:
         """Check everything until every slot has ended; each round tells systemd that all needed threads live."""
@@ -244,7 +251,7 @@ class Daemon:
         return {
             "status": self._overview.status,
             "health": self._overview.health,
-            "metrics": lambda: {"text": status.metrics_text(self._overview.status())},
+            "metrics": lambda: {"text": self._overview.metrics.text()},
             "drain": act(lambda: self._finish(0)),
             "pause": act(self._admission.pause),
             "resume": act(self._admission.resume),
@@ -271,8 +278,8 @@ class Daemon:
         self._sender.nudge()
         return {"entries": len(entries)}
 
-    def _run_ended(self, outcome: AttemptOutcome) -> None:
-        self._overview.count(outcome)
+    def _run_ended(self, outcome: AttemptOutcome, seconds: float) -> None:
+        self._overview.count(outcome, seconds)
         self._sender.nudge()
         self._reporter.nudge()
 

@@ -13,26 +13,13 @@ from refstack_worker.worker.admission import disk_space
 from refstack_worker.worker.admission.admission import Admission
 from refstack_worker.worker.admission.versions import AvailableVersions
 from refstack_worker.worker.attempt.attempt import NodeServices
-from refstack_worker.worker.attempt.outcome import AttemptOutcome, OutcomeKind
+from refstack_worker.worker.attempt.outcome import AttemptOutcome
+from refstack_worker.worker.metrics import NodeMetrics
 from refstack_worker.worker.queue.slot import Slot
 from refstack_worker.worker.server_api.node_status import NodeStatus
 
 MAX_ERRORS = 20
 """Errors that ``status`` shows."""
-
-_HELP = {
-    "refstack_worker_up": "The worker is running.",
-    "refstack_worker_slots": "Runs that the node can carry out side by side.",
-    "refstack_worker_busy_slots": "Runs that the node is carrying out.",
-    "refstack_worker_accepting": "1 while the node takes runs: not paused, not draining, enough disk space.",
-    "refstack_worker_versions": "Tempest versions that the node can build.",
-    "refstack_worker_gearman_connected": "Gearman servers to which at least one slot is connected.",
-    "refstack_worker_gearman_servers": "Configured Gearman servers.",
-    "refstack_worker_spool_entries": "Results and final reports that the server has not accepted yet.",
-    "refstack_worker_spool_bytes": "Size of the spool.",
-    "refstack_worker_free_bytes": "Free space by folder.",
-    "refstack_worker_runs_total": "Runs by outcome since the worker started.",
-}
 
 
 class NodeOverview:
@@ -54,13 +41,15 @@ class NodeOverview:
         self._software = software
         self._since = time.time()
         self._ended: Counter[str] = Counter()
+        self.metrics = NodeMetrics(services.settings.node.name, self.status)
         self._errors: deque[dict[str, Any]] = deque(maxlen=MAX_ERRORS)
         self.server_problems: Mapping[str, str] = {}
         """Server → why it did not accept the last report of the node."""
 
-    def count(self, outcome: AttemptOutcome) -> None:
-        """Count an attempt that ended, and keep the error if the node is at fault."""
+    def count(self, outcome: AttemptOutcome, seconds: float = 0.0) -> None:
+        """Count an attempt that ended, and keep the error if the node is at fault. :param seconds: that it took."""
         self._ended[outcome.kind.value] += 1
+        self.metrics.count(outcome.kind, seconds)
         if outcome.node_fault:
             self.add_error(outcome.reason, outcome.message)
 
@@ -104,6 +93,7 @@ class NodeOverview:
             ],
             "servers": [{"url": url, "problem": self.server_problems.get(url, "")} for url in urls],
             "spool": {"entries": len(self._services.spool.entries()), "bytes": self._services.spool.size()},
+            "store": {"wheels": len(self._services.catalogue.store.names())},
             "disks": [{"folder": str(path), "free_mb": disk_space.free_mb(path)} for path in self.folders()],
             "ended": dict(self._ended),
             "last_errors": list(self._errors),
@@ -139,34 +129,3 @@ class NodeOverview:
 
     def _busy(self) -> int:
         return sum(slot.busy for slot in self._slots)
-
-
-def metrics_text(status: Mapping[str, Any]) -> str:
-    """Return a status as metrics in Prometheus's text format (version 0.0.4)."""
-    node = {"node": status["node"]}
-    lines: list[str] = []
-
-    def add(name: str, value: float, kind: str = "gauge", **labels: str) -> None:
-        if not any(line.startswith(f"# HELP {name} ") for line in lines):
-            lines.extend((f"# HELP {name} {_HELP[name]}", f"# TYPE {name} {kind}"))
-        shown = ",".join(f'{key}="{_escape(item)}"' for key, item in {**node, **labels}.items())
-        lines.append(f"{name}{{{shown}}} {value:g}" if value % 1 else f"{name}{{{shown}}} {int(value)}")
-
-    add("refstack_worker_up", 1)
-    add("refstack_worker_slots", len(status["slots"]))
-    add("refstack_worker_busy_slots", sum(slot["busy"] for slot in status["slots"]))
-    add("refstack_worker_accepting", status["accepting"])
-    add("refstack_worker_versions", len(status["versions"]))
-    add("refstack_worker_gearman_connected", sum(server["connected"] for server in status["gearman"]))
-    add("refstack_worker_gearman_servers", len(status["gearman"]))
-    add("refstack_worker_spool_entries", status["spool"]["entries"])
-    add("refstack_worker_spool_bytes", status["spool"]["bytes"])
-    for disk in status["disks"]:
-        add("refstack_worker_free_bytes", disk["free_mb"] << 20, folder=disk["folder"])
-    for kind in OutcomeKind:  # also those that have not happened: a rate needs a value to begin with
-        add("refstack_worker_runs_total", status["ended"].get(kind.value, 0), "counter", ending=kind.value)
-    return "\n".join(lines) + "\n"
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -210,7 +210,7 @@ class Node:
         state = self.settings.node.state_folder
         return len(self.services.spool.entries()) + sum(1 for _ in (*state.glob("held/*"), *state.glob("runs/*")))
 
-    def _ended(self, outcome: AttemptOutcome) -> None:
+    def _ended(self, outcome: AttemptOutcome, _seconds: float) -> None:
         TALLY.add(f"{outcome.kind.value} {outcome.reason}".strip())
         self.reporter.nudge()
 

@@ -253,11 +253,13 @@ WORKER_LAYERS = {
     "queue": {"attempt", "admission"},
     "doctor": {"admission", "attempt", "queue", "sandbox", "spool"},
     "control_socket": set(),
-    "status": {"admission", "attempt", "queue", "server_api"},
+    "metrics": {"attempt"},
+    "status": {"admission", "attempt", "metrics", "queue", "server_api"},
     "store_cleanup": set(),
     "daemon": {
         *("admission", "attempt", "control_socket", "queue", "sandbox", "server_api", "spool", "status"),
         "store_cleanup",
+        "metrics",
     },
     "main": {"daemon", "logs"},
 }

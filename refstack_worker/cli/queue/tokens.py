@@ -13,7 +13,7 @@ from refstack_worker.cli.queue.durations import seconds_of
 from refstack_worker.cli.queue.ledger_access import open_ledger, settings_of
 from refstack_worker.cli.queue.records import Columns, Rows
 from refstack_worker.errors import UsageError
-from refstack_worker.server.services.callers import SCOPES, VENDOR
+from refstack_worker.server.services.callers import READ, SCOPES, VENDOR
 
 
 class TokenCreate(ShowOne):
@@ -28,6 +28,7 @@ class TokenCreate(ShowOne):
             default=VENDOR,
             help="operator: everything; vendor (default): the user's own runs",
         )
+        parser.add_argument("--read-only", action="store_true", help="a token that changes nothing, as for Prometheus")
         parser.add_argument("--user", type=int, metavar="ID", help="id of RefStack's user; needed for a vendor's token")
         parser.add_argument("--expires", type=seconds_of, default=0, metavar="30d", help="default: never")
         return parser
@@ -36,8 +37,9 @@ class TokenCreate(ShowOne):
         if parsed_args.scope == VENDOR and parsed_args.user is None:
             raise UsageError("--user: a vendor's token belongs to a user of RefStack; for all runs: --scope operator")
         expires = time.time() + parsed_args.expires if parsed_args.expires else 0.0
+        scopes = [parsed_args.scope, *([READ] if parsed_args.read_only else [])]
         with open_ledger(settings_of(self.app)) as ledger:
-            made, secret = ledger.tokens.add(parsed_args.name, [parsed_args.scope], parsed_args.user, expires)
+            made, secret = ledger.tokens.add(parsed_args.name, scopes, parsed_args.user, expires)
         return ("id", "name", "scopes", "token"), (made.id, made.name, " ".join(made.scopes), secret)
 
 

@@ -163,8 +163,8 @@ def _shown(name: str, value: Any) -> Any:
         return "\n".join(_run_line(slot) for slot in value)
     if name == "since":
         return utc(value)
-    if name == "spool":
-        return f"{value['entries']} entries, {value['bytes']} bytes"
+    if name in ("spool", "store"):
+        return ", ".join(f"{count} {what}" for what, count in value.items())
     if name == "keys":
         return "\n".join(f"{kind}: {' '.join(ids)}" for kind, ids in value.items())
     if name == "gearman":

@@ -27,6 +27,7 @@ from refstack_worker.server.ledger.queue_state import QueueState
 from refstack_worker.server.ledger.results import Results
 from refstack_worker.server.ledger.retention import Retention
 from refstack_worker.server.ledger.runs import Runs
+from refstack_worker.server.ledger.statistics import Statistics
 from refstack_worker.server.ledger.submissions import Submissions
 from refstack_worker.server.ledger.tokens import Sessions, Tokens
 from refstack_worker.server.ledger.transactions import Transactions
@@ -52,7 +53,8 @@ class Ledger:
         self.tokens = Tokens(self._transactions)
         self.sessions = Sessions(self._transactions)
         self.accounts = Accounts(self._transactions)
-        self.retention = Retention(self._transactions)
+        self.statistics = Statistics(self._transactions)
+        self.retention = Retention(self._transactions, self.statistics)
         self.clouds = Clouds(self._transactions)
         self.guidelines = Guidelines(self._transactions)
         self.overview = Overview(self._transactions)

@@ -8,9 +8,8 @@ from sqlalchemy import delete, func, select
 
 from refstack_worker.errors import StateError
 from refstack_worker.server.db import account_tables, guideline_tables, legacy_tables, queue_tables
-from refstack_worker.server.ledger.transactions import (
-    LedgerPart,
-)
+from refstack_worker.server.ledger.statistics import Statistics
+from refstack_worker.server.ledger.transactions import LedgerPart, Transactions
 
 PRUNED_AT_ONCE = 50
 """Runs that one transaction removes: with 2,000 tests each that is a fraction of a second for other writers."""
@@ -18,6 +17,10 @@ PRUNED_AT_ONCE = 50
 
 class Retention(LedgerPart):
     """Remove runs and all that is known about them."""
+
+    def __init__(self, transactions: Transactions, statistics: Statistics) -> None:
+        super().__init__(transactions)
+        self._statistics = statistics
 
     def delete(self, test_id: int) -> None:
         """Remove a run and all that is known of it.
@@ -29,6 +32,7 @@ class Retention(LedgerPart):
             run = self.transactions.locked_run(connection, test_id)
             if not run["ended_at"]:
                 raise StateError(f"run {test_id} has not ended; cancel it first")
+            self._statistics.keep(connection, [test_id])
             self._delete(connection, test_id)
 
     def prune(self, before: float, limit: int = PRUNED_AT_ONCE) -> int:
@@ -46,6 +50,7 @@ class Retention(LedgerPart):
             for question in _prunable(before):
                 first = question.limit(limit - gone).with_for_update(skip_locked=True)
                 found = connection.execute(first).scalars().all()
+                self._statistics.keep(connection, found)
                 for test_id in found:
                     self._delete(connection, test_id)
                 gone += len(found)

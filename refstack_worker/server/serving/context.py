@@ -18,6 +18,7 @@ from refstack_worker.server.services.runs import RunService
 from refstack_worker.server.serving.downloads import Downloads
 from refstack_worker.server.serving.events import Hub
 from refstack_worker.server.serving.rate_limit import Limits
+from refstack_worker.server.serving.request_metrics import RequestMetrics
 
 _NAME = "refstack"
 
@@ -33,6 +34,7 @@ class HttpContext:
     openapi: Callable[[], dict[str, Any]]
     """Returns the OpenAPI document."""
     downloads: Downloads = field(default_factory=Downloads)
+    requests: RequestMetrics = field(default_factory=RequestMetrics)
 
     @property
     def settings(self) -> ServerSettings:

@@ -28,7 +28,7 @@ class Slot(threading.Thread):
     """One of the runs that a node carries out side by side."""
 
     def __init__(
-        self, number: int, services: NodeServices, admission: Admission, on_end: Callable[[AttemptOutcome], None]
+        self, number: int, services: NodeServices, admission: Admission, on_end: Callable[[AttemptOutcome, float], None]
     ) -> None:
         super().__init__(name=f"slot {number}", daemon=True)
         self.number = number
@@ -108,9 +108,10 @@ class Slot(threading.Thread):
         except Interrupted:
             return
         unique = (job.unique or b"").decode("utf-8", "replace")
+        since = time.monotonic()
         outcome = self._carry_out(ReceivedJob(job.name, unique, bytes(job.arguments)))
         self.queue.done(job)
-        self._on_end(outcome)
+        self._on_end(outcome, time.monotonic() - since)
         self._rest(outcome)
 
     def _carry_out(self, job: ReceivedJob) -> AttemptOutcome:

@@ -41,7 +41,10 @@ def test_conf_d_goes_over_the_main_file(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[node]\nslot = 1\n", "worker.toml:2: node.slot is not a setting; there are name, runtime_folder, slots"),
+        (
+            "[node]\nslot = 1\n",
+            "worker.toml:2: node.slot is not a setting; there are metrics_listen, name, runtime_folder",
+        ),
         ("[nodes]\nslots = 1\n", "worker.toml:2: [nodes]: no such section; there are environments, gearman"),
         ("[node]\nslots = 0\n", "worker.toml:2: node.slots must be a whole number from 1 to 64"),
         ("[node]\nslots = true\n", "worker.toml:2: node.slots must be a whole number"),
@@ -51,6 +54,7 @@ def test_conf_d_goes_over_the_main_file(file: Path) -> None:
         ('[node]\nname = "a b"\n', "worker.toml:2: node.name must be of letters"),
         ('[node]\ntags = ["EU"]\n', "worker.toml:2: node.tags 'EU' is not a tag"),
         ('\n[gearman]\nservers = ["host:port"]\n', "worker.toml:3: gearman.servers gearman server 'host:port'"),
+        ('[node]\nmetrics_listen = "x:y"\n', "worker.toml:2: node.metrics_listen must be host:port"),
         ('[server]\nurls = ["ftp://x"]\n', "worker.toml:2: server.urls 'ftp://x' is not an http or https URL"),
         ('[server]\nurls = ["https://u:p@x"]\n', "worker.toml:2: server.urls"),
         ("[server]\ntimeout = -1\n", "worker.toml:2: server.timeout must be a number from 1 to 600"),

@@ -9,7 +9,7 @@ import pytest
 from refstack_worker.errors import ConfigError, RefstackError, UsageError
 from refstack_worker.worker import control_socket
 from refstack_worker.worker.control_socket import ControlSocket
-from refstack_worker.worker.status import metrics_text
+from refstack_worker.worker.metrics import NodeMetrics
 
 STATUS = {
     "node": 'a"b',
@@ -17,7 +17,9 @@ STATUS = {
     "accepting": True,
     "versions": ["47.0.0"],
     "gearman": [{"connected": True}, {"connected": False}],
+    "servers": [{"url": "https://refstack.example", "problem": ""}],
     "spool": {"entries": 2, "bytes": 10},
+    "store": {"wheels": 7},
     "disks": [{"folder": "/var", "free_mb": 3}],
     "ended": {"posted": 5, "failed": 1},
 }
@@ -36,7 +38,7 @@ def path(tmp_path: Path) -> Iterator[Path]:
         "health": lambda: dict(state),
         "pause": lambda: state.update(healthy=False) or {"state": "paused"},
         "refuse": refuse,
-        "metrics": lambda: {"text": metrics_text(STATUS)},
+        "metrics": lambda: {"text": NodeMetrics("a", lambda: STATUS).text()},
     }
     made = ControlSocket(tmp_path / "run" / "control.sock", commands)
     made.start()
@@ -82,8 +84,8 @@ def test_nonsense_is_answered_and_harms_nothing(path: Path, line: bytes) -> None
 def test_curl_gets_metrics_and_health(path: Path) -> None:
     status, text = http(path, "/metrics")
     assert status == "HTTP/1.0 200 OK"
-    assert 'refstack_worker_busy_slots{node="a\\"b"} 1\n' in text
-    assert 'refstack_worker_runs_total{node="a\\"b",ending="posted"} 5\n' in text
+    assert 'refstack_worker_busy_slots{node="a\\"b"} 1' in text
+    assert 'refstack_worker_spool_entries{node="a\\"b"} 2' in text
     assert text.count("# TYPE refstack_worker_runs_total counter\n") == 1
     assert http(path, "/health")[0] == "HTTP/1.0 200 OK"
     control_socket.ask(path, "pause")

@@ -1,23 +1,20 @@
-"""``/metrics``: the demand in the text format of Prometheus."""
+"""``/metrics`` in Prometheus's formats: what the ledger counts, the fleet and the queue, and this process's requests.
+
+What is counted of runs comes from the ledger, so that every process of the server gives the same answer.
+"""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response, request
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
-from refstack_worker.contract import strict_json
 from refstack_worker.server import auth
+from refstack_worker.server.api.operators.ledger_metrics import LedgerCollector
 from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.queue.capacity import demand
 from refstack_worker.server.serving.context import context
 
 METRICS = Blueprint("metrics", __name__)
-_NAMES = (
-    ("queued", "refstack_runs_queued", "Runs that wait for a node."),
-    ("running", "refstack_runs_held", "Runs that a node holds."),
-    ("waited", "refstack_wait_seconds", "How long the oldest of those that wait has waited."),
-    ("slots", "refstack_slots", "Slots of ready nodes that serve it."),
-    ("needed", "refstack_slots_needed", "Further slots that would let all that waits run at once."),
-)
 
 
 @METRICS.get("/metrics")
@@ -25,16 +22,13 @@ def metrics() -> Response:
     """Answer Prometheus; needs an operator's token."""
     ledger = context().ledger
     auth.caller(request, ledger).need_operator()
-    return Response(metrics_text(ledger), mimetype="text/plain; version=0.0.4")
+    encode, kind = choose_encoder(request.headers.get("Accept", ""))
+    # the terminator of OpenMetrics stands once, at the end
+    first = encode(context().requests.registry).removesuffix(b"# EOF\n")
+    return Response(first + encode(_of_ledger(ledger)), content_type=kind)
 
 
-def metrics_text(ledger: Ledger) -> str:
-    """Return the demand as Prometheus reads it."""
-    rows = demand(ledger)
-    lines = []
-    for field, name, meaning in _NAMES:
-        lines += [f"# HELP {name} {meaning}", f"# TYPE {name} gauge"]
-        for row in rows:
-            label = strict_json.dumps(row.function)
-            lines.append(f"{name}{{function={label}}} {getattr(row, field):g}")
-    return "\n".join(lines) + "\n"
+def _of_ledger(ledger: Ledger) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(LedgerCollector(ledger))
+    return registry

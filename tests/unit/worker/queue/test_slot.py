@@ -25,7 +25,7 @@ def test_a_fault_on_the_way_to_a_job_does_not_end_the_slot(
         admission.stop()
         raise Interrupted
 
-    slot = slots.Slot(0, SimpleNamespace(), admission, lambda _ending: None)  # type: ignore[arg-type]
+    slot = slots.Slot(0, SimpleNamespace(), admission, lambda _outcome, _seconds: None)  # type: ignore[arg-type]
     slot.queue = SimpleNamespace(next_job=next_job, shutdown=lambda: None)  # type: ignore[assignment]
     slot.start()
     slot.join(20)
