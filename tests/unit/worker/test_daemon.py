@@ -207,6 +207,6 @@ def test_settings_without_a_server_are_refused(file: Path) -> None:
 
 
 def test_an_outcome_is_counted(daemon: Daemon) -> None:
-    daemon._run_ended(AttemptOutcome(OutcomeKind.POSTED))
+    daemon._run_ended(AttemptOutcome(OutcomeKind.POSTED), 1.0)
     status = commands(daemon)["status"]
     assert isinstance(status, dict) and status["ended"] == {"posted": 1}
