@@ -94,7 +94,7 @@ def test_requests_are_measured_by_route_and_not_by_path(client: FlaskClient, led
     assert found["refstack_http_requests_total"]["none,none,4xx"] == 1
     assert found["refstack_http_requests_total"]["GET,/v1/runs/<int:test_id>,4xx"] == 1
     assert found["refstack_http_request_duration_seconds_count"]["GET,/metrics"] == 1
-    assert "4711" not in str(found)
+    assert not any("nonsense" in label for values in found.values() for label in values)
 
 
 def test_openmetrics_is_spoken_when_asked_for(client: FlaskClient, ledger: Ledger) -> None:
