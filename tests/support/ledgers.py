@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import pytest
 from subunit import StreamResultToBytes
 
 from refstack_worker.config.server import ServerSettings, from_mapping
 from refstack_worker.contract import attempt_token as proofs
 from refstack_worker.contract import envelope as sealing
 from refstack_worker.contract import keys
+from refstack_worker.contract.heartbeat import HeartbeatReply
 from refstack_worker.contract.payload import Payload, now
-from refstack_worker.server.domain.attempts import Claim, Proof, QueuedJob, Submission
+from refstack_worker.contract.progress import Progress
+from refstack_worker.errors import RefusedError
+from refstack_worker.server.domain.attempts import (
+    Claim,
+    Proof,
+    QueuedJob,
+    Submission,
+)
 from refstack_worker.server.domain.runs import NewRun, RunSpec
 from refstack_worker.server.ledger.ledger import Ledger
 
@@ -154,3 +163,26 @@ def stream(events: Sequence[Event], padding: int = 0) -> bytes:
         moment += timedelta(seconds=event.seconds)
         to.status(test_id=event.test_id, test_status=event.status, timestamp=moment)
     return out.getvalue()
+
+
+CLAIM = "claim-of-node-1"
+PASSES = [Event("a.B.test_c[id-00000000-0000-0000-0000-000000000001,smoke]"), Event("a.B.test_d", "skip", "not here")]
+
+
+def refusal(call: Callable[[], object]) -> str:
+    with pytest.raises(RefusedError) as caught:
+        call()
+    return caught.value.reason
+
+
+def texts(ledger: Ledger, test_id: int) -> list[str]:
+    return [message.message for message in ledger.runs.messages(test_id)]
+
+
+def beat(ledger: Ledger, job: Job, claim: str = CLAIM) -> HeartbeatReply:
+    return ledger.attempts.heartbeat(job.proof, claim, Progress(total=5, done=2)).reply
+
+
+def of_others(job: Job) -> list[Proof]:
+    """What somebody can show who took the same job from the queue and did not get the claim."""
+    return [job.by("other").proof, replace(job.proof, mark=""), replace(job.proof, mark=job.claim_id)]

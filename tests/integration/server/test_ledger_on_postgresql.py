@@ -9,9 +9,13 @@ import pytest
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.server.db import clock as clocks
 from refstack_worker.server.ledger.ledger import Ledger
+from tests.unit.server.ledger.test_attempts import *  # noqa: F403
 from tests.unit.server.ledger.test_deadlines import *  # noqa: F403
-from tests.unit.server.ledger.test_ledger import *  # noqa: F403
+from tests.unit.server.ledger.test_new_runs import *  # noqa: F403
+from tests.unit.server.ledger.test_nodes import *  # noqa: F403
+from tests.unit.server.ledger.test_results import *  # noqa: F403
 from tests.unit.server.ledger.test_submissions import *  # noqa: F403
+from tests.unit.server.ledger.test_tokens import *  # noqa: F403
 
 
 def test_the_databases_clock_counts(ledger: Ledger, settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> None:

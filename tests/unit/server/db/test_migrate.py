@@ -13,12 +13,11 @@ from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import LedgerError
 from refstack_worker.server.db import legacy_tables, migrate
 from refstack_worker.server.db.database import Database
-from refstack_worker.server.domain.results import ResultQuery
+from refstack_worker.server.domain.results import ResultQuery, Upload
 from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
-from tests.support.ledgers import Clock, claimed, new_run, stream
-from tests.unit.server.ledger.test_ledger import PASSES, Upload
+from tests.support.ledgers import PASSES, Clock, claimed, new_run, stream
 
 LEGACY = {
     "user": "id vendor_id name:60 email:200 email_verified openid:200 authorized su",

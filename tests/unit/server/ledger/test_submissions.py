@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import LedgerError
 from refstack_worker.server.db import legacy_tables, queue_tables
+from refstack_worker.server.domain.attempts import (
+    AttemptKey,
+    QueuedJob,
+    Release,
+)
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.domain.runs import RunSpec
 from refstack_worker.server.ledger.attempts import WITHHELD
@@ -18,7 +24,18 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.submissions import LEASE_SECONDS
 from refstack_worker.server.results import acceptance
 from refstack_worker.server.secret_store import SecretStore
-from tests.support.ledgers import CONF, PASSWORD, Clock, Event, claimed, make_settings, new_run, stream
+from tests.support.ledgers import (
+    CONF,
+    PASSWORD,
+    Clock,
+    Event,
+    claimed,
+    make_settings,
+    new_run,
+    queued,
+    stream,
+    submit,
+)
 
 DIGEST = "d" * 64
 
@@ -116,3 +133,105 @@ class TestHeldRunsThatBecomeUnreadable:
         with pytest.raises(LedgerError, match="cannot be decrypted"):
             acceptance.accept(ledger, job.proof, Upload.of(file, {}))
         assert ledger.runs.get(job.submission.key.test_id).state is RunState.CLAIMED
+
+
+class TestDispatch:
+    def test_two_submitters_never_get_the_same(self, ledger: Ledger) -> None:
+        wanted = {ledger.runs.add(new_run()).test_id for _ in range(30)}
+        with ThreadPoolExecutor(6) as pool:
+            taken = [
+                one.key.test_id for some in pool.map(lambda _: ledger.submissions.next(7), range(12)) for one in some
+            ]
+        assert sorted(taken) == sorted(wanted)
+
+    def test_the_urgent_come_first(self, ledger: Ledger) -> None:
+        ids = [ledger.runs.add(new_run(spec=RunSpec("47.0.0", priority=wish))).test_id for wish in (-1, 0, 1)]
+        assert [one.key.test_id for one in ledger.submissions.next()] == ids[::-1]
+
+    def test_a_submission_opens_the_passwords_and_carries_a_fresh_secret(self, ledger: Ledger) -> None:
+        ledger.runs.add(new_run())
+        (one,) = ledger.submissions.next()
+        assert one.conf_json == CONF
+        assert PASSWORD not in repr(one) and one.secret not in repr(one)
+
+    def test_what_was_surely_not_queued_is_taken_again(self, ledger: Ledger) -> None:
+        ledger.runs.add(new_run())
+        (one,) = ledger.submissions.next()
+        assert ledger.submissions.next() == []
+        ledger.submissions.sealed([(one, "d" * 64)])
+        ledger.submissions.failed([one], "refused")
+        (again,) = ledger.submissions.next()
+        assert again.key == one.key and again.secret != one.secret
+
+    def test_a_submitter_that_dies_after_sealing_spends_the_attempt(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.runs.add(new_run())
+        (one,) = ledger.submissions.next()
+        ledger.submissions.sealed([(one, "d" * 64)])
+        clock.forward(61)
+        assert ledger.submissions.next() == []
+        assert ledger.submissions.expire_leases() == [one.key]
+        (next_one,) = ledger.submissions.next()
+        assert next_one.key == AttemptKey(one.key.test_id, 2)
+        assert [attempt.outcome for attempt in ledger.attempts.of_run(one.key.test_id)] == ["queue-lost", ""]
+
+    def test_a_cancel_between_sealing_and_submitting_withdraws_the_job(self, ledger: Ledger) -> None:
+        run = ledger.runs.add(new_run())
+        (one,) = ledger.submissions.next()
+        ledger.runs.cancel(run.test_id, "me")
+        assert ledger.submissions.sealed([(one, "d" * 64)]) == set()
+        run = ledger.runs.add(new_run())
+        (one,) = ledger.submissions.next()
+        ledger.submissions.sealed([(one, "d" * 64)])
+        ledger.runs.cancel(run.test_id, "me")
+        assert ledger.submissions.to_withdraw() == []
+        job = QueuedJob(one.key, "gearman:4730", "H:1", "refstack:tempest:47.0.0", 0.0)
+        ledger.submissions.submitted([job])
+        (found,) = ledger.submissions.to_withdraw()
+        assert (found.key, found.handle) == (one.key, "H:1")
+        ledger.submissions.withdrawn([one.key])
+        assert ledger.submissions.to_withdraw() == []
+
+    def test_a_cancelled_queued_job_is_to_be_withdrawn_a_claimed_one_is_not(self, ledger: Ledger) -> None:
+        waiting, held = queued(ledger), claimed(ledger)
+        ledger.runs.cancel(waiting.submission.key.test_id, "me")
+        ledger.runs.cancel(held.submission.key.test_id, "me")
+        ledger.attempts.report(held.proof, Report(RunState.CANCELLED))
+        assert [job.key for job in ledger.submissions.to_withdraw()] == [waiting.submission.key]
+
+    def test_waiting_jobs_are_those_that_nobody_claimed(self, ledger: Ledger, clock: Clock) -> None:
+        waiting = queued(ledger)
+        claimed(ledger)
+        assert ledger.submissions.waiting() == []
+        clock.forward(11)
+        assert [job.key for job in ledger.submissions.waiting()] == [waiting.submission.key]
+
+    def test_what_the_queue_lost_follows_without_counting(self, ledger: Ledger) -> None:
+        key = queued(ledger).submission.key
+        for number in range(1, 8):
+            assert ledger.attempts.requeue(AttemptKey(key.test_id, number), Release.QUEUE_LOST, "gearmand restarted")
+            submit(ledger, key.test_id)
+        assert ledger.runs.get(key.test_id).attempt == 8
+        assert not ledger.attempts.requeue(key, Release.QUEUE_LOST, "late news")
+
+    def test_lost_by_the_queue_cannot_be_what_a_worker_holds(self, ledger: Ledger) -> None:
+        key = claimed(ledger).submission.key
+        assert not ledger.attempts.requeue(key, Release.QUEUE_LOST, "gearmand restarted")
+        assert ledger.runs.get(key.test_id).state is RunState.CLAIMED
+
+    def test_no_submissions_while_paused(self, ledger: Ledger) -> None:
+        ledger.runs.add(new_run())
+        ledger.queue.pause("operator")
+        assert ledger.queue.is_paused() and ledger.submissions.next() == []
+        ledger.queue.resume("operator")
+        assert len(ledger.submissions.next()) == 1
+
+    def test_unsubmittable(self, ledger: Ledger) -> None:
+        key = ledger.runs.add(new_run()) and ledger.submissions.next()[0].key
+        ledger.submissions.unsubmittable(key, "payload", "too large")
+        run = ledger.runs.get(key.test_id)
+        assert (run.state, run.reason, run.message) == (RunState.FAILED, "payload", "too large")
+
+
+def test_runs_are_counted_by_state(ledger: Ledger) -> None:
+    queued(ledger), queued(ledger), claimed(ledger)
+    assert ledger.queue.count_states() == {"claimed": 1, "queued": 2}
