@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.processes import below
+from tests.support.process_table import below
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAUSE = 5.0

@@ -32,8 +32,8 @@ import sqlalchemy
 from refstack_worker import gearman
 from refstack_worker.contract import gearman_functions
 from tests.bench._measure import Result, report, say
+from tests.bench._server import cluster, gunicorn
 from tests.bench._watch import cpu, tree
-from tests.bench.api import cluster, gunicorn
 from tests.support.processes import Site, eventually, site
 from tests.support.wheel_files import make_version
 

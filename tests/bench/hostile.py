@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.bench.api import cluster
+from tests.bench._server import cluster
 from tests.support import hostile
 
 

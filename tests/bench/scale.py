@@ -30,6 +30,7 @@ import sqlalchemy
 from refstack_worker.cli.api_client import Access, Api
 from tests.bench._measure import say
 from tests.bench._nodes import Fleet, versions
+from tests.bench._server import cluster
 from tests.bench._watch import (
     GROWTH,
     PAUSE,
@@ -44,7 +45,6 @@ from tests.bench._watch import (
     saved,
     tree,
 )
-from tests.bench.api import cluster
 from tests.support.processes import Site, eventually, site
 
 CONF = {"identity": {"uri_v3": "http://127.0.0.1:9/v3", "password": "of-the-simulation-5102"}}

@@ -16,7 +16,8 @@ import pytest
 from tests.integration.test_run_end_to_end import MIDDLE, create, in_the_middle, left_behind, worker
 from tests.support import processes
 from tests.support.census import added, census, project_names
-from tests.support.processes import below, command_lines, eventually
+from tests.support.process_table import below, command_lines
+from tests.support.processes import eventually
 
 __all__ = ["worker"]
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import TEMPEST
-from tests.support.processes import below, command_lines, eventually, files_with
+from tests.support.process_table import below, command_lines, files_with
+from tests.support.processes import eventually
 
 SHORT = ["tempest.api.identity.v3.test_tokens", "tempest.api.object_storage.test_account_services"]
 MIDDLE = ["tempest.api.object_storage.test_object_services"]

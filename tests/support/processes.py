@@ -26,7 +26,6 @@ from typing import Any, TypeVar
 from refstack_worker.cli.api_client import Access, Api
 
 T = TypeVar("T")
-
 TOP = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("REFSTACK_TEST_CACHE", Path.home() / ".cache" / "refstack-worker-tests"))
 PATIENCE = 60.0
@@ -319,48 +318,6 @@ def site(kind: str, folder: Path, database_url: str, **more: Any) -> Iterator[Si
         made.end()
         if gearmand is not None:
             gearmand.end()
-
-
-def below(pid: int) -> set[int]:
-    """Return the ids of the living processes below one (zombies are none)."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, IndexError):
-                words = (entry / "stat").read_bytes().rpartition(b")")[2].split()
-                if words[0] not in (b"Z", b"X"):
-                    parents[int(entry.name)] = int(words[1])
-    found: set[int] = set()
-    todo = [pid]
-    while todo:
-        parent = todo.pop()
-        children = {child for child, its_parent in parents.items() if its_parent == parent} - found
-        found |= children
-        todo += children
-    return found
-
-
-def command_lines() -> dict[int, str]:
-    """Return the command lines and environments of all processes: what ``ps auxe`` shows to root."""
-    found: dict[int, str] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                found[int(entry.name)] = (
-                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-                )
-    return found
-
-
-def files_with(text: str, *folders: Path) -> list[Path]:
-    """Return the files below folders in whose bytes a text stands."""
-    found = []
-    for folder in folders:
-        for path in folder.rglob("*"):
-            with contextlib.suppress(OSError):
-                if path.is_file() and not path.is_symlink() and text.encode() in path.read_bytes():
-                    found.append(path)
-    return found
 
 
 def _toml(sections: Mapping[str, Mapping[str, Any]], more: Mapping[str, Mapping[str, Any]]) -> str:

@@ -20,7 +20,8 @@ from refstack_worker.contract import envelope as sealing
 from refstack_worker.contract import keys
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.connection import CLOCK_MARGIN, GearmanConnection
-from tests.support.processes import eventually, files_with
+from tests.support.process_table import files_with
+from tests.support.processes import eventually
 
 PASSWORD = "a-Password-of-the-cloud-5150"
 CONF = {"identity": {"uri_v3": "http://127.0.0.1:9/v3", "password": PASSWORD}}

@@ -12,7 +12,8 @@ import pytest
 
 from refstack_worker.cli.api_client import Access, Api
 from tests.integration.conftest import TEMPEST
-from tests.support.processes import Program, below, command_lines, eventually
+from tests.support.process_table import below, command_lines
+from tests.support.processes import Program, eventually
 
 
 class Alone:

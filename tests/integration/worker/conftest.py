@@ -21,7 +21,8 @@ from refstack_worker.contract import gearman_functions, keys, payload
 from refstack_worker.worker import control_socket
 from refstack_worker.worker.sandbox import leftovers
 from tests.support import execute_test_standin
-from tests.support.processes import Gearmand, Program, _toml, below, eventually
+from tests.support.process_table import below
+from tests.support.processes import Gearmand, Program, _toml, eventually
 from tests.support.standin_server import Attempt, StandIn, serving
 from tests.support.wheel_files import make_version
 

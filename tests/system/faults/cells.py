@@ -6,7 +6,8 @@ import contextlib
 import time
 from dataclasses import dataclass, field
 
-from tests.support.processes import eventually, files_with
+from tests.support.process_table import files_with
+from tests.support.processes import eventually
 from tests.system.faults.accounts import ENDS, accounts, unnamed
 from tests.system.faults.expected import Expected, expected
 from tests.system.faults.faults import Fault

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.processes import eventually, files_with
+from tests.support.process_table import files_with
+from tests.support.processes import eventually
 from tests.system.faults.accounts import ENDS, Account, accounts, unnamed
 from tests.system.faults.place import Place
 

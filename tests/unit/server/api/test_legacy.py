@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,40 +17,16 @@ from refstack_worker.contract.testcases import Testcases
 from refstack_worker.server.app import create_app
 from refstack_worker.server.db import legacy_tables
 from refstack_worker.server.domain.attempts import Release
-from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.domain.runs import RunSpec
 from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.serving.responses import MAX_BODY, UploadFile
-from tests.support.ledgers import CONF, PASSWORD, Clock, Event, Job, claimed, make_settings, queued, stream, submit
-
-STREAM = stream([Event("a.B.test_c"), Event("a.B.test_d", "fail", "boom")])
-STRANGER = {"REMOTE_ADDR": "192.0.2.7"}
+from refstack_worker.server.serving.responses import MAX_BODY
+from tests.support.ledgers import CONF, PASSWORD, Clock, Event, Job, claimed, make_settings, queued, stream
+from tests.support.legacy_calls import STRANGER, bearer, number_of, post, proof, status
 
 
 @pytest.fixture
 def client(ledger: Ledger) -> FlaskClient:
     return create_app(ledger).test_client()
-
-
-def bearer(secret: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {secret}"}
-
-
-def proof(job: Job) -> dict[str, str]:
-    return bearer(job.token)
-
-
-def number_of(job: Job) -> int:
-    return job.submission.key.test_id
-
-
-def status(client: FlaskClient, job: Job, **given: Any) -> Any:
-    """Post a status as the worker does; ``given`` replaces or (with None) leaves out parameters."""
-    environ = given.pop("environ", None)
-    headers = given.pop("headers", proof(job))
-    body = {"payload": job.envelope.decode(), "test_id": number_of(job), **given}
-    body = {name: value for name, value in body.items() if value is not None}
-    return client.post("/update-test-status/", json=body, headers=headers, environ_overrides=environ or {})
 
 
 class TestUpdateTestStatus:
@@ -303,128 +278,6 @@ class TestTestcases:
         job = claimed(ledger, spec=RunSpec("47.0.0", testcases=Testcases(("tempest.api.x",), ("test_a|b",))))
         answer = client.get(f"/get-testcases?test_id={number_of(job)}", headers=proof(job))
         assert answer.json == {"testcases": ["tempest.api.x", "regex:test_a|b"]}
-
-
-def post(client: FlaskClient, job: Job | None, data: bytes | None = STREAM, **given: Any) -> Any:
-    query = given.pop("query", f"?test_id={number_of(job)}&attempt={job.submission.key.attempt}" if job else "")
-    body: dict[str, Any] = {} if data is None else {"file": (io.BytesIO(data), "subunit")}
-    headers = given.pop("headers", proof(job) if job else {})
-    return client.post(f"/post-result{query}", data={**body, **given}, headers=headers)
-
-
-class TestPostResult:
-    def test_201_and_the_run_is_finished(self, client: FlaskClient, ledger: Ledger) -> None:
-        job = claimed(ledger)
-        answer = post(client, job, summary=json.dumps({"exit_code": 1, "cpid": "abc"}))
-        assert answer.status_code == 201
-        assert answer.json == {"message": "thank you", "test_id": number_of(job), "attempt": 1}
-        assert ledger.runs.get(number_of(job)).state is RunState.FINISHED
-        assert ledger.results.get(number_of(job))["summary"]["cpid"] == "abc"
-        assert list((ledger.settings.data / "uploads").iterdir()) == []
-
-    def test_201_again_for_the_same_and_409_for_other_bytes(self, client: FlaskClient, ledger: Ledger) -> None:
-        job = claimed(ledger)
-        first, again = post(client, job), post(client, job)
-        assert (first.status_code, again.status_code, first.json) == (201, 201, again.json)
-        other = post(client, job, stream([Event("x")]))
-        assert (other.status_code, other.json["reason"]) == (409, "accepted")
-        assert len(ledger.results.tests(number_of(job), ResultQuery())) == 2
-
-    def test_409_for_a_superseded_attempt(self, client: FlaskClient, ledger: Ledger) -> None:
-        old = claimed(ledger)
-        ledger.attempts.requeue(old.submission.key, Release.LOST, "silent")
-        submit(ledger, number_of(old))
-        answer = post(client, old)
-        assert (answer.status_code, answer.json["reason"]) == (409, "superseded")
-
-    def test_409_for_a_cancelled_run(self, client: FlaskClient, ledger: Ledger) -> None:
-        job = queued(ledger)
-        ledger.runs.cancel(number_of(job), "me")
-        assert post(client, job).status_code == 409
-
-    def test_who_may_not(self, client: FlaskClient, ledger: Ledger) -> None:
-        job = claimed(ledger)
-        assert post(client, job, headers={}).status_code == 401
-        assert post(client, job, headers=bearer(new_secret())).status_code == 403
-        assert post(client, job, headers=proof(claimed(ledger))).status_code == 403
-        assert post(client, job, query=f"?test_id={number_of(job)}&attempt=2").status_code == 403
-        assert post(client, job, query="?test_id=999").status_code == 404
-        assert ledger.runs.get(number_of(job)).state is RunState.CLAIMED
-
-    @pytest.mark.parametrize("data", [None, b"", b"<html>", STREAM[:-5], b"\xb3" * 90], ids=str)
-    def test_400_for_what_is_no_result(self, client: FlaskClient, ledger: Ledger, data: bytes | None) -> None:
-        job = claimed(ledger)
-        assert post(client, job, data).status_code == 400
-        assert ledger.runs.get(number_of(job)).state is RunState.CLAIMED
-        assert list((ledger.settings.data / "uploads").iterdir()) == []
-
-    def test_503_while_the_disk_is_full(
-        self, client: FlaskClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        job = claimed(ledger)
-        with monkeypatch.context() as patch:
-            patch.setattr("tempfile.NamedTemporaryFile", lambda **_: open("/dev/full", "w+b", buffering=0))
-            answer = post(client, job)
-        assert (answer.status_code, answer.json["reason"]) == (503, "disk-full")
-        assert int(answer.headers["Retry-After"]) > 0
-        assert "DATA_FOLDER" in caplog.text and "Traceback" not in caplog.text
-        assert post(client, job).status_code == 201
-
-    def test_nothing_of_an_upload_waits_to_be_written(self, tmp_path: Path) -> None:
-        # on a full disk its closing would fail once more, with a traceback in the log
-        upload = UploadFile(tmp_path, 100)
-        assert upload.write(b"abc") == 3
-        assert upload.path.read_bytes() == b"abc"
-        upload.close()
-        assert list(tmp_path.iterdir()) == []
-
-    @pytest.mark.parametrize("summary", ["{", "[]", '{"a": 1, "a": 2}', '{"x": "' + "y" * 70_000 + '"}'])
-    def test_400_for_a_malformed_summary(self, client: FlaskClient, ledger: Ledger, summary: str) -> None:
-        job = claimed(ledger)
-        assert post(client, job, summary=summary).status_code == 400
-        assert ledger.runs.get(number_of(job)).state is RunState.CLAIMED
-
-    def test_400_for_a_malformed_query(self, client: FlaskClient, ledger: Ledger) -> None:
-        job = claimed(ledger)
-        assert post(client, job, query=f"?test_id={number_of(job)}&attempt=x").status_code == 400
-        assert post(client, job, query="?test_id=-1").status_code == 400
-
-    def test_400_for_a_query_that_is_no_text(self, client: FlaskClient) -> None:
-        # as a server hands on bytes that a client did not escape
-        answer = client.get("/get-miniconf", environ_overrides={"QUERY_STRING": "\xff\xfetest_id=1"})
-        assert answer.status_code == 400 and "UTF-8" in answer.get_json()["error"]
-
-    def test_anonymous_results_are_refused(self, client: FlaskClient) -> None:
-        assert post(client, None).status_code == 401
-
-
-class TestOlderWays:
-    @pytest.fixture
-    def settings(self, tmp_path: Path) -> ServerSettings:
-        return make_settings(tmp_path, ALLOW_ANONYMOUS_RESULTS=True, MAX_RESULT_MB=1)
-
-    def test_an_anonymous_result_where_the_operator_allows_it(self, client: FlaskClient, ledger: Ledger) -> None:
-        answer = post(client, None)
-        assert answer.status_code == 201
-        assert len(ledger.results.tests(answer.json["test_id"], ResultQuery())) == 2
-
-    def test_a_run_of_the_queue_wants_its_proof_all_the_same(self, client: FlaskClient, ledger: Ledger) -> None:
-        job = claimed(ledger)
-        assert post(client, job, headers={}).status_code == 401
-        assert client.get(f"/get-miniconf?test_id={number_of(job)}").status_code == 401
-
-    def test_a_test_of_old_gets_its_mini_conf(self, client: FlaskClient, ledger: Ledger) -> None:
-        with ledger.database.writing() as connection:
-            connection.execute(insert(legacy_tables.test).values(id=77, finished=False))
-        assert client.get("/get-miniconf?test_id=77").json == {"identity": {"auth_version": "v3"}}
-        assert client.get("/get-testcases?test_id=77").json == {"testcases": ["tempest"]}
-        assert client.get("/get-miniconf?test_id=78").status_code == 404
-
-    def test_413_for_a_result_beyond_the_limit(self, client: FlaskClient, ledger: Ledger) -> None:
-        job = claimed(ledger)
-        assert post(client, job, stream([Event("t")], padding=1_100_000)).status_code == 413
-        assert ledger.runs.get(number_of(job)).state is RunState.CLAIMED
-        assert list((ledger.settings.data / "uploads").iterdir()) == []
 
 
 def test_get_script(client: FlaskClient) -> None:

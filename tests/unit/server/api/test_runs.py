@@ -1,89 +1,22 @@
+"""Runs over the API: recorded, looked at, cancelled and repeated."""
+
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import insert
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
-from refstack_worker.errors import QueueError
-from refstack_worker.server.app import create_app
-from refstack_worker.server.db import legacy_tables
-from refstack_worker.server.domain.attempts import Submission
-from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.queue.client import Sealed
 from refstack_worker.server.results import acceptance
-from refstack_worker.version import software_version
+from tests.support.api_calls import UUID, WISH, Queue
 from tests.support.ledgers import CONF, PASSWORD, Event, claimed, new_run, queued, stream
-
-UUID = "00000000-0000-0000-0000-000000000001"
-WISH = {"tempest_version": "47.0.0", "conf_json": CONF, "testcases": {"names": ["tempest.api.object_storage"]}}
-
-
-class Queue:
-    """Says when it was told of something."""
-
-    def __init__(self) -> None:
-        self.told = threading.Event()
-
-    def seal(self, one: Submission) -> Sealed:
-        raise QueueError("this queue leaves the run to the monitor")
-
-    def submit_sealed(self, ledger: Ledger, ready: Sequence[Sealed]) -> int:
-        return 0
-
-    def submit_pending(self, ledger: Ledger, test_id: int | None = None) -> int:
-        return 0
-
-    def withdraw(self, ledger: Ledger) -> None:
-        self.told.set()
-
-
-@pytest.fixture
-def queue() -> Queue:
-    return Queue()
-
-
-@pytest.fixture
-def client(ledger: Ledger, queue: Queue) -> FlaskClient:
-    return create_app(ledger, queue).test_client()
-
-
-@pytest.fixture
-def users(ledger: Ledger) -> None:
-    with ledger.database.writing() as connection:
-        for number, name in ((1, "ann"), (2, "bob")):
-            connection.execute(insert(legacy_tables.user).values(id=number, name=name, email=name, openid=name))
-
-
-def token(ledger: Ledger, name: str = "op", scope: str = "operator", user_id: int | None = None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {ledger.tokens.add(name, [scope], user_id)[1]}"}
-
-
-@pytest.fixture
-def operator(ledger: Ledger) -> dict[str, str]:
-    return token(ledger)
-
-
-@pytest.fixture
-def finished(ledger: Ledger, tmp_path: Path) -> Callable[..., int]:
-    def make(**given: Any) -> int:
-        job = claimed(ledger, **given)
-        file = tmp_path / "result"
-        tests = [Event(f"a.B.test_{name}[id-{UUID}]", how) for name, how in (("c", "success"), ("d", "fail"))]
-        file.write_bytes(stream([*tests, Event("e", "fail")]))
-        acceptance.accept(ledger, job.proof, Upload.of(file, {"exit_code": 1}))
-        return job.submission.key.test_id
-
-    return make
 
 
 class TestCreate:
@@ -308,138 +241,3 @@ class TestCancelAndRerun:
     def test_no_rerun_of_what_runs(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
         claimed(ledger)
         assert client.post("/v1/runs/1/rerun", json={}, headers=operator).status_code == 409
-
-
-@pytest.mark.usefixtures("users")
-class TestVendors:
-    def test_a_vendor_sees_only_what_is_his(
-        self, client: FlaskClient, ledger: Ledger, finished: Callable[..., int]
-    ) -> None:
-        ann, bob = token(ledger, "ann", "vendor", 1), token(ledger, "bob", "vendor", 2)
-        theirs = finished(owner_id=2)
-        mine = client.post("/v1/runs", json=WISH, headers=ann).json["test_id"]
-        assert [run["test_id"] for run in client.get("/v1/runs", headers=ann).json["runs"]] == [mine]
-        assert [run["test_id"] for run in client.get("/v1/runs", headers=bob).json["runs"]] == [theirs]
-        for path in ("", "/messages", "/attempts", "/results", "/report", "/subunit"):
-            assert client.get(f"/v1/runs/{theirs}{path}", headers=ann).status_code == 404
-            assert client.get(f"/v1/runs/{theirs}{path}", headers=bob).status_code == 200
-        for path in ("cancel", "rerun"):
-            assert client.post(f"/v1/runs/{theirs}/{path}", json={}, headers=ann).status_code == 404
-
-    def test_a_vendor_without_a_user_sees_nothing(self, client: FlaskClient, ledger: Ledger) -> None:
-        queued(ledger)
-        headers = token(ledger, "nobody", "vendor")
-        assert client.get("/v1/runs", headers=headers).json["runs"] == []
-        assert client.get("/v1/runs/1", headers=headers).status_code == 404
-
-    @pytest.mark.parametrize(
-        ("method", "path"),
-        [
-            ("GET", "nodes"),
-            ("GET", "queue"),
-            ("POST", "queue/pause"),
-            ("POST", "queue/resume"),
-            ("GET", "tokens"),
-            ("POST", "tokens"),
-            ("DELETE", "tokens/1"),
-        ],
-    )
-    def test_operators_calls(self, client: FlaskClient, ledger: Ledger, method: str, path: str) -> None:
-        headers = token(ledger, "ann", "vendor", 1)
-        answer = client.open(f"/v1/{path}", method=method, headers=headers, json={"name": "x", "scopes": ["operator"]})
-        assert (answer.status_code, answer.json["reason"]) == (403, "scope")
-        assert not ledger.queue.is_paused() and len(ledger.tokens.all()) == 1
-
-
-class TestOperators:
-    def test_pause_and_resume(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
-        queued(ledger)
-        paused = client.post("/v1/queue/pause", headers=operator).json
-        assert (paused["paused"], paused["runs"], paused["pause"]["by"]) == (True, {"queued": 1}, "op")
-        answer = client.post("/v1/queue/pause", json={"reason": "new disks"}, headers=operator)
-        assert answer.json["pause"]["reason"] == "new disks"
-        assert client.get("/v1/queue", headers=operator).json["paused"] is True
-        assert client.get("/health").json == {"status": "ok", "paused": True, "version": software_version()}
-        assert client.post("/v1/queue/resume", headers=operator).json["paused"] is False
-
-    def test_tokens(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
-        answer = client.post("/v1/tokens", json={"name": "ci", "scopes": ["operator"], "days": 3}, headers=operator)
-        assert answer.status_code == 201
-        made = answer.json
-        headers = {"Authorization": f"Bearer {made['token']}"}
-        listed = client.get("/v1/tokens", headers=headers)
-        assert made["token"] not in listed.text and len(listed.json["tokens"]) == 2
-        assert client.delete(f"/v1/tokens/{made['id']}", headers=operator).status_code == 204
-        assert client.get("/v1/tokens", headers=headers).status_code == 401
-        for bad in ({"name": ""}, {"name": "x", "scopes": ["root"]}, {"name": "x", "days": -1}):
-            assert client.post("/v1/tokens", json=bad, headers=operator).status_code == 400
-
-    def test_the_audit_log(self, client: FlaskClient, operator: dict[str, str]) -> None:
-        for _ in range(3):
-            client.post("/v1/queue/pause", headers=operator)
-        first = client.get("/v1/audit?limit=2", headers=operator)
-        assert [one["action"] for one in first.json["entries"]] == ["pause queue"] * 2
-        assert f"before={first.json['next_before']}" in first.headers["Link"]
-        assert len(client.get(f"/v1/audit?before={first.json['next_before']}", headers=operator).json["entries"]) == 1
-
-    def test_a_check_starts_nothing(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
-        body = {"tempest_version": "12.0.0", "conf_json": CONF}
-        found = client.post("/v1/runs/check", json=body, headers=operator).json
-        assert found["warnings"] == ["No available node runs Tempest 12.0.0. Available: none."]
-        refused = client.post("/v1/runs/check", json={"tempest_version": "47.0.0"}, headers=operator)
-        assert refused.status_code == 400 and refused.json["errors"][0]["field"] == "cloud_id"
-        assert ledger.runs.find(RunQuery()) == []
-
-    def test_a_node_is_forgotten(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
-        ledger.nodes.record(Node("gone.example", ("47.0.0",), 2, 0, (), "ready", "", 1.0, 1.0))
-        assert client.delete("/v1/nodes/gone.example", headers=operator).status_code == 204
-        assert client.get("/v1/nodes", headers=operator).json["nodes"] == []
-
-
-class TestTrouble:
-    def test_unknown_addresses_and_methods(self, client: FlaskClient) -> None:
-        answer = client.get("/v1/nothing")
-        assert answer.status_code == 404 and answer.mimetype == "application/problem+json"
-        answer = client.delete("/v1/runs")
-        assert answer.status_code == 405 and "POST" in answer.headers["Allow"]
-        assert client.get("/nothing").json["reason"] == "not-found"
-
-    def test_a_database_that_is_away_is_503(
-        self, client: FlaskClient, ledger: Ledger, operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        from refstack_worker.errors import LedgerError
-
-        def away(*_: object) -> None:
-            raise LedgerError("database: connection refused")
-
-        monkeypatch.setattr(ledger.runs, "find", away)
-        answer = client.get("/v1/runs", headers=operator)
-        assert answer.status_code == 503 and answer.headers["Retry-After"]
-
-    def test_a_fault_tells_nothing(
-        self, client: FlaskClient, ledger: Ledger, operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def broken(*_: object) -> None:
-            raise ZeroDivisionError("the secret of the house")
-
-        monkeypatch.setattr(ledger.runs, "find", broken)
-        answer = client.get("/v1/runs", headers=operator)
-        assert answer.status_code == 500 and "secret of the house" not in answer.text
-
-    def test_health_is_asked_for_with_the_same_statements_again_and_again(
-        self, ledger: Ledger, client: FlaskClient
-    ) -> None:
-        kept = ledger.database.engine._compiled_cache
-        assert kept is not None
-        known = []
-        for _ in range(3):
-            assert client.get("/health").status_code == 200
-            known.append(len(kept))
-        assert known[0] == known[-1]
-
-    def test_health_without_tables(self, ledger: Ledger, client: FlaskClient) -> None:
-        from refstack_worker.server.db import migrate
-
-        migrate.downgrade(ledger.database, "base")
-        answer = client.get("/health")
-        assert answer.status_code == 503 and "db upgrade" in answer.json["error"]

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from refstack_worker.config.worker import RunSettings
-from refstack_worker.errors import RunError
-from refstack_worker.worker.sandbox import agent, frames, leftovers, runner
-from refstack_worker.worker.sandbox.runner import Command, EmbeddedRunner, ProcessExit, Sandbox, SystemdRunner
+from refstack_worker.worker.sandbox import agent, leftovers
+from refstack_worker.worker.sandbox.runner import Command, EmbeddedRunner, ProcessExit
+from tests.support.sandbox_runs import RecordingListener, python, run
 from tests.support.worker_parts import eventually, gone
 
 STUBBORN = """
@@ -44,45 +41,9 @@ time.sleep(600)
 """Ignores TERM and leaves daemons, each in a session of its own and without a parent."""
 
 
-class RecordingListener:
-    """Keeps what a program says; ``heard`` is set with each event."""
-
-    def __init__(self, on_event: Callable[[Mapping[str, Any]], None] = lambda event: None) -> None:
-        self.events: list[Mapping[str, Any]] = []
-        self.lines: list[str] = []
-        self.files: dict[str, bytes] = {}
-        self.last: set[str] = set()
-        self._on_event = on_event
-
-    def event(self, event: Mapping[str, Any]) -> None:
-        self.events.append(event)
-        self._on_event(event)
-
-    def log(self, line: str) -> None:
-        self.lines.append(line)
-
-    def file(self, name: str, data: bytes, last: bool) -> None:
-        assert name not in self.last
-        self.files[name] = self.files.get(name, b"") + data
-        if last:
-            self.last.add(name)
-
-
 @pytest.fixture
 def embedded(tmp_path: Path) -> EmbeddedRunner:
     return EmbeddedRunner(tmp_path / "runs", f"test{os.getpid()}")
-
-
-def python(text: str, *words: str, **more: Any) -> Command:
-    return Command((sys.executable, "-c", text, *words), env={"PATH": os.defpath}, **more)
-
-
-def run(
-    embedded: EmbeddedRunner, command: Command, ears: RecordingListener | None = None
-) -> tuple[ProcessExit, RecordingListener]:
-    ears = ears or RecordingListener()
-    with embedded.open("1-1-test") as sandbox:
-        return sandbox.run(command, ears), ears
 
 
 def test_events_logs_files_and_status_come_back(embedded: EmbeddedRunner, tmp_path: Path) -> None:
@@ -282,103 +243,3 @@ def test_one_program_at_a_time_and_no_files_elsewhere(embedded: EmbeddedRunner, 
     end, _ = run(embedded, python("pass", files={"../../escaped": b"x"}))
     assert end.lost
     assert not list(tmp_path.rglob("escaped"))
-
-
-@contextmanager
-def accepting(path: Path) -> Iterator[None]:
-    """Start an agent for each connection, as systemd does with Accept=yes: the connection is standard input."""
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen()
-    started: list[subprocess.Popen[bytes]] = []
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            folder = path.parent / f"unit-{len(started)}"
-            folder.mkdir()
-            with connection:
-                words = [sys.executable, "-m", "refstack_worker.worker.sandbox.agent"]
-                env = {**os.environ, "RUNTIME_DIRECTORY": str(folder), "PYTHONPATH": os.getcwd()}
-                started.append(subprocess.Popen(words, stdin=connection, env=env))
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
-        for process in started:
-            assert process.wait(10) == 0
-
-
-def test_the_same_over_a_socket_that_systemd_would_accept(tmp_path: Path) -> None:
-    path = tmp_path / "run.sock"
-    with accepting(path):
-        chosen = runner.choose(RunSettings(runner="auto", socket=path), "instance")
-        assert isinstance(chosen, SystemdRunner)
-        ears = RecordingListener()
-        with chosen.open("1-1-test") as sandbox:
-            folder = "import os; print(os.environ['HOME'])"
-            assert sandbox.run(python(folder, files={"token": b"x"}), ears).status == 0
-            assert Path(ears.lines[0], "token").read_bytes() == b"x"
-        assert not Path(ears.lines[0]).exists()
-
-
-def test_a_socket_that_nobody_serves_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="systemctl start refstack-run.socket"), SystemdRunner(tmp_path / "no").open("x"):
-        pass
-    assert isinstance(runner.choose(RunSettings(runner="auto", socket=tmp_path / "no"), "i"), EmbeddedRunner)
-
-
-def test_a_session_whose_agent_went_says_so() -> None:
-    ours, theirs = socket.socketpair()
-    theirs.close()
-    assert Sandbox(ours).run(Command(("true",)), RecordingListener()).lost
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [
-        ("file", {"name": "unasked"}, b"x"),
-        ("file", {"name": "subunit"}, b"x" * 11),
-        ("end", {"status": "0"}, b""),
-        ("end", {"status": [0]}, b""),
-        ("reboot", {}, b""),
-    ],
-)
-def test_a_lying_agent_is_not_believed(frame: tuple[str, dict[str, Any], bytes]) -> None:
-    listener = RecordingListener()
-    command = Command(("true",), results=("subunit",), max_result=10)
-    ours, theirs = socket.socketpair()
-    with ours, theirs, pytest.raises(RunError, match="run socket"):
-        frames.send(theirs, *frame)
-        Sandbox(ours).run(command, listener)
-    assert listener.files == {}
-
-
-def test_a_run_that_prints_without_end_is_held_up() -> None:
-    now = [100.0]
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        now[0] += seconds
-
-    pace = runner.OutputPace(10, lambda: now[0], sleep)
-    for _ in range(35):
-        pace.count()
-    assert slept == [1.0, 1.0, 1.0]
-    now[0] += 0.5
-    for _ in range(6):
-        pace.count()
-    assert slept[3:] == [0.5], "half of this second is over"
-    now[0] += 60
-    for _ in range(10):
-        pace.count()
-    assert len(slept) == 4, "a run that prints little is never held up"
