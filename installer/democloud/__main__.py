@@ -73,7 +73,7 @@ def openrc(asked: argparse.Namespace) -> None:
 
 
 def conf(asked: argparse.Namespace) -> None:
-    """print a complete tempest.conf"""
+    """print a complete tempest.conf for this cloud"""
     print(ini.text(load(asked.folder).tempest_conf()), end="")
 
 
@@ -118,7 +118,6 @@ def tell(text: str) -> None:
 
 
 def show(what: object) -> None:
-    """Print something as JSON."""
     print(json.dumps(what, indent=1))
 
 

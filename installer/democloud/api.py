@@ -40,8 +40,6 @@ class Account:
 
 @dataclass(frozen=True)
 class Answer:
-    """A service's response."""
-
     status: int
     headers: Mapping[str, str]
     """Their names in small letters: HTTP does not tell them apart, and proxies change them."""

@@ -105,7 +105,6 @@ class Cloud:
 
     @property
     def swift_url(self) -> str:
-        """Address of Swift's proxy."""
         return f"http://127.0.0.1:{self._known(self._swift).port}"
 
     def session(self, user: str = "", password: str = "", project: str = "") -> Session:  # nosec B107 - empty: none
@@ -164,7 +163,6 @@ class Cloud:
         swift.start(self._known(self._software), changed, self.services)
 
     def stop_keystone(self) -> None:
-        """End Keystone alone."""
         self.services.stop("keystone")
 
     def forget_swift(self) -> None:

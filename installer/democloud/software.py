@@ -55,7 +55,6 @@ class Software:
 
     @property
     def python(self) -> Path:
-        """The virtualenv's interpreter."""
         return self.program("python")
 
 

@@ -1,4 +1,4 @@
-"""A ``tempest.conf`` that somebody has, read as oslo.config reads it.
+"""A vendor's own ``tempest.conf``, read as oslo.config reads it.
 
 Standard library alone: this module is part of the single file ``execute_test``.
 """
@@ -18,7 +18,7 @@ _OF_THIS_PROGRAM = re.compile(r"(?:.*_)?log_.*|log(?:file|dir)|use_(?:stderr|sys
 
 @dataclass(frozen=True)
 class TempestConfFile:
-    """What a ``tempest.conf`` says."""
+    """The options that a ``tempest.conf`` sets, and what it does not say."""
 
     conf: dict[str, dict[str, str]] = field(repr=False)
     """Section → option → value; holds passwords. An option without a value is as good as not set."""

@@ -1,7 +1,7 @@
 """The proof that a lock works: its environment listed tests. Given once per lock, interpreter and store layout.
 
-An old Tempest with dependencies of another time installs without a word and then lists nothing; what lists nothing is
-no environment.
+An old Tempest with newer dependencies may install without an error and then list no tests; such an environment is
+rejected.
 """
 
 from __future__ import annotations

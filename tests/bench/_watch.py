@@ -165,3 +165,11 @@ def _files(pid: int) -> list[str]:
         with suppress(OSError):
             found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
     return found
+
+
+def growth_rule() -> str:
+    return (
+        f"samples every {PAUSE:g} s from the time at which a quarter of the runs were finished until the last was: the "
+        f"median of their last quarter is at most {GROWTH:g} times that of their first, plus {SLACK['mb']:g} MiB or "
+        f"{SLACK['']:g} connections or files"
+    )

@@ -32,14 +32,12 @@ from tests.bench._measure import say
 from tests.bench._nodes import Fleet, versions
 from tests.bench._server import cluster
 from tests.bench._watch import (
-    GROWTH,
-    PAUSE,
-    SLACK,
     Group,
     Watch,
     cores,
     cpu,
     flatness,
+    growth_rule,
     most_memory,
     queue_status,
     saved,
@@ -146,7 +144,7 @@ class Bench:
             "worked_off": {"seconds": round(took, 1), "runs_a_second": round(self.asked.runs / took, 2)},
             "queue_empty_after_s": emptied,
             "cores_from_a_quarter_to_the_end": {name: cores(window, name) for name in GROUPS},
-            "flatness": {"rule": _rule(), "series": flat},
+            "flatness": {"rule": growth_rule(), "series": flat},
             "most_memory_mb": most_memory(self.watch.samples, GROUPS),
             "ledger": ledger,
             "idle_fleet": idle,
@@ -341,11 +339,3 @@ class Bench:
         program.kill()
         self.place.workers.pop("template")
         return self.place.folder / "template" / "worker.toml"
-
-
-def _rule() -> str:
-    return (
-        f"samples every {PAUSE:g} s from the time at which a quarter of the runs were finished until the last was: the "
-        f"median of their last quarter is at most {GROWTH:g} times that of their first, plus {SLACK['mb']:g} MiB or "
-        f"{SLACK['']:g} connections or files"
-    )

@@ -1,5 +1,8 @@
 """Prints figures of the house: crowded folders, names that mislead, long parts, stilted English.
 
+Long modules, long functions and names of limits are counted in the tests too, thin docstrings in all that is installed;
+folders, siblings and class names in the package.
+
     python -m tests.house                 the table
     python -m tests.house --details       and every place that counts in it
     python -m tests.house --text          each message, help text and page text as FILE:LINE: TEXT
@@ -52,16 +55,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(top: Path) -> list[Figure]:
     """Return the lines of the table for a checkout."""
     modules = figures.read_modules(top)
+    product = [
+        *modules,
+        *(one for folder in ("installer", "tools", "packaging") for one in figures.read_modules(top, folder)),
+    ]
+    everything = [*product, *figures.read_modules(top, "tests")]
     texts = prose.read_texts(top)
     found = signs.find_signs(texts)
     return [
         Figure(f"folders with more than {figures.MAX_MODULES} modules", figures.crowded_folders(modules), False),
         Figure("groups of 3 or more siblings with a common prefix", figures.sibling_groups(modules), False),
         Figure("class names that occur twice", figures.repeated_classes(modules), False),
-        Figure(f"modules over {figures.MAX_MODULE_LINES} lines", figures.long_modules(modules)),
-        Figure(f"functions over {figures.MAX_FUNCTION_LINES} lines", figures.long_functions(modules)),
-        Figure(f"docstrings of {figures.MAX_THIN_WORDS} words or fewer", figures.thin_docstrings(modules)),
-        Figure("limits named MOST_, LONGEST_, LARGEST_", figures.odd_limits(modules)),
+        Figure(f"modules over {figures.MAX_MODULE_LINES} lines", figures.long_modules(everything)),
+        Figure(f"functions over {figures.MAX_FUNCTION_LINES} lines", figures.long_functions(everything)),
+        Figure(f"docstrings of {figures.MAX_THIN_WORDS} words or fewer", figures.thin_docstrings(product)),
+        Figure("limits named MOST_, LONGEST_, LARGEST_", figures.odd_limits(everything)),
         Figure("signs of stilted English", [one for one in found if not one.place.startswith(TESTS)]),
         Figure("signs of stilted English in the tests", [one for one in found if one.place.startswith(TESTS)], False),
     ]

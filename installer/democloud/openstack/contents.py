@@ -34,8 +34,6 @@ class User:
 
 @dataclass(frozen=True)
 class Contents:
-    """What was made."""
-
     images: tuple[str, ...] = ()
     """Their ids."""
     public_network: str = ""

@@ -76,7 +76,6 @@ class Site:
 
     @property
     def auth_url(self) -> str:
-        """Keystone's public address."""
         return self.public("identity") + "/v3"
 
     @property
@@ -106,7 +105,6 @@ class Site:
 
     @property
     def transport(self) -> str:
-        """oslo.messaging's address of RabbitMQ."""
         return f"rabbit://openstack:{self.passwords['messages']}@127.0.0.1:{self.ports['messages']}/"
 
     def as_json(self) -> dict[str, Any]:

@@ -11,8 +11,6 @@ CONTENT = b"volume" * 1024
 
 
 class Driver(fake_driver.FakeLoggingVolumeDriver):
-    """Volumes without content."""
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # the scheduler compares it with the volume type's

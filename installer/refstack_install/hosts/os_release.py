@@ -1,4 +1,4 @@
-"""Reads /etc/os-release."""
+"""Reads /etc/os-release: which distribution and release this machine runs."""
 
 from __future__ import annotations
 

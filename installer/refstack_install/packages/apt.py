@@ -1,4 +1,4 @@
-"""Debian and its derivatives."""
+"""apt: Debian and its derivatives."""
 
 from __future__ import annotations
 

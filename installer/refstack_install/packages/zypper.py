@@ -1,4 +1,4 @@
-"""SUSE and openSUSE."""
+"""zypper: SUSE Linux Enterprise and openSUSE."""
 
 from __future__ import annotations
 

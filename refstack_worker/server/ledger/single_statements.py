@@ -53,15 +53,15 @@ def claim(connection: Connection, proof: Proof, claim: Claim, secret_digest: str
 
 
 def move(
-    connection: Connection, key: AttemptKey, states: tuple[RunState, RunState], said: tuple[str, str], now: float
+    connection: Connection, key: AttemptKey, states: tuple[RunState, RunState], text: tuple[str, str], now: float
 ) -> bool:
     """Change the state of a run if its attempt and state are still these; return whether they were.
 
     :param states: the old and the new one.
-    :param said: message and reason; empty texts change nothing.
+    :param text: message and reason; empty texts change nothing.
     """
     old, new = states
-    message, reason = clean_line(said[0]), said[1][:40]
+    message, reason = clean_line(text[0]), text[1][:40]
     values = {
         "of_test": key.test_id,
         "of_attempt": key.attempt,

@@ -19,8 +19,10 @@ def all_tests(ledger: Ledger, test_id: int) -> Iterator[TestResult]:
 
 
 def compare(ledger: Ledger, old: int, new: int) -> dict[str, list[TestResult]]:
-    """Return the tests of ``new`` that came out differently in ``old``: ``mended``, ``broken``, ``other``, ``added``,
-    and ``gone``: those of ``old`` that did not run in ``new``."""
+    """Return the tests whose outcome changed from ``old`` to ``new``, by kind of change, named as in the API's answer.
+
+    ``added`` ran only in ``new``, ``gone`` only in ``old``.
+    """
     before = {_key(test): test for test in all_tests(ledger, old)}
     found: dict[str, list[TestResult]] = {name: [] for name in ("broken", "mended", "other", "added", "gone")}
     for test in all_tests(ledger, new):

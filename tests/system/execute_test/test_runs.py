@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import shutil
@@ -15,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from subunit import ByteStreamToStreamResult
-from testtools import StreamToDict
 
 from tests.support.census import added, census
 from tests.support.http_server import Reply, as_json, serving
+from tests.support.run_traces import below, files, results, wait_for_progress
 from tests.system.execute_test.conftest import Caller, Cloud, Options, Ran, cache_folder
 
 ACCOUNT = "tempest.api.object_storage.test_account_services.AccountTest"
@@ -31,28 +29,6 @@ ONE = (f"{CONTAINER}.test_create_container",)
 TOKENS = "tempest.api.identity.v3.test_tokens"
 
 
-def results(stream: bytes) -> dict[str, str]:
-    """Test to status, as python-subunit reads them."""
-    found: dict[str, str] = {}
-    result = StreamToDict(lambda test: found.update({test["id"]: test["status"]}))
-    result.startTestRun()
-    ByteStreamToStreamResult(io.BytesIO(stream), non_subunit_name="garbage").run(result)
-    result.stopTestRun()
-    return found
-
-
-def wait_for_progress(process: subprocess.Popen[str], done: int) -> list[str]:
-    """Read events until so many tests are done."""
-    assert process.stdout
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        event = json.loads(line)
-        if event["event"] == "progress" and event["done"] >= done:
-            break
-    return lines
-
-
 @contextlib.contextmanager
 def frozen(cloud: Cloud, service: str) -> Iterator[None]:
     """A service that takes connections and answers nothing."""
@@ -62,18 +38,6 @@ def frozen(cloud: Cloud, service: str) -> Iterator[None]:
         yield
     finally:
         os.killpg(pid, signal.SIGCONT)
-
-
-def below(folder: Path) -> list[int]:
-    """Processes that have anything to do with a folder."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if str(folder).encode() in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return [pid for pid in found if pid != os.getpid()]
 
 
 def test_same_as_by_hand(cloud: Cloud, caller: Caller) -> None:
@@ -341,11 +305,6 @@ def test_clean_up_spares_what_is_not_the_runs(cloud: Cloud, caller: Caller) -> N
     assert "refstack-7-2-Mine-1" not in left
     assert {"refstack-7-20-Other-1", "tempest-AccountTest-99", "refstack-7-2", "admin", "service"} <= set(left)
     assert any("tempest-AccountTest-99" in text for text in ran.messages)
-
-
-def files(folder: Path) -> list[Path]:
-    """The files below a folder that are still there."""
-    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def assert_nowhere(ran: Ran, *secrets: str | bytes) -> None:

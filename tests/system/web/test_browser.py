@@ -94,15 +94,26 @@ def body(driver: Any) -> str:
 
 
 def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -> None:
-    file = tmp_path / "2026.06.json"
-    file.write_text(guideline())
     look.sign_in(driver, site, "ann")
+    upload_guideline(driver, tmp_path / "2026.06.json")
+    add_cloud(driver, site)
+    test_id = start_run(driver)
+    follow_run(driver, site, test_id)
+    read_verdict(driver)
+    downloads(driver, tmp_path / "downloads", test_id)
+    rerun_failed(driver, site)
+    assert not [line for line in driver.get_log("browser") if line["level"] == "SEVERE"]
 
+
+def upload_guideline(driver: Any, file: Path) -> None:
+    file.write_text(guideline())
     click(driver, "Guidelines")
     driver.find_element(By.NAME, "file").send_keys(str(file))
     click(driver, "Upload")
     shows(driver, PROGRAM, "24")
 
+
+def add_cloud(driver: Any, site: Site) -> None:
     click(driver, "Clouds")
     click(driver, "Add cloud")
     fill(driver, label="Acme", endpoint_v3=f"{site.url}/v3", test_user="interop", password="pw-of-ann-1")
@@ -113,6 +124,8 @@ def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -
     shows(driver, "Stored (encrypted)")
     assert "pw-of-ann-1" not in driver.page_source
 
+
+def start_run(driver: Any) -> int:
     click(driver, "New run")
     Select(driver.find_element(By.NAME, "program")).select_by_visible_text(f"2026.06: {PROGRAM} (24 tests)")
     fill(driver, version="47.0.0", label="First")
@@ -122,8 +135,11 @@ def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -
     driver.find_element(By.NAME, "anyway").click()
     click(driver, "Start run")
     until(driver, "#state", "Queued")
-    test_id = int(driver.current_url.rpartition("/")[2])
+    return int(driver.current_url.rpartition("/")[2])
 
+
+def follow_run(driver: Any, site: Site, test_id: int) -> None:
+    """Do what a worker does, and watch the page follow."""
     job = submit(site.ledger, test_id)
     assert job.submission.conf_json == {"identity": {"password": "pw-of-ann-1"}}
     assert len(job.submission.spec.testcases.names) == 24  # type: ignore[union-attr]
@@ -139,6 +155,8 @@ def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -
     finish(site, job, ["objectstore-temp-url-get"])
     until(driver, "#state", "Tests failed")
 
+
+def read_verdict(driver: Any) -> None:
     verdict = driver.find_element(By.CLASS_NAME, "verdict").text
     assert f"Does not meet {PROGRAM} 2026.06" in verdict and "20 of 24" in verdict
     assert re.search(
@@ -151,7 +169,8 @@ def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -
     driver.find_element(By.CSS_SELECTOR, "form[aria-label='Filter tests'] button").click()
     eventually(driver, lambda: len(driver.find_elements(By.CSS_SELECTOR, "section tbody tr")) == 1)
 
-    downloads(driver, tmp_path / "downloads", test_id)
+
+def rerun_failed(driver: Any, site: Site) -> None:
     click(driver, "Rerun")
     driver.find_element(By.CSS_SELECTOR, "input[value=failed]").click()
     driver.find_element(By.CSS_SELECTOR, "form.inside button").click()
@@ -161,7 +180,6 @@ def test_a_vendor_goes_through_it_all(site: Site, driver: Any, tmp_path: Path) -
     assert again.submission.conf_json == {"identity": {"password": "pw-of-ann-1"}}
     confirmed(driver, "Cancel run")
     until(driver, "#state", "Cancelled")
-    assert not [line for line in driver.get_log("browser") if line["level"] == "SEVERE"]
 
 
 def downloads(driver: Any, folder: Path, test_id: int) -> None:

@@ -7,15 +7,13 @@ ends once its workers are gone and the monitor looks.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import Bundle, initialize, invariant, multiple, rule
 from sqlalchemy import select, update
 
 from refstack_worker.contract.heartbeat import HeartbeatReply
@@ -23,12 +21,11 @@ from refstack_worker.contract.states import HELD, RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import LedgerError, RefusedError, StateError
 from refstack_worker.server.db import queue_tables
-from refstack_worker.server.domain.attempts import Claim, QueuedJob, Release, Submission
+from refstack_worker.server.domain.attempts import Claim, QueuedJob, Release
 from refstack_worker.server.domain.results import Upload
-from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
-from refstack_worker.server.secret_store import SecretStore
-from tests.support.ledgers import CONF, Clock, Event, Job, make_settings, new_run, stream, submit
+from tests.support.ledger_world import LedgerWorld
+from tests.support.ledgers import Event, Job, new_run, stream, submit
 
 WORKERS = some.sampled_from(["node-1", "node-2", "node-3"])
 MAX_RUNS = 12
@@ -42,23 +39,10 @@ MONTH = 30 * 86400.0
 FEW_SECONDS = some.sampled_from([1.0, 7.0, 61.0, 1000.0])
 
 
-class LedgerMachine(RuleBasedStateMachine):
+class LedgerMachine(LedgerWorld):
     """What all of them may do, in any order."""
 
     jobs = Bundle("jobs")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="refstack-model-"))
-        self.clock = Clock()
-        self.ledger = Ledger(make_settings(self.folder, QUEUE_TIMEOUT=5000, RELEASE_LIMIT=3), self.clock)
-        self.results: dict[int, tuple[int, str]] = {}
-        """Run to attempt and digest of the result that was accepted."""
-        self.ends: dict[int, RunState] = {}
-        self.uploads = 0
-        self.taken: dict[str, list[Submission]] = {"api": [], "monitor": []}
-        """What submitters have taken and not sealed yet."""
-        self.foreign = SecretStore(make_settings(self.folder / "elsewhere").keys.store).seal(CONF)
 
     def teardown(self) -> None:
         # the vendors wait, all the workers are dead, the monitor looks: every run has to end by itself
@@ -69,10 +53,6 @@ class LedgerMachine(RuleBasedStateMachine):
         assert {run["state"] for run in self.rows()} <= {"finished", "failed", "cancelled"}
         self.ledger.close()
         shutil.rmtree(self.folder)
-
-    def rows(self) -> list[Any]:
-        with self.ledger.database.reading() as connection:
-            return list(connection.execute(select(queue_tables.run)).mappings().all())
 
     @initialize(target=jobs, worker=WORKERS)
     def begin(self, worker: str) -> Any:
@@ -194,12 +174,6 @@ class LedgerMachine(RuleBasedStateMachine):
         self.clock.forward(seconds)
         self.seal(who)
 
-    def seal(self, who: str) -> None:
-        taken, self.taken[who] = self.taken[who], []
-        mine = self.ledger.submissions.sealed([(one, "d" * 64) for one in taken])
-        jobs = [QueuedJob(key, "gearman:4730", f"H:{who}", "f", self.clock()) for key in mine]
-        self.ledger.submissions.submitted(jobs)
-
     @rule(seconds=SEALING)
     def two_submitters_get_on(self, seconds: float) -> None:
         """However long sealing takes, what waits is submitted, although each takes what the other's lease lost."""
@@ -217,15 +191,6 @@ class LedgerMachine(RuleBasedStateMachine):
                     self.seal(other)
         assert not waiting & self.unsubmitted(), "submitters undo each other's work"
         self.seal("monitor")
-
-    def unsubmitted(self) -> set[tuple[int, int]]:
-        """Attempts that wait for a submitter: what one has sealed is that one's to submit."""
-        run, attempt = queue_tables.run, queue_tables.attempt
-        joined = attempt.join(run, (run.c.test_id == attempt.c.test_id) & (run.c.attempt == attempt.c.attempt))
-        question = select(attempt.c.test_id, attempt.c.attempt).select_from(joined)
-        question = question.where(attempt.c.submitted_at == 0, attempt.c.payload_digest.is_(None), attempt.c.is_open)
-        with self.ledger.database.reading() as connection:
-            return {(row[0], row[1]) for row in connection.execute(question.where(run.c.state == "queued"))}
 
     @rule(number=NUMBERS)
     def becomes_unreadable(self, number: int) -> None:
@@ -351,13 +316,6 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(paused=some.booleans())
     def pause(self, paused: bool) -> None:
         (self.ledger.queue.pause if paused else self.ledger.queue.resume)("operator")
-
-    def attempt(self, job: Job) -> Any:
-        key = job.submission.key
-        table = queue_tables.attempt
-        question = select(table).where(table.c.test_id == key.test_id, table.c.attempt == key.attempt)
-        with self.ledger.database.reading() as connection:
-            return connection.execute(question).mappings().one()
 
     @invariant()
     def the_rows_agree(self) -> None:

@@ -17,7 +17,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     TRANSFERS_FILES = True
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> Any:
-        """Return the module's result."""
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         installer = arguments.get("installer", "")

@@ -15,7 +15,6 @@ KEYS = ("fernet-keys", "credential-keys")
 
 
 def configure(site: Site, runtime: Runtime) -> None:
-    """Write ``keystone.conf``."""
     folder = site.folder / NAME
     sections: ini.Sections = {
         "database": {"connection": site.database("keystone")},
@@ -51,7 +50,6 @@ def copy_keys(template: Path, folder: Path) -> None:
 
 
 def start(site: Site, runtime: Runtime) -> None:
-    """Serve Keystone."""
     env: dict[str, str | Path] = {"OS_KEYSTONE_CONFIG_FILES": site.folder / NAME / "keystone.conf"}
     runtime.web(Api(NAME, "keystone.wsgi.api", site.ports["identity"], site.shape.workers), **env)
 

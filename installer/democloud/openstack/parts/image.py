@@ -16,7 +16,6 @@ FOLDERS = ("images", "staging", "tasks", "cache")
 
 
 def configure(site: Site, runtime: Runtime) -> None:
-    """Write ``glance-api.conf``."""
     folder = site.folder / NAME
     for name in FOLDERS:
         (folder / name).mkdir(parents=True)
@@ -45,11 +44,9 @@ def configure(site: Site, runtime: Runtime) -> None:
 
 
 def make_schema(site: Site, runtime: Runtime) -> None:
-    """Make the tables."""
     runtime.manage("glance-manage", "--config-file", site.folder / NAME / "glance-api.conf", "db_sync")
 
 
 def start(site: Site, runtime: Runtime) -> None:
-    """Serve Glance."""
     env: dict[str, str | Path] = {"OS_GLANCE_CONFIG_DIR": site.folder / NAME}
     runtime.web(Api(NAME, "glance.wsgi.api", site.ports["image"], site.shape.workers), **env)

@@ -46,13 +46,11 @@ def configure(site: Site, runtime: Runtime) -> None:
 
 
 def make_schema(site: Site, runtime: Runtime) -> None:
-    """Make the tables."""
     config = site.folder / NAME / "neutron.conf"
     runtime.manage("neutron-db-manage", "--config-file", config, "upgrade", "heads")
 
 
 def start(site: Site, runtime: Runtime) -> None:
-    """Serve Neutron."""
     env: dict[str, str | Path] = {
         "OS_NEUTRON_CONFIG_DIR": site.folder / NAME,
         "OS_NEUTRON_CONFIG_FILES": "neutron.conf",

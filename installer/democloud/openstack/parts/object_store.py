@@ -8,12 +8,10 @@ from democloud.openstack.shape import Site
 
 
 def configure(site: Site, runtime: Runtime) -> None:
-    """Write rings and configuration."""
     swift.create(runtime.software, _swift(site), site.inner_auth_url, "root")
 
 
 def start(site: Site, runtime: Runtime) -> None:
-    """Start all the servers."""
     swift.start(runtime.software, _swift(site), runtime.services)
 
 

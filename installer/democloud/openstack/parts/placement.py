@@ -12,7 +12,6 @@ NAME = "placement"
 
 
 def configure(site: Site, runtime: Runtime) -> None:
-    """Write ``placement.conf``."""
     sections: ini.Sections = {
         "placement_database": {"connection": site.database("placement")},
         "api": {"auth_strategy": "keystone"},
@@ -22,13 +21,11 @@ def configure(site: Site, runtime: Runtime) -> None:
 
 
 def make_schema(site: Site, runtime: Runtime) -> None:
-    """Make the tables."""
     config = site.folder / NAME
     env: dict[str, str | Path] = {"OS_PLACEMENT_CONFIG_DIR": config}
     runtime.manage("placement-manage", "--config-file", config / "placement.conf", "db", "sync", **env)
 
 
 def start(site: Site, runtime: Runtime) -> None:
-    """Serve Placement."""
     env: dict[str, str | Path] = {"OS_PLACEMENT_CONFIG_DIR": site.folder / NAME}
     runtime.web(Api(NAME, "placement.wsgi.api", site.ports["placement"], site.shape.workers), **env)

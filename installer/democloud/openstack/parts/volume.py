@@ -15,7 +15,6 @@ QUOTAS = ("volumes", "snapshots", "backups")
 
 
 def configure(site: Site, runtime: Runtime) -> None:
-    """Write ``cinder.conf``."""
     folder = site.folder / NAME
     helper = f"{runtime.software.program('privsep-helper')} --config-file {folder}/cinder.conf"
     sections: ini.Sections = {
@@ -37,7 +36,6 @@ def configure(site: Site, runtime: Runtime) -> None:
 
 
 def make_schema(site: Site, runtime: Runtime) -> None:
-    """Make the tables."""
     runtime.manage("cinder-manage", "--config-file", site.folder / NAME / "cinder.conf", "db", "sync")
 
 

@@ -4,80 +4,13 @@ from __future__ import annotations
 
 import threading
 
-import pytest
-
-from refstack_worker import gearman
-from refstack_worker.contract import attempt_token as proofs
-from refstack_worker.contract import gearman_functions
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import LedgerError
-from refstack_worker.server.domain.attempts import Claim, Proof, Release
-from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.domain.attempts import Release
 from refstack_worker.server.monitor.liveness import HOLD_LIMITS, Clocks, Liveness
-from refstack_worker.server.monitor.monitor import UNCLAIMED_SECONDS, Monitor, Pace
-from refstack_worker.server.queue.client import QueueClient
-from tests.support.ledgers import make_settings, new_run
-
-EVERY_TIME = Pace(round=0.01, queue=0, grace=10)
-
-
-class Site:
-    """A ledger, a queue, a client and a monitor."""
-
-    def __init__(self, folder, clock, **given):
-        self.server = gearman.Server(port=0, host="127.0.0.1")
-        address = f"127.0.0.1:{self.server.port}"
-        self.settings = make_settings(folder, GEARMAN_SERVER=address, **given)
-        self.clock = clock
-        self.ledger = Ledger(self.settings, clock)
-        self.ledger.upgrade()
-        self.client = QueueClient(self.settings, timeout=2)
-        self.monitor = Monitor(self.ledger, self.client, EVERY_TIME)
-
-    def close(self):
-        self.client.close()
-        self.server.shutdown()
-        self.ledger.close()
-
-    def jobs(self):
-        self.client.functions()
-        return {job.binary_unique.decode(): job for job in self.server.getQueue()}
-
-    def restart_queue(self):
-        port = self.server.port
-        self.server.shutdown()
-        self.server = gearman.Server(port=port, host="127.0.0.1")
-
-    def claim(self, test_id, secrets, worker="node-1"):
-        attempt = self.ledger.runs.get(test_id).attempt
-        claim = Claim(f"claim-{worker}", worker, "47.0.0")
-        proof = Proof(test_id, secrets[f"{test_id}:{attempt}"], attempt, proofs.mark(claim.claim_id))
-        assert self.ledger.attempts.claim(proof, claim).granted
-        return proof
-
-    def said(self, test_id):
-        return " | ".join(message.message for message in self.ledger.runs.messages(test_id))
-
-
-@pytest.fixture
-def site(tmp_path, clock):
-    made = Site(tmp_path, clock)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def secrets(monkeypatch):
-    """The secrets of the attempts, as a worker would find them in the sealed payload."""
-    found = {}
-    usual = QueueClient._payload
-
-    def noting(self, one):
-        found[str(one.key)] = one.secret
-        return usual(self, one)
-
-    monkeypatch.setattr(QueueClient, "_payload", noting)
-    return found
+from refstack_worker.server.monitor.monitor import Monitor
+from tests.support.ledgers import new_run
+from tests.support.monitors import EVERY_TIME, Site
 
 
 def test_submits_what_is_recorded(site):
@@ -200,100 +133,6 @@ def test_attempts_end_at_the_limit(site, secrets):
     assert (ended.state, ended.reason, ended.attempt) == (RunState.FAILED, "lost", 3)
     site.monitor.look()
     assert f"{run.test_id}:4" not in site.jobs()
-
-
-def test_job_that_the_queue_lost_is_submitted_again(site):
-    run = site.ledger.runs.add(new_run())
-    site.monitor.look()
-    site.restart_queue()
-    site.monitor.look()
-    assert site.ledger.runs.get(run.test_id).attempt == 1, "younger than the grace: it may be on its way"
-    site.clock.forward(11)
-    site.monitor.look()
-    assert site.ledger.runs.get(run.test_id).attempt == 2
-    assert set(site.jobs()) == {f"{run.test_id}:2"}
-    assert "the queue does not have the run any more" in site.said(run.test_id)
-
-
-def test_job_that_somebody_keeps_and_nobody_claims_is_submitted_again(site):
-    run = site.ledger.runs.add(new_run())
-    site.monitor.look()
-    thief = gearman.Worker("thief")
-    gearman.add_servers(thief, [gearman.Address("127.0.0.1", site.server.port)])
-    thief.waitForServer()
-    thief.registerFunction(gearman_functions.for_version(run.spec.tempest_version))
-    try:
-        assert thief.getJob().unique == f"{run.test_id}:1".encode()
-        for _ in range(4):
-            site.clock.forward(UNCLAIMED_SECONDS / 4)
-            site.monitor.look()
-            assert site.ledger.runs.get(run.test_id).attempt == 1, "a worker may just be about to claim it"
-        site.clock.forward(UNCLAIMED_SECONDS / 4)
-        site.monitor.look()
-        assert site.ledger.runs.get(run.test_id).attempt == 2
-        assert "has not claimed it for 120 s" in site.said(run.test_id)
-        assert f"{run.test_id}:2" in site.jobs()
-    finally:
-        thief.shutdown()
-
-
-def test_nobody_loses_a_job_that_he_could_not_claim(site):
-    answers = [False]
-    steady = [0.0]
-    clocks = Clocks(steady=lambda: steady[0], wall=lambda: steady[0])
-    liveness = Liveness(60.0, lambda: answers[0], clocks)
-    monitor = Monitor(site.ledger, site.client, EVERY_TIME, liveness)
-    run = site.ledger.runs.add(new_run())
-    monitor.look()
-    worker = gearman.Worker("worker")
-    gearman.add_servers(worker, [gearman.Address("127.0.0.1", site.server.port)])
-    worker.waitForServer()
-    worker.registerFunction(gearman_functions.for_version(run.spec.tempest_version))
-
-    def forward(seconds):
-        for _ in range(int(seconds // 10)):
-            site.clock.forward(10)
-            steady[0] += 10
-            monitor.look()
-
-    try:
-        worker.getJob()
-        forward(2 * UNCLAIMED_SECONDS)
-        assert site.ledger.runs.get(run.test_id).attempt == 1, "the API is down"
-        answers[0] = True
-        forward(30)
-        assert site.ledger.runs.get(run.test_id).attempt == 1, "it has just come back"
-        forward(60)
-        assert site.ledger.runs.get(run.test_id).attempt == 2
-    finally:
-        worker.shutdown()
-
-
-def test_each_loss_is_looked_for_twice_as_late(site):
-    run = site.ledger.runs.add(new_run())
-    waited = []
-    for attempt in range(1, 5):
-        site.monitor.look()
-        site.restart_queue()
-        began = site.clock()
-        while site.ledger.runs.get(run.test_id).attempt == attempt:
-            site.clock.forward(5)
-            site.monitor.look()
-        waited.append(site.clock() - began)
-    assert waited == [10, 20, 40, 80]
-
-
-def test_queue_away_and_back(site):
-    run = site.ledger.runs.add(new_run())
-    port = site.server.port
-    site.server.shutdown()
-    site.monitor.look()
-    assert site.ledger.runs.get(run.test_id).attempt == 1
-    site.server = gearman.Server(port=port, host="127.0.0.1")
-    for link in site.client._connections.values():
-        link._down_until = 0
-    site.monitor.look()
-    assert set(site.jobs()) == {f"{run.test_id}:1"}
 
 
 def test_cancel_nobody_confirms_ends_cancelled(site, secrets):
