@@ -29,6 +29,14 @@ STATES = (RUNNING, POSTING)
 """Run states that ``execute_test`` reports."""
 
 
+KEYSTONE = "keystone"
+TEMPESTCONF = "tempestconf"
+DISCOVERERS = (KEYSTONE, TEMPESTCONF)
+"""What finds the options of ``tempest.conf`` that nobody set: this software itself, or python-tempestconf."""
+TEMPESTCONF_PACKAGE = "python-tempestconf"
+"""Distribution that has to be installed beside Tempest for :data:`TEMPESTCONF`."""
+
+
 class ExitCode(enum.IntEnum):
     PASSED = 0
     TESTS_FAILED = 1
@@ -178,6 +186,8 @@ class CommandLine:
     concurrency: int = 0
     timeout: int = 0
     resource_prefix: str = ""
+    discover: str = ""
+    """One of :data:`DISCOVERERS`; empty: the first."""
     patience: int | None = None
     """Seconds to retry a server that fails."""
     stop_grace: float | None = None
@@ -194,7 +204,8 @@ class CommandLine:
 
     def _options(self) -> Iterator[str]:
         for name in ("attempt", "token_file", "ca_file", "conf_json", "tempest_home", "testcases", "concurrency",
-                     "timeout", "resource_prefix", "patience", "stop_grace", "workdir", "post_only"):  # fmt: skip
+                     "timeout", "resource_prefix", "discover", "patience", "stop_grace", "workdir",
+                     "post_only"):  # fmt: skip
             value = getattr(self, name)
             if value or (value is not None and name in ("patience", "stop_grace")):
                 yield from (option(name), f"{value:g}" if isinstance(value, float) else str(value))

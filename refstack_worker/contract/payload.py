@@ -22,6 +22,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from refstack_worker.contract import strict_json, tempest_options
+from refstack_worker.contract.execute_test import DISCOVERERS
 from refstack_worker.contract.limits import DEFAULT_RUN_SECONDS, MAX_CONCURRENCY, MAX_RUN_SECONDS, MIN_RUN_SECONDS
 from refstack_worker.contract.testcases import MAX_REGEXES, Testcases, check_testcases, split_url
 from refstack_worker.errors import PayloadError
@@ -89,6 +90,7 @@ SCHEMA: Mapping[str, Any] = {
             },
         },
         "concurrency": {"type": "integer", "minimum": 0, "maximum": MAX_CONCURRENCY},
+        "discover": {"enum": list(DISCOVERERS)},
         "timeout": {"type": "integer", "minimum": MIN_RUN_SECONDS, "maximum": MAX_RUN_SECONDS},
         "submitted_at": {"type": "string", "maxLength": 20},
         "secret": {"type": "string", "pattern": r"^[A-Za-z0-9_-]{43}\Z"},
@@ -122,6 +124,8 @@ class Payload:
     """Test processes side by side; 0 is as many as the node has cores."""
     timeout: int = DEFAULT_RUN_SECONDS
     """Seconds for the whole run."""
+    discover: str = ""
+    """What finds the options that nobody set; empty, and not in the JSON: Keystone and the other services."""
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Payload:
@@ -151,7 +155,7 @@ class Payload:
         shown = dataclasses.asdict(self)
         shown["version"] = VERSION
         shown["testcases"] = self.testcases.to_json() if self.testcases else None
-        for name in ("tempest_version", "openstack_release", "plugins", "testcases"):
+        for name in ("tempest_version", "openstack_release", "plugins", "testcases", "discover"):
             if not shown[name]:
                 del shown[name]
         return shown

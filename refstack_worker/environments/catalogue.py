@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from refstack_worker.config.environments import EnvironmentSettings
+from refstack_worker.contract.execute_test import TEMPESTCONF_PACKAGE
 from refstack_worker.environments import interpreters, test_listing
 from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.lock import LOCK_NAME, Lock, read_lock
@@ -38,11 +39,26 @@ class Want:
     release: str = ""
     plugins: Mapping[str, str] = field(default_factory=dict)
     """Tempest plugins that must be there too: distribution name to exact version."""
+    tempestconf: bool = False
+    """Whether python-tempestconf must be there too, in any version."""
 
     @property
     def wanted_plugins(self) -> Plugins:
         """The plugins as locks have them: names normalised, sorted."""
         return tuple(sorted((str(canonicalize_name(name)), version) for name, version in self.plugins.items()))
+
+    def suits(self, plugins: Plugins) -> bool:
+        """Return whether an environment with these plugins has what is wanted: these, and at most python-tempestconf.
+
+        That one adds no test, so an environment with it serves runs that do not ask for it as well.
+        """
+        more = set(plugins) - set(self.wanted_plugins)
+        has_tempestconf = TEMPESTCONF_PACKAGE in dict(plugins)
+        return (
+            set(self.wanted_plugins) <= set(plugins)
+            and all(name == TEMPESTCONF_PACKAGE for name, _ in more)
+            and (has_tempestconf or not self.tempestconf)
+        )
 
 
 @dataclass(frozen=True)
@@ -134,11 +150,12 @@ class Catalogue:
 
         :raises VersionUnavailableError: there is none that this node can build; the message says why.
         """
-        offers = [offer for offer in self.offers() if offer.plugins == want.wanted_plugins]
+        offers = [offer for offer in self.offers() if want.suits(offer.plugins)]
         if want.version:
             offers = [offer for offer in offers if _same_version(offer.version, want.version)]
         if want.release:
             offers = [offer for offer in offers if want.release.lower() in offer.releases]
+        offers.sort(key=lambda offer: (_version_key(offer.version), -len(offer.plugins)))
         for offer in reversed(offers):
             if not offer.problem:
                 return offer
@@ -148,6 +165,8 @@ class Catalogue:
         what = f"Tempest {want.version}" if want.version else f"a Tempest for OpenStack {want.release}"
         if want.plugins:
             what += " with " + ", ".join(f"{name} {version}" for name, version in want.wanted_plugins)
+        if want.tempestconf:
+            what += f" with {TEMPESTCONF_PACKAGE} beside it"
         if offers:
             return f"{what}: " + "; ".join(f"{offer.label} {offer.problem}" for offer in offers)
         known = ", ".join(offer.label for offer in self.offers()) or "none"

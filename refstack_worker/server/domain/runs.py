@@ -37,6 +37,8 @@ class RunSpec:
     """Only on nodes that carry it."""
     priority: int = 0
     """-1 low, 0 normal, 1 high."""
+    discover: str = ""
+    """What finds the Tempest options that nobody set; empty: this software itself."""
 
     @property
     def function(self) -> str:

@@ -51,6 +51,7 @@ def row_of(new: NewRun, test_id: int, sealed: str, now: float, settings: ServerS
         "timeout": spec.timeout or settings.rules.run_timeout,
         "tag": spec.tag,
         "priority": spec.priority,
+        "discover": spec.discover or None,
         "kind": new.kind,
         "label": new.label[:200],
         "created_by": new.created_by[:200],
@@ -72,4 +73,5 @@ def _requested(spec: RunSpec) -> dict[str, Any]:
         "openstack_release": spec.openstack_release,
         "plugins": dict(spec.plugins),
         "testcases": spec.testcases.to_json() if spec.testcases else None,
+        "discover": spec.discover,
     }

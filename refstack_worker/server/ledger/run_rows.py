@@ -123,7 +123,8 @@ def spec_of(row: Row) -> RunSpec:
     """Return what a row of ``queue_run`` asks for."""
     testcases = Testcases.from_json(json.loads(row["testcases"])) if row["testcases"] else None
     names = ("tempest_version", "openstack_release", "concurrency", "timeout", "tag", "priority")
-    return RunSpec(plugins=json.loads(row["plugins"]), testcases=testcases, **{name: row[name] for name in names})
+    values = {name: row[name] for name in names}
+    return RunSpec(plugins=json.loads(row["plugins"]), testcases=testcases, discover=row["discover"] or "", **values)
 
 
 def run_of(row: Row) -> Run:

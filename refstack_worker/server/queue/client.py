@@ -255,6 +255,7 @@ class QueueClient:
             testcases=one.spec.testcases,
             concurrency=one.spec.concurrency,
             timeout=one.spec.timeout,
+            discover=one.spec.discover,
         )
 
     def _to_some_server(self, job: Job) -> Submitted:

@@ -59,7 +59,7 @@ def show_findings(kept: Mapping[str, str], errors: tuple[FieldError, ...], findi
 
 def body_of(given: Mapping[str, str]) -> dict[str, Any]:
     """Return the body of the API's call that a form asks for. :raises InvalidInput: a field makes no sense."""
-    body: dict[str, Any] = {**stripped(given, "label", "tag"), "conf_json": _conf(given)}
+    body: dict[str, Any] = {**stripped(given, "label", "tag", "discover"), "conf_json": _conf(given)}
     version = given.get("version", "").strip()
     if not version:
         raise invalid("version", "Enter a Tempest version or an OpenStack release.")

@@ -15,7 +15,7 @@ from typing import Union
 from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.contract import gearman_functions
 from refstack_worker.contract.envelope import Opener
-from refstack_worker.contract.execute_test import SUBUNIT_FILE, Reason
+from refstack_worker.contract.execute_test import SUBUNIT_FILE, TEMPESTCONF, Reason
 from refstack_worker.contract.payload import Payload
 from refstack_worker.contract.secrets import secret_values
 from refstack_worker.contract.states import RunState
@@ -250,7 +250,8 @@ class AttemptExecution:
                 self._services.claims.remove(claimed)
 
     def _offer(self, payload: Payload) -> OfferOrError:
-        want = Want(payload.tempest_version, payload.openstack_release, payload.plugins)
+        discovers = payload.discover == TEMPESTCONF
+        want = Want(payload.tempest_version, payload.openstack_release, payload.plugins, discovers)
         try:
             return self._services.catalogue.find(want)
         except RefstackError as error:
@@ -277,7 +278,8 @@ class AttemptExecution:
                 functions.add(gearman_functions.for_version(payload.tempest_version, tag))
             else:
                 functions.add(gearman_functions.for_release(payload.openstack_release, tag))
-        return after_error(error, bool(payload.plugins) or self._job.function not in functions)
+        asks_for_more = bool(payload.plugins) or payload.discover == TEMPESTCONF
+        return after_error(error, asks_for_more or self._job.function not in functions)
 
     def _limit(self, claimed: ClaimedAttempt) -> int:
         return min(claimed.payload.timeout, self._settings.limits.max_timeout)

@@ -59,6 +59,7 @@ class Commands:
             timeout=max(1, int(seconds)),
             patience=POST_PATIENCE,
             concurrency=self.payload.concurrency,
+            discover=self.payload.discover,
             testcases="" if self.testcases is None else "@{run}/testcases.json",
         )
         files = self._files

@@ -181,3 +181,12 @@ def test_sealing_compiles_no_expression_again(payload: Payload, monkeypatch: pyt
 
     monkeypatch.setattr(payloads, "check_testcases", compiled)
     assert payload.to_bytes()
+
+
+def test_what_finds_options_is_in_the_payload_only_if_asked_for(payload: Payload) -> None:
+    """A worker that does not know the field yet takes all other runs."""
+    assert "discover" not in payload.to_json()
+    asks = replace(payload, discover="tempestconf")
+    assert Payload.from_bytes(asks.to_bytes()) == asks
+    with pytest.raises(PayloadError, match="discover"):
+        Payload.from_json({**payload.to_json(), "discover": "guess"})

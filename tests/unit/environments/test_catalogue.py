@@ -82,6 +82,18 @@ def test_plugins_are_matched_exactly(catalogue, locks):
         catalogue.find(replace(want, plugins={"keystone-tempest-plugin": "0.23.0"}))
 
 
+def test_python_tempestconf_beside_tempest_serves_every_run(catalogue, locks):
+    plugins = 'plugins = { "python-tempestconf" = "3.5.4" }'
+    make_version(locks, "43.0.0", refstack=plugins, name="pylock.t.toml")
+    assert catalogue.find(Want(version="43.0.0", tempestconf=True)).version == "43.0.0"
+    assert catalogue.find(Want(version="43.0.0")).plugins == (("python-tempestconf", "3.5.4"),)
+    make_version(locks, "43.0.0")
+    assert catalogue.find(Want(version="43.0.0")).plugins == ()
+    assert catalogue.find(Want(version="43.0.0", tempestconf=True)).plugins != ()
+    with pytest.raises(VersionUnavailableError, match="Tempest 47.0.0 with python-tempestconf beside it"):
+        catalogue.find(Want(version="47.0.0", tempestconf=True))
+
+
 def test_wrong_python_is_said_plainly(catalogue, locks):
     make_version(locks, "24.0.0", requires_python="==3.8.*")
     with pytest.raises(VersionUnavailableError, match=rf"24.0.0.*needs Python 3.8; this node has {SERIES}"):

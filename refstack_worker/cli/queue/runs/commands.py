@@ -35,8 +35,8 @@ MAX_A_PAGE = 200
 POLL_SECONDS = 0.3
 SHOWN = (
     "test_id", "state", "attempt", "reason", "message", "tempest_version", "openstack_release", "plugins", "testcases",
-    "concurrency", "timeout", "tag", "priority", "cloud", "label", "created_by", "worker", "progress", "counts",
-    "rerun_of", "created_at", "started_at", "ended_at",
+    "discover", "concurrency", "timeout", "tag", "priority", "cloud", "label", "created_by", "worker", "progress",
+    "counts", "rerun_of", "created_at", "started_at", "ended_at",
 )  # fmt: skip
 
 

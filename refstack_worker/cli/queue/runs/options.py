@@ -12,6 +12,7 @@ from typing import Any
 
 from refstack_worker.contract import strict_json, text_lists
 from refstack_worker.contract.accounts import account_sections, read_accounts
+from refstack_worker.contract.execute_test import DISCOVERERS, KEYSTONE
 from refstack_worker.contract.payload import release_trouble
 from refstack_worker.contract.secrets import is_secret_option
 from refstack_worker.errors import PayloadError, UsageError
@@ -68,6 +69,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="the same from a file, one name a line; what stands behind # is the reason",
     )  # fmt: skip
     parser.add_argument("--plugin", action="append", default=[], metavar="NAME==V", help="Tempest plugin; repeatable")
+    parser.add_argument(
+        "--discover", choices=DISCOVERERS, default=KEYSTONE,
+        help="finds Tempest options that are not set; tempestconf: python-tempestconf, on nodes that have it",
+    )  # fmt: skip
     parser.add_argument("--concurrency", type=int, default=0, help="default: as many as the node has cores")
     parser.add_argument("--timeout", type=int, default=0, help="seconds for the whole run; default: the operator's")
     parser.add_argument("--tag", default="", help="only on nodes that carry it")
@@ -88,6 +93,7 @@ def body_of(options: argparse.Namespace) -> dict[str, Any]:
         "testcases": testcases_of(options.testcases, options.regex),
         "guideline": _guideline(options),
         "exclude": excluded(options.exclude, options.exclude_list),
+        "discover": options.discover if options.discover != KEYSTONE else "",
         "concurrency": options.concurrency,
         "timeout": options.timeout,
         "tag": options.tag,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from refstack_worker.contract.execute_test import DISCOVERERS
 from refstack_worker.contract.states import RunState
 from refstack_worker.server.results.exports.formats import FORMATS
 from refstack_worker.server.services.inputs.schema import (
@@ -85,6 +86,7 @@ SCHEMAS: Json = {
         timeout=integer(0, description="Seconds"),
         tag=string(),
         priority=integer(-1, 1),
+        discover=choice(*DISCOVERERS, description="What finds the Tempest options that nobody set"),
         cloud=maybe(shape(id=ID, label=string())),
         worker=string(description="The node that has or had it"),
         progress=_PROGRESS,
@@ -112,7 +114,14 @@ SCHEMAS: Json = {
         dropped=integer(0, description="Lines that the node could not keep"),
         next_after=maybe(integer(description="Number of the last line here; null: none")),
     ),
-    "Attempt": shape(attempt=integer(1), is_current=FLAG, worker=string(), outcome=string(), note=string()),
+    "Attempt": shape(
+        attempt=integer(1),
+        is_current=FLAG,
+        worker=string(),
+        outcome=string(),
+        note=string(),
+        resource_prefix=string(description="Start of the names of all that it makes in the cloud"),
+    ),
     "Message": shape(id=integer(1), message=string(), time=TIME),
     "Place": shape(
         ahead=integer(0, description="Runs before it that need the same kind of node"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from refstack_worker.contract.execute_test import DISCOVERERS, TEMPESTCONF
 from refstack_worker.contract.limits import MAX_CONCURRENCY, MAX_RUN_SECONDS
 from refstack_worker.contract.payload import release_trouble
 from refstack_worker.contract.testcases import Testcases
@@ -41,6 +42,10 @@ NEW_RUN = fields(
     timeout=integer(0, MAX_RUN_SECONDS, description="Time limit in seconds; 0: set by the server"),
     tag=string(32, description="Run only on nodes with this tag"),
     priority=integer(-1, 1, description="-1 low, 0 normal, 1 high"),
+    discover=choice(
+        *DISCOVERERS,
+        description="Finds Tempest options that are not set. tempestconf: python-tempestconf, on nodes that have it",
+    ),
     label=LABEL,
     test_id=maybe({**ID, "description": "An existing test of RefStack (operators)"}),
     cloud_id=maybe({**ID, "description": "A saved cloud"}),
@@ -64,6 +69,7 @@ def new_run(body: Mapping[str, Any]) -> NewRun:
         timeout=body.get("timeout", 0),
         tag=body.get("tag", ""),
         priority=body.get("priority", 0),
+        discover=TEMPESTCONF if body.get("discover") == TEMPESTCONF else "",
     )
     return NewRun(
         spec=spec,

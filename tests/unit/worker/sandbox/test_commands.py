@@ -31,6 +31,15 @@ def test_no_secret_is_on_a_command_line(claimed: ClaimedAttempt, settings: Worke
     assert "--post-only /spool/x" in " ".join(post.argv)
 
 
+def test_what_finds_options_is_passed_on(claimed: ClaimedAttempt, settings: WorkerSettings) -> None:
+    payload = replace(claimed.payload, discover="tempestconf")
+    made = Commands(("execute_test",), settings, payload, claimed.token)
+    argv = made.run(Path("/env"), 60).argv
+    assert argv[argv.index("--discover") + 1] == "tempestconf"
+    assert "--discover" not in made.clean_up(Path("/env"), "refstack-7-1").argv
+    assert "--discover" not in replace(made, payload=claimed.payload).run(Path("/env"), 60).argv
+
+
 def test_a_ca_file_that_is_not_there_is_the_nodes_trouble(claimed: ClaimedAttempt, settings: WorkerSettings) -> None:
     broken = replace(settings, server=ServerLinkSettings(ca_file="/no/ca.pem"))
     with pytest.raises(RunError, match="/no/ca.pem"):

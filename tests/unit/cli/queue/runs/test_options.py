@@ -47,6 +47,8 @@ def test_everything_becomes_the_body(tmp_path):
             "4",
             "--label",
             "mine",
+            "--discover",
+            "tempestconf",
         )  # fmt: skip
     )
     assert body == {
@@ -59,6 +61,7 @@ def test_everything_becomes_the_body(tmp_path):
         "priority": -1,
         "cloud_id": 4,
         "label": "mine",
+        "discover": "tempestconf",
         "conf_json": {"identity": {"uri_v3": "http://c/v3", "password": "p"}},
     }
 
