@@ -17,7 +17,8 @@ from democloud.ports import CloudError
 
 GONE_SECONDS = 60.0
 OWN_PROJECTS = ("admin", "service")
-TEMPEST = "tempest-"
+MADE_BY_TESTS = ("tempest-", "refstack-")
+"""Start of the names of projects, users and groups of tests, without and with a prefix of the run."""
 
 
 def purge(cloud: WholeCloud) -> Iterator[str]:
@@ -34,7 +35,7 @@ def purge(cloud: WholeCloud) -> Iterator[str]:
         yield from _images(admin, cloud.contents.images)
     for kind in ("users", "groups", "projects"):
         for each in admin.keystone("GET", f"/{kind}")[kind]:
-            if each["name"].startswith(TEMPEST) and each["name"] not in own:
+            if each["name"].startswith(MADE_BY_TESTS) and each["name"] not in own:
                 yield _tried(admin.keystone, f"/{kind}/{each['id']}")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from refstack_worker.contract.accounts import account_sections, read_accounts
+from refstack_worker.contract.execute_test import DISCOVERERS, KEYSTONE
 from refstack_worker.execute_test.addresses import base_url
 from refstack_worker.execute_test.failures import BadInput
 from refstack_worker.execute_test.tempest.conf import Conf, check_conf
@@ -129,7 +130,7 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--progress", choices=("text", "json"), default="text", help="format of the progress on stdout")
     add("--keep", action="store_true", help="leave tempest.conf and the workspace in the work folder")
     add("-e", "--env", action="store_true", help="take the cloud from OS_* variables and call no server")
-    add("--discover", choices=("keystone", "tempestconf"), default="keystone", help="what finds missing options")
+    add("--discover", choices=DISCOVERERS, default=KEYSTONE, help="what finds missing options")
     add("--post-only", type=Path, metavar="DIR", help="post the result that an earlier call left in DIR")
     add("--check", action="store_true", help="log in and look at the cloud; report what is missing, run no test")
     add("--cleanup-only", action="store_true", help="remove what carries --resource-prefix from the cloud")
@@ -171,7 +172,7 @@ def _check_together(args: argparse.Namespace, callback: str) -> None:
         raise BadInput("--cleanup-only needs --resource-prefix: how to recognise the leftovers")
     if args.resource_prefix and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{3,63}", args.resource_prefix):
         raise BadInput("--resource-prefix: 4 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
-    if not args.post_only and not args.tempest_home:
+    if not (args.post_only or args.cleanup_only or args.tempest_home):
         raise BadInput("--tempest-home DIR is missing: a virtualenv or checkout with Tempest in it")
 
 

@@ -34,6 +34,11 @@ class Workspace:
         return self.folder / "tempest.conf"
 
     @property
+    def python_path(self) -> Path:
+        """What Tempest's processes import beside their own virtualenv."""
+        return self.scratch / "python"
+
+    @property
     def running_log(self) -> Path:
         """Where Tempest writes its log while it runs."""
         return self.scratch / "log" / TEMPEST_LOG_FILE
@@ -59,6 +64,8 @@ class Workspace:
         """Return the environment of Tempest's processes; it holds no secret of the run."""
         inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         programs = tempest.program.parent
+        if self.python_path.is_dir():
+            inherited["PYTHONPATH"] = str(self.python_path)
         return {**inherited, "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin", "VIRTUAL_ENV": str(programs.parent),
                 "PYTHON": str(programs / "python"), "HOME": str(self.scratch / "home"),
                 "TMPDIR": str(self.scratch / "tmp"), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1",

@@ -161,7 +161,9 @@ def rerun(call: Call, test_id: int) -> Response:
 def list_attempts(call: Call, test_id: int) -> Response:
     """List the attempts of a run."""
     call.run(test_id)
-    return jsonify({"attempts": [attempt_json(attempt) for attempt in call.ledger.attempts.of_run(test_id)]})
+    callback = call.ledger.settings.web.address
+    found = call.ledger.attempts.of_run(test_id)
+    return jsonify({"attempts": [attempt_json(attempt, callback) for attempt in found]})
 
 
 @RUNS.call(

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
+from refstack_worker.contract.execute_test import KEYSTONE
+from refstack_worker.contract.payload import resource_prefix
 from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.domain.attempts import Attempt
 from refstack_worker.server.domain.clouds import CloudRecord
@@ -35,6 +37,7 @@ def run_json(run: Run, facts: RunFacts, site: str) -> dict[str, Any]:
         "timeout": spec.timeout,
         "tag": spec.tag,
         "priority": spec.priority,
+        "discover": spec.discover or KEYSTONE,
         "cloud": {"id": run.cloud.id, "label": run.cloud.label} if run.cloud.id else None,
         "worker": run.worker,
         "progress": run.progress.to_json(),
@@ -49,9 +52,11 @@ def run_json(run: Run, facts: RunFacts, site: str) -> dict[str, Any]:
     }
 
 
-def attempt_json(attempt: Attempt) -> dict[str, Any]:
+def attempt_json(attempt: Attempt, callback: str) -> dict[str, Any]:
+    """Return an attempt. :param callback: address that nodes know this server by."""
     return {
         "attempt": attempt.key.attempt,
+        "resource_prefix": resource_prefix(callback, attempt.key.test_id, attempt.key.attempt),
         "is_current": attempt.is_current,
         "worker": attempt.worker,
         "outcome": attempt.outcome,
