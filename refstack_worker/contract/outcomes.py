@@ -174,18 +174,36 @@ class Outcomes:
         return unfinished
 
 
-_SELECTED_FLAGS = struct.pack(">H", 0x2000 | 0x0800 | 0x0100 | 0x0001)
+_SELECTED_FLAGS = 0x2000 | 0x0800 | 0x0100 | 0x0001
 """Subunit version 2, a test id, the test can be run, status ``exists``."""
+_SKIPPED_FLAGS = 0x2000 | 0x0800 | 0x0100 | 0x0040 | 0x0020 | 0x0010 | 0x0005
+"""The same with a file that has a media type and ends here, status ``skip``."""
+REASON_FILE = "reason"
+"""Name of the file in which a stream says why a test was skipped."""
 
 
 def selected_packet(test: str) -> bytes:
     """Return the subunit v2 packet that names a selected test; the node adds it to a result's stream."""
-    name = test.encode("utf-8", "replace")
-    content = _subunit_number(len(name)) + name
+    return _packet(_SELECTED_FLAGS, _subunit_bytes(test))
+
+
+def skipped_packet(test: str, reason: str) -> bytes:
+    """Return the subunit v2 packet of a test that the node left out; it adds it to a result's stream."""
+    fields = (test, "text/plain;charset=utf8", REASON_FILE, reason)
+    return _packet(_SKIPPED_FLAGS, b"".join(map(_subunit_bytes, fields)))
+
+
+def _packet(flags: int, content: bytes) -> bytes:
     # the length counts itself too, besides signature (1), flags (2) and checksum (4)
     size = next(size for size in (1, 2, 3) if 7 + size + len(content) < 1 << (8 * size - 2))
-    packet = b"\xb3" + _SELECTED_FLAGS + _subunit_number(7 + size + len(content), size) + content
+    packet = b"\xb3" + struct.pack(">H", flags) + _subunit_number(7 + size + len(content), size) + content
     return packet + struct.pack(">I", zlib.crc32(packet))
+
+
+def _subunit_bytes(text: str) -> bytes:
+    """A text or the content of a file as subunit v2 writes it."""
+    data = text.encode("utf-8", "replace")
+    return _subunit_number(len(data)) + data
 
 
 def _subunit_number(value: int, size: int = 0) -> bytes:

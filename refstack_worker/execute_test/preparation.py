@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from refstack_worker.contract.accounts import accounts_in, without_accounts
+from refstack_worker.contract.cloud_needs import Gap, consequences
+from refstack_worker.contract.execute_test import TEMPESTCONF
 from refstack_worker.execute_test.arguments import Arguments, accounts_from_file
 from refstack_worker.execute_test.cloud.cleanup.resources import floating_ips
 from refstack_worker.execute_test.cloud.cleanup.run_traces import CloudSnapshot
@@ -18,6 +20,7 @@ from refstack_worker.execute_test.cloud.options import OptionFinder
 from refstack_worker.execute_test.log import SECRETS
 from refstack_worker.execute_test.progress import EventWriter
 from refstack_worker.execute_test.refstack_server import RefstackServer
+from refstack_worker.execute_test.tempest.account_names import name_accounts
 from refstack_worker.execute_test.tempest.conf import (
     COMMON_CONF,
     Conf,
@@ -46,7 +49,7 @@ class Prepared:
     discovery: Discovery
     concurrency: int
     """Test processes; 0: as many as Tempest chooses."""
-    gaps: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
     """What the cloud lacks, each with its consequence."""
 
 
@@ -57,19 +60,20 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
     requested = _with_accounts_file(requested_conf(args))
     entries = args.testcases or (RefstackServer(args).testcases() if args.callback else ("tempest",))
     _report_limits(args, tempest, events)
+    name_accounts(workspace.python_path, args.prefix)
     keystone = Keystone(requested)
     discovery = discover(requested, keystone)
     region = str(discovery.conf["identity"].get("region") or "")
     addresses = floating_ips(keystone, discovery.token, region)
     CloudSnapshot.take(workspace.folder, args.prefix, keystone, discovery.token, addresses)
-    discovered = discovery.conf
-    gaps: tuple[str, ...] = ()
-    if args.discover == "keystone":
-        findings = _find_options(keystone, discovery, requested, args.prefix, events)
-        discovered, gaps = merge(discovered, findings.conf), tuple(findings.gaps)
-    else:
+    findings = _find_options(keystone, discovery, requested, args, events)
+    found = findings.conf
+    if args.discover == TEMPESTCONF:
+        given = merge(_for_tempestconf(findings), requested)
         cloud = _clouds_entry(discovery, requested)
-        discovered = merge(discovered, run_tempestconf(tempest, workspace, cloud, not discovery.accounts))
+        found = merge(found, run_tempestconf(tempest, workspace, cloud, given, not discovery.accounts))
+    # who the users are, and which role they need, Keystone itself has said
+    discovered = merge(found, discovery.conf)
     accounts = _write_accounts(workspace, discovery)
     forced = workspace.forced_conf(args.prefix if tempest.name_prefix else "")
     # Tempest logs in at the address that worked, which may not be the one that was set
@@ -77,7 +81,9 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
     SECRETS.add_conf(conf)
     write_conf(workspace.conf, without_accounts(conf))
     processes = _concurrency(args, discovery, events)
-    return Prepared(tempest, workspace, Selection(entries), discovery, processes, gaps)
+    for sentence in consequences(findings.gaps, entries):
+        events.message(sentence)
+    return Prepared(tempest, workspace, Selection(entries), discovery, processes, tuple(findings.gaps))
 
 
 def requested_conf(args: Arguments) -> Conf:
@@ -89,16 +95,16 @@ def requested_conf(args: Arguments) -> Conf:
 
 
 def _find_options(
-    keystone: Keystone, discovery: Discovery, requested: Conf, prefix: str, events: EventWriter
+    keystone: Keystone, discovery: Discovery, requested: Conf, args: Arguments, events: EventWriter
 ) -> CloudFindings:
-    """Return the options that the cloud's services lead to; report the choices, and what the cloud lacks."""
+    """Return the options that the cloud's services lead to; report the choices."""
     region = str(discovery.conf["identity"].get("region") or "")
     finder = OptionFinder(keystone, discovery.token, region, is_admin=not discovery.accounts)
-    findings = finder.find(requested, prefix)
-    if findings.choices:
+    findings = finder.find(requested, args.prefix)
+    if args.discover == TEMPESTCONF:
+        events.message("python-tempestconf chooses the options of this cloud")
+    elif findings.choices:
         events.message("; ".join(findings.choices))
-    for gap in findings.gaps:
-        events.message(gap)
     return findings
 
 
@@ -147,10 +153,28 @@ def _write_accounts(workspace: Workspace, discovery: Discovery) -> Conf:
     return {"auth": {"test_accounts_file": str(path), "use_dynamic_credentials": False}}
 
 
+def _for_tempestconf(findings: CloudFindings) -> Conf:
+    """Return what python-tempestconf would otherwise upload from the internet, or fail for want of."""
+    wanted = {"compute": ("image_ref", "image_ref_alt"), "volume": ("catalog_type",)}
+    found = {section: {name: findings.value(section, name) for name in names} for section, names in wanted.items()}
+    return merge(found)
+
+
 def _clouds_entry(discovery: Discovery, requested: Conf) -> dict[str, Any]:
+    """Return the entry of ``clouds.yaml`` for the user whose token the discovery has."""
     user = acting_user(merge(discovery.conf, requested))
+    project, person = discovery.token.body.get("project", {}), discovery.token.body.get("user", {})
     auth = {"auth_url": discovery.conf["identity"]["uri_v3"], "username": user.name, "password": user.password,
-            "project_name": user.project or discovery.conf["auth"].get("admin_project_name", ""),
-            "user_domain_name": user.user_domain or "Default",
-            "project_domain_name": user.project_domain or user.user_domain or "Default"}  # fmt: skip
-    return {"auth": auth, "region_name": discovery.conf["identity"].get("region"), "identity_api_version": "3"}
+            "project_name": project.get("name", user.project),
+            "user_domain_name": person.get("domain", {}).get("name") or "Default",
+            "project_domain_name": project.get("domain", {}).get("name") or "Default"}  # fmt: skip
+    identity = requested.get("identity", {})
+    is_unchecked = str(identity.get("disable_ssl_certificate_validation", "")).lower() == "true"
+    entry = {
+        "auth": auth,
+        "region_name": discovery.conf["identity"].get("region"),
+        "identity_api_version": "3",
+        "cacert": None if is_unchecked else identity.get("ca_certificates_file"),
+        "verify": False if is_unchecked else None,
+    }
+    return {name: value for name, value in entry.items() if value is not None}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from refstack_worker.contract.cloud_needs import Need
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image import Image
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
@@ -59,9 +60,10 @@ def _find_flavors(api: ServiceApi, findings: CloudFindings, image: Image | None)
     first = _chosen(findings, "flavor_ref", listed) or (flavors[0] if flavors else None)
     if first is None:
         if not findings.is_given("compute", "flavor_ref"):
-            findings.gaps.append(
-                "flavor: none of the cloud's flavors fits the image; tests that create servers will fail. "
-                "Make one, or set compute.flavor_ref"
+            findings.lacks(
+                Need.FLAVOR,
+                "flavor: none of the cloud's flavors fits the image; tests that create servers are left out. "
+                "Make one, or set compute.flavor_ref",
             )
         return
     larger = [flavor for flavor in flavors if flavor.id != first.id and flavor.disk >= first.disk]
@@ -70,8 +72,8 @@ def _find_flavors(api: ServiceApi, findings: CloudFindings, image: Image | None)
     if second is None and not findings.is_given("compute", "flavor_ref_alt"):
         findings.choose("compute", "flavor_ref_alt", first.id)
         findings.choose("compute-feature-enabled", "resize", False)
-        findings.gaps.append(
-            "flavor: there is no second flavor to resize servers to; the tests of resizing are skipped"
+        findings.lacks(
+            Need.RESIZE, "flavor: there is no second flavor to resize servers to; the tests of resizing are skipped"
         )
         return
     if second is not None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from refstack_worker.contract.cloud_needs import Gap, Need
+
 
 @dataclass
 class CloudFindings:
@@ -16,8 +18,12 @@ class CloudFindings:
     conf: dict[str, dict[str, Any]] = field(default_factory=dict)
     choices: list[str] = field(default_factory=list)
     """What was chosen and why, for people."""
-    gaps: list[str] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
     """What the cloud lacks, and which tests are skipped or fail because of it."""
+
+    def lacks(self, need: Need, text: str) -> None:
+        """Note that the cloud lacks something."""
+        self.gaps.append(Gap(need, text))
 
     def is_given(self, section: str, option: str) -> bool:
         """Return whether an option was set by the server or the vendor."""

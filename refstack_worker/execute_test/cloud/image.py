@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from refstack_worker.contract.cloud_needs import Need
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 
@@ -58,9 +59,10 @@ def find_images(api: ServiceApi, findings: CloudFindings) -> Image | None:
     if given:
         return next((image for image in images if image.id == given), None)
     if not images:
-        findings.gaps.append(
-            "image: the cloud shows no active image to make servers from; tests that create servers will fail. "
-            "Upload an image, or set compute.image_ref"
+        findings.lacks(
+            Need.IMAGE,
+            "image: the cloud shows no active image to make servers from; tests that create servers are left out. "
+            "Upload an image, or set compute.image_ref",
         )
         return None
     first = images[0]

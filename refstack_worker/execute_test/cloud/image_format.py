@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 
+from refstack_worker.contract.cloud_needs import Need
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 from refstack_worker.execute_test.failures import CloudFailure
@@ -46,7 +47,7 @@ def find_format_enforcement(api: ServiceApi, findings: CloudFindings, prefix: st
             api.send("DELETE", url)
     findings.choose(*OPTION, is_enforced)
     if is_enforced:
-        findings.gaps.append(SKIPPED_WITH)
+        findings.lacks(Need.IMAGE_FORMAT, SKIPPED_WITH)
 
 
 def _is_refused(api: ServiceApi, url: str) -> bool:

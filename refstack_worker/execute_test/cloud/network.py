@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from refstack_worker.contract.cloud_needs import Need
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 
@@ -34,9 +35,10 @@ def _find_public_network(networks: list[dict[str, Any]], findings: CloudFindings
         return
     public = public_networks(networks)
     if not public:
-        findings.gaps.append(
-            "public network: the cloud shows no external network with addresses; tests of routers, floating IPs and "
-            "SSH are skipped or fail. Make one, or set network.public_network_id"
+        findings.lacks(
+            Need.PUBLIC_NETWORK,
+            "public network: the cloud shows no external network with addresses; tests of routers to the outside, "
+            "floating IPs and SSH are skipped. Make one, or set network.public_network_id",
         )
         return
     first = public[0]
@@ -54,8 +56,9 @@ def _find_project_network(networks: list[dict[str, Any]], findings: CloudFinding
         name = str(candidates[0].get("name") or candidates[0]["id"])
         findings.choose("compute", "fixed_network_name", name, f"network of servers: {name}")
     else:
-        findings.gaps.append(
-            "network: this user's project has no network with a subnet; servers may start without one, or not at all"
+        findings.lacks(
+            Need.PROJECT_NETWORK,
+            "network: this user's project has no network with a subnet; servers may start without one, or not at all",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from refstack_worker.contract.cloud_needs import NEED_OF_SERVICE, Need
 from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, public_endpoint
 from refstack_worker.execute_test.cloud.compute import find_compute
 from refstack_worker.execute_test.cloud.findings import CloudFindings
@@ -13,6 +14,7 @@ from refstack_worker.execute_test.cloud.image_format import find_format_enforcem
 from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken
 from refstack_worker.execute_test.cloud.network import find_network
 from refstack_worker.execute_test.cloud.object_features import find_object_storage
+from refstack_worker.execute_test.cloud.quotas import Quotas
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 from refstack_worker.execute_test.cloud.validation import find_validation
 from refstack_worker.execute_test.cloud.volume import find_catalog_type, find_volume
@@ -22,9 +24,17 @@ from refstack_worker.execute_test.failures import CloudFailure
 class OptionFinder:
     """Looks into one cloud as one user, and only at the services that its catalogue has in the region."""
 
-    def __init__(self, keystone: Keystone, token: KeystoneToken, region: str, is_admin: bool) -> None:
+    def __init__(
+        self, keystone: Keystone, token: KeystoneToken, region: str, is_admin: bool, *, changes_nothing: bool = False
+    ) -> None:
+        """
+        :param changes_nothing: nothing is made in the cloud, and no server is tried by SSH: not from the node.
+        """
         self._keystone, self._token = keystone, token
         self._region, self._is_admin = region, is_admin
+        self._changes_nothing = changes_nothing
+        self._silent: set[str] = set()
+        """Services that did not respond; each is waited for once."""
 
     def find(self, given: Mapping[str, Mapping[str, Any]], prefix: str = "") -> CloudFindings:
         """Return what was found. A service that does not respond is a gap, not an error.
@@ -32,8 +42,10 @@ class OptionFinder:
         :param prefix: start of the names of what is made, and removed, in the cloud on the way.
         """
         findings = CloudFindings(given)
+        self._look_for_services(findings)
         image = self._ask("glance", findings, lambda api: find_images(api, findings))
-        self._ask("glance", findings, lambda api: find_format_enforcement(api, findings, prefix))
+        if not self._changes_nothing:
+            self._ask("glance", findings, lambda api: find_format_enforcement(api, findings, prefix))
         self._ask("nova", findings, lambda api: find_compute(api, findings, image, self._is_admin))
         network = self._api("neutron")
         self._ask("neutron", findings, lambda api: find_network(api, findings, self._token.project_id, self._is_admin))
@@ -41,9 +53,33 @@ class OptionFinder:
             find_catalog_type(self._types_of("cinder"), findings)
         self._ask("cinder", findings, lambda api: find_volume(api, findings, self._is_admin))
         self._ask("swift", findings, lambda api: find_object_storage(api, findings))
-        if self._api("nova"):
-            self._validate(network, findings, image)
+        if self._api("nova") and not self._changes_nothing:
+            self._validate(None if "neutron" in self._silent else network, findings, image)
+        self._ask_quotas(findings)
         return findings
+
+    def _ask_quotas(self, findings: CloudFindings) -> None:
+        quotas = Quotas(self._is_admin, self._token.project_id)
+        self._ask("nova", findings, quotas.ask_nova)
+        self._ask("cinder", findings, quotas.ask_cinder)
+        self._ask("neutron", findings, quotas.ask_neutron)
+        quotas.report(findings)
+
+    def _look_for_services(self, findings: CloudFindings) -> None:
+        missing = [name for name in SERVICE_TYPES if self._api(name, findings) is None]
+        for name in missing:
+            where = f" in the region {self._region}" if self._region else ""
+            text = f"{SERVICE_TYPES[name][0]}: the cloud's catalogue has no such service{where}; its tests are skipped"
+            findings.lacks(NEED_OF_SERVICE[name], text)
+        if "neutron" in missing and "nova" not in missing:
+            text = "network: without a network service no server can be made; tests that create servers are left out"
+            findings.lacks(Need.SERVER_NETWORK, text)
+        if "glance" in missing and "nova" not in missing and not findings.is_given("compute", "image_ref"):
+            findings.lacks(
+                Need.IMAGE,
+                "image: without an image service no image is known to make servers from; tests that create servers "
+                "are left out. Set compute.image_ref",
+            )
 
     def _validate(self, network: ServiceApi | None, findings: CloudFindings, image: Image | None) -> None:
         try:
@@ -53,12 +89,13 @@ class OptionFinder:
 
     def _ask(self, name: str, findings: CloudFindings, question: Any) -> Any:
         api = self._api(name, findings)
-        if api is None:
+        if api is None or name in self._silent:
             return None
         try:
             return question(api)
         except CloudFailure as error:
-            findings.gaps.append(f"{SERVICE_TYPES[name][0]}: {error}; its tests will fail")
+            self._silent.add(name)
+            findings.lacks(Need.OTHER, f"{SERVICE_TYPES[name][0]}: {error}; its tests will fail")
             return None
 
     def _api(self, name: str, findings: CloudFindings | None = None) -> ServiceApi | None:

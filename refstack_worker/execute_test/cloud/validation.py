@@ -7,6 +7,7 @@ import errno
 import socket
 from collections.abc import Iterable
 
+from refstack_worker.contract.cloud_needs import Need
 from refstack_worker.contract.networks import is_forbidden
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image import Image
@@ -25,7 +26,9 @@ def find_validation(api: ServiceApi | None, findings: CloudFindings, image: Imag
     reason = _obstacle(api, findings, image)
     findings.choose("validation", "run_validation", not reason)
     if reason:
-        findings.gaps.append(f"SSH: {reason}; {SKIPPED_WITHOUT}. Set validation.run_validation to try it all the same")
+        findings.lacks(
+            Need.SSH, f"SSH: {reason}; {SKIPPED_WITHOUT}. Set validation.run_validation to try it all the same"
+        )
         return
     findings.choose("validation", "connect_method", "floating")
     if image is not None:

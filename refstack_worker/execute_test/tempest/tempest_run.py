@@ -14,9 +14,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
+from refstack_worker.contract.cloud_needs import Gap, impossible, let_tests_fail
 from refstack_worker.contract.execute_test import SUBUNIT_FILE
-from refstack_worker.contract.outcomes import selected_packet
-from refstack_worker.execute_test.failures import BadInput
+from refstack_worker.contract.outcomes import selected_packet, skipped_packet
+from refstack_worker.contract.test_choice import split_entry
+from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.log import LOG
 from refstack_worker.execute_test.programs import started
 from refstack_worker.execute_test.progress import EventWriter
@@ -54,6 +56,8 @@ class TempestRun:
     concurrency: int
     events: EventWriter
     services: ServiceAddresses = field(default_factory=ServiceAddresses)
+    gaps: Sequence[Gap] = ()
+    """What the cloud lacks; tests that would only fail because of it are left out, and recorded as skipped."""
     counter: TestCounter = field(default_factory=TestCounter)
     names: list[str] = field(default_factory=list)
     """The listed tests."""
@@ -64,6 +68,8 @@ class TempestRun:
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=30))
     disk_full: str = ""
     """Tempest's message about a full disk of this machine."""
+    _left_out: dict[str, str] = field(default_factory=dict)
+    """Test to what the cloud lacks for it."""
     _began: float = field(default_factory=time.monotonic)
     _console: RunConsole = field(init=False)
 
@@ -76,12 +82,14 @@ class TempestRun:
         :raises TempestFailure: Tempest cannot be started.
         """
         env = self.workspace.environment(self.tempest)
-        if self.selection.is_by_name_first:
+        if self.selection.is_by_name_first or let_tests_fail(self.gaps):
             self._choose_by_name(env)
         # once for run and listing: written a second time, it would be empty while the other may read it
         self._write_list(self.selection.expressions)
         with open(self.workspace.folder / SUBUNIT_FILE, "wb") as kept, contextlib.ExitStack() as programs:
             stream = ResultStream(kept.write, self.take_packet, self.take_text)
+            for test, reason in self._left_out.items():
+                stream.feed(skipped_packet(test, reason))
             run = programs.enter_context(started(self._command("--subunit"), self.workspace.scratch / "run", env))
 
             def list_tests() -> subprocess.Popen[bytes]:
@@ -100,6 +108,7 @@ class TempestRun:
         """List what the test cases may mean, and choose: by name first, by id where no such name is listed.
 
         :raises BadInput: they mean none of the tests.
+        :raises CloudFailure: the cloud lacks what each of them needs.
         """
         self._write_list(self.selection.listing_expressions)
         with started(self._listing(), self.workspace.scratch / "list", env) as listing:
@@ -115,7 +124,18 @@ class TempestRun:
         self.selection = selection
         patterns = [re.compile(pattern) for pattern in selection.expressions]
         self.names = [name for name in names if not patterns or any(one.search(name) for one in patterns)]
+        self._leave_out()
         self.counter.listed(self.names)
+
+    def _leave_out(self) -> None:
+        self._left_out = impossible(self.gaps, self.names)
+        if not self._left_out:
+            return
+        kept = [name for name in self.names if name not in self._left_out]
+        if not kept:
+            reasons = "; ".join(dict.fromkeys(self._left_out.values()))
+            raise CloudFailure(f"no test could run on this cloud: {reasons}")
+        self.selection = Selection(tuple(f"regex:^{re.escape(split_entry(name)[0])}(?:[\\[(]|$)" for name in kept))
 
     def _write_list(self, expressions: Sequence[str]) -> None:
         self._list_file.write_text("\n".join([*expressions, ""]), encoding="utf-8")

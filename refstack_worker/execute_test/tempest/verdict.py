@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from refstack_worker.contract.cloud_needs import Need
 from refstack_worker.contract.execute_test import ExitCode, Reason
 from refstack_worker.execute_test.failures import (
     BadInput,
@@ -32,7 +33,8 @@ def judge(run: TempestRun, missing_services: Sequence[str]) -> RunConclusion:
     ends = _outcomes(run)
     message = f"{ends} (the first: {reason}{lacking})" if counts.skipped and reason else ends
     if counts.failed:
-        return RunConclusion(ExitCode.TESTS_FAILED, Reason.TESTS_FAILED, message)
+        quota = next((f"; {gap.lacks}" for gap in run.gaps if gap.need is Need.QUOTA), "")
+        return RunConclusion(ExitCode.TESTS_FAILED, Reason.TESTS_FAILED, f"{message}{quota}")
     if not counts.passed:
         reason = reason or "no reason given"
         raise CloudFailure(f"no test could run on this cloud, all {counts.skipped} were skipped: {reason}{lacking}")

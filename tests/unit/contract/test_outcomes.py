@@ -22,6 +22,7 @@ from refstack_worker.contract.outcomes import (
     group_of,
     is_below,
     selected_packet,
+    skipped_packet,
 )
 
 
@@ -147,6 +148,22 @@ def test_a_selected_packet_is_what_the_subunit_library_reads(name: str) -> None:
 
     ByteStreamToStreamResult(io.BytesIO(selected_packet(name))).run(Reader())
     assert [(event["test_id"], event["test_status"], event["runnable"]) for event in read] == [(name, "exists", True)]
+
+
+def test_a_skipped_packet_is_what_the_subunit_library_reads() -> None:
+    read: list[dict[str, Any]] = []
+
+    class Reader:
+        def status(self, **event: Any) -> None:
+            read.append(event)
+
+    reason = "image: none; ü " + "x" * 300
+    ByteStreamToStreamResult(io.BytesIO(skipped_packet("a.B.test_c", reason))).run(Reader())
+    (event,) = read
+    assert (event["test_id"], event["test_status"], event["file_name"], event["mime_type"], event["eof"]) == (
+        "a.B.test_c", "skip", "reason", "text/plain;charset=utf8", True,
+    )  # fmt: skip
+    assert bytes(event["file_bytes"]).decode() == reason
 
 
 EVENTS = st.lists(

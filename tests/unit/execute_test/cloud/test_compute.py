@@ -42,12 +42,12 @@ def test_no_flavor_to_resize_to() -> None:
     findings = found(flavor("nano", 128, 2), flavor("less-disk", 512, 1))
     assert findings.conf["compute"]["flavor_ref_alt"] == "nano"
     assert findings.conf["compute-feature-enabled"] == {"resize": False}
-    assert "no second flavor" in findings.gaps[0]
+    assert "no second flavor" in findings.gaps[0].text
 
 
 def test_no_flavor_fits() -> None:
     findings = found(flavor("tiny", 32, 0))
-    assert "flavor_ref" not in findings.conf["compute"] and "none of the cloud's flavors" in findings.gaps[0]
+    assert "flavor_ref" not in findings.conf["compute"] and "none of the cloud's flavors" in findings.gaps[0].text
 
 
 def test_the_vendors_flavor_decides_what_is_larger() -> None:

@@ -28,7 +28,7 @@ def test_the_default_public_network_and_the_extensions() -> None:
 
 def test_an_external_network_without_addresses_is_none() -> None:
     findings = found(network("a", external=True, subnets=[]), network("b", external=True, status="DOWN"))
-    assert "network" not in findings.conf and "no external network" in findings.gaps[0]
+    assert "network" not in findings.conf and "no external network" in findings.gaps[0].text
 
 
 def test_the_vendors_network_wins() -> None:
@@ -39,4 +39,4 @@ def test_an_ordinary_users_servers_join_the_projects_own_network() -> None:
     findings = found(network("shared", shared=True), network("own", project_id="mine"), is_admin=False)
     assert findings.conf["compute"] == {"fixed_network_name": "own"}
     assert found(network("shared", shared=True), is_admin=False).conf["compute"] == {"fixed_network_name": "shared"}
-    assert any("no network with a subnet" in gap for gap in found(is_admin=False).gaps)
+    assert any("no network with a subnet" in gap.text for gap in found(is_admin=False).gaps)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from refstack_worker.execute_test.failures import BadInput
+from refstack_worker.contract.cloud_needs import Gap, Need
+from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.progress import EventWriter
 from refstack_worker.execute_test.tempest import tempest_run
 from refstack_worker.execute_test.tempest.installation import Tempest
@@ -16,6 +18,7 @@ from refstack_worker.execute_test.tempest.selection import Selection
 from refstack_worker.execute_test.tempest.tempest_run import TempestRun
 from refstack_worker.execute_test.tempest.verdict import judge
 from refstack_worker.execute_test.tempest.workspace import Workspace
+from tests.unit.execute_test.tempest.streams import attachments
 
 TEMPEST = """\
 #!{python}
@@ -101,15 +104,42 @@ def test_test_cases_that_mean_nothing_do_not_run_everything(tmp_path: Path) -> N
         judge(run, ())
 
 
+NO_IMAGE = Gap(Need.IMAGE, "image: none is there; tests are left out. Upload one")
+SERVERS = ["tempest.api.compute.servers.test_servers.ServersTestJSON.test_x[id-{0}]",
+           "tempest.api.compute.test_versions.TestVersions.test_list[id-{1}]"]  # fmt: skip
+
+
+def test_what_the_cloud_lacks_is_no_failure_of_a_test(tmp_path: Path) -> None:
+    pytest.importorskip("subunit")
+    run = a_run(program_of(tmp_path, SERVERS), tmp_path / "work")
+    run.selection, run.gaps = Selection(("tempest.api.compute",)), (NO_IMAGE,)
+    run.carry_out()
+    counts = run.counter.counts
+    assert (counts.total, counts.passed, counts.failed, counts.skipped) == (2, 1, 0, 1)
+    verdict = judge(run, ())
+    assert (
+        verdict.exit_code == 0 and verdict.message == "1 passed, 0 failed, 1 skipped (the first: image: none is there)"
+    )
+    told = attachments((tmp_path / "work" / "subunit").read_bytes())
+    assert told == {f"{SERVERS[0].format(ONE)}/reason": b"image: none is there"}
+
+
+def test_a_cloud_that_lacks_what_every_test_needs(tmp_path: Path) -> None:
+    run = a_run(program_of(tmp_path, SERVERS[:1]), tmp_path / "work")
+    run.selection, run.gaps = Selection(("tempest.api.compute.servers",)), (NO_IMAGE,)
+    with pytest.raises(CloudFailure, match="no test could run on this cloud: image: none is there"):
+        run.carry_out()
+
+
 UNKNOWN = "c22ef352-a342-4587-8f47-3bbdb5b039c4"
 
 
-def program_of(folder: Path) -> Path:
-    """A program in Tempest's place that lists and runs four tests, of which two have the same id."""
+def program_of(folder: Path, listed: Sequence[str] = LISTED) -> Path:
+    """A program in Tempest's place that lists and runs a few tests; of the usual four, two have the same id."""
     place = folder / "bin"
     place.mkdir()
     program = place / "tempest"
-    program.write_text(BY_NAME.format(python=sys.executable, listed=[name.format(ONE, TWO) for name in LISTED]))
+    program.write_text(BY_NAME.format(python=sys.executable, listed=[name.format(ONE, TWO) for name in listed]))
     program.chmod(0o755)
     for name in ("python", "stestr"):
         (place / name).symlink_to(sys.executable if name == "python" else "/bin/true")

@@ -1,0 +1,173 @@
+"""What tests of Tempest need of a cloud, and which of them do not run where it is missing.
+
+One table for the node, which reports it before a run and leaves out what cannot run, and for the server, which shows
+the same for a program of a guideline. It was made of Tempest 47.0.0's classes: what their set-up and their tests use,
+and the options that they are skipped by. Standard library alone: this module is part of the single file
+``execute_test``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+MAX_SHOWN = 3
+"""Names of tests in a sentence."""
+
+
+class Need(str, Enum):
+    """Something that tests need of a cloud."""
+
+    COMPUTE = "compute"
+    IMAGES = "images"
+    NETWORKS = "networks"
+    VOLUMES = "volumes"
+    OBJECTS = "objects"
+    SERVER_NETWORK = "server-network"
+    """A network service for servers, which Nova cannot do without."""
+    IMAGE = "image"
+    """One to make servers from."""
+    FLAVOR = "flavor"
+    RESIZE = "resize"
+    """A second flavor."""
+    PUBLIC_NETWORK = "public-network"
+    PROJECT_NETWORK = "project-network"
+    SSH = "ssh"
+    IMAGE_FORMAT = "image-format"
+    """Images of any content."""
+    QUOTA = "quota"
+    OTHER = "other"
+    """Something that no test can be named for."""
+
+
+NEED_OF_SERVICE = {
+    "nova": Need.COMPUTE,
+    "glance": Need.IMAGES,
+    "neutron": Need.NETWORKS,
+    "cinder": Need.VOLUMES,
+    "swift": Need.OBJECTS,
+}
+"""Option of ``[service_available]`` to the need."""
+
+_SERVER = (
+    r"compute\.servers\.(?!test_availability_zone\.|test_server_group\.)",
+    r"compute\.images\.test_images(?:_oneserver(?:_negative)?)?\.",
+    r"compute\.volumes\.test_attach_volume(?:_negative)?\.",
+    r"volume\.test_volumes_actions\.\w+\.(?:test_attach_detach_volume_to_instance|test_get_volume_attachment)\b",
+    r"volume\.test_volumes_negative\.\w+\.test_attach_volumes_with_nonexistent_volume_id\b",
+    r"volume\.test_volumes_snapshots\.\w+\.(?:test_snapshot_create_delete_with_volume_in_use"
+    r"|test_snapshot_create_offline_delete_online)\b",
+)
+"""Tests that make a server."""
+_IMAGE = (r"volume\.test_volumes_get\.\w+\.test_volume_create_get_update_delete_from_image\b",
+          r"volume\.test_image_metadata\.")  # fmt: skip
+"""Tests that make a volume of an image."""
+
+_TESTS = {
+    Need.COMPUTE: (r"compute\.",),
+    Need.IMAGES: (r"image\.", r"compute\.images\."),
+    Need.NETWORKS: (r"network\.",),
+    Need.VOLUMES: (r"volume\.", r"compute\.volumes\."),
+    Need.OBJECTS: (r"object_storage\.",),
+    Need.SERVER_NETWORK: _SERVER,
+    Need.IMAGE: (*_SERVER, *_IMAGE),
+    Need.FLAVOR: (*_SERVER, r"compute\.flavors\.test_flavors\."),
+    Need.RESIZE: (r".*resize",),
+    Need.PUBLIC_NETWORK: (
+        r"compute\.floating_ips\.",
+        r"network\.(?:admin\.)?test_floating_ips",
+        r"network\.test_networks\.\w+\.test_external_network_visibility\b",
+        r"network\.test_routers\.\w+\.test_create_show_list_update_delete_router\b",
+    ),
+    Need.SSH: (
+        r"compute\.servers\.test_attach_interfaces\.",
+        r"compute\.servers\.test_device_tagging\.",
+        r"compute\.servers\.test_create_server\.\w+\.(?:test_host_name_is_same_as_server_name"
+        r"|test_verify_created_server_vcpus|test_create_server_with_fqdn_name|test_verify_hostname_allows_fqdn)\b",
+        r"compute\.volumes\.test_attach_volume\.AttachVolumeTestJSON\.test_attach_detach_volume\b",
+    ),
+    Need.IMAGE_FORMAT: (r"image\.v2\.test_images\.ListUserImagesTest\.",),
+}
+_PATTERNS = {need: re.compile(rf"tempest\.api\.(?:{'|'.join(patterns)})") for need, patterns in _TESTS.items()}
+
+_CONCERNS = {Need.QUOTA: re.compile(r"tempest\.api\.(?:compute|network|volume)\.")}
+"""Needs of which it is not known which of these tests run."""
+
+_TOLD_AS_FAILURES = frozenset({Need.SERVER_NETWORK, Need.IMAGE, Need.FLAVOR})
+"""Needs without which Tempest lets tests fail. The others it skips for."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something that a cloud lacks."""
+
+    need: Need
+    text: str
+    """What is missing, what follows from it, and what can be done; for people."""
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def lacks(self) -> str:
+        """What is missing, without the rest."""
+        return self.text.partition(";")[0].partition(". ")[0]
+
+
+def let_tests_fail(gaps: Iterable[Gap]) -> bool:
+    """Return whether tests would fail only because of one of these gaps."""
+    return any(gap.need in _TOLD_AS_FAILURES for gap in gaps)
+
+
+def needing(need: Need, names: Iterable[str]) -> list[str]:
+    """Return the tests that do not run where this is missing.
+
+    :param names: full names; what Tempest or a guideline writes behind one in brackets is ignored.
+    """
+    pattern = _PATTERNS.get(need)
+    return [name for name in names if pattern is not None and pattern.match(name)]
+
+
+def impossible(gaps: Sequence[Gap], names: Iterable[str]) -> dict[str, str]:
+    """Return the tests that would fail only because of a gap, name to what the cloud lacks."""
+    found: dict[str, str] = {}
+    listed = list(names)
+    for gap in gaps:
+        for name in needing(gap.need, listed) if gap.need in _TOLD_AS_FAILURES else ():
+            found.setdefault(name, gap.lacks)
+    return found
+
+
+def consequences(gaps: Sequence[Gap], names: Sequence[str]) -> list[str]:
+    """Return for each gap a sentence with the tests out of ``names`` that do not run because of it.
+
+    A gap that concerns none of them is left out, unless no test can be named for it. Where ``names`` are not all full
+    names of tests, the sentences name none, and missing services are left out, which Tempest reports by itself.
+    """
+    if not all(_is_test(name) for name in names):
+        return [gap.text for gap in gaps if gap.need not in NEED_OF_SERVICE.values()]
+    sentences = []
+    for gap in gaps:
+        tests = needing(gap.need, names)
+        if tests:
+            sentences.append(f"{gap.text.rstrip('.')}. Not run for this reason: {_some(tests, len(names))}")
+        elif gap.need not in _PATTERNS and _concerns(gap.need, names):
+            sentences.append(gap.text)
+    return sentences
+
+
+def _concerns(need: Need, names: Sequence[str]) -> bool:
+    pattern = _CONCERNS.get(need)
+    return pattern is None or any(map(pattern.match, names))
+
+
+def _is_test(name: str) -> bool:
+    return re.fullmatch(r"(?:\w+\.)+test_\w+(?:[\[(].*)?", name) is not None
+
+
+def _some(tests: Sequence[str], total: int) -> str:
+    shown = [".".join(re.split(r"[\[(]", test)[0].rsplit(".", 2)[-2:]) for test in tests[:MAX_SHOWN]]
+    more = ", …" if len(tests) > MAX_SHOWN else ""
+    return f"{len(tests)} of {total} tests ({', '.join(shown)}{more})"

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+
+from refstack_worker.contract.cloud_needs import Gap, Need, consequences, impossible, let_tests_fail, needing
+
+HOST_NAME = "tempest.api.compute.servers.test_create_server.ServersTestJSON.test_host_name_is_same_as_server_name"
+ZONES = "tempest.api.compute.servers.test_availability_zone.AZV2TestJSON.test_get_availability_zone_list"
+FLAVORS = "tempest.api.compute.flavors.test_flavors.FlavorsV2TestJSON.test_list_flavors"
+FROM_IMAGE = "tempest.api.volume.test_volumes_get.VolumesGetTest.test_volume_create_get_update_delete_from_image"
+VOLUMES = "tempest.api.volume.test_volumes_list.VolumesListTestJSON.test_volume_list"
+ROUTER = "tempest.api.network.test_routers.RoutersTest.test_create_show_list_update_delete_router"
+OBJECTS = "tempest.api.object_storage.test_account_services.AccountTest.test_list_containers"
+LIST_IMAGES = "tempest.api.image.v2.test_images.ListUserImagesTest.test_list_no_params"
+ALL = [HOST_NAME, ZONES, FLAVORS, FROM_IMAGE, VOLUMES, ROUTER, OBJECTS, LIST_IMAGES]
+
+
+@pytest.mark.parametrize(
+    ("need", "expected"),
+    [
+        (Need.IMAGE, [HOST_NAME, FROM_IMAGE]),
+        (Need.FLAVOR, [HOST_NAME, FLAVORS]),
+        (Need.SERVER_NETWORK, [HOST_NAME]),
+        (Need.SSH, [HOST_NAME]),
+        (Need.PUBLIC_NETWORK, [ROUTER]),
+        (Need.IMAGE_FORMAT, [LIST_IMAGES]),
+        (Need.COMPUTE, [HOST_NAME, ZONES, FLAVORS]),
+        (Need.VOLUMES, [FROM_IMAGE, VOLUMES]),
+        (Need.OBJECTS, [OBJECTS]),
+        (Need.QUOTA, []),
+    ],
+)
+def test_which_tests_do_not_run(need: Need, expected: list[str]) -> None:
+    assert needing(need, ALL) == expected
+    tagged = [f"{name}[id-11111111-2222-3333-4444-555555555555,smoke]" for name in ALL]
+    assert len(needing(need, tagged)) == len(expected)
+
+
+def test_only_what_tempest_would_let_fail_is_left_out() -> None:
+    image = Gap(Need.IMAGE, "image: none; tests are left out. Upload one")
+    ssh = Gap(Need.SSH, "SSH: unreachable; tests are skipped")
+    assert impossible([ssh, image], ALL) == {HOST_NAME: "image: none", FROM_IMAGE: "image: none"}
+    assert let_tests_fail([ssh, image]) and not let_tests_fail([ssh])
+    assert impossible([ssh], ALL) == {}
+
+
+def test_a_gap_is_told_with_the_tests_that_it_costs() -> None:
+    gaps = [Gap(Need.IMAGE, "image: none. Upload one."), Gap(Need.RESIZE, "flavor: one alone; no resizing")]
+    (sentence,) = consequences(gaps, ALL)
+    assert sentence == (
+        "image: none. Upload one. Not run for this reason: 2 of 8 tests "
+        "(ServersTestJSON.test_host_name_is_same_as_server_name, "
+        "VolumesGetTest.test_volume_create_get_update_delete_from_image)"
+    )
+    assert consequences(gaps, [OBJECTS]) == []
+
+
+def test_a_quota_is_told_only_to_runs_that_it_may_concern() -> None:
+    quota = Gap(Need.QUOTA, "quota: a project may have only 1 servers (tests need 3)")
+    assert consequences([quota], [OBJECTS]) == []
+    assert consequences([quota], [OBJECTS, VOLUMES]) == [quota.text]
+
+
+def test_without_names_every_gap_is_told_but_missing_services() -> None:
+    gaps = [Gap(Need.COMPUTE, "compute: not there"), Gap(Need.SSH, "SSH: unreachable")]
+    assert consequences(gaps, ["tempest.api.compute"]) == ["SSH: unreachable"]
+    assert consequences(gaps, ["regex:test_host"]) == ["SSH: unreachable"]
+    assert len(consequences(gaps, [HOST_NAME])) == 2

@@ -1,0 +1,173 @@
+"""Discovery against a cloud that answers as a real one of 2025.1 did, with things taken away from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from refstack_worker.contract.cloud_needs import Need, consequences, impossible
+from refstack_worker.execute_test.cloud import keystone, validation
+from refstack_worker.execute_test.cloud.catalog import only_region
+from refstack_worker.execute_test.cloud.findings import CloudFindings
+from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user, administrator
+from refstack_worker.execute_test.cloud.options import OptionFinder
+from tests.support.recorded_cloud import RecordedCloud, recorded_cloud
+
+SERVER = "tempest.api.compute.servers.test_servers.ServersTestJSON.test_create_server_with_admin_password"
+FLAVORS = "tempest.api.compute.flavors.test_flavors.FlavorsV2TestJSON.test_list_flavors"
+IMAGES = "tempest.api.image.v2.test_images.BasicOperationsImagesTest.test_delete_image"
+NETWORKS = "tempest.api.network.test_networks.NetworksTest.test_list_networks"
+ROUTERS = "tempest.api.network.test_routers.RoutersTest.test_create_show_list_update_delete_router"
+VOLUMES = "tempest.api.volume.test_volumes_list.VolumesListTestJSON.test_volume_list"
+OBJECTS = "tempest.api.object_storage.test_account_services.AccountTest.test_list_containers"
+ALL = [SERVER, FLAVORS, IMAGES, NETWORKS, ROUTERS, VOLUMES, OBJECTS]
+
+
+@pytest.fixture(autouse=True)
+def reachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every floating address answers, as it did where the answers were recorded; nothing is waited for."""
+    monkeypatch.setattr(validation, "is_reachable", lambda _address: True)
+    monkeypatch.setattr(keystone, "CLOUD_PATIENCE", 0.0)
+
+
+@pytest.fixture
+def cloud() -> Iterator[RecordedCloud]:
+    with recorded_cloud("admin") as running:
+        yield running
+
+
+def look(cloud: RecordedCloud, changes_nothing: bool = False, **given: dict[str, Any]) -> CloudFindings:
+    conf = {**cloud.conf, **given}
+    cloud_keystone = Keystone(conf)
+    token = cloud_keystone.log_in(acting_user(conf))
+    region = str(given.get("identity", {}).get("region") or "") or only_region(token, cloud_keystone.url)
+    is_admin = administrator(conf) is not None
+    finder = OptionFinder(cloud_keystone, token, region, is_admin, changes_nothing=changes_nothing)
+    return finder.find(conf, "refstack-7-1")
+
+
+def needs(findings: CloudFindings) -> list[str]:
+    return [gap.need.value for gap in findings.gaps]
+
+
+def test_a_whole_cloud_lacks_nothing(cloud: RecordedCloud) -> None:
+    findings = look(cloud)
+    assert findings.gaps == []
+    conf = findings.conf
+    assert conf["compute"]["image_ref"] and conf["compute"]["image_ref"] != conf["compute"]["image_ref_alt"]
+    assert (conf["compute"]["flavor_ref"], conf["compute"]["flavor_ref_alt"]) == ("42", "43")
+    assert conf["volume"]["catalog_type"] == "volumev3" and conf["validation"]["run_validation"] is True
+    assert conf["network"]["public_network_id"] and "router" in conf["network-feature-enabled"]["api_extensions"]
+    assert conf["image-feature-enabled"]["image_format_enforcement"] is False
+    assert [one.split(" ")[0] for one in cloud.made] == ["POST", "PUT", "DELETE"]
+
+
+def test_an_ordinary_user_is_enough() -> None:
+    with recorded_cloud("user") as cloud:
+        findings = look(cloud)
+    assert findings.gaps == []
+    assert findings.conf["compute"]["image_ref"] and findings.conf["compute"]["fixed_network_name"] == "user1"
+
+
+def test_the_server_only_reads(cloud: RecordedCloud) -> None:
+    findings = look(cloud, changes_nothing=True)
+    assert cloud.made == [] and findings.gaps == []
+    assert "validation" not in findings.conf and findings.conf["compute"]["image_ref"]
+
+
+@pytest.mark.parametrize(
+    ("types", "need", "skipped", "left_out"),
+    [
+        (("compute",), Need.COMPUTE, [SERVER, FLAVORS], []),
+        (("image",), Need.IMAGES, [IMAGES], [SERVER]),
+        (("network",), Need.NETWORKS, [NETWORKS, ROUTERS], [SERVER]),
+        (("volumev3", "block-storage"), Need.VOLUMES, [VOLUMES], []),
+        (("object-store",), Need.OBJECTS, [OBJECTS], []),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else None,
+)
+def test_a_service_is_away(
+    cloud: RecordedCloud, types: tuple[str, ...], need: Need, skipped: list[str], left_out: list[str]
+) -> None:
+    cloud.without(*types)
+    findings = look(cloud)
+    assert need.value in needs(findings)
+    told = [gap for gap in findings.gaps if gap.need is need]
+    (sentence,) = consequences(told, ALL)
+    assert "the cloud's catalogue has no such service in the region RegionOne" in sentence
+    assert f"{len(skipped)} of {len(ALL)} tests" in sentence
+    assert list(impossible(findings.gaps, ALL)) == left_out
+
+
+def test_no_image(cloud: RecordedCloud) -> None:
+    cloud.empty("/image/v2/images", "images")
+    findings = look(cloud)
+    assert needs(findings)[0] == "image" and "image_ref" not in findings.conf["compute"]
+    assert impossible(findings.gaps, ALL) == {SERVER: "image: the cloud shows no active image to make servers from"}
+    assert "image" not in needs(look(cloud, compute={"image_ref": "mine"}))
+
+
+def test_no_public_network(cloud: RecordedCloud) -> None:
+    networks = cloud.answers["/network/v2.0/networks"]["networks"]
+    cloud.change("/network/v2.0/networks", {"networks": [one for one in networks if not one["router:external"]]})
+    findings = look(cloud)
+    assert needs(findings) == ["public-network", "ssh"]
+    assert findings.conf["validation"] == {"run_validation": False}
+    assert "1 of 7 tests (RoutersTest.test_create_show_list" in consequences(findings.gaps, ALL)[0]
+    assert impossible(findings.gaps, ALL) == {}
+
+
+def test_floating_addresses_that_this_machine_does_not_reach(
+    cloud: RecordedCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validation, "is_reachable", lambda _address: False)
+    findings = look(cloud)
+    assert needs(findings) == ["ssh"] and "does not reach the public network" in findings.gaps[0].text
+
+
+def test_a_neutron_without_routers_and_floating_ips(cloud: RecordedCloud) -> None:
+    cloud.change("/network/v2.0/extensions", {"extensions": [{"alias": "quotas"}, {"alias": "security-group"}]})
+    cloud.change("/network/v2.0/networks", {"networks": []})
+    findings = look(cloud)
+    assert findings.conf["network-feature-enabled"]["api_extensions"] == ["quotas", "security-group"]
+    assert needs(findings) == ["public-network", "ssh"]
+
+
+@pytest.mark.parametrize(("other", "kept"), [("block-storage", "volumev3"), ("volumev3", "block-storage")])
+def test_one_of_the_two_names_of_cinder(cloud: RecordedCloud, other: str, kept: str) -> None:
+    cloud.without(other)
+    findings = look(cloud)
+    assert findings.gaps == [] and findings.conf["volume"]["catalog_type"] == kept
+
+
+def test_another_region_of_the_catalogue_is_left_alone(cloud: RecordedCloud) -> None:
+    cloud.with_region("RegionZero")
+    assert look(cloud).gaps == []
+    away = look(cloud, identity={**cloud.conf["identity"], "region": "RegionZero"})
+    assert {"other"} <= set(needs(away)) and all(
+        "127.0.0.1:9" in gap.text for gap in away.gaps if gap.need is Need.OTHER
+    )
+
+
+def test_a_region_that_the_catalogue_does_not_have(cloud: RecordedCloud) -> None:
+    findings = look(cloud, identity={**cloud.conf["identity"], "region": "Nowhere"})
+    assert needs(findings) == ["compute", "images", "networks", "volumes", "objects"]
+    assert all("in the region Nowhere" in gap.text for gap in findings.gaps)
+
+
+def test_quotas_of_one(cloud: RecordedCloud) -> None:
+    cloud.change("/compute/v2.1/os-quota-class-sets/default", {"quota_class_set": {"instances": 1, "cores": 1}})
+    findings = look(cloud)
+    assert needs(findings) == ["quota"] and "only 1 servers (tests need 3)" in findings.gaps[0].text
+    assert consequences(findings.gaps, [OBJECTS]) == []
+
+
+def test_no_flavor_that_fits_and_one_alone(cloud: RecordedCloud) -> None:
+    flavors = cloud.answers["/compute/v2.1/flavors/detail"]["flavors"]
+    cloud.change("/compute/v2.1/flavors/detail", {"flavors": flavors[:1]})
+    assert needs(look(cloud)) == ["resize"]
+    cloud.change("/compute/v2.1/flavors/detail", {"flavors": []})
+    findings = look(cloud)
+    assert needs(findings) == ["flavor"] and list(impossible(findings.gaps, ALL)) == [SERVER, FLAVORS]
