@@ -28,7 +28,7 @@ MAY_IMPORT = {
     },
     "server": {
         *("errors", "version", "http", "contract", "config", "process", "filesystem", "gearman", "environments"),
-        "execute_test_program",
+        *("execute_test", "execute_test_program"),
     },
     "builder": {"errors", "contract", "config", "process", "filesystem", "environments"},
     "cli": {

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from refstack_worker.contract import tempest_options
+from refstack_worker.contract.cloud_needs import consequences
 from refstack_worker.contract.testcases import check_testcases
-from refstack_worker.errors import NotFoundError
-from refstack_worker.server.domain.clouds import CloudRecord
+from refstack_worker.errors import NotFoundError, RefusedError
+from refstack_worker.server.domain.clouds import Cloud, CloudRecord, Conf
 from refstack_worker.server.domain.guidelines import Program
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.capacity import alive
 from refstack_worker.server.services import access, cloud_check
 from refstack_worker.server.services.callers import Caller
+from refstack_worker.server.services.cloud_contents import CloudContents, look_inside
 from refstack_worker.server.services.inputs.checks import FieldError, InvalidInput, invalid
 from refstack_worker.server.services.inputs.run_input import new_run
-from refstack_worker.server.services.mini_conf import merged
+from refstack_worker.server.services.mini_conf import merged, mini_conf
 
 SERVICES: Mapping[str, tuple[str, ...]] = {
     "compute": ("compute",),
@@ -59,8 +61,44 @@ def preflight(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Findin
     program = _program(ledger, caller, body)
     warnings = [*_versions(ledger, body)]
     if program is not None and known is not None:
-        warnings += [*_accounts(known, conf), *_catalogue(known, program)]
-    return Findings(tuple(warnings), _outlook(ledger, body, program))
+        warnings += _accounts(known, conf)
+    inside = _inside(ledger, caller, _of_run(ledger, known, conf))
+    warnings += consequences(inside.gaps, _names(body, program))
+    if inside.problem and program is not None and known is not None:
+        warnings += _catalogue(known, program)
+    return Findings(tuple(warnings), f"{_outlook(ledger, body, program)}{_seen(inside)}")
+
+
+def _of_run(ledger: Ledger, known: CloudRecord | None, conf: Conf) -> Conf:
+    """Return the options that a run gets, as ``execute_test`` lays them on top of each other."""
+    cloud = known.cloud if known else Cloud()
+    options = {"identity": {"region": known.region}} if known and known.region else {}
+    requested = merged(mini_conf(ledger.settings.tempest, cloud), known.options if known else {}, options, conf)
+    # as RefStack has it; Tempest has the administrator in another section
+    admin = {option: requested["identity"].get(option) for option in ("admin_username", "admin_password")}
+    auth = {**{name: value for name, value in admin.items() if value}, **requested.get("auth", {})}
+    return {**requested, "auth": auth}
+
+
+def _inside(ledger: Ledger, caller: Caller, conf: Conf) -> CloudContents:
+    try:
+        with cloud_check.turn(caller.token.id):
+            return look_inside(conf, ledger.settings.outbound.cloud_networks)
+    except RefusedError as error:
+        return CloudContents(problem=str(error))
+
+
+def _names(body: Mapping[str, Any], program: Program | None) -> list[str]:
+    """Return the tests that a run is asked for by name; all tests count as one."""
+    chosen = body.get("testcases") or {}
+    names = [test.name for test in program.tests()] if program else list(chosen.get("names", ()))
+    return names if names and not chosen.get("regexes") else ["tempest"]
+
+
+def _seen(inside: CloudContents) -> str:
+    if inside.problem:
+        return f" The server could not look into the cloud: {inside.problem}."
+    return f" Found in the cloud: {'; '.join(inside.choices)}." if inside.choices else ""
 
 
 def _cloud(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> CloudRecord | None:

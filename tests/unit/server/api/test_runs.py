@@ -29,6 +29,14 @@ class TestCreate:
         assert queue.told.wait(10)
         assert ledger.runs.conf_json(1) == CONF
 
+    def test_what_finds_the_missing_options(
+        self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]
+    ) -> None:
+        wished = {**WISH, "discover": "tempestconf"}
+        assert client.post("/v1/runs", json=wished, headers=operator).json["discover"] == "tempestconf"
+        assert ledger.submissions.next(5)[0].spec.discover == "tempestconf"
+        assert client.post("/v1/runs", json=WISH, headers=operator).json["discover"] == "keystone"
+
     @pytest.mark.parametrize(
         ("change", "field"),
         [
@@ -54,6 +62,7 @@ class TestCreate:
             ({"tag": "a b"}, ""),
             ({"label": "a\nb"}, "label"),
             ({"priority": 5}, "priority"),
+            ({"discover": "guess"}, "discover"),
             ({"surprise": 1}, "surprise"),
             ({"plugins": {"x": ">=1"}}, "plugins.x"),
         ],
