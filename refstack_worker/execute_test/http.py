@@ -30,6 +30,11 @@ Result = TypeVar("Result")
 class Unavailable(Exception):
     """A request that may work later: no connection, an unreadable response, or an error of the server."""
 
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
+        """Of the response that says so; 0 without one."""
+
 
 class Denied(Exception):
     """A response that no repetition will change."""
@@ -163,7 +168,7 @@ def patiently(attempt: Callable[[], Result], seconds: float) -> Result:
 def _check_status(response: HttpResponse, where: str) -> None:
     status = response.status
     if status >= 500 or status in (408, 425, 429):
-        raise Unavailable(f"{where} answers {status}{_error_text(response)}")
+        raise Unavailable(f"{where} answers {status}{_error_text(response)}", status)
     if status >= 400:
         raise Denied(status, f"{where} answers {status}{_error_text(response)}")
     if status >= 301:

@@ -17,6 +17,7 @@ from refstack_worker.execute_test.arguments import Arguments, parse_arguments
 from refstack_worker.execute_test.failures import BadInput, NotPosted, Refused, ServerFailure
 from refstack_worker.execute_test.refstack_server import RefstackServer
 from tests.support.http_server import HTML, Reply, Scripted, as_json, serving
+from tests.unit.execute_test.tempest.streams import written
 
 TOKEN = "a-secret-of-the-attempt"
 
@@ -117,6 +118,36 @@ def test_post_goes_through_in_the_end(server: Scripted, result: Path, failing: l
 def test_server_of_2014_thanks_in_plain_text(server: Scripted, result: Path) -> None:
     server.on("/post-result", Reply(201, b"thank you", {"Content-Type": "text/plain"}))
     RefstackServer(settings(server, result)).post(result)
+    assert len(server.asked) == 1
+
+
+def of_2014(server: Scripted) -> Arguments:
+    return parse_arguments(["--url", server.url, "--test-id", "7", "--tempest-dir", "/t"])
+
+
+def test_server_of_2014_that_fails_with_bytes_gets_text(server: Scripted, tmp_path: Path) -> None:
+    (tmp_path / "subunit").write_bytes(written({"test_id": "a.b", "test_status": "success"}))
+    server.on("/post-result", BUSY, Reply(201, b"thank you", {"Content-Type": "text/html; charset=utf-8"}))
+    RefstackServer(of_2014(server)).post(tmp_path)
+    bytes_first, then_text = (parts(asked.body, asked.headers["Content-Type"])["file"] for asked in server.asked)
+    assert bytes_first.startswith(b"\xb3")
+    assert b"test: a.b\nsuccess: a.b\n" in then_text
+    assert [path.name for path in tmp_path.iterdir()] == ["subunit"]
+
+
+def test_run_of_the_queue_is_never_posted_as_text(server: Scripted, result: Path) -> None:
+    server.on("/post-result", BUSY, THANKS)
+    RefstackServer(settings(server, result)).post(result)
+    sent = [parts(asked.body, asked.headers["Content-Type"])["file"] for asked in server.asked]
+    assert sent == [(result / "subunit").read_bytes()] * 2
+
+
+@pytest.mark.parametrize("call", ["miniconf", "testcases"])
+def test_id_that_the_server_of_2014_does_not_know_ends_at_once(server: Scripted, call: str) -> None:
+    for path in ("/get-miniconf", "/get-testcases"):
+        server.on(path, Reply(200, b"Invalid test ID", {"Content-Type": "text/html; charset=utf-8"}))
+    with pytest.raises(ServerFailure, match="there is no test 7"):
+        getattr(RefstackServer(of_2014(server)), call)()
     assert len(server.asked) == 1
 
 
