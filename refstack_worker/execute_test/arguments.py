@@ -112,9 +112,10 @@ def argument_parser() -> argparse.ArgumentParser:
         "3 cloud unreachable or refusing, 4 Tempest broke, 5 result not posted, 6 RefStack server, 7 stopped.",
     )  # fmt: skip
     add = parser.add_argument
-    add("-callback", "--callback", nargs=2, metavar=("SERVER", "TEST_ID"), help="RefStack server and id of the test")
-    add("--url", metavar="HOST:PORT", help="RefStack server, the older way; with --test-id")
-    add("--test-id", type=_number(1, _MAX_ID), default=0, metavar="N", help="id of the test, with --url")
+    add("-callback", "--callback", nargs="+", metavar=("SERVER", "TEST_ID"),
+        help="RefStack server and id of the test; without the id, --test-id has it")  # fmt: skip
+    add("--url", metavar="HOST:PORT", help="RefStack server, the older way; it is called only with --test-id")
+    add("--test-id", type=_number(1, _MAX_ID), default=0, metavar="N", help="id of the test")
     add("--attempt", type=_number(1, 2**31), default=0, metavar="K", help="attempt of a queued run")
     add("--token-file", metavar="FILE", help="file that holds the proof of the attempt")
     add("--conf-json", default="{}", metavar="JSON", help="options for tempest.conf: JSON, @FILE, or - for stdin")
@@ -129,7 +130,7 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--workdir", type=Path, metavar="DIR", help="folder for this run's files (default: a new one here)")
     add("--progress", choices=("text", "json"), default="text", help="format of the progress on stdout")
     add("--keep", action="store_true", help="leave tempest.conf and the workspace in the work folder")
-    add("-e", "--env", action="store_true", help="take the cloud from OS_* variables and call no server")
+    add("-e", "--env", action="store_true", help="take the cloud from OS_* variables, not from a server")
     add("--discover", choices=DISCOVERERS, default=KEYSTONE, help="what finds missing options")
     add("--post-only", type=Path, metavar="DIR", help="post the result that an earlier call left in DIR")
     add("--check", action="store_true", help="log in and look at the cloud; report what is missing, run no test")
@@ -177,19 +178,26 @@ def _check_together(args: argparse.Namespace, callback: str) -> None:
 
 
 def _callback(args: argparse.Namespace) -> tuple[str, int]:
+    """Return the server and the test; of 2014's forms, too: one word and ``--test-id``, and ``--url``."""
     if args.callback and args.url:
         raise BadInput("--callback and --url: use only one of them")
-    if args.callback:
-        try:
-            test_id = _number(1, _MAX_ID)(args.callback[1])
-        except argparse.ArgumentTypeError as error:
-            raise BadInput(f"--callback: TEST_ID {error}") from error
-        return base_url(args.callback[0], "--callback"), test_id
-    if args.url and not args.env:
-        if not args.test_id:
-            raise BadInput("--url needs --test-id N")
-        return base_url(args.url, "--url"), args.test_id
-    return "", args.test_id
+    if not args.callback:
+        return (base_url(args.url, "--url") if args.url and args.test_id else ""), args.test_id
+    server, *ids = args.callback
+    if len(ids) > 1:
+        raise BadInput("--callback: SERVER and TEST_ID are expected")
+    if bool(ids) == bool(args.test_id):
+        raise BadInput(
+            "--callback: TEST_ID is missing" if not ids else "--callback TEST_ID and --test-id: use only one"
+        )
+    return base_url(server, "--callback"), _test_id(ids[0]) if ids else args.test_id
+
+
+def _test_id(text: str) -> int:
+    try:
+        return _number(1, _MAX_ID)(text)
+    except argparse.ArgumentTypeError as error:
+        raise BadInput(f"--callback: TEST_ID {error}") from error
 
 
 def _read_token(path: str | None) -> str:
@@ -228,7 +236,7 @@ def _read_file(path: str, where: str) -> str:
 def _json_argument(text: str, where: str) -> Any:
     source = "stdin" if text == "-" else where
     if text == "-":
-        text = sys.stdin.read()
+        text = sys.stdin.read().removeprefix("\ufeff")
     elif text.startswith("@"):
         source, text = text[1:], _read_file(text[1:], where)
     try:

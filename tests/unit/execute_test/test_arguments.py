@@ -36,9 +36,19 @@ def test_dashes_and_underscores_are_alike() -> None:
         assert parse_arguments([*HOME, *spelled]).prefix == "some_thing"
 
 
-def test_environment_mode_calls_nobody() -> None:
+def test_environment_mode_posts_to_the_server_that_is_named_as_in_2014() -> None:
     read = parse_arguments(["--env", "--url", "localhost:8000", "--test-id", "3", *HOME])
-    assert read.from_env and read.callback == ""
+    assert read.from_env and (read.callback, read.test_id) == ("http://localhost:8000", 3)
+
+
+@pytest.mark.parametrize("words", [["--env"], ["--url", "localhost:8000"], ["--env", "--url", "localhost:8000"]])
+def test_no_server_is_called_without_the_id_of_a_test(words: list[str]) -> None:
+    assert parse_arguments([*words, *HOME]).callback == ""
+
+
+def test_callback_of_one_word_with_the_id_beside_it_as_in_april_2014() -> None:
+    read = parse_arguments(["--callback", "localhost:8000", "--test-id", "3", *HOME])
+    assert (read.callback, read.test_id) == ("http://localhost:8000", 3)
 
 
 def test_debug_in_the_environment_raises_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +66,9 @@ def test_debug_in_the_environment_raises_the_level(monkeypatch: pytest.MonkeyPat
         (["--callback", "http://x", "0", *HOME], "TEST_ID"),
         (["--callback", "http://x", "1; rm -rf /", *HOME], "TEST_ID"),
         (["--callback", "http://x", "1"], "--tempest-home"),
-        (["--url", "x", *HOME], "--test-id"),
+        (["--callback", "http://x", *HOME], "TEST_ID is missing"),
+        (["--callback", "http://x", "1", "2", *HOME], "SERVER and TEST_ID"),
+        (["--callback", "http://x", "1", "--test-id", "2", *HOME], "only one"),
         (["--post-only", "/x"], "--callback"),
         (["--cleanup-only", *HOME], "--resource-prefix"),
         (["--resource-prefix", "a", *HOME], "--resource-prefix"),
