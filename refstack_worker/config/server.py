@@ -122,8 +122,8 @@ class WebSettings:
     allow_anonymous_results: bool = setting(
         "ALLOW_ANONYMOUS_RESULTS",
         False,
-        "Accept results that belong to no run, and give the mini-conf of tests that are not runs to anyone, as "
-        "RefStack did in 2014.",
+        "Accept results that belong to no run, give the mini-conf of tests that are not runs to anyone, and accept "
+        "their results, once each, as RefStack did in 2014.",
     )
     session_hours: float = setting(
         "SESSION_HOURS", 12.0, "Hours after which a browser has to sign in again.", bounds=(0.1, 720)

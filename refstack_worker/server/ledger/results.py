@@ -80,12 +80,32 @@ class Results(LedgerPart):
             self.transactions.move(connection, run, Move(RunState.FINISHED, _counts_text(counts)), asdict(counts))
             return Accepted(key_of(attempt), False, counts)
 
-    def accept_anonymous(self, upload: Upload, parsed: ParsedResult) -> int:
-        """Accept a result that belongs to no run, as RefStack did from anybody; return the id of its new test."""
+    def accept_anonymous(self, upload: Upload, parsed: ParsedResult, test_id: int | None = None) -> int:
+        """Accept a result that belongs to no run, as RefStack did from anybody; return the id of its test.
+
+        :param test_id: a test that is not a run; None: a new one.
+        :raises NotFoundError: there is no such test.
+        :raises RefusedError: ``no-proof``: it is a run. ``accepted``: it has another result.
+        """
         with self.database.writing() as connection:
-            test_id = self.transactions.add_test(connection)
+            if test_id is None:
+                test_id = self.transactions.add_test(connection)
+            elif self._has_result(connection, test_id, upload.digest):
+                return test_id
             self._store(connection, AttemptKey(test_id, 0), upload, parsed)
             return test_id
+
+    def _has_result(self, connection: Connection, test_id: int, digest: str) -> bool:
+        """Return whether these bytes are a test's result; False: it has none yet. Holds the row of the test."""
+        test, result = legacy_tables.test, queue_tables.result
+        if connection.execute(select(test.c.id).where(test.c.id == test_id).with_for_update()).scalar() is None:
+            raise NotFoundError(f"Invalid test ID: there is no test {test_id}")
+        if connection.execute(_run_of(test_id)).first() is not None:
+            raise refused("no-proof", "the secret of the attempt is needed")
+        stored = connection.execute(select(result.c.digest).where(result.c.test_id == test_id)).scalar()
+        if stored not in (None, digest):
+            raise refused("accepted", f"test {test_id} has another result")
+        return stored is not None
 
     def get(self, test_id: int) -> Row:
         """Return what is known of a test's result as a whole. :raises NotFoundError: it has none."""

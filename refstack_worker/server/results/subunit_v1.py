@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any, BinaryIO
 
 from subunit import ByteStreamToStreamResult, ProtocolTestCase, StreamResultToBytes, TestProtocolClient
@@ -12,6 +13,20 @@ from refstack_worker.errors import ResultError
 
 SIGNATURE = b"\xb3"
 """The first byte of every packet of version 2; version 1 is lines of text."""
+
+
+MAX_BYTES = 32 * 1024 * 1024
+"""Of a stream of version 1, whose details are collected in memory."""
+HEAD = 4096
+"""Bytes that tell the version of a stream."""
+_LINE = re.compile(
+    rb"^(?:test(?:ing)?|time|progress|tags|success(?:ful)?|failure|error|skip|xfail|uxsuccess): ?\S", re.MULTILINE
+)
+
+
+def is_v1(head: bytes) -> bool:
+    """Return whether a stream that begins so is of version 1; text in front of a stream of version 2 is not."""
+    return _LINE.search(head) is not None and (SIGNATURE not in head or b"test: " in head.partition(SIGNATURE)[0])
 
 
 def to_v2(data: bytes, out: BinaryIO) -> None:

@@ -29,7 +29,7 @@ from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.run_input import release_of
 from refstack_worker.server.services.inputs.schema import fields, maybe, string
 
-MAX_BYTES = 32 * 1024 * 1024
+MAX_BYTES = subunit_v1.MAX_BYTES
 """Of a result; as text in a request it is a third larger."""
 NEW_IMPORT = fields(
     "content",
@@ -92,10 +92,10 @@ def _write_stream(data: bytes, path: Path) -> dict[str, Any]:
     with path.open("wb") as out:
         if data.lstrip()[:1] == b"{":
             return _from_json(data, out)
-        if subunit_v1.SIGNATURE in data[:1] or subunit_v1.SIGNATURE in data[:4096] and b"test: " not in data[:4096]:
-            out.write(data)
-        else:
+        if subunit_v1.is_v1(data[: subunit_v1.HEAD]):
             subunit_v1.to_v2(data, out)
+        else:
+            out.write(data)
     return {}
 
 

@@ -17,8 +17,9 @@ from refstack_worker.server.db import legacy_tables
 from refstack_worker.server.domain.attempts import Release
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import subunit_v1
 from refstack_worker.server.serving.responses import UploadFile
-from tests.support.ledgers import Event, claimed, make_settings, queued, stream, submit
+from tests.support.ledgers import PASSWORD, Event, claimed, make_settings, queued, stream, submit
 from tests.support.legacy_calls import STREAM, bearer, number_of, post, proof
 
 
@@ -109,6 +110,27 @@ class TestPostResult:
         answer = client.get("/get-miniconf", environ_overrides={"QUERY_STRING": "\xff\xfetest_id=1"})
         assert answer.status_code == 400 and "UTF-8" in answer.get_json()["error"]
 
+    def test_subunit_of_version_1_is_taken_too(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
+        secret = f"failure: a.B.test_two [\npassword {PASSWORD} is wrong\n]\n".encode()
+        text = b"time: 2026-11-25 21:36:00.000000Z\ntest: a.B.test_one\nsuccess: a.B.test_one\ntest: a.B.test_two\n"
+        assert post(client, job, text + secret).status_code == 201
+        assert post(client, job, text + secret).status_code == 201, "the same bytes again get the same answer"
+        one, two = ledger.results.tests(number_of(job), ResultQuery())
+        assert [(test.name, test.status) for test in (one, two)] == [
+            ("a.B.test_one", "passed"),
+            ("a.B.test_two", "failed"),
+        ]
+        assert "is wrong" in two.reason and PASSWORD not in two.reason
+
+    def test_subunit_of_version_1_is_limited_for_it_is_collected_in_memory(
+        self, client: FlaskClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(subunit_v1, "MAX_BYTES", 5000)
+        job = claimed(ledger)
+        answer = post(client, job, b"test: a.b\nsuccess: a.b [\n" + b"x" * 5000 + b"\n]\n")
+        assert answer.status_code == 400 and "version 2" in answer.get_json()["error"]
+
     def test_anonymous_results_are_refused(self, client: FlaskClient) -> None:
         assert post(client, None).status_code == 401
 
@@ -134,6 +156,18 @@ class TestOlderWays:
         assert client.get("/get-miniconf?test_id=77").json == {"identity": {"auth_version": "v3"}}
         assert client.get("/get-testcases?test_id=77").json == {"testcases": ["tempest"]}
         assert client.get("/get-miniconf?test_id=78").status_code == 404
+
+    def test_a_test_of_old_takes_its_result_without_proof_once(self, client: FlaskClient, ledger: Ledger) -> None:
+        with ledger.database.writing() as connection:
+            connection.execute(insert(legacy_tables.test).values(id=77, finished=False))
+        assert post(client, None, query="?test_id=77").status_code == 201
+        assert [test.name for test in ledger.results.tests(77, ResultQuery())] == ["a.B.test_c", "a.B.test_d"]
+        assert post(client, None, query="?test_id=77").status_code == 201, (
+            "the same bytes again, as after a lost answer"
+        )
+        other = post(client, None, stream([Event("a.other")]), query="?test_id=77")
+        assert (other.status_code, other.json["reason"]) == (409, "accepted")
+        assert post(client, None, query="?test_id=78").status_code == 404
 
     def test_413_for_a_result_beyond_the_limit(self, client: FlaskClient, ledger: Ledger) -> None:
         job = claimed(ledger)
