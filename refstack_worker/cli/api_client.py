@@ -175,13 +175,13 @@ def access_of(options: argparse.Namespace) -> Access:
 
 def _token(path: Path) -> str:
     try:
-        text = path.read_text("ascii").strip()
+        text = path.read_text("utf-8-sig").strip()
         mode = path.stat().st_mode
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; this file should contain an API token") from error
     except UnicodeDecodeError:
         text = ""
-    if not text or not text.isprintable() or " " in text:
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise ConfigError(f"{path}: does not contain an API token (one line of text)")
     if text and mode & (stat.S_IRGRP | stat.S_IROTH):
         LOG.warning("%s: others on this machine can read this token; run 'chmod 600 %s'", path, path)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import requests
 
 from refstack_worker.config.worker import WorkerSettings
+from refstack_worker.contract import text_lists
 from refstack_worker.contract.testcases import Testcases, check_testcases
-from refstack_worker.errors import PayloadError, ServerError
+from refstack_worker.errors import PayloadError, ServerError, UsageError
 from refstack_worker.worker.server_api.attempts import ClaimedAttempt
 
 MAX_BYTES = 8 * 1024 * 1024
@@ -49,12 +50,14 @@ def fetch(url: str, settings: WorkerSettings) -> str:
         raise ServerError(f"test list {url}: {error}") from error
     if len(data) > MAX_BYTES:
         raise ServerError(f"test list {url}: larger than {MAX_BYTES} bytes")
-    return str(data.decode("utf-8", "replace"))
+    return str(data.decode("utf-8-sig", "replace"))
 
 
 def parse(text: str) -> list[str]:
-    """Return the names in a list, one per line; ``#`` begins a comment. :raises PayloadError: an invalid name."""
-    lines = (line.partition(" #")[0].strip() for line in text.splitlines())
-    names = [line for line in lines if line and not line.startswith("#")]
+    """Return the names in a list: one per line, or JSON. :raises PayloadError: an invalid name, or a damaged list."""
+    try:
+        names = [line.entry for line in text_lists.parse(text, "test list")]
+    except UsageError as error:
+        raise PayloadError(f"payload: testcases.url: {error}") from None
     check_testcases(Testcases(names=tuple(names)))
     return names

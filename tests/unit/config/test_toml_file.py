@@ -23,6 +23,12 @@ def test_conf_d_is_merged_in_the_order_of_its_names(tmp_path: Path) -> None:
     assert origins["run.x"] == f"{tmp_path}/conf.d/10-early.toml:5"
 
 
+def test_settings_that_windows_saved(tmp_path: Path) -> None:
+    path = tmp_path / "worker.toml"
+    path.write_bytes(b"\xef\xbb\xbf[node]\r\nslots = 2 \t# two\r\n")
+    assert toml_file.read(path) == ({"node": {"slots": 2}}, {"node.slots": f"{path}:2"})
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

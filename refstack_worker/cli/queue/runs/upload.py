@@ -31,7 +31,7 @@ class RunUpload(ShowOne):
             raise UsageError("--signature, --public-key: give both or none")
         body = {}
         if parsed_args.signature:
-            public_key = _bytes(parsed_args.public_key).decode("utf-8", "replace").strip()
+            public_key = _bytes(parsed_args.public_key).decode("utf-8-sig", "replace").strip()
             body = {"signature": _hex(_bytes(parsed_args.signature)), "public_key": public_key}
         with Api(access_of(self.app.options)) as api:
             done = api.post(f"/v1/runs/{parsed_args.id}/upload", body)

@@ -58,6 +58,6 @@ def _text(path: Path) -> str:
     try:
         if path.stat().st_size > signed_verdict.MAX_BYTES:
             raise UsageError(f"{path}: too large for a signed verdict")
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error

@@ -13,6 +13,24 @@ from refstack_worker.worker.server_api.attempts import ClaimedAttempt
 from tests.support.http_server import Reply, Scripted
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufefftempest.a\r\n\r\ntempest.b[id-1]\t# why\r\n",
+        '["tempest.a", "tempest.b[id-1]"]',
+        "tempest.a # x\ntempest.b[id-1]",
+    ],
+    ids=["windows", "json", "plain"],
+)
+def test_lists_as_any_editor_saves_them(text: str) -> None:
+    assert testcases.parse(text) == ["tempest.a", "tempest.b[id-1]"]
+
+
+def test_damaged_json_list() -> None:
+    with pytest.raises(PayloadError, match="not a JSON list"):
+        testcases.parse('["tempest.a",]')
+
+
 def test_lists_of_tests(claimed: ClaimedAttempt, settings: WorkerSettings, server: Scripted) -> None:
     assert testcases.entries(claimed, settings) is None
 
