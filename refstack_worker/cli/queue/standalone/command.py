@@ -54,7 +54,7 @@ class Standalone(Command):
             "--locks", type=Path, action="append", default=[], metavar="DIR",
             help="folder with VERSION/pylock.*.toml and wheels, as refstack-package lock makes it; may be repeated",
         )  # fmt: skip
-        parser.add_argument("--slots", type=int, default=1, help="runs side by side; default: 1")
+        parser.add_argument("--slots", type=int, default=0, help="runs side by side; default: 1")
         parser.add_argument("--no-worker", action="store_true", help="start no worker")
         parser.add_argument("--prepare", action="store_true", help="only make the folder, so that it can be edited")
         parser.add_argument(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refstack_worker.config import server as server_config
+from refstack_worker.config import toml_file
 from refstack_worker.config.environments import LOCK_FOLDERS
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract import keys
@@ -59,7 +60,8 @@ class Wish:
     """0: a free one."""
     locks: Sequence[Path] = ()
     """Folders with one folder per Tempest version."""
-    slots: int = 1
+    slots: int = 0
+    """0: as the files say, else one."""
 
 
 @contextlib.contextmanager
@@ -86,9 +88,25 @@ def prepare(folder: Folder, wish: Wish) -> ServerSettings:
     port = int(settings.web.address.rpartition(":")[2])
     if wish.port and wish.port != port:
         raise ConfigError(f"{folder.settings}: says port {port}, not {wish.port}; change APP_ADDRESS there")
-    if not folder.worker_settings.exists():
+    if folder.worker_settings.exists():
+        _check_worker(folder.worker_settings, wish)
+    else:
         write(folder.worker_settings, worker_text(folder, settings, wish), 0o644)
     return settings
+
+
+def _check_worker(path: Path, wish: Wish) -> None:
+    """Refuse what the worker's settings say otherwise: they were made at the first start, and are the user's."""
+    known = toml_file.read(path)[0]
+    folders = [str(lock.absolute()) for lock in wish.locks]
+    there = known.get("environments", {}).get("lock_folders", [])
+    if not set(folders) <= set(there):
+        raise ConfigError(
+            f"{path}: says lock_folders = {json.dumps(there)}, not {json.dumps(folders)}; change it there"
+        )
+    slots = known.get("node", {}).get("slots", 1)
+    if wish.slots and wish.slots != slots:
+        raise ConfigError(f"{path}: says slots = {slots}, not {wish.slots}; change it there")
 
 
 def make_keys(folder: Path) -> dict[str, str]:
@@ -144,7 +162,7 @@ def worker_text(folder: Folder, settings: ServerSettings, wish: Wish) -> str:
     sections: dict[str, dict[str, object]] = {
         "node": {
             "name": "standalone",
-            "slots": wish.slots,
+            "slots": wish.slots or 1,
             "state_folder": str(base / "state"),
             "runtime_folder": str(base / "run"),
         },

@@ -126,6 +126,14 @@ def test_later_start_keeps_what_is_there(call):
         files.prepare(call.folder, Wish(port=1))
 
 
+def test_another_start_with_other_folders_of_locks_is_refused_and_not_ignored(call, tmp_path):
+    with pytest.raises(ConfigError, match=r"worker.toml: says lock_folders = .*change it there"):
+        files.prepare(call.folder, Wish(locks=(tmp_path,)))
+    with pytest.raises(ConfigError, match="says slots = 1, not 2"):
+        files.prepare(call.folder, Wish(slots=2))
+    files.prepare(call.folder, Wish(slots=1))
+
+
 def test_one_owner_of_a_folder(call):
     with files.owned(call.folder), pytest.raises(ConfigError, match="another"):  # noqa: SIM117
         with files.owned(call.folder):
