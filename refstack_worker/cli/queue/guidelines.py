@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from cliff.command import Command
 from cliff.lister import Lister
@@ -55,6 +56,38 @@ class GuidelineAdd(ShowOne):
             return plain_columns(api.post("/v1/guidelines", {**body, "name": name} if name else body))
 
 
+class GuidelineShow(ShowOne):
+    """Show a guideline: whose it is, what it is for, and the Tempest version that fits each program."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        return _with_guideline(super().get_parser(prog_name))
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        with Api(access_of(self.app.options)) as api:
+            found = api.get(f"/v1/guidelines/{_id_of(api, parsed_args.guideline)}")
+        programs = [
+            f"{one['name']}: {one['required']} required and {one['advisory']} advisory tests"
+            + (f", Tempest {one['tempest_version']}" if one["tempest_version"] else "")
+            for one in found["programs"]
+        ]
+        names, values = plain_columns(found)
+        more = ("releases", "programs"), (", ".join(found["releases"]), "\n".join(programs))
+        return (*names, *more[0]), (*values, *more[1])
+
+
+class GuidelineDelete(Command):
+    """Delete a guideline; the verdicts that it gave stay. An official one can only be deleted by an operator."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        return _with_guideline(super().get_parser(prog_name))
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        with Api(access_of(self.app.options)) as api:
+            api.delete(f"/v1/guidelines/{_id_of(api, parsed_args.guideline)}")
+
+
 class GuidelineTests(Command):
     """Print the tests of a program, one a line: the required ones, without those that are flagged.
 
@@ -83,6 +116,12 @@ class GuidelineTests(Command):
             for name in (test["name"], *(test["aliases"] if parsed_args.aliases else ())):
                 has_id = parsed_args.format == "ids" and test["uuid"]
                 self.app.stdout.write(f"{name}[id-{test['uuid']}]\n" if has_id else f"{name}\n")
+
+
+def _with_guideline(parser: Any) -> argparse.ArgumentParser:
+    found: argparse.ArgumentParser = parser
+    found.add_argument("guideline", help="name, as 2020.06, or id")
+    return found
 
 
 def _id_of(api: Api, wanted: str) -> int:

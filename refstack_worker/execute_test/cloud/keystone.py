@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from refstack_worker.contract.accounts import accounts_in
+from refstack_worker.contract.keystone_address import v3_address
 from refstack_worker.execute_test.addresses import base_url
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.http import Denied, HttpClient, HttpResponse, Unavailable, patiently
@@ -167,10 +167,7 @@ def keystone_url(identity: Mapping[str, Any]) -> str:
     if not text:
         raise BadInput("conf_json: identity.uri_v3 is missing: the address of the cloud's Keystone")
     address = base_url(text, "identity.uri_v3")
-    # the address of any version leads to the one that is asked here
-    if re.search(r"/v2\.0$", address):
-        address = address[: -len("/v2.0")]
-    return address if address.endswith("/v3") else f"{address}/v3"
+    return v3_address(address)
 
 
 def administrator(conf: Mapping[str, Mapping[str, Any]]) -> CloudUser | None:

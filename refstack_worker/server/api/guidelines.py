@@ -12,6 +12,8 @@ from refstack_worker.server.domain.guidelines import ADVISORY, KINDS, REQUIRED
 from refstack_worker.server.services.guidelines import NEW_GUIDELINE
 from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.schema import string
+from refstack_worker.server.services.proposed_version import offered
+from refstack_worker.server.services.tempest_tests import proposal
 
 GUIDELINES = Resource("guidelines", "Requirements of each interop program.")
 _ONE = "/v1/guidelines/<int:guideline_id>"
@@ -44,8 +46,9 @@ def add_guideline(call: Call) -> Response:
 
 @GUIDELINES.call("GET", _ONE, Who.TOKEN, {200: GUIDELINE}, (404,))
 def show_guideline(call: Call, guideline_id: int) -> Response:
-    """Show a guideline: its programs with the tests that they require."""
+    """Show a guideline: its programs with the tests that they require, and the Tempest version that fits each."""
     stored, found = call.ledger.guidelines.get(guideline_id, call.scope)
+    there = offered(call.ledger)
     programs = [
         {
             "name": program.name,
@@ -53,6 +56,7 @@ def show_guideline(call: Call, guideline_id: int) -> Response:
             "target": program.target,
             "required": len(list(program.tests())),
             "advisory": len(list(program.tests((ADVISORY,)))),
+            "tempest_version": proposal(found, tuple(program.tests()), there).version or None,
             "tests": list(program.entries()),
         }
         for program in found.programs.values()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from types import MappingProxyType
+from typing import Any
 
 from flask import Response, jsonify, request
 
@@ -23,7 +26,7 @@ from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.queue.capacity import place
 from refstack_worker.server.services.inputs.run_input import NEW_RUN, RERUN
 from refstack_worker.server.services.inputs.schema import ID, array, integer, string
-from refstack_worker.server.services.preflight import preflight
+from refstack_worker.server.services.preflight import preflight, warnings_for
 from refstack_worker.server.serving.files import event_stream
 
 MAX_RUNS = 200
@@ -44,7 +47,7 @@ _EXAMPLE = {
     "POST",
     "/v1/runs",
     Who.WRITER,
-    {201: RUN},
+    {201: reference("CreatedRun")},
     (404, 409, 413, 422),
     Takes(NEW_RUN, "NewRun", _EXAMPLE, headers=_KEY, cost=5),
 )
@@ -52,9 +55,10 @@ def create_run(call: Call) -> Response:
     """Start a run.
 
     It is queued until a node is free. The same `Idempotency-Key` with the same body returns the run that the first
-    request made; with another body it is refused (422).
+    request made; with another body it is refused (422). `warnings` says what the run may lack.
     """
-    return _created(call, call.context.runs.create(call.caller, call.body, _key()))
+    run = call.context.runs.create(call.caller, call.body, _key())
+    return _created(call, run, {"warnings": list(warnings_for(call.ledger, call.caller, call.body))})
 
 
 @RUNS.call(
@@ -223,15 +227,15 @@ def follow_run(call: Call, test_id: int) -> Response:
     return event_stream(call.context.hub, test_id)
 
 
-def _created(call: Call, run: Run) -> Response:
-    answer = _shown(call, run)
+def _created(call: Call, run: Run, more: Mapping[str, Any] = MappingProxyType({})) -> Response:
+    answer = _shown(call, run, more)
     answer.status_code = 201
     answer.headers["Location"] = f"/v1/runs/{run.test_id}"
     return answer
 
 
-def _shown(call: Call, run: Run) -> Response:
-    answer = jsonify(call.runs_json([run])[0])
+def _shown(call: Call, run: Run, more: Mapping[str, Any] = MappingProxyType({})) -> Response:
+    answer = jsonify({**call.runs_json([run])[0], **more})
     answer.add_etag()
     answer.make_conditional(request)
     return answer

@@ -120,6 +120,8 @@ def cloud_json(known: CloudRecord) -> dict[str, Any]:
         "region": known.region,
         "release": known.release,
         "keeps_passwords": known.keeps_passwords,
+        "accounts": known.accounts,
+        "options": known.options,
         "user_id": cloud.user_id,
         "check": {"ok": check.ok, "said": check.said, "at": iso(check.at)} if check else None,
     }

@@ -55,6 +55,8 @@ class CloudRecord:
     created_at: float = 0.0
     options: Conf = field(default_factory=dict)
     """Tempest options that every run of it gets, none of them secret."""
+    accounts: int = 0
+    """How many accounts for the tests are stored encrypted."""
 
 
 @dataclass(frozen=True)
@@ -72,5 +74,7 @@ class NewCloud:
     user_id: int | None = None
     conf_json: Conf | None = field(default=None, repr=False)
     """Passwords to store encrypted; None: those that are stored stay; empty: they are forgotten."""
+    accounts: Conf | None = field(default=None, repr=False)
+    """Accounts for the tests to store encrypted, a section each; None: those that are stored stay; empty: none."""
     options: Conf | None = None
     """Further options, none of them secret; None: those that are stored stay."""

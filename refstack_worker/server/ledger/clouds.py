@@ -10,7 +10,8 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.contract import tempest_options
-from refstack_worker.errors import NotFoundError, StateError
+from refstack_worker.contract.accounts import accounts_in, is_account_section, without_accounts
+from refstack_worker.errors import NotFoundError, SealError, StateError
 from refstack_worker.server.db import account_tables, legacy_tables, queue_tables
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.clouds import Cloud, CloudCheck, CloudRecord, Conf, NewCloud
@@ -37,7 +38,7 @@ class Clouds(LedgerPart):
         if scope is not None:
             question = question.where(_CLOUD.c.user_id.in_(scope.owner_ids or (-1,)))
         with self.database.reading() as connection:
-            return [_cloud(row) for row in connection.execute(question).mappings().all()]
+            return [self._cloud(row) for row in connection.execute(question).mappings().all()]
 
     def get(self, cloud_id: int, scope: AccessScope | None = None) -> CloudRecord:
         """Return a cloud. :raises NotFoundError: no such id, or it belongs to another user."""
@@ -45,7 +46,7 @@ class Clouds(LedgerPart):
             row = connection.execute(_clouds().where(_CLOUD.c.id == cloud_id)).mappings().first()
         if row is None or (scope is not None and row["user_id"] not in scope.owner_ids):
             raise NotFoundError(f"there is no cloud {cloud_id}")
-        return _cloud(row)
+        return self._cloud(row)
 
     def add(self, new: NewCloud) -> CloudRecord:
         """Enter a cloud.
@@ -67,8 +68,8 @@ class Clouds(LedgerPart):
         """Change a cloud; whose it is stays. :raises PayloadError: options that no run may have."""
         values = {name: getattr(new, name) for name in _LEGACY}
         extra = {"region": new.region, "release": new.release, "checked_at": 0.0}
-        if new.conf_json is not None:
-            extra["sealed_conf"] = self._sealed(new.conf_json)
+        if new.conf_json is not None or new.accounts is not None:
+            extra["sealed_conf"] = self._sealed(_secrets(new, self.saved_passwords(cloud_id)))
         if new.options is not None:
             extra["options"] = _options(new.options)
         with self.database.writing() as connection:
@@ -146,17 +147,51 @@ class Clouds(LedgerPart):
             "cloud_id": cloud_id,
             "region": new.region,
             "release": new.release,
-            "sealed_conf": self._sealed(new.conf_json),
+            "sealed_conf": self._sealed(_secrets(new, {})),
             "options": _options(new.options),
             "created_at": self.clock(),
         }
         connection.execute(insert(_EXTRA).values(row))
+
+    def _cloud(self, row: Row) -> CloudRecord:
+        legacy = {column.name: row[column.name] for column in _CLOUD.c if row[column.name] is not None}
+        check = CloudCheck(row["check_ok"], row["check_said"], row["checked_at"]) if row["checked_at"] else None
+        return CloudRecord(
+            Cloud(**legacy),
+            row["region"] or "",
+            row["release"] or "",
+            bool(row["sealed_conf"]),
+            check,
+            row["created_at"] or 0.0,
+            json.loads(row["options"] or "{}"),
+            self._count_accounts(row["sealed_conf"]),
+        )
+
+    def _count_accounts(self, sealed: str | None) -> int:
+        try:
+            return len(accounts_in(self.secrets.open(sealed))) if sealed else 0
+        except SealError:
+            # a list of clouds is no place to fail for a key that was lost
+            return 0
 
     def _sealed(self, conf: Conf | None) -> str | None:
         if not conf:
             return None
         tempest_options.check(conf)
         return self.secrets.seal(conf)
+
+
+def _secrets(new: NewCloud, stored: Conf) -> Conf:
+    """Return what is stored encrypted: passwords and accounts, each as it was where nothing new is given."""
+    passwords = without_accounts(stored)
+    for section, values in (new.conf_json or {}).items():
+        passwords.setdefault(section, {}).update(values)
+    if new.conf_json == {}:
+        passwords = {}
+    accounts = new.accounts
+    if accounts is None:
+        accounts = {name: values for name, values in stored.items() if is_account_section(name)}
+    return {**passwords, **accounts}
 
 
 def _options(options: Conf | None) -> str | None:
@@ -170,17 +205,3 @@ def _clouds() -> Any:
     extra = _EXTRA
     joined = _CLOUD.outerjoin(extra, extra.c.cloud_id == _CLOUD.c.id)
     return select(_CLOUD, *(column for column in extra.c if column.name != "cloud_id")).select_from(joined)
-
-
-def _cloud(row: Row) -> CloudRecord:
-    legacy = {column.name: row[column.name] for column in _CLOUD.c if row[column.name] is not None}
-    check = CloudCheck(row["check_ok"], row["check_said"], row["checked_at"]) if row["checked_at"] else None
-    return CloudRecord(
-        Cloud(**legacy),
-        row["region"] or "",
-        row["release"] or "",
-        bool(row["sealed_conf"]),
-        check,
-        row["created_at"] or 0.0,
-        json.loads(row["options"] or "{}"),
-    )

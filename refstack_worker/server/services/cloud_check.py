@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from refstack_worker.contract.accounts import accounts_in
+from refstack_worker.contract.keystone_address import v3_address
 from refstack_worker.contract.messages import clean_line
 from refstack_worker.errors import RefstackError, ServerError
 from refstack_worker.http.guard import Deadline, GuardedRequest, Network, OutboundGuard, ask_guarded
@@ -46,8 +48,24 @@ class Login:
 
     user: str
     password: str = field(repr=False)
-    project: str = ""
-    domain: str = "Default"
+    domain: Mapping[str, str]
+    """The user's, as Keystone takes it."""
+    scope: Mapping[str, Any] | None = None
+    """The project, as Keystone takes it; None: the user's only one."""
+
+    @classmethod
+    def of(cls, user: str, options: Mapping[str, Any], who: str, common: Mapping[str, Any]) -> Login:
+        """Return the login in options that begin with ``who``; a missing domain is taken from ``common``."""
+
+        def option(name: str) -> str:
+            return str(options.get(f"{who}{name}") or common.get(name) or "")
+
+        names = option("domain_name"), option("domain_id")
+        own = _domain(option("user_domain_name"), option("user_domain_id")) or _domain(*names) or {"name": "Default"}
+        its = _domain(option("project_domain_name"), option("project_domain_id")) or _domain(*names) or own
+        project_id, project = options.get(f"{who}project_id"), options.get(f"{who}project_name")
+        scope = {"id": str(project_id)} if project_id else {"name": str(project), "domain": its} if project else None
+        return cls(user, str(options[f"{who}password"]), own, {"project": scope} if scope else None)
 
 
 @dataclass(frozen=True)
@@ -128,25 +146,25 @@ def services_in(said: str) -> tuple[str, ...]:
 def login_of(known: CloudRecord, conf: Conf) -> Login | None:
     """Return the login in a cloud's record and its options; None: there is no password."""
     identity, auth = conf.get("identity", {}), conf.get("auth", {})
-    pairs = (
-        (known.cloud.test_user or identity.get("username"), identity.get("password"), identity.get("project_name")),
-        (
-            known.cloud.admin_user or auth.get("admin_username"),
-            auth.get("admin_password"),
-            auth.get("admin_project_name"),
-        ),
-        (known.cloud.admin_user, identity.get("admin_password"), identity.get("admin_project_name")),
+    candidates: tuple[tuple[Any, Mapping[str, Any], str, Mapping[str, Any]], ...] = (
+        (known.cloud.test_user or identity.get("username"), identity, "", {}),
+        (known.cloud.admin_user or auth.get("admin_username"), auth, "admin_", {}),
+        (known.cloud.admin_user, identity, "admin_", identity),
+        *((one.get("username"), one, "", identity) for one in accounts_in(conf)[:1]),
     )
-    domain = str(identity.get("domain_name") or auth.get("admin_domain_name") or "Default")
-    for user, password, project in pairs:
-        if user and password:
-            return Login(str(user), str(password), str(project or ""), domain)
+    for user, options, who, common in candidates:
+        if user and options.get(f"{who}password"):
+            return Login.of(str(user), options, who, common)
     return None
+
+
+def _domain(name: str, domain_id: str) -> dict[str, str]:
+    return {"id": domain_id} if domain_id else {"name": name} if name else {}
 
 
 def look(endpoint: str, login: Login | None, guard: OutboundGuard) -> Found:
     """Ask a cloud. :raises RefstackError: what is not right with it, for people."""
-    base = endpoint.rstrip("/")
+    base = v3_address(endpoint)
     identity = _identity(base, guard)
     if login is None:
         return Found(identity)
@@ -177,10 +195,10 @@ def _identity(base: str, guard: OutboundGuard) -> str:
 
 
 def _token(base: str, login: Login, guard: OutboundGuard) -> tuple[str, Any]:
-    user = {"name": login.user, "password": login.password, "domain": {"name": login.domain}}
+    user = {"name": login.user, "password": login.password, "domain": login.domain}
     auth: dict[str, Any] = {"identity": {"methods": ["password"], "password": {"user": user}}}
-    if login.project:
-        auth["scope"] = {"project": {"name": login.project, "domain": {"name": login.domain}}}
+    if login.scope:
+        auth["scope"] = login.scope
     return _authenticate(base, auth, login.user, guard)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from refstack_worker.config.server import TempestSettings
+from refstack_worker.contract.accounts import accounts_in, without_accounts
 from refstack_worker.server.domain.clouds import Cloud
 from refstack_worker.server.domain.runs import RunSpec
 
@@ -31,6 +32,13 @@ def merged(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
         for section, values in layer.items():
             found.setdefault(section, {}).update(values)
     return found
+
+
+def with_saved(
+    saved: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return a run's options over those that a cloud stores; a run's accounts replace all that are stored."""
+    return merged(without_accounts(saved) if accounts_in(given) else saved, given)
 
 
 def _identity(cloud: Cloud) -> dict[str, str]:

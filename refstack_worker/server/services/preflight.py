@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from refstack_worker.contract import tempest_options
+from refstack_worker.contract.accounts import accounts_in
 from refstack_worker.contract.cloud_needs import consequences
 from refstack_worker.contract.testcases import check_testcases
-from refstack_worker.errors import NotFoundError, RefusedError
+from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, UsageError
 from refstack_worker.server.domain.clouds import Cloud, CloudRecord, Conf
 from refstack_worker.server.domain.guidelines import Program
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.capacity import alive
-from refstack_worker.server.services import access, cloud_check
+from refstack_worker.server.services import access, account_needs, cloud_check, proposed_version, tempest_tests
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.cloud_contents import CloudContents, look_inside
 from refstack_worker.server.services.inputs.checks import FieldError, InvalidInput, invalid
-from refstack_worker.server.services.inputs.run_input import new_run
-from refstack_worker.server.services.mini_conf import merged, mini_conf
+from refstack_worker.server.services.inputs.run_input import conf_of, new_run
+from refstack_worker.server.services.mini_conf import merged, mini_conf, with_saved
 
 SERVICES: Mapping[str, tuple[str, ...]] = {
     "compute": ("compute",),
@@ -32,7 +33,6 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
     "shared": ("sharev2", "shared-file-system"),
 }
 """First word of a capability's name to the types in the catalogue that can serve it."""
-_ACCOUNTS = (("auth", "admin_username"), ("identity", "alt_username"))
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,44 @@ def preflight(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Findin
     :raises InvalidInput: it cannot succeed: no cloud, no password, no such version.
     :raises PayloadError: tests that cannot be chosen so.
     """
+    body = proposed_version.with_version(ledger, caller, body)
     spec = new_run(body).spec
     if spec.testcases is not None:
         check_testcases(spec.testcases)
     known = _cloud(ledger, caller, body)
-    conf = merged(ledger.clouds.saved_conf(known.cloud.id) if known else {}, body.get("conf_json") or {})
+    conf = with_saved(ledger.clouds.saved_conf(known.cloud.id) if known else {}, conf_of(body))
     tempest_options.check(conf)
     _check_access(known, conf)
     program = _program(ledger, caller, body)
     warnings = [*_versions(ledger, body)]
-    if program is not None and known is not None:
-        warnings += _accounts(known, conf)
+    warnings += _quick(spec.tempest_version, program, known, conf)
     inside = _inside(ledger, caller, _of_run(ledger, known, conf))
     warnings += consequences(inside.gaps, _names(body, program))
     if inside.problem and program is not None and known is not None:
         warnings += _catalogue(known, program)
-    return Findings(tuple(warnings), f"{_outlook(ledger, body, program)}{_seen(inside)}")
+    outlook = f"{_outlook(ledger, body, program)}{account_needs.side_by_side(conf, known)}"
+    return Findings(tuple(warnings), f"{outlook}{_seen(inside)}")
+
+
+def warnings_for(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a run that was recorded may lack for its guideline, without a look into the cloud."""
+    if not body.get("guideline"):
+        return ()
+    try:
+        body = proposed_version.with_version(ledger, caller, body)
+        known, program = _cloud(ledger, caller, body), _program(ledger, caller, body)
+        conf = with_saved(ledger.clouds.saved_conf(known.cloud.id) if known else {}, conf_of(body))
+    except (UsageError, PayloadError, NotFoundError):
+        # it was taken all the same
+        return ()
+    return (*_versions(ledger, body), *_quick(body.get("tempest_version", ""), program, known, conf))
+
+
+def _quick(version: str, program: Program | None, known: CloudRecord | None, conf: Conf) -> list[str]:
+    """Return what is known without asking the cloud."""
+    if program is None:
+        return []
+    return [*_version_lacks(version, program), *account_needs.warnings(conf, known, version, program)]
 
 
 def _of_run(ledger: Ledger, known: CloudRecord | None, conf: Conf) -> Conf:
@@ -103,7 +125,7 @@ def _seen(inside: CloudContents) -> str:
 
 def _cloud(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> CloudRecord | None:
     cloud_id = body.get("cloud_id")
-    if cloud_id is None and not body.get("conf_json"):
+    if cloud_id is None and not conf_of(body):
         raise invalid("cloud_id", "Choose a cloud.")
     try:
         return access.visible_cloud(ledger, caller, cloud_id) if cloud_id is not None else None
@@ -115,7 +137,7 @@ def _check_access(known: CloudRecord | None, conf: Mapping[str, Mapping[str, Any
     identity, auth = conf.get("identity", {}), conf.get("auth", {})
     if known is None and not (identity.get("uri_v3") or identity.get("uri")):
         raise invalid("options", "identity.uri_v3 is missing: the Keystone URL of the cloud.")
-    if auth.get("test_accounts_file"):
+    if accounts_in(conf):
         return
     if not (identity.get("password") or auth.get("admin_password")):
         user = known.cloud.test_user if known else ""
@@ -145,11 +167,16 @@ def _program(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Program
         raise invalid("guideline", str(error)) from None
 
 
-def _accounts(known: CloudRecord, conf: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    has_more = known.cloud.alt_user or known.cloud.admin_user
-    if has_more or any(conf.get(section, {}).get(option) for section, option in _ACCOUNTS):
+def _version_lacks(version: str, program: Program) -> list[str]:
+    """Say that a version has fewer tests than the program requires."""
+    found = tempest_tests.of_version(version)
+    tests = list(program.tests())
+    missing = found.missing(tests) if found is not None else []
+    if not missing:
         return []
-    return ["The cloud has no second user and no administrator. Tests that need one are skipped or fail."]
+    names = ", ".join(missing[:3]) + (" and others" if len(missing) > 3 else "")
+    there = len(tests) - len(missing)
+    return [f"Tempest {version} has {there} of the {len(tests)} required tests. It doesn't have {names}."]
 
 
 def _catalogue(known: CloudRecord, program: Program) -> list[str]:
@@ -168,4 +195,5 @@ def _outlook(ledger: Ledger, body: Mapping[str, Any], program: Program | None) -
     count = len(program.entries()) if program else len(chosen.get("names", ()))
     what = f"{count} test{'s' if count != 1 else ''}" if count and not chosen.get("regexes") else "the tests you chose"
     free = sum(max(0, node.slots - node.busy) for node in alive(ledger) if node.state == "ready")
-    return f"This will run {what}. {free} free slot{'s' if free != 1 else ''} on the fleet."
+    version = f" with Tempest {body['tempest_version']}" if body.get("tempest_version") else ""
+    return f"This will run {what}{version}. {free} free slot{'s' if free != 1 else ''} on the fleet."

@@ -17,7 +17,7 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.queue.submitter import Submitter
 from refstack_worker.server.results.exports.report import ExportedRun
-from refstack_worker.server.services import access, mini_conf, rerun, signed_verdicts, uploads
+from refstack_worker.server.services import access, mini_conf, proposed_version, rerun, signed_verdicts, uploads
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.compare import all_tests
 from refstack_worker.server.services.exclusions import ALL_TESTS, Exclusions
@@ -44,6 +44,7 @@ class RunService:
         :param key: idempotency key.
         """
         caller.need_writer()
+        body = proposed_version.with_version(self.ledger, caller, body)
         excluded = Exclusions.of(body.get("exclude", ()))
         choice, by_guideline = GuidelineService(self.ledger).chosen(caller, body.get("guideline"), excluded)
         if by_guideline and body.get("testcases"):
@@ -118,7 +119,7 @@ class RunService:
         conf = new.conf_json
         if new.cloud_id is not None:
             self._need_cloud(caller, new.cloud_id)
-            conf = mini_conf.merged(self.ledger.clouds.saved_conf(new.cloud_id), conf)
+            conf = mini_conf.with_saved(self.ledger.clouds.saved_conf(new.cloud_id), conf)
         if not caller.is_operator and caller.token.user_id is None:
             raise refused("scope", "This token belongs to no user, so its runs would have no owner.")
         if new.spec.priority > 0 and not caller.is_operator:

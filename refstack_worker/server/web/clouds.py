@@ -7,13 +7,14 @@ from typing import Any
 
 from flask import make_response, redirect, request
 
+from refstack_worker.contract.accounts import without_accounts
 from refstack_worker.errors import PayloadError, UsageError
 from refstack_worker.server.domain.clouds import CloudRecord
-from refstack_worker.server.services.inputs.checks import FieldError, check
+from refstack_worker.server.services.inputs.checks import FieldError, check, invalid
 from refstack_worker.server.services.inputs.cloud_input import NEW_CLOUD, conf_of
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.chart import plot
-from refstack_worker.server.web.forms import errors_of, options_of, passwords, shown_options, stripped
+from refstack_worker.server.web.forms import accounts_text, errors_of, options_of, passwords, shown_options, stripped
 from refstack_worker.server.web.pages import Answer, caller, form, page, scope, show, typed
 
 _FIELDS = ("label", "endpoint_v3", "region", "release", "test_user", "alt_user", "admin_user")
@@ -95,11 +96,16 @@ def _body(given: Mapping[str, str], known: CloudRecord | None = None) -> dict[st
     """Return the body of the API's call; what is stored of passwords that were not typed stays."""
     conf = options_of(given)
     if given.get("keep") == "yes":
-        stored = context().ledger.clouds.saved_passwords(known.cloud.id) if known else {}
+        stored = without_accounts(context().ledger.clouds.saved_passwords(known.cloud.id)) if known else {}
         for layer in (stored, passwords(given)):
             for section, values in layer.items():
                 conf.setdefault(section, {}).update(values)
     body = {**stripped(given, *_FIELDS), "conf_json": conf, "forget_passwords": given.get("keep") == "forget"}
+    accounts = accounts_text(given, request.files)
+    if accounts and given.get("keep") != "yes":
+        raise invalid("accounts", "are only taken if you store passwords: choose “Store passwords”.")
+    if accounts or given.get("forget_accounts") == "yes":
+        body["accounts"] = accounts
     check(NEW_CLOUD, body)
     return body
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from refstack_worker.errors import RefstackError
+from refstack_worker.contract import text_lists
+from refstack_worker.errors import RefstackError, UsageError
+from refstack_worker.server.services.inputs.accounts_input import MAX_TEXT
 from refstack_worker.server.services.inputs.checks import FieldError, field_errors, invalid
 
 Conf = dict[str, dict[str, Any]]
@@ -24,6 +26,21 @@ OPTIONS = (
     ("admin_domain_name", "auth", "admin_domain_name"),
 )
 """The same for fields that are not secret."""
+
+
+def accounts_text(form: Mapping[str, str], files: Mapping[str, Any]) -> str:
+    """Return the accounts file of a form: the one that was chosen, else what was pasted; empty: neither.
+
+    :raises InvalidInput: the file is too large, or not text.
+    """
+    file = files.get("accounts_file")
+    data: bytes = file.read(MAX_TEXT + 1) if file else b""
+    if len(data) > MAX_TEXT:
+        raise invalid("accounts", f"The file is larger than {MAX_TEXT // 1024} KiB.")
+    try:
+        return text_lists.decode(data, "The file").strip() or form.get("accounts", "").strip()
+    except UsageError as error:
+        raise invalid("accounts", str(error)) from None
 
 
 def passwords(form: Mapping[str, str]) -> Conf:

@@ -9,7 +9,8 @@ from flask import make_response, redirect, request
 
 from refstack_worker.errors import StateError, UsageError
 from refstack_worker.server.domain import guideline_file
-from refstack_worker.server.domain.guidelines import StoredGuideline
+from refstack_worker.server.domain.guidelines import Guideline, StoredGuideline
+from refstack_worker.server.services import tempest_tests
 from refstack_worker.server.services.inputs.checks import FieldError, invalid
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.forms import errors_of
@@ -52,13 +53,28 @@ def programs_of(stored: StoredGuideline) -> tuple[ProgramRow, ...]:
     return _programs(stored.id, stored.digest)
 
 
+def proposed(stored: StoredGuideline, program: str, offered: frozenset[str]) -> str:
+    """Return the Tempest version that fits a program, of those that nodes offer; empty: none is known."""
+    return _proposed(stored.id, stored.digest, program, offered)
+
+
 @functools.lru_cache(maxsize=500)
-def _programs(guideline_id: int, _digest: str) -> tuple[ProgramRow, ...]:
-    _about, found = context().ledger.guidelines.get(guideline_id, None)
+def _programs(guideline_id: int, digest: str) -> tuple[ProgramRow, ...]:
     return tuple(
         ProgramRow(one.name, one.description, len(list(one.tests())), len(one.capabilities["required"]))
-        for one in found.programs.values()
+        for one in _guideline(guideline_id, digest).programs.values()
     )
+
+
+@functools.lru_cache(maxsize=2000)
+def _proposed(guideline_id: int, digest: str, program: str, offered: frozenset[str]) -> str:
+    guideline = _guideline(guideline_id, digest)
+    return tempest_tests.proposal(guideline, tuple(guideline.program(program).tests()), offered).version
+
+
+@functools.lru_cache(maxsize=50)
+def _guideline(guideline_id: int, _digest: str) -> Guideline:
+    return context().ledger.guidelines.get(guideline_id, None)[1]
 
 
 def _page(errors: tuple[FieldError, ...]) -> str:

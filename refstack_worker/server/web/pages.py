@@ -118,7 +118,7 @@ def typed() -> dict[str, str]:
     return {
         name: value
         for name, value in request.form.items()
-        if "password" not in name and name not in ("form_key", "next")
+        if "password" not in name and name not in ("form_key", "next", "accounts")
     }
 
 

@@ -8,12 +8,15 @@ from typing import Any
 
 from flask import request
 
+from refstack_worker.contract import text_lists
+from refstack_worker.errors import UsageError
 from refstack_worker.server.services.inputs.checks import FieldError, check, invalid
 from refstack_worker.server.services.inputs.run_input import NEW_RUN
 from refstack_worker.server.services.preflight import Findings
+from refstack_worker.server.services.proposed_version import offered
 from refstack_worker.server.serving.context import context
-from refstack_worker.server.web.forms import options_of, passwords, stripped
-from refstack_worker.server.web.guidelines import programs_of
+from refstack_worker.server.web.forms import accounts_text, options_of, passwords, stripped
+from refstack_worker.server.web.guidelines import programs_of, proposed
 from refstack_worker.server.web.pages import form, scope, show
 
 OTHER_CLOUD = "other"
@@ -37,8 +40,9 @@ def show_run_form(kept: Mapping[str, str], errors: tuple[FieldError, ...]) -> st
 def show_findings(kept: Mapping[str, str], errors: tuple[FieldError, ...], findings: Findings | None) -> str:
     """Show the form with what was typed, and what the run would lack."""
     ledger = context().ledger
+    there = frozenset(offered(ledger))
     programs = [
-        (f"{stored.id}:{program.name}", stored.name, program.name, program.tests)
+        (f"{stored.id}:{program.name}", stored.name, program.name, program.tests, proposed(stored, program.name, there))
         for stored in ledger.guidelines.all(scope())
         for program in programs_of(stored)
     ]
@@ -61,9 +65,12 @@ def body_of(given: Mapping[str, str]) -> dict[str, Any]:
     """Return the body of the API's call that a form asks for. :raises InvalidInput: a field makes no sense."""
     body: dict[str, Any] = {**stripped(given, "label", "tag", "discover"), "conf_json": _conf(given)}
     version = given.get("version", "").strip()
-    if not version:
+    if version:
+        body["openstack_release" if given.get("by") == "release" else "tempest_version"] = version
+    elif given.get("what") != "guideline":
         raise invalid("version", "Enter a Tempest version or an OpenStack release.")
-    body["openstack_release" if given.get("by") == "release" else "tempest_version"] = version
+    if accounts := accounts_text(given, request.files):
+        body["accounts"] = accounts
     cloud = given.get("cloud_id", "")
     if cloud != OTHER_CLOUD:
         body["cloud_id"] = _number(cloud) if cloud else None
@@ -91,11 +98,21 @@ def _chosen(given: Mapping[str, str]) -> dict[str, Any]:
             raise invalid("program", "Choose a program.")
         return {"guideline": {"id": _number(number), "program": program, "advisory": given.get("advisory") == "yes"}}
     if what in ("names", "regexes"):
-        lines = [line.strip() for line in given.get("tests", "").splitlines() if line.strip()]
+        lines = _lines(given.get("tests", ""), what)
         if not lines:
             raise invalid("tests", "Enter at least one test.")
         return {"testcases": {what: lines}}
     return {}
+
+
+def _lines(text: str, what: str) -> list[str]:
+    """Return the tests in a field: names as in a list file, expressions one a line as they are."""
+    if what == "regexes":
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    try:
+        return [line.entry for line in text_lists.parse(text, "the list")]
+    except UsageError as error:
+        raise invalid("tests", str(error)) from None
 
 
 def _number(text: str) -> int | str:

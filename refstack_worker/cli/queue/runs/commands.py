@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -28,6 +29,7 @@ else:
     # cliff 4.0 (Debian 12) has no type parameter there
     _Records = _Value = FormattableColumn
 
+LOG = logging.getLogger(__name__)
 Columns = tuple[Sequence[str], Sequence[Any]]
 Rows = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
@@ -46,12 +48,19 @@ class RunCreate(ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         add_run_options(parser)
+        parser.add_argument("--check", action="store_true", help="only say what the run would lack; start nothing")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         body = body_of(parsed_args)
         with Api(access_of(self.app.options)) as api:
-            return _shown(api.post("/v1/runs", body, key=uuid.uuid4().hex))
+            if parsed_args.check:
+                found = api.post("/v1/runs/check", body)
+                return ("outlook", "warnings"), (found["outlook"], Warnings(found["warnings"]))
+            run = api.post("/v1/runs", body, key=uuid.uuid4().hex)
+        for warning in run.get("warnings", ()):
+            LOG.warning("%s", warning)
+        return _shown(run)
 
 
 class RunList(Lister):
@@ -188,6 +197,13 @@ class FailedTests(_Records):
 
     def human_readable(self) -> str:
         return "\n".join(f"{item['name']}: {last_line(item['reason'])}" for item in self._value) or "none"
+
+
+class Warnings(_Value):
+    """What a run would lack: a line each for people."""
+
+    def human_readable(self) -> str:
+        return "\n".join(self._value) or "none"
 
 
 class Tests(_Value):

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import stat
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from refstack_worker.cli.queue.cloud_sources import (
+    add_source_options,
+    check_private,
+    conf_of_sources,
+    login_of_environment,
+    read_accounts_file,
+    read_text,
+)
 from refstack_worker.contract import strict_json, text_lists
-from refstack_worker.contract.accounts import account_sections, read_accounts
+from refstack_worker.contract.accounts import without_accounts
 from refstack_worker.contract.execute_test import DISCOVERERS, KEYSTONE
 from refstack_worker.contract.payload import release_trouble
 from refstack_worker.contract.secrets import is_secret_option
@@ -22,6 +29,7 @@ Conf = dict[str, dict[str, Any]]
 
 def add_conf_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for Tempest's configuration and its passwords."""
+    add_source_options(parser)
     parser.add_argument(
         "--conf-json", default="{}", metavar="JSON|@FILE|-",
         help="Tempest options, section to option to value; with a password in it only as @FILE or - (stdin)",
@@ -31,10 +39,6 @@ def add_conf_options(parser: argparse.ArgumentParser) -> None:
         help="lines SECTION.OPTION=VALUE that are added to the options; readable by you alone",
     )  # fmt: skip
     parser.add_argument(
-        "--accounts-file", type=Path, metavar="FILE",
-        help="accounts of the cloud for the tests: Tempest's accounts.yaml, readable by you alone",
-    )  # fmt: skip
-    parser.add_argument(
         "--ask-password", action="append", default=[], metavar="SECTION.OPTION",
         help="ask for this option on the terminal, as identity.password; may be repeated",
     )  # fmt: skip
@@ -42,21 +46,25 @@ def add_conf_options(parser: argparse.ArgumentParser) -> None:
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what is run."""
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--tempest-version", default="", metavar="V", help="exact, as 47.0.0")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--tempest-version", default="", metavar="V", help="exact, as 47.0.0; default: what fits the guideline"
+    )
     what.add_argument(
         "--openstack-release", default="", metavar="R", help="as 2025.1: the node's newest Tempest for it"
     )
     add_conf_options(parser)
     parser.add_argument(
         "--testcases", action="append", default=[], metavar="NAME|@FILE",
-        help="test, module or package by name, or a file with one a line; may be repeated; default: the operator's",
+        help="test, module or package by name, or a file with one a line or a JSON list; may be repeated; or the "
+        "address of a list where operator and nodes allow it; default: the operator's",
     )  # fmt: skip
     parser.add_argument(
         "--regex", action="append", default=[], help="tests whose names it is found in; may be repeated"
     )
     parser.add_argument("--guideline", default="", metavar="NAME", help="interop guideline on the server, as 2020.06")
     parser.add_argument("--program", default="", help="of the guideline, as 'OpenStack Powered Storage'")
+    parser.add_argument("--advisory", action="store_true", help="with --guideline: run the advisory tests too")
     parser.add_argument(
         "--all-api", action="store_true", help="with --guideline: run all API tests, and judge the required ones"
     )
@@ -83,6 +91,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def body_of(options: argparse.Namespace) -> dict[str, Any]:
     """Return the body of ``POST /v1/runs`` that the options of :func:`add_run_options` say."""
+    if not (options.tempest_version or options.openstack_release or options.guideline):
+        raise UsageError("--tempest-version or --openstack-release is needed (without --guideline)")
     trouble = release_trouble(options.tempest_version) if options.tempest_version else ""
     if trouble:
         raise UsageError(f"--tempest-version: {trouble}")
@@ -100,7 +110,7 @@ def body_of(options: argparse.Namespace) -> dict[str, Any]:
         "priority": ("low", "normal", "high").index(options.priority) - 1,
         "cloud_id": options.cloud,
         "label": options.label,
-        "conf_json": conf_of(options),
+        "conf_json": _conf_with_cloud(options),
     }
     return {name: value for name, value in wanted.items() if value}
 
@@ -109,32 +119,49 @@ def excluded(words: Iterable[str], files: Iterable[Path]) -> list[dict[str, str]
     """Return what is left out, as the API takes it."""
     lines = [text_lists.Line(*(word.partition("=")[::2])) for word in words]
     for path in files:
-        lines += text_lists.parse(_read(path), str(path))
+        lines += text_lists.parse(read_text(path), str(path))
     return [{"test": line.entry.strip(), "reason": line.remark[:200]} for line in lines]
 
 
-def _guideline(options: argparse.Namespace) -> dict[str, str]:
+def _guideline(options: argparse.Namespace) -> dict[str, Any]:
     if bool(options.guideline) != bool(options.program):
         raise UsageError("--guideline, --program: one needs the other ('refstack-queue guideline list' shows them)")
     if options.all_api and not options.guideline:
         raise UsageError("--all-api: needs --guideline and --program; without, use --regex '^tempest\\.api\\.'")
     named = {"name": options.guideline, "program": options.program} if options.guideline else {}
-    return {**named, "tests": "api"} if options.all_api else named
+    if options.advisory and not options.guideline:
+        raise UsageError("--advisory: needs --guideline and --program")
+    more = {"tests": "api"} if options.all_api else {}
+    return {**named, **more, **({"advisory": True} if options.advisory else {})}
 
 
 def conf_of(options: argparse.Namespace, ask: Callable[[str], str] = getpass.getpass) -> Conf:
-    """Return Tempest's options with the passwords put in.
+    """Return Tempest's options with the passwords put in; what is said more directly counts more.
 
     :raises UsageError: something is malformed, or a password stands on the command line.
     """
-    conf = _conf_json(options.conf_json)
+    conf = conf_of_sources(options)
+    for section, values in _conf_json(options.conf_json).items():
+        conf.setdefault(section, {}).update(values)
     add_passwords(conf, options.password_file)
     if options.accounts_file is not None:
-        conf.update(_accounts(options.accounts_file))
+        conf = {**without_accounts(conf), **read_accounts_file(options.accounts_file)}
     if options.ask_password and not sys.stdin.isatty():
         raise UsageError("--ask-password: there is no terminal to ask on; use --password-file")
     _put(conf, ((name, ask(f"{name}: ")) for name in options.ask_password))
     return conf
+
+
+def _conf_with_cloud(options: argparse.Namespace) -> Conf:
+    """Return the options of a new run; where nothing names a cloud, that of the OS_* variables."""
+    conf = conf_of(options)
+    identity = conf.get("identity", {})
+    if options.cloud or identity.get("uri_v3") or identity.get("uri"):
+        return conf
+    found = login_of_environment()
+    for section, values in conf.items():
+        found.setdefault(section, {}).update(values)
+    return found
 
 
 def add_passwords(conf: Conf, path: Path | None) -> None:
@@ -143,14 +170,17 @@ def add_passwords(conf: Conf, path: Path | None) -> None:
         _put(conf, _password_lines(path))
 
 
-def testcases_of(names: Iterable[str], regexes: Iterable[str]) -> dict[str, list[str]]:
+def testcases_of(names: Sequence[str], regexes: Iterable[str]) -> dict[str, Any]:
     """Return names and expressions as the API takes them; ``@FILE`` is read, one name a line, ``#`` begins a remark."""
     found: list[str] = []
+    urls = [name for name in names if name.startswith(("http://", "https://"))]
     for name in names:
-        found += _lines(Path(name[1:])) if name.startswith("@") else [name]
-    if names and not found:
+        found += _lines(Path(name[1:])) if name.startswith("@") else [name] if name not in urls else []
+    if names and not found and not urls:
         raise UsageError(f"--testcases {' '.join(names)}: names no test; leave it out for the server's default")
-    given = {"names": found, "regexes": list(regexes)}
+    if len(urls) > 1:
+        raise UsageError("--testcases: only one list can be given by its address")
+    given = {"names": found, "regexes": list(regexes), "url": "".join(urls)}
     return {key: values for key, values in given.items() if values}
 
 
@@ -169,9 +199,9 @@ def _conf_json(text: str) -> Conf:
     where = "--conf-json"
     is_hidden = text == "-" or text.startswith("@")
     if text == "-":
-        text = sys.stdin.read()
+        text = sys.stdin.read().removeprefix("\ufeff")
     elif text.startswith("@"):
-        where, text = text[1:], _read(Path(text[1:]))
+        where, text = text[1:], read_text(Path(text[1:]))
     try:
         value = strict_json.loads(text, where)
     except PayloadError as error:
@@ -193,24 +223,9 @@ def _check_no_secret(conf: Mapping[str, Mapping[str, Any]]) -> None:
                 )
 
 
-def _accounts(path: Path) -> Conf:
-    """Return the accounts of a file as sections of options. :raises UsageError: public, or malformed."""
-    text = _read(path)
-    _check_private(path)
-    try:
-        return account_sections(read_accounts(text))
-    except ValueError as error:
-        raise UsageError(f"--accounts-file: {path}: {error}") from None
-
-
-def _check_private(path: Path) -> None:
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise UsageError(f"{path}: others can read it; run 'chmod 600 {path}'")
-
-
 def _password_lines(path: Path) -> Iterable[tuple[str, str]]:
-    text = _read(path)
-    _check_private(path)
+    text = read_text(path)
+    check_private(path)
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             name, equals, value = line.partition("=")
@@ -228,11 +243,4 @@ def _put(conf: Conf, passwords: Iterable[tuple[str, str]]) -> None:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line.entry for line in text_lists.parse(_read(path), str(path))]
-
-
-def _read(path: Path) -> str:
-    try:
-        return text_lists.decode(path.read_bytes(), str(path))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
+    return [line.entry for line in text_lists.parse(read_text(path), str(path))]

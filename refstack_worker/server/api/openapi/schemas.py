@@ -102,6 +102,9 @@ SCHEMAS: Json = {
         started_at=TIME,
         ended_at=TIME,
     ),
+    "CreatedRun": {
+        "allOf": [RUN, shape(warnings=array(string(), description="What the run may lack"))],
+    },
     "PastRun": shape(test_id=ID, label=string(), passed=integer(0), failed=integer(0), seconds=NUMBER, ended_at=TIME),
     "Console": shape(
         attempt=integer(0),
@@ -154,6 +157,8 @@ SCHEMAS: Json = {
     "Comparison": shape(**{name: array(reference("Test")) for name in ("broken", "mended", "other", "added", "gone")}),
     "Cloud": shape(
         id=ID, label=string(), endpoint_v3=string(), keeps_passwords=FLAG,
+        accounts=integer(0, description="Accounts for the tests that are stored, encrypted"),
+        options={**OBJECT, "description": "Tempest options for every run, none of them secret"},
         check=maybe(shape(ok=FLAG, said=string(), at=TIME)),
     ),
     "GuidelineTest": shape(name=string(), uuid=string(), aliases=array(string()), flagged=FLAG),

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from refstack_worker.contract import tempest_options
+from refstack_worker.contract.accounts import is_account_section, without_accounts
+from refstack_worker.contract.keystone_address import v3_address
 from refstack_worker.contract.secrets import is_secret_option
 from refstack_worker.errors import UsageError
 from refstack_worker.http import guard
 from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.services.callers import Caller
+from refstack_worker.server.services.inputs.accounts_input import ACCOUNTS, accounts_of
 from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.schema import CONF, FLAG, ID, fields, maybe, string
 
@@ -27,15 +30,16 @@ NEW_CLOUD = fields(
     version=string(80),
     forget_passwords={**FLAG, "description": "Erase the passwords that are stored"},
     user_id=maybe({**ID, "description": "Owner (operators)"}),
-    conf_json=maybe({**CONF, "description": "Tempest options to ledger, encrypted; passwords too"}),
+    conf_json=maybe({**CONF, "description": "Tempest options to store; passwords among them are encrypted"}),
+    accounts=ACCOUNTS,
 )
-CHECK = fields(conf_json=maybe(CONF))
+CHECK = fields(conf_json=maybe(CONF), accounts=ACCOUNTS)
 _TEXTS = ("region", "release", "test_user", "alt_user", "admin_user", "version")
 
 
 def new_cloud(body: Mapping[str, Any], caller: Caller) -> NewCloud:
     """Return the cloud in a body of the schema :data:`NEW_CLOUD`. :raises InvalidInput: it makes no sense."""
-    endpoint = body["endpoint_v3"].rstrip("/")
+    endpoint = v3_address(body["endpoint_v3"])
     try:
         guard.split(endpoint)
     except UsageError as error:
@@ -46,12 +50,16 @@ def new_cloud(body: Mapping[str, Any], caller: Caller) -> NewCloud:
     if user_id is None and not caller.is_operator:
         raise UsageError("This token belongs to no user, so the cloud would have no owner.")
     values = {name: body.get(name, "") for name in _TEXTS}
-    options, passwords = _split(conf_of(body))
+    conf = conf_of(body)
+    options, passwords = _split(without_accounts(conf))
+    accounts = {name: values for name, values in conf.items() if is_account_section(name)}
+    says_so = accounts or body.get("accounts") is not None or body.get("forget_passwords")
     return NewCloud(
         label=body["label"],
         endpoint_v3=endpoint,
         user_id=user_id,
         conf_json={} if body.get("forget_passwords") else passwords or None,
+        accounts=accounts if says_so else None,
         options=options if body.get("conf_json") is not None else None,
         **values,
     )
@@ -72,4 +80,5 @@ def conf_of(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options in ``conf_json``. :raises PayloadError: options that no run may have."""
     conf: dict[str, Any] = body.get("conf_json") or {}
     tempest_options.check(conf)
-    return conf
+    accounts = accounts_of(body)
+    return conf if accounts is None else {**without_accounts(conf), **accounts}

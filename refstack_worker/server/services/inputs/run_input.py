@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from refstack_worker.contract.accounts import without_accounts
 from refstack_worker.contract.execute_test import DISCOVERERS, TEMPESTCONF
 from refstack_worker.contract.limits import MAX_CONCURRENCY, MAX_RUN_SECONDS
 from refstack_worker.contract.payload import release_trouble
 from refstack_worker.contract.testcases import Testcases
 from refstack_worker.server.domain.runs import NewRun, RunSpec
 from refstack_worker.server.services.exclusions import EXCLUDE
+from refstack_worker.server.services.inputs.accounts_input import ACCOUNTS, accounts_of
 from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.schema import CONF, FLAG, ID, array, choice, fields, integer, maybe, string
 
@@ -26,6 +28,7 @@ NEW_RUN = fields(
     openstack_release=string(40, description="Uses the newest Tempest that supports it", examples=["2025.1"]),
     plugins=maybe({"type": "object", "additionalProperties": string(40), "description": "Tempest plugin to version"}),
     conf_json=CONF_OR_NONE,
+    accounts=ACCOUNTS,
     testcases=maybe(TESTCASES),
     guideline=maybe(
         fields(
@@ -51,7 +54,10 @@ NEW_RUN = fields(
     cloud_id=maybe({**ID, "description": "A saved cloud"}),
 )
 RERUN = fields(
-    only=choice("all", "failed", description="All tests, or those that failed"), conf_json=CONF_OR_NONE, label=LABEL
+    only=choice("all", "failed", description="All tests, or those that failed"),
+    conf_json=CONF_OR_NONE,
+    label=LABEL,
+    accounts=ACCOUNTS,
 )
 
 
@@ -73,11 +79,17 @@ def new_run(body: Mapping[str, Any]) -> NewRun:
     )
     return NewRun(
         spec=spec,
-        conf_json=body.get("conf_json") or {},
+        conf_json=conf_of(body),
         test_id=body.get("test_id"),
         cloud_id=body.get("cloud_id"),
         label=body.get("label", ""),
     )
+
+
+def conf_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options in a body, with its accounts. :raises InvalidInput: they are not a list of accounts."""
+    conf, accounts = body.get("conf_json") or {}, accounts_of(body)
+    return dict(conf) if accounts is None else {**without_accounts(conf), **accounts}
 
 
 def testcases(value: Mapping[str, Any] | None) -> Testcases | None:

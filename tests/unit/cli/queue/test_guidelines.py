@@ -46,6 +46,25 @@ def test_tests_are_printed_one_a_line(
     assert capsys.readouterr().out.splitlines() == lines
 
 
+def test_a_guideline_is_shown_with_the_version_that_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = {"name": "Storage", "required": 58, "advisory": 0, "tempest_version": "47.0.0", "tests": []}
+    with http_server.serving() as server:
+        server.on("/v1/guidelines", as_json({"guidelines": GUIDELINES}))
+        server.on("/v1/guidelines/3", as_json({**GUIDELINES[1], "releases": ["train"], "programs": [program]}))
+        assert call(server, tmp_path, "show", "2020.06", "-f", "json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["programs"] == "Storage: 58 required and 0 advisory tests, Tempest 47.0.0"
+    assert (shown["origin"], shown["releases"]) == ("official", "train")
+
+
+def test_a_guideline_is_deleted_by_its_id(tmp_path: Path) -> None:
+    with http_server.serving() as server:
+        server.on("/v1/guidelines", as_json({"guidelines": GUIDELINES}))
+        server.on("/v1/guidelines/4", http_server.Reply(204, b""))
+        assert call(server, tmp_path, "delete", "4") == 0
+        assert [(one.method, one.path) for one in server.asked][-1] == ("DELETE", "/v1/guidelines/4")
+
+
 def test_a_guideline_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with http_server.serving() as server:
         server.on("/v1/guidelines", as_json({"guidelines": []}))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from typing import Any
 
 import pytest
@@ -47,6 +48,34 @@ class TestCloudCheck:
         assert not found.ok and "refuses the password of ann" in found.said and "secret-pw" not in found.said
         found = self.check({"/v3/": http_server.HTML})
         assert not found.ok and "not as Keystone" in found.said
+
+    @pytest.mark.parametrize(
+        ("conf", "user", "scope"),
+        [
+            ({"identity": {"password": "p", "project_name": "q"}},
+             {"name": "ann", "domain": {"name": "Default"}}, {"name": "q", "domain": {"name": "Default"}}),
+            ({"identity": {"password": "p", "project_name": "q", "domain_name": "D"}},
+             {"name": "ann", "domain": {"name": "D"}}, {"name": "q", "domain": {"name": "D"}}),
+            ({"identity": {"password": "p", "project_name": "q", "user_domain_name": "LDAP",
+                           "project_domain_id": "default"}},
+             {"name": "ann", "domain": {"name": "LDAP"}}, {"name": "q", "domain": {"id": "default"}}),
+            ({"identity": {"password": "p", "project_id": "1", "user_domain_id": "ldap"}},
+             {"name": "ann", "domain": {"id": "ldap"}}, {"id": "1"}),
+            ({"account.1": {"username": "u1", "password": "p", "project_name": "q", "domain_name": "D"}},
+             {"name": "u1", "domain": {"name": "D"}}, {"name": "q", "domain": {"name": "D"}}),
+        ],
+        ids=["defaults", "one-domain", "two-domains", "ids", "account"],
+    )  # fmt: skip
+    def test_signs_in_as_the_run_will(self, conf: Any, user: Any, scope: Any) -> None:
+        token = http_server.as_json({"token": {"catalog": self.CATALOGUE}}, 201, **{"X-Subject-Token": "t"})
+        with http_server.serving() as server:
+            server.on("/v3/", self.KEYSTONE)
+            server.on("/v3/auth/tokens", token)
+            known = CloudRecord(Cloud(id=1, endpoint_v3=f"{server.url}/v2.0/", test_user="ann"))
+            assert cloud_check.check(known, conf, LOOPBACK).ok
+            sent = json.loads(server.asked[1].body)["auth"]
+        assert sent["identity"]["password"]["user"] == {**user, "password": "p"}
+        assert sent["scope"] == {"project": scope}
 
     @pytest.mark.parametrize(
         "token",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import replace
 from typing import Any
@@ -250,3 +251,54 @@ class TestTokens:
         assert answer.status_code == 400 and errors(answer.text) == {"name": "must not be empty"}
         answer = vendor.send("/tokens", name="x", scope="operator", days="30")
         assert "You can&#39;t create operator tokens." in answer.text and 'value="x"' in answer.text
+
+
+YAML = "- username: u1\r\n  password: pw-of-u1\r\n- username: u2\r\n  password: pw-of-u2\r\n"
+NEW = {"label": "c", "endpoint_v3": "https://k.example:5000", "test_user": "u"}
+
+
+class TestAccounts:
+    @pytest.mark.parametrize("how", ["pasted", "file"])
+    def test_accounts_are_kept_with_a_cloud(self, vendor: Vendor, how: str) -> None:
+        given: Any = {"accounts": YAML} if how == "pasted" else {"accounts_file": (io.BytesIO(YAML.encode()), "a.yaml")}
+        answer = vendor.send("/clouds/new", **NEW, keep="yes", **given)
+        known = vendor.ledger.clouds.get(int(answer.headers["Location"].rpartition("/")[2]))
+        assert (known.accounts, known.cloud.endpoint_v3) == (2, "https://k.example:5000/v3")
+        shown = vendor.client.get(f"/clouds/{known.cloud.id}").text
+        assert "<dt>Accounts for the tests</dt><dd>2</dd>" in shown and "pw-of" not in shown
+        vendor.send(f"/clouds/{known.cloud.id}/change", **NEW, keep="yes")
+        assert vendor.ledger.clouds.get(known.cloud.id).accounts == 2
+        vendor.send(f"/clouds/{known.cloud.id}/change", **NEW, keep="yes", forget_accounts="yes")
+        assert vendor.ledger.clouds.get(known.cloud.id).accounts == 0
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [({"accounts": "nonsense", "keep": "yes"}, "not JSON"), ({"accounts": YAML, "keep": "no"}, "Store passwords")],
+    )
+    def test_what_is_wrong_stands_at_the_field_and_no_password_comes_back(
+        self, vendor: Vendor, given: Any, said: str
+    ) -> None:
+        answer = vendor.send("/clouds/new", **NEW, **given)
+        assert answer.status_code == 400 and "pw-of" not in answer.text
+        found = re.search(r'id="e-accounts">([^<]*)', answer.text)
+        assert found and said in found[1]
+
+    def test_a_run_has_its_own_accounts(self, vendor: Vendor) -> None:
+        assert vendor.run(cloud_id=vendor.other, accounts=YAML).status_code == 303
+        (run,) = vendor.ledger.runs.find(RunQuery())
+        (submission,) = vendor.ledger.submissions.next(test_id=run.test_id)
+        assert submission.conf_json["account.2"] == {"username": "u2", "password": "pw-of-u2"}
+
+
+def test_lists_of_tests_as_any_editor_saves_them(vendor: Vendor) -> None:
+    for text in ("\ufefftempest.a\t# why\r\n\r\ntempest.b\r\n", '["tempest.a", "tempest.b"]'):
+        vendor.run(what="names", tests=text)
+    for run in vendor.ledger.runs.find(RunQuery()):
+        assert run.spec.testcases is not None and run.spec.testcases.names == ("tempest.a", "tempest.b")
+    answer = vendor.run(what="names", tests='["tempest.a",]')
+    assert answer.status_code == 400 and "not a JSON list" in answer.text
+
+
+def test_a_version_is_needed_without_a_program(vendor: Vendor) -> None:
+    assert "Enter a Tempest version" in vendor.run(version="").text
+    assert vendor.runs == 0

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 import pytest
 
+from refstack_worker.cli.queue.main import main
 from refstack_worker.cli.queue.runs import commands, results
 from refstack_worker.errors import UsageError
+from tests.support import http_server
+from tests.support.http_server import as_json
 
 PROGRESS = {"done": 3, "total": 9, "passed": 1, "failed": 2, "skipped": 0, "seconds_left": 60}
 COUNTS = {"passed": 0, "failed": 0, "skipped": 0}
@@ -39,3 +43,28 @@ def test_verdict_needs_both_of_guideline_and_program():
     asked = argparse.Namespace(id=1, guideline="2020.06", program="", json=False)
     with pytest.raises(UsageError, match="--guideline, --program"):
         results.RunVerdict(None, None).take_action(asked)
+
+
+def call(server, folder, *words):
+    (folder / "token").write_text("t" * 20)
+    (folder / "token").chmod(0o600)
+    return main(["--url", server.url, "--token-file", str(folder / "token"), "run", *words])
+
+
+def test_a_check_starts_nothing_and_shows_what_is_missing(tmp_path, capsys):
+    with http_server.serving() as server:
+        server.on("/v1/runs/check", as_json({"warnings": ["one", "two"], "outlook": "This will run."}))
+        assert (
+            call(server, tmp_path, "create", "--tempest-version", "47.0.0", "--cloud", "1", "--check", "-f", "json")
+            == 0
+        )
+        assert [one.path for one in server.asked] == ["/v1/runs/check"]
+    assert json.loads(capsys.readouterr().out) == {"outlook": "This will run.", "warnings": ["one", "two"]}
+    assert commands.Warnings([]).human_readable() == "none"
+
+
+def test_what_a_new_run_may_lack_is_a_warning(tmp_path, capsys):
+    with http_server.serving() as server:
+        server.on("/v1/runs", as_json({"test_id": 7, "warnings": ["too few accounts"]}, 201))
+        assert call(server, tmp_path, "create", "--tempest-version", "47.0.0", "--cloud", "1", "-f", "value") == 0
+    assert "too few accounts" in capsys.readouterr().err

@@ -92,6 +92,70 @@ def test_password_file_adds_and_wants_to_be_private(tmp_path):
         options.body_of(parsed(*words))
 
 
+def test_files_that_windows_saved(tmp_path):
+    bom = b"\xef\xbb\xbf"
+    (tmp_path / "conf.json").write_bytes(bom + b'{"identity": {\r\n"uri_v3": "http://c/v3"}}\r\n')
+    (tmp_path / "cases").write_bytes(bom + b"tempest.api.identity\t# bug 1\r\n\r\ntempest.api.compute\r\n")
+    (tmp_path / "passwords").write_bytes(bom + b"identity.password = p w\r\n")
+    (tmp_path / "accounts").write_bytes(bom + b"- username: a\r\n  password: 'x'\r\n")
+    (tmp_path / "exclude").write_bytes(bom + b"tempest.x\t# too slow\r\n")
+    for name in ("passwords", "accounts"):
+        (tmp_path / name).chmod(0o600)
+    words = ("--conf-json", f"@{tmp_path / 'conf.json'}", "--testcases", f"@{tmp_path / 'cases'}", "--password-file",
+             str(tmp_path / "passwords"), "--accounts-file", str(tmp_path / "accounts"), "--exclude-list",
+             str(tmp_path / "exclude"))  # fmt: skip
+    body = options.body_of(parsed(*words))
+    assert body["testcases"] == {"names": ["tempest.api.identity", "tempest.api.compute"]}
+    assert body["conf_json"] == {
+        "identity": {"uri_v3": "http://c/v3", "password": "p w"},
+        "account.1": {"username": "a", "password": "x"},
+    }
+    assert body["exclude"] == [{"test": "tempest.x", "reason": "too slow"}]
+
+
+def test_options_that_windows_piped(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO('\ufeff{"identity": {"password": "p"}}'))
+    assert options.body_of(parsed("--conf-json", "-"))["conf_json"] == {"identity": {"password": "p"}}
+
+
+@pytest.mark.parametrize("text", ['["tempest.api.object_storage",]', "[tempest.api.identity\n"])
+def test_malformed_list_of_tests_is_named(tmp_path, text):
+    (tmp_path / "l.json").write_text(text)
+    with pytest.raises(UsageError, match="l.json: not a JSON list"):
+        options.body_of(parsed("--testcases", f"@{tmp_path / 'l.json'}"))
+
+
+def test_a_version_is_only_left_out_with_a_guideline():
+    given = parsed("--guideline", "2020.06", "--program", "Storage", "--advisory")
+    given.tempest_version = ""
+    body = options.body_of(given)
+    assert body == {"guideline": {"name": "2020.06", "program": "Storage", "advisory": True}}
+    for words in ((), ("--advisory",)):
+        given = parsed(*words)
+        given.tempest_version = "" if not words else "47.0.0"
+        with pytest.raises(UsageError, match="--tempest-version" if not words else "--advisory"):
+            options.body_of(given)
+
+
+def test_a_list_by_its_address():
+    body = options.body_of(parsed("--testcases", "https://x.example/list", "--testcases", "a.b"))
+    assert body["testcases"] == {"names": ["a.b"], "url": "https://x.example/list"}
+    with pytest.raises(UsageError, match="only one"):
+        options.body_of(parsed("--testcases", "https://x.example/1", "--testcases", "https://x.example/2"))
+
+
+def test_the_cloud_of_the_environment_is_the_last_resort(monkeypatch):
+    for name, value in {"AUTH_URL": "https://k", "USERNAME": "ann", "PASSWORD": "pw"}.items():
+        monkeypatch.setenv(f"OS_{name}", value)
+    identity = {"uri_v3": "https://k", "username": "ann", "password": "pw"}
+    assert options.body_of(parsed())["conf_json"] == {"identity": identity}
+    assert "conf_json" not in options.body_of(parsed("--cloud", "4"))
+    given = options.body_of(parsed("--conf-json", '{"identity": {"uri_v3": "https://other"}}'))
+    assert given["conf_json"] == {"identity": {"uri_v3": "https://other"}}
+    both = options.body_of(parsed("--env", "--conf-json", '{"identity": {"uri_v3": "https://other"}}'))
+    assert both["conf_json"] == {"identity": {**identity, "uri_v3": "https://other"}}
+
+
 def test_asks_on_a_terminal_only(monkeypatch):
     given = parsed("--ask-password", "identity.password")
     with pytest.raises(UsageError, match="no terminal"):

@@ -1,0 +1,82 @@
+"""What a run would lack is said before it is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from refstack_worker.contract.accounts import account_sections
+from refstack_worker.server.domain.clouds import NewCloud
+from refstack_worker.server.domain.guidelines import StoredGuideline
+from refstack_worker.server.domain.nodes import Node
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.services.callers import Caller
+from refstack_worker.server.services.inputs.checks import InvalidInput
+from refstack_worker.server.services.preflight import preflight, warnings_for
+from refstack_worker.server.services.proposed_version import with_version
+from tests.support.ledgers import Clock
+from tests.unit.server.domain.test_verdict import schema_2
+
+ACCOUNTS = account_sections([{"username": "u1", "password": "pw-1"}, {"username": "u2", "password": "pw-2"}])
+
+
+@pytest.fixture
+def caller(ledger: Ledger) -> Caller:
+    return Caller(ledger.tokens.add("op", ["operator"], None)[0])
+
+
+@pytest.fixture
+def guideline(ledger: Ledger) -> dict[str, Any]:
+    stored = ledger.guidelines.add(schema_2(), StoredGuideline(0, "", "", "", "op", None))
+    program = next(iter(ledger.guidelines.get(stored.id, None)[1].programs))
+    return {"id": stored.id, "program": program}
+
+
+def node(ledger: Ledger, clock: Clock, *versions: str, **given: Any) -> None:
+    values = {"slots": 2, "busy": 0, "tags": (), "state": "ready", **given}
+    ledger.nodes.record(
+        Node("n", versions, values["slots"], values["busy"], values["tags"], values["state"], "", clock(), clock())
+    )
+
+
+def test_accounts_that_a_cloud_keeps_are_enough_to_start(ledger: Ledger, caller: Caller) -> None:
+    cloud = ledger.clouds.add(NewCloud("c", "https://k.example/v3", accounts=ACCOUNTS)).cloud.id
+    assert (
+        "two accounts, one test at a time"
+        in preflight(ledger, caller, {"tempest_version": "47.0.0", "cloud_id": cloud}).outlook
+    )
+
+
+def test_without_any_password_a_run_cannot_start(ledger: Ledger, caller: Caller) -> None:
+    cloud = ledger.clouds.add(NewCloud("c", "https://k.example/v3", test_user="ann")).cloud.id
+    with pytest.raises(InvalidInput, match='No password was given for test user "ann"'):
+        preflight(ledger, caller, {"tempest_version": "47.0.0", "cloud_id": cloud})
+
+
+def test_the_guidelines_version_is_taken_where_none_is_named(
+    ledger: Ledger, caller: Caller, guideline: dict[str, Any], clock: Clock
+) -> None:
+    node(ledger, clock, "43.0.0", "47.0.0", tags=("eu",))
+    body = {"guideline": guideline, "conf_json": {"identity": {"uri_v3": "https://k/v3", "password": "p"}}}
+    version = with_version(ledger, caller, body)["tempest_version"]
+    assert version in ("43.0.0", "47.0.0")
+    assert f"with Tempest {version}." in preflight(ledger, caller, body).outlook
+    assert with_version(ledger, caller, {**body, "tempest_version": "46.3.0"})["tempest_version"] == "46.3.0"
+    assert "tempest_version" not in with_version(ledger, caller, {**body, "openstack_release": "2025.1"})
+    assert "tempest_version" not in with_version(ledger, caller, {"conf_json": {}})
+
+
+def test_a_program_that_is_not_there_is_named(ledger: Ledger, caller: Caller, guideline: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match="guideline: "):
+        with_version(ledger, caller, {"guideline": {**guideline, "program": "Nonsense"}})
+
+
+def test_a_recorded_run_gets_warnings_and_never_an_error(
+    ledger: Ledger, caller: Caller, guideline: dict[str, Any]
+) -> None:
+    conf = {"identity": {"uri_v3": "https://k/v3", "password": "p"}}
+    body = {"guideline": guideline, "tempest_version": "12.0.0", "conf_json": conf}
+    assert any("No available node runs Tempest 12.0.0" in one for one in warnings_for(ledger, caller, body))
+    assert warnings_for(ledger, caller, {**body, "conf_json": {}}) == ()
+    assert warnings_for(ledger, caller, {"tempest_version": "12.0.0", "conf_json": conf}) == ()
