@@ -27,6 +27,8 @@ class Need(str, Enum):
     OBJECTS = "objects"
     SERVER_NETWORK = "server-network"
     """A network service for servers, which Nova cannot do without."""
+    PROJECT_ROUTER = "project-router"
+    """A router for each project that Tempest makes."""
     IMAGE = "image"
     """One to make servers from."""
     FLAVOR = "flavor"
@@ -72,6 +74,16 @@ _TESTS = {
     Need.VOLUMES: (r"volume\.", r"compute\.volumes\."),
     Need.OBJECTS: (r"object_storage\.",),
     Need.SERVER_NETWORK: _SERVER,
+    Need.PROJECT_ROUTER: (
+        r"network\.(?:admin\.)?test_routers",
+        r"compute\.servers\.test_(?:multiple_create|instance_actions|server_rescue|server_metadata|disk_config"
+        r"|server_addresses|servers|server_password|delete_server|server_tags|server_group|list_servers_negative|novnc"
+        r"|device_tagging|attach_interfaces)(?:_negative)?\.",
+        r"compute\.images\.test_images(?:_oneserver)?(?:_negative)?\.",
+        r"compute\.volumes\.test_attach_volume\.",
+        r"compute\.(?:security_groups|floating_ips)\.",
+        r"volume\.test_volumes_(?:snapshots|actions|extend|backup)\.",
+    ),
     Need.IMAGE: (*_SERVER, *_IMAGE),
     Need.FLAVOR: (*_SERVER, r"compute\.flavors\.test_flavors\."),
     Need.RESIZE: (r".*resize",),
@@ -95,7 +107,7 @@ _PATTERNS = {need: re.compile(rf"tempest\.api\.(?:{'|'.join(patterns)})") for ne
 _CONCERNS = {Need.QUOTA: re.compile(r"tempest\.api\.(?:compute|network|volume)\.")}
 """Needs of which it is not known which of these tests run."""
 
-_TOLD_AS_FAILURES = frozenset({Need.SERVER_NETWORK, Need.IMAGE, Need.FLAVOR})
+_TOLD_AS_FAILURES = frozenset({Need.SERVER_NETWORK, Need.PROJECT_ROUTER, Need.IMAGE, Need.FLAVOR})
 """Needs without which Tempest lets tests fail. The others it skips for."""
 
 

@@ -11,6 +11,7 @@ from refstack_worker.contract.accounts import accounts_in, without_accounts
 from refstack_worker.contract.cloud_needs import Gap, consequences
 from refstack_worker.contract.execute_test import TEMPESTCONF
 from refstack_worker.execute_test.arguments import Arguments, accounts_from_file
+from refstack_worker.execute_test.cloud.account_networks import add_networks
 from refstack_worker.execute_test.cloud.cleanup.resources import floating_ips
 from refstack_worker.execute_test.cloud.cleanup.run_traces import CloudSnapshot
 from refstack_worker.execute_test.cloud.discovery import Discovery, discover
@@ -74,6 +75,7 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
         found = merge(found, run_tempestconf(tempest, workspace, cloud, given, not discovery.accounts))
     # who the users are, and which role they need, Keystone itself has said
     discovered = merge(found, discovery.conf)
+    add_networks(keystone, zip(discovery.accounts, discovery.account_tokens), region)
     accounts = _write_accounts(workspace, discovery)
     forced = workspace.forced_conf(args.prefix if tempest.name_prefix else "")
     # Tempest logs in at the address that worked, which may not be the one that was set

@@ -71,10 +71,21 @@ class Standalone:
 
 
 @contextmanager
-def standalone(base: Path, **environment: str) -> Iterator[Standalone]:
-    """Give a queue whose one worker can run :data:`TEMPEST`; what it starts ends with the block."""
+def standalone(base: Path, slots: int = 1, plugins: tuple[str, ...] = (), **environment: str) -> Iterator[Standalone]:
+    """Give a queue whose one worker can run :data:`TEMPEST`; what it starts ends with the block.
+
+    :param plugins: what is locked beside it, as ``python-tempestconf==3.5.4``.
+    """
     folder, ready = base / "queue", base / "ready"
-    words = ["standalone", "--folder", str(folder), "--locks", str(locked(TEMPEST))]
+    words = [
+        "standalone",
+        "--folder",
+        str(folder),
+        "--locks",
+        str(locked(TEMPEST, plugins=plugins)),
+        "--slots",
+        str(slots),
+    ]
     prepared = subprocess.run(_queue(*words, "--prepare"), capture_output=True, text=True, env=_environment())
     assert prepared.returncode == 0, prepared.stderr
     with open(folder / "refstack.cfg", "a", encoding="utf-8") as settings:

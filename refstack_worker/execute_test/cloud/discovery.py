@@ -35,6 +35,8 @@ class Discovery:
     """Ordinary users for Tempest's accounts file; empty when there is an administrator."""
     token: KeystoneToken
     """Of the administrator or the first user."""
+    account_tokens: tuple[KeystoneToken, ...] = ()
+    """Of the users of the accounts, in their order."""
     missing_services: tuple[str, ...] = ()
     """Services that the catalogue does not have."""
 
@@ -71,7 +73,8 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
     given = prepared or [{} for _ in users]
     accounts = [] if admin else [_account(*each) for each in zip(users, tokens, given)]
     missing = tuple(name for name, offered in services.items() if not offered)
-    return Discovery(created, cloud_id(tokens[0], keystone.url), accounts, tokens[0], missing)
+    cpid = cloud_id(tokens[0], keystone.url)
+    return Discovery(created, cpid, accounts, tokens[0], tuple(tokens) if accounts else (), missing)
 
 
 def _administration(admin: CloudUser, token: KeystoneToken) -> dict[str, Any]:

@@ -18,10 +18,20 @@ def find_network(api: ServiceApi, findings: CloudFindings, project_id: str, is_a
     extensions = sorted(str(one.get("alias")) for one in api.records(f"{base}/extensions", "extensions"))
     if extensions:
         findings.choose("network-feature-enabled", "api_extensions", extensions)
+        if "router" not in extensions:
+            _do_without_routers(findings, is_admin)
     networks = api.records(f"{base}/networks", "networks")
     _find_public_network(networks, findings)
     if not is_admin:
         _find_project_network(networks, findings, project_id)
+
+
+def _do_without_routers(findings: CloudFindings, is_admin: bool) -> None:
+    # for floating addresses Tempest would make a router for every class with servers
+    findings.choose("validation", "connect_method", "fixed")
+    if is_admin:
+        text = "network: this Neutron has no routers; tests for whose projects Tempest makes a router are left out"
+        findings.lacks(Need.PROJECT_ROUTER, text)
 
 
 def public_networks(networks: list[dict[str, Any]]) -> list[Network]:
@@ -47,13 +57,18 @@ def _find_public_network(networks: list[dict[str, Any]], findings: CloudFindings
     findings.choose("network", "floating_network_name", str(first.get("name") or first["id"]))
 
 
-def _find_project_network(networks: list[dict[str, Any]], findings: CloudFindings, project_id: str) -> None:
+def project_network(networks: list[dict[str, Any]], project_id: str) -> str:
+    """Return the name of the network that servers of a project join: its own, or a shared one; empty without any."""
     own = [one for one in networks if one.get("project_id", one.get("tenant_id")) == project_id and _is_up(one)]
     inside = [one for one in own if not one.get("router:external") and one.get("subnets")]
     shared = [one for one in networks if one.get("shared") and not one.get("router:external") and one.get("subnets")]
     candidates = sorted(inside or shared, key=lambda one: str(one.get("name")))
-    if candidates:
-        name = str(candidates[0].get("name") or candidates[0]["id"])
+    return str(candidates[0].get("name") or candidates[0]["id"]) if candidates else ""
+
+
+def _find_project_network(networks: list[dict[str, Any]], findings: CloudFindings, project_id: str) -> None:
+    name = project_network(networks, project_id)
+    if name:
         findings.choose("compute", "fixed_network_name", name, f"network of servers: {name}")
     else:
         findings.lacks(

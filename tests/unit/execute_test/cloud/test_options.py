@@ -132,7 +132,9 @@ def test_a_neutron_without_routers_and_floating_ips(cloud: RecordedCloud) -> Non
     cloud.change("/network/v2.0/networks", {"networks": []})
     findings = look(cloud)
     assert findings.conf["network-feature-enabled"]["api_extensions"] == ["quotas", "security-group"]
-    assert needs(findings) == ["public-network", "ssh"]
+    assert findings.conf["validation"] == {"run_validation": False, "connect_method": "fixed"}
+    assert needs(findings) == ["project-router", "public-network", "ssh"]
+    assert list(impossible(findings.gaps, ALL)) == [SERVER, ROUTERS]
 
 
 @pytest.mark.parametrize(("other", "kept"), [("block-storage", "volumev3"), ("volumev3", "block-storage")])
