@@ -6,7 +6,9 @@ delayed acknowledgement (44 ms a job). gear has a hook for a new connection and 
 
 from __future__ import annotations
 
+import ipaddress
 import logging
+import re
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
@@ -25,6 +27,9 @@ GET_STATUS_UNIQUE = 41
 STATUS_RES_UNIQUE = 42
 """Packets by which gearmand (since 1.1) tells whether it has a job of this unique; gear does not have them."""
 
+HOST = re.compile(r"\*|(?!-)[\w.-]{1,253}")
+"""A name, an IPv4 address, or ``*`` to listen on; which of them exist is the resolver's business."""
+
 LOG = logging.getLogger(__name__)
 
 # gear tells of every packet at INFO
@@ -42,17 +47,21 @@ class Address:
     def parse(cls, text: str, port: int = DEFAULT_PORT) -> Address:
         """Return the address in ``host``, ``host:port`` or ``[v6]:port``. :raises ConfigError: it is none."""
         rest = text.strip()
-        host = ""
         if rest.startswith("["):
-            host, _, rest = rest[1:].partition("]")
+            host, bracket, rest = rest[1:].partition("]")
+            valid = bool(bracket) and _is_ipv6(host)
         elif rest.count(":") > 1:
             host, rest = rest, ""
+            valid = _is_ipv6(host)
         else:
             host, colon, rest = rest.partition(":")
             rest = colon + rest
+            valid = HOST.fullmatch(host) is not None
         number = rest[1:] if rest.startswith(":") else str(port)
-        if not host or not number.isdigit() or not 0 < int(number) < 65536 or (rest and not rest.startswith(":")):
-            raise ConfigError(f"gearman server {text!r}: host or host:port is expected (as gearman.example:4730)")
+        if not valid or not _is_port(number) or (rest and not rest.startswith(":")):
+            raise ConfigError(
+                f"gearman server {text!r}: one host or host:port is expected (as gearman.example:4730 or [::1]:4730)"
+            )
         return cls(host, int(number))
 
     def __str__(self) -> str:
@@ -108,6 +117,19 @@ def add_servers(client: gear.BaseClient, addresses: Iterable[Address]) -> None:
     """Make a client or worker connect to all these servers (it keeps trying in the background)."""
     for address in addresses:
         client.addServer(address.host, address.port, **KEEPALIVE)
+
+
+def _is_ipv6(host: str) -> bool:
+    """Tell whether a host is an IPv6 address, with or without a zone (``fe80::1%eth0``)."""
+    address, percent, zone = host.partition("%")
+    with suppress(ValueError):
+        ipaddress.IPv6Address(address)
+        return not percent or bool(zone)
+    return False
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) < 65536
 
 
 def _text(data: bytes) -> str:

@@ -6,11 +6,14 @@ rejected.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -31,6 +34,22 @@ ROOM = 4 * 1024 * 1024
 
 STESTR = ".stestr.conf"
 
+PLAIN = re.compile(r"[A-Za-z0-9_./+@:,=~-]+")
+"""Paths that mean the same in every shell: stestr puts those of interpreter and temporary files unquoted into one."""
+
+RULE = 2
+"""Counted up when refusals are judged otherwise; those judged by an older rule are not believed."""
+
+OF_THE_PLACE = tuple(
+    os.strerror(number)
+    for number in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EROFS,
+                   errno.EIO, errno.ESTALE)
+) + ("MemoryError", "can't start new thread")  # fmt: skip
+"""What programs say when the machine lacks something: processes, memory, room. It says nothing about a lock."""
+
+CONTROL = "import subprocess, sys; sys.exit(subprocess.call('exec python -c \"import sys\"', shell=True))"
+"""Does what stestr does to list tests: starts the environment's interpreter by way of a shell."""
+
 TEST_NAME = re.compile(r"^[A-Za-z_][\w]*(\.[A-Za-z_]\w*)+(\[.*\]|\(.*\))*$")
 """A line of ``tempest run --list-tests`` that names a test; the others are log lines."""
 
@@ -50,8 +69,9 @@ def proved(store: WheelStore, lock: Lock, interpreter: Interpreter) -> int:
 def refused(store: WheelStore, lock: Lock, interpreter: Interpreter) -> str:
     """Return why the lock's environment was refused when it was tried; empty: it was not."""
     try:
-        return str(json.loads(_path(store, lock, interpreter).read_bytes())["refused"])
-    except (OSError, ValueError, KeyError, TypeError):
+        known = json.loads(_path(store, lock, interpreter).read_bytes())
+        return str(known["refused"]) if known.get("rule") == RULE else ""
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ""
 
 
@@ -73,27 +93,56 @@ def carry_over(store: WheelStore, proved_one: Lock, lock: Lock, interpreter: Int
 def prove(store: Store, lock: Lock, interpreter: Interpreter, environment: Path) -> int:
     """List the tests in an environment, remember and return their number.
 
-    A refusal is remembered too, so that a node does not offer again what it cannot do; but not one of an environment
-    that is no longer whole, or had no disk space: those say nothing about the lock.
+    A refusal is remembered too, so that a node does not offer again what it cannot do; but only one that is the same
+    twice, in a place that works: a damaged environment, a full disk, a machine without memory or processes and a
+    shell that does not start say nothing about the lock.
 
     :raises LockError: it lists none; the message includes Tempest's output.
-    :raises StoreError: it lists none, and what it is made of was damaged or removed meanwhile, or there is no room
-        for temporary files.
+    :raises StoreError: it lists none, and what it is made of was damaged or removed meanwhile, or the place is at
+        fault.
     :raises ProcessError: it was killed or took too long, which proves nothing.
     """
-    known: dict[str, object] = {"tempest": lock.label, "when": datetime.now(timezone.utc).isoformat()}
+    what = f"Tempest {lock.label} on {interpreter.name}"
     try:
-        known["tests"] = tests = len(list_tests(environment, f"Tempest {lock.label} on {interpreter.name}"))
+        tests = _listed(environment, what, lambda error: _check_place(store, lock, interpreter, environment, error))
     except LockError as error:
-        lost = _lost(store, lock, interpreter, environment)
-        if lost:
-            raise StoreError(f"{lost}, so that it listed no tests is not held against Tempest {lock.label}") from error
-        known["refused"] = str(error)
+        _remember(_path(store, lock, interpreter), lock, {"refused": str(error), "rule": RULE})
         raise
-    finally:
-        if len(known) > 2:
-            write_whole(_path(store, lock, interpreter), json.dumps(known).encode())
+    _remember(_path(store, lock, interpreter), lock, {"tests": tests})
     return tests
+
+
+def _remember(path: Path, lock: Lock, result: Mapping[str, object]) -> None:
+    known = {"tempest": lock.label, "when": datetime.now(timezone.utc).isoformat(), **result}
+    write_whole(path, json.dumps(known).encode())
+
+
+def _listed(environment: Path, what: str, check: Callable[[LockError], None]) -> int:
+    """Return how many tests are listed, at the second try if the first fails: what passes is not the lock's fault."""
+    try:
+        return len(list_tests(environment, what))
+    except LockError as error:
+        check(error)
+        return len(list_tests(environment, what))
+
+
+def _check_place(store: Store, lock: Lock, interpreter: Interpreter, environment: Path, error: LockError) -> None:
+    """Raise StoreError if something else than the lock can be the reason why no tests were listed."""
+    problem = _lost(store, lock, interpreter, environment) or _place_problem(environment, str(error))
+    if problem:
+        raise StoreError(f"{problem}, so that it listed no tests is not held against Tempest {lock.label}") from error
+
+
+def _place_problem(environment: Path, output: str) -> str:
+    """Say what is wrong with this machine or folder, if it can be the reason why no tests were listed."""
+    for text in OF_THE_PLACE:
+        if text in output:
+            return f"{environment}: {text}"
+    with _workspace(environment, "the check of the place") as (home, linked):
+        done = process.run([linked / "bin" / "python", "-c", CONTROL], _options(home, linked))
+    if done.returncode:
+        return f"{environment}: a shell cannot start its interpreter there: {done.stderr.strip()[-300:]}"
+    return ""
 
 
 def _lost(store: Store, lock: Lock, interpreter: Interpreter, environment: Path) -> str:
@@ -109,19 +158,48 @@ def list_tests(environment: Path, what: str) -> list[str]:
     """Return the names of the tests that the Tempest in an environment finds.
 
     :raises LockError: it finds none, or breaks.
-    :raises StoreError: there is no room in the folder for temporary files, in which it lists them.
+    :raises StoreError: there is no room in the folder for temporary files, in which it lists them, or no such folder
+        that a shell can use.
     """
-    where = f"{what}: cannot list its tests in {tempfile.gettempdir()}, which TMPDIR names"
-    with disk_errors(where, "make room there"), tempfile.TemporaryDirectory(prefix="refstack-list-") as home:
-        # TMPDIR too: Tempest locks in a folder there, which must not be one that belongs to another user's Tempest.
-        env = {"PATH": f"{environment}/bin:{os.defpath}", "HOME": home, "TMPDIR": home, "LC_ALL": "C.UTF-8"}
-        options = process.Options(cwd=Path(home), env=env, timeout=SECONDS, check=False)
+    with _workspace(environment, what) as (home, linked):
         try:
-            return _names_in(_list_in(Path(home), environment, options, what), what)
+            return _names_in(_list_in(home, linked, _options(home, linked), what), what)
         except LockError:
             # before this folder goes: a Tempest that has no room breaks, and that says nothing of its lock
             Path(home, "room").write_bytes(bytes(ROOM))
             raise
+
+
+@contextmanager
+def _workspace(environment: Path, what: str) -> Iterator[tuple[Path, Path]]:
+    """Give a temporary folder, and the environment's path in it, both of which a shell can read unquoted."""
+    parent = _plain_folder(environment)
+    where = f"{what}: cannot list its tests in {parent}"
+    with disk_errors(where, "make room there, or name another folder in TMPDIR"):
+        with tempfile.TemporaryDirectory(prefix="refstack-list-", dir=parent) as name:
+            home, linked = Path(name), environment
+            if not PLAIN.fullmatch(str(environment)):
+                linked = home / "env"
+                linked.symlink_to(environment)
+            yield home, linked
+
+
+def _plain_folder(environment: Path) -> Path:
+    """Return a folder for temporary files whose path a shell can read: that of TMPDIR, if it is such a one.
+
+    :raises StoreError: there is none.
+    """
+    candidates = [Path(tempfile.gettempdir()), environment.parent, Path("/tmp"), Path("/var/tmp")]  # noqa: S108
+    for folder in candidates:
+        if PLAIN.fullmatch(str(folder)) and os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    raise StoreError(f"{candidates[0]}: Tempest cannot work in a folder of that name; name a plain one in TMPDIR")
+
+
+def _options(home: Path, environment: Path) -> process.Options:
+    # TMPDIR too: Tempest locks in a folder there, which must not be one that belongs to another user's Tempest.
+    env = {"PATH": f"{environment}/bin:{os.defpath}", "HOME": str(home), "TMPDIR": str(home), "LC_ALL": "C.UTF-8"}
+    return process.Options(cwd=home, env=env, timeout=SECONDS, check=False)
 
 
 def _names_in(output: str, what: str) -> list[str]:

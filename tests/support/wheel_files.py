@@ -43,7 +43,7 @@ def make_wheel(folder: Path, name: str, version: str, files: dict[str, str], **p
     return path
 
 
-def add_member(wheel: Path, name: str, text: str, mode: int = stat.S_IFREG | 0o644) -> None:
+def add_member(wheel: Path, name: str, text: str | bytes, mode: int = stat.S_IFREG | 0o644) -> None:
     """Add a member to a wheel, whatever its name, and name it in RECORD as a bad wheel would."""
     with zipfile.ZipFile(wheel) as archive:
         members = [(info, archive.read(info)) for info in archive.infolist()]

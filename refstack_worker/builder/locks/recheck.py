@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from refstack_worker.environments.catalogue import Offer
 from refstack_worker.environments.environment import Environment
 from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.lock import LOCK_NAME, Lock, read_lock
+from refstack_worker.environments.store.file_locks import work_folder
 from refstack_worker.environments.store.verify import Store
 from refstack_worker.errors import BuildError, LockError
 
@@ -48,9 +48,10 @@ def _prove(lock: Lock, there: Iterable[Interpreter], cache: Path) -> Proved:
 def _tests(lock: Lock, interpreter: Interpreter, cache: Path) -> int:
     settings = EnvironmentSettings(cache / "store", (lock.path.parent.parent,))
     test_listing.forget(Store(settings.store), lock)
-    with tempfile.TemporaryDirectory(prefix="refstack-verify-") as scratch:
+    # programs can be executed in the store's file system, as they cannot in every folder for temporary files
+    with work_folder(Store(settings.store).prepare().work) as scratch:
         offer = Offer(lock.version, interpreter=interpreter, lock=lock)
-        with Environment(offer, settings, Path(scratch, "env")) as built:
+        with Environment(offer, settings, scratch / "env") as built:
             if built.tests != lock.compatibility.tests:
                 expected = lock.compatibility.tests
                 raise LockError(f"{lock.path}: lists {built.tests} tests, its metadata says {expected}; lock it again")

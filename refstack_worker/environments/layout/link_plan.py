@@ -70,18 +70,19 @@ def make_link_plan(entries: Mapping[str, Manifest], interpreter: Interpreter, ro
     root = _Node()
     for path in base(interpreter):
         _own_folder(root, path)
+    scripts = _scripts(entries, root_folder)
     for name, manifest in entries.items():
         parts = _parts(manifest, interpreter)
         for path in manifest.files:
             part, _, rest = path.partition("/")
             if part in parts:
-                if part == "scripts" and is_python(root_folder / name / path):
+                where = f"{parts[part]}/{rest}".lstrip("/")
+                if where.startswith("bin/") and where[4:] in scripts:
                     continue
                 _insert(_own_folder(root, parts[part]), rest, f"{name}/{path}", manifest.wheel)
     folders: list[str] = []
     links: list[tuple[str, str]] = []
     _collect(root, "", folders, links)
-    scripts = {**_console_scripts(entries.values()), **_raw_scripts(entries, root_folder)}
     folders += sorted({f"bin/{name.rpartition('/')[0]}" for name in scripts if "/" in name} - set(folders))
     return LinkPlan(tuple(folders), tuple(links), tuple(sorted(scripts.items())))
 
@@ -134,6 +135,14 @@ def _collect(node: _Node, where: str, folders: list[str], links: list[tuple[str,
         else:
             folders.append(path)
             _collect(child, path, folders, links)
+
+
+def _scripts(entries: Mapping[str, Manifest], root_folder: Path) -> dict[str, str]:
+    """Return the Python scripts by name. A wheel's entry point comes before its file of that name, as with pip."""
+    found: dict[str, str] = {}
+    for name, manifest in entries.items():
+        found.update({**_raw_scripts({name: manifest}, root_folder), **_console_scripts([manifest])})
+    return found
 
 
 def _console_scripts(manifests: Iterable[Manifest]) -> dict[str, str]:

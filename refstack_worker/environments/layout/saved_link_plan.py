@@ -23,20 +23,18 @@ from refstack_worker.environments.store.file_locks import work_folder
 from refstack_worker.environments.store.wheel_store import WheelStore
 from refstack_worker.filesystem import make_folder, place, remove_tree, sync_file_system, sync_folder, write_plainly
 
-LAYOUT = "2"
+LAYOUT = "3"
 """Counted up when a plan's folder holds something else, so that one made before is not taken for one of now."""
 
 FILE = "plan.json"
 LINKS = "links"
 SCRIPTS = "scripts"
 
-HEAD = rb"""#!/bin/sh
-''':'
-self=$0; [ -L "$self" ] && self=$(readlink -f -- "$self")
-exec "${self%/*}/python" "$0" "$@"
-' '''
-"""
-"""What every script begins with; see :func:`script_bytes`."""
+HEAD = (
+    b'#!/usr/bin/env -S sh -c \'self=$0; [ -L "$self" ] && self=$(readlink -f -- "$self");'
+    b' exec "${self%/*}/python" -x "$0" "$@"\'\n'
+)
+"""The first line of every script, see :func:`script_bytes`; at most 127 bytes, which is what older kernels read."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,8 @@ class SavedLinkPlan:
 def script_bytes(body: str) -> bytes:
     """Return a whole script of what stands below its first line.
 
-    It finds the interpreter beside itself, so that one file serves all environments. To a shell its head is three
-    commands, of which the last never returns; to Python it is a string.
+    It finds the interpreter beside itself, so that one file serves all environments. All of that is in the first line,
+    which Python skips (``-x``), so that the script's encoding and ``from __future__`` stay where they were.
     """
     return HEAD + body.encode("utf-8", "surrogateescape")
 

@@ -87,7 +87,8 @@ def main() -> None:
                 sys.exit("cannot compile " + result[2])
             if result is not None:
                 done.append(json.dumps(result))
-    print("\n".join(done))
+    for line in done:  # of a wheel without Python files nothing at all
+        print(line)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
+import tempfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from refstack_worker.contract.execute_test import TEMPEST_LOG_FILE
@@ -16,6 +19,9 @@ from refstack_worker.execute_test.tempest.installation import Tempest
 PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE",
              "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "TZ", "LD_LIBRARY_PATH")  # fmt: skip
 """Variables that Tempest inherits; the caller's ``OS_*`` and ``TEMPEST_*`` are not among them."""
+
+PLAIN = re.compile(r"[A-Za-z0-9_./+@:,=~-]+")
+"""Paths that mean the same to a shell without quotes."""
 
 
 @dataclass
@@ -48,6 +54,19 @@ class Workspace:
         """Where its log is afterwards."""
         return self.folder / TEMPEST_LOG_FILE
 
+    @cached_property
+    def temporary(self) -> Path:
+        """Folder for Tempest's temporary files.
+
+        stestr puts their paths unquoted into a shell's command line. Where the work folder's path means something else
+        there (a blank, a quote), they are in a folder of the system's.
+        """
+        if PLAIN.fullmatch(str(self.scratch)):
+            return self.scratch / "tmp"
+        candidates = (tempfile.gettempdir(), "/tmp", "/var/tmp")  # noqa: S108 - mkdtemp makes a folder of its own
+        parent = next((path for path in candidates if PLAIN.fullmatch(path)), None)
+        return Path(tempfile.mkdtemp(prefix="execute_test-", dir=parent))
+
     def create(self) -> None:
         """Create the folders; only their owner can read them."""
         for name in ("run", "list", "cleanup", "home", "tmp", "lock", "log"):
@@ -67,8 +86,8 @@ class Workspace:
         if self.python_path.is_dir():
             inherited["PYTHONPATH"] = str(self.python_path)
         return {**inherited, "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin", "VIRTUAL_ENV": str(programs.parent),
-                "PYTHON": str(programs / "python"), "HOME": str(self.scratch / "home"),
-                "TMPDIR": str(self.scratch / "tmp"), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1",
+                "PYTHON": "python", "HOME": str(self.scratch / "home"),
+                "TMPDIR": str(self.temporary), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1",
                 "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
 
     def keep_log(self) -> None:
@@ -86,3 +105,5 @@ class Workspace:
         with contextlib.suppress(FileNotFoundError):
             self.conf.unlink()
         shutil.rmtree(self.scratch, ignore_errors=True)
+        if "temporary" in vars(self):
+            shutil.rmtree(self.temporary, ignore_errors=True)

@@ -18,7 +18,7 @@ from refstack_worker.environments.store import leases
 from refstack_worker.environments.store.gc import usage
 from refstack_worker.environments.store.verify import Damage, Store
 from refstack_worker.errors import EnvironmentBuildError, LockError, VersionUnavailableError
-from tests.support.wheel_files import make_version
+from tests.support.wheel_files import add_member, make_lock, make_tempest, make_version, make_wheel
 
 LOOK = """
 import importlib.metadata as m, shared.one, shared.two, six, seven, sys
@@ -52,6 +52,37 @@ def test_everything_is_there_and_works(offer, settings, folder):
         assert prefix == str(folder)
     assert not folder.exists()
     assert leases.live(Store(settings.store)) == []
+
+
+@pytest.mark.parametrize("files", [{}, {"stubs/__init__.pyi": "A: int\n"}], ids=["metadata alone", "stubs"])
+def test_the_one_wheel_that_is_missing_has_no_python_file(files, offer, settings, locks, folder):
+    with Environment(offer, settings, folder):
+        pass
+    wheels = [*(locks / "47.0.0" / "wheels").iterdir(), make_wheel(locks / "47.0.0/wheels", "meta", "1.0", files)]
+    make_lock(locks / "47.0.0", "47.0.0", wheels)
+    with Environment(Catalogue(settings).find(Want(version="47.0.0")), settings, folder) as built:
+        assert output(built.python, "-c", "import importlib.metadata as m; print(m.version('meta'))") == "1.0\n"
+
+
+SCRIPT = """#!python -E
+# -*- coding: latin-1 -*-
+'The script.'
+from __future__ import annotations
+import sys
+print(__doc__, sys.argv[1:], ascii("\xe4"), sys.prefix)
+"""
+
+
+def test_scripts_run_as_pip_installs_them(settings, locks, folder):
+    wheel = make_tempest(locks / "44.0.0/wheels", "44.0.0")
+    scripted = make_wheel(locks / "44.0.0/wheels", "scripted", "1.0", {})
+    add_member(scripted, "scripted-1.0.data/scripts/scripted.py", SCRIPT.encode("latin-1"), stat.S_IFREG | 0o755)
+    make_lock(locks / "44.0.0", "44.0.0", [wheel, scripted])
+    with Environment(Catalogue(settings).find(Want(version="44.0.0")), settings, folder) as built:
+        expected = f"The script. ['a b'] '\\xe4' {folder}\n"
+        assert output(built.bin / "scripted.py", "a b") == expected
+        (folder / "link").symlink_to(built.bin / "scripted.py")
+        assert output(folder / "link", "a b") == expected
 
 
 def test_nothing_is_compiled_into_the_store_when_it_runs(offer, settings, folder):

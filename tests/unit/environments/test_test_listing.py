@@ -8,10 +8,10 @@ import pytest
 
 from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments import test_listing
-from refstack_worker.environments.catalogue import Catalogue, Want
+from refstack_worker.environments.catalogue import Catalogue, Offer, Want
 from refstack_worker.environments.environment import Environment
 from refstack_worker.environments.store.verify import Store
-from refstack_worker.errors import LockError, StoreError
+from refstack_worker.errors import LockError, StoreError, VersionUnavailableError
 from tests.support.wheel_files import make_lock, make_wheel
 
 TEMPEST = """#!/bin/sh
@@ -65,6 +65,94 @@ def test_what_lists_nothing_in_either_is_refused(tmp_path: Path) -> None:
         test_listing.list_tests(environment, "Tempest")
 
 
+POINTS = "[console_scripts]\ntempest = tempest.main:main\n"
+
+LISTS_BY_A_SHELL = """
+import os, subprocess, sys, tempfile
+def main():
+    if sys.argv[1] == "init":
+        os.makedirs(os.path.join(sys.argv[-1], "etc"))
+        return
+    ids = tempfile.NamedTemporaryFile("w", suffix=".list")
+    command = "%s -c 'import sys; print(\\"tempest.api.test_it.TestIt.test_\\" + str(len(sys.argv)))' %s"
+    sys.exit(subprocess.call(command % (sys.executable, ids.name), shell=True))
+"""
+"""As stestr does: paths of interpreter and temporary files unquoted in a shell's command line."""
+
+BREAKS = """
+import sys
+def main():
+    sys.exit({text!r})
+"""
+
+ONE_HICCUP = """
+import os, sys
+def main():
+    if sys.argv[1] != "init":
+        print("tempest.api.test_it.TestIt.test_one")
+        return
+    os.makedirs(os.path.join(sys.argv[-1], "etc"))
+    try:
+        os.mkdir({once!r})
+    except FileExistsError:
+        return
+    sys.exit("a hiccup")
+"""
+
+
+def a_version(settings: EnvironmentSettings, main: str) -> Offer:
+    """Write a version whose Tempest does ``main``, and return this node's offer for it."""
+    version = settings.lock_folders[0] / "44.0.0"
+    wheel = make_wheel(version / "wheels", "tempest", "44.0.0", {"tempest/main.py": main}, entry_points=POINTS)
+    make_lock(version, "44.0.0", [wheel])
+    return Catalogue(settings).find(Want(version="44.0.0"))
+
+
+@pytest.mark.parametrize("name", ["t m p", "$HOME", "it's", 'a"b', "a;b"])
+def test_a_folder_whose_name_a_shell_reads_otherwise(
+    name: str, settings: EnvironmentSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / name))
+    offer = a_version(settings, LISTS_BY_A_SHELL)
+    with Environment(offer, settings, tmp_path / name / "env") as built:
+        assert built.tests == 1
+
+
+@pytest.mark.parametrize("text", ["sh: 0: cannot fork: Resource temporarily unavailable", "MemoryError"])
+def test_a_machine_that_lacks_something_is_no_refusal(text: str, settings: EnvironmentSettings, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"is not held against Tempest 44\.0\.0"):
+        Environment(a_version(settings, BREAKS.format(text=text)), settings, tmp_path / "env").__enter__()
+    assert not Catalogue(settings).find(Want(version="44.0.0")).problem
+
+
+def test_a_place_in_which_no_shell_starts_is_no_refusal(
+    settings: EnvironmentSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(test_listing, "CONTROL", "import sys; sys.exit('sh: cannot be started')")
+    with pytest.raises(StoreError, match=r"a shell cannot start its interpreter there: sh: cannot be started"):
+        Environment(a_version(settings, BREAKS.format(text="broken")), settings, tmp_path / "env").__enter__()
+    assert not Catalogue(settings).find(Want(version="44.0.0")).problem
+
+
+def test_what_passes_is_no_refusal(settings: EnvironmentSettings, tmp_path: Path) -> None:
+    offer = a_version(settings, ONE_HICCUP.format(once=str(tmp_path / "once")))
+    with Environment(offer, settings, tmp_path / "env") as built:
+        assert built.tests == 1
+    assert (tmp_path / "once").exists()
+
+
+def test_refusals_of_an_older_rule_are_not_believed(settings: EnvironmentSettings, tmp_path: Path) -> None:
+    offer = a_version(settings, BREAKS.format(text="it is broken"))
+    with pytest.raises(LockError, match="it is broken"):
+        Environment(offer, settings, tmp_path / "env").__enter__()
+    (proof,) = Store(settings.store).proofs.iterdir()
+    with pytest.raises(VersionUnavailableError, match="it is broken"):
+        Catalogue(settings).find(Want(version="44.0.0"))
+    proof.write_text('{"refused": "/bin/sh: 1: /var/tmp/t: not found"}')
+    assert not Catalogue(settings).find(Want(version="44.0.0")).problem
+
+
 LOSES_ITS_STORE = """
 import os, sys
 from pathlib import Path
@@ -81,7 +169,6 @@ def main():
     else:
         print("tempest.api.test_it.TestIt.test_one")
 """
-POINTS = "[console_scripts]\ntempest = tempest.main:main\n"
 LOSSES = {
     "the store": 'os.rename(store, f"{store}.away")',
     "an entry": 'for one in store.glob("entries/*/site/other.py"): os.rename(one.parents[1], store / "away")',

@@ -20,7 +20,7 @@ def planned(interpreter, tmp_path):
             for path in manifest.files:
                 if path.startswith("scripts/"):
                     target = tmp_path / name / path
-                    target.parent.mkdir(parents=True)
+                    target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_text("#!/bin/sh\n:\n" if path.endswith(".sh") else "#!python\nprint(1)\n")
         made = make_link_plan(entries, interpreter, tmp_path)
         site = f"lib/python{interpreter.series}/site-packages/"
@@ -81,6 +81,13 @@ def test_data_headers_and_scripts(planned, interpreter):
     scripts = dict(plan.scripts)
     assert scripts["run"] == "print(1)\n"
     assert "from b.main import main" in scripts["b"]
+
+
+def test_an_entry_point_comes_before_a_file_of_its_name(planned):
+    points = (("tool", "a.main", "main", "console"), ("other.sh", "a.main", "main", "console"))
+    links, plan = planned(a=entry("a", "scripts/tool", "scripts/other.sh", "data/bin/tool", points=points))
+    assert not [path for path in links if path.startswith("bin/")]
+    assert all("from a.main import main" in text for _, text in plan.scripts)
 
 
 def test_a_plan_survives_its_file(planned):
