@@ -31,6 +31,8 @@ VERSION = 1
 MAX_BYTES = 1024 * 1024
 """Size limit of the payload's JSON text. Real ones have a few KB; test lists that are longer go by URL."""
 SECRET_BYTES = 32
+MAX_VERSION = 40
+"""Characters of a version."""
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"
 _SCALAR = {"type": ["string", "number", "boolean"]}
@@ -55,7 +57,7 @@ SCHEMA: Mapping[str, Any] = {
         "test_id": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
         "attempt": {"type": "integer", "minimum": 1, "maximum": 10000},
         "callback": {"type": "string", "maxLength": 512},
-        "tempest_version": {"type": "string", "minLength": 1, "maxLength": 40},
+        "tempest_version": {"type": "string", "minLength": 1, "maxLength": MAX_VERSION},
         "openstack_release": {"type": "string", "pattern": r"^(20[0-9]{2}\.[12]|[a-z]{4,12})\Z"},
         "plugins": {
             "type": "object",
@@ -98,6 +100,10 @@ SCHEMA: Mapping[str, Any] = {
 }
 
 _RELEASE = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\Z", re.ASCII)
+_FROM_SOURCE = re.compile(
+    r"[0-9]+\.[0-9]+\.[0-9]+((a|b|rc)[0-9]+)?(\.post[0-9]+)?(\.dev[0-9]+)?(\+[a-z0-9.]+)?\Z", re.ASCII
+)
+"""Versions of Tempest beside releases: those of commits, checkouts and sites (``47.0.1.dev5+g1a2b3c4``)."""
 
 
 @dataclass(frozen=True)
@@ -231,29 +237,35 @@ def check_callback(url: str) -> str:
 def check_exact_version(version: str, what: str) -> str:
     """Return a PEP 440 version in its normal form.
 
-    :raises PayloadError: it is none, or not an exact public one.
+    :raises PayloadError: it is none.
     """
     try:
         parsed = Version(version)
     except InvalidVersion:
         raise PayloadError(f"payload: {what}: {version!r} is not an exact version, e.g. 47.0.0") from None
-    if parsed.local:
-        raise PayloadError(f"payload: {what}: {version!r} has a local part; only published versions can be run")
     if str(parsed) != version:
         raise PayloadError(f"payload: {what}: write {version!r} as {parsed}")
     return version
 
 
 def release_trouble(version: str) -> str:
-    """Return what is wrong with the version of a Tempest release, which is three numbers; empty: nothing.
+    """Return what is wrong with a version of Tempest; empty: nothing.
 
-    ``47`` is a valid version, but no release is called so: a run of it would wait for a node for ever.
+    It has three numbers, and what is not a release says more: ``47.0.1.dev5+g1a2b3c4``. ``47`` is a valid version, but
+    no Tempest is called so: a run of it would wait for a node for ever.
     """
-    return (
-        ""
-        if _RELEASE.match(version)
-        else f"{version[:40]!r} is not a Tempest release; write three numbers, e.g. 47.0.0"
-    )
+    if not _FROM_SOURCE.match(version) or len(version) > MAX_VERSION:
+        return f"{version[:MAX_VERSION]!r} is not a version of Tempest; write three numbers, e.g. 47.0.0"
+    try:
+        normal = str(Version(version))
+    except InvalidVersion:
+        return f"{version!r} is not a version of Tempest; write three numbers, e.g. 47.0.0"
+    return "" if normal == version else f"write the version {version!r} as {normal}"
+
+
+def is_release(version: str) -> bool:
+    """Tell whether a version is that of a release, three numbers and nothing more."""
+    return _RELEASE.match(version) is not None
 
 
 @functools.lru_cache(maxsize=1)

@@ -19,7 +19,7 @@ from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.contract.execute_test import TEMPESTCONF_PACKAGE
 from refstack_worker.environments import interpreters, test_listing
 from refstack_worker.environments.interpreters import Interpreter
-from refstack_worker.environments.lock import LOCK_NAME, Lock, read_lock
+from refstack_worker.environments.lock import LOCK_NAME, Lock, read_lock, set_name
 from refstack_worker.environments.store.verify import Store
 from refstack_worker.environments.wheels.download import Downloader, Landing
 from refstack_worker.environments.wheels.remote_wheelhouse import Site
@@ -48,15 +48,15 @@ class Want:
         return tuple(sorted((str(canonicalize_name(name)), version) for name, version in self.plugins.items()))
 
     def suits(self, plugins: Plugins) -> bool:
-        """Return whether an environment with these plugins has what is wanted: these, and at most python-tempestconf.
+        """Return whether an environment with these plugins has what is wanted; it may have others beside.
 
-        That one adds no test, so an environment with it serves runs that do not ask for it as well.
+        But not where none is wanted: all tests would then be the plugins' tests too. python-tempestconf adds no test.
         """
-        more = set(plugins) - set(self.wanted_plugins)
+        there, wanted = set(plugins), set(self.wanted_plugins)
         has_tempestconf = TEMPESTCONF_PACKAGE in dict(plugins)
         return (
-            set(self.wanted_plugins) <= set(plugins)
-            and all(name == TEMPESTCONF_PACKAGE for name, _ in more)
+            wanted <= there
+            and bool(_with_tests(there)) == bool(_with_tests(wanted))
             and (has_tempestconf or not self.tempestconf)
         )
 
@@ -148,6 +148,9 @@ class Catalogue:
     def find(self, want: Want) -> Offer:
         """Return the offer for what is wanted: that version, or the newest that supports the release.
 
+        Of locks that suit, the one with the fewest plugins is taken; of versions for a release, released ones come
+        before those of commits and sites.
+
         :raises VersionUnavailableError: there is none that this node can build; the message says why.
         """
         offers = [offer for offer in self.offers() if want.suits(offer.plugins)]
@@ -155,8 +158,7 @@ class Catalogue:
             offers = [offer for offer in offers if _same_version(offer.version, want.version)]
         if want.release:
             offers = [offer for offer in offers if want.release.lower() in offer.releases]
-        offers.sort(key=lambda offer: (_version_key(offer.version), -len(offer.plugins)))
-        for offer in reversed(offers):
+        for offer in sorted(offers, key=_preference, reverse=True):
             if not offer.problem:
                 return offer
         raise VersionUnavailableError(self._why_not(want, offers))
@@ -170,7 +172,9 @@ class Catalogue:
         if offers:
             return f"{what}: " + "; ".join(f"{offer.label} {offer.problem}" for offer in offers)
         known = ", ".join(offer.label for offer in self.offers()) or "none"
-        package = f"refstack-tempest-{want.version}" if want.version else "a refstack-tempest package for it"
+        package = "a refstack-tempest package for it"
+        if want.version:
+            package = f"refstack-tempest-{set_name(want.version, want.wanted_plugins)}"
         away = "".join(f"; wheelhouse {site.problem}" for site in self.sites if site.problem)
         return (
             f"{what}: this node has no lock for it (known: {known}); "
@@ -270,6 +274,16 @@ def _same_version(one: str, other: str) -> bool:
         return Version(one) == Version(other)
     except InvalidVersion:
         return one == other
+
+
+def _with_tests(plugins: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    return {item for item in plugins if item[0] != TEMPESTCONF_PACKAGE}
+
+
+def _preference(offer: Offer) -> tuple[bool, Version, int]:
+    """Return what orders offers that all serve a run; the best has the most of it."""
+    version = _version_key(offer.version)
+    return not version.is_devrelease and not version.local, version, -len(offer.plugins)
 
 
 def _version_key(text: str) -> Version:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ LOCK_NAME = re.compile(r"pylock(\.[^.]+)?\.toml")
 
 FILENAME = re.compile(r"[A-Za-z0-9_.+!-]+\.whl")
 """What the names of wheels are written with: no separator of folders, no blank."""
+
+MAX_SET_NAME = 60
+"""Characters of the name of a version with its plugins: of files, folders and packages."""
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -95,10 +98,37 @@ class Lock:
         return sum(wheel.size for wheel in self.wheels)
 
     @property
+    def set_name(self) -> str:
+        """What its folder and its package are called after: see :func:`set_name`."""
+        return set_name(self.version, self.compatibility.plugins)
+
+    @property
     def label(self) -> str:
         """How messages name it: ``47.0.0`` or ``47.0.0 with keystone-tempest-plugin 0.22.0``."""
         plugins = ", ".join(f"{name} {version}" for name, version in self.compatibility.plugins)
         return f"{self.version} with {plugins}" if plugins else self.version
+
+
+def plugin_word(name: str) -> str:
+    """Return the short name of a plugin: ``heat`` of ``heat-tempest-plugin``."""
+    name = canonicalize_name(name)
+    return name.removesuffix("-tempest-plugin").removesuffix("-tests-tempest").removeprefix("tempest-") or name
+
+
+def set_name(version: str, plugins: Iterable[tuple[str, str]]) -> str:
+    """Return the name of a version with plugins: ``43.0.0``, ``43.0.0-heat-keystone``.
+
+    Of many plugins only the first are in it, and a digest of them all, so that it is a file's name at any rate.
+    """
+    words = sorted(plugin_word(name) for name, _ in plugins)
+    name = "-".join([version, *words])
+    if len(name) <= MAX_SET_NAME:
+        return name
+    digest = hashlib.sha256("\n".join(words).encode()).hexdigest()[:8]
+    shown = list(words)
+    while shown and len("-".join([version, *shown])) + len("-and-99-more-") + len(digest) > MAX_SET_NAME:
+        shown.pop()
+    return "-".join([version, *shown, "and", str(len(words) - len(shown)), "more", digest])
 
 
 def read_lock(path: Path) -> Lock:

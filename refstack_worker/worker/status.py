@@ -112,7 +112,7 @@ class NodeOverview:
     def node_status(self) -> NodeStatus:
         """Return what the node reports to its servers."""
         return NodeStatus(
-            versions=self._versions.numbers,
+            versions=tuple(word for word in self._versions.served if "," not in word),
             slots=len(self._slots),
             busy=self._busy(),
             tags=self._settings.node.tags,

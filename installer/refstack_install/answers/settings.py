@@ -8,7 +8,8 @@ from typing import Any
 
 ENVIRONMENT_PREFIX = "REFSTACK_INSTALL_"
 
-_VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?\Z")
+_VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9.]+)?(-[a-z][a-z0-9-]*)?\Z")
+"""``47.0.0``, of a commit ``47.0.1.dev5+g1a2b3c4``, with plugins ``43.0.0-heat-keystone``."""
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?\Z")
 _SERVER = re.compile(r"https?://[^\s@?#]+\Z")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*\Z")
@@ -62,7 +63,7 @@ SETTINGS = (
     Setting(
         "tempest.versions",
         [],
-        "Tempest versions that this node runs",
+        "Tempest versions that this node runs, as 47.0.0; with plugins as their packages are called, 43.0.0-heat",
         "Tempest versions (separated by commas)",
         True,
         _VERSION,

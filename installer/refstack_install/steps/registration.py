@@ -51,7 +51,9 @@ class RegistrationStep(Step):
         return all(self.answers.flag(f) for f in ("service.start", "preflight.services")) and self.system.systemd_runs()
 
     def _required(self) -> set[str]:
-        return {f"refstack:tempest:{version}" for version in self.answers.names("tempest.versions")}
+        return {
+            f"refstack:tempest:{version}" for version in self.answers.names("tempest.versions") if "-" not in version
+        }
 
     def _registered(self, server: str) -> set[str]:
         try:

@@ -30,8 +30,9 @@ class SelfTestStep(Step):
         """Do nothing: the self-test changed nothing."""
 
     def verify(self) -> None:
-        """Run the self-test for each Tempest version. :raises VerifyError: one did not pass."""
-        for version in self.answers.names("tempest.versions"):
+        """Run the self-test for each Tempest version without plugins. :raises VerifyError: one did not pass."""
+        # of a version with plugins the environment was proven to list its tests; the self-test runs a plain one
+        for version in (name for name in self.answers.names("tempest.versions") if "-" not in name):
             argv = [*AS_WORKER, units.PROGRAM, "selftest", version, "-f", "json"]
             done = self.system.run(argv, SECONDS)
             if done.status != 0 or not _passed(done.out):

@@ -61,7 +61,7 @@ class WarmStep(Step):
             return {}
         done = self.system.run([units.PROGRAM, "versions", "-f", "json"])
         try:
-            return {row["Version"]: row for row in json.loads(done.out)}
+            return {row.get("Name") or row["Version"]: row for row in json.loads(done.out)}
         except (ValueError, KeyError, TypeError):
             return {}
 

@@ -8,11 +8,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from refstack_worker.builder.locks import releases
-from refstack_worker.builder.locks.resolve import ResolveRequest, find_uv, resolve
+from refstack_worker.builder.locks.build import WheelBuilder
+from refstack_worker.builder.locks.resolve import ResolveRequest, resolve
+from refstack_worker.builder.locks.tempest_source import TempestSource, build_source
+from refstack_worker.builder.locks.uv import Uv, find_uv
 from refstack_worker.builder.locks.wheels import Gathered, gather
 from refstack_worker.builder.locks.write import Facts, lock_name, lock_text
 from refstack_worker.config.environments import EnvironmentSettings
@@ -33,12 +36,15 @@ class LockRequest:
 
     resolve_request: ResolveRequest
     output: Path
-    """Folder of versions; the lock goes into ``<output>/<version>/``, its wheels into ``wheels/`` beside it."""
+    """Folder of versions; the lock goes into ``<output>/<version>/`` (with plugins ``<version>-heat/``), its wheels
+    into ``wheels/`` beside it."""
     cache: Path
     """Where the resolver, and the store that the lock is proved with, are kept."""
     releases: tuple[str, ...] = ()
     """OpenStack releases; empty: those that are known of the version."""
     ca_file: str = ""
+    source: TempestSource | None = None
+    """Where Tempest is from, if not from the index; the version asked for is then what it is to be called, or empty."""
 
 
 def make_lock(request: LockRequest) -> Lock:
@@ -46,25 +52,36 @@ def make_lock(request: LockRequest) -> Lock:
 
     :raises BuildError: it cannot be resolved, gathered or proved.
     """
-    resolve_request = request.resolve_request
     make_folder(request.cache)
     with tempfile.TemporaryDirectory(prefix="lock-", dir=request.cache) as name:
-        work = Path(name)
-        uv = find_uv(request.cache)
+        uv = Uv(find_uv(request.cache), Path(name).absolute(), request.resolve_request.index)
+        request = _with_source(request, uv)
+        resolve_request = request.resolve_request
         LOG.info("resolving Tempest %s on %s", resolve_request.version, resolve_request.interpreter.name)
-        artefacts = resolve(resolve_request, uv, work)
+        artefacts = resolve(resolve_request, uv)
         try:
             LOG.info("gathering %d distributions", len(artefacts))
-            gathered = gather(resolve_request, artefacts, uv, work, request.ca_file)
+            gathered = gather(resolve_request, artefacts, uv, request.ca_file)
             LOG.info("proving it")
-            staged = _stage(request, gathered, work)
-            tests = _prove(request, staged, work)
+            staged = _stage(request, gathered, uv.work)
+            tests = _prove(request, staged, uv.work)
         except (BuildError, EnvironmentBuildError) as error:
-            pythons = releases.pythons(work)
+            pythons = releases.pythons(uv.work)
             hint = f"; Tempest {resolve_request.version} was made for Python {pythons} (--python)" if pythons else ""
             raise BuildError(f"{error}{hint}") from error
         text = lock_text(resolve_request, gathered, _facts(request, tests))
         return _deliver(request, gathered, text, read_lock(staged))
+
+
+def _with_source(request: LockRequest, uv: Uv) -> LockRequest:
+    """Build Tempest, where it is not from the index, and return the request with its wheel and version."""
+    if request.source is None:
+        return request
+    question = request.resolve_request
+    LOG.info("building Tempest from its source")
+    builder = WheelBuilder(uv, question.interpreter, question.exclude_newer)
+    built = build_source(request.source, builder, question.version)
+    return replace(request, resolve_request=replace(question, version=built.version, source=built))
 
 
 def _facts(request: LockRequest, tests: int) -> Facts:
@@ -95,7 +112,7 @@ def _prove(request: LockRequest, staged: Path, work: Path) -> int:
 
 
 def _deliver(request: LockRequest, gathered: Sequence[Gathered], text: str, proved: Lock) -> Lock:
-    folder = request.output / request.resolve_request.version
+    folder = request.output / proved.set_name
     with disk_errors(str(folder)):
         for item in gathered:
             target = make_folder(folder / "wheels") / item.wheel.filename

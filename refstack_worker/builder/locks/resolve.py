@@ -6,33 +6,35 @@ none does, the source distribution that a wheel has to be built from.
 
 from __future__ import annotations
 
-import os
+import logging
 import re
-import shutil
-import sys
-import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-import virtualenv
 from packaging.markers import Marker
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from refstack_worker import process
+from refstack_worker.builder.locks import constraints
+from refstack_worker.builder.locks.tempest_source import BuiltSource
+from refstack_worker.builder.locks.uv import Uv
 from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.lock import tomllib
-from refstack_worker.errors import BuildError, ProcessError
+from refstack_worker.errors import BuildError
 
-SECONDS = 1800
-"""A resolver that has not answered in that time will not."""
+LOG = logging.getLogger(__name__)
+
+NO_VERSION = re.compile(r"there is no version of (\S+?),? and you require")
+"""What uv says when what was asked for by name is not there."""
 
 SAID = 1500
 """Characters of the resolver's output in a message when the output names no conflict."""
 
-PIN = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*={2,3}\s*([^\s;#]+)", re.MULTILINE)
-"""A line of a constraints file that pins one distribution."""
+MOST_NAMED = 5
+"""Distributions that a message names."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,21 @@ class ResolveRequest:
     """RFC 3339; what the index got later does not exist."""
     index: str = ""
     """A package index other than the resolver's own."""
+    source: BuiltSource | None = None
+    """Tempest, built here, where it is not from the index."""
 
     @property
     def requirements(self) -> tuple[tuple[str, str], ...]:
         """All that was asked for by name: distribution and version."""
         return (("tempest", self.version), *self.plugins)
+
+    @property
+    def lines(self) -> list[str]:
+        """The same as a requirements file has it."""
+        lines = [f"{name}=={version}" for name, version in self.requirements]
+        if self.source is not None:
+            lines[0] = f"tempest @ {self.source.wheel.absolute().as_uri()}"
+        return lines
 
 
 @dataclass(frozen=True)
@@ -69,30 +81,72 @@ class Artefact:
     is_wheel: bool
 
 
-def resolve(question: ResolveRequest, uv: Path, work: Path) -> list[Artefact]:
-    """Return one file for each distribution of the environment, sorted by name.
+def resolve(question: ResolveRequest, uv: Uv) -> list[Artefact]:
+    """Return one file for each distribution of the environment, sorted by name; of a Tempest that was built here, none.
 
     :raises BuildError: there is no answer; the message names what conflicts.
     """
     _check_pins(question)
-    asked = work / "requirements.in"
-    asked.write_text("".join(f"{name}=={version}\n" for name, version in question.requirements))
-    answer = work / "pylock.resolved.toml"
+    asked = uv.work / "requirements.in"
+    asked.write_text("".join(f"{line}\n" for line in question.lines))
+    answer = uv.work / "pylock.resolved.toml"
     words: list[str | Path] = [
-        uv, "pip", "compile", "--quiet", "--format", "pylock.toml", "--no-header", "--no-python-downloads",
+        "pip", "compile", "--quiet", "--format", "pylock.toml", "--no-header", "--no-python-downloads",
         "--python", question.interpreter.path, "--python-version", question.interpreter.series,
-        "--exclude-newer", question.exclude_newer, "--output-file", answer, asked,
+        "--output-file", answer, asked,
     ]  # fmt: skip
     if question.constraints is not None:
-        words += ["--constraint", question.constraints]
-    if question.index:
-        words += ["--default-index", question.index]
-    done = process.run(words, process.Options(timeout=SECONDS, check=False))
+        words += ["--constraint", _constraints(question, question.constraints, uv.work)]
+    done = _asked(question, uv, words, answer)
     if done.returncode != 0:
         raise BuildError(_no_answer(question, done.stderr))
-    packages = tomllib.loads(answer.read_text())["packages"]
-    chosen = [choose(package, question.interpreter) for package in packages if _applies(package, question.interpreter)]
+    built = {"tempest"} if question.source is not None else set()
+    chosen = [
+        choose(package, question.interpreter)
+        for package in _packages(answer)
+        if _applies(package, question.interpreter) and canonicalize_name(package["name"]) not in built
+    ]
     return sorted(chosen, key=lambda artefact: artefact.name)
+
+
+def _asked(question: ResolveRequest, uv: Uv, words: Sequence[str | Path], answer: Path) -> process.Completed:
+    """Ask for the index as it was at the date; what has no date there is taken as it is now, with a warning.
+
+    A folder, and many a private index, do not say when a file was uploaded; uv then leaves all of it out.
+    """
+    until = ["--exclude-newer", question.exclude_newer]
+    done = uv.run([*words, *until])
+    if done.returncode == 0 or "exclude-newer" not in done.stderr:
+        return done
+    if uv.run(words).returncode != 0:
+        return done
+    undated = [package["name"] for package in _packages(answer) if not _dates(package)]
+    answer.unlink()
+    if not undated:
+        return done
+    more = "" if len(undated) <= MOST_NAMED else f" and {len(undated) - MOST_NAMED} more"
+    names = ", ".join(undated[:MOST_NAMED]) + more
+    LOG.warning(
+        "the index gives no time of upload for %s: taken as they are today, whatever --exclude-newer says", names
+    )
+    exempt = [word for name in undated for word in ("--exclude-newer-package", f"{name}=false")]
+    return uv.run([*words, *until, *exempt])
+
+
+def _packages(answer: Path) -> list[Mapping[str, Any]]:
+    return list(tomllib.loads(answer.read_text(encoding="utf-8")).get("packages", []))
+
+
+def _dates(package: Mapping[str, Any]) -> bool:
+    """Tell whether a package's files have the times of their upload; one that was given as a file needs none."""
+    files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+    return not files or any("upload-time" in file for file in files)
+
+
+def _constraints(question: ResolveRequest, path: Path, work: Path) -> Path:
+    if question.source is None:
+        return path
+    return constraints.without(path, "tempest", work / "constraints.txt")  # as OpenStack's edit-constraints does
 
 
 def choose(package: Mapping[str, Any], interpreter: Interpreter) -> Artefact:
@@ -110,8 +164,10 @@ def choose(package: Mapping[str, Any], interpreter: Interpreter) -> Artefact:
     name, version = canonicalize_name(package["name"]), package.get("version", "")
     if table is None:
         raise BuildError(f"{name} {version}: has no wheel for {interpreter.name} and no source distribution")
-    size = table.get("size", 0)
-    return Artefact(name, version, _filename(table), table["url"], table["hashes"]["sha256"], size, best is not None)
+    digest = table.get("hashes", {}).get("sha256", "")
+    if not digest:
+        raise BuildError(f"{_filename(table)}: the index gives no SHA-256 of it")
+    return Artefact(name, version, _filename(table), table["url"], digest, table.get("size", 0), best is not None)
 
 
 def _applies(package: Mapping[str, Any], interpreter: Interpreter) -> bool:
@@ -120,7 +176,7 @@ def _applies(package: Mapping[str, Any], interpreter: Interpreter) -> bool:
 
 
 def _filename(table: Mapping[str, Any]) -> str:
-    return str(table.get("name") or table["url"].rsplit("/", 1)[-1].partition("#")[0])
+    return str(table.get("name") or unquote(table["url"].partition("#")[0].rsplit("/", 1)[-1]))
 
 
 def _tags(filename: str) -> frozenset[Any]:
@@ -133,19 +189,26 @@ def _tags(filename: str) -> frozenset[Any]:
 def _check_pins(question: ResolveRequest) -> None:
     if question.constraints is None:
         return
-    pins = {canonicalize_name(name): version for name, version in PIN.findall(question.constraints.read_text())}
-    for name, version in question.requirements:
-        pinned = pins.get(canonicalize_name(name), version)
-        if pinned != version:
+    named = question.requirements[1:] if question.source is not None else question.requirements
+    facts = {name: value for name, value in question.interpreter.facts if not name.startswith("_")}
+    for name, version in named:
+        pinned = constraints.conflicting(question.constraints, facts, name, version)
+        if pinned:
             raise BuildError(
                 f"{name} {version}, which was requested, conflicts with {question.constraints_name}, "
-                f"which pins {name} {pinned}; take the constraints of the release that {version} belongs to"
+                f"which pins {name} {pinned.lstrip('=')}; take the constraints of the release that {version} belongs to"
             )
 
 
 def _no_answer(question: ResolveRequest, output: str) -> str:
     under = f" under {question.constraints_name}" if question.constraints is not None else ""
     text = " ".join(output.split())
+    missing = NO_VERSION.search(text)
+    if missing:
+        return (
+            f"{missing[1]}: the index has no such version{' for a date so early' if 'exclude-newer' in text else ''}; "
+            "check the version, and --exclude-newer and --index if you gave them"
+        )
     return (
         f"Tempest {question.version}{under} on {question.interpreter.name} cannot be resolved: {_conflict(text)}; "
         "choose other constraints (the release's own), another --python, or a later --exclude-newer"
@@ -158,21 +221,3 @@ def _conflict(text: str) -> str:
     if needs:
         return f"{needs.group(1)} needs {needs.group(2)}, which conflicts with {needs.group(3)}"
     return text[-SAID:]
-
-
-def find_uv(cache: Path) -> Path:
-    """Return uv: the one beside this interpreter, the one on the path, or one put in a virtualenv in ``cache``.
-
-    :raises BuildError: it cannot be installed either.
-    """
-    own = cache / "uv" / "bin" / "uv"
-    for found in (Path(sysconfig.get_path("scripts")) / "uv", shutil.which("uv"), own):
-        if found and os.access(found, os.X_OK):
-            return Path(found)
-    try:
-        virtualenv.cli_run(["--python", sys.executable, "--no-periodic-update", str(own.parent.parent)])
-        process.run([own.parent / "python", "-m", "pip", "install", "--quiet", "uv"])
-    except (ProcessError, SystemExit, RuntimeError) as error:
-        hint = "install uv, or give this machine a package index"
-        raise BuildError(f"uv is missing and cannot be installed: {error}; {hint}") from error
-    return own

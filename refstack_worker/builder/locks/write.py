@@ -25,11 +25,13 @@ class Facts:
 
 
 def lock_name(question: ResolveRequest) -> str:
-    """Return the name of a lock's file: PEP 751 allows no dot between ``pylock.`` and ``.toml``."""
+    """Return the name of a lock's file: PEP 751 allows no dot between ``pylock.`` and ``.toml``.
+
+    Plugins are in the name of its folder (:func:`refstack_worker.environments.lock.set_name`).
+    """
     interpreter = question.interpreter
-    words = [f"py{interpreter.series.replace('.', '')}-{interpreter.fact('platform_machine')}"]
-    words += [f"{name}-{version}" for name, version in question.plugins]
-    return f"pylock.{re.sub(r'[^A-Za-z0-9_-]', '_', '-'.join(words))}.toml"
+    word = f"py{interpreter.series.replace('.', '')}-{interpreter.fact('platform_machine')}"
+    return f"pylock.{re.sub(r'[^A-Za-z0-9_-]', '_', word)}.toml"
 
 
 def lock_text(question: ResolveRequest, gathered: Sequence[Gathered], facts: Facts) -> str:
@@ -71,6 +73,7 @@ def _package(item: Gathered) -> list[str]:
     ]
     if item.sdist is not None:
         source = f"name = {quoted(item.sdist.filename)}, sha256 = {quoted(item.sdist.sha256)}"
+        source += f", commit = {quoted(item.sdist.commit)}" if item.sdist.commit else ""
         lines += ["[packages.tool.refstack]", f"built-from = {{ {source} }}"]
     return lines
 

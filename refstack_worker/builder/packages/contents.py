@@ -12,7 +12,7 @@ from pathlib import Path
 
 from refstack_worker.builder.packages import deb, licences, rpm, sbom
 from refstack_worker.builder.packages.licences import WheelFacts
-from refstack_worker.builder.packages.package import DATA, TempestPackage
+from refstack_worker.builder.packages.package import TempestPackage
 from refstack_worker.builder.packages.supported_tempest import execute_test_for
 from refstack_worker.environments.lock import LOCK_NAME, Lock, read_lock
 from refstack_worker.errors import BuildError, UsageError
@@ -60,7 +60,7 @@ def build(request: PackageRequest) -> list[Path]:
 
 
 def read_locks(folder: Path) -> tuple[Lock, ...]:
-    """Return the locks of a version's folder, in the request of their names.
+    """Return the locks of a version's folder, in the order of their names.
 
     :raises BuildError: there are none, or they are of more than one version.
     """
@@ -71,6 +71,9 @@ def read_locks(folder: Path) -> tuple[Lock, ...]:
     versions = sorted({lock.version for lock in locks})
     if len(versions) > 1:
         raise BuildError(f"{folder}: locks of Tempest {' and '.join(versions)}; a package has one version")
+    sets = sorted({lock.set_name for lock in locks})
+    if len(sets) > 1:
+        raise BuildError(f"{folder}: locks of {' and '.join(sets)}; a package has one set of plugins: move them apart")
     for lock in locks:
         if not lock.compatibility.tests:
             raise BuildError(f"{lock.path}: was never proved to list tests; 'refstack-package verify-lock' does it")
@@ -143,7 +146,7 @@ def epoch_of(locks: Sequence[Lock]) -> int:
 
 def stage(package: TempestPackage, folder: Path, facts: Mapping[str, WheelFacts], tree: Path) -> None:
     """Lay out the files as they will be installed, below ``tree``."""
-    base = tree / DATA / package.tempest
+    base = tree / package.folder
     (base / "wheels").mkdir(parents=True)
     locks = read_locks(folder)
     for lock in locks:

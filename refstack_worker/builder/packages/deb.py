@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from refstack_worker import process
-from refstack_worker.builder.packages.package import DATA, HOMEPAGE, MAINTAINER, VIRTUAL, TempestPackage
+from refstack_worker.builder.packages.package import HOMEPAGE, MAINTAINER, VIRTUAL, TempestPackage, debian_version
 from refstack_worker.errors import BuildError
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "": "all"}
@@ -48,7 +48,7 @@ def build(package: TempestPackage, tree: Path, out: Path) -> Path:
 
 
 def version_of(package: TempestPackage) -> str:
-    return f"{package.tempest}-{package.revision}"
+    return f"{debian_version(package.tempest)}-{package.revision}"
 
 
 def control_file(package: TempestPackage, size: int) -> str:
@@ -61,7 +61,7 @@ def control_file(package: TempestPackage, size: int) -> str:
         ("Installed-Size", str(size)),
         ("Depends", depends(package)),
         ("Suggests", "refstack-worker"),
-        ("Provides", f"{VIRTUAL} (= {package.tempest})"),
+        ("Provides", provides(package)),
         ("Section", "python"),
         ("Priority", "optional"),
         ("Homepage", HOMEPAGE),
@@ -69,6 +69,12 @@ def control_file(package: TempestPackage, size: int) -> str:
         ("Description", description(package)),
     ]
     return "".join(f"{name}: {value}\n" for name, value in fields)
+
+
+def provides(package: TempestPackage) -> str:
+    """Return the virtual packages: Tempest's version, and each plugin's."""
+    pairs = [(VIRTUAL, package.tempest), *package.provided_plugins]
+    return ", ".join(f"{name} (= {debian_version(version)})" for name, version in pairs)
 
 
 def depends(package: TempestPackage) -> str:
@@ -110,7 +116,7 @@ def copyright_file(package: TempestPackage) -> str:
         f"Upstream-Name: tempest {package.tempest} and what it needs",
         f"Source: {HOMEPAGE}",
         "Comment: The licence texts that the wheels carry are installed as they are in",
-        f" /{DATA}/{package.tempest}/licences.",
+        f" /{package.folder}/licences.",
         "",
         "Files: *",
         "Copyright: 2026 RefStack developers",
@@ -122,7 +128,7 @@ def copyright_file(package: TempestPackage) -> str:
         short = short_name(about.licence)
         licences.setdefault(short, about.licence or "not stated in the wheel")
         lines += [
-            f"Files: {DATA}/{package.tempest}/wheels/{filename}",
+            f"Files: {package.folder}/wheels/{filename}",
             f"Copyright: {about.author or f'the authors of {about.name}'}",
             f"License: {short}",
             *([f"Comment: {about.homepage}"] if about.homepage else []),
@@ -144,7 +150,7 @@ def licence_text(package: TempestPackage, short: str, written: str) -> list[str]
         return [f" On Debian systems the text is in /usr/share/common-licenses/{short}."]
     which = sorted({f"{about.name}-{about.version}" for _, about in package.licences
                     if short_name(about.licence) == short and about.texts})  # fmt: skip
-    texts = [f"  /{DATA}/{package.tempest}/licences/{name}/" for name in which]
+    texts = [f"  /{package.folder}/licences/{name}/" for name in which]
     return [f" As the authors write it: {written}", *([" The text is in"] if texts else []), *texts]
 
 

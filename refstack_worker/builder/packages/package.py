@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from refstack_worker.builder.packages.licences import WheelFacts
+from refstack_worker.environments.lock import plugin_word, set_name
 
 DATA = "usr/share/refstack-tempest"
 """Folder of all installed versions, relative to the root."""
@@ -13,6 +15,24 @@ MAINTAINER = "RefStack developers <openstack-discuss@lists.openstack.org>"
 HOMEPAGE = "https://docs.openstack.org/tempest/"
 VIRTUAL = "refstack-tempest"
 """What each version provides."""
+
+
+_EARLIER = re.compile(r"(?<=[0-9])\.?(a|b|rc|dev)(?=[0-9])")
+"""Parts of a Python version that sort before the version without them."""
+
+
+def debian_version(version: str) -> str:
+    """Return a Python version as dpkg sorts it alike: ``47.0.1~dev5+g1a2b3c4`` before ``47.0.1``.
+
+    Alphas and betas are ``~prea1``: as ``~a1`` they would come before ``~dev1``.
+    """
+    public, plus, local = version.partition("+")
+    return re.sub(r"~([ab][0-9])", r"~pre\1", _EARLIER.sub(r"~\1", public)) + plus + local
+
+
+def rpm_version(version: str) -> str:
+    """Return a Python version as rpm sorts it alike; what a local part is to Python, ``^`` is to rpm."""
+    return debian_version(version).replace("+", "^")
 
 
 @dataclass(frozen=True)
@@ -47,11 +67,28 @@ class TempestPackage:
     @property
     def name(self) -> str:
         """Name of the package, which holds the version, so that several are installed side by side."""
-        return f"{VIRTUAL}-{self.tempest}"
+        return f"{VIRTUAL}-{self.set_name}"
+
+    @property
+    def set_name(self) -> str:
+        """Tempest's version, and the plugins: ``43.0.0-heat``."""
+        return set_name(self.tempest, self.plugins)
+
+    @property
+    def folder(self) -> str:
+        """Where its files are, relative to the root."""
+        return f"{DATA}/{self.set_name}"
+
+    @property
+    def provided_plugins(self) -> list[tuple[str, str]]:
+        """What it provides for each plugin: name and version."""
+        return [(f"{VIRTUAL}-plugin-{plugin_word(name)}", version) for name, version in self.plugins]
 
     @property
     def summary(self) -> str:
-        return f"Tempest {self.tempest} for RefStack workers"
+        plugins = f" with {len(self.plugins)} plugins" if len(self.plugins) > 1 else ""
+        plugins = f" with the {plugin_word(self.plugins[0][0])} plugin" if len(self.plugins) == 1 else plugins
+        return f"Tempest {self.tempest}{plugins} for RefStack workers"
 
     def facts(self) -> list[tuple[str, str]]:
         """Return what a person must know before installing it: field name (as dpkg writes them) and value."""

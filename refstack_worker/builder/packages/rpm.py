@@ -9,7 +9,14 @@ import time
 from pathlib import Path
 
 from refstack_worker import process
-from refstack_worker.builder.packages.package import DATA, HOMEPAGE, MAINTAINER, VIRTUAL, TempestPackage
+from refstack_worker.builder.packages.package import (
+    DATA,
+    HOMEPAGE,
+    MAINTAINER,
+    VIRTUAL,
+    TempestPackage,
+    rpm_version,
+)
 from refstack_worker.errors import BuildError
 
 SETTINGS = {
@@ -42,7 +49,7 @@ def build(package: TempestPackage, tree: Path, out: Path) -> Path:
         defines = [word for key, value in settings.items() for word in ("--define", f"{key} {value}")]
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SOURCE_DATE_EPOCH": str(package.epoch)}
         process.run(["rpmbuild", "-bb", "--target", machine, *defines, spec], process.Options(cwd=top, env=env))
-        made = top / "RPMS" / f"{package.name}-{package.tempest}-{package.revision}.{machine}.rpm"
+        made = top / "RPMS" / f"{package.name}-{rpm_version(package.tempest)}-{package.revision}.{machine}.rpm"
         target = out / made.name
         shutil.copyfile(made, target)
     return target
@@ -58,7 +65,7 @@ def spec_file(package: TempestPackage, tree: Path) -> str:
     )
     fields = [
         ("Name", package.name),
-        ("Version", package.tempest),
+        ("Version", rpm_version(package.tempest)),
         ("Release", str(package.revision)),
         ("Summary", package.summary),
         ("License", licence_field(package)),
@@ -66,18 +73,19 @@ def spec_file(package: TempestPackage, tree: Path) -> str:
         ("AutoReqProv", "no"),
         ("Requires", requires(package)),
         ("Requires", f"refstack-execute-test >= {package.execute_test}~"),
-        ("Provides", f"{VIRTUAL} = {package.tempest}"),
+        ("Provides", f"{VIRTUAL} = {rpm_version(package.tempest)}"),
+        *(("Provides", f"{name} = {rpm_version(version)}") for name, version in package.provided_plugins),
         *(("Provides", f"{VIRTUAL}(openstack:{release})") for release in package.releases),
         *((("BuildArch", "noarch"),) if not package.machine else ()),
     ]
     head = "".join(f"{name}: {value}\n" for name, value in fields)
-    base = f"/{DATA}/{package.tempest}"
+    base = f"/{package.folder}"
     return (
         f"{head}\n%description\n{text}\n\n{facts}\n\n"
         f"%install\nmkdir -p %{{buildroot}}\ncp -a {tree}/. %{{buildroot}}/\n\n"
         f"%files\n%dir /{DATA}\n%dir {base}\n{base}/pylock*.toml\n{base}/wheels\n{base}/sbom.cdx.json\n"
         f"%license {base}/licences\n\n"
-        f"%changelog\n* {date} {MAINTAINER} - {package.tempest}-{package.revision}\n"
+        f"%changelog\n* {date} {MAINTAINER} - {rpm_version(package.tempest)}-{package.revision}\n"
         f"- Tempest {package.tempest}, locked for Python {', '.join(package.pythons)}\n"
     )
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
@@ -60,16 +61,19 @@ class Publisher:
 
     def prune(self, keep: int) -> list[str]:
         """Keep the newest ``keep`` versions of each package, and of Tempest's the newest ``keep`` series' packages."""
+        surplus = self.surplus(keep)
+        return self._change(lambda undo, aside: self._take(surplus, undo, aside)) if surplus else []
+
+    def surplus(self, keep: int) -> list[Path]:
+        """Return what :meth:`prune` would take out."""
         if keep < 1:
             raise UsageError("--keep: at least 1")
-        surplus: list[Path] = []
-        items = sorted(listing(self.repository), key=lambda item: (item.format, item.series, item.rank))
-        for _, group in groupby(items, key=lambda item: (item.format, item.series)):
-            ordered = list(group)
-            versions = sorted({item.rank for item in ordered})
-            gone = set(versions[:-keep])
-            surplus += [item.path for item in ordered if item.rank in gone]
-        return self._change(lambda undo, aside: self._take(surplus, undo, aside)) if surplus else []
+        items = listing(self.repository)
+        gone = _older(items, keep, lambda item: (item.format, item.series), lambda item: item.rank)
+        stay = [item for item in items if item not in gone]
+        # of a Tempest version that stays, the older revisions of its packages
+        gone += _older(stay, keep, lambda item: (item.format, item.package), lambda item: item.revision_rank)
+        return [item.path for item in gone]
 
     def roll_over(self, to: str, finish: bool) -> None:
         """Change the signing key in two steps.
@@ -86,7 +90,7 @@ class Publisher:
                 raise BuildError(f"key {to}: was never announced; run rollover without --finish first")
             old = [key for key in record.keys if key != new.fingerprint]
             keys = (new.fingerprint,) if finish else (*old, new.fingerprint)
-            self._write(replace(record, keys=keys), resign=finish)
+            self._write(replace(record, keys=keys), new, resign=finish)
 
     def _change(self, change: Callable[[ExitStack, Path], list[str]]) -> list[str]:
         """Check the key, change the files, regenerate the indices; undo the change of files if that fails."""
@@ -95,7 +99,7 @@ class Publisher:
             record = self._checked(self.repository.record(), main)
             with tempfile.TemporaryDirectory(dir=self.repository.root, prefix=".aside-") as aside, ExitStack() as undo:
                 done = change(undo, Path(aside))
-                self._write(record)
+                self._write(record, main)
                 undo.pop_all()  # it worked: nothing is to be undone
         return done
 
@@ -155,9 +159,12 @@ class Publisher:
             taken.append(path.name)
         return taken
 
-    def _write(self, record: Record, resign: bool = False) -> None:
-        """Make all indices of what is there; only when all of them are made and signed is any put in place."""
-        keys = [self.keyring.signing_key(key) for key in record.keys]
+    def _write(self, record: Record, known: Key, resign: bool = False) -> None:
+        """Make all indices of what is there; only when all of them are made and signed is any put in place.
+
+        :param known: one of the keys, with the subkey that was asked for.
+        """
+        keys = [known if key == known.fingerprint else self.keyring.signing_key(key) for key in record.keys]
         repository = self.repository
         for folder in (repository.pool, repository.rpms):
             make_folder(folder)
@@ -212,13 +219,34 @@ class Published:
     @property
     def rank(self) -> tuple[Version, str]:
         """What orders the versions; of a package of Tempest, Tempest's."""
-        text = self.package.removeprefix(f"{VIRTUAL}-") if self.series != self.package else self.version
-        text = text.removeprefix("0:")
-        upstream, _, revision = text.partition("-")
-        try:
-            return Version(SNAPSHOT.sub(r".dev\1", upstream).replace("~", "")), revision
-        except InvalidVersion:
-            return Version("0"), text
+        if self.series != self.package:  # plugins are behind the version
+            return _rank(self.package.removeprefix(f"{VIRTUAL}-").partition("-")[0])
+        return self.revision_rank
+
+    @property
+    def revision_rank(self) -> tuple[Version, str]:
+        """What orders the versions of this very package."""
+        return _rank(self.version.removeprefix("0:"))
+
+
+def _rank(text: str) -> tuple[Version, str]:
+    upstream, _, revision = text.partition("-")
+    try:
+        return Version(SNAPSHOT.sub(r".dev\1", upstream).replace("~", "").replace("^", "+")), revision.zfill(6)
+    except InvalidVersion:
+        return Version("0"), text
+
+
+def _older(
+    items: Iterable[Published], keep: int, group: Callable[[Published], Any], rank: Callable[[Published], Any]
+) -> list[Published]:
+    """Return those of each group that are not among its newest ``keep`` versions."""
+    gone = []
+    for _, found in groupby(sorted(items, key=lambda item: (group(item), rank(item))), key=group):
+        ordered = list(found)
+        surplus = set(sorted({rank(item) for item in ordered})[:-keep])
+        gone += [item for item in ordered if rank(item) in surplus]
+    return gone
 
 
 def listing(repository: Repository) -> list[Published]:

@@ -16,6 +16,9 @@ SECONDS = 300
 """A signature that takes longer is waiting for a passphrase, and there is no one to type it."""
 
 LEAST_RSA_BITS = 3072
+SHORTEST_ID = 8
+"""Hexadecimal digits by which a subkey may be named."""
+
 RSA = {"1", "3"}
 ELLIPTIC = {"19", "22"}
 """Numbers of the public-key algorithms that apt and rpm take (RFC 4880, section 9.1)."""
@@ -26,10 +29,17 @@ class Key:
     """A key that can sign."""
 
     fingerprint: str
-    """40 hexadecimal digits."""
+    """Of the primary key, by which nodes know it; 40 hexadecimal digits."""
     user: str
     expires: int
-    """Seconds since 1970; 0: never."""
+    """Of what signs, in seconds since 1970; 0: never."""
+    signer: str = ""
+    """Fingerprint of the subkey that signs; empty: the primary key itself."""
+
+    @property
+    def user_id(self) -> str:
+        """What gpg and rpm are told to sign with: exactly this key or subkey."""
+        return f"{self.signer or self.fingerprint}!"
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,9 @@ class OpenPgpKeyring:
         if not wanted:
             raise BuildError("no key: name the one to sign with (--key ID); nothing is published unsigned")
         try:
-            listing = self.gpg("--with-colons", "--fixed-list-mode", "--list-secret-keys", wanted)
+            # without the '!' by which one subkey is meant: its primary key is needed beside it
+            listing = self.gpg("--with-colons", "--fixed-list-mode", "--with-subkey-fingerprint", "--list-secret-keys",
+                               wanted.rstrip("!"))  # fmt: skip
         except BuildError as error:
             raise BuildError(
                 f"key {wanted}: no secret key of that id in gpg's keyring; import it, or set GNUPGHOME to where it is"
@@ -90,20 +102,86 @@ class OpenPgpKeyring:
 
     @staticmethod
     def _users(keys: Sequence[Key]) -> list[str]:
-        return [word for key in keys for word in ("--local-user", f"{key.fingerprint}!")]
+        return [word for key in keys for word in ("--local-user", key.user_id)]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A primary key or a subkey, as gpg lists it."""
+
+    is_primary: bool
+    fingerprint: str
+    validity: str
+    bits: int
+    algorithm: str
+    created: int
+    expires: int
+    capabilities: str
+    held: str
+    """``+`` where the secret part is here, ``#`` where it is not; empty in listings of old versions."""
+
+    @classmethod
+    def of(cls, line: Sequence[str], fingerprint: str) -> _Part:
+        held = line[14] if len(line) > 14 else ""
+        return cls(line[0] == "sec", fingerprint, line[1], int(line[2]), line[3], int(line[5] or 0), int(line[6] or 0),
+                   line[11], held)  # fmt: skip
+
+    @property
+    def is_here(self) -> bool:
+        return self.held != "#" and "D" not in self.capabilities
+
+    @property
+    def signs(self) -> bool:
+        return "s" in self.capabilities
+
+    @property
+    def is_over(self) -> bool:
+        return bool(set(self.validity) & set("er")) or bool(self.expires and self.expires <= time.time())
+
+    @property
+    def is_weak(self) -> bool:
+        return self.algorithm not in RSA | ELLIPTIC or (self.algorithm in RSA and self.bits < LEAST_RSA_BITS)
 
 
 def _checked(wanted: str, lines: Sequence[Sequence[str]]) -> Key:
-    primary = [line for line in lines if line[0] == "sec"]
+    parts = _parts(lines)
+    primary = [part for part in parts if part.is_primary]
     if len(primary) != 1:
         raise BuildError(f"key {wanted}: {len(primary)} keys match; name one by its fingerprint")
-    line = primary[0]
-    fingerprint = next(words[9] for words in lines if words[0] == "fpr")
     user = next((words[9] for words in lines if words[0] == "uid"), "")
-    expires = int(line[6] or 0)
-    if line[1] in "er" or (expires and expires <= time.time()):
+    if primary[0].is_over:
         raise BuildError(f"key {wanted}: expired or revoked; extend it with gpg, or roll over to another (rollover)")
-    weak = line[3] not in RSA | ELLIPTIC or (line[3] in RSA and int(line[2]) < LEAST_RSA_BITS)
-    if weak:
+    part = _signing(wanted, primary[0], parts[1:])
+    if part.is_weak:
         raise BuildError(f"key {wanted}: too weak for apt and rpm; use RSA with 4096 bits, or Ed25519")
-    return Key(fingerprint, user, expires)
+    return Key(primary[0].fingerprint, user, part.expires, "" if part.is_primary else part.fingerprint)
+
+
+def _parts(lines: Sequence[Sequence[str]]) -> list[_Part]:
+    found, line = [], None
+    for words in lines:
+        if words[0] in ("sec", "ssb"):
+            line = words
+        elif words[0] == "fpr" and line is not None:
+            found.append(_Part.of(line, words[9]))
+            line = None
+    return found
+
+
+def _signing(wanted: str, primary: _Part, subkeys: Sequence[_Part]) -> _Part:
+    """Return what signs: the subkey that was named, else the primary key, else the newest subkey that can.
+
+    :raises BuildError: none can; the message says why.
+    """
+    named = wanted.rstrip("!").removeprefix("0x").upper()
+    chosen = [part for part in subkeys if len(named) >= SHORTEST_ID and part.fingerprint.endswith(named)]
+    able = chosen or [part for part in (primary, *sorted(subkeys, key=lambda part: -part.created)) if part.signs]
+    if not any(part.signs for part in able):
+        raise BuildError(f"key {wanted}: is not made for signing; add a signing subkey (gpg --quick-add-key)")
+    here = [part for part in able if part.is_here]
+    if not here:
+        raise BuildError(f"key {wanted}: its secret part is not here, nor that of a signing subkey; import one")
+    valid = [part for part in here if not part.is_over]
+    if not valid:
+        raise BuildError(f"key {wanted}: its signing subkey expired or was revoked; add another (gpg --quick-add-key)")
+    return valid[0]

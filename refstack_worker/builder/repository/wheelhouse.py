@@ -83,7 +83,7 @@ def _wheel_file(folder: Path, wheel: LockedWheel) -> Path:
 
 def _add(house: Path, folder: Path) -> list[str]:
     locks = check(folder)
-    target = make_folder(house / locks[0].version)
+    target = make_folder(house / locks[0].set_name)
     if not VERSION_FOLDER.fullmatch(target.name):
         raise BuildError(f"{folder}: {target.name!r} cannot be the name of a version's folder")
     for lock in locks:

@@ -51,7 +51,7 @@ def sign(path: Path, key: Key, keyring: OpenPgpKeyring) -> None:
     """
     if not shutil.which("rpmsign"):
         raise BuildError("rpmsign: not found; install rpm (Debian) or rpm-sign")
-    settings = {"_gpg_name": f"{key.fingerprint}!", "_gpg_digest_algo": "sha512", "__gpg": shutil.which("gpg") or "gpg"}
+    settings = {"_gpg_name": key.user_id, "_gpg_digest_algo": "sha512", "__gpg": shutil.which("gpg") or "gpg"}
     if keyring.home:
         settings["_gpg_path"] = str(keyring.home)
     defines = [word for name, value in settings.items() for word in ("--define", f"{name} {value}")]

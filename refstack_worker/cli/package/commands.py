@@ -118,11 +118,15 @@ class Prune(RepositoryCommand):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         parser.add_argument("--keep", type=int, required=True, metavar="N", help="how many versions stay")
+        parser.add_argument("--dry-run", action="store_true", help="only list what would be withdrawn")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
         """Prune and list the files that went."""
-        return ("Withdrawn",), [(name,) for name in self.publisher(parsed_args).prune(parsed_args.keep)]
+        publisher = self.publisher(parsed_args)
+        if parsed_args.dry_run:
+            return ("Would be withdrawn",), [(path.name,) for path in publisher.surplus(parsed_args.keep)]
+        return ("Withdrawn",), [(name,) for name in publisher.prune(parsed_args.keep)]
 
 
 class Rollover(Command):

@@ -20,11 +20,12 @@ from packaging.utils import canonicalize_name
 from refstack_worker.builder.locks.make import LockRequest, make_lock
 from refstack_worker.builder.locks.recheck import prove_locks
 from refstack_worker.builder.locks.resolve import ResolveRequest
+from refstack_worker.builder.locks.tempest_source import TempestSource
 from refstack_worker.builder.repository import wheelhouse
 from refstack_worker.cli import app
 from refstack_worker.cli.package import commands
 from refstack_worker.cli.worker.environments import plugins_of
-from refstack_worker.contract.payload import release_trouble
+from refstack_worker.contract.payload import is_release, release_trouble
 from refstack_worker.environments import interpreters
 from refstack_worker.environments import lock as locks
 from refstack_worker.environments.catalogue import is_url
@@ -52,7 +53,7 @@ class LockVersion(ShowOne):
         about = made.compatibility
         columns = ("lock", "tempest", "interpreter", "openstack", "wheels", "bytes", "tests", "sha256")
         releases = " ".join(about.releases)
-        values = (made.path, made.label, about.interpreter, releases, len(made.wheels), made.size, about.tests)
+        values = (str(made.path), made.label, about.interpreter, releases, len(made.wheels), made.size, about.tests)
         return columns, (*values, made.digest)
 
 
@@ -74,10 +75,12 @@ class Build(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Lock for each interpreter, then build."""
+        folder = parsed_args.output
         for python in (parsed_args.python, *parsed_args.also_python):
             made = lock(argparse.Namespace(**{**vars(parsed_args), "python": python}))
             self.app.stdout.write(f"{made.path}\n")
-        commands.build_folder(parsed_args.output / parsed_args.version, parsed_args, self.app.stdout)
+            folder = made.path.parent
+        commands.build_folder(folder, parsed_args, self.app.stdout)
 
 
 class VerifyLock(Lister):
@@ -120,7 +123,17 @@ class PublishWheelhouse(Lister):
 
 def add_lock_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say what is locked."""
-    parser.add_argument("version", metavar="VERSION", help="Tempest version, as 43.0.0")
+    parser.add_argument(
+        "version", metavar="VERSION|SOURCE",
+        help="Tempest version, as 43.0.0; or git+URL@COMMIT, a checkout's folder, a source distribution",
+    )  # fmt: skip
+    parser.add_argument(
+        "--as",
+        dest="name",
+        default="",
+        metavar="VERSION",
+        help="what Tempest of a SOURCE is called, as 47.0.1.dev5+site1; default: what follows from the source",
+    )
     parser.add_argument("--constraints", metavar="FILE|URL", help="upper constraints of its OpenStack release")
     parser.add_argument(
         "--python", default="", metavar="X.Y|PATH", help="interpreter to lock for; default: this node's newest"
@@ -142,15 +155,15 @@ def add_lock_options(parser: argparse.ArgumentParser) -> None:
 
 def lock(parsed_args: argparse.Namespace) -> locks.Lock:
     """Make the lock that the arguments ask for."""
-    if trouble := release_trouble(parsed_args.version):
-        raise UsageError(trouble)
+    source = TempestSource.parse(parsed_args.version)
+    version = _version_of(parsed_args, source)
     if parsed_args.ca_file:
         os.environ["SSL_CERT_FILE"] = parsed_args.ca_file  # the resolver looks there
     with tempfile.TemporaryDirectory(prefix="refstack-lock-") as scratch:
         constraints, name = constraints_of(parsed_args.constraints, Path(scratch), parsed_args.ca_file)
         plugins = plugins_of(parsed_args.plugins).items()
         resolve_request = ResolveRequest(
-            parsed_args.version,
+            version,
             tuple(sorted((str(canonicalize_name(plugin)), version) for plugin, version in plugins)),
             interpreter_of(parsed_args.python),
             constraints,
@@ -165,8 +178,26 @@ def lock(parsed_args: argparse.Namespace) -> locks.Lock:
                 parsed_args.cache,
                 tuple(parsed_args.openstack),
                 parsed_args.ca_file,
+                source,
             )
         )
+
+
+def _version_of(parsed_args: argparse.Namespace, source: TempestSource | None) -> str:
+    """Return the version that is asked for; empty: that of the source."""
+    if source is None:
+        if trouble := release_trouble(parsed_args.version):
+            raise UsageError(trouble)
+        if parsed_args.name:
+            raise UsageError("--as: a version from the index keeps its name; give the SOURCE of another Tempest")
+        return str(parsed_args.version)
+    if parsed_args.name and (trouble := release_trouble(parsed_args.name)):
+        raise UsageError(f"--as: {trouble}")
+    if is_release(parsed_args.name):
+        raise UsageError(
+            f"--as {parsed_args.name}: that is the name of a release; add to it, as {parsed_args.name}+site1"
+        )
+    return str(parsed_args.name)
 
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:

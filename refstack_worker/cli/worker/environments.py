@@ -19,6 +19,7 @@ from refstack_worker.config.environments import EnvironmentSettings
 from refstack_worker.environments import test_listing
 from refstack_worker.environments.catalogue import Catalogue, Offer, Want
 from refstack_worker.environments.environment import Environment
+from refstack_worker.environments.lock import set_name
 from refstack_worker.environments.store import leases
 from refstack_worker.environments.store.file_locks import work_folder
 from refstack_worker.environments.store.gc import usage
@@ -41,14 +42,14 @@ class Versions(Lister):
     """List the Tempest versions on this node, with how each is built or why it cannot be.
 
     WARM: all its wheels are unpacked in the store. TESTS: how many tests it listed when it was checked on this node;
-    0 means that the first build will check it.
+    0 means that the first build will check it. NAME: what its package is called after, refstack-tempest-NAME.
     """
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
         catalogue = Catalogue(settings_of(self.app))
         catalogue.refresh()
-        columns = ("Version", "Plugins", "OpenStack", "Interpreter", "From", "Warm", "Tests", "Problem")
-        return columns, [_row(offer) for offer in catalogue.offers()]
+        columns = ("Version", "Plugins", "OpenStack", "Interpreter", "From", "Warm", "Tests", "Problem", "Name")
+        return columns, [(*_row(offer), set_name(offer.version, offer.plugins)) for offer in catalogue.offers()]
 
 
 def _row(offer: Offer) -> tuple[Any, ...]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from refstack_worker.environments.lock import LockedWheel
 from refstack_worker.environments.store.file_locks import passing_lock
@@ -67,6 +68,8 @@ class Downloader:
         :raises WheelError: it cannot be had, or is not what the lock says; nothing of it stays.
         """
         part = landing.parts / f"{wheel.sha256}.part"
+        if urlsplit(url).scheme == "file":
+            return _copied(url, wheel, landing)
         with disk_errors(f"downloading {wheel.filename}"), passing_lock(part):
             if not self._resumed(url, wheel, part):
                 return None
@@ -96,16 +99,33 @@ class Downloader:
 
         :raises WheelError: as :meth:`page`.
         """
-        answer = self.page(url)
-        if answer.status_code in GONE:
+        found = self._index_page(url)
+        if found is None:
             return ""
+        base, text = found
         links = _Links()
-        links.feed(answer.text)
+        links.feed(text)
         for href in links.found:
-            address = urljoin(answer.url, href)
+            address = _joined(base, url, href)
             if unquote(urlsplit(address).path.rpartition("/")[2]) == filename:
                 return urlunsplit(urlsplit(address)._replace(fragment=""))
         return ""
+
+    def _index_page(self, url: str) -> tuple[str, str] | None:
+        """Return a project's page and the address that its links are relative to; None: the index has none."""
+        if urlsplit(url).scheme == "file":
+            path = local_path(url)
+            page = path / "index.html" if path.is_dir() else path
+            try:
+                return url, page.read_text(encoding="utf-8", errors="replace")
+            except FileNotFoundError:
+                # a folder of files without a page
+                names = sorted(path.iterdir()) if path.is_dir() else []
+                return url, "".join(f'<a href="{quote(name.name)}"></a>' for name in names)
+            except OSError as error:
+                raise WheelError(f"{shown(url)}: cannot be read: {error.strerror}") from error
+        answer = self.page(url)
+        return None if answer.status_code in GONE else (answer.url, answer.text)
 
     def _get(self, url: str, headers: dict[str, str] | None) -> AbstractContextManager[requests.Response]:
         from refstack_worker.http.session import HttpSession
@@ -159,6 +179,30 @@ class Downloader:
         return True
 
 
+def local_path(url: str) -> Path:
+    """Return the path that a ``file:`` address names."""
+    return Path(unquote(urlsplit(url).path))
+
+
+def _copied(url: str, wheel: LockedWheel, landing: Landing) -> Path | None:
+    whole = landing.whole / f"{wheel.sha256}.whl"
+    try:
+        shutil.copyfile(local_path(url), whole)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise WheelError(f"{shown(url)}: cannot be read: {error.strerror}") from error
+    try:
+        if not _complete(wheel, whole, url):
+            raise WheelError(
+                f"{wheel.filename}: {shown(url)} is shorter than the {wheel.size} bytes of the lock; refused"
+            )
+    except WheelError:
+        whole.unlink()
+        raise
+    return whole
+
+
 def _complete(wheel: LockedWheel, part: Path, url: str) -> bool:
     if wheel.size and part.stat().st_size < wheel.size:
         return False
@@ -170,6 +214,16 @@ def _complete(wheel: LockedWheel, part: Path, url: str) -> bool:
             "refused: publish the wheelhouse again"
         )
     return True
+
+
+def _joined(base: str, asked: str, href: str) -> str:
+    """Return the address of a link; on the index's own host with the user and token that the index was asked with."""
+    address = urlsplit(urljoin(base, href))
+    known = urlsplit(asked)
+    user, at, host = known.netloc.rpartition("@")
+    if at and (address.scheme, address.netloc) == (known.scheme, host):
+        address = address._replace(netloc=f"{user}@{host}")
+    return urlunsplit(address)
 
 
 class _Links(HTMLParser):

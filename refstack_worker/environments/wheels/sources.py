@@ -65,7 +65,8 @@ class SiteSource:
 
     def fetch(self, wheel: LockedWheel, landing: Landing) -> Path | None:
         path = wheel.path or f"wheels/{wheel.filename}"
-        return self.downloader.wheel(f"{self.url.rstrip('/')}/{path}", wheel, landing)
+        # a local version's '+' means a blank to some servers
+        return self.downloader.wheel(f"{self.url.rstrip('/')}/{path.replace('+', '%2B')}", wheel, landing)
 
     def __str__(self) -> str:
         return self.url

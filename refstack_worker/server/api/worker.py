@@ -35,6 +35,8 @@ _CLAIMED_WITH = (("tempest_version", 40), ("lock", 64))
 _NODE_STATES = ("ready", "draining", "paused")
 MAX_CONSOLE_BYTES = MAX_BATCH_BYTES + 4096
 _MAX_LIST = 500
+_MAX_SET = 1500
+"""Characters of a version with its plugins, at most 20."""
 _CLOCK_MOST = 10**11
 
 
@@ -157,7 +159,7 @@ def _node(name: str, body: dict[str, Any]) -> Node:
         raise UsageError(f"state: one of {', '.join(_NODE_STATES)} is expected")
     return Node(
         name=name,
-        versions=_texts(body, "versions"),
+        versions=(*_texts(body, "versions"), *_texts(body, "plugin_sets", _MAX_SET)),
         slots=number(body.get("slots", 0), "slots", 0, 10_000),
         busy=number(body.get("busy", 0), "busy", 0, 10_000),
         tags=_texts(body, "tags"),
@@ -167,11 +169,11 @@ def _node(name: str, body: dict[str, Any]) -> Node:
     )
 
 
-def _texts(body: dict[str, Any], name: str) -> tuple[str, ...]:
+def _texts(body: dict[str, Any], name: str, characters: int = 80) -> tuple[str, ...]:
     value = body.get(name, [])
     if not isinstance(value, list) or len(value) > _MAX_LIST:
         raise UsageError(f"{name}: a list is expected")
-    return tuple(text({name: item}, name, 80, needed=True) for item in value)
+    return tuple(text({name: item}, name, characters, needed=True) for item in value)
 
 
 def _time(value: Any) -> float:

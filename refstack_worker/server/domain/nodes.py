@@ -14,6 +14,7 @@ class Node:
 
     name: str
     versions: tuple[str, ...] = ()
+    """What it can build: ``43.0.0``, and with plugins ``43.0.0,heat-tempest-plugin=3.0.0``."""
     slots: int = 0
     busy: int = 0
     tags: tuple[str, ...] = ()

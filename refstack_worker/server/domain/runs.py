@@ -44,8 +44,8 @@ class RunSpec:
     def function(self) -> str:
         """The Gearman function that serves it."""
         if self.tempest_version:
-            return gearman_functions.for_version(self.tempest_version, self.tag)
-        return gearman_functions.for_release(self.openstack_release, self.tag)
+            return gearman_functions.for_version(self.tempest_version, self.tag, self.plugins)
+        return gearman_functions.for_release(self.openstack_release, self.tag, self.plugins)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def row_of(new: NewRun, test_id: int, sealed: str, now: float, settings: ServerS
         "attempt": 1,
         "tempest_version": spec.tempest_version,
         "openstack_release": spec.openstack_release,
-        "plugins": json.dumps(dict(spec.plugins)),
+        "plugins": json.dumps(dict(spec.plugins), sort_keys=True),
         "testcases": json.dumps(spec.testcases.to_json()) if spec.testcases else None,
         "concurrency": spec.concurrency,
         "timeout": spec.timeout or settings.rules.run_timeout,

@@ -92,9 +92,12 @@ class QueueState(LedgerPart):
         connection.execute(queued.values(queued_at=now - waited))
 
     def waiting(self) -> list[Row]:
-        """Return for each kind of node (version, release, tag) how many runs wait, are held, and since when."""
+        """Return how many runs wait for each kind of node, are held there, and since when.
+
+        A kind is a version or release, its plugins and a tag.
+        """
         run = queue_tables.run
-        kind = (run.c.tempest_version, run.c.openstack_release, run.c.tag)
+        kind = (run.c.tempest_version, run.c.openstack_release, run.c.plugins, run.c.tag)
         question = (
             select(*kind, run.c.state, func.count().label("runs"), func.min(run.c.queued_at).label("since"))
             .where(run.c.state.in_((RunState.QUEUED.value, *_HELD)))
@@ -106,7 +109,7 @@ class QueueState(LedgerPart):
     def ahead(self, test_id: int) -> int:
         """Return how many queued runs of the same kind of node are before one."""
         run, this = queue_tables.run, queue_tables.run.alias("this")
-        same = [run.c[name] == this.c[name] for name in ("tempest_version", "openstack_release", "tag")]
+        same = [run.c[name] == this.c[name] for name in ("tempest_version", "openstack_release", "plugins", "tag")]
         sooner = or_(
             run.c.priority > this.c.priority,
             (run.c.priority == this.c.priority) & (run.c.queued_at < this.c.queued_at),

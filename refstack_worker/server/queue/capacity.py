@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 from refstack_worker.contract import gearman_functions
 from refstack_worker.contract.states import RunState
 from refstack_worker.server.domain.nodes import Demand, Node
-from refstack_worker.server.domain.runs import QueuePosition, Run
+from refstack_worker.server.domain.runs import QueuePosition, Run, RunSpec
 from refstack_worker.server.ledger.ledger import Ledger
+
+Kind = tuple[str, str, str, str]
+"""Tempest version, OpenStack release, plugins (JSON) and tag of runs that go to the same nodes."""
 
 SILENT_SECONDS = 120.0
 """After which a node counts as gone; nodes speak every 30 s."""
@@ -17,9 +21,9 @@ SILENT_SECONDS = 120.0
 def demand(ledger: Ledger) -> list[Demand]:
     """Return what waits and runs for each kind of node, what waited for longest first."""
     nodes = alive(ledger)
-    kinds: dict[tuple[str, str, str], dict[str, float]] = {}
+    kinds: dict[Kind, dict[str, float]] = {}
     for row in ledger.queue.waiting():
-        key = (row["tempest_version"], row["openstack_release"], row["tag"])
+        key = (row["tempest_version"], row["openstack_release"], row["plugins"], row["tag"])
         found = kinds.setdefault(key, {"queued": 0, "running": 0, "since": 0.0})
         if row["state"] == RunState.QUEUED.value:
             found.update(queued=row["runs"], since=row["since"])
@@ -34,7 +38,7 @@ def place(ledger: Ledger, run: Run) -> QueuePosition | None:
     if run.state is not RunState.QUEUED:
         return None
     spec = run.spec
-    slots = _slots(alive(ledger), spec.tempest_version, spec.tag)
+    slots = sum(node.slots for node in alive(ledger) if _serves(node, spec))
     ahead = ledger.queue.ahead(run.test_id)
     took = ledger.queue.usual_seconds(run.test_id)
     seconds = None if not slots or took is None else (ahead // slots) * took
@@ -47,13 +51,13 @@ def alive(ledger: Ledger) -> list[Node]:
     return [node for node in ledger.nodes.all() if now - node.seen_at < SILENT_SECONDS]
 
 
-def _demand(ledger: Ledger, nodes: Sequence[Node], kind: tuple[str, str, str], found: Mapping[str, float]) -> Demand:
-    version, release, tag = kind
-    name = gearman_functions.for_version(version, tag) if version else gearman_functions.for_release(release, tag)
-    slots = _slots(nodes, version, tag)
+def _demand(ledger: Ledger, nodes: Sequence[Node], kind: Kind, found: Mapping[str, float]) -> Demand:
+    version, release, plugins, tag = kind
+    spec = RunSpec(version, release, plugins=json.loads(plugins), tag=tag)
+    slots = sum(node.slots for node in nodes if _serves(node, spec))
     queued, running = int(found["queued"]), int(found["running"])
     return Demand(
-        function=name,
+        function=spec.function,
         version=version or release,
         queued=queued,
         running=running,
@@ -63,16 +67,12 @@ def _demand(ledger: Ledger, nodes: Sequence[Node], kind: tuple[str, str, str], f
     )
 
 
-def _slots(nodes: Sequence[Node], version: str, tag: str) -> int:
-    return sum(node.slots for node in nodes if _serves(node, version, tag))
-
-
 def _free(ledger: Ledger, run: Run) -> int:
-    spec = run.spec
-    return sum(node.slots - node.busy for node in alive(ledger) if _serves(node, spec.tempest_version, spec.tag))
+    return sum(node.slots - node.busy for node in alive(ledger) if _serves(node, run.spec))
 
 
-def _serves(node: Node, version: str, tag: str) -> bool:
+def _serves(node: Node, spec: RunSpec) -> bool:
+    version, tag = spec.tempest_version, spec.tag
     # nodes tell no releases: which version serves a release is theirs to know
-    fits = not version or version in node.versions
+    fits = not version or gearman_functions.is_served(node.versions, version, spec.plugins)
     return node.state == "ready" and fits and (not tag or tag in node.tags)

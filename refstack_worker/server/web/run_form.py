@@ -46,7 +46,11 @@ def show_findings(kept: Mapping[str, str], errors: tuple[FieldError, ...], findi
         for stored in ledger.guidelines.all(scope())
         for program in programs_of(stored)
     ]
-    versions = sorted({version for node in ledger.nodes.all() for version in node.versions}, key=_order, reverse=True)
+    versions = sorted(
+        {version.partition(",")[0] for node in ledger.nodes.all() for version in node.versions},
+        key=_order,
+        reverse=True,
+    )
     return show(
         "new_run.html",
         clouds=ledger.clouds.all(scope()),

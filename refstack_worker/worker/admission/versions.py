@@ -31,18 +31,21 @@ class AvailableVersions:
         return [offer.label for offer in self.offers]
 
     @property
-    def numbers(self) -> tuple[str, ...]:
-        """The version numbers, sorted, each once."""
-        return tuple(sorted({offer.version for offer in self.offers}))
+    def served(self) -> tuple[str, ...]:
+        """The versions, with plugins, as servers name them; sorted, each once."""
+        words = {gearman_functions.served(offer.version, dict(offer.plugins)) for offer in self.offers}
+        return tuple(sorted(words))
 
     def functions(self) -> list[str]:
         """Return the Gearman functions to register, each once."""
-        releases = sorted({release for offer in self.offers for release in offer.releases})
-        names: list[str] = []
+        names: dict[str, None] = {}
         for tag in ("", *self._tags):
-            names += [gearman_functions.for_version(number, tag) for number in self.numbers]
-            names += [gearman_functions.for_release(release, tag) for release in releases]
-        return names
+            for offer in self.offers:
+                for plugins in gearman_functions.subsets(dict(offer.plugins)):
+                    names[gearman_functions.for_version(offer.version, tag, plugins)] = None
+                    for release in offer.releases:
+                        names[gearman_functions.for_release(release, tag, plugins)] = None
+        return list(names)
 
 
 def _identity(offer: Offer) -> tuple[object, ...]:

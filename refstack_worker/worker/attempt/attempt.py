@@ -275,10 +275,10 @@ class AttemptExecution:
         functions = set()
         for tag in ("", *self._settings.node.tags):
             if payload.tempest_version:
-                functions.add(gearman_functions.for_version(payload.tempest_version, tag))
+                functions.add(gearman_functions.for_version(payload.tempest_version, tag, payload.plugins))
             else:
-                functions.add(gearman_functions.for_release(payload.openstack_release, tag))
-        asks_for_more = bool(payload.plugins) or payload.discover == TEMPESTCONF
+                functions.add(gearman_functions.for_release(payload.openstack_release, tag, payload.plugins))
+        asks_for_more = payload.discover == TEMPESTCONF
         return after_error(error, asks_for_more or self._job.function not in functions)
 
     def _limit(self, claimed: ClaimedAttempt) -> int:

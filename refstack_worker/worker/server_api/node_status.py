@@ -27,12 +27,15 @@ class NodeStatus:
     """The state of a node, as its servers see it."""
 
     versions: tuple[str, ...]
+    """Versions that it can build without plugins."""
     slots: int
     busy: int
     tags: tuple[str, ...]
     state: str
     """``ready``, ``paused`` or ``draining``."""
     software: str
+    plugin_sets: tuple[str, ...] = ()
+    """Versions with plugins: ``43.0.0,heat-tempest-plugin=3.0.0``."""
 
 
 class NodeStatusReporter(threading.Thread):

@@ -72,7 +72,7 @@ def test_by_release_one_that_cannot_be_built_is_passed_over(catalogue, locks):
     assert catalogue.find(Want(release="2025.1")).version == "43.0.0"
 
 
-def test_plugins_are_matched_exactly(catalogue, locks):
+def test_versions_of_plugins_are_exact(catalogue, locks):
     make_version(locks, "43.0.0", refstack='plugins = { "keystone-tempest-plugin" = "0.22.0" }', name="pylock.p.toml")
     make_version(locks, "43.0.0")
     want = Want(version="43.0.0", plugins={"Keystone_Tempest_Plugin": "0.22.0"})
@@ -92,6 +92,33 @@ def test_python_tempestconf_beside_tempest_serves_every_run(catalogue, locks):
     assert catalogue.find(Want(version="43.0.0", tempestconf=True)).plugins != ()
     with pytest.raises(VersionUnavailableError, match="Tempest 47.0.0 with python-tempestconf beside it"):
         catalogue.find(Want(version="47.0.0", tempestconf=True))
+
+
+def test_a_lock_with_more_plugins_serves_and_the_smallest_is_taken(catalogue, locks):
+    sets = {"a": ("heat",), "b": ("heat", "manila"), "c": ("heat", "keystone", "manila")}
+    for name, words in sets.items():
+        plugins = ", ".join(f'"{word}-tempest-plugin" = "1.0"' for word in words)
+        make_version(locks, "43.0.0", refstack=f"plugins = {{ {plugins} }}", name=f"pylock.{name}.toml")
+
+    def found(*words: str) -> list[str]:
+        wanted = {f"{word}-tempest-plugin": "1.0" for word in words}
+        return [name for name, _ in catalogue.find(Want(version="43.0.0", plugins=wanted)).plugins]
+
+    assert found("heat") == ["heat-tempest-plugin"]
+    assert found("manila") == ["heat-tempest-plugin", "manila-tempest-plugin"]
+    assert len(found("keystone")) == 3
+    with pytest.raises(VersionUnavailableError, match="install refstack-tempest-43.0.0-octavia"):
+        found("octavia")
+    with pytest.raises(VersionUnavailableError, match=r"43\.0\.0: this node has no lock for it"):
+        catalogue.find(Want(version="43.0.0"))
+
+
+def test_by_release_a_released_version_comes_before_that_of_a_commit(catalogue, locks):
+    make_version(locks, "46.0.0", refstack='openstack-releases = ["2026.1"]')
+    make_version(locks, "46.0.1.dev3+g1a2b3c4", refstack='openstack-releases = ["2026.1", "2026.2"]')
+    assert catalogue.find(Want(release="2026.1")).version == "46.0.0"
+    assert catalogue.find(Want(release="2026.2")).version == "46.0.1.dev3+g1a2b3c4"
+    assert catalogue.find(Want(version="46.0.1.dev3+g1a2b3c4")).version == "46.0.1.dev3+g1a2b3c4"
 
 
 def test_wrong_python_is_said_plainly(catalogue, locks):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from refstack_worker.environments.lock import LOCK_NAME, read_lock
+from refstack_worker.environments.lock import LOCK_NAME, read_lock, set_name
 from refstack_worker.errors import LockError
 from tests.support.wheel_files import make_version
 
@@ -57,6 +57,15 @@ def test_what_is_wrong_is_named(tmp_path, old, new, says):
         read_lock(path)
     assert str(path) in str(refused.value)
     assert says in str(refused.value)
+
+
+def test_the_name_of_a_set_is_bounded():
+    words = "barbican cinder designate heat ironic keystone manila neutron octavia".split()
+    nine = [(f"{word}-tempest-plugin", "1.0.0") for word in words]
+    assert set_name("43.0.0", [("heat-tempest-plugin", "1"), ("tempest-horizon", "1")]) == "43.0.0-heat-horizon"
+    name = set_name("47.0.1.dev5+g1a2b3c4", nine)
+    assert name.startswith("47.0.1.dev5+g1a2b3c4-barbican-") and "-more-" in name and len(name) <= 60
+    assert set_name("47.0.1.dev5+g1a2b3c4", nine[:-1]) != name
 
 
 def test_missing_file(tmp_path):

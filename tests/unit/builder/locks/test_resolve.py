@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.builder.locks import resolve as resolve_module
 from refstack_worker.builder.locks.resolve import ResolveRequest, choose, resolve
+from refstack_worker.builder.locks.uv import Uv
 from refstack_worker.environments import interpreters
 from refstack_worker.errors import BuildError
 
@@ -67,7 +67,7 @@ def ask(interpreter, tmp_path):
             file = tmp_path / "zed.txt"
             file.write_text(constraints)
         question = ResolveRequest("47.0.0", (), interpreter, file, "zed.txt", "2026-11-20T00:00:00Z")
-        return resolve(question, uv, tmp_path)
+        return resolve(question, Uv(uv, tmp_path))
 
     return ask
 
@@ -82,7 +82,7 @@ def test_a_conflict_names_the_two(ask):
 
 def test_another_pin_of_what_was_asked_for(ask):
     with pytest.raises(BuildError, match="tempest 47.0.0, which was requested, conflicts with zed.txt.* 33.0.0"):
-        ask("", "Tempest===33.0.0;python_version=='3.8'\n")
+        ask("", "\ufeffTempest===33.0.0;python_version>='3.8'  # the release's own\r\n")
 
 
 def test_other_words_of_the_resolver_are_passed_on(ask):
@@ -90,11 +90,17 @@ def test_other_words_of_the_resolver_are_passed_on(ask):
         ask("error: no such host")
 
 
-def test_the_resolver_is_found(tmp_path, monkeypatch):
-    own = tmp_path / "uv" / "bin" / "uv"
-    own.parent.mkdir(parents=True)
-    own.write_text("")
-    own.chmod(0o755)
-    monkeypatch.setattr(resolve_module.shutil, "which", lambda _: None)
-    monkeypatch.setattr(resolve_module.sysconfig, "get_path", lambda _: str(tmp_path / "nothing"))
-    assert resolve_module.find_uv(tmp_path) == own
+def test_a_pin_for_another_python_is_none(ask):
+    with pytest.raises(BuildError, match="asked"):
+        ask("asked", "tempest===33.0.0;python_version=='3.1'\ntempest===47.0.0;python_version>='3.8'\n")
+
+
+def test_a_version_that_is_not_there(ask):
+    said = "Because there is no version of tempest==47.0.0 and you require tempest==47.0.0, we can conclude …"
+    with pytest.raises(BuildError, match=r"tempest==47\.0\.0: the index has no such version; check the version"):
+        ask(said)
+
+
+def test_names_that_are_escaped_in_the_index(interpreter):
+    chosen = choose(package("pkg_name-1.0%2Bsite.1-py3-none-any.whl"), interpreter)
+    assert chosen.filename == "pkg_name-1.0+site.1-py3-none-any.whl"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.builder.locks.resolve import Artefact, ResolveRequest
+from refstack_worker.builder.locks.uv import Uv
 from refstack_worker.builder.locks.wheels import gather
 from refstack_worker.environments import interpreters
 from refstack_worker.errors import BuildError, WheelError
@@ -36,7 +37,7 @@ def artefact(site, path: Path, is_wheel: bool = True) -> Artefact:
 
 def test_a_wheel_is_taken_as_it_is(site, question, tmp_path):
     wheel = make_wheel(site.folder, "pkg", "1.0", {"pkg.py": ""})
-    (got,) = gather(question, [artefact(site, wheel)], Path("uv"), tmp_path, "")
+    (got,) = gather(question, [artefact(site, wheel)], Uv(Path("uv"), tmp_path), "")
     assert got.file.read_bytes() == wheel.read_bytes()
     assert (got.wheel.path, got.wheel.size, got.sdist) == (f"wheels/{wheel.name}", wheel.stat().st_size, None)
 
@@ -46,7 +47,7 @@ def test_a_wheel_that_is_not_what_the_index_said(site, question, tmp_path):
     said = artefact(site, wheel)
     site.faults[wheel.name] = "flip"
     with pytest.raises(WheelError, match=wheel.name):
-        gather(question, [said], Path("uv"), tmp_path, "")
+        gather(question, [said], Uv(Path("uv"), tmp_path), "")
 
 
 def test_sources_that_do_not_build(site, question, tmp_path):
@@ -61,10 +62,10 @@ def test_sources_that_do_not_build(site, question, tmp_path):
     with pytest.raises(
         BuildError, match=r"pkg-1.0.tar.gz: the index has no wheel .*no compiler.*interpreter from the time"
     ):
-        gather(question, [artefact(site, sdist, False)], uv, tmp_path, "")
+        gather(question, [artefact(site, sdist, False)], Uv(uv, tmp_path), "")
 
 
 def test_sources_that_are_none(site, question, tmp_path):
     (site.folder / "pkg-1.0.tar.gz").write_text("no archive")
     with pytest.raises(BuildError, match="not a source distribution"):
-        gather(question, [artefact(site, site.folder / "pkg-1.0.tar.gz", False)], Path("uv"), tmp_path, "")
+        gather(question, [artefact(site, site.folder / "pkg-1.0.tar.gz", False)], Uv(Path("uv"), tmp_path), "")

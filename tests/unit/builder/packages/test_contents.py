@@ -9,9 +9,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from refstack_worker.builder.packages import contents, deb, rpm, sbom
 from refstack_worker.builder.packages.contents import PackageRequest
+from refstack_worker.builder.packages.package import debian_version, rpm_version
 from refstack_worker.errors import BuildError, UsageError
 from tests.unit.builder.conftest import lock_of, make_wheel
 
@@ -137,6 +139,48 @@ def test_two_versions_in_one_folder_are_refused(version_folder: Path) -> None:
     (version_folder / "pylock.other.toml").write_text(lock_of([wheel], tempest="44.0.0"))
     with pytest.raises(BuildError, match=r"43\.0\.0 and 44\.0\.0"):
         contents.read_locks(version_folder)
+
+
+PLUGINS = """plugins = { "heat-tempest-plugin" = "3.0.0", "keystone-tempest-plugin" = "0.19.0" }\n"""
+
+
+def test_a_package_with_plugins_has_a_name_and_a_folder_of_its_own(version_folder: Path) -> None:
+    for lock in version_folder.glob("pylock.*.toml"):
+        lock.write_text(lock.read_text() + PLUGINS)
+    package = described(version_folder)
+    assert package.name == "refstack-tempest-43.0.0-heat-keystone"
+    assert package.folder == "usr/share/refstack-tempest/43.0.0-heat-keystone"
+    plugin = "refstack-tempest-plugin"
+    provided = ["refstack-tempest (= 43.0.0)", f"{plugin}-heat (= 3.0.0)", f"{plugin}-keystone (= 0.19.0)"]
+    assert deb.provides(package).split(", ") == provided
+
+
+def test_a_package_has_one_set_of_plugins(version_folder: Path) -> None:
+    lock = version_folder / "pylock.py311-x86_64.toml"
+    lock.write_text(lock.read_text() + PLUGINS)
+    with pytest.raises(BuildError, match=r"43\.0\.0 and 43\.0\.0-heat-keystone; a package has one set"):
+        contents.read_locks(version_folder)
+
+
+ASCENDING = ["47.0.0.dev3", "47.0.0a1", "47.0.0rc1.dev2", "47.0.0rc1", "47.0.0", "47.0.0+site.1", "47.0.0.post1",
+             "47.0.1.dev5", "47.0.1.dev5+g1a2b3c4", "47.0.1.dev10", "47.0.1"]  # fmt: skip
+
+
+@needs_dpkg
+def test_dpkg_sorts_versions_as_python_does() -> None:
+    assert sorted(ASCENDING, key=Version) == ASCENDING
+    assert debian_version("47.0.1.dev5+g1a2b3c4") == "47.0.1~dev5+g1a2b3c4"
+    for older, newer in zip(ASCENDING, ASCENDING[1:]):
+        words = [f"{debian_version(older)}-2", "lt", f"{debian_version(newer)}-1"]
+        assert subprocess.run(["dpkg", "--compare-versions", *words]).returncode == 0, words
+
+
+@pytest.mark.skipif(not shutil.which("rpm"), reason="rpm is not installed")
+def test_rpm_sorts_versions_as_python_does() -> None:
+    for older, newer in zip(ASCENDING, ASCENDING[1:]):
+        question = f'%{{lua:print(rpm.vercmp("{rpm_version(older)}", "{rpm_version(newer)}"))}}'
+        done = subprocess.run(["rpm", "--eval", question], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "-1", (older, newer)
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

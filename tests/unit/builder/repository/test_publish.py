@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from refstack_worker.builder.repository.publish import Published, Publisher, rep
 from refstack_worker.builder.repository.repository import Record, Repository
 from refstack_worker.builder.repository.signing import Key, OpenPgpKeyring, _checked
 from refstack_worker.errors import BuildError, NotFoundError, UsageError
+from tests.support.gpg import gnupg
 
 
 def test_a_record_comes_back_as_it_was_and_keeps_what_it_does_not_know(tmp_path: Path) -> None:
@@ -80,6 +82,7 @@ FPR = "fpr:::::::::" + "A" * 40 + ":"
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
+        ([SEC.format(bits=4096, algorithm=1, expires="").replace("scESC", "cC")], "not made for signing"),
         ([SEC.format(bits=1024, algorithm=1, expires="")], "too weak"),
         ([SEC.format(bits=4096, algorithm=17, expires="")], "too weak"),
         ([SEC.format(bits=4096, algorithm=1, expires="1700000001")], "expired"),
@@ -90,13 +93,74 @@ FPR = "fpr:::::::::" + "A" * 40 + ":"
 )
 def test_a_key_that_must_not_sign(lines: list[str], message: str) -> None:
     with pytest.raises(BuildError, match=message):
-        _checked("X", [line.split(":") for line in [*lines, FPR]])
+        _checked("X", [words.split(":") for line in lines for words in (line, FPR)])
 
 
 @pytest.mark.parametrize(("bits", "algorithm"), [(4096, 1), (3072, 1), (255, 22)])
 def test_a_key_that_may(bits: int, algorithm: int) -> None:
     line = SEC.format(bits=bits, algorithm=algorithm, expires="")
     assert _checked("X", [line.split(":"), FPR.split(":")]).fingerprint == "A" * 40
+
+
+SUB = "ssb:{validity}:4096:1:0123456789ABCDEF:{created}:{expires}:::::s:::{here}:::23:"
+OFFLINE = SEC.format(bits=4096, algorithm=1, expires="").replace("scESC", "cSC").replace(":+:", ":#:")
+SIGNING_OFFLINE = OFFLINE.replace("cSC", "scSC")
+
+
+def chosen(wanted: str, primary: str, *subkeys: str) -> Key:
+    lines = [primary, FPR]
+    for number, line in enumerate(subkeys):
+        lines += [line, "fpr:::::::::" + str(number) * 40 + ":"]
+    return _checked(wanted, [line.split(":") for line in lines])
+
+
+def sub(created: int = 1700000000, here: str = "+", expires: str = "", validity: str = "u") -> str:
+    return SUB.format(created=created, here=here, expires=expires, validity=validity)
+
+
+def test_a_subkey_signs_where_the_primary_key_is_offline_or_does_not_sign() -> None:
+    for primary in (OFFLINE, SIGNING_OFFLINE, OFFLINE.replace(":#:", ":+:")):
+        key = chosen("A" * 40, primary, sub(), sub(created=1800000000), sub(created=1900000000, here="#"))
+        assert (key.fingerprint, key.user_id) == ("A" * 40, "1" * 40 + "!")
+
+
+def test_the_subkey_that_is_named_signs() -> None:
+    key = chosen("0" * 40 + "!", SEC.format(bits=4096, algorithm=1, expires=""), sub(), sub(created=1800000000))
+    assert (key.fingerprint, key.signer) == ("A" * 40, "0" * 40)
+
+
+def test_a_primary_key_that_can_sign_signs() -> None:
+    assert chosen("A" * 40, SEC.format(bits=4096, algorithm=1, expires=""), sub()).user_id == "A" * 40 + "!"
+
+
+@pytest.mark.parametrize(
+    ("primary", "subkeys", "says"),
+    [
+        (SIGNING_OFFLINE, (), "its secret part is not here"),
+        (OFFLINE, (sub(here="#"),), "its secret part is not here"),
+        (OFFLINE, (sub(expires="1700000001"),), "signing subkey expired"),
+        (OFFLINE, (sub(validity="r"),), "signing subkey expired or was revoked"),
+        (OFFLINE, (), "not made for signing"),
+    ],
+)
+def test_a_key_without_a_subkey_that_can_sign(primary: str, subkeys: tuple[str, ...], says: str) -> None:
+    with pytest.raises(BuildError, match=says):
+        chosen("A" * 40, primary, *subkeys)
+
+
+@pytest.mark.skipif(not shutil.which("gpg"), reason="gpg is not installed")
+def test_a_real_subkey_signs_without_its_primary_key(tmp_path: Path) -> None:
+    with gnupg(tmp_path / "offline") as offline, gnupg(tmp_path / "here") as here:
+        primary = offline.new_key("packages")
+        subkey = offline.add_signing_subkey(primary)
+        here.run("--import", data=offline.run("--export-secret-subkeys", primary))
+        keyring = OpenPgpKeyring(here.home)
+        for wanted in (primary, subkey, f"{subkey}!", subkey[-16:]):
+            key = keyring.signing_key(wanted)
+            assert (key.fingerprint, key.signer) == (primary, subkey)
+        (tmp_path / "Release").write_text("words\n")
+        keyring.clear_sign([key], tmp_path / "Release", tmp_path / "InRelease")
+        assert subkey in here.run("--status-fd", "1", "--verify", tmp_path / "InRelease").decode()
 
 
 class NoKeys(OpenPgpKeyring):
@@ -172,6 +236,19 @@ def test_another_key_than_the_repositorys_is_refused(publisher: Publisher, tmp_p
     publisher.repository.remember(Record(("OTHER",)))
     with unchanged(publisher.repository.root), pytest.raises(BuildError, match="rollover"):
         publisher.publish([tmp_path / "x.deb"])
+
+
+def test_what_would_be_pruned(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [item("refstack-tempest-33.0.0", "33.0.0-1"), item("refstack-tempest-43.0.0", "43.0.0-1"),
+             item("refstack-tempest-43.0.0", "43.0.0-10"), item("refstack-tempest-43.0.0", "43.0.0-9"),
+             item("refstack-tempest-43.0.0-heat", "43.0.0-1"), item("refstack-worker", "0.1.0-1"),
+             item("refstack-worker", "0.2.0-1", "rpm")]  # fmt: skip
+    monkeypatch.setattr("refstack_worker.builder.repository.publish.listing", lambda _: items)
+    names = {path.name for path in publisher.surplus(1)}
+    assert names == {
+        f"refstack-tempest-{text}.deb" for text in ("33.0.0_33.0.0-1", "43.0.0_43.0.0-1", "43.0.0_43.0.0-9")
+    }
+    assert publisher.surplus(3) == []
 
 
 def test_keeping_none_makes_no_sense(publisher: Publisher) -> None:

@@ -43,7 +43,7 @@ class TestCreate:
             ({"tempest_version": "47.0.0; rm -rf /"}, "tempest_version"),
             ({"tempest_version": ""}, ""),
             ({"tempest_version": "47"}, "tempest_version"),
-            ({"tempest_version": "47.0.0rc1"}, "tempest_version"),
+            ({"tempest_version": "47.0.0rc"}, "tempest_version"),
             ({"tempest_version": 47}, "tempest_version"),
             ({"openstack_release": "2025.1"}, ""),
             ({"conf_json": {"a": 1}}, "conf_json.a"),

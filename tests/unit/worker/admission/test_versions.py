@@ -25,7 +25,7 @@ def available(catalogue: FixedCatalogue, *tags: str) -> AvailableVersions:
 def test_only_what_can_be_built_is_offered() -> None:
     versions = available(FixedCatalogue(Offer("47.0.0", ("2026.1",)), Offer("33.0.0", problem="no Python 3.9")))
     assert versions.update() and not versions.update()
-    assert versions.numbers == ("47.0.0",)
+    assert versions.served == ("47.0.0",)
     assert versions.functions() == ["refstack:tempest:47.0.0", "refstack:openstack:2026.1"]
 
 
@@ -35,7 +35,19 @@ def test_a_package_with_plugins_is_a_change_and_registers_no_function_twice() ->
     versions.update()
     catalogue.list.append(Offer("47.0.0", plugins=(("heat-tempest-plugin", "3.0.0"),)))
     assert versions.update(), "a slot that rests for want of the plugin must wake"
-    assert versions.functions() == ["refstack:tempest:47.0.0", "refstack:tempest:47.0.0:eu"]
+    heat = "refstack:tempest:47.0.0,heat-tempest-plugin=3.0.0"
+    assert versions.functions() == ["refstack:tempest:47.0.0", heat, "refstack:tempest:47.0.0:eu", f"{heat}:eu"]
+    assert versions.served == ("47.0.0", "47.0.0,heat-tempest-plugin=3.0.0")
+
+
+def test_a_node_with_a_lock_of_plugins_alone_takes_no_plain_run() -> None:
+    plugins = (("designate-tempest-plugin", "0.24.0"), ("heat-tempest-plugin", "3.0.0"))
+    versions = available(FixedCatalogue(Offer("43.0.0", ("2025.1",), plugins)))
+    versions.update()
+    sets = ("designate-tempest-plugin=0.24.0", "heat-tempest-plugin=3.0.0")
+    expected = {f"refstack:{what},{names}" for what in ("tempest:43.0.0", "openstack:2025.1")
+                for names in (*sets, ",".join(sets))}  # fmt: skip
+    assert set(versions.functions()) == expected
 
 
 def test_a_look_is_made_at_once_when_asked() -> None:

@@ -53,7 +53,7 @@ def test_the_server_can_read_it_and_each_is_newer(
     del first["time"]
     assert first == {
         "name": "node-1", "versions": ["47.0.0"], "slots": 2, "busy": 1, "tags": ["eu"], "state": "ready",
-        "software": "1.0",
+        "software": "1.0", "plugin_sets": [],
     }  # fmt: skip
     times = [message["time"] for message in messages]
     assert times == sorted(set(times)) and len(times) == 3, "the last report is sent when it stops"

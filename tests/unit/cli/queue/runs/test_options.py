@@ -194,14 +194,14 @@ def test_malformed_password_line_is_named_without_its_text(tmp_path):
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("version", ["47", "47.0", "47.0.0rc1", "v47.0.0", "47.0.0\n"])
-def test_only_releases_are_run_and_locked(version):
+@pytest.mark.parametrize("version", ["47", "47.0", "47.0.0-1", "1!47.0.0", "v47.0.0", "47.0.0\n"])
+def test_only_versions_of_tempest_are_run_and_locked(version):
     given = parsed()
     given.tempest_version = version
     with pytest.raises(UsageError, match="e.g. 47.0.0"):
         options.body_of(given)
     with pytest.raises(UsageError, match="e.g. 47.0.0"):
-        main.lock(argparse.Namespace(version=version))
+        main.lock(argparse.Namespace(version=version, name=""))
 
 
 def test_accounts_become_sections(tmp_path):
