@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 
 from cliff.command import Command
 from cliff.show import ShowOne
@@ -59,9 +58,9 @@ class DbPrune(ShowOne):
         seconds = parsed_args.older_than or settings.rules.retention_seconds
         if not seconds:
             raise UsageError("--older-than: say how old (as 90d); refstack.cfg sets no RETENTION_DAYS")
-        before = time.time() - seconds
         with open_ledger(settings) as ledger:
             migrate.check(ledger.database)
+            before = ledger.clock() - seconds
             found = ledger.retention.count(before)
             while not parsed_args.dry_run and ledger.retention.prune(before):
                 pass

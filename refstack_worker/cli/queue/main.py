@@ -25,6 +25,7 @@ COMMANDS = {
     "pause": "refstack_worker.cli.queue.queue_state:PauseQueue",
     "resume": "refstack_worker.cli.queue.queue_state:ResumeQueue",
     "status": "refstack_worker.cli.queue.queue_state:QueueStatus",
+    "doctor": "refstack_worker.cli.queue.doctor:DiagnoseQueue",
     "worker list": "refstack_worker.cli.queue.nodes:WorkerList",
     "worker pause": "refstack_worker.cli.queue.nodes:WorkerPause",
     "worker resume": "refstack_worker.cli.queue.nodes:WorkerResume",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 
 from cliff.command import Command
 from cliff.lister import Lister
@@ -21,8 +20,7 @@ class WorkerList(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         with open_ledger(settings_of(self.app)) as ledger:
-            nodes = ledger.nodes.all()
-        now = time.time()
+            nodes, now = ledger.nodes.all(), ledger.clock()
         rows = [
             (
                 node.name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import time
 from collections import Counter
 from typing import Any
 
@@ -18,6 +17,7 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.errors import QueueError
 from refstack_worker.server.db import migrate
 from refstack_worker.server.domain.runs import RunQuery
+from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.client import QueueClient
 
 MAX_RUNS = 1000
@@ -41,7 +41,9 @@ class ResumeQueue(Command):
 
 
 class QueueStatus(ShowOne):
-    """Show the state of the whole queue: database, Gearman servers, runs that wait or are held, nodes.
+    """Show the state of the whole queue: database, Gearman servers, runs that wait or are held, nodes, clocks.
+
+    A clock is shown as what it is ahead of the database's, which counts.
 
     The exit status is 7 when no Gearman server answers.
     """
@@ -59,13 +61,14 @@ class QueueStatus(ShowOne):
             states = Counter(
                 run.state.value for run in ledger.runs.find(RunQuery(states=_open_states(), limit=MAX_RUNS))
             )
-            nodes = [node for node in ledger.nodes.all() if time.time() - node.seen_at < SILENT_SECONDS]
+            nodes = [node for node in ledger.nodes.all() if ledger.clock() - node.seen_at < SILENT_SECONDS]
             shown: dict[str, Any] = {
                 "database": migrate.current(ledger.database) or "none: run 'refstack-queue db upgrade'",
                 "paused": ledger.queue.is_paused(),
                 **{state.value: states[state.value] for state in _open_states()},
                 "nodes": len(nodes),
                 "slots": sum(node.slots for node in nodes),
+                **_clocks(ledger),
             }
         client = QueueClient(settings)
         try:
@@ -76,6 +79,12 @@ class QueueStatus(ShowOne):
         finally:
             client.close()
         return tuple(shown), tuple(shown.values())
+
+
+def _clocks(ledger: Ledger) -> dict[str, str]:
+    """Return how far the clocks of the server's machines are off the database's."""
+    others = {f"clock of {one.name}": f"{one.skew:+.1f} s" for one in ledger.server_clocks.recent()}
+    return {"clock of this machine": f"{ledger.server_clocks.of_this_machine():+.1f} s", **others}
 
 
 def _open_states() -> tuple[RunState, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 
 from cliff.command import Command
 from cliff.lister import Lister
@@ -13,6 +12,7 @@ from refstack_worker.cli.queue.durations import seconds_of
 from refstack_worker.cli.queue.ledger_access import open_ledger, settings_of
 from refstack_worker.cli.queue.records import Columns, Rows
 from refstack_worker.errors import UsageError
+from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.services.callers import READ, SCOPES, VENDOR
 
 
@@ -36,9 +36,9 @@ class TokenCreate(ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         if parsed_args.scope == VENDOR and parsed_args.user is None:
             raise UsageError("--user: a vendor's token belongs to a user of RefStack; for all runs: --scope operator")
-        expires = time.time() + parsed_args.expires if parsed_args.expires else 0.0
         scopes = [parsed_args.scope, *([READ] if parsed_args.read_only else [])]
         with open_ledger(settings_of(self.app)) as ledger:
+            expires = ledger.clock() + parsed_args.expires if parsed_args.expires else 0.0
             made, secret = ledger.tokens.add(parsed_args.name, scopes, parsed_args.user, expires)
         return ("id", "name", "scopes", "token"), (made.id, made.name, " ".join(made.scopes), secret)
 
@@ -49,7 +49,7 @@ class TokenList(Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         with open_ledger(settings_of(self.app)) as ledger:
             rows = [
-                (one.id, one.name, " ".join(one.scopes), one.user_id or "", _ended(one.revoked_at, one.expires_at))
+                (one.id, one.name, " ".join(one.scopes), one.user_id or "", _ended(one, ledger.clock()))
                 for one in ledger.tokens.all()
             ]
         return ("Id", "Name", "Scopes", "User", "State"), rows
@@ -68,9 +68,7 @@ class TokenRevoke(Command):
             ledger.tokens.revoke(parsed_args.id)
 
 
-def _ended(revoked_at: float, expires_at: float) -> str:
-    if revoked_at:
+def _ended(token: Token, now: float) -> str:
+    if token.revoked_at:
         return "revoked"
-    if expires_at and expires_at <= time.time():
-        return "expired"
-    return "good"
+    return "expired" if token.expires_at and token.expires_at <= now else "good"

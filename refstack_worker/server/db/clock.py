@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import text
+from sqlalchemy import insert, text, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.errors import LedgerError
 from refstack_worker.server.db.database import Database
+from refstack_worker.server.db.queue_tables import server
 
 LOG = logging.getLogger(__name__)
 
@@ -21,6 +25,8 @@ MAX_TRIP = 1.0
 """Seconds for an answer; a slower one is not believed when an older one is known."""
 NOTABLE_SKEW = 5.0
 """Seconds between the machine's clock and the database's that are logged."""
+NOTE_SECONDS = 60.0
+"""Between two notes of the skew in the database, unless it changes by more than a second."""
 _NOW = text("SELECT extract(epoch FROM clock_timestamp())")
 
 
@@ -40,9 +46,20 @@ class Clocks:
 class DatabaseClock:
     """Seconds since 1970 by the clock of the database; safe to use from several threads."""
 
-    def __init__(self, ask: Callable[[], float], clocks: Clocks | None = None) -> None:
-        """:param ask: returns the database's time. :raises LedgerError: it cannot be reached."""
+    def __init__(
+        self,
+        ask: Callable[[], float],
+        clocks: Clocks | None = None,
+        note: Callable[[float, float], None] | None = None,
+    ) -> None:
+        """
+        :param ask: returns the database's time; raises :class:`LedgerError` when it cannot be reached.
+        :param note: keeps the skew of this machine and the time at which it was measured; may raise the same.
+        """
         self._ask = ask
+        self._note = note
+        self._noted: tuple[float, float] | None = None
+        """Steady time and skew of the last note."""
         self._clocks = clocks or Clocks(steady_asleep)
         self._asking = threading.Lock()
         self._ask_at = 0.0
@@ -76,10 +93,25 @@ class DatabaseClock:
         if abs(skew) > NOTABLE_SKEW and abs(skew - self.skew) > NOTABLE_SKEW:
             LOG.warning("this machine's clock is %+.0f s off the database's, which counts; is NTP running?", skew)
         self.skew = skew
+        self._keep_note(ended)
+
+    def _keep_note(self, now: float) -> None:
+        is_known = (
+            self._noted is not None and now - self._noted[0] < NOTE_SECONDS and abs(self.skew - self._noted[1]) <= 1
+        )
+        if self._note is None or self._offset is None or is_known:
+            return
+        self._noted = (now, self.skew)
+        try:
+            self._note(self.skew, now + self._offset)
+        except LedgerError:
+            LOG.debug("this machine's clock was not noted in the database")
 
 
 def clock_of(database: Callable[[], Database]) -> Callable[[], float]:
     """Return the clock of a database; SQLite's is the machine's own.
+
+    Each machine notes in the database by how much its own clock differs: that is what ``refstack-queue status`` shows.
 
     :param database: gives the database when it is first needed.
     """
@@ -88,5 +120,21 @@ def clock_of(database: Callable[[], Database]) -> Callable[[], float]:
         with database().one_statement() as connection:
             return float(connection.execute(_NOW).scalar_one())
 
-    asked = DatabaseClock(ask)
+    def note(skew: float, now: float) -> None:
+        with database().one_statement() as connection:
+            note_skew(connection, skew, now)
+
+    asked = DatabaseClock(ask, note=note)
     return lambda: time.time() if database().is_sqlite else asked()
+
+
+def note_skew(connection: Connection, skew: float, now: float) -> None:
+    """Note by how much the clock of this machine differs from the database's."""
+    name = socket.gethostname()[:200]
+    values = {"skew": skew, "seen_at": now}
+    try:
+        if connection.execute(update(server).where(server.c.name == name).values(values)).rowcount == 0:
+            connection.execute(insert(server).values(name=name, **values))
+    except IntegrityError:
+        # another process of this machine noted the same at this moment
+        return

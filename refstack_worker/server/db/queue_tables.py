@@ -92,6 +92,7 @@ attempt = Table(
     Column("tempest_version", String(40), nullable=False, default=""),
     Column("lock_digest", String(64), nullable=False, default=""),
     Column("software", String(80), nullable=False, default=""),
+    Column("sealed_secrets", Text),
     Index("queue_attempt_open", "is_open", "submitted_at"),
     Index("queue_attempt_withdrawn", "is_withdrawn"),
 )
@@ -170,6 +171,15 @@ node = Table(
     Column("time", SECONDS, nullable=False),
     Column("seen_at", SECONDS, nullable=False),
 )
+
+server = Table(
+    "queue_server",
+    METADATA,
+    Column("name", String(200), primary_key=True),
+    Column("skew", SECONDS, nullable=False),
+    Column("seen_at", SECONDS, nullable=False),
+)
+"""Machines of the server's side, with the seconds by which their clocks are ahead of the database's."""
 
 setting = Table(
     "queue_setting",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
+from dataclasses import replace
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.engine import Connection
@@ -11,10 +13,9 @@ from sqlalchemy.engine import Connection
 from refstack_worker.contract import payload as payloads
 from refstack_worker.contract.heartbeat import HeartbeatAnswer, HeartbeatReply
 from refstack_worker.contract.progress import Progress
-from refstack_worker.contract.secrets import Masker, secret_values
 from refstack_worker.contract.states import RunState, may_move
 from refstack_worker.contract.status_report import Report
-from refstack_worker.errors import SealError, StateError
+from refstack_worker.errors import StateError
 from refstack_worker.server.db import queue_tables
 from refstack_worker.server.db.updates import IS_ATTEMPT
 from refstack_worker.server.domain.attempts import (
@@ -26,6 +27,7 @@ from refstack_worker.server.domain.attempts import (
     Release,
 )
 from refstack_worker.server.ledger import single_statements
+from refstack_worker.server.ledger.maskers import WITHHELD
 from refstack_worker.server.ledger.queue_state import queue_is_paused
 from refstack_worker.server.ledger.run_rows import (
     attempt_of,
@@ -43,8 +45,6 @@ from refstack_worker.server.ledger.transactions import (
     superseded,
 )
 
-WITHHELD = "(message withheld: the stored options of this run cannot be decrypted, so it cannot be masked)"
-
 _BY_WORKER = frozenset(
     {
         RunState.CLAIMED,
@@ -58,6 +58,8 @@ _BY_WORKER = frozenset(
 """States that a worker may report; ``finished`` comes with a result, ``queued`` with a release."""
 
 NO_PROGRESS = Progress()
+_WORD = re.compile(r"[a-z]{1,20}(?:-[a-z]{1,20})?")
+"""Form of the reasons for machines."""
 _CURRENT = (
     select(*queue_tables.attempt.c, queue_tables.run.c.state, queue_tables.run.c.sealed_conf)
     .select_from(
@@ -161,7 +163,7 @@ class Attempts(LedgerPart):
 
     def heartbeat(self, proof: Proof, claim_id: str, progress: Progress = NO_PROGRESS) -> HeartbeatAnswer:
         """Record that the holder of a claim is alive and how far its run is; return whether it should go on."""
-        so_far = json.dumps(progress.to_json())
+        so_far = json.dumps(self._shown(proof, progress).to_json())
         if not self.database.is_sqlite:
             answer = self._heartbeat_at_once(proof, claim_id, so_far)
             if answer is not None:
@@ -205,7 +207,7 @@ class Attempts(LedgerPart):
             _check_current(run, attempt)
             if not _is_claim(attempt, claim_id):
                 raise refused("claimed", "the attempt is not held by this claim")
-            said = self._masked(run, reason or "no reason given")
+            said = self._masked(run, attempt, proof, reason or "no reason given")
             self.transactions.requeue(connection, run, Release.RELEASED, f"handed back by {attempt['worker']}: {said}")
 
     def report(self, proof: Proof, report: Report) -> AttemptKey:
@@ -226,7 +228,7 @@ class Attempts(LedgerPart):
             if run["attempt"] != attempt["attempt"]:
                 raise superseded(run)
             check_claim(attempt, proof)
-            self._take(connection, run, report)
+            self._take(connection, run, self._masked_report(run, attempt, proof, report))
             return key_of(attempt)
 
     def _report_at_once(self, proof: Proof, report: Report) -> AttemptKey | None:
@@ -243,11 +245,11 @@ class Attempts(LedgerPart):
                 return None
             attempt = self.transactions.choose(connection, proof, [row])
             check_claim(attempt, proof)
-            return key_of(attempt) if self._take_at_once(connection, key_of(attempt), row, report) else None
+            masked = self._masked_report(row, attempt, proof, report)
+            return key_of(attempt) if self._take_at_once(connection, key_of(attempt), row, masked) else None
 
     def _take_at_once(self, connection: Connection, key: AttemptKey, run: Row, report: Report) -> bool:
-        state, status = RunState(run["state"]), report.status
-        message = self._masked(run, report.message)
+        state, status, message = RunState(run["state"]), report.status, report.message
         if status is None or status is state:
             line = message if status is None else f"{state.value}: {message}"
             return bool(message) and single_statements.say(connection, key, line, self.clock())
@@ -273,7 +275,7 @@ class Attempts(LedgerPart):
 
     def _take(self, connection: Connection, run: Row, report: Report) -> None:
         state = RunState(run["state"])
-        message = self._masked(run, report.message)
+        message = report.message
         if report.status is None or report.status is state:
             if message:
                 self.transactions.say(
@@ -292,14 +294,29 @@ class Attempts(LedgerPart):
         reason = report.reason or report.status.value if report.status.is_end else ""
         self.transactions.move(connection, run, Move(report.status, message, reason))
 
-    def _masked(self, run: Row, text: str) -> str:
-        if not text or not run["sealed_conf"]:
+    def _shown(self, proof: Proof, progress: Progress) -> Progress:
+        """Return the progress with the secrets masked in the test's name."""
+        if not progress.test:
+            return progress
+        masker = self.maskers.kept(AttemptKey(proof.test_id, proof.attempt or 0))
+        if masker is None:
+            with self.database.reading() as connection:
+                masker = self.maskers.of(connection, proof)
+        return replace(progress, test=masker.name(progress.test) if masker is not None else "")
+
+    def _masked_report(self, run: Row, attempt: Row, proof: Proof, report: Report) -> Report:
+        masked = self._masked(run, attempt, proof, report.message)
+        reason = self._masked(run, attempt, proof, report.reason)
+        if reason == WITHHELD:
+            reason = report.reason if _WORD.fullmatch(report.reason) else ""
+        return replace(report, message=masked, reason=reason)
+
+    def _masked(self, run: Row, attempt: Row, proof: Proof, text: str) -> str:
+        if not text:
             return text
-        try:
-            return Masker(secret_values(self.secrets.open(run["sealed_conf"]))).text(text)
-        except SealError:
-            # what cannot be masked is not shown; the state that it came with counts all the same
-            return WITHHELD
+        masker = self.maskers.of_row(attempt, run["sealed_conf"], proof)
+        # what cannot be masked is not shown; the state that it came with counts all the same
+        return WITHHELD if masker is None else masker.text(text)
 
     def _contest(self, connection: Connection, key: AttemptKey) -> None:
         attempt = queue_tables.attempt

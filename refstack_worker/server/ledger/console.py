@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +13,11 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.contract.console import MAX_LINES, Batch, line_to_json
-from refstack_worker.contract.secrets import Masker, secret_values
+from refstack_worker.contract.secrets import MASK
 from refstack_worker.server.db import queue_tables
 from refstack_worker.server.domain.attempts import AttemptKey, Proof
-from refstack_worker.server.ledger.transactions import LedgerPart, Row, Transactions, refused
+from refstack_worker.server.ledger.transactions import LedgerPart, Row, refused
 
-MAX_MASKERS = 64
-"""Runs whose masker is kept: to make one costs more than to store a batch."""
 MAX_BATCHES = 100
 """Batches that one page is taken from."""
 _TABLE = queue_tables.console
@@ -52,10 +49,6 @@ class ConsolePage:
 
 class Console(LedgerPart):
     """Lines are added by the holder of an attempt, and read by those who see its run."""
-
-    def __init__(self, transactions: Transactions) -> None:
-        super().__init__(transactions)
-        self._maskers: OrderedDict[AttemptKey, Masker] = OrderedDict()
 
     def add(self, proof: Proof, claim_id: str, batch: Batch) -> ConsoleState:
         """Store the lines of a batch that are not stored yet, secrets masked.
@@ -91,20 +84,20 @@ class Console(LedgerPart):
         key = AttemptKey(proof.test_id, proof.attempt or 0)
         parameters = {"of_test": key.test_id, "of_attempt": key.attempt}
         with self.database.writing() as connection:
-            run = self._held(connection, proof, claim_id, parameters)
+            run, attempt = self._held(connection, proof, claim_id, parameters)
             last = connection.execute(_LAST, parameters).mappings().first()
             expected = last["first"] + last["count"] if last else 0
             if expected >= MAX_LINES or batch.first > expected:
                 return ConsoleState(expected, expected >= MAX_LINES)
             fresh = batch.lines[expected - batch.first :][: MAX_LINES - expected]
             if fresh:
-                mask = self._masker(key, run).text
-                lines = json.dumps([line_to_json(line, mask) for line in fresh])
+                mask = self.maskers.of_row(attempt, run["sealed_conf"], proof)
+                lines = json.dumps([line_to_json(line, mask.text if mask else _withheld) for line in fresh])
                 row = {"test_id": key.test_id, "attempt": key.attempt, "first": expected, "count": len(fresh)}
                 connection.execute(insert(_TABLE), {**row, "dropped": batch.dropped, "lines": lines})
         return ConsoleState(expected + len(fresh), expected + len(fresh) >= MAX_LINES)
 
-    def _held(self, connection: Connection, proof: Proof, claim_id: str, parameters: dict[str, int]) -> Row:
+    def _held(self, connection: Connection, proof: Proof, claim_id: str, parameters: dict[str, int]) -> tuple[Row, Row]:
         attempt = self.transactions.proven(connection, proof)
         run = connection.execute(_STATE, parameters).mappings().one()
         if run["attempt"] != attempt["attempt"]:
@@ -112,18 +105,12 @@ class Console(LedgerPart):
         held_by = attempt["claim_id"] or ""
         if not held_by or not hmac.compare_digest(held_by.encode(), claim_id.encode("utf-8", "replace")):
             raise refused("claimed", "the attempt is not held by this claim")
-        return run
+        return run, attempt
 
-    def _masker(self, key: AttemptKey, run: Row) -> Masker:
-        found = self._maskers.get(key)
-        if found is None and run["sealed_conf"] is None:
-            return Masker(())  # wiped with the run's end; the node has masked these lines, too
-        if found is None:
-            found = Masker(secret_values(self.secrets.open(run["sealed_conf"])))
-            self._maskers[key] = found
-            while len(self._maskers) > MAX_MASKERS:
-                self._maskers.popitem(last=False)
-        return found
+
+def _withheld(text: str) -> str:
+    """Return what is shown of a text that cannot be masked."""
+    return MASK if text else ""
 
 
 def _numbered(row: Row) -> Iterator[dict[str, Any]]:

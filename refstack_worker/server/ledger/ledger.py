@@ -27,6 +27,7 @@ from refstack_worker.server.ledger.queue_state import QueueState
 from refstack_worker.server.ledger.results import Results
 from refstack_worker.server.ledger.retention import Retention
 from refstack_worker.server.ledger.runs import Runs
+from refstack_worker.server.ledger.server_clocks import ServerClocks
 from refstack_worker.server.ledger.statistics import Statistics
 from refstack_worker.server.ledger.submissions import Submissions
 from refstack_worker.server.ledger.tokens import Sessions, Tokens
@@ -62,6 +63,7 @@ class Ledger:
         self.console = Console(self._transactions)
         self.notices = Notices(self._transactions)
         self.uploads = Uploads(self._transactions)
+        self.server_clocks = ServerClocks(self._transactions)
 
     @property
     def database(self) -> Database:

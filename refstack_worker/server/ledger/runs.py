@@ -22,6 +22,7 @@ from refstack_worker.server.domain.attempts import (
 )
 from refstack_worker.server.domain.runs import Message, NewRun, Run, RunQuery
 from refstack_worker.server.ledger import new_runs, single_statements
+from refstack_worker.server.ledger.maskers import sealed_secrets
 from refstack_worker.server.ledger.queue_state import queue_is_paused
 from refstack_worker.server.ledger.run_rows import (
     conditions,
@@ -122,11 +123,11 @@ class Runs(LedgerPart):
         secret = payloads.new_secret()
         with self.database.writing() as connection:
             run = self.transactions.locked_run(connection, self._insert(connection, new, sealed, is_held=True)[0])
-            digest = {"secret_digest": payloads.secret_digest(secret)}
-            connection.execute(update(queue_tables.attempt).where(is_attempt(key_of(run))).values(digest))
+            submission = Submission(key_of(run), replace(new.spec, timeout=run["timeout"]), new.conf_json, secret)
+            values = {"secret_digest": payloads.secret_digest(secret), "sealed_secrets": sealed_secrets(submission)}
+            connection.execute(update(queue_tables.attempt).where(is_attempt(submission.key)).values(values))
             self.transactions.grant(connection, run, claim)
-        spec = replace(new.spec, timeout=run["timeout"])
-        return Submission(key_of(run), spec, new.conf_json, secret)
+        return submission
 
     def get(self, test_id: int) -> Run:
         """Return one run. :raises NotFoundError: no such id."""
@@ -278,10 +279,12 @@ class Runs(LedgerPart):
         secret = payloads.new_secret()
         spec = replace(new.spec, timeout=new.spec.timeout or self.settings.rules.run_timeout)
         key = AttemptKey(attempt["test_id"], attempt["attempt"])
-        envelope: SealedRun | None = self.dispatcher.seal(Submission(key, spec, new.conf_json, secret))
+        submission = Submission(key, spec, new.conf_json, secret)
+        envelope: SealedRun | None = self.dispatcher.seal(submission)
         if envelope is not None:
             attempt.update(
                 secret_digest=payloads.secret_digest(secret),
+                sealed_secrets=sealed_secrets(submission),
                 payload_digest=envelope.digest,
                 leased_until=now + LEASE_SECONDS,
             )

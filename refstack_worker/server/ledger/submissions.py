@@ -25,6 +25,7 @@ from refstack_worker.server.domain.attempts import (
     Submission,
 )
 from refstack_worker.server.ledger.attempts import Attempts
+from refstack_worker.server.ledger.maskers import sealed_secrets
 from refstack_worker.server.ledger.queue_state import queue_is_paused
 from refstack_worker.server.ledger.run_rows import (
     is_current,
@@ -45,7 +46,12 @@ _SEALED = (
     update(queue_tables.attempt)
     .where(IS_ATTEMPT, queue_tables.attempt.c.is_open, queue_tables.attempt.c.submitted_at == 0)
     .where(queue_tables.attempt.c.payload_digest.is_(None))
-    .values(secret_digest=bindparam("mine"), payload_digest=bindparam("digest"), leased_until=bindparam("until"))
+    .values(
+        secret_digest=bindparam("mine"),
+        sealed_secrets=bindparam("its_secrets"),
+        payload_digest=bindparam("digest"),
+        leased_until=bindparam("until"),
+    )
 )
 _SUBMITTED = (
     update(queue_tables.attempt)
@@ -118,6 +124,7 @@ class Submissions(LedgerPart):
             "of_test": submission.key.test_id,
             "of_attempt": submission.key.attempt,
             "mine": payloads.secret_digest(submission.secret),
+            "its_secrets": sealed_secrets(submission),
             "digest": digest,
             "until": self.clock() + LEASE_SECONDS,
         }

@@ -28,6 +28,7 @@ from refstack_worker.server.domain.attempts import (
     Release,
 )
 from refstack_worker.server.ledger import single_statements
+from refstack_worker.server.ledger.maskers import Maskers
 from refstack_worker.server.ledger.single_statements import IS_WITHDRAWN, stamp
 from refstack_worker.server.secret_store import SecretStore
 
@@ -80,6 +81,7 @@ class Transactions:
         self.settings = settings
         self.clock = clock or clock_of(lambda: self.database)
         self.secrets = SecretStore(settings.keys.store)
+        self.maskers = Maskers(self.secrets)
 
     @cached_property
     def database(self) -> Database:
@@ -251,6 +253,7 @@ class LedgerPart:
         self.settings = transactions.settings
         self.clock = transactions.clock
         self.secrets = transactions.secrets
+        self.maskers = transactions.maskers
 
     @property
     def database(self) -> Database:

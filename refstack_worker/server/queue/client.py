@@ -140,7 +140,8 @@ class QueueClient:
         What cannot be taken out for sure is left to a process with an older connection, or with ``is_last`` for good:
         the worker that takes it learns so when it claims, and drops it.
         """
-        gone = [job.key for job in ledger.submissions.to_withdraw() if self._take_out(job) or is_last]
+        now = ledger.clock()
+        gone = [job.key for job in ledger.submissions.to_withdraw() if self._take_out(job, now) or is_last]
         if gone:
             ledger.submissions.withdrawn(gone)
 
@@ -196,12 +197,12 @@ class QueueClient:
                 found[name] = str(error)
         return found
 
-    def _take_out(self, job: QueuedJob) -> bool:
+    def _take_out(self, job: QueuedJob, now: float) -> bool:
         connection = self._connections.get(job.server)
         if connection is None or not job.handle:
             return True
         try:
-            return connection.cancel(job.handle, job.submitted_at) is not Cancelled.UNSURE
+            return connection.cancel(job.handle, now - job.submitted_at) is not Cancelled.UNSURE
         except QueueError as error:
             LOG.debug("%s: left in the queue: %s", job.key, error)
             return False

@@ -34,7 +34,7 @@ RETRY_SECONDS = 1.0
 IDLE_SECONDS = 5.0
 """Seconds of silence after which a connection is tried with a question before a job is trusted to it."""
 CLOCK_MARGIN = 5.0
-"""Seconds by which the clocks of the server's machines may differ."""
+"""Seconds by which the age of a job, measured with the database's clock, may be wrong."""
 QUESTIONS_AT_ONCE = 200
 """Status questions that are sent before the answers are read."""
 _NO_JOB = b"H:refstack:0"
@@ -96,13 +96,13 @@ class _Connection(gear.Connection):  # type: ignore[misc]
         self.timeout = timeout
         self.used = time.monotonic()
         self.since = 0.0
-        """When it was made, seconds since 1970."""
+        """When it was made, by the steady clock."""
 
     def connect(self) -> None:
         self.conn = socket.create_connection((self.host, self.port), self.timeout)
         send_at_once(self.conn)
         self.connected = True
-        self.since = time.time()
+        self.since = time.monotonic()
         self.input_buffer = b""
         self.need_bytes = False
 
@@ -161,19 +161,20 @@ class GearmanConnection:
         """Return the lines of the answer to an admin request. :raises QueueError: the server cannot be asked."""
         return self._asked(lambda connection: _admin(connection, request))
 
-    def cancel(self, handle: str, submitted_at: float) -> Cancelled:
+    def cancel(self, handle: str, age: float) -> Cancelled:
         """Make the server forget a queued job. gearmand says OK for a running one too, and it runs on.
 
         After a restart a handle names another job, so this asks only over a connection that has been up since the job
-        was submitted (seconds since 1970). gearmand goes on to call a cancelled job known until a worker asks.
+        was submitted. gearmand goes on to call a cancelled job known until a worker asks.
 
+        :param age: seconds since the job was submitted. Not a time: the clock of this machine may be wrong.
         :raises QueueError: the server cannot be asked.
         """
         if not handle or not handle.isprintable() or " " in handle:
             raise QueueError(f"{handle!r} is not a job handle")
 
         def question(connection: _Connection) -> Cancelled:
-            if connection.since > submitted_at - CLOCK_MARGIN:
+            if time.monotonic() - connection.since < age + CLOCK_MARGIN:
                 return Cancelled.UNSURE
             lines = _admin(connection, gear.CancelJobAdminRequest(handle))
             return Cancelled.OK if lines and lines[0].startswith("OK") else Cancelled.UNKNOWN

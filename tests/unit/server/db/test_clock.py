@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from refstack_worker.errors import LedgerError
-from refstack_worker.server.db.clock import ASK_SECONDS, Clocks, DatabaseClock
+from refstack_worker.server.db.clock import ASK_SECONDS, NOTE_SECONDS, Clocks, DatabaseClock
 
 DATABASE_TIME = 1_800_000_000.0
 
@@ -20,7 +20,9 @@ class Machine:
         self.is_away = False
         self.asked = 0
         self.trip = 0.0
-        self.clock = DatabaseClock(self.ask, Clocks(lambda: self.steady, lambda: self.database + self.skew))
+        self.noted: list[tuple[float, float]] = []
+        clocks = Clocks(lambda: self.steady, lambda: self.database + self.skew)
+        self.clock = DatabaseClock(self.ask, clocks, self.note)
 
     def ask(self) -> float:
         if self.is_away:
@@ -30,6 +32,9 @@ class Machine:
         answer = self.database
         self.forward(self.trip / 2)
         return answer
+
+    def note(self, skew: float, now: float) -> None:
+        self.noted.append((round(skew, 3), now))
 
     def forward(self, seconds: float) -> None:
         self.steady += seconds
@@ -88,3 +93,24 @@ def test_before_the_first_answer_the_machines_own_clock_has_to_do() -> None:
     assert machine.clock() == pytest.approx(DATABASE_TIME + 65)
     machine.is_away = False
     assert machine.clock() == pytest.approx(DATABASE_TIME)
+
+
+def test_each_machine_notes_how_far_its_clock_is_off() -> None:
+    machine = Machine(65.0)
+    for _ in range(4):
+        machine.clock()
+        machine.forward(ASK_SECONDS)
+    assert machine.noted == [(65.0, pytest.approx(DATABASE_TIME))]
+    machine.skew = 60.0
+    machine.clock()
+    machine.forward(NOTE_SECONDS + 1)
+    machine.clock()
+    assert [skew for skew, _now in machine.noted] == [65.0, 60.0, 60.0]
+
+
+def test_a_note_that_is_not_kept_stops_no_clock() -> None:
+    machine = Machine(65.0)
+    machine.clock()
+    machine.clock._note = lambda _skew, _now: (_ for _ in ()).throw(LedgerError("database: away"))
+    machine.forward(NOTE_SECONDS + 1)
+    assert machine.clock() == pytest.approx(machine.database)

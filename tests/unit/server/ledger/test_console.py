@@ -10,7 +10,7 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import RefusedError
 from refstack_worker.server.domain.attempts import Release
-from refstack_worker.server.ledger.console import Console, ConsoleState
+from refstack_worker.server.ledger.console import ConsoleState
 from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.ledgers import PASSWORD, Job, claimed
 
@@ -70,9 +70,17 @@ def test_the_last_lines_may_come_after_the_end(ledger: Ledger, job: Job) -> None
     add(ledger, job, batch(0, 1))
     ledger.attempts.report(job.proof, Report(RunState.FAILED, "time limit", "timeout"))
     assert add(ledger, job, batch(1, 2)).next == 3
-    ledger.console._maskers.clear()  # another process of the API, after the passwords were wiped
+    ledger.console.maskers.forget()  # another process of the API, after the passwords were wiped
     assert add(ledger, job, batch(3, 1)).next == 4
     assert numbers(ledger, job) == [0, 1, 2, 3]
+
+
+def test_lines_after_the_end_are_masked_too(ledger: Ledger, job: Job) -> None:
+    ledger.attempts.report(job.proof, Report(RunState.FAILED, "time limit", "timeout"))
+    ledger.console.maskers.forget()  # another process of the API, after the passwords were wiped
+    secret = RequestLine(1.0, "GET", f"/v3/x?password={PASSWORD}", 200, 1)
+    assert add(ledger, job, Batch(0, (secret,))).next == 1
+    assert ledger.console.page(job.submission.key.test_id, -1, 10).lines[0]["path"] == "/v3/x?password=***"
 
 
 def test_an_attempt_keeps_so_many_lines_and_no_more(ledger: Ledger, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,11 +90,3 @@ def test_an_attempt_keeps_so_many_lines_and_no_more(ledger: Ledger, job: Job, mo
     assert add(ledger, job, batch(4, 1)) == ConsoleState(4, True)
     assert numbers(ledger, job) == [0, 1, 2, 3]
     assert contract.MAX_LINES == 100_000
-
-
-def test_few_maskers_are_kept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("refstack_worker.server.ledger.console.MAX_MASKERS", 2)
-    for _ in range(4):
-        add(ledger, claimed(ledger), batch(0, 1))
-    part: Console = ledger.console
-    assert len(part._maskers) == 2

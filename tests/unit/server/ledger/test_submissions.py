@@ -19,8 +19,8 @@ from refstack_worker.server.domain.attempts import (
 )
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.domain.runs import RunSpec
-from refstack_worker.server.ledger.attempts import WITHHELD
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.ledger.maskers import WITHHELD
 from refstack_worker.server.ledger.submissions import LEASE_SECONDS
 from refstack_worker.server.results import acceptance
 from refstack_worker.server.secret_store import SecretStore
@@ -117,6 +117,8 @@ class TestHeldRunsThatBecomeUnreadable:
         foreign = SecretStore(make_settings(tmp_path / "elsewhere").keys.store).seal(CONF)
         with ledger.database.writing() as connection:
             connection.execute(update(queue_tables.run).values(sealed_conf=foreign))
+            connection.execute(update(queue_tables.attempt).values(sealed_secrets=None))
+        ledger.attempts.maskers.forget()
 
     def test_its_reports_count_without_their_words(self, ledger: Ledger, tmp_path: Path) -> None:
         job = claimed(ledger)
