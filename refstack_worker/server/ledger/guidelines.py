@@ -130,8 +130,11 @@ class Guidelines(LedgerPart):
 def _added(connection: Connection, row: dict[str, Any]) -> StoredGuideline:
     table = _GUIDELINE
     same = (table.c.digest == row["digest"]) & table.c.owner_id.is_not_distinct_from(row["owner_id"])
-    same &= (table.c.name == row["name"]) & (table.c.origin == row["origin"])
-    known = connection.execute(select(table.c.id).where(same)).scalar()
+    same &= table.c.origin == row["origin"]
+    stored = connection.execute(select(table.c.id, table.c.name).where(same)).mappings().all()
+    known = next((one["id"] for one in stored if one["name"] == row["name"]), None)
+    if known is None and stored and row["owner_id"] is not None:
+        raise UsageError(f"guideline: you have the same file already, as {stored[0]['name']}")
     if known is None:
         known = new_id(connection.execute(insert(table).values(row)))
     connection.execute(update(table).where(table.c.id == known).values(archived_at=0.0))

@@ -280,6 +280,31 @@ class TestFairness:
             connection.execute(update(queue_tables.run).where(queue_tables.run.c.test_id == run).values(priority=1))
         assert world.ann("POST", f"/v1/runs/{run}/rerun", {"only": "all"}).json["priority"] == 0
 
+    def test_a_rerun_may_fetch_only_what_the_operator_still_allows(self, world: World) -> None:
+        """L19: the list was allowed when the run was made."""
+        lists = world.ledger.settings.outbound
+        object.__setattr__(lists, "list_urls", ("https://lists.example/",))
+        wish = world.wish(testcases={"url": "https://lists.example/tests.txt"})
+        run = world.ann("POST", "/v1/runs", wish).json["test_id"]
+        world.ledger.runs.cancel(run, "ann")
+        assert world.ann("POST", f"/v1/runs/{run}/rerun", {"only": "all"}).status_code == 201
+        object.__setattr__(lists, "list_urls", ())
+        answer = world.ann("POST", f"/v1/runs/{run}/rerun", {"only": "all"})
+        assert answer.status_code == 400 and "testcases.url" in answer.text
+
+    def test_a_vendor_has_so_many_guidelines_and_no_more(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """M5: each guideline costs every page that lists them."""
+        monkeypatch.setattr("refstack_worker.server.services.guidelines.MAX_OF_VENDOR", 2)
+        second = {"text": schema_2(), "name": "second"}
+        assert world.ann("POST", "/v1/guidelines", second).status_code == 400, "the same file under another name"
+        assert world.abe("POST", "/v1/guidelines", second).status_code == 201
+        third = {"text": f"{schema_2()} ", "name": "third"}
+        answer = world.ann("POST", "/v1/guidelines", third)
+        assert answer.status_code == 409 and "2 guidelines" in answer.json["detail"]
+        assert world.bob("POST", "/v1/guidelines", {"text": schema_2(), "name": "of Bravo"}).status_code == 201
+        world.ann("DELETE", f"/v1/guidelines/{world.guideline}")
+        assert world.ann("POST", "/v1/guidelines", third).status_code == 201
+
     def test_a_vendor_with_many_open_runs_has_to_wait(self, world: World) -> None:
         object.__setattr__(world.ledger.settings.rules, "max_open_runs", 1)
         assert world.ann("POST", "/v1/runs", world.wish()).status_code == 201

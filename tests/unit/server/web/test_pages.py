@@ -10,8 +10,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from refstack_worker.server.app import create_app
+from refstack_worker.server.domain import guideline_file
+from refstack_worker.server.domain.guidelines import StoredGuideline
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.web.session_keys import COOKIE
+from tests.unit.server.domain.test_verdict import schema_2
 
 HERE = "http://localhost"
 
@@ -113,3 +116,23 @@ def test_who_guesses_tokens_waits(browser: Browser) -> None:
     assert wrong == [401] * 10 + [429]
     # wrong tokens from an address shut nobody out who has a good one
     assert browser.sign_in().status_code == 302
+
+
+def test_pages_read_each_guideline_once(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """M5: 200 files of 4 MiB took a minute of every page that lists them."""
+    names = [f"nightly {browser.token[-8:]} {number}" for number in range(3)]
+    for name in names:
+        browser.ledger.guidelines.add(schema_2(), StoredGuideline(0, name, "", "", "op"))
+    read: list[str] = []
+    parse = guideline_file.parse
+
+    def counted(text: str, name: str = "") -> object:
+        read.append(name)
+        return parse(text, name=name)
+
+    monkeypatch.setattr(guideline_file, "parse", counted)
+    browser.sign_in()
+    for path in ("/guidelines", "/runs/new", "/guidelines", "/runs/new"):
+        shown = browser.client.get(path).text
+        assert all(name in shown for name in names)
+    assert len(read) <= len(names)
