@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
+from typing import Any
 
 from refstack_worker import gearman
 from refstack_worker.config.server import ServerSettings
@@ -16,7 +19,7 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.monitor.liveness import Liveness, api_answers
 from refstack_worker.server.monitor.monitor import USUAL_PACE, Monitor, Pace
 from refstack_worker.server.queue.client import QueueClient
-from refstack_worker.server.serving.http_server import http_server
+from refstack_worker.server.serving.http_server import Listening, http_server
 
 LOG = logging.getLogger(__name__)
 
@@ -45,7 +48,17 @@ class Services:
 
     def serve_http(self, address: gearman.Address) -> str:
         """Answer HTTP requests in threads of this process and return the URL. :raises ConfigError: no such address."""
-        server = http_server(create_app(self.ledger, self.client), address, self.settings)
+        server = self._serve(address)
+        # a host name with several addresses gives waitress's multi-socket server, which has no single port
+        port = getattr(server, "effective_port", None) or server.effective_listen[0][1]
+        return f"http://{gearman.Address(address.host, int(port))}"
+
+    def serve_sockets(self, listeners: Sequence[socket.socket]) -> None:
+        """Answer the requests that come to sockets, which other processes may share."""
+        self._serve(listeners)
+
+    def _serve(self, listening: Listening) -> Any:
+        server = http_server(create_app(self.ledger, self.client), listening, self.settings)
         thread = threading.Thread(target=server.run, name="http", daemon=True)
         thread.start()
 
@@ -54,9 +67,7 @@ class Services:
             server.close()
 
         self._begun.callback(end)
-        # a host name with several addresses gives waitress's multi-socket server, which has no single port
-        port = getattr(server, "effective_port", None) or server.effective_listen[0][1]
-        return f"http://{gearman.Address(address.host, int(port))}"
+        return server
 
     def monitor(self, pace: Pace = USUAL_PACE) -> Monitor:
         """Return a monitor; the caller runs it."""

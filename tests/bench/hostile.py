@@ -22,16 +22,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--nodes", type=int, default=50)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--processes", type=int, default=1, help="of the API")
     parser.add_argument("--keep", type=Path, help="add the result to this file")
     asked = parser.parse_args(arguments)
     load = os.getloadavg()[0]
     with ExitStack() as ends, tempfile.TemporaryDirectory() as folder:
         url = ends.enter_context(cluster()).new_database() if asked.database == "postgresql" else ""
-        with hostile.site(Path(folder), asked.nodes, url) as site:
+        with hostile.site(Path(folder), asked.nodes, url, asked.processes) as site:
             calm = hostile.measure(site, min(30.0, asked.seconds / 4), 0)
             found = hostile.measure(site, asked.seconds, asked.connections)
     told = {
-        "name": f"hostile token, {asked.database}",
+        "name": f"hostile token, {asked.database}, {asked.processes} process{'es' * (asked.processes > 1)} of the API",
         "seconds": asked.seconds,
         "connections": asked.connections,
         "nodes": asked.nodes,
@@ -58,7 +59,8 @@ def _figures(found: hostile.Measured) -> dict[str, object]:
         "heartbeat max s": round(max(found.heartbeats), 3),
         "other vendor's calls": len(found.calls),
         "other vendor p95 s": round(sorted(found.calls)[int(len(found.calls) * 0.95)], 3),
-        "server's peak MB": round(found.peak_kib / 1024),
+        "largest process's peak MB": round(max(found.peaks) / 1024),
+        "sum of the processes' peaks MB": round(sum(found.peaks) / 1024),
         "wrong": dict(found.wrong),
     }
 

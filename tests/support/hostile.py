@@ -47,8 +47,8 @@ class Measured:
     """Answers to nodes and to the other vendor that were not good."""
     attacks: Counter[str] = field(default_factory=Counter)
     """Name of an attack and the status that it got."""
-    peak_kib: int = 0
-    """Largest resident size of the server's process."""
+    peaks: tuple[int, ...] = ()
+    """Largest resident size of each of the server's processes, in KiB."""
 
 
 @dataclass
@@ -78,15 +78,20 @@ class Site:
         finally:
             connection.close()
 
-    def peak(self) -> int:
-        """Return the largest resident size that the server had so far, in KiB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0])
+    def peaks(self) -> tuple[int, ...]:
+        """Return the largest resident sizes that the processes that serve had so far, in KiB."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return tuple(_peak(one) for one in children or [str(pid)])
 
 
 @contextmanager
-def site(folder: Path, nodes: int, url: str = "") -> Iterator[Site]:
-    """Serve a ledger with ``nodes`` held runs, two vendors and a large result. :param url: of the database."""
+def site(folder: Path, nodes: int, url: str = "", processes: int = 1) -> Iterator[Site]:
+    """Serve a ledger with ``nodes`` held runs, two vendors and a large result.
+
+    :param url: of the database; empty: SQLite.
+    :param processes: of the API.
+    """
     settings = make_settings(folder, **({"DATABASE_URL": url} if url else {}))
     ledger = Ledger(settings)
     ledger.upgrade()
@@ -97,7 +102,7 @@ def site(folder: Path, nodes: int, url: str = "") -> Iterator[Site]:
         attacker, other = (_vendor(ledger, name) for name in ("attacker", "other"))
         jobs = [_held(ledger, number) for number in range(nodes)]
         result = _large_result(ledger, folder, _user_of(ledger, attacker))
-        process = ends.enter_context(_process(folder, port, settings.database.url))
+        process = ends.enter_context(_process(folder, port, settings.database.url, processes))
         found = Site(ledger, port, process, attacker, other, jobs, drip, result)
         _wait(found)
         yield found
@@ -119,7 +124,7 @@ def measure(site: Site, seconds: float, connections: int, beat: float = 2.0) -> 
     stop.set()
     for thread in threads:
         thread.join(ANSWER_SECONDS + 10)
-    found.peak_kib = site.peak()
+    found.peaks = site.peaks()
     return found
 
 
@@ -245,13 +250,14 @@ def _large_result(ledger: Ledger, folder: Path, owner: int) -> int:
 
 
 @contextmanager
-def _process(folder: Path, port: int, url: str) -> Iterator[subprocess.Popen[bytes]]:
+def _process(folder: Path, port: int, url: str, processes: int) -> Iterator[subprocess.Popen[bytes]]:
     config = folder / "refstack.cfg"
     config.write_text(
         f"DATABASE_URL = {url!r}\nDATA_FOLDER = {str(folder / 'data')!r}\nKEY_FOLDER = {str(folder / 'keys')!r}\n"
         f"APP_ADDRESS = 'http://127.0.0.1:{port}'\nCLOUD_NETWORKS = ['127.0.0.0/8']\n"
     )
     command = [sys.executable, "-m", "refstack_worker.cli.queue.main", "api", "--listen", f"127.0.0.1:{port}"]
+    command += ["--processes", str(processes)] if processes > 1 else []
     with (folder / "api.log").open("wb") as log:
         process = subprocess.Popen(
             command, env={**os.environ, "REFSTACK_CFG": str(config)}, stdout=log, stderr=subprocess.STDOUT
@@ -260,7 +266,11 @@ def _process(folder: Path, port: int, url: str) -> Iterator[subprocess.Popen[byt
             yield process
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
+
+
+def _peak(pid: str) -> int:
+    return int(Path(f"/proc/{pid}/status").read_text().partition("VmHWM:")[2].split()[0])
 
 
 def _wait(site: Site) -> None:

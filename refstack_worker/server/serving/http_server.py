@@ -10,10 +10,11 @@ from __future__ import annotations
 import ipaddress
 import logging
 import resource
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Union
 
 import waitress
 from waitress.channel import HTTPChannel
@@ -194,7 +195,11 @@ class RequestDispatcher:
         return all([one.shutdown(cancel_pending, timeout) for one in (self._users, self._workers)])
 
 
-def http_server(application: Callable[..., Any], address: gearman.Address, settings: ServerSettings) -> Any:
+Listening = Union[gearman.Address, Sequence[socket.socket]]
+"""Where a server listens: an address, or sockets that listen already."""
+
+
+def http_server(application: Callable[..., Any], listening: Listening, settings: ServerSettings) -> Any:
     """Return waitress around a WSGI application, listening. :raises ConfigError: it cannot listen there."""
     limits = BodyLimits(settings)
     sockets: dict[int, Any] = {}
@@ -203,8 +208,7 @@ def http_server(application: Callable[..., Any], address: gearman.Address, setti
             application,
             sockets,
             _dispatcher=RequestDispatcher(),
-            host=address.host,
-            port=address.port,
+            **_where(listening),
             threads=THREADS,
             connection_limit=connection_limit(),
             # select() knows no file number above 1023
@@ -215,11 +219,17 @@ def http_server(application: Callable[..., Any], address: gearman.Address, setti
             clear_untrusted_proxy_headers=False,
         )
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{address}: cannot listen there: {error}; is the port taken?") from error
+        raise ConfigError(f"{listening}: cannot listen there: {error}; is the port taken?") from error
     for one in sockets.values():
         if hasattr(one, "channel_class"):
             one.channel_class = type("LimitedChannel", (Channel,), {"limits": limits})
     return server
+
+
+def _where(listening: Listening) -> dict[str, Any]:
+    if isinstance(listening, gearman.Address):
+        return {"host": listening.host, "port": listening.port}
+    return {"sockets": list(listening)}
 
 
 def connection_limit() -> int:

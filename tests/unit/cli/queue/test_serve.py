@@ -77,3 +77,12 @@ def test_without_a_watchdog_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> 
     with waiting("http://127.0.0.1:1"):
         pass
     assert not asked.is_set()
+
+
+def test_the_watchdog_hears_nothing_while_a_process_of_several_is_silent(systemd: socket.socket) -> None:
+    serve.tell_watchdog(0.15)
+    systemd.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        systemd.recv(100)
+    serve.tell_watchdog(0.05)
+    assert systemd.recv(100) == b"WATCHDOG=1"
