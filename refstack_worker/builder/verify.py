@@ -10,6 +10,8 @@ from pathlib import Path
 
 from refstack_worker.builder.chroots import CleanRoot, Enter, RootRecipe, base_root
 from refstack_worker.builder.packages.package import VIRTUAL
+from refstack_worker.builder.repository import attestations, publish
+from refstack_worker.builder.repository.attestations import Provenance
 from refstack_worker.builder.repository.repository import KEYRING, Repository
 from refstack_worker.errors import BuildError, ProcessError
 
@@ -28,8 +30,6 @@ def verify(
     :raises BuildError: one does not install, or lists no tests; the message includes the output of apt or Tempest.
     """
     record = repository.record()
-    if not record.keys:
-        raise BuildError(f"{repository.root}: nothing is published there")
     names = [f"{VIRTUAL}-{version}" for version in versions]
     with CleanRoot(base_root(RootRecipe(suite), cache)) as root:
         try:
@@ -39,6 +39,24 @@ def verify(
             return [_listed(root, suite, version) for version in versions]
         except ProcessError as error:
             raise BuildError(f"{suite}: {error}") from error
+
+
+def verify_provenance(repository: Repository, versions: Sequence[str], keyring: Path | None = None) -> list[Provenance]:
+    """Return the checked provenance of all packages of some Tempest versions.
+
+    :param keyring: file with the public keys that are trusted; None: the repository's own.
+    :raises BuildError: a version is not there, or the provenance of a package is missing or wrong.
+    """
+    if not repository.record().keys:
+        raise BuildError(f"{repository.root}: nothing is published there")
+    there = publish.listing(repository)
+    found = []
+    for version in versions:
+        packages = [item.path for item in there if item.package == f"{VIRTUAL}-{version}"]
+        if not packages:
+            raise BuildError(f"{repository.root}: {VIRTUAL}-{version} is not published there")
+        found += [attestations.check(repository, path, keyring) for path in packages]
+    return found
 
 
 def _add_source(root: CleanRoot, repository: Repository, suite: str) -> None:

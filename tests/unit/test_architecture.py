@@ -30,7 +30,7 @@ MAY_IMPORT = {
         *("errors", "version", "http", "contract", "config", "process", "filesystem", "gearman", "environments"),
         *("execute_test", "execute_test_program"),
     },
-    "builder": {"errors", "contract", "config", "process", "filesystem", "environments"},
+    "builder": {"errors", "version", "contract", "config", "process", "filesystem", "environments"},
     "cli": {
         *("errors", "version", "http", "contract", "config", "process", "gearman", "systemd", "filesystem"),
         *("environments", "worker", "server", "builder"),

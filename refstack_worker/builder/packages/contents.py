@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -10,13 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from refstack_worker.builder.packages import deb, licences, rpm, sbom
+from refstack_worker.builder.packages import deb, licences, provenance, rpm, sbom, vulnerabilities
 from refstack_worker.builder.packages.licences import WheelFacts
 from refstack_worker.builder.packages.package import TempestPackage
 from refstack_worker.builder.packages.supported_tempest import execute_test_for
 from refstack_worker.environments.lock import LOCK_NAME, Lock, read_lock
 from refstack_worker.errors import BuildError, UsageError
 from refstack_worker.filesystem import FOLDER_MODE, sha256_of
+
+LOG = logging.getLogger(__name__)
 
 Recipe = Callable[[TempestPackage, Path, Path], Path]
 
@@ -36,18 +39,27 @@ class PackageRequest:
     """Counted up when the same Tempest version is packaged again."""
     interpreters: tuple[tuple[str, str], ...] = ()
     """Series of Python to the system package that has it (``3.8``, ``opt-python3.8``), where it is another."""
+    osv: Path | None = None
+    """Records of known vulnerabilities; None: the wheels are not looked up."""
+    fails_if_vulnerable: bool = False
+    builder: str = provenance.BUILDER
+    """URI of the machine or service that builds, for the provenance."""
 
 
 def build(request: PackageRequest) -> list[Path]:
     """Build the packages and return their files. The same locks give the same bytes, wherever and whenever.
 
-    :raises BuildError: a lock or a wheel is not right, or a tool is missing or fails.
+    Beside each lies a statement of its provenance.
+
+    :raises BuildError: a lock or a wheel is not right, a tool is missing or fails, or a wheel has a known vulnerability
+        and the request forbids it.
     """
     unknown = set(request.formats) - set(RECIPES)
     if unknown:
         raise UsageError(f"--format {', '.join(sorted(unknown))}: there are {', '.join(RECIPES)}")
     locks = read_locks(request.folder)
     facts = check_wheels(request.folder, locks)
+    report = look_up(request, locks)
     package = describe(request, locks, facts)
     request.out.mkdir(parents=True, exist_ok=True)
     built = []
@@ -56,7 +68,24 @@ def build(request: PackageRequest) -> list[Path]:
             tree = Path(name) / format_
             stage(package, request.folder, facts, tree)
             built.append(RECIPES[format_](package, tree, request.out))
+    for file in built:
+        provenance.write(file, provenance.BuildFacts(package, locks, request.builder, report))
     return built
+
+
+def look_up(request: PackageRequest, locks: Sequence[Lock]) -> vulnerabilities.VulnerabilityReport | None:
+    """Return what is known of vulnerabilities in the wheels, and log it; None: nobody looked."""
+    if request.osv is None:
+        LOG.warning("known vulnerabilities were not looked for; give OSV's records with --osv")
+        return None
+    report = vulnerabilities.check_locks(request.osv, locks)
+    for one in report.found:
+        LOG.warning("known vulnerability: %s", one)
+    if report.found and request.fails_if_vulnerable:
+        names = sorted({f"{one.package} {one.version}" for one in report.found})
+        raise BuildError(f"known vulnerabilities in {', '.join(names)}; lock other versions, or leave this check out")
+    LOG.warning("known vulnerabilities: %d, of %d records in %s", len(report.found), report.records, report.source)
+    return report
 
 
 def read_locks(folder: Path) -> tuple[Lock, ...]:

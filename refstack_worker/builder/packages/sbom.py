@@ -12,6 +12,8 @@ from refstack_worker.builder.packages.licences import WheelFacts
 from refstack_worker.environments.lock import Lock, LockedWheel
 
 NAME = "sbom.cdx.json"
+UNSTATED = "not stated"
+"""Licence of a wheel whose metadata name none."""
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "refstack.openstack.org")
 
 
@@ -61,9 +63,8 @@ def _component(wheel: LockedWheel, about: WheelFacts) -> dict[str, Any]:
         component["description"] = about.summary
     if about.author:
         component["author"] = about.author
-    if about.licence:
-        named = {"expression": about.licence} if about.is_spdx else {"license": {"name": about.licence}}
-        component["licenses"] = [named]
+    named = {"expression": about.licence} if about.is_spdx else {"license": {"name": about.licence or UNSTATED}}
+    component["licenses"] = [named]
     if about.homepage.startswith(("http://", "https://")):
         component["externalReferences"] = [{"type": "website", "url": about.homepage}]
     return component

@@ -14,8 +14,9 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+from refstack_worker.builder.packages import provenance
 from refstack_worker.builder.packages.package import VIRTUAL
-from refstack_worker.builder.repository import apt, yum
+from refstack_worker.builder.repository import apt, attestations, yum
 from refstack_worker.builder.repository.repository import KEYRING, Record, Repository, replace_file
 from refstack_worker.builder.repository.signing import Key, OpenPgpKeyring
 from refstack_worker.errors import BuildError, NotFoundError, UsageError
@@ -40,6 +41,8 @@ class Publisher:
 
     def publish(self, files: Sequence[Path]) -> list[str]:
         """Add packages and return what is new, as ``package version`` and format.
+
+        The provenance that lies beside a package is signed and published with it.
 
         :raises BuildError: the key is missing, a file is not a package, or that version exists with other bytes
             already. Nothing has changed then.
@@ -118,6 +121,8 @@ class Publisher:
         for path in files:
             if not path.is_file():
                 raise BuildError(f"{path}: no such file")
+            if path.name.endswith(provenance.SUFFIX):
+                continue  # comes with its package
             if path.suffix == ".rpm":
                 added += self._add_rpm(path, undo, aside)
             elif path.suffix in DEBIAN:
@@ -132,9 +137,11 @@ class Publisher:
         if target.exists():
             if target.read_bytes() != path.read_bytes():
                 raise BuildError(f"{path.name}: published before with other bytes; give it a new version")
+            attestations.add(self.repository, path, target, undo)
             return []
         undo.callback(target.unlink, missing_ok=True)
         replace_file(path, target)
+        attestations.add(self.repository, path, target, undo)
         return [f"{file.package} {file.version} {path.suffix[1:]}"]
 
     def _add_rpm(self, path: Path, undo: ExitStack, aside: Path) -> list[str]:
@@ -143,19 +150,23 @@ class Publisher:
         if target.exists():
             if yum.inspect(target).header != file.header:
                 raise BuildError(f"{path.name}: published before with other content; give it a new release")
+            attestations.add(self.repository, path, target, undo)
             return []
         undo.callback(target.unlink, missing_ok=True)
         copy = Path(shutil.copy(path, aside))
         yum.sign(copy, self.keyring.signing_key(self.key), self.keyring)
         replace_file(copy, target)
+        attestations.add(self.repository, path, target, undo)
         return [f"{file.package} {file.version} rpm"]
 
     def _take(self, paths: Iterable[Path], undo: ExitStack, aside: Path) -> list[str]:
         taken = []
         for number, path in enumerate(paths):
-            place = aside / str(number)
-            path.rename(place)
-            undo.callback(place.rename, path)
+            for kind, file in (("package", path), ("provenance", attestations.place_of(self.repository, path))):
+                if file.exists():
+                    place = aside / f"{number}-{kind}"
+                    file.rename(place)
+                    undo.callback(place.rename, file)
             taken.append(path.name)
         return taken
 
@@ -174,9 +185,11 @@ class Publisher:
                 self._resign(keys[0], work)
             indices = apt.make_indices(repository, record, keys, self.keyring, work)
             metadata = yum.make_metadata(repository, keys, self.keyring, work)
+            signed = attestations.sign(repository, keys, self.keyring, work)
             self._write_keyring(record, work)
             apt.place_indices(indices, repository, record)
             yum.place_metadata(metadata, repository)
+            attestations.place_signed(signed, repository)
         repository.remember(record)
 
     def _resign(self, key: Key, work: Path) -> None:
@@ -185,6 +198,7 @@ class Publisher:
             yum.sign(copy, key, self.keyring)
             replace_file(copy, path)
             copy.unlink()
+            attestations.renew(self.repository, path)
 
     def _write_keyring(self, record: Record, work: Path) -> None:
         for suffix, armoured in ((".asc", True), (".gpg", False)):

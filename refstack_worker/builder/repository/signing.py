@@ -95,9 +95,9 @@ class OpenPgpKeyring:
         """Sign a text file with all the keys, the text inside the signed file."""
         self.gpg(*self._users(keys), "--digest-algo", "SHA512", "--yes", "--output", target, "--clear-sign", path)
 
-    def detach_sign(self, keys: Sequence[Key], path: Path, target: Path) -> None:
-        """Sign a file with all the keys, the armoured signatures in a file of their own."""
-        words = [*self._users(keys), "--digest-algo", "SHA512", "--yes", "--armor"]
+    def detach_sign(self, keys: Sequence[Key], path: Path, target: Path, armoured: bool = True) -> None:
+        """Sign a file with all the keys, the signatures in a file of their own."""
+        words = [*self._users(keys), "--digest-algo", "SHA512", "--yes", *(["--armor"] if armoured else [])]
         self.gpg(*words, "--output", target, "--detach-sign", path)
 
     @staticmethod

@@ -12,7 +12,7 @@ from cliff.lister import Lister
 
 from refstack_worker.builder import verify
 from refstack_worker.builder.chroots import PYTHONS, default_cache
-from refstack_worker.builder.packages import contents
+from refstack_worker.builder.packages import contents, provenance
 from refstack_worker.builder.repository import publish
 from refstack_worker.builder.repository.publish import Publisher
 from refstack_worker.builder.repository.repository import Repository
@@ -50,6 +50,16 @@ def add_package_options(parser: argparse.ArgumentParser) -> None:
         "--interpreter-package", action="append", default=[], metavar="X.Y=NAME",
         help="system package of an interpreter, where it is not the usual one (3.8=opt-python3.8)",
     )  # fmt: skip
+    parser.add_argument(
+        "--osv", type=Path, metavar="FILE|DIR",
+        help="look the wheels up in these records of known vulnerabilities (OSV's JSON, or its PyPI/all.zip)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fail-if-vulnerable", action="store_true", help="build nothing if a wheel has a known vulnerability"
+    )
+    parser.add_argument(
+        "--builder-id", default=provenance.BUILDER, metavar="URI", help="who builds, for the provenance"
+    )
 
 
 def build_folder(folder: Path, parsed_args: argparse.Namespace, out: IO[str]) -> None:
@@ -61,7 +71,18 @@ def build_folder(folder: Path, parsed_args: argparse.Namespace, out: IO[str]) ->
             raise UsageError(f"--interpreter-package {word!r}: write it as 3.8=opt-python3.8")
         pairs.append((series, name))
     formats = tuple(word for word in parsed_args.format.split(",") if word)
-    request = contents.PackageRequest(folder, parsed_args.out, formats, parsed_args.revision, tuple(pairs))
+    if parsed_args.fail_if_vulnerable and parsed_args.osv is None:
+        raise UsageError("--fail-if-vulnerable: needs the records to look in (--osv FILE)")
+    request = contents.PackageRequest(
+        folder,
+        parsed_args.out,
+        formats,
+        parsed_args.revision,
+        tuple(pairs),
+        parsed_args.osv,
+        parsed_args.fail_if_vulnerable,
+        parsed_args.builder_id,
+    )
     for path in contents.build(request):
         out.write(f"{path}\n")
 
@@ -175,8 +196,9 @@ class ListPublished(Lister):
 class VerifyPublished(Lister):
     """Prove that what was published works: install it into a clean Debian with no network but the repository.
 
-    Debian's own packages are put there before; then, without network and from the repository alone, the version is
-    installed with its signatures checked, and its tests are listed. Needs root and mmdebstrap.
+    First the provenance of the versions' packages is checked: signature, and digest of the file. Then Debian's own
+    packages are put there; without network and from the repository alone, the version is installed with its signatures
+    checked, and its tests are listed. Needs root and mmdebstrap, except with --provenance.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -187,10 +209,19 @@ class VerifyPublished(Lister):
             "--suite", action="append", choices=sorted(PYTHONS), help="Debian release; may be repeated; default: all"
         )
         parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="keeps the clean roots")
+        parser.add_argument("--provenance", action="store_true", help="check the provenance alone, and show it")
+        parser.add_argument(
+            "--keyring", type=Path, metavar="FILE", help="public keys to trust for it; default: the repository's own"
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
         repository = Repository(parsed_args.repo)
+        checked = verify.verify_provenance(repository, parsed_args.versions, parsed_args.keyring)
+        if parsed_args.provenance:
+            return ("File", "Builder", "Signed by", "Vulnerabilities"), [
+                (one.file, one.builder, " ".join(one.keys), one.vulnerabilities) for one in checked
+            ]
         rows = []
         for suite in parsed_args.suite or sorted(PYTHONS):
             rows += verify.verify(repository, suite, parsed_args.versions, parsed_args.cache)

@@ -191,3 +191,24 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_format_is_refused(version_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="flatpak"):
         contents.build(PackageRequest(version_folder, tmp_path, ("flatpak",)))
+
+
+def test_a_validator_of_cyclonedx_accepts_the_bill(version_folder: Path) -> None:
+    """By CycloneDX's own schema, strictly: no field that it does not know, licences and hashes as it writes them."""
+    pytest.importorskip("cyclonedx", reason="cyclonedx-python-lib is not installed")
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    make_wheel(version_folder / "wheels", "delta", licence="")
+    wheels = sorted((version_folder / "wheels").iterdir())
+    (version_folder / "pylock.py311-x86_64.toml").write_text(lock_of(wheels))
+    locks = contents.read_locks(version_folder)
+    text = sbom.bill("refstack-tempest-43.0.0", locks, contents.check_wheels(version_folder, locks), 0).decode()
+    validator = JsonStrictValidator(SchemaVersion.V1_5)
+    assert validator.validate_str(text) is None
+    components = json.loads(text)["components"]
+    assert len(components) == 4 and all(one["hashes"] and one["licenses"] for one in components)
+    assert [one["licenses"] for one in components if one["name"] == "delta"] == [[{"license": {"name": "not stated"}}]]
+    wrong = json.loads(text)
+    wrong["components"][0]["hashes"] = [{"alg": "SHA-256", "content": "none"}]
+    assert validator.validate_str(json.dumps(wrong)) is not None
