@@ -16,6 +16,7 @@ from typing import Any
 from refstack_worker.config import refstack_cfg
 from refstack_worker.config import server_values as read
 from refstack_worker.config.declared import names_of, read_group, setting
+from refstack_worker.config.notifications import NotifySettings
 from refstack_worker.config.server_values import DATA_FOLDER, KEY_FOLDER, MEBIBYTE, Network
 from refstack_worker.config.values import Values
 from refstack_worker.contract import heartbeat
@@ -260,6 +261,7 @@ GROUPS = (
     RunRules,
     TempestSettings,
     OutboundSettings,
+    NotifySettings,
 )
 
 NAMES = frozenset(names_of(GROUPS))
@@ -277,6 +279,7 @@ class ServerSettings:
     rules: RunRules = RunRules()
     tempest: TempestSettings = TempestSettings()
     outbound: OutboundSettings = OutboundSettings()
+    notify: NotifySettings = NotifySettings()
 
     @property
     def data(self) -> Path:
@@ -307,4 +310,5 @@ def from_mapping(given: Mapping[str, Any], where: str = "settings") -> ServerSet
         rules=rules,
         tempest=read_group(TempestSettings, values),
         outbound=read_group(OutboundSettings, values),
+        notify=read_group(NotifySettings, values),
     )

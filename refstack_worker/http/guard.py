@@ -64,6 +64,8 @@ class OutboundGuard:
     networks: Sequence[Network] = ()
     """Private networks that are allowed all the same."""
     deadline: Deadline = field(default_factory=Deadline)
+    setting: str = "CLOUD_NETWORKS"
+    """Of the server, where an operator allows such networks."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class GuardedRequest:
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: Any = field(default=None, repr=False)
-    """JSON value; None: no body."""
+    """JSON value, or the bytes of one; None: no body."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ def ask_guarded(request: GuardedRequest, guard: OutboundGuard) -> Answer:
     parts = split(request.url)
     address = allowed_address(parts.hostname or "", port_of(parts), guard)
     headers = {"Accept": "application/json", "User-Agent": "refstack", **request.headers}
-    body = None if request.body is None else json.dumps(request.body).encode("utf-8")
+    body = request.body
+    if body is not None and not isinstance(body, bytes):
+        body = json.dumps(body).encode("utf-8")
     if body is not None:
         headers["Content-Type"] = "application/json"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -124,7 +128,7 @@ def allowed_address(host: str, port: int, guard: OutboundGuard) -> str:
     addresses = list(dict.fromkeys(str(item[4][0]).partition("%")[0] for item in _resolve(host, port, guard.deadline)))
     for text in addresses:
         if not _may(text, guard.networks):
-            raise UsageError(f"{text} is a private address. Ask the operator to allow its network (CLOUD_NETWORKS).")
+            raise UsageError(f"{text} is a private address. Ask the operator to allow its network ({guard.setting}).")
     return addresses[0]
 
 

@@ -30,7 +30,18 @@ from refstack_worker.server.serving.events import Hub
 from refstack_worker.server.serving.guard import Guard
 from refstack_worker.server.serving.rate_limit import Limiter, Limits
 from refstack_worker.server.serving.responses import StreamedRequest
-from refstack_worker.server.web import admin, api_pages, clouds, guidelines, operators, run, runs, sessions, tokens
+from refstack_worker.server.web import (
+    admin,
+    api_pages,
+    clouds,
+    guidelines,
+    notifications,
+    operators,
+    run,
+    runs,
+    sessions,
+    tokens,
+)
 from refstack_worker.server.web.pages import WEB, error_page
 from refstack_worker.version import software_version
 
@@ -40,7 +51,7 @@ STALE_SECONDS = 86400.0
 """Age at which an upload is no longer in transit: its process was killed."""
 RETRY_SECONDS = 5
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-PAGES = (admin, api_pages, clouds, guidelines, operators, run, runs, sessions, tokens)
+PAGES = (admin, api_pages, clouds, guidelines, notifications, operators, run, runs, sessions, tokens)
 """Modules that add their pages to the blueprint when they are imported."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
@@ -18,6 +18,7 @@ from refstack_worker.server.db.clock import Clocks
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.monitor.liveness import Liveness, api_answers
 from refstack_worker.server.monitor.monitor import USUAL_PACE, Monitor, Pace
+from refstack_worker.server.notify.notifier import Notifier
 from refstack_worker.server.queue.client import QueueClient
 from refstack_worker.server.serving.http_server import Listening, http_server
 
@@ -77,9 +78,17 @@ class Services:
         return Monitor(self.ledger, self.client, pace, liveness)
 
     def watch(self, pace: Pace = USUAL_PACE) -> None:
-        """Run a monitor in a thread of this process."""
+        """Run a monitor in a thread of this process, and what sends notifications in another."""
+        self._in_thread("monitor", self.monitor(pace).run)
+        self.notify()
+
+    def notify(self) -> None:
+        """Send notifications in a thread of this process."""
+        self._in_thread("notifier", Notifier(self.ledger).run)
+
+    def _in_thread(self, name: str, run: Callable[[threading.Event], None]) -> None:
         stop = threading.Event()
-        thread = threading.Thread(target=self.monitor(pace).run, args=(stop,), name="monitor", daemon=True)
+        thread = threading.Thread(target=run, args=(stop,), name=name, daemon=True)
         thread.start()
 
         def end() -> None:

@@ -125,7 +125,11 @@ class MetricsServer:
         """:raises ConfigError: nothing can listen at this address."""
         try:
             self._server = make_server(
-                address.host, address.port, make_wsgi_app(registry), server_class=_Server, handler_class=_Handler
+                address.host,
+                address.port,
+                make_wsgi_app(registry),
+                server_class=_ScrapeServer,
+                handler_class=_ScrapeHandler,
             )
         except OSError as error:
             raise ConfigError(
@@ -143,11 +147,11 @@ class MetricsServer:
         self._server.server_close()
 
 
-class _Server(ThreadingMixIn, WSGIServer):
+class _ScrapeServer(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
-class _Handler(WSGIRequestHandler):
+class _ScrapeHandler(WSGIRequestHandler):
     timeout = SECONDS
 
     def log_message(self, format: str, *args: Any) -> None:

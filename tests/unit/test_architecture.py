@@ -144,7 +144,7 @@ SERVER_LAYERS = (
     {"domain", "secret_store"},
     {"db"},
     {"ledger"},
-    {"queue", "results"},
+    {"notify", "queue", "results"},
     {"services"},
     {"auth"},
     {"serving"},

@@ -63,6 +63,13 @@ COMMANDS = {
     "key show": "refstack_worker.cli.queue.upload_keys:KeyShow",
     "key delete": "refstack_worker.cli.queue.upload_keys:KeyDelete",
     "verify": "refstack_worker.cli.queue.runs.verify:VerifyVerdict",
+    "notification list": "refstack_worker.cli.queue.notifications:NotificationList",
+    "notification create": "refstack_worker.cli.queue.notifications:NotificationCreate",
+    "notification delete": "refstack_worker.cli.queue.notifications:NotificationDelete",
+    "notification pause": "refstack_worker.cli.queue.notifications:NotificationPause",
+    "notification resume": "refstack_worker.cli.queue.notifications:NotificationResume",
+    "notification test": "refstack_worker.cli.queue.notifications:NotificationTest",
+    "notification log": "refstack_worker.cli.queue.notifications:NotificationLog",
     "worker demand": "refstack_worker.cli.queue.demand:WorkerDemand",
 }
 """Where each command is; it is imported when it is wanted: 'run …' needs neither Flask nor SQLAlchemy."""
@@ -83,8 +90,9 @@ def load_settings(options: argparse.Namespace) -> ServerSettings:
 
 PROGRAM = app.CliProgram(
     "refstack-queue",
-    "RefStack's queue of test runs. 'run', 'cloud', 'guideline', 'vendor', 'user' and 'worker demand' talk to the API: "
-    "they need --url and --token-file. The rest needs the server's refstack.cfg; 'standalone' makes its own.",
+    "RefStack's queue of test runs. 'run', 'cloud', 'guideline', 'notification', 'vendor', 'user' and 'worker demand' "
+    "talk to the API: they need --url and --token-file. The rest needs the server's refstack.cfg; 'standalone' makes "
+    "its own.",
     COMMANDS,
     add_options,
     load_settings,

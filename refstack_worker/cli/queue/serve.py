@@ -106,12 +106,16 @@ def serve_process(settings: ServerSettings, listener: socket.socket, alive: Call
 
 
 class MonitorQueue(Command):
-    """Watch over the runs: submit, find what was lost, end what takes too long. Several at once do no harm."""
+    """Watch over the runs: submit, find what was lost, end what takes too long; send notifications.
+
+    Several at once do no harm.
+    """
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         services = Services(settings_of(self.app))
         with until_signal() as stop, services:
             LOG.info("watching over the runs of this ledger")
+            services.notify()
             systemd.notify(READY="1")
             services.monitor().run(stop, alive=lambda: systemd.notify(WATCHDOG="1"))
             systemd.notify(STOPPING="1")

@@ -8,6 +8,7 @@ from refstack_worker.errors import NotFoundError
 from refstack_worker.server.api.clouds import CLOUDS
 from refstack_worker.server.api.guidelines import GUIDELINES
 from refstack_worker.server.api.imports import IMPORTS
+from refstack_worker.server.api.notifications import NOTIFICATIONS
 from refstack_worker.server.api.operators.accounts import ACCOUNTS
 from refstack_worker.server.api.operators.audit import AUDIT
 from refstack_worker.server.api.operators.nodes import NODES
@@ -31,6 +32,7 @@ RESOURCES = (
     CLOUDS,
     GUIDELINES,
     UPLOAD_KEYS,
+    NOTIFICATIONS,
     ACCOUNTS,
     TOKENS,
     NODES,

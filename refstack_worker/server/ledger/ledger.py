@@ -18,6 +18,8 @@ from refstack_worker.server.ledger.audit import Audit
 from refstack_worker.server.ledger.clouds import Clouds
 from refstack_worker.server.ledger.console import Console
 from refstack_worker.server.ledger.deadlines import Deadlines
+from refstack_worker.server.ledger.deliveries import Deliveries
+from refstack_worker.server.ledger.events import Events
 from refstack_worker.server.ledger.guidelines import Guidelines
 from refstack_worker.server.ledger.node_commands import NodeCommands
 from refstack_worker.server.ledger.nodes import Nodes
@@ -30,6 +32,7 @@ from refstack_worker.server.ledger.runs import Runs
 from refstack_worker.server.ledger.server_clocks import ServerClocks
 from refstack_worker.server.ledger.statistics import Statistics
 from refstack_worker.server.ledger.submissions import Submissions
+from refstack_worker.server.ledger.subscriptions import Subscriptions
 from refstack_worker.server.ledger.tokens import Sessions, Tokens
 from refstack_worker.server.ledger.transactions import Transactions
 from refstack_worker.server.ledger.uploads import Uploads
@@ -64,6 +67,9 @@ class Ledger:
         self.notices = Notices(self._transactions)
         self.uploads = Uploads(self._transactions)
         self.server_clocks = ServerClocks(self._transactions)
+        self.events = Events(self._transactions)
+        self.subscriptions = Subscriptions(self._transactions)
+        self.deliveries = Deliveries(self._transactions)
 
     @property
     def database(self) -> Database:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import delete, func, select
 
 from refstack_worker.errors import StateError
-from refstack_worker.server.db import account_tables, guideline_tables, legacy_tables, queue_tables
+from refstack_worker.server.db import account_tables, guideline_tables, legacy_tables, notify_tables, queue_tables
 from refstack_worker.server.ledger.statistics import Statistics
 from refstack_worker.server.ledger.transactions import LedgerPart, Transactions
 
@@ -66,6 +66,8 @@ class Retention(LedgerPart):
         # a result hangs on the test, not on the run; so do the messages, in RefStack's own table
         tables = (
             account_tables.share,
+            notify_tables.delivery,
+            notify_tables.event,
             guideline_tables.run_guideline,
             queue_tables.console,
             queue_tables.result_test,

@@ -18,6 +18,7 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.server.db import legacy_tables, queue_tables
 from refstack_worker.server.db.updates import IS_ATTEMPT
 from refstack_worker.server.domain.attempts import AttemptKey, Claim, Proof
+from refstack_worker.server.ledger import run_ends
 
 MESSAGES_PER_RUN = 5000
 """Status messages that are kept of a run; a worker gone wild must not fill the disk."""
@@ -177,7 +178,7 @@ def _move(is_end: bool, has_message: bool, has_reason: bool) -> Any:
         values |= {"ended_at": bindparam("now"), "sealed_conf": None}
     changed = update(_RUN).where(_RUN.c.test_id == locked.c.test_id).values(values).returning(_RUN.c.test_id)
     changed = changed.add_cte(_message(locked))
-    return changed.add_cte(_ended(locked)) if is_end else changed
+    return changed.add_cte(_ended(locked)).add_cte(run_ends.recorded(locked)) if is_end else changed
 
 
 def _ended(locked: Any) -> Any:

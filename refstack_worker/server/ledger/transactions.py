@@ -27,7 +27,7 @@ from refstack_worker.server.domain.attempts import (
     Proof,
     Release,
 )
-from refstack_worker.server.ledger import single_statements
+from refstack_worker.server.ledger import run_ends, single_statements
 from refstack_worker.server.ledger.maskers import Maskers
 from refstack_worker.server.ledger.single_statements import IS_WITHDRAWN, stamp
 from refstack_worker.server.secret_store import SecretStore
@@ -112,6 +112,7 @@ class Transactions:
         if move.state.is_end:
             values.update(ended_at=now, sealed_conf=None)
             self.end_attempt(connection, key_of(run), move.outcome or move.state.value, move.message)
+            run_ends.record(connection, run["test_id"], now)
         if move.state is not old or move.message:
             said = ": ".join(part for part in (move.state.value, move.message) if part)
             counted |= self.tell(connection, run, said)

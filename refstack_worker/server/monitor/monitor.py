@@ -18,6 +18,7 @@ from refstack_worker.server.domain.attempts import AttemptKey, QueuedJob, Releas
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.retention import PRUNED_AT_ONCE
 from refstack_worker.server.monitor.liveness import Liveness
+from refstack_worker.server.queue.capacity import lost
 from refstack_worker.server.queue.client import QueueClient
 from refstack_worker.server.queue.reports import FunctionStatus, serves
 
@@ -61,6 +62,8 @@ class Monitor:
         self._next_queue_look = 0.0
         self._next_prune = 0.0
         self._told: set[tuple[int, str]] = set()
+        self._lost: set[tuple[str, float]] = set()
+        """Nodes whose silence is recorded, with when they were last heard of."""
         self._grabbed: dict[AttemptKey, float] = {}
         """Since when someone has had a job that no worker claims, by the ledger's clock."""
 
@@ -87,7 +90,7 @@ class Monitor:
         steps: list[Callable[[], None]] = [self._expire_leases, self._lose_silent, self._end_overdue]
         if time.monotonic() >= self._next_queue_look:
             self._next_queue_look = time.monotonic() + self._pace.queue
-            steps += [self._pull_back, self._resubmit_lost, self._tell_unserved]
+            steps += [self._pull_back, self._resubmit_lost, self._tell_unserved, self._find_news]
         steps += [self._withdraw, self._submit]
         if self._ledger.settings.rules.retention_days and time.monotonic() >= self._next_prune:
             steps.append(self._prune)
@@ -169,8 +172,20 @@ class Monitor:
         if (status is not None and status.workers) or told in self._told:
             return
         self._told.add(told)
+        # recorded once however often this is tried, so before the message that keeps it from being tried again
+        self._ledger.events.waits_in_vain(job.key, text)
         if not any(message.message == text for message in self._ledger.runs.messages(job.key.test_id)):
             self._ledger.runs.add_message(job.key, text)
+
+    def _find_news(self) -> None:
+        """Record first failures and lost nodes for those who want to be told."""
+        self._ledger.events.find_failing()
+        nodes = [node for node in lost(self._ledger) if (node.name, node.seen_at) not in self._lost]
+        if nodes and (self._liveness is None or self._liveness.is_good()):
+            for node in nodes:
+                self._lost.add((node.name, node.seen_at))
+                if self._ledger.events.node_lost(node):
+                    LOG.warning("the node %s has stopped reporting", node.name)
 
     def _withdraw(self) -> None:
         self._client.withdraw(self._ledger, is_last=True)

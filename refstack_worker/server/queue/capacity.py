@@ -9,6 +9,7 @@ from refstack_worker.contract import gearman_functions
 from refstack_worker.contract.states import RunState
 from refstack_worker.server.domain.nodes import Demand, Node
 from refstack_worker.server.domain.runs import QueuePosition, Run, RunSpec
+from refstack_worker.server.ledger.events import MAX_NODE_AGE
 from refstack_worker.server.ledger.ledger import Ledger
 
 Kind = tuple[str, str, str, str]
@@ -49,6 +50,13 @@ def alive(ledger: Ledger) -> list[Node]:
     """Return the nodes that were heard of lately."""
     now = ledger.clock()
     return [node for node in ledger.nodes.all() if now - node.seen_at < SILENT_SECONDS]
+
+
+def lost(ledger: Ledger) -> list[Node]:
+    """Return the nodes that have stopped reporting lately, without having been drained."""
+    now = ledger.clock()
+    ages = ((node, now - node.seen_at) for node in ledger.nodes.all() if node.state != "draining")
+    return [node for node, age in ages if SILENT_SECONDS <= age < MAX_NODE_AGE]
 
 
 def _demand(ledger: Ledger, nodes: Sequence[Node], kind: Kind, found: Mapping[str, float]) -> Demand:

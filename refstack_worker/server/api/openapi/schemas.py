@@ -57,6 +57,21 @@ _PROGRESS = shape(
     test=string(description="The test that ended last"),
 )
 
+NOTIFICATION = shape(
+    id=ID,
+    channel=choice("webhook", "mail"),
+    target=string(description="URL of a webhook, or an e-mail address"),
+    kinds=array(string()),
+    scope=choice("own", "vendor", "all"),
+    owner_id=maybe(integer(description="Its user; null: the operators")),
+    label=string(),
+    created_by=string(),
+    paused=FLAG,
+    problem=string(description="Why the server paused it; empty: it did not"),
+    created_at=TIME,
+    paused_at=TIME,
+)
+
 SCHEMAS: Json = {
     "Problem": {
         **shape(
@@ -198,6 +213,27 @@ SCHEMAS: Json = {
         needed=integer(0, description="Slots short"),
     ),
     "Token": shape(id=ID, name=string(), scopes=array(string()), user_id=maybe(integer()), created_at=TIME),
+    "Notification": NOTIFICATION,
+    "NewNotificationSecret": {
+        **NOTIFICATION,
+        "required": [*NOTIFICATION["required"], "secret"],
+        "properties": {
+            **NOTIFICATION["properties"],
+            "secret": maybe(string(description="Signs the messages of a webhook; shown this once")),
+        },
+    },
+    "Delivery": shape(
+        id=ID,
+        kind=string(),
+        test_id=maybe(integer()),
+        state=choice("waiting", "accepted", "given-up"),
+        tries=integer(0),
+        status=integer(0, description="The receiver's last answer, HTTP or SMTP; 0: none"),
+        error=string(description="Of the last try; empty: accepted, or not tried yet"),
+        next_try_at=TIME,
+        created_at=TIME,
+        ended_at=TIME,
+    ),
     "Vendor": shape(id=ID, name=string()),
     "User": shape(id=ID, name=string(), email=string(), vendor_id=maybe(integer())),
 }  # fmt: skip

@@ -52,6 +52,8 @@ class LedgerCollector(Collector):
         yield from self._queue()
         yield from self._nodes()
         yield from self._totals()
+        messages = {state: float(count) for state, count in self._ledger.deliveries.counts().items()}
+        yield _gauge("refstack_messages", "Notifications of the last 30 days, by state.", "state", messages)
 
     def _queue(self) -> Iterator[Metric]:
         states, rows = self._ledger.queue.count_states(), demand(self._ledger)

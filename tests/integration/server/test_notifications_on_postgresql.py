@@ -1,0 +1,7 @@
+"""Counters, events and messages once more, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+from tests.unit.server.ledger.test_deliveries import *  # noqa: F403
+from tests.unit.server.ledger.test_events import *  # noqa: F403
+from tests.unit.server.ledger.test_statistics import *  # noqa: F403
