@@ -23,6 +23,7 @@ from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
 from tests.support.ledgers import Clock, Event, stream, submit
+from tests.support.notifications import subscribe
 from tests.unit.server.domain.test_verdict import UUIDS, schema_2
 
 PASSWORD = "kept-password-5519"
@@ -103,13 +104,15 @@ class TestWhose:
     @pytest.mark.parametrize("operation", operations(), ids=lambda one: f"{one.method} {one.rule}")
     def test_every_route_as_the_wrong_user(self, world: World, runs: tuple[int, int], operation: Operation) -> None:
         token = world.ledger.tokens.all()[0].id
+        mine = subscribe(world.ledger, owner_id=world.ann.user_id, target="https://acme.example/hook").id
         path = path_of(operation)
         names = {"other": runs[1], "cloud_id": world.cloud.cloud.id, "guideline_id": world.guideline, "name": "json",
-                 "vendor_id": world.vendors[1], "token_id": token, "reason": "usage", "node": "n"}  # fmt: skip
+                 "vendor_id": world.vendors[1], "token_id": token, "number": mine,
+                 "reason": "usage", "node": "n"}  # fmt: skip
         for test_id in runs:
             where = path.format(**{**names, "test_id": test_id})
             answer = world.bob(operation.method, where, operation.takes.example)
-            about_one = "{test_id}" in path or "{cloud_id}" in path or "{guideline_id}" in path
+            about_one = "{test_id}" in path or "{cloud_id}" in path or "{guideline_id}" in path or "{number}" in path
             if about_one:
                 assert answer.status_code == 404, (where, answer.text)
             assert "Acme" not in answer.text and PASSWORD not in answer.text and "t.C.test" not in answer.text
