@@ -1,7 +1,8 @@
 """Results as subunit version 1, lines of text: all that RefStack of 2014 takes.
 
 The format is described in python-subunit's README (https://github.com/testing-cabal/subunit). Selected tests that did
-not run, and output of no test, are not in it.
+not run, and output of no test, are not in it. It is all ASCII, for that server's database fails with other bytes: in
+details and names ``\\xfc`` stands for ``ü``.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class _Writer:
 
 
 def _lines(packet: Packet, test: _Running) -> Iterator[bytes]:
-    name = " ".join(packet.test.splitlines()).encode()
+    name = _ascii(" ".join(packet.test.splitlines()))
     yield from _time(test.began if test.began is not None else packet.when)
     yield b"test: %s\n" % name
     yield from _time(packet.when)
@@ -66,15 +67,20 @@ def _lines(packet: Packet, test: _Running) -> Iterator[bytes]:
         yield b"%s: %s\n" % (word, name)
         return
     yield b"%s: %s [ multipart\n" % (word, name)
-    for detail, content in test.details.items():
+    for detail, data in test.details.items():
+        content = _ascii(data.decode("utf-8", "surrogateescape"))
         traceback = detail.startswith("traceback")
         yield b"Content-Type: " + (b"text/x-traceback;charset=utf8,language=python" if traceback
                                    else b"text/plain;charset=utf8") + b"\n"  # fmt: skip
-        yield " ".join(detail.splitlines()).encode() + b"\n"
+        yield _ascii(" ".join(detail.splitlines())) + b"\n"
         if content:
-            yield b"%X\r\n%s" % (len(content), bytes(content))
+            yield b"%X\r\n%s" % (len(content), content)
         yield b"0\r\n"
     yield b"]\n"
+
+
+def _ascii(text: str) -> bytes:
+    return text.encode("ascii", "backslashreplace")
 
 
 def _time(when: float | None) -> Iterator[bytes]:
