@@ -104,6 +104,11 @@ _TESTS = {
 }
 _PATTERNS = {need: re.compile(rf"tempest\.api\.(?:{'|'.join(patterns)})") for need, patterns in _TESTS.items()}
 
+_QUOTA = re.compile(
+    r"(?i:quota exceeded|VolumeLimitExceeded|SnapshotLimitExceeded|maximum number of \w+ allowed)"
+    r"(?: for resources: \[[^\]\n]{0,100}\]|[^'\"\n}]{0,200})"
+)
+"""How Nova, Neutron and Cinder word it."""
 _CONCERNS = {Need.QUOTA: re.compile(r"tempest\.api\.(?:compute|network|volume)\.")}
 """Needs of which it is not known which of these tests run."""
 
@@ -177,6 +182,12 @@ def _concerns(need: Need, names: Sequence[str]) -> bool:
 
 def _is_test(name: str) -> bool:
     return re.fullmatch(r"(?:\w+\.)+test_\w+(?:[\[(].*)?", name) is not None
+
+
+def quota_message(text: str) -> str:
+    """Return what a service says of a quota that was exceeded, out of a traceback; empty: it says nothing of one."""
+    found = _QUOTA.search(text)
+    return " ".join(found[0].split()).rstrip(" .,") if found else ""
 
 
 def _some(tests: Sequence[str], total: int) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from refstack_worker.contract.cloud_needs import quota_message
 from refstack_worker.contract.outcomes import OUTCOME_OF, SELECTED, SKIPPED, Outcomes, group_of
 from refstack_worker.contract.progress import Progress
 from refstack_worker.execute_test.tempest.subunit import Packet
@@ -41,6 +42,8 @@ class TestCounter:
         """The test that ended last."""
         self.skip_reason = ""
         """Why the first skipped test was skipped."""
+        self.over_quota: set[str] = set()
+        """Tests and class fixtures in whose error a service says that a quota was exceeded."""
         self.seen = 0
         """Tests and class fixtures that ended."""
         self.ended: set[str] = set()
@@ -74,6 +77,8 @@ class TestCounter:
             return False
         if packet.file_name == "reason" and len(self._reasons) < MAX_REASONS:
             self._reasons[packet.test] = (self._reasons.get(packet.test, b"") + packet.content)[:500]
+        if _is_over_quota(packet) and len(self.over_quota) < MAX_TESTS:
+            self.over_quota.add(packet.test)
         if self.since is None:
             self.since = time.monotonic()
         if packet.status == SELECTED:
@@ -114,3 +119,8 @@ class TestCounter:
             return None
         pace = (time.monotonic() - self._began) / self.counts.done
         return round(max(0.0, pace * (self.counts.total - self.counts.done)))
+
+
+def _is_over_quota(packet: Packet) -> bool:
+    is_error = packet.file_name.startswith("traceback")
+    return is_error and bool(quota_message(packet.content.decode("utf-8", "replace")))

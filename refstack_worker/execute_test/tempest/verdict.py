@@ -33,12 +33,21 @@ def judge(run: TempestRun, missing_services: Sequence[str]) -> RunConclusion:
     ends = _outcomes(run)
     message = f"{ends} (the first: {reason}{lacking})" if counts.skipped and reason else ends
     if counts.failed:
-        quota = next((f"; {gap.lacks}" for gap in run.gaps if gap.need is Need.QUOTA), "")
-        return RunConclusion(ExitCode.TESTS_FAILED, Reason.TESTS_FAILED, f"{message}{quota}")
+        return RunConclusion(ExitCode.TESTS_FAILED, Reason.TESTS_FAILED, f"{message}{_over_quota(run)}")
     if not counts.passed:
         reason = reason or "no reason given"
         raise CloudFailure(f"no test could run on this cloud, all {counts.skipped} were skipped: {reason}{lacking}")
     return RunConclusion(ExitCode.PASSED, Reason.PASSED, message)
+
+
+def _over_quota(run: TempestRun) -> str:
+    """Say how many failures are the quota's, and which quota was known to be too low."""
+    tests = run.counter.over_quota
+    if not tests:
+        return ""
+    known = next((f": {gap.lacks.partition(': ')[2]}" for gap in run.gaps if gap.need is Need.QUOTA), "")
+    what = "test or class" if len(tests) == 1 else "tests or classes"
+    return f"; {len(tests)} {what} failed because a quota of the cloud was exceeded{known}"
 
 
 def _check_complete(run: TempestRun) -> None:

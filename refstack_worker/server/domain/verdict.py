@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from refstack_worker.contract import test_choice
+from refstack_worker.contract.cloud_needs import quota_message
 from refstack_worker.contract.outcomes import FAILED, PASSED, group_of, is_below, worse
 from refstack_worker.server.domain.combined import History, is_flaky
 from refstack_worker.server.domain.guidelines import (
@@ -285,6 +286,8 @@ def _judge(capability: Capability, seen: _Seen) -> CapabilityVerdict:
 
 
 def _short(reason: str) -> str:
-    """The last line that says something: of a traceback that is the error."""
+    """What the cloud's quota says, or the last line that says something: of a traceback that is the error."""
+    if exceeded := quota_message(reason):
+        return f"the cloud's quota: {exceeded}"[:300]
     lines: Iterator[str] = (line.strip() for line in reversed(reason.splitlines()))
     return next((line for line in lines if line), "")[:300]

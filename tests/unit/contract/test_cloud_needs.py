@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from refstack_worker.contract.cloud_needs import Gap, Need, consequences, impossible, let_tests_fail, needing
+from refstack_worker.contract.cloud_needs import (
+    Gap,
+    Need,
+    consequences,
+    impossible,
+    let_tests_fail,
+    needing,
+    quota_message,
+)
 
 HOST_NAME = "tempest.api.compute.servers.test_create_server.ServersTestJSON.test_host_name_is_same_as_server_name"
 ZONES = "tempest.api.compute.servers.test_availability_zone.AZV2TestJSON.test_get_availability_zone_list"
@@ -66,3 +74,24 @@ def test_without_names_every_gap_is_told_but_missing_services() -> None:
     assert consequences(gaps, ["tempest.api.compute"]) == ["SSH: unreachable"]
     assert consequences(gaps, ["regex:test_host"]) == ["SSH: unreachable"]
     assert len(consequences(gaps, [HOST_NAME])) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "Details: {'code': 403, 'message': 'Quota exceeded for instances: Requested 1, but already used 1 of 1 "
+            "instances'}",
+            "Quota exceeded for instances: Requested 1, but already used 1 of 1 instances",
+        ),
+        ('{"type": "OverQuota", "message": "Quota exceeded for resources: [\'network\'].", "detail": ""}',
+         "Quota exceeded for resources: ['network']"),
+        ("'VolumeLimitExceeded: Maximum number of volumes allowed (1) exceeded for quota \'volumes\'.'",
+         "VolumeLimitExceeded: Maximum number of volumes allowed (1) exceeded for quota"),
+        ("Maximum number of snapshots allowed (1) exceeded", "Maximum number of snapshots allowed (1) exceeded"),
+        ("the quota of a project is shown", ""),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_what_a_service_says_of_its_quota(text: str, message: str) -> None:
+    assert quota_message(text) == message

@@ -125,6 +125,12 @@ class TestJudge:
         (put, _old) = verdict.required[0].tests
         assert (put.status, put.decided_by, put.reason) == ("failed", "class", "No network")
 
+    def test_a_quota_is_named_as_what_is_missing(self) -> None:
+        error = "Traceback\nForbidden\nDetails: {'message': 'Quota exceeded for instances: Requested 1, used 1 of 1'}\n"
+        ran = [TestResult(1, "setUpClass (tempest.a.T)", "", "failed", 0.0, reason=error)]
+        (first, *_) = judge(parse(schema_2()), "Storage", ran).required[0].tests
+        assert first.reason == "the cloud's quota: Quota exceeded for instances: Requested 1, used 1 of 1"
+
     def test_what_was_left_out_is_missing_with_its_reason(self) -> None:
         verdict = judge(parse(schema_2()), "Storage", [], {"tempest.a.T.test_put": "bug 1"})
         assert [test.reason for test in verdict.required[0].tests] == ["left out: bug 1", ""]
