@@ -183,6 +183,10 @@ class CommandLine:
     tempest_home: str = ""
     testcases: str = ""
     """``@FILE``; empty: the server is asked."""
+    known_tests: str = ""
+    """File with the names of all the tests of this Tempest, so that it need not be asked."""
+    durations: str = ""
+    """File with the seconds that tests took before."""
     concurrency: int = 0
     timeout: int = 0
     resource_prefix: str = ""
@@ -203,8 +207,9 @@ class CommandLine:
         return [*self.program, "--callback", self.callback, str(self.test_id), *self._options()]
 
     def _options(self) -> Iterator[str]:
-        for name in ("attempt", "token_file", "ca_file", "conf_json", "tempest_home", "testcases", "concurrency",
-                     "timeout", "resource_prefix", "discover", "patience", "stop_grace", "workdir",
+        for name in ("attempt", "token_file", "ca_file", "conf_json", "tempest_home", "testcases", "known_tests",
+                     "durations", "concurrency", "timeout", "resource_prefix", "discover", "patience", "stop_grace",
+                     "workdir",
                      "post_only"):  # fmt: skip
             value = getattr(self, name)
             if value or (value is not None and name in ("patience", "stop_grace")):

@@ -48,6 +48,8 @@ class BuiltEnvironment:
     tempest_version: str
     tests: int
     """Tests that it lists."""
+    names_file: Path | None = None
+    """Their names, one per line; None if they are not known."""
 
     @property
     def bin(self) -> Path:
@@ -90,7 +92,8 @@ class Environment:
         except BaseException:
             self._failed()
             raise
-        return BuiltEnvironment(self.folder, lock.version, tests)
+        names = test_listing.names_file(self.store, lock, interpreter)
+        return BuiltEnvironment(self.folder, lock.version, tests, names)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

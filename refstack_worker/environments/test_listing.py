@@ -58,6 +58,15 @@ def _path(store: WheelStore, lock: Lock, interpreter: Interpreter) -> Path:
     return store.proofs / f"{lock.digest}.{interpreter.identity}.{LAYOUT}.json"
 
 
+def names_file(store: WheelStore, lock: Lock, interpreter: Interpreter) -> Path | None:
+    """Return the file with the names that the lock's environment listed, one per line; None if they are not known.
+
+    They are known only of a lock without plugins: the names of some plugins' tests depend on ``tempest.conf``.
+    """
+    path = _path(store, lock, interpreter).with_suffix(".tests")
+    return path if not lock.compatibility.plugins and path.is_file() else None
+
+
 def proved(store: WheelStore, lock: Lock, interpreter: Interpreter) -> int:
     """Return how many tests the lock's environment listed when it was proved; 0: not proved yet."""
     try:
@@ -85,9 +94,11 @@ def carry_over(store: WheelStore, proved_one: Lock, lock: Lock, interpreter: Int
     """Take the proof of a lock for one of the same wheels that differs only in what it says about itself."""
     if [wheel.sha256 for wheel in proved_one.wheels] != [wheel.sha256 for wheel in lock.wheels]:
         raise LockError(f"{lock.path}: has other wheels than the lock that was proved")
-    known = _path(store, proved_one, interpreter)
-    write_whole(_path(store, lock, interpreter), known.read_bytes())
-    known.unlink()
+    for suffix in (".tests", ".json"):  # the proof last
+        known = _path(store, proved_one, interpreter).with_suffix(suffix)
+        if known.is_file() or suffix == ".json":
+            write_whole(_path(store, lock, interpreter).with_suffix(suffix), known.read_bytes())
+            known.unlink()
 
 
 def prove(store: Store, lock: Lock, interpreter: Interpreter, environment: Path) -> int:
@@ -104,12 +115,13 @@ def prove(store: Store, lock: Lock, interpreter: Interpreter, environment: Path)
     """
     what = f"Tempest {lock.label} on {interpreter.name}"
     try:
-        tests = _listed(environment, what, lambda error: _check_place(store, lock, interpreter, environment, error))
+        names = _listed(environment, what, lambda error: _check_place(store, lock, interpreter, environment, error))
+        write_whole(_path(store, lock, interpreter).with_suffix(".tests"), "\n".join([*names, ""]).encode())
     except LockError as error:
         _remember(_path(store, lock, interpreter), lock, {"refused": str(error), "rule": RULE})
         raise
-    _remember(_path(store, lock, interpreter), lock, {"tests": tests})
-    return tests
+    _remember(_path(store, lock, interpreter), lock, {"tests": len(names)})
+    return len(names)
 
 
 def _remember(path: Path, lock: Lock, result: Mapping[str, object]) -> None:
@@ -117,13 +129,13 @@ def _remember(path: Path, lock: Lock, result: Mapping[str, object]) -> None:
     write_whole(path, json.dumps(known).encode())
 
 
-def _listed(environment: Path, what: str, check: Callable[[LockError], None]) -> int:
-    """Return how many tests are listed, at the second try if the first fails: what passes is not the lock's fault."""
+def _listed(environment: Path, what: str, check: Callable[[LockError], None]) -> list[str]:
+    """Return the tests that are listed, at the second try if the first fails: what passes is not the lock's fault."""
     try:
-        return len(list_tests(environment, what))
+        return list_tests(environment, what)
     except LockError as error:
         check(error)
-        return len(list_tests(environment, what))
+        return list_tests(environment, what)
 
 
 def _check_place(store: Store, lock: Lock, interpreter: Interpreter, environment: Path, error: LockError) -> None:

@@ -36,6 +36,8 @@ class Arguments:
     conf_json: Conf = field(repr=False)
     tempest_home: Path | None
     testcases: tuple[str, ...] | None
+    known_tests: Path | None
+    durations: Path | None
     concurrency: int
     """0: as many processes as Tempest chooses."""
     timeout: float
@@ -75,6 +77,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         conf_json=_conf(args),
         tempest_home=args.tempest_home,
         testcases=_testcases_argument(args.testcases),
+        known_tests=args.known_tests,
+        durations=args.durations,
         concurrency=args.concurrency,
         timeout=args.timeout,
         prefix=args.resource_prefix,
@@ -123,6 +127,10 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--tempest-home", "--tempest-dir", type=Path, metavar="DIR", help="virtualenv or checkout with Tempest")
     add("--testcases", nargs="+", action="extend", metavar="TEST",
         help="names, prefixes, id-UUIDs, regex:EXPRESSION; or @FILE: one per line, or a JSON list")  # fmt: skip
+    add("--known-tests", type=Path, metavar="FILE",
+        help="names of all the tests of this Tempest, one per line: it is not asked for them")  # fmt: skip
+    add("--durations", type=Path, metavar="FILE",
+        help="JSON object of test names to the seconds they took before: balances the test processes")  # fmt: skip
     add("--concurrency", type=_number(0, 256), default=0, metavar="N", help="test processes (0: one for each core)")
     add("--timeout", type=_number(0, 10**7), default=0, metavar="S", help="seconds until the run is stopped (0: never)")
     add("--resource-prefix", default="", metavar="P", help="name the run's resources in the cloud P-…")

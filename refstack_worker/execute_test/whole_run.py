@@ -13,6 +13,7 @@ from refstack_worker.execute_test.refstack_server import RefstackServer
 from refstack_worker.execute_test.summary import Summary
 from refstack_worker.execute_test.tempest.console import ServiceAddresses
 from refstack_worker.execute_test.tempest.tempest_run import TempestRun
+from refstack_worker.execute_test.tempest.test_facts import TestFacts
 from refstack_worker.execute_test.tempest.verdict import judge
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
@@ -42,8 +43,9 @@ def _run_tests(args: Arguments, workspace: Workspace, summary: Summary, events: 
     prepared = prepare(args, workspace, events)
     summary.tempest_version, summary.cpid = prepared.tempest.version, prepared.discovery.cpid
     services = ServiceAddresses(service_addresses(prepared.discovery.token))
+    facts = TestFacts.read(args.known_tests, args.durations)
     run = TempestRun(
-        prepared.tempest, workspace, prepared.selection, prepared.concurrency, events, services, prepared.gaps
+        prepared.tempest, workspace, prepared.selection, prepared.concurrency, events, services, prepared.gaps, facts
     )
     keystone = prepared.discovery.conf["identity"]["uri_v3"]
     events.state(RUNNING, f"Tempest {prepared.tempest.version} at {keystone}")

@@ -28,6 +28,7 @@ except metadata.PackageNotFoundError:
     version = ""
 print(json.dumps({"home": home, "version": version,
     "include_list": "--include-list" in text("cmd/run.py"),
+    "load_list": "--load-list" in text("cmd/run.py"),
     "name_prefix": "resource_name_prefix" in text("config.py"),
     "names": sorted(set(re.findall("[\\\"']([a-z0-9][A-Za-z0-9_-]*)[\\\"']", text("config.py"))))}))
 """
@@ -44,6 +45,8 @@ class Tempest:
     """It has the option ``resource_name_prefix``."""
     names: frozenset[str] = frozenset()
     """Names in its ``config.py``: sections, options, their former names, and some other words."""
+    load_list: bool = False
+    """``tempest run`` has ``--load-list``, which takes the exact tests."""
 
     def unknown_options(self, conf: Conf) -> list[str]:
         """Return the options that this Tempest will not read, each with a similar one.
@@ -81,4 +84,4 @@ class Tempest:
         if not seen["home"]:
             raise TempestFailure(f"{python}: has no tempest package although {program} exists")
         return cls(program, seen["version"], seen["include_list"], seen["name_prefix"],
-                   frozenset(seen["names"]))  # fmt: skip
+                   frozenset(seen["names"]), seen["load_list"])  # fmt: skip

@@ -28,6 +28,7 @@ from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.result_stream import ResultStream
 from refstack_worker.execute_test.tempest.selection import Selection
 from refstack_worker.execute_test.tempest.subunit import Packet
+from refstack_worker.execute_test.tempest.test_facts import TestFacts, give_durations
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
 PROGRESS_SECONDS = 0.25
@@ -58,6 +59,7 @@ class TempestRun:
     services: ServiceAddresses = field(default_factory=ServiceAddresses)
     gaps: Sequence[Gap] = ()
     """What the cloud lacks; tests that would only fail because of it are left out, and recorded as skipped."""
+    facts: TestFacts = field(default_factory=TestFacts)
     counter: TestCounter = field(default_factory=TestCounter)
     names: list[str] = field(default_factory=list)
     """The listed tests."""
@@ -82,10 +84,14 @@ class TempestRun:
         :raises TempestFailure: Tempest cannot be started.
         """
         env = self.workspace.environment(self.tempest)
-        if self.selection.is_by_name_first or let_tests_fail(self.gaps):
+        if self._is_listed:
+            self.list_status = 0
+            self._choose(self.facts.names)
+        elif self.selection.is_by_name_first or let_tests_fail(self.gaps):
             self._choose_by_name(env)
         # once for run and listing: written a second time, it would be empty while the other may read it
-        self._write_list(self.selection.expressions)
+        self._write_list(self._chosen if self._is_listed else self.selection.expressions)
+        give_durations(self.workspace.scratch / "run", self.facts.durations, self.names or self.facts.durations)
         with open(self.workspace.folder / SUBUNIT_FILE, "wb") as kept, contextlib.ExitStack() as programs:
             stream = ResultStream(kept.write, self.take_packet, self.take_text)
             for test, reason in self._left_out.items():
@@ -115,23 +121,32 @@ class TempestRun:
             output, _ = listing.communicate()
             self.list_status = listing.returncode
         names = _names_in(output)
-        if self.list_status != 0 or not names:
-            return  # the run itself will say what is wrong
-        self._report_missing(names)
-        selection = self.selection.resolved(names)
-        if not selection.entries:
+        if self.list_status == 0 and names:  # else the run itself will say what is wrong
+            self._choose(names)
+
+    def _choose(self, listed: Sequence[str]) -> None:
+        """Choose from the tests that this Tempest has. :raises BadInput: the test cases mean none of them."""
+        self._report_missing(listed)
+        selection = self.selection.resolved(listed) if self.selection.is_by_name_first else self.selection
+        if selection.entries:
+            patterns = [re.compile(pattern) for pattern in selection.expressions]
+            self.names = [name for name in listed if not patterns or any(one.search(name) for one in patterns)]
+        if not self.names:
             raise BadInput(f"the test cases select none of the tests of Tempest {self.tempest.version}")
         self.selection = selection
-        patterns = [re.compile(pattern) for pattern in selection.expressions]
-        self.names = [name for name in names if not patterns or any(one.search(name) for one in patterns)]
         self._leave_out()
         self.counter.listed(self.names)
+
+    @property
+    def _chosen(self) -> list[str]:
+        """The selected tests, without those that are left out."""
+        return [name for name in self.names if name not in self._left_out]
 
     def _leave_out(self) -> None:
         self._left_out = impossible(self.gaps, self.names)
         if not self._left_out:
             return
-        kept = [name for name in self.names if name not in self._left_out]
+        kept = self._chosen
         if not kept:
             reasons = "; ".join(dict.fromkeys(self._left_out.values()))
             raise CloudFailure(f"no test could run on this cloud: {reasons}")
@@ -147,12 +162,19 @@ class TempestRun:
             self.events.message(f"{len(missing)} test cases are not in Tempest {self.tempest.version}: {shown}")
 
     @property
+    def _is_listed(self) -> bool:
+        """Whether the run is given its exact tests: neither Tempest nor stestr has to look for them first."""
+        return bool(self.facts.names) and self.tempest.load_list
+
+    @property
     def _list_file(self) -> Path:
         return self.workspace.scratch / "tests.txt"
 
     def _command(self, action: str) -> list[str]:
         words = [str(self.tempest.program), "run", "--config-file", str(self.workspace.conf), action]
-        if self.selection.expressions:
+        if self._is_listed:
+            words += ["--load-list", str(self._list_file)]
+        elif self.selection.expressions:
             words += ["--include-list" if self.tempest.include_list else "--whitelist-file", str(self._list_file)]
         if action == "--subunit" and self.concurrency:
             words += ["--concurrency", str(self.concurrency)]

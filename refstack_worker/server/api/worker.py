@@ -13,6 +13,7 @@ from flask import Blueprint, Response, jsonify, request
 from refstack_worker.contract import envelope as sealing
 from refstack_worker.contract import keys, strict_json
 from refstack_worker.contract.console import BATCH_SECONDS, MAX_BATCH_BYTES, read_batch
+from refstack_worker.contract.durations import durations_body
 from refstack_worker.contract.messages import clean_line
 from refstack_worker.contract.progress import Progress
 from refstack_worker.errors import PayloadError, UsageError
@@ -96,6 +97,14 @@ def console(test_id: int, attempt: int) -> Response:
         raise UsageError("console: not a valid batch")
     state = context().ledger.console.add(proof, claim_id, batch)
     return jsonify({"next": state.next, "seconds": BATCH_SECONDS, "full": state.full})
+
+
+@WORKER.post(f"{_ATTEMPT}/durations")
+def durations(test_id: int, attempt: int) -> Response:
+    """Say how long tests took in earlier runs, so that this one divides them evenly among its processes."""
+    proof = _proof(test_id, attempt)
+    body = json_body()
+    return jsonify(durations_body(context().ledger.durations.of_attempt(proof, _claim_id(body))))
 
 
 @WORKER.post("/worker/v1/nodes/<name>")

@@ -19,6 +19,7 @@ from refstack_worker.server.ledger.clouds import Clouds
 from refstack_worker.server.ledger.console import Console
 from refstack_worker.server.ledger.deadlines import Deadlines
 from refstack_worker.server.ledger.deliveries import Deliveries
+from refstack_worker.server.ledger.durations import Durations
 from refstack_worker.server.ledger.events import Events
 from refstack_worker.server.ledger.guidelines import Guidelines
 from refstack_worker.server.ledger.node_commands import NodeCommands
@@ -50,6 +51,7 @@ class Ledger:
         self.attempts = Attempts(self._transactions)
         self.submissions = Submissions(self._transactions, self.attempts)
         self.deadlines = Deadlines(self._transactions)
+        self.durations = Durations(self._transactions)
         self.queue = QueueState(self._transactions)
         self.results = Results(self._transactions)
         self.nodes = Nodes(self._transactions)

@@ -29,6 +29,7 @@ from refstack_worker.worker.attempt import hooks, testcases
 from refstack_worker.worker.attempt.claimed import ClaimRecords
 from refstack_worker.worker.attempt.cloud_cleanup import CloudCleanup
 from refstack_worker.worker.attempt.environment_build import EnvironmentBuild
+from refstack_worker.worker.attempt.known_tests import known_tests
 from refstack_worker.worker.attempt.outcome import (
     AttemptOutcome,
     AttemptReporter,
@@ -180,12 +181,15 @@ class AttemptExecution:
         """Run the tests in the environment, then clean up the cloud."""
         claimed = reporter.api.claimed
         spool, runner = self._services.spool, self._services.runner
+        command = commands.run(
+            environment.path, self._seconds_left(claimed), known_tests(environment, claimed, self._settings)
+        )
         with spool.writer(claimed) as writer:
             listener = RunListener(reporter.reports, reporter.heartbeat, reporter.console, writer)
             with runner.open(_sandbox_id(claimed)) as sandbox:
                 over = threading.Event()
                 self._stop_request.on_stop(lambda: None if over.is_set() else sandbox.stop())
-                outcome = self._execute(sandbox, commands.run(environment.path, self._seconds_left(claimed)), listener)
+                outcome = self._execute(sandbox, command, listener)
                 if outcome.kind is OutcomeKind.SPOOLED:
                     outcome = self._keep_result(sandbox, commands, reporter, writer)
                 reporter.report_end(outcome)

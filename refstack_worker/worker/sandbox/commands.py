@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -41,6 +42,19 @@ def find_program(configured: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class KnownTests:
+    """What is known about the tests before the run."""
+
+    names: bytes = b""
+    """All the tests of this Tempest, one per line; empty: not known."""
+    durations: Mapping[str, float] = field(default_factory=dict)
+    """Seconds that tests took before, by name."""
+
+
+NOTHING_KNOWN = KnownTests()
+
+
+@dataclass(frozen=True)
 class Commands:
     """Builds the command lines for one attempt."""
 
@@ -52,7 +66,7 @@ class Commands:
     testcases: tuple[str, ...] | None = None
     """Entries as in ``get-testcases``; None: ask the server."""
 
-    def run(self, tempest_home: Path, seconds: float) -> Command:
+    def run(self, tempest_home: Path, seconds: float, known: KnownTests = NOTHING_KNOWN) -> Command:
         """The run itself, limited to ``seconds``. Its configuration stays in the run's folder for the clean-up."""
         call = replace(
             self._with_conf(tempest_home, self.payload.prefix),
@@ -61,8 +75,14 @@ class Commands:
             concurrency=self.payload.concurrency,
             discover=self.payload.discover,
             testcases="" if self.testcases is None else "@{run}/testcases.json",
+            known_tests="{run}/known-tests.txt" if known.names else "",
+            durations="{run}/durations.json" if known.durations else "",
         )
         files = self._files
+        if known.names:
+            files["known-tests.txt"] = known.names
+        if known.durations:
+            files["durations.json"] = json.dumps(known.durations).encode()
         if self.testcases is not None:
             files["testcases.json"] = json.dumps(self.testcases).encode()
         return self._command(call, files, RESULT_FILES)

@@ -9,6 +9,7 @@ from typing import Any
 from refstack_worker.config.worker import ServerLinkSettings
 from refstack_worker.contract import attempt_token
 from refstack_worker.contract.console import BATCH_SECONDS, Batch
+from refstack_worker.contract.durations import read_durations
 from refstack_worker.contract.heartbeat import HeartbeatAnswer, bounded_seconds, heartbeat_body, interval
 from refstack_worker.contract.messages import clean_line
 from refstack_worker.contract.payload import Payload
@@ -18,6 +19,7 @@ from refstack_worker.errors import ServerError
 from refstack_worker.worker.server_api.connection import ServerConnection
 
 CONSOLE_TIMEOUT = 5.0
+DURATIONS_TIMEOUT = 5.0
 HEARTBEAT_TIMEOUT = 5.0
 """Seconds for a heartbeat: a late one is worth nothing, the next one is due."""
 MAX_IDLE_SECONDS = 5.0
@@ -118,6 +120,18 @@ class AttemptApi:
         if not isinstance(number, int) or isinstance(number, bool):
             raise ServerError("console: the reply does not say which line the server expects next")
         return ConsoleReply(number, bounded_seconds(reply.get("seconds"), BATCH_SECONDS), reply.get("full") is True)
+
+    def durations(self) -> dict[str, float]:
+        """Return how many seconds tests took in earlier runs, by name.
+
+        :raises RefusedError: the attempt no longer belongs to this worker.
+        :raises ServerError: no usable reply.
+        """
+        reply = self._connection.post(f"{self._path}/durations", self._claim, DURATIONS_TIMEOUT, last=True)
+        try:
+            return read_durations(reply)
+        except ValueError as error:
+            raise ServerError(f"durations: {error}") from None
 
     def report(self, report: Report, patience: float | None = None) -> None:
         """Report a state, a message, or both (``update-test-status``).

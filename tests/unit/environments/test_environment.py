@@ -85,6 +85,20 @@ def test_scripts_run_as_pip_installs_them(settings, locks, folder):
         assert output(folder / "link", "a b") == expected
 
 
+def test_the_names_of_the_tests_are_known(offer, settings, folder):
+    for _ in range(2):  # when it is proved, and later
+        with Environment(offer, settings, folder) as built:
+            assert len(built.names_file.read_text().splitlines()) == built.tests == 3
+
+
+def test_the_names_of_a_lock_with_plugins_are_not_relied_on(offer, settings, folder):
+    with Environment(offer, settings, folder):
+        plugin = replace(offer.lock.compatibility, plugins=(("some-plugin", "1.0.0"),))
+        lock = replace(offer.lock, compatibility=plugin)
+        assert test_listing.names_file(Store(settings.store), offer.lock, offer.interpreter)
+        assert test_listing.names_file(Store(settings.store), lock, offer.interpreter) is None
+
+
 def test_nothing_is_compiled_into_the_store_when_it_runs(offer, settings, folder):
     with Environment(offer, settings, folder) as built:
         output(built.python, "-c", LOOK)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from refstack_worker.execute_test.tempest import tempest_run
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.selection import Selection
 from refstack_worker.execute_test.tempest.tempest_run import TempestRun
+from refstack_worker.execute_test.tempest.test_facts import TestFacts
 from refstack_worker.execute_test.tempest.verdict import judge
 from refstack_worker.execute_test.tempest.workspace import Workspace
 from tests.unit.execute_test.tempest.streams import attachments
@@ -74,6 +76,18 @@ for name in found:
     out.status(test_id=name, test_status="inprogress")
     out.status(test_id=name, test_status="success")
 """
+KNOWN = """\
+#!{python}
+import sys
+if "--list-tests" in sys.argv or "--include-list" in sys.argv:
+    sys.exit("nobody has to ask")
+from subunit import StreamResultToBytes
+out = StreamResultToBytes(sys.stdout.buffer)
+with open(sys.argv[sys.argv.index("--load-list") + 1]) as file:
+    for name in file.read().split():
+        out.status(test_id=name, test_status="inprogress")
+        out.status(test_id=name, test_status="success")
+"""
 ONE, TWO = "a22ef352-a342-4587-8f47-3bbdb5b039c4", "b22ef352-a342-4587-8f47-3bbdb5b039c4"
 
 
@@ -93,6 +107,40 @@ def test_tests_are_chosen_by_name_first(tmp_path: Path, entries: tuple[str, ...]
     run.carry_out()
     assert sorted(name.partition("[")[0] for name in run.counter.ended) == sorted(ran)
     assert (run.counter.counts.total, run.counter.counts.passed) == (len(ran), len(ran))
+
+
+@pytest.mark.parametrize(
+    ("entries", "ran"),
+    [
+        ((f"m.Test.test_a[id-{ONE}]", "n.Test"), ["m.Test.test_a", "n.Test.test_c"]),
+        (("m.Test", "gone.Test"), ["m.Test.test_a"]),
+        (("tempest",), ["m.IpV6Test.test_a", "m.Test.test_a", "m.Other.test_b", "n.Test.test_c"]),
+    ],
+)
+def test_known_tests_are_not_listed_again(tmp_path: Path, entries: tuple[str, ...], ran: list[str]) -> None:
+    pytest.importorskip("subunit")
+    run = a_known_run(tmp_path, entries)
+    run.carry_out()
+    assert sorted(name.partition("[")[0] for name in run.counter.ended) == sorted(ran)
+    assert (run.counter.counts.total, run.counter.counts.passed) == (len(ran), len(ran))
+
+
+def test_test_cases_that_mean_none_of_the_known_tests(tmp_path: Path) -> None:
+    for entries in (("gone.Test",), ("regex:nothing",), (f"gone.Test.test_x[id-{UNKNOWN}]",)):
+        with pytest.raises(BadInput, match="select none"):
+            a_known_run(tmp_path, entries).carry_out()
+
+
+def a_known_run(folder: Path, entries: tuple[str, ...]) -> TempestRun:
+    """A run that knows its tests, of a Tempest that fails when it is asked for them."""
+    names = tuple(name.format(ONE, TWO) for name in LISTED)
+    program = program_of(folder) if not (folder / "bin").exists() else folder / "bin/tempest"
+    text = KNOWN.format(python=sys.executable)
+    program.write_text(text)
+    run = a_run(program, folder / "work")
+    run.tempest = replace(run.tempest, load_list=True)
+    run.selection, run.facts = Selection(entries), TestFacts(names)
+    return run
 
 
 def test_test_cases_that_mean_nothing_do_not_run_everything(tmp_path: Path) -> None:

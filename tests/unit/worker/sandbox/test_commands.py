@@ -9,7 +9,7 @@ import pytest
 from refstack_worker.config.worker import ServerLinkSettings, WorkerSettings
 from refstack_worker.errors import ConfigError, RunError
 from refstack_worker.worker.sandbox import commands
-from refstack_worker.worker.sandbox.commands import Commands
+from refstack_worker.worker.sandbox.commands import Commands, KnownTests
 from refstack_worker.worker.server_api.attempts import ClaimedAttempt
 
 
@@ -38,6 +38,15 @@ def test_what_finds_options_is_passed_on(claimed: ClaimedAttempt, settings: Work
     assert argv[argv.index("--discover") + 1] == "tempestconf"
     assert "--discover" not in made.clean_up(Path("/env"), "refstack-7-1").argv
     assert "--discover" not in replace(made, payload=claimed.payload).run(Path("/env"), 60).argv
+
+
+def test_what_is_known_of_the_tests_travels_in_files(claimed: ClaimedAttempt, settings: WorkerSettings) -> None:
+    made = Commands(("execute_test",), settings, claimed.payload, claimed.token)
+    command = made.run(Path("/env"), 60, KnownTests(b"a.B.test_c\n", {"a.B.test_c": 2.5}))
+    assert "--known-tests {run}/known-tests.txt --durations {run}/durations.json" in " ".join(command.argv)
+    assert command.files["known-tests.txt"] == b"a.B.test_c\n"
+    assert command.files["durations.json"] == b'{"a.B.test_c": 2.5}'
+    assert not {"--known-tests", "--durations"} & set(made.run(Path("/env"), 60).argv)
 
 
 def test_a_ca_file_that_is_not_there_is_the_nodes_trouble(claimed: ClaimedAttempt, settings: WorkerSettings) -> None:
