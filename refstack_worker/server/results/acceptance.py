@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 from refstack_worker.contract.secrets import Masker
-from refstack_worker.errors import ResultError
 from refstack_worker.server.domain.attempts import Accepted, Proof
 from refstack_worker.server.domain.results import Counts, TestResult, Upload
 from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.results import subunit, subunit_v1
-
-_BUFFER = 1024 * 1024
+from refstack_worker.server.results import masked_copy, parser_process, subunit
 
 
 @dataclass(frozen=True)
@@ -69,29 +63,14 @@ def accept_anonymous(ledger: Ledger, upload: Upload, test_id: int | None = None)
         return ledger.results.accept_anonymous(upload, result, test_id)
 
 
-def _as_v2(path: Path, converted: Path) -> Path:
-    """Return a stream of version 2: the file itself, or what it is as text of version 1 converted to."""
-    with path.open("rb") as file:
-        head = file.read(subunit_v1.HEAD)
-        if not subunit_v1.is_v1(head):
-            return path
-        data = head + file.read(subunit_v1.MAX_BYTES)
-    if len(data) > subunit_v1.MAX_BYTES:
-        raise ResultError(f"result: a subunit v1 stream may have at most {subunit_v1.MAX_BYTES} bytes; send version 2")
-    with converted.open("wb") as out:
-        subunit_v1.to_v2(data, out)
-    return converted
-
-
 @contextmanager
 def _masked(upload: Upload, secrets: Collection[str]) -> Iterator[MaskedResult]:
     """Parse, mask and compress an upload into files that are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="refstack-", dir=upload.path.parent) as folder:
-        packed = Path(folder, "packed")
-        source = _as_v2(upload.path, Path(folder, "v2"))
-        with (
-            gzip.open(packed, "wb", compresslevel=4) as file,
-            io.BufferedWriter(cast(io.RawIOBase, file), _BUFFER) as out,
-        ):
-            parsed = subunit.parse(source, Path(folder, "tests"), secrets, out)
-        yield MaskedResult(parsed, packed)
+        place = Path(folder)
+        parse = parser_process.parse_apart if upload.size >= parser_process.MIN_BYTES else _parse_here
+        yield MaskedResult(parse(upload.path, place, secrets), place / masked_copy.PACKED)
+
+
+def _parse_here(stream: Path, folder: Path, secrets: Collection[str]) -> subunit.Parsed:
+    return masked_copy.parse_into(folder, stream, secrets)
