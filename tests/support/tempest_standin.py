@@ -30,8 +30,10 @@ def tempest_standin(folder: Path, stream: bytes, status: int = 0, noise: str = "
     programs.mkdir(parents=True)
     (folder / "stream").write_bytes(stream)
     (folder / "listing").write_text(listing)
-    about = json.dumps({"home": str(folder), "version": "47.0.0", "include_list": True, "load_list": False,
-                        "name_prefix": True, "cleanup_prefix": True, "names": ["auth", "identity", "admin_username"]})  # fmt: skip
+    able = {"include_list": True, "load_list": False, "name_prefix": True, "cleanup_prefix": True}
+    about = json.dumps(
+        {"home": str(folder), "version": "47.0.0", **able, "names": ["auth", "identity", "admin_username"]}
+    )
     (programs / "python").write_text(_PYTHON.format(about=about, python=sys.executable))
     (programs / "tempest").write_text(_TEMPEST.format(folder=folder, noise=noise, status=status))
     (programs / "stestr").symlink_to("/bin/true")
