@@ -26,7 +26,7 @@ from refstack_worker.gearman import Address
 from refstack_worker.worker.attempt.outcome import OutcomeKind
 
 LOG = logging.getLogger(__name__)
-BOUNDS = (10, 60, 300, 600, 1800, 3600, 7200, 14400, 28800, 86400)
+BOUNDS = (10, 60, 300, 600, 1800, 3600, 7200, 4 * 3600, 28800, 86400)
 """Upper bounds of the buckets for an attempt's time, in seconds."""
 SECONDS = 10.0
 """That a client may take to send its request."""

@@ -19,8 +19,8 @@ from refstack_worker.server.ledger.transactions import LedgerPart, Row
 
 RUN_ENDS = ("passed", "tests-failed", "error", "cancelled")
 """How a run can end; ``error``: without a result."""
-RUN_BOUNDS = (60, 300, 600, 1800, 3600, 7200, 14400, 28800, 86400)
-WAIT_BOUNDS = (5, 15, 60, 300, 900, 3600, 14400, 86400)
+RUN_BOUNDS = (60, 300, 600, 1800, 3600, 7200, 4 * 3600, 28800, 86400)
+WAIT_BOUNDS = (5, 15, 60, 300, 900, 3600, 4 * 3600, 86400)
 """Upper bounds in seconds of the histograms' buckets."""
 _STATUSES = ("passed", "failed", "skipped")
 _REMOVED = "totals of removed runs"
