@@ -21,8 +21,7 @@ PACKAGING = TOP / "packaging"
 CONTROL = (PACKAGING / "debian" / "control").read_text()
 SPEC = (PACKAGING / "rpm" / "refstack-worker.spec").read_text()
 
-DEBIAN = {"pynacl": "python3-nacl", "python-subunit": "python3-subunit", "psycopg2-binary": "python3-psycopg2",
-          "prometheus-client": "python3-prometheus_client"}  # fmt: skip
+DEBIAN = {"pynacl": "python3-nacl", "python-subunit": "python3-subunit", "psycopg2-binary": "python3-psycopg2"}
 FEDORA = {"python-subunit": "python3-subunit", "psycopg2-binary": "python3-psycopg2",
           "prometheus-client": "python3-prometheus_client"}  # fmt: skip
 NOT_A_PACKAGE = {"uv"}
