@@ -24,6 +24,7 @@ from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import attempt_json, message_json
 from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.queue.capacity import place
+from refstack_worker.server.services.inputs.moments import moment
 from refstack_worker.server.services.inputs.run_input import NEW_RUN, RERUN
 from refstack_worker.server.services.inputs.schema import ID, array, integer, string
 from refstack_worker.server.services.preflight import preflight, warnings_for
@@ -91,6 +92,8 @@ def check_run(call: Call) -> Response:
             "tempest_version": string(40),
             "worker": string(200, description="Name of a node"),
             "cloud_id": ID,
+            "since": string(40, description="Created then or later: a date or a time, as 2026-11-25T21:36:00Z"),
+            "until": string(40, description="Created before"),
             "before": integer(0, 2**31 - 1, description="Only runs with lower numbers: the next page"),
             "limit": integer(1, MAX_RUNS),
         }
@@ -106,6 +109,8 @@ def list_runs(call: Call) -> Response:
         tempest_version=given.get("tempest_version", ""),
         worker=given.get("worker", ""),
         text=given.get("q", ""),
+        since=moment(given.get("since", ""), "since"),
+        until=moment(given.get("until", ""), "until"),
         before=given.get("before", 0),
         limit=given.get("limit", 50),
     )

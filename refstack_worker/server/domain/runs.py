@@ -123,6 +123,10 @@ class RunQuery:
     """Part of label, cloud label or creator."""
     has_failures: bool | None = None
     """Whether tests of its result failed; None: either."""
+    since: float = 0.0
+    """Only runs that were created then or later."""
+    until: float = 0.0
+    """Only runs that were created before."""
     before: int = 0
     """Only test ids below this one: the next page."""
     limit: int = 50

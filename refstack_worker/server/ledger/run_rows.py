@@ -69,9 +69,15 @@ def conditions(query: RunQuery) -> list[Any]:
         found.append(_has_text(query.text.lower()))
     if query.has_failures is not None:
         found.append(run.c.failed > 0 if query.has_failures else run.c.failed == 0)
+    found += _created(query)
     if query.before:
         found.append(run.c.test_id < query.before)
     return found
+
+
+def _created(query: RunQuery) -> list[Any]:
+    created = queue_tables.run.c.created_at
+    return [*([created >= query.since] if query.since else []), *([created < query.until] if query.until else [])]
 
 
 def _has_text(wanted: str) -> Any:

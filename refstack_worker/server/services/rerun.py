@@ -11,6 +11,8 @@ from refstack_worker.contract.testcases import MAX_REGEX_CHARACTERS, MAX_REGEXES
 from refstack_worker.server.domain.results import TestResult
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+_PARSER = "subunit.parser"
+"""What stestr calls output that it could not read; it is no test."""
 MAX_LETTERS = 250
 """Of a name that becomes an expression; escaped it may be twice as long."""
 MAX_EXPRESSION = 2 * MAX_LETTERS + 1
@@ -28,6 +30,8 @@ def selection(failed: Iterable[TestResult]) -> Testcases:
     regexes: dict[str, None] = {}
     room = MAX_REGEX_CHARACTERS - MAX_EXPRESSION
     for test in failed:
+        if test.name == _PARSER:
+            continue
         plain = group_of(test.name) or test.name.partition("(")[0]
         if _NAME.fullmatch(plain) and len(plain) <= MAX_NAME:
             names[test_choice.entry(plain, test.uuid)] = None

@@ -152,7 +152,12 @@ class RunService:
         failed = self.ledger.results.tests(old.test_id, ResultQuery("failed", limit=MAX_RERUN))
         if not failed:
             raise StateError(f"run {old.test_id} has no failed tests to rerun")
-        return rerun.selection(failed)
+        chosen = rerun.selection(failed)
+        if not chosen.to_json():
+            raise StateError(
+                f"what failed in run {old.test_id} is no test that could be run by its name; rerun all tests"
+            )
+        return chosen
 
     def _choice_again(self, test_id: int, only: str) -> Choice | None:
         """Keep guideline and program; what failed before is judged together with what passed before."""

@@ -23,7 +23,7 @@ from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.files import event_stream, exported_file, subunit_file
 from refstack_worker.server.serving.responses import number, text
 from refstack_worker.server.web import words
-from refstack_worker.server.web.forms import errors_of, passwords
+from refstack_worker.server.web.forms import accounts_text, errors_of, passwords
 from refstack_worker.server.web.pages import Answer, caller, page, scope, show, typed
 from refstack_worker.server.web.run_form import NAMES, body_of, show_findings, show_run_form
 
@@ -142,7 +142,9 @@ def rerun(test_id: int) -> Answer:
     only = request.form.get("only", "all")
     if only not in RERUN["properties"]["only"]["enum"]:
         raise invalid("only", "must be all or failed")
-    body = {"only": only, "conf_json": passwords(request.form)}
+    body: dict[str, Any] = {"only": only, "conf_json": passwords(request.form)}
+    if accounts := accounts_text(request.form, request.files):
+        body["accounts"] = accounts
     run = context().runs.rerun(caller(), test_id, body)
     return redirect(f"/runs/{run.test_id}", 303)
 

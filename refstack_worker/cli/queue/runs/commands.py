@@ -74,6 +74,8 @@ class RunList(Lister):
         parser.add_argument("--worker", metavar="NODE", help="runs that this node holds or held last")
         parser.add_argument("--cloud", type=int, metavar="ID", help="runs against this cloud")
         parser.add_argument("--text", help="part of the label, the cloud's label or the creator")
+        parser.add_argument("--since", default="", metavar="DATE", help="created then or later, as 2026-11-25")
+        parser.add_argument("--until", default="", metavar="DATE", help="created before")
         parser.add_argument("--limit", type=int, default=50, help="default: 50; 0: all")
         return parser
 
@@ -258,6 +260,8 @@ def _pages(api: Api, options: argparse.Namespace) -> Iterable[dict[str, Any]]:
         "worker": options.worker,
         "cloud_id": options.cloud,
         "q": options.text,
+        "since": options.since,
+        "until": options.until,
     }
     query = {name: value for name, value in asked.items() if value}
     left = options.limit or float("inf")

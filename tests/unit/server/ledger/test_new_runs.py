@@ -89,6 +89,9 @@ class TestRecording:
         assert [run.test_id for run in ledger.runs.find(RunQuery(before=4, limit=2))] == [3, 2]
         assert [run.test_id for run in ledger.runs.find(RunQuery(states=(RunState.CANCELLED,)))] == [3]
         assert [run.test_id for run in ledger.runs.find(RunQuery(tempest_version="47.0.0"))] == [4, 2]
+        newest = ledger.runs.get(4).created_at
+        assert 4 in [run.test_id for run in ledger.runs.find(RunQuery(since=newest, until=newest + 1))]
+        assert ledger.runs.find(RunQuery(since=newest + 1)) == ledger.runs.find(RunQuery(until=1.0)) == []
         assert [run.test_id for run in ledger.runs.find(RunQuery(text="run 13%"))] == [4]
         assert ledger.runs.find(RunQuery(text="1_%")) == []
 

@@ -290,6 +290,16 @@ class TestAccounts:
         assert submission.conf_json["account.2"] == {"username": "u2", "password": "pw-of-u2"}
 
 
+def test_a_rerun_has_its_own_accounts(vendor: Vendor) -> None:
+    first = int(vendor.run(cloud_id=vendor.other, accounts=YAML).headers["Location"].rpartition("/")[2])
+    vendor.send(f"/runs/{first}/cancel")
+    assert 'name="accounts"' in vendor.client.get(f"/runs/{first}").text
+    again = vendor.send(f"/runs/{first}/rerun", only="all", accounts=YAML.replace("u2", "u3"))
+    test_id = int(again.headers["Location"].rpartition("/")[2])
+    (submission,) = vendor.ledger.submissions.next(test_id=test_id)
+    assert submission.conf_json["account.2"]["username"] == "u3"
+
+
 def test_lists_of_tests_as_any_editor_saves_them(vendor: Vendor) -> None:
     for text in ("\ufefftempest.a\t# why\r\n\r\ntempest.b\r\n", '["tempest.a", "tempest.b"]'):
         vendor.run(what="names", tests=text)
