@@ -137,6 +137,10 @@
   const by = document.getElementById("f-by"), version = document.querySelector('label[for="f-version"]');
   const name = () => { version.textContent = by.value === "release" ? "OpenStack release" : "Tempest version"; };
   if (by && version) { name(); by.addEventListener("change", name); }
+  // an empty version means the one that fits the program: it is shown in the empty field
+  const program = document.getElementById("f-program"), typed = document.getElementById("f-version");
+  const fits = () => { typed.placeholder = (program.selectedOptions[0] && program.selectedOptions[0].dataset.tempest) || ""; };
+  if (program && typed) { fits(); program.addEventListener("change", fits); }
   const cloud = document.getElementById("f-cloud_id"), fields = document.getElementById("passwords");
   if (cloud && fields) cloud.addEventListener("change", () => {
     const chosen = cloud.selectedOptions[0];
