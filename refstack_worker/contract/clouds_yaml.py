@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from refstack_worker.contract.openrc import USER_LOGIN, check_login_kind
+from refstack_worker.contract.openrc import USER_LOGIN, check_login_kind, with_interface
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _OLDER_LOGIN_NAMES = {"tenant_name": "project_name", "tenant_id": "project_id", "user_name": "username",
@@ -35,19 +35,16 @@ def conf_of_cloud(name: str, environ: Mapping[str, str]) -> dict[str, dict[str, 
     if not auth.get("password") and environ.get("OS_PASSWORD"):
         auth["password"] = environ["OS_PASSWORD"]
     check_login_kind(str(entry.get("auth_type") or ""), "application_credential_id" in auth, where)
-    _check_complete(auth, entry, where)
+    _check_complete(auth, where)
     identity: dict[str, Any] = {"uri_v3": _filled(str(auth["auth_url"]), entry)}
     identity.update({option: _text(auth[option], where, option) for option in USER_LOGIN if auth.get(option)})
     if entry.get("region_name"):
         identity["region"] = str(entry["region_name"])
-    interface = entry.get("interface") or entry.get("endpoint_type")
-    if interface:
-        identity["v3_endpoint_type"] = str(interface)
     if entry.get("cacert"):
         identity["ca_certificates_file"] = os.path.abspath(os.path.expanduser(str(entry["cacert"])))
     if _is_true(entry.get("insecure")) or str(entry.get("verify", True)).lower() in ("false", "0", "no"):
         identity["disable_ssl_certificate_validation"] = True
-    return {"identity": identity}
+    return with_interface({"identity": identity}, str(entry.get("interface") or entry.get("endpoint_type") or ""))
 
 
 def _entry(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -158,26 +155,28 @@ def _regional(entry: Mapping[str, Any], wanted: str, where: str) -> dict[str, An
 
 
 def _login(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``auth`` under today's names; what stands beside it counts more, as for openstacksdk."""
-    auth = _mapping(entry, "auth")
-    beside = {name: entry[name] for name in (*USER_LOGIN, *_OLDER_LOGIN_NAMES, "auth_url") if entry.get(name)}
-    login: dict[str, Any] = {}
-    for name, value in {**auth, **beside}.items():
+    """Return ``auth`` under today's names.
+
+    Project and domains count more where they stand beside ``auth``, all else where it stands in it; and of two names of
+    one entry today's counts more than the older one. So does openstacksdk.
+    """
+    auth, login = _mapping(entry, "auth"), {}
+    for name in (*_OLDER_LOGIN_NAMES, *USER_LOGIN, "auth_url", "application_credential_id"):
+        of_auth, beside = auth.get(name), entry.get(name)
+        first, second = (beside, of_auth) if "project" in name or "domain" in name else (of_auth, beside)
+        value = second if first in (None, "") else first
         if value not in (None, ""):
             login[_OLDER_LOGIN_NAMES.get(name, name)] = value
-    # a name of today counts more than an older one of the same entry
-    return {**login, **{name: value for name, value in {**auth, **beside}.items() if name in USER_LOGIN and value}}
+    return login
 
 
-def _check_complete(auth: Mapping[str, Any], entry: Mapping[str, Any], where: str) -> None:
+def _check_complete(auth: Mapping[str, Any], where: str) -> None:
     if not auth.get("auth_url"):
         raise ValueError(f"{where} has no auth_url")
     if not (auth.get("username") or auth.get("user_id")):
         raise ValueError(f"{where} has no username")
     if not auth.get("password"):
         raise ValueError(f"{where} has no password; write it into secure.yaml, or set OS_PASSWORD")
-    if not isinstance(entry.get("auth"), dict):
-        raise ValueError(f"{where}: 'auth' is not a mapping")
 
 
 def _filled(address: str, entry: Mapping[str, Any]) -> str:

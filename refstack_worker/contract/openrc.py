@@ -27,10 +27,12 @@ USER_LOGIN = {
 _OPTIONS = {
     "uri_v3": ("OS_AUTH_URL",),
     "region": ("OS_REGION_NAME",),
-    "v3_endpoint_type": ("OS_INTERFACE", "OS_ENDPOINT_TYPE"),
     "ca_certificates_file": ("OS_CACERT",),
     **USER_LOGIN,
 }
+
+_SERVICE_SECTIONS = ("compute", "image", "network", "object-storage", "placement", "volume")
+"""Sections of Tempest's configuration with an interface of their own."""
 
 _PASSWORD_LOGINS = ("", "password", "v3password", "v2password")
 """Kinds of log-in (``OS_AUTH_TYPE``, ``auth_type``) that need no more than a name and a password."""
@@ -54,7 +56,16 @@ def conf_of_openrc(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         identity["ca_certificates_file"] = os.path.abspath(os.path.expanduser(identity["ca_certificates_file"]))
     if environ.get("OS_INSECURE", "").lower() in ("1", "true", "yes"):
         identity["disable_ssl_certificate_validation"] = True
-    return {"identity": identity}
+    return with_interface({"identity": identity}, _first(environ, ("OS_INTERFACE", "OS_ENDPOINT_TYPE")))
+
+
+def with_interface(conf: dict[str, dict[str, Any]], interface: str) -> dict[str, dict[str, Any]]:
+    """Return options with the interface of the catalogue by which all services are reached; public is Tempest's own."""
+    kind = interface.removesuffix("URL").lower()
+    if not kind:
+        return conf
+    sections = {} if kind == "public" else {section: {"endpoint_type": kind} for section in _SERVICE_SECTIONS}
+    return {**conf, **sections, "identity": {**conf["identity"], "v3_endpoint_type": kind}}
 
 
 def check_login_kind(kind: str, has_application_credential: bool, where: str) -> None:

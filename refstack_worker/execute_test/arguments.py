@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import secrets
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from refstack_worker.contract.accounts import account_sections, read_accounts
+from refstack_worker.contract.accounts import without_accounts
 from refstack_worker.contract.execute_test import DISCOVERERS, KEYSTONE
 from refstack_worker.execute_test.addresses import base_url
 from refstack_worker.execute_test.failures import BadInput
-from refstack_worker.execute_test.tempest.conf import Conf, check_conf
+from refstack_worker.execute_test.inputs import (
+    accounts_from_file,
+    conf_from_cloud,
+    conf_from_file,
+    json_value,
+    read_file,
+)
+from refstack_worker.execute_test.tempest.conf import Conf, check_conf, merge
 from refstack_worker.execute_test.tempest.selection import check_testcases
 
 _MAX_ID = 2**63 - 1
@@ -34,6 +39,9 @@ class Arguments:
     token: str = field(repr=False)
     """Proof of the attempt; empty for a server that needs none."""
     conf_json: Conf = field(repr=False)
+    """Options that the vendor gives: of a tempest.conf, over it a cloud of clouds.yaml, JSON, accounts."""
+    remark: str
+    """What was left out of the tempest.conf that was given; empty: nothing."""
     tempest_home: Path | None
     testcases: tuple[str, ...] | None
     known_tests: Path | None
@@ -69,12 +77,14 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     args = argument_parser().parse_args([_with_dashes(word) for word in argv])
     callback, test_id = _callback(args)
     _check_together(args, callback)
+    of_file, remark = conf_from_file(args.tempest_conf, "--tempest-conf") if args.tempest_conf else ({}, "")
     return Arguments(
         callback=callback,
         test_id=test_id,
         attempt=args.attempt,
         token=_read_token(args.token_file),
-        conf_json=_conf(args),
+        conf_json=_conf(args, of_file),
+        remark=remark,
         tempest_home=args.tempest_home,
         testcases=_testcases_argument(args.testcases),
         known_tests=args.known_tests,
@@ -123,6 +133,8 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--attempt", type=_number(1, 2**31), default=0, metavar="K", help="attempt of a queued run")
     add("--token-file", metavar="FILE", help="file that holds the proof of the attempt")
     add("--conf-json", default="{}", metavar="JSON", help="options for tempest.conf: JSON, @FILE, or - for stdin")
+    add("--tempest-conf", metavar="FILE", help="a tempest.conf to start from; what each run sets itself is left out")
+    add("--os-cloud", metavar="NAME", help="a cloud of clouds.yaml, found as openstacksdk finds it")
     add("--accounts-file", metavar="FILE", help="accounts of the cloud: Tempest's accounts.yaml, or the same in JSON")
     add("--tempest-home", "--tempest-dir", type=Path, metavar="DIR", help="virtualenv or checkout with Tempest")
     add("--testcases", nargs="+", action="extend", metavar="TEST",
@@ -138,7 +150,12 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--workdir", type=Path, metavar="DIR", help="folder for this run's files (default: a new one here)")
     add("--progress", choices=("text", "json"), default="text", help="format of the progress on stdout")
     add("--keep", action="store_true", help="leave tempest.conf and the workspace in the work folder")
-    add("-e", "--env", action="store_true", help="take the cloud from OS_* variables, not from a server")
+    add(
+        "-e",
+        "--env",
+        action="store_true",
+        help="take the cloud from OS_* variables (OS_CLOUD: from clouds.yaml), not from a server",
+    )
     add("--discover", choices=DISCOVERERS, default=KEYSTONE, help="what finds missing options")
     add("--post-only", type=Path, metavar="DIR", help="post the result that an earlier call left in DIR")
     add("--check", action="store_true", help="log in and look at the cloud; report what is missing, run no test")
@@ -175,6 +192,8 @@ def _with_dashes(word: str) -> str:
 
 
 def _check_together(args: argparse.Namespace, callback: str) -> None:
+    if args.os_cloud and args.env:
+        raise BadInput("--os-cloud and --env: use only one of them (OS_CLOUD with --env names a cloud too)")
     if args.post_only and not callback:
         raise BadInput("--post-only needs --callback SERVER TEST_ID: where the result goes")
     if args.cleanup_only and not args.resource_prefix:
@@ -211,57 +230,28 @@ def _test_id(text: str) -> int:
 def _read_token(path: str | None) -> str:
     if not path:
         return ""
-    token = _read_file(path, "--token-file").strip()
+    token = read_file(path, "--token-file").strip()
     if not re.fullmatch(r"[A-Za-z0-9._~+/=-]{8,512}", token):
         raise BadInput(f"--token-file: {path} does not hold one token of 8 to 512 characters")
     return token
 
 
-def _conf(args: argparse.Namespace) -> Conf:
-    conf = check_conf(_json_argument(args.conf_json, "--conf-json"), "--conf-json")
+def _conf(args: argparse.Namespace, of_file: Conf) -> Conf:
+    """Return the options that the command line gives, the more special ones over the others."""
+    cloud = conf_from_cloud(args.os_cloud, os.environ, "--os-cloud") if args.os_cloud else {}
+    conf = check_conf(json_value(args.conf_json, "--conf-json"), "--conf-json")
     accounts = accounts_from_file(args.accounts_file, "--accounts-file") if args.accounts_file else {}
-    return {**conf, **accounts}
-
-
-def accounts_from_file(path: str, where: str) -> Conf:
-    """Return the accounts of an ``accounts.yaml`` as sections of options.
-
-    :raises BadInput: it cannot be read, or is not one.
-    """
-    try:
-        return check_conf(account_sections(read_accounts(_read_file(path, where))), where)
-    except ValueError as error:
-        raise BadInput(f"{where}: {path}: {error}") from None
-
-
-def _read_file(path: str, where: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{where}: {path} cannot be read: {error}") from error
-
-
-def _json_argument(text: str, where: str) -> Any:
-    source = "stdin" if text == "-" else where
-    if text == "-":
-        text = sys.stdin.read().removeprefix("\ufeff")
-    elif text.startswith("@"):
-        source, text = text[1:], _read_file(text[1:], where)
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        # the text may hold a password: give the position, never the content
-        at = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise BadInput(f"{where}: {source} is not JSON{at}") from None
+    whole = merge(of_file, cloud, conf)
+    return merge(without_accounts(whole) if accounts else whole, accounts)
 
 
 def _testcases_argument(entries: Sequence[str] | None) -> tuple[str, ...] | None:
     if entries is None:
         return None
     if len(entries) == 1 and entries[0].startswith("@"):
-        text = _read_file(entries[0][1:], "--testcases")
+        text = read_file(entries[0][1:], "--testcases")
         if text.lstrip().startswith("["):
-            return check_testcases(_json_argument(entries[0], "--testcases"), "--testcases")
+            return check_testcases(json_value(entries[0], "--testcases"), "--testcases")
         lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines())
         entries = [line for line in lines if line]
     return check_testcases(list(entries), "--testcases")

@@ -103,8 +103,18 @@ class _CheckedAdapter(requests.adapters.HTTPAdapter):
 class HttpClient:
     """Sends requests; follows no redirect, reads no ``.netrc``, and tells temporary failures from final ones."""
 
-    def __init__(self, verify: bool | str = True, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, verify: bool | str = True, headers: Mapping[str, str] | None = None, proxy: str | None = None
+    ) -> None:
+        """Begin a session.
+
+        :param verify: whether certificates are checked, or the file of those that are trusted.
+        :param proxy: address of the one to use; empty for none, None for that of the environment.
+        """
         self._session = requests.Session()
+        if proxy is not None:
+            self._session.trust_env = False
+            self._session.proxies = {"http": proxy, "https": proxy} if proxy else {}
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _CheckedAdapter())
         # without authentication of its own, requests would take one from ~/.netrc

@@ -4,40 +4,50 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from refstack_worker.contract.accounts import accounts_in, without_accounts
 from refstack_worker.contract.cloud_needs import Gap, consequences
 from refstack_worker.contract.execute_test import TEMPESTCONF
-from refstack_worker.execute_test.arguments import Arguments, accounts_from_file
+from refstack_worker.execute_test.arguments import Arguments
 from refstack_worker.execute_test.cloud.account_networks import add_networks
+from refstack_worker.execute_test.cloud.catalog import SECTIONS, interface_of
 from refstack_worker.execute_test.cloud.cleanup.resources import floating_ips
 from refstack_worker.execute_test.cloud.cleanup.run_traces import CloudSnapshot
 from refstack_worker.execute_test.cloud.discovery import Discovery, discover
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user
 from refstack_worker.execute_test.cloud.options import OptionFinder
+from refstack_worker.execute_test.inputs import accounts_from_file, conf_from_environment, with_absolute_paths
 from refstack_worker.execute_test.log import SECRETS
 from refstack_worker.execute_test.progress import EventWriter
 from refstack_worker.execute_test.refstack_server import RefstackServer
 from refstack_worker.execute_test.tempest.account_names import name_accounts
+from refstack_worker.execute_test.tempest.account_needs import better_trial, plan_accounts, ways_to_list
+from refstack_worker.execute_test.tempest.account_plan import AccountPlan
 from refstack_worker.execute_test.tempest.conf import (
     COMMON_CONF,
     Conf,
-    conf_from_environment,
+    is_true,
     merge,
     open_private,
     without_users,
     write_conf,
 )
 from refstack_worker.execute_test.tempest.installation import Tempest
+from refstack_worker.execute_test.tempest.listing import TestListing, list_tests
+from refstack_worker.execute_test.tempest.rehearsal import rehearse
 from refstack_worker.execute_test.tempest.selection import Selection
 from refstack_worker.execute_test.tempest.tempestconf import run_tempestconf
+from refstack_worker.execute_test.tempest.test_facts import TestFacts
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
 ACCOUNTS_PER_PROCESS = 2
-"""Most of Tempest's classes use two accounts at a time."""
+"""Where it could not be tried: most of Tempest's classes use two accounts at a time."""
+DEFAULT_RESELLER_ROLE = "ResellerAdmin"
+"""Tempest's own default for ``object-storage.reseller_admin_role``."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,8 @@ class Prepared:
     """Test processes; 0: as many as Tempest chooses."""
     gaps: tuple[Gap, ...] = ()
     """What the cloud lacks, each with its consequence."""
+    plan: AccountPlan = field(default_factory=AccountPlan)
+    """What the accounts are enough for."""
 
 
 def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepared:
@@ -75,25 +87,59 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
         found = merge(found, run_tempestconf(tempest, workspace, cloud, given, not discovery.accounts))
     # who the users are, and which role they need, Keystone itself has said
     discovered = merge(found, discovery.conf)
-    add_networks(keystone, zip(discovery.accounts, discovery.account_tokens), region)
-    accounts = _write_accounts(workspace, discovery)
+    neutron = interface_of(requested, "neutron")
+    add_networks(keystone, zip(discovery.accounts, discovery.account_tokens), region, neutron)
     forced = workspace.forced_conf(args.prefix if tempest.name_prefix else "")
     # Tempest logs in at the address that worked, which may not be the one that was set
-    conf = without_users(merge(discovered, requested, accounts, {"identity": {"uri_v3": keystone.url}}, forced))
+    used = {"identity": {"uri_v3": keystone.url}, "auth": _credentials_conf(workspace, discovery)}
+    conf = without_users(merge(discovered, requested, used, forced))
     SECRETS.add_conf(conf)
     write_conf(workspace.conf, without_accounts(conf))
-    processes = _concurrency(args, discovery, events)
+    selection = Selection(entries)
     for sentence in consequences(findings.gaps, entries):
         events.message(sentence)
-    return Prepared(tempest, workspace, Selection(entries), discovery, processes, tuple(findings.gaps))
+    plan = _rehearsed_plan(args, tempest, workspace, selection, discovery, conf)
+    if plan.summary:
+        events.message(plan.summary)
+    processes = _concurrency(args, plan, len(discovery.accounts), events)
+    return Prepared(tempest, workspace, selection, discovery, processes, tuple(findings.gaps), plan)
+
+
+def _rehearsed_plan(
+    args: Arguments, tempest: Tempest, workspace: Workspace, selection: Selection, discovery: Discovery, conf: Conf
+) -> AccountPlan:
+    """Let Tempest log in and, without an administrator, hand out the accounts that the selected tests need.
+
+    :raises BadInput: no test could run with these accounts.
+    :raises CloudFailure: Tempest cannot log in.
+    """
+    available = conf.get("service_available", {})
+    services = [name for name in SECTIONS if is_true(available.get(name))]
+    if not discovery.accounts:
+        rehearse(tempest, workspace, services)
+        return AccountPlan()
+    reseller = str(conf.get("object-storage", {}).get("reseller_admin_role") or DEFAULT_RESELLER_ROLE)
+    variants = ways_to_list(discovery.accounts, reseller)
+    _write_accounts(workspace, variants[0])
+    known = TestFacts.read(args.known_tests, None).names
+    listing = TestListing(0, known) if known else list_tests(tempest, workspace, selection.listing_expressions)
+    names = selection.chosen_of(listing.names)[1] if listing.status == 0 else []
+    processes = args.concurrency or len(os.sched_getaffinity(0))
+    rehearsed = rehearse(tempest, workspace, services, names, variants, processes)
+    if not rehearsed.trials:
+        return AccountPlan(processes=max(1, len(discovery.accounts) // ACCOUNTS_PER_PROCESS))
+    best = better_trial(rehearsed.trials, rehearsed.needs)
+    _write_accounts(workspace, variants[best])
+    return plan_accounts(names, listing, rehearsed, rehearsed.trials[best], discovery.accounts)
 
 
 def requested_conf(args: Arguments) -> Conf:
     """Return common values, on top of them the server's, and on top of those the caller's."""
     if args.from_env:
-        return merge(COMMON_CONF, conf_from_environment(os.environ), args.conf_json)
-    server = RefstackServer(args).miniconf() if args.callback else {}
-    return merge(COMMON_CONF, server, args.conf_json)
+        below = conf_from_environment(os.environ)
+    else:
+        below = RefstackServer(args).miniconf() if args.callback else {}
+    return with_absolute_paths(merge(COMMON_CONF, below, args.conf_json))
 
 
 def _find_options(
@@ -112,6 +158,8 @@ def _find_options(
 
 def _report_limits(args: Arguments, tempest: Tempest, events: EventWriter) -> None:
     """Report what this version of Tempest cannot do."""
+    if args.remark:
+        events.message(args.remark)
     if unknown := tempest.unknown_options(without_users(args.conf_json)):
         events.message(f"Tempest {tempest.version} has no such option, and ignores it: {', '.join(unknown[:10])}")
     if args.prefix and not tempest.name_prefix:
@@ -132,27 +180,31 @@ def _with_accounts_file(requested: Conf) -> Conf:
     return conf
 
 
-def _concurrency(args: Arguments, discovery: Discovery, events: EventWriter) -> int:
-    """Return how many processes the accounts are enough for: a test class may need two at a time."""
-    if not discovery.accounts:
+def _concurrency(args: Arguments, plan: AccountPlan, accounts: int, events: EventWriter) -> int:
+    """Return how many processes find the accounts that they need."""
+    if not plan.processes:
         return args.concurrency
     wanted = args.concurrency or len(os.sched_getaffinity(0))
-    allowed = max(1, len(discovery.accounts) // ACCOUNTS_PER_PROCESS)
-    if wanted > allowed:
-        events.message(
-            f"{len(discovery.accounts)} accounts are enough for {allowed} test processes (instead of {wanted})"
-        )
-    return min(wanted, allowed)
+    if wanted > plan.processes:
+        given = "one account is" if accounts == 1 else f"{accounts} accounts are"
+        processes = "one test process" if plan.processes == 1 else f"{plan.processes} test processes"
+        events.message(f"{given} enough for {processes} (instead of {wanted})")
+    if plan.serial_classes:
+        events.message(f"one process alone uses the rare accounts: it runs {', '.join(plan.serial_classes[:10])}")
+    return min(wanted, plan.processes)
 
 
-def _write_accounts(workspace: Workspace, discovery: Discovery) -> Conf:
-    """Write the file of ordinary users that Tempest needs when there is no administrator."""
+def _credentials_conf(workspace: Workspace, discovery: Discovery) -> dict[str, Any]:
+    """Return where Tempest gets its users: it makes them, or takes those of the accounts file."""
     if not discovery.accounts:
-        return {}
-    path = workspace.scratch / "accounts.yaml"
-    with open_private(path) as file:
-        json.dump(discovery.accounts, file)  # JSON is YAML
-    return {"auth": {"test_accounts_file": str(path), "use_dynamic_credentials": False}}
+        return {"use_dynamic_credentials": True}
+    return {"use_dynamic_credentials": False, "test_accounts_file": str(workspace.accounts_file)}
+
+
+def _write_accounts(workspace: Workspace, accounts: Sequence[Mapping[str, Any]]) -> None:
+    """Write the file of ordinary users that Tempest needs when there is no administrator."""
+    with open_private(workspace.accounts_file) as file:
+        json.dump(accounts, file)  # JSON is YAML
 
 
 def _for_tempestconf(findings: CloudFindings) -> Conf:
@@ -171,7 +223,7 @@ def _clouds_entry(discovery: Discovery, requested: Conf) -> dict[str, Any]:
             "user_domain_name": person.get("domain", {}).get("name") or "Default",
             "project_domain_name": project.get("domain", {}).get("name") or "Default"}  # fmt: skip
     identity = requested.get("identity", {})
-    is_unchecked = str(identity.get("disable_ssl_certificate_validation", "")).lower() == "true"
+    is_unchecked = is_true(identity.get("disable_ssl_certificate_validation", ""))
     entry = {
         "auth": auth,
         "region_name": discovery.conf["identity"].get("region"),

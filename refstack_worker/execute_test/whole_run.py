@@ -44,9 +44,8 @@ def _run_tests(args: Arguments, workspace: Workspace, summary: Summary, events: 
     summary.tempest_version, summary.cpid = prepared.tempest.version, prepared.discovery.cpid
     services = ServiceAddresses(service_addresses(prepared.discovery.token))
     facts = TestFacts.read(args.known_tests, args.durations)
-    run = TempestRun(
-        prepared.tempest, workspace, prepared.selection, prepared.concurrency, events, services, prepared.gaps, facts
-    )
+    run = TempestRun(prepared.tempest, workspace, prepared.selection, prepared.concurrency, events, services,
+                     prepared.gaps, facts, prepared.plan)  # fmt: skip
     keystone = prepared.discovery.conf["identity"]["uri_v3"]
     events.state(RUNNING, f"Tempest {prepared.tempest.version} at {keystone}")
     try:
@@ -67,6 +66,8 @@ def check_cloud(args: Arguments, events: EventWriter) -> RunConclusion:
         if not args.keep:
             workspace.remove()
     summary = f"logged in to {prepared.discovery.conf['identity']['uri_v3']}"
+    if prepared.plan.summary:
+        summary += f"; {prepared.plan.summary}"
     if not prepared.gaps:
         return RunConclusion(ExitCode.PASSED, Reason.PASSED, f"{summary}; nothing is missing")
     shown = "; ".join(gap.lacks for gap in prepared.gaps)

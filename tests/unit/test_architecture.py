@@ -118,6 +118,7 @@ EXECUTE_TEST_LAYERS = (
     {"failures", "log"},
     {"addresses", "progress", "programs"},
     {"http", "tempest"},
+    {"inputs"},
     {"arguments", "cloud"},
     {"refstack_server", "summary"},
     {"preparation"},

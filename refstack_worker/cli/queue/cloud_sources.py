@@ -103,7 +103,8 @@ def _login(options: argparse.Namespace, environ: Mapping[str, str]) -> Conf:
 
 def _environment(environ: Mapping[str, str]) -> Conf:
     try:
-        named = environ.get("OS_CLOUD") if not environ.get("OS_AUTH_URL") else ""
+        # as for OpenStack's own client, a cloud that is named counts more than the variables of an openrc file
+        named = environ.get("OS_CLOUD")
         return _without_the_nodes(conf_of_cloud(named, environ) if named else conf_of_openrc(environ))
     except ValueError as error:
         raise UsageError(f"--env: {error}") from None

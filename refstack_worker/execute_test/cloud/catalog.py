@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import socket
+import threading
+import time
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from refstack_worker.contract.cpid import cpid
@@ -21,13 +24,47 @@ SERVICE_TYPES = {
     "swift": ("object-store",),
 }
 """Option of ``[service_available]`` to the catalogue's types."""
+SECTIONS = {"nova": "compute", "glance": "image", "neutron": "network", "cinder": "volume", "swift": "object-storage"}
+"""The same options to the sections of Tempest's configuration."""
+INTERFACES = ("public", "admin", "internal")
 MAX_HOSTS = 20
 """Hosts of a catalogue that are checked; a cloud has a handful."""
+RESOLVE_SECONDS = 3.0
+"""For all names of a catalogue together: a resolver may stay silent."""
 
 
-def offered_services(token: KeystoneToken, region: str) -> dict[str, bool]:
-    """Return, for each option of ``[service_available]``, whether the catalogue has the service in the region."""
-    return {name: public_endpoint(token, types, region) is not None for name, types in SERVICE_TYPES.items()}
+def offered_services(token: KeystoneToken, region: str, conf: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
+    """Return, for each option of ``[service_available]``, whether the catalogue has the service in the region.
+
+    :param conf: options that choose interfaces other than the public one.
+    """
+    return {
+        name: endpoint_of(token, types, region, interface_of(conf, name)) is not None
+        for name, types in SERVICE_TYPES.items()
+    }
+
+
+def interface_of(conf: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    """Return the interface at which Tempest reaches a service of :data:`SERVICE_TYPES`."""
+    return str(conf.get(SECTIONS[name], {}).get("endpoint_type") or "public").removesuffix("URL")
+
+
+def identity_interface(token: KeystoneToken, url: str) -> str:
+    """Return the interface of the identity endpoint that leads where the log-in went; empty when there is none.
+
+    Tempest asks the administrators' one unless told, which many clouds do not have, or show to nobody outside.
+    """
+    points = [point for service, point in _endpoints(token) if service.get("type") == "identity"]
+    used = urllib.parse.urlsplit(url).netloc
+    there = [point for point in points if urllib.parse.urlsplit(str(point.get("url"))).netloc == used]
+    kinds = {point.get("interface") for point in there or points}
+    return next((kind for kind in INTERFACES if kind in kinds), "")
+
+
+def regions_of(token: KeystoneToken) -> list[str]:
+    """Return the regions of the catalogue, sorted."""
+    names = (str(point.get("region_id") or point.get("region") or "") for _, point in _endpoints(token))
+    return sorted({name for name in names if name})
 
 
 def service_addresses(token: KeystoneToken) -> list[tuple[str, str]]:
@@ -36,31 +73,48 @@ def service_addresses(token: KeystoneToken) -> list[tuple[str, str]]:
     return [(str(url), str(kind)) for url, kind in known if url]
 
 
-def public_endpoint(token: KeystoneToken, types: Sequence[str], region: str = "") -> str | None:
-    """Return the public address of the first service of these types; None when there is none.
+def endpoint_of(token: KeystoneToken, types: Sequence[str], region: str = "", interface: str = "public") -> str | None:
+    """Return the address of the first service of these types; None when there is none.
 
     :param region: empty for any.
     """
     for service, endpoint in _endpoints(token):
         here = not region or region in (endpoint.get("region_id"), endpoint.get("region"))
-        if service.get("type") in types and endpoint.get("interface") == "public" and here:
+        if service.get("type") in types and endpoint.get("interface") == interface and here:
             return str(endpoint.get("url") or "")
     return None
 
 
-def check_catalog(token: KeystoneToken) -> None:
+def check_catalog(token: KeystoneToken, interfaces: Collection[str] = ("public",)) -> None:
     """Reject a catalogue that leads to a metadata service: Tempest follows the catalogue.
 
+    :param interfaces: those that Tempest may use; a name that only a cloud's own network knows is not asked for.
     :raises CloudFailure: one of its addresses does.
     """
-    hosts = {urllib.parse.urlsplit(str(point["url"])).hostname for _, point in _endpoints(token) if point.get("url")}
-    for host in sorted(host for host in hosts if host)[:MAX_HOSTS]:
-        with contextlib.suppress(OSError, UnicodeError):
-            for resolved in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM):
-                if is_forbidden(str(resolved[4][0])):
-                    raise CloudFailure(
-                        f"the cloud's catalogue names {host}, an address of a metadata service or of the node"
-                    )
+    urls = {str(point["url"]) for _, point in _endpoints(token)
+            if point.get("url") and point.get("interface", "public") in interfaces}  # fmt: skip
+    hosts = sorted({host for url in urls if (host := urllib.parse.urlsplit(url).hostname)})
+    found: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for host in hosts[:MAX_HOSTS]:
+        # a resolver cannot be interrupted: nobody waits for the threads of those that stay silent
+        threading.Thread(target=_resolve, args=(host, found), daemon=True).start()
+    deadline = time.monotonic() + RESOLVE_SECONDS
+    for _ in hosts[:MAX_HOSTS]:
+        try:
+            host = found.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            return
+        if host:
+            raise CloudFailure(f"the cloud's catalogue names {host}, an address of a metadata service or of the node")
+
+
+def _resolve(host: str, found: queue.SimpleQueue[str]) -> None:
+    """Put the host there if it is forbidden, else an empty text."""
+    is_bad = False
+    with contextlib.suppress(OSError, UnicodeError):
+        resolved = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        is_bad = any(is_forbidden(str(one[4][0])) for one in resolved)
+    found.put(host if is_bad else "")
 
 
 def cloud_id(token: KeystoneToken, url: str) -> str:

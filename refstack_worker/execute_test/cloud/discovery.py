@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from refstack_worker.contract.accounts import accounts_in, tempest_account
-from refstack_worker.execute_test.cloud.catalog import check_catalog, cloud_id, offered_services, only_region
+from refstack_worker.execute_test.cloud.catalog import (
+    SECTIONS,
+    check_catalog,
+    cloud_id,
+    identity_interface,
+    interface_of,
+    offered_services,
+    only_region,
+    regions_of,
+)
 from refstack_worker.execute_test.cloud.keystone import (
     CloudUser,
     Keystone,
@@ -15,9 +24,9 @@ from refstack_worker.execute_test.cloud.keystone import (
     administrator,
     ordinary_users,
 )
-from refstack_worker.execute_test.failures import BadInput
+from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.http import Denied
-from refstack_worker.execute_test.tempest.conf import Conf
+from refstack_worker.execute_test.tempest.conf import Conf, is_true
 
 OPERATOR_ROLES = ("member", "Member", "_member_", "swiftoperator")
 """Roles with which users have containers; clouds name their everyday role differently."""
@@ -47,34 +56,59 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
     :raises CloudFailure: the cloud cannot be reached, or rejects the credentials.
     :raises BadInput: there are no credentials.
     """
-    admin = administrator(conf)
-    users = [admin] if admin else ordinary_users(conf)
+    admin = _acting_administrator(conf)
+    users = [admin] if admin else ordinary_users(conf) or list(filter(None, [administrator(conf)]))
     if not users:
         raise BadInput("conf_json: no credentials: set auth.admin_username and auth.admin_password, "
                        "or identity.username and identity.password")  # fmt: skip
     tokens = [keystone.log_in(user) for user in users]
-    check_catalog(tokens[0])
+    interfaces = {interface_of(conf, name) for name in SECTIONS}
+    in_use = identity_interface(tokens[0], keystone.url)
+    check_catalog(tokens[0], {*interfaces, in_use, str(conf.get("identity", {}).get("v3_endpoint_type"))})
     role = str(conf.get("identity", {}).get("admin_role") or "admin")
-    prepared = accounts_in(conf)
-    if not admin and not prepared and role in tokens[0].roles:
+    if not admin and not _wants_accounts(conf) and role in tokens[0].roles:
         admin = users[0]
-    region = str(conf.get("identity", {}).get("region") or "") or only_region(tokens[0], keystone.url)
-    services = offered_services(tokens[0], region)
+    region = _region(conf, tokens[0], keystone.url)
+    services = offered_services(tokens[0], region, conf)
+    identity = {"uri_v3": keystone.url, "region": region, "v3_endpoint_type": in_use}
     created: Conf = {
-        "identity": {"uri_v3": keystone.url, **({"region": region} if region else {})},
+        "identity": {option: value for option, value in identity.items() if value},
         "service_available": {**services, "horizon": False},
     }
     if admin:
         created["auth"] = _administration(admin, tokens[0])
         created["object-storage"] = _operator_role(keystone, tokens[0])
     else:
-        created["auth"] = {"use_dynamic_credentials": False}
+        created["auth"] = {}
         created["object-storage"] = _role_of_users(tokens)
-    given = prepared or [{} for _ in users]
+    given = accounts_in(conf) or [{} for _ in users]
     accounts = [] if admin else [_account(*each) for each in zip(users, tokens, given)]
     missing = tuple(name for name, offered in services.items() if not offered)
     cpid = cloud_id(tokens[0], keystone.url)
     return Discovery(created, cpid, accounts, tokens[0], tuple(tokens) if accounts else (), missing)
+
+
+def _acting_administrator(conf: Mapping[str, Mapping[str, Any]]) -> CloudUser | None:
+    """Return the administrator, unless accounts were prepared for the tests instead."""
+    return None if _wants_accounts(conf) else administrator(conf)
+
+
+def _wants_accounts(conf: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether the tests are to use the accounts that there are, and create none."""
+    dynamic = conf.get("auth", {}).get("use_dynamic_credentials")
+    return bool(accounts_in(conf)) if dynamic is None else not is_true(dynamic)
+
+
+def _region(conf: Mapping[str, Mapping[str, Any]], token: KeystoneToken, url: str) -> str:
+    """Return the region that was set, or the only one.
+
+    :raises CloudFailure: the catalogue does not have it; Tempest would test another one without a word.
+    """
+    region = str(conf.get("identity", {}).get("region") or "")
+    known = regions_of(token)
+    if region and known and region not in known:
+        raise CloudFailure(f"the cloud's catalogue has no region {region}; it has {', '.join(known)[:300]}")
+    return region or only_region(token, url)
 
 
 def _administration(admin: CloudUser, token: KeystoneToken) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from refstack_worker.contract.keystone_address import v3_address
 from refstack_worker.execute_test.addresses import base_url
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.http import Denied, HttpClient, HttpResponse, Unavailable, patiently
+from refstack_worker.execute_test.tempest.conf import is_true
 
 CLOUD_PATIENCE = 5.0
 """Seconds to retry a cloud that fails."""
@@ -28,6 +30,18 @@ class CloudUser:
     project_id: str = ""
     user_domain_id: str = ""
     project_domain_id: str = ""
+    user_id: str = ""
+
+    @property
+    def known_as(self) -> str:
+        """The user's name or, without one, the id."""
+        return self.name or self.user_id
+
+    @property
+    def who(self) -> dict[str, Any]:
+        """The user with the password, as Keystone takes it."""
+        whom = {"id": self.user_id} if self.user_id else {"name": self.name, "domain": self.domain}
+        return {**whom, "password": self.password}
 
     @property
     def domain(self) -> dict[str, str]:
@@ -73,8 +87,15 @@ class Keystone:
     def __init__(self, conf: Mapping[str, Mapping[str, Any]]) -> None:
         identity = conf.get("identity", {})
         self.url = keystone_url(identity)
-        unchecked = str(identity.get("disable_ssl_certificate_validation", "")).lower() == "true"
-        self._client = HttpClient(False if unchecked else identity.get("ca_certificates_file") or True)
+        unchecked = is_true(identity.get("disable_ssl_certificate_validation", ""))
+        verify = False if unchecked else identity.get("ca_certificates_file") or True
+        # Tempest takes no proxy from the environment, and fetches tokens without its own
+        self._login_client = HttpClient(verify, proxy="")
+        self._client = HttpClient(verify, proxy=str(conf.get("service-clients", {}).get("proxy_url") or ""))
+
+    @property
+    def _tokens_url(self) -> str:
+        return f"{self.url}/auth/tokens"
 
     def request(self, method: str, path: str, token: str = "", body: Any = None) -> Any:  # nosec B107 - empty: none
         """Send a request to Keystone; ``path`` begins after ``/v3``. Returns the JSON, or None for an empty response.
@@ -99,10 +120,11 @@ class Keystone:
         if body is not None:
             options["data"] = body if isinstance(body, bytes) else json.dumps(body).encode()
             headers["Content-Type"] = media_type or "application/json"
+        client = self._login_client if url == self._tokens_url else self._client
         try:
-            return patiently(lambda: self._client.request(method, url, headers=headers, **options), CLOUD_PATIENCE)
+            return patiently(lambda: client.request(method, url, headers=headers, **options), CLOUD_PATIENCE)
         except Unavailable as error:
-            raise CloudFailure(f"the cloud cannot be reached: {error}") from error
+            raise CloudFailure(f"the cloud cannot be reached: {error}{_unused_proxy()}") from error
 
     def log_in(self, user: CloudUser) -> KeystoneToken:
         """Return a token for the user's project; without a project name, for the only one.
@@ -110,8 +132,7 @@ class Keystone:
         :raises CloudFailure: the credentials are rejected.
         :raises BadInput: there are several projects to choose from.
         """
-        who = {"name": user.name, "password": user.password, "domain": user.domain}
-        identity = {"methods": ["password"], "password": {"user": who}}
+        identity = {"methods": ["password"], "password": {"user": user.who}}
         if user.scope:
             return self._token({"auth": {"identity": identity, "scope": user.scope}}, user)
         token = self._token({"auth": {"identity": identity}}, user)
@@ -135,22 +156,22 @@ class Keystone:
 
     def _only_project(self, token: KeystoneToken, user: CloudUser) -> str:
         projects = (self.request("GET", "/auth/projects", token.value) or {}).get("projects", [])
-        likely = [each for each in projects if each.get("name") in ("admin", user.name)]
+        likely = [each for each in projects if each.get("name") in ("admin", user.known_as)]
         candidates = projects if len(projects) == 1 else likely
         if len(candidates) != 1:
             names = ", ".join(sorted(str(each.get("name")) for each in projects)) or "none"
-            raise BadInput(f"conf_json: which project should {user.name} use? Name one of: {names[:500]}")
+            raise BadInput(f"conf_json: which project should {user.known_as} use? Name one of: {names[:500]}")
         return str(candidates[0]["id"])
 
     def _token(self, body: Any, user: CloudUser) -> KeystoneToken:
         try:
-            response = self.request_url("POST", f"{self.url}/auth/tokens", "", body)
+            response = self.request_url("POST", self._tokens_url, "", body)
             return KeystoneToken(response.headers["X-Subject-Token"], response.json()["token"])
         except Denied as error:
             if error.status == 401:
                 project = user.project or user.project_id
                 scope = f" for the project {project}" if project else ""
-                text = f"the cloud rejects the user {user.name}{scope}: check name, password, project and domain"
+                text = f"the cloud rejects the user {user.known_as}{scope}: check name, password, project and domain"
                 raise CloudFailure(f"{text} ({error})") from error
             raise CloudFailure(f"the cloud's Keystone: {error}; check identity.uri_v3") from error
         except (KeyError, TypeError, Unavailable) as error:
@@ -194,29 +215,45 @@ def ordinary_users(conf: Mapping[str, Mapping[str, Any]]) -> list[CloudUser]:
     return [
         _user(identity, who, identity)
         for who in ("", "alt_")
-        if identity.get(f"{who}username") and identity.get(f"{who}password")
+        if (identity.get(f"{who}username") or identity.get(f"{who}user_id")) and identity.get(f"{who}password")
     ]
 
 
 def _user(options: Mapping[str, Any], who: str, common: Mapping[str, Any]) -> CloudUser:
     """Return a user from options that begin with ``who``; a domain that is missing there is taken from ``common``."""
 
-    def option(*names: str) -> str:
-        values = [options.get(f"{who}{name}") for name in names] + [
-            common.get(name) for name in names if "domain" in name
-        ]
-        return str(next((value for value in values if value), ""))
+    def option(name: str) -> str:
+        return str(options.get(f"{who}{name}") or "")
 
+    def domain(kind: str) -> tuple[str, str]:
+        """Name and id, both from the same place: an id from elsewhere must not hide a name."""
+        for source, prefix in ((options, who), (common, "")):
+            for of in (kind, ""):
+                pair = [str(source.get(f"{prefix}{of}domain_{what}") or "") for what in ("name", "id")]
+                if any(pair):
+                    return pair[0], pair[1]
+        return "", ""
+
+    (user_domain, user_domain_id), (project_domain, project_domain_id) = domain("user_"), domain("project_")
     return CloudUser(
         name=option("username"),
         password=option("password"),
         project=option("project_name"),
-        user_domain=option("user_domain_name", "domain_name"),
-        project_domain=option("project_domain_name", "domain_name"),
+        user_domain=user_domain,
+        project_domain=project_domain,
         project_id=option("project_id"),
-        user_domain_id=option("user_domain_id", "domain_id"),
-        project_domain_id=option("project_domain_id", "domain_id"),
+        user_domain_id=user_domain_id,
+        project_domain_id=project_domain_id,
+        user_id=option("user_id"),
     )
+
+
+def _unused_proxy() -> str:
+    """Return a remark about a proxy of the environment, which may be why the cloud is not reached without it."""
+    names = [name for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY") if os.environ.get(name)]
+    if not names:
+        return ""
+    return f"; {names[0]} is set, but Tempest takes no proxy from the environment, so the cloud is asked without it"
 
 
 def _domain(name: str, domain_id: str) -> dict[str, str]:

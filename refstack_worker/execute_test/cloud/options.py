@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from refstack_worker.contract.cloud_needs import NEED_OF_SERVICE, Need
-from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, public_endpoint
+from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, endpoint_of, interface_of
 from refstack_worker.execute_test.cloud.compute import find_compute
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image import Image, find_images
@@ -33,6 +33,7 @@ class OptionFinder:
         self._keystone, self._token = keystone, token
         self._region, self._is_admin = region, is_admin
         self._changes_nothing = changes_nothing
+        self._given: Mapping[str, Mapping[str, Any]] = {}
         self._silent: set[str] = set()
         """Services that did not respond; each is waited for once."""
 
@@ -42,6 +43,7 @@ class OptionFinder:
         :param prefix: start of the names of what is made, and removed, in the cloud on the way.
         """
         findings = CloudFindings(given)
+        self._given = given
         self._look_for_services(findings)
         image = self._ask("glance", findings, lambda api: find_images(api, findings))
         if not self._changes_nothing:
@@ -101,8 +103,11 @@ class OptionFinder:
     def _api(self, name: str, findings: CloudFindings | None = None) -> ServiceApi | None:
         kinds: tuple[str, ...] = SERVICE_TYPES[name]
         given = findings.value("volume", "catalog_type") if findings is not None and name == "cinder" else None
-        endpoint = public_endpoint(self._token, (str(given),) if given else kinds, self._region)
+        endpoint = self._endpoint(name, (str(given),) if given else kinds)
         return ServiceApi(self._keystone, self._token, endpoint) if endpoint else None
 
     def _types_of(self, name: str) -> set[str]:
-        return {kind for kind in SERVICE_TYPES[name] if public_endpoint(self._token, (kind,), self._region)}
+        return {kind for kind in SERVICE_TYPES[name] if self._endpoint(name, (kind,))}
+
+    def _endpoint(self, name: str, kinds: Sequence[str]) -> str | None:
+        return endpoint_of(self._token, kinds, self._region, interface_of(self._given, name))

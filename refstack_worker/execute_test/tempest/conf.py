@@ -16,10 +16,7 @@ from refstack_worker.execute_test.log import SECRETS
 Conf = dict[str, dict[str, Any]]
 """Section → option → string, number, boolean, or a list of those."""
 
-COMMON_CONF: Conf = {
-    "auth": {"use_dynamic_credentials": True},
-    "identity": {"auth_version": "v3"},
-}
+COMMON_CONF: Conf = {"identity": {"auth_version": "v3"}}
 """Values for every cloud, unless the server or the vendor sets others."""
 
 RENAMED_OPTIONS = {
@@ -36,8 +33,8 @@ RENAMED_OPTIONS = {
 }
 """Options that a server of 2014 sends, and where today's Tempest has them."""
 
-_OF_A_USER = ("username", "password", "project_name", "project_id", "domain_name", "domain_id", "user_domain_name",
-              "user_domain_id", "project_domain_name", "project_domain_id")  # fmt: skip
+_OF_A_USER = ("username", "user_id", "password", "project_name", "project_id", "domain_name", "domain_id",
+              "user_domain_name", "user_domain_id", "project_domain_name", "project_domain_id")  # fmt: skip
 USER_OPTIONS = tuple(f"{who}{what}" for who in ("", "alt_") for what in _OF_A_USER)
 """Options of ``[identity]`` that Tempest dropped: ordinary users are in an accounts file now."""
 
@@ -82,55 +79,17 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Conf:
     return merged
 
 
+def is_true(value: Any) -> bool:
+    """Return whether an option is on, as oslo.config reads it."""
+    return str(value).strip().lower() in ("true", "1", "yes", "on")
+
+
 def without_users(conf: Mapping[str, Mapping[str, Any]]) -> Conf:
     """Return a copy without the options of ordinary users."""
     copy = merge(conf)
     for option in USER_OPTIONS:
         copy.get("identity", {}).pop(option, None)
     return copy
-
-
-def conf_from_environment(environ: Mapping[str, str]) -> Conf:
-    """Return configuration from the ``OS_*`` variables that OpenStack's clients read.
-
-    :raises BadInput: a required variable is missing.
-    """
-    if "applicationcredential" in environ.get("OS_AUTH_TYPE", "").lower():
-        raise BadInput(
-            "--env: Tempest cannot use an application credential; set OS_USERNAME, OS_PASSWORD and a project"
-        )
-    missing = [name for name in ("OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD") if not environ.get(name)]
-    if missing:
-        raise BadInput(f"--env: {', '.join(missing)} not set; source the cloud's openrc file first")
-    identity: dict[str, Any] = {option: value for option, names in OPENRC if (value := _first(environ, names))}
-    if "ca_certificates_file" in identity:
-        identity["ca_certificates_file"] = os.path.abspath(identity["ca_certificates_file"])
-    if environ.get("OS_INSECURE", "").lower() in ("1", "true"):
-        identity["disable_ssl_certificate_validation"] = True
-    image = environ.get("TEMPEST_IMAGE_REF")
-    return check_conf({"identity": identity, **({"compute": {"image_ref": image}} if image else {})}, "--env")
-
-
-OPENRC = (
-    ("uri_v3", ("OS_AUTH_URL",)),
-    ("region", ("OS_REGION_NAME",)),
-    ("v3_endpoint_type", ("OS_INTERFACE", "OS_ENDPOINT_TYPE")),
-    ("username", ("OS_USERNAME",)),
-    ("password", ("OS_PASSWORD",)),
-    ("project_id", ("OS_PROJECT_ID", "OS_TENANT_ID")),
-    ("project_name", ("OS_PROJECT_NAME", "OS_TENANT_NAME")),
-    ("user_domain_name", ("OS_USER_DOMAIN_NAME",)),
-    ("user_domain_id", ("OS_USER_DOMAIN_ID",)),
-    ("project_domain_name", ("OS_PROJECT_DOMAIN_NAME",)),
-    ("project_domain_id", ("OS_PROJECT_DOMAIN_ID",)),
-    ("domain_name", ("OS_DOMAIN_NAME", "OS_DEFAULT_DOMAIN")),
-    ("ca_certificates_file", ("OS_CACERT",)),
-)
-"""Option of ``[identity]`` to the variables of an openrc file that set it, the newest name first."""
-
-
-def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
-    return next((environ[name] for name in names if environ.get(name)), "")
 
 
 def write_conf(path: Path, conf: Mapping[str, Mapping[str, Any]]) -> None:

@@ -47,6 +47,8 @@ class Tempest:
     """Names in its ``config.py``: sections, options, their former names, and some other words."""
     load_list: bool = False
     """``tempest run`` has ``--load-list``, which takes the exact tests."""
+    package: str = ""
+    """Folder of the package ``tempest``."""
 
     def unknown_options(self, conf: Conf) -> list[str]:
         """Return the options that this Tempest will not read, each with a similar one.
@@ -84,4 +86,4 @@ class Tempest:
         if not seen["home"]:
             raise TempestFailure(f"{python}: has no tempest package although {program} exists")
         return cls(program, seen["version"], seen["include_list"], seen["name_prefix"],
-                   frozenset(seen["names"]), seen["load_list"])  # fmt: skip
+                   frozenset(seen["names"]), seen["load_list"], seen["home"])  # fmt: skip

@@ -41,7 +41,7 @@ def expression(entry: str, where: str = "test cases") -> str:
         return ""
     if match := _TEST_ID.search(entry):
         return f"id-{match.group(1).lower()}"
-    if not re.fullmatch(r"[A-Za-z_][\w.]*(?:[\[(][\w.,:=/ \-\[\]()]*)?", entry) or len(entry) > 1000:
+    if not re.fullmatch(r"[A-Za-z_][\w.]*(?:[\[(][^\x00-\x1f\x7f]*)?", entry) or len(entry) > 1000:
         raise BadInput(f"{where}: {entry[:200]!r} is not a test name, id-UUID or regex:EXPRESSION")
     name = entry.partition("[")[0]
     return "^" + re.escape(name) + r"(?:[.\[(]|$)"
@@ -91,6 +91,14 @@ class Selection:
         chosen = choose(filter(_is_pair, self.entries), listed)
         exact = (f"regex:^{re.escape(split_entry(test)[0])}(?:[\\[(]|$)" for test in chosen)
         return Selection((*(entry for entry in self.entries if not _is_pair(entry)), *dict.fromkeys(exact)))
+
+    def chosen_of(self, listed: Sequence[str]) -> tuple[Selection, list[str]]:
+        """Return the selection without doubt which tests it means, and the listed tests that it means."""
+        selection = self.resolved(listed) if self.is_by_name_first else self
+        patterns = [re.compile(pattern) for pattern in selection.expressions]
+        if not selection.entries:
+            return selection, []
+        return selection, [name for name in listed if not patterns or any(one.search(name) for one in patterns)]
 
     def unmatched(self, listed: Sequence[str]) -> list[str]:
         """Return the entries that match none of the listed tests."""

@@ -9,9 +9,8 @@ import selectors
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import IO
 
 from refstack_worker.contract.cloud_needs import Gap, impossible, let_tests_fail
@@ -22,9 +21,19 @@ from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.log import LOG
 from refstack_worker.execute_test.programs import started
 from refstack_worker.execute_test.progress import EventWriter
+from refstack_worker.execute_test.tempest.account_plan import AccountPlan
 from refstack_worker.execute_test.tempest.console import RunConsole, ServiceAddresses
 from refstack_worker.execute_test.tempest.counts import ProgressCounts, TestCounter
 from refstack_worker.execute_test.tempest.installation import Tempest
+from refstack_worker.execute_test.tempest.listing import (
+    TestListing,
+    list_option,
+    list_tests,
+    listed_names,
+    listing_words,
+    run_words,
+    write_list,
+)
 from refstack_worker.execute_test.tempest.result_stream import ResultStream
 from refstack_worker.execute_test.tempest.selection import Selection
 from refstack_worker.execute_test.tempest.subunit import Packet
@@ -40,12 +49,6 @@ LIST_AFTER_START_SECONDS = 15.0
 _DISK_FULL = re.compile(r"\[Errno \d+\] (?:No space left on device|Disk quota exceeded)")
 """As Python's errors say it; the environment of Tempest makes them English."""
 
-_LIST = """
-import os, subprocess, sys
-subprocess.run([sys.argv[1], "init"], stdout=subprocess.DEVNULL)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
 
 @dataclass
 class TempestRun:
@@ -60,6 +63,8 @@ class TempestRun:
     gaps: Sequence[Gap] = ()
     """What the cloud lacks; tests that would only fail because of it are left out, and recorded as skipped."""
     facts: TestFacts = field(default_factory=TestFacts)
+    plan: AccountPlan = field(default_factory=AccountPlan)
+    """What the accounts are enough for; tests that are left out for want of accounts are recorded likewise."""
     counter: TestCounter = field(default_factory=TestCounter)
     names: list[str] = field(default_factory=list)
     """The listed tests."""
@@ -87,19 +92,21 @@ class TempestRun:
         if self._is_listed:
             self.list_status = 0
             self._choose(self.facts.names)
-        elif self.selection.is_by_name_first or let_tests_fail(self.gaps):
-            self._choose_by_name(env)
+        elif self.plan.listing or self.selection.is_by_name_first or let_tests_fail(self.gaps):
+            self._choose_by_name(self.plan.listing or self._list())
         # once for run and listing: written a second time, it would be empty while the other may read it
-        self._write_list(self._chosen if self._is_listed else self.selection.expressions)
+        write_list(self.workspace, self._chosen if self._is_listed else self.selection.expressions)
+        self.plan.prepare(self.tempest, self.workspace)
         give_durations(self.workspace.scratch / "run", self.facts.durations, self.names or self.facts.durations)
         with open(self.workspace.folder / SUBUNIT_FILE, "wb") as kept, contextlib.ExitStack() as programs:
             stream = ResultStream(kept.write, self.take_packet, self.take_text)
             for test, reason in self._left_out.items():
                 stream.feed(skipped_packet(test, reason))
-            run = programs.enter_context(started(self._command("--subunit"), self.workspace.scratch / "run", env))
+            run = programs.enter_context(started(self._command(), self.workspace.scratch / "run", env))
 
             def list_tests() -> subprocess.Popen[bytes]:
-                return programs.enter_context(started(self._listing(), self.workspace.scratch / "list", env))
+                words = listing_words(self.tempest, self.workspace, self._list_option)
+                return programs.enter_context(started(words, self.workspace.scratch / "list", env))
 
             self._follow(run, list_tests, stream, kept)
             self.status = run.wait()
@@ -110,30 +117,25 @@ class TempestRun:
             self._console.close()
         self.events.progress(self.counter.progress(is_over=True))
 
-    def _choose_by_name(self, env: Mapping[str, str]) -> None:
-        """List what the test cases may mean, and choose: by name first, by id where no such name is listed.
+    def _list(self) -> TestListing:
+        return list_tests(self.tempest, self.workspace, self.selection.listing_expressions)
+
+    def _choose_by_name(self, listing: TestListing) -> None:
+        """Choose what the test cases mean: by name first, by id where no such name is listed.
 
         :raises BadInput: they mean none of the tests.
         :raises CloudFailure: the cloud lacks what each of them needs.
         """
-        self._write_list(self.selection.listing_expressions)
-        with started(self._listing(), self.workspace.scratch / "list", env) as listing:
-            output, _ = listing.communicate()
-            self.list_status = listing.returncode
-        names = _names_in(output)
-        if self.list_status == 0 and names:  # else the run itself will say what is wrong
-            self._choose(names)
+        self.list_status = listing.status
+        if listing.status == 0 and listing.names:  # else the run itself will say what is wrong
+            self._choose(listing.names)
 
     def _choose(self, listed: Sequence[str]) -> None:
         """Choose from the tests that this Tempest has. :raises BadInput: the test cases mean none of them."""
         self._report_missing(listed)
-        selection = self.selection.resolved(listed) if self.selection.is_by_name_first else self.selection
-        if selection.entries:
-            patterns = [re.compile(pattern) for pattern in selection.expressions]
-            self.names = [name for name in listed if not patterns or any(one.search(name) for one in patterns)]
+        self.selection, self.names = self.selection.chosen_of(listed)
         if not self.names:
             raise BadInput(f"the test cases select none of the tests of Tempest {self.tempest.version}")
-        self.selection = selection
         self._leave_out()
         self.counter.listed(self.names)
 
@@ -143,7 +145,9 @@ class TempestRun:
         return [name for name in self.names if name not in self._left_out]
 
     def _leave_out(self) -> None:
-        self._left_out = impossible(self.gaps, self.names)
+        listed = set(self.names)
+        for_accounts = {name: reason for name, reason in self.plan.left_out.items() if name in listed}
+        self._left_out = {**for_accounts, **impossible(self.gaps, self.names)}
         if not self._left_out:
             return
         kept = self._chosen
@@ -151,9 +155,6 @@ class TempestRun:
             reasons = "; ".join(dict.fromkeys(self._left_out.values()))
             raise CloudFailure(f"no test could run on this cloud: {reasons}")
         self.selection = Selection(tuple(f"regex:^{re.escape(split_entry(name)[0])}(?:[\\[(]|$)" for name in kept))
-
-    def _write_list(self, expressions: Sequence[str]) -> None:
-        self._list_file.write_text("\n".join([*expressions, ""]), encoding="utf-8")
 
     def _report_missing(self, names: Sequence[str]) -> None:
         missing = self.selection.unmatched(names)
@@ -166,24 +167,16 @@ class TempestRun:
         """Whether the run is given its exact tests: neither Tempest nor stestr has to look for them first."""
         return bool(self.facts.names) and self.tempest.load_list
 
-    @property
-    def _list_file(self) -> Path:
-        return self.workspace.scratch / "tests.txt"
-
-    def _command(self, action: str) -> list[str]:
-        words = [str(self.tempest.program), "run", "--config-file", str(self.workspace.conf), action]
+    def _command(self) -> list[str]:
         if self._is_listed:
-            words += ["--load-list", str(self._list_file)]
-        elif self.selection.expressions:
-            words += ["--include-list" if self.tempest.include_list else "--whitelist-file", str(self._list_file)]
-        if action == "--subunit" and self.concurrency:
-            words += ["--concurrency", str(self.concurrency)]
-        return words
+            words = run_words(self.tempest, self.workspace, "--subunit", "--load-list")
+        else:
+            words = run_words(self.tempest, self.workspace, "--subunit", self._list_option)
+        return [*words, "--concurrency", str(self.concurrency)] if self.concurrency else words
 
-    def _listing(self) -> list[str]:
-        # stestr lists only where it has a repository, which tempest run makes for itself
-        folder = self.tempest.program.parent
-        return [str(folder / "python"), "-c", _LIST, str(folder / "stestr"), *self._command("--list-tests")]
+    @property
+    def _list_option(self) -> str:
+        return list_option(self.tempest) if self.selection.expressions else ""
 
     def _follow(self, run: subprocess.Popen[bytes], list_tests: Callable[[], subprocess.Popen[bytes]],
                 stream: ResultStream, kept: IO[bytes]) -> None:  # fmt: skip
@@ -227,7 +220,7 @@ class TempestRun:
         return not counter.ended or counter.has_groups or bool(self.selection.unmatched(sorted(counter.ended)))
 
     def _take_listing(self, output: bytes) -> None:
-        self.names = _names_in(output)
+        self.names = listed_names(output)
         self.counter.listed(self.names)
         if self.list_status == 0 and self.names:
             self._report_missing(self.names)
@@ -246,11 +239,6 @@ class TempestRun:
                 if match := _DISK_FULL.search(line):
                     self.disk_full = match.group()
                 LOG.debug("tempest: %s", line[:2000])
-
-
-def _names_in(output: bytes) -> list[str]:
-    lines = output.decode("utf-8", "replace").splitlines()
-    return [line.strip() for line in lines if re.match(r"[A-Za-z_][\w.]*\.\w+(?:[\[(].*)?$", line.strip())]
 
 
 class _ProgressReport:

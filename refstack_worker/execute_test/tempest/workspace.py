@@ -45,6 +45,16 @@ class Workspace:
         return self.scratch / "python"
 
     @property
+    def accounts_file(self) -> Path:
+        """The accounts that Tempest may use, where there is no administrator."""
+        return self.scratch / "accounts.yaml"
+
+    @property
+    def test_list(self) -> Path:
+        """The list of tests that Tempest reads."""
+        return self.scratch / "tests.txt"
+
+    @property
     def running_log(self) -> Path:
         """Where Tempest writes its log while it runs."""
         return self.scratch / "log" / TEMPEST_LOG_FILE

@@ -22,7 +22,7 @@ from democloud.ports import CloudError  # noqa: E402
 
 from refstack_worker import execute_test_program  # noqa: E402
 
-__all__ = ["Cloud", "CloudError", "Options"]
+__all__ = ["Cloud", "CloudError", "Options", "software"]
 
 LIMIT_SECONDS = 300.0
 
@@ -40,10 +40,15 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         yield running
 
 
+def tempest_requirements() -> Path:
+    """What the virtualenv of these tests holds."""
+    return Path(__file__).with_name("tempest.txt")
+
+
 @pytest.fixture(scope="session")
 def tempest_home() -> Path:
     """A virtualenv with Tempest."""
-    return software.virtualenv(cache_folder(), "tempest", [Path(__file__).with_name("tempest.txt")], print)
+    return software.virtualenv(cache_folder(), "tempest", [tempest_requirements()], print)
 
 
 @dataclass

@@ -52,7 +52,9 @@ def environ(home: Path, **more: str) -> dict[str, str]:
 
 
 def test_the_password_stands_in_secure_yaml(home: Path, tmp_path: Path) -> None:
-    assert conf_of_cloud("mycloud", environ(home)) == {
+    conf = conf_of_cloud("mycloud", environ(home))
+    assert conf["network"] == {"endpoint_type": "internal"}
+    assert {"identity": conf["identity"]} == {
         "identity": {
             "uri_v3": "https://cloud.example:5000", "username": "tester", "password": "p'w", "project_name": "demo",
             "user_domain_name": "LDAP", "project_domain_name": "Default", "region": "R1",
@@ -93,7 +95,7 @@ def test_older_names_and_values_beside_auth(home: Path) -> None:
     )
     assert conf_of_cloud("old", environ(home))["identity"] == {
         "uri_v3": "http://k", "username": "u", "project_name": "t", "user_domain_id": "d1", "password": "beside",
-        "project_domain_name": "P", "v3_endpoint_type": "publicURL", "disable_ssl_certificate_validation": True,
+        "project_domain_name": "P", "v3_endpoint_type": "public", "disable_ssl_certificate_validation": True,
     }  # fmt: skip
 
 

@@ -12,18 +12,18 @@ PLAIN = {"OS_AUTH_URL": "https://cloud.example:5000/v3", "OS_USERNAME": "tester"
 def test_the_two_domains_of_an_openrc() -> None:
     conf = conf_of_openrc({**PLAIN, "OS_USER_DOMAIN_NAME": "LDAP", "OS_PROJECT_DOMAIN_ID": "default",
                            "OS_PROJECT_ID": "0123", "OS_INTERFACE": "internal", "OS_REGION_NAME": "R1"})  # fmt: skip
-    assert conf == {
-        "identity": {
-            "uri_v3": PLAIN["OS_AUTH_URL"], "username": "tester", "password": "s3cret", "region": "R1",
-            "user_domain_name": "LDAP", "project_domain_id": "default", "project_id": "0123",
-            "v3_endpoint_type": "internal",
-        }
+    assert conf["identity"] == {
+        "uri_v3": PLAIN["OS_AUTH_URL"], "username": "tester", "password": "s3cret", "region": "R1",
+        "user_domain_name": "LDAP", "project_domain_id": "default", "project_id": "0123",
+        "v3_endpoint_type": "internal",
     }  # fmt: skip
+    assert {conf[section]["endpoint_type"] for section in ("compute", "volume", "object-storage")} == {"internal"}
 
 
 def test_older_names_and_domains_by_default() -> None:
     conf = conf_of_openrc({**PLAIN, "OS_TENANT_NAME": "demo", "OS_ENDPOINT_TYPE": "publicURL",
                            "OS_DEFAULT_DOMAIN": "default", "OS_INSECURE": "True"})  # fmt: skip
+    assert list(conf) == ["identity"] and conf["identity"]["v3_endpoint_type"] == "public"
     assert conf["identity"]["project_name"] == "demo" and conf["identity"]["domain_name"] == "default"
     assert conf["identity"]["disable_ssl_certificate_validation"] is True
 

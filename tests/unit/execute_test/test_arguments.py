@@ -85,6 +85,7 @@ def test_debug_in_the_environment_raises_the_level(monkeypatch: pytest.MonkeyPat
         (["--testcases", "regex:(", *HOME], "regular expression"),
         (["--concurrency", "-1", *HOME], "concurrency"),
         (["--no-such-option", *HOME], "no-such-option"),
+        (["--env", "--os-cloud", "c", *HOME], "use only one"),
     ],
 )
 def test_refused(words: list[str], told: str) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import urllib.parse
 from collections.abc import Iterator
 
-from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, public_endpoint
+from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, endpoint_of
 from refstack_worker.execute_test.cloud.cleanup.removal import Removal
 from refstack_worker.execute_test.cloud.discovery import OPERATOR_ROLES
 from refstack_worker.execute_test.cloud.keystone import CloudUser, Keystone, KeystoneToken
@@ -102,5 +102,5 @@ class ObjectStorage:
 
 def _account_url(token: KeystoneToken, project_id: str) -> str:
     """Return the address of a project's Swift account; empty in a cloud without Swift."""
-    endpoint = public_endpoint(token, SERVICE_TYPES["swift"]) or ""
+    endpoint = endpoint_of(token, SERVICE_TYPES["swift"]) or ""
     return endpoint.replace(token.project_id, project_id).rstrip("/") if token.project_id else ""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, public_endpoint
+from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, endpoint_of
 from refstack_worker.execute_test.cloud.cleanup.removal import Removal
 from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
@@ -190,7 +190,7 @@ class ResourceRemoval:
         return {_shown(kind, one): f"still there, status {one.get('status', 'unknown')}" for one in left}
 
     def _api(self, service: str) -> ServiceApi | None:
-        endpoint = public_endpoint(self.token, SERVICE_TYPES[service], self.region)
+        endpoint = endpoint_of(self.token, SERVICE_TYPES[service], self.region)
         return ServiceApi(self.keystone, self.token, endpoint) if endpoint else None
 
 
@@ -218,7 +218,7 @@ def _belongs_to_service(kind: ResourceKind, record: ResourceRecord) -> bool:
 
 def floating_ips(keystone: Keystone, token: KeystoneToken, region: str) -> list[str]:
     """Return the ids of the floating IPs that a user sees; empty in a cloud without any."""
-    endpoint = public_endpoint(token, SERVICE_TYPES["neutron"], region)
+    endpoint = endpoint_of(token, SERVICE_TYPES["neutron"], region)
     if not endpoint:
         return []
     api = ServiceApi(keystone, token, endpoint)

@@ -39,7 +39,7 @@ def conf_of(environ: dict[str, str], *words: str) -> Conf:
 
 
 def test_openrc_with_two_domains_and_no_path_of_this_machine(caplog: pytest.LogCaptureFixture) -> None:
-    assert conf_of(OPENRC, "--env") == {"identity": IDENTITY}
+    assert conf_of(OPENRC, "--env")["identity"] == IDENTITY
     assert "CA file stays here" in caplog.text
 
 
@@ -88,5 +88,6 @@ def test_what_cannot_be_used_is_named(environ: dict[str, str], words: list[str],
 def test_the_environment_is_taken_where_it_names_a_cloud(caplog: pytest.LogCaptureFixture) -> None:
     assert login_of_environment({"OS_USERNAME": "ann"}) == {}
     with caplog.at_level(logging.WARNING):
-        assert login_of_environment(OPENRC) == {"identity": IDENTITY}
+        conf = login_of_environment(OPENRC)
+    assert conf["identity"] == IDENTITY and conf["network"] == {"endpoint_type": "internal"}
     assert "https://cloud.example:5000" in caplog.text and "pw-of-ann" not in caplog.text

@@ -1,11 +1,13 @@
-"""The address of Keystone."""
+"""The address of Keystone, its users, and the way to it."""
 
 from __future__ import annotations
 
 import pytest
 
-from refstack_worker.execute_test.cloud.keystone import keystone_url
-from refstack_worker.execute_test.failures import BadInput
+from refstack_worker.execute_test.cloud.keystone import CloudUser, Keystone, keystone_url, ordinary_users
+from refstack_worker.execute_test.failures import BadInput, CloudFailure
+from tests.support.http_server import as_json, serving
+from tests.support.keystone_standin import ADMIN_PASSWORD, keystone_standin
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,48 @@ def test_address_of_keystone(given_uri: dict[str, str], asked: str) -> None:
 def test_address_that_is_none(uri: str) -> None:
     with pytest.raises(BadInput):
         keystone_url({"uri_v3": uri})
+
+
+def users(**identity: str) -> list[CloudUser]:
+    return ordinary_users({"identity": {"username": "u", "password": "p", **identity}})
+
+
+def test_a_domain_by_name_is_not_hidden_by_another_ones_id() -> None:
+    (user,) = users(user_domain_name="LDAP", domain_id="default", project_name="demo")
+    assert user.domain == {"name": "LDAP"}
+    assert user.scope == {"project": {"name": "demo", "domain": {"id": "default"}}}
+
+
+def test_the_second_user_has_the_first_ones_domains_unless_it_has_its_own() -> None:
+    common = {"alt_username": "v", "alt_password": "p", "user_domain_id": "d1", "project_domain_name": "P"}
+    _, second = users(**common)
+    assert (second.domain, second.project_domain) == ({"id": "d1"}, "P")
+    _, second = users(**common, alt_domain_name="Own")
+    assert (second.domain, second.project_domain) == ({"name": "Own"}, "Own")
+
+
+def test_a_user_by_id() -> None:
+    (user,) = ordinary_users({"identity": {"user_id": "u1", "password": "p"}})
+    assert (user.known_as, user.who) == ("u1", {"id": "u1", "password": "p"})
+
+
+def test_no_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tempest takes none: a log-in by it would tell nothing about the run."""
+    with keystone_standin() as cloud:
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+        monkeypatch.setenv("no_proxy", "")
+        keystone = Keystone({"identity": {"uri_v3": cloud.url}})
+        assert keystone.log_in(CloudUser("admin", ADMIN_PASSWORD)).value == "token-of-admin"
+    monkeypatch.setattr("refstack_worker.execute_test.cloud.keystone.CLOUD_PATIENCE", 0.0)
+    with pytest.raises(CloudFailure, match="http_proxy is set, but Tempest takes no proxy"):
+        Keystone({"identity": {"uri_v3": "http://127.0.0.1:9/v3"}}).log_in(CloudUser("admin", ADMIN_PASSWORD))
+
+
+def test_the_proxy_of_tempests_service_clients_is_used_for_services_and_not_for_tokens() -> None:
+    with keystone_standin() as cloud, serving() as proxy:
+        proxy.otherwise = lambda asked: as_json({"projects": [{"id": "by-proxy"}]})
+        conf = {"identity": {"uri_v3": cloud.url}, "service-clients": {"proxy_url": proxy.url}}
+        keystone = Keystone(conf)
+        token = keystone.log_in(CloudUser("admin", ADMIN_PASSWORD, "demo"))
+        assert token.value == "token-of-admin" and not proxy.asked
+        assert keystone.request("GET", "/auth/projects", token.value)["projects"][0]["id"] == "by-proxy"

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refstack_worker.execute_test.failures import BadInput
+from refstack_worker.execute_test.inputs import conf_from_environment
 from refstack_worker.execute_test.tempest.conf import (
     check_conf,
-    conf_from_environment,
     merge,
     read_value,
     without_users,

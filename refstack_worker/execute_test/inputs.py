@@ -1,0 +1,125 @@
+"""What people give: files, JSON, the environment, each as Tempest options."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from refstack_worker.contract.accounts import account_sections, read_accounts
+from refstack_worker.contract.clouds_yaml import conf_of_cloud
+from refstack_worker.contract.openrc import conf_of_openrc
+from refstack_worker.contract.tempest_conf_file import is_set_by_execute_test, read_tempest_conf
+from refstack_worker.execute_test.failures import BadInput
+from refstack_worker.execute_test.tempest.conf import Conf, check_conf, merge
+
+_FILES = (
+    ("identity", "ca_certificates_file"),
+    ("scenario", "img_file"),
+    ("image", "images_manifest_file"),
+)
+"""Options that name a file of this machine; Tempest works in another folder."""
+
+
+def read_file(path: str, where: str) -> str:
+    """Return the text of a file; a byte order mark is no part of it.
+
+    :param where: the option that names it.
+    :raises BadInput: it cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{where}: {path} cannot be read: {error}") from error
+
+
+def json_value(text: str, where: str) -> Any:
+    """Return the value of a JSON argument: the text itself, ``@FILE``, or ``-`` for standard input.
+
+    :raises BadInput: it is not JSON.
+    """
+    source = "stdin" if text == "-" else where
+    if text == "-":
+        text = sys.stdin.read()
+    elif text.startswith("@"):
+        source, text = text[1:], read_file(text[1:], where)
+    try:
+        return json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError) as error:
+        # the text may hold a password: give the position, never the content
+        at = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise BadInput(f"{where}: {source} is not JSON{at}") from None
+
+
+def accounts_from_file(path: str, where: str) -> Conf:
+    """Return the accounts of an ``accounts.yaml`` as sections of options.
+
+    :raises BadInput: it cannot be read, or is not one.
+    """
+    try:
+        return check_conf(account_sections(read_accounts(read_file(path, where))), where)
+    except ValueError as error:
+        raise BadInput(f"{where}: {path}: {error}") from None
+
+
+def conf_from_file(path: str, where: str) -> tuple[Conf, str]:
+    """Return the options of a ``tempest.conf`` and a sentence about what was left out of it.
+
+    The accounts file that it names is read too, as Tempest finds it: from the folder of the call, else beside the
+    ``tempest.conf``.
+
+    :raises BadInput: a file cannot be read, or is not what it should be.
+    """
+    try:
+        read = read_tempest_conf(read_file(path, where), is_set_by_execute_test)
+    except ValueError as error:
+        raise BadInput(f"{where}: {path}: {error}") from None
+    conf = check_conf(read.conf, where)
+    if read.accounts_file:
+        beside = Path(path).parent / read.accounts_file
+        accounts = read.accounts_file if Path(read.accounts_file).exists() or not beside.exists() else str(beside)
+        conf.update(accounts_from_file(accounts, f"{where}: auth.test_accounts_file"))
+    return conf, read.remark
+
+
+def conf_from_cloud(name: str, environ: Mapping[str, str], where: str) -> Conf:
+    """Return a cloud of ``clouds.yaml`` as options. :raises BadInput: it cannot be used."""
+    try:
+        return check_conf(conf_of_cloud(name, environ), where)
+    except ValueError as error:
+        raise BadInput(f"{where}: {error}") from None
+
+
+def conf_from_environment(environ: Mapping[str, str]) -> Conf:
+    """Return configuration from the ``OS_*`` variables that OpenStack's clients read; ``OS_CLOUD`` names a cloud.
+
+    :raises BadInput: a required variable is missing.
+    """
+    if environ.get("OS_CLOUD"):
+        conf = conf_from_cloud(environ["OS_CLOUD"], environ, "--env: OS_CLOUD")
+    else:
+        try:
+            conf = check_conf(conf_of_openrc(environ), "--env")
+        except ValueError as error:
+            raise BadInput(f"--env: {error}") from None
+    image = environ.get("TEMPEST_IMAGE_REF")
+    return merge(conf, {"compute": {"image_ref": image}}) if image else conf
+
+
+def with_absolute_paths(conf: Conf) -> Conf:
+    """Return options with the files that they name as absolute paths, from the folder of the call.
+
+    :raises BadInput: the certificates are not there.
+    """
+    changed = merge(conf)
+    for section, option in _FILES:
+        value = str(changed.get(section, {}).get(option) or "")
+        path = os.path.abspath(os.path.expanduser(value))
+        if value and os.path.exists(path):
+            changed[section][option] = path
+        elif value and option == "ca_certificates_file":
+            raise BadInput(f"{section}.{option}: there is no file {path}")
+    return changed

@@ -1,0 +1,53 @@
+"""What prepared accounts are enough for: how many processes, which tests wait for one another, which cannot run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from refstack_worker.execute_test.tempest.installation import Tempest
+from refstack_worker.execute_test.tempest.listing import TestListing
+from refstack_worker.execute_test.tempest.workspace import Workspace
+
+_STESTR_CONF = """\
+[DEFAULT]
+test_path={package}/test_discover
+top_dir={package}
+group_regex={group}
+"""
+_CLASS = r"([^\.]*\.)*"
+"""Tempest's own expression: what it matches at the start of a name is the group that one process carries out."""
+
+
+@dataclass(frozen=True)
+class AccountPlan:
+    """The limits that a run's accounts set."""
+
+    listing: TestListing | None = None
+    """The tests that were listed; None: no one needed the list yet."""
+    processes: int = 0
+    """How many test processes find the accounts that they need; 0: any number."""
+    serial_classes: tuple[str, ...] = ()
+    """Classes that need the same rare account: one process carries them out, one after the other."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Test → why it cannot run. Tempest does not get these, and they count as skipped."""
+    summary: str = ""
+    """What the tests need and what there is, in a sentence; empty without accounts."""
+
+    def prepare(self, tempest: Tempest, workspace: Workspace) -> None:
+        """Write what Tempest reads of this."""
+        if self.serial_classes and tempest.package:
+            text = _STESTR_CONF.format(package=tempest.package, group=_grouping(self.serial_classes))
+            (workspace.scratch / "run" / ".stestr.conf").write_text(text, encoding="utf-8")
+
+
+def can_be_grouped(classes: Iterable[str]) -> bool:
+    """Return whether one expression can bring these classes together: the start of their names is the same."""
+    return len({name.partition(".")[0] for name in classes}) == 1
+
+
+def _grouping(classes: Sequence[str]) -> str:
+    """Return the expression that matches the same text at the start of each test of these classes."""
+    together = "|".join(re.escape(name) for name in classes)
+    return rf"(?=(?:{together})\.)[^\.]+\.|{_CLASS}"

@@ -1,0 +1,120 @@
+"""Tries what a run depends on before its tests start, in Tempest's environment and from its written configuration.
+
+Tempest logs in by code and with defaults of its own. What fails there would fail each test, and is no test's failure.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from refstack_worker.execute_test.failures import BadInput, CloudFailure
+from refstack_worker.execute_test.log import LOG, SECRETS
+from refstack_worker.execute_test.programs import started
+from refstack_worker.execute_test.tempest.conf import open_private
+from refstack_worker.execute_test.tempest.installation import Tempest
+from refstack_worker.execute_test.tempest.rehearsal_program import REHEARSAL_PROGRAM
+from refstack_worker.execute_test.tempest.workspace import Workspace
+
+REHEARSAL_SECONDS = 120.0
+SERVICE_SECTIONS = {"identity": "identity", "nova": "compute", "glance": "image", "neutron": "network",
+                    "cinder": "volume", "swift": "object-storage"}  # fmt: skip
+"""Service to its section in Tempest's configuration."""
+
+
+@dataclass(frozen=True)
+class AccountsTrial:
+    """What one way to list the accounts is enough for."""
+
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    """Need → why Tempest cannot serve it."""
+    roles: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
+    """Need → the roles that each of its accounts has to have; as far as Tempest came."""
+    processes: int = 1
+    serial: tuple[str, ...] = ()
+    """Needs that have to wait for one another."""
+    cost: float = 1.0
+    """About how long the tests take, compared with one process."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> AccountsTrial:
+        return cls(value["lacking"], value["roles"], value.get("processes", 1), tuple(value.get("serial", ())),
+                   value.get("cost", 1.0))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What Tempest's own code says before the run."""
+
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """Test → its class's ``credentials`` as JSON; a test whose class is skipped before it asks for any is left out."""
+    skips: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
+    """Test that this configuration skips → the reason, and whether it is for want of an administrator."""
+    trials: tuple[AccountsTrial, ...] = ()
+    """In the order in which the ways to list the accounts were given."""
+
+
+def rehearse(
+    tempest: Tempest, workspace: Workspace, services: Sequence[str], names: Sequence[str] = (),
+    variants: Sequence[Sequence[Mapping[str, Any]]] = (), processes: int = 1,
+) -> Rehearsed:  # fmt: skip
+    """Log in, look for the services, and hand the accounts out, all as Tempest does.
+
+    :param services: of :data:`SERVICE_SECTIONS`; those that the catalogue has.
+    :param names: the tests that will run.
+    :param variants: ways to list the accounts; none when there is an administrator.
+    :raises CloudFailure: Tempest gets no token, or does not find Keystone in the catalogue.
+    :raises BadInput: Tempest cannot read its configuration.
+    """
+    sections = [(name, SERVICE_SECTIONS[name]) for name in ("identity", *services)]
+    asked = {"services": sections, "names": list(names), "variants": variants, "processes": processes,
+             "accounts": variants[0] if variants else []}  # fmt: skip
+    answer = _ask(tempest, workspace, asked)
+    if answer is None:
+        return Rehearsed()
+    _check(answer, tempest)
+    return Rehearsed(
+        answer.get("tests", {}),
+        {name: (str(why), bool(dynamic)) for name, (why, dynamic) in answer["skips"].items()},
+        tuple(map(AccountsTrial.from_json, answer["variants"])),
+    )
+
+
+def _check(answer: Mapping[str, Any], tempest: Tempest) -> None:
+    if error := answer.get("config_error"):
+        raise BadInput(f"Tempest {tempest.version} cannot read its configuration: {SECRETS.mask(error)}")
+    if error := answer["login_error"]:
+        raise CloudFailure(f"Tempest cannot log in as {answer['login_user'] or 'the user'}: {SECRETS.mask(error)}")
+    missing = answer["missing"]
+    if "identity" in missing:
+        raise CloudFailure(f"Tempest does not find Keystone in the cloud's catalogue: {missing['identity']}; "
+                           "check identity.v3_endpoint_type and identity.region")  # fmt: skip
+    for name, error in missing.items():
+        LOG.warning("Tempest does not find %s in the cloud's catalogue: %s", name, error)
+
+
+def _ask(tempest: Tempest, workspace: Workspace, asked: Mapping[str, Any]) -> Any:
+    """Return what the program says; None if this Tempest is too different for it."""
+    question = workspace.scratch / "rehearsal.json"
+    with open_private(question) as file:
+        json.dump(asked, file)
+    env = {**workspace.environment(tempest), "TEMPEST_CONFIG_DIR": str(workspace.conf.parent),
+           "TEMPEST_CONFIG": workspace.conf.name}  # fmt: skip
+    words: list[str | Path] = [tempest.program.with_name("python"), "-c", REHEARSAL_PROGRAM, question]
+    try:
+        with started(words, workspace.scratch / "list", env) as program:
+            output, errors = program.communicate(timeout=REHEARSAL_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise CloudFailure(f"Tempest got no token within {REHEARSAL_SECONDS:.0f} s") from None
+    finally:
+        question.unlink()
+    try:
+        return json.loads(output.splitlines()[-1])
+    except (ValueError, IndexError):
+        last = errors.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]
+        LOG.warning("the accounts and the log-in could not be tried with Tempest %s: %s", tempest.version, last[0])
+        return None

@@ -1,0 +1,25 @@
+"""Lists of tests as Tempest writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from refstack_worker.execute_test.tempest.installation import Tempest
+from refstack_worker.execute_test.tempest.listing import list_tests, listed_names
+from refstack_worker.execute_test.tempest.workspace import Workspace
+from tests.support.tempest_standin import tempest_standin
+
+
+def test_names_among_other_lines() -> None:
+    output = b"starting now\nm.C.test_a[id-1,smoke]\n  m.C.test_b(scenario x)\n\nnot a test\n"
+    assert listed_names(output) == ["m.C.test_a[id-1,smoke]", "m.C.test_b(scenario x)"]
+
+
+def test_the_tests_of_a_selection(tmp_path: Path) -> None:
+    home = tempest_standin(tmp_path / "tempest", b"", listing="m.C.test_a\nm.C.test_b\n")
+    workspace = Workspace(tmp_path / "work")
+    workspace.create()
+    tempest = Tempest(home / "bin" / "tempest", "47.0.0", include_list=True, name_prefix=True)
+    listing = list_tests(tempest, workspace, ["^m"])
+    assert (listing.status, listing.names) == (0, ("m.C.test_a", "m.C.test_b"))
+    assert workspace.test_list.read_text() == "^m\n"
