@@ -23,6 +23,7 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.domain.attempts import Claim
+from refstack_worker.server.domain.nodes import Node
 from tests.support.ledgers import Job, submit
 from tests.support.network_namespaces import Elsewhere, elsewhere
 from tests.system.web.site import PROGRAM, Site, beat, finish, guideline, serving
@@ -96,7 +97,9 @@ def test_the_calls_of_the_api_page(site: Site, away: Elsewhere) -> None:
 
 def test_the_commands_of_the_users_page(site: Site, away: Elsewhere) -> None:
     export, *commands = lines_of("users.md", "With the command line")
-    assert export.startswith("export ") and len(commands) == 8
+    assert export.startswith("export ") and len(commands) == 9
+    now = site.ledger.clock()
+    site.ledger.nodes.record(Node("node-a", ("47.0.0",), 1, 0, (), "ready", "", now, now))
     operators = away.home / "operator"
     operators.write_text(site.tokens["operator"])
     with working(site) as go:
