@@ -28,6 +28,8 @@ class KeystoneStandin:
     containers: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     """Project → container → objects."""
     has_swift: bool = True
+    more_services: dict[str, str] = field(default_factory=dict)
+    """Type → address of what else the catalogue has."""
     immortal: set[str] = field(default_factory=set)
     """Ids that cannot be deleted."""
 
@@ -88,7 +90,8 @@ class KeystoneStandin:
             }
 
         swift = [service("object-store", f"{self.server.url}/swift/AUTH_{project}")] if self.has_swift else []
-        return [service("identity", self.url), *swift]
+        others = [service(kind, url) for kind, url in self.more_services.items()]
+        return [service("identity", self.url), *swift, *others]
 
     def _resource(self, method: str, words: list[str], query: dict[str, str]) -> Reply:
         kind = words[0]
