@@ -44,6 +44,7 @@ class RunService:
         :param key: idempotency key.
         """
         caller.need_writer()
+        asked_version = body.get("tempest_version", "")
         body = proposed_version.with_version(self.ledger, caller, body)
         excluded = Exclusions.of(body.get("exclude", ()))
         choice, by_guideline = GuidelineService(self.ledger).chosen(caller, body.get("guideline"), excluded)
@@ -56,7 +57,9 @@ class RunService:
         new = replace(new, spec=replace(new.spec, testcases=testcases))
         if new.test_id is not None and not caller.is_operator:
             raise invalid("test_id", "only an operator can record a run of an existing test")
-        return self._add(caller, new, key, choice)
+        # which version was proposed is no part of the request: sent again it may be another
+        digest = _digest(replace(new, spec=replace(new.spec, tempest_version=asked_version)), choice) if key else ""
+        return self._add(caller, replace(new, request_digest=digest), key, choice)
 
     def rerun(self, caller: Caller, test_id: int, body: Mapping[str, Any], key: str = "") -> Run:
         """Run the same again, all of it or what failed. Passwords that no cloud stores have to be given again."""
@@ -79,7 +82,8 @@ class RunService:
                 f"is required: run {test_id} has no saved cloud, and its options were erased when it ended "
                 "(refstack-queue run rerun: --conf-json)",
             )
-        return self._add(caller, new, key, self._choice_again(test_id, only))
+        choice = self._choice_again(test_id, only)
+        return self._add(caller, replace(new, request_digest=_digest(new, choice) if key else ""), key, choice)
 
     def cancel(self, caller: Caller, test_id: int) -> Run:
         self.owned(caller, test_id)
@@ -133,7 +137,6 @@ class RunService:
             created_by=caller.name,
             owner_id=owner,
             idempotency_key=unique,
-            request_digest=_digest(new, choice) if key else "",
         )
         run = self.ledger.runs.add(complete)
         if choice is not None:

@@ -1,0 +1,104 @@
+"""Clouds and runs with accounts for the tests, and runs whose Tempest version follows the guideline, over the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from refstack_worker.server.domain.guidelines import StoredGuideline
+from refstack_worker.server.domain.nodes import Node
+from refstack_worker.server.ledger.ledger import Ledger
+from tests.support.api_calls import token
+from tests.support.ledgers import Clock
+from tests.unit.server.domain.test_verdict import schema_2
+
+YAML = "- username: u1\n  password: pw-of-u1\n- username: u2\n  password: pw-of-u2\n"
+LIST = [{"username": "u1", "password": "pw-of-u1"}, {"username": "u2", "password": "pw-of-u2"}]
+CLOUD = {"label": "c", "endpoint_v3": "https://k.example/v2.0/"}
+
+
+@pytest.fixture
+def headers(ledger: Ledger) -> dict[str, str]:
+    return token(ledger, "op", "operator")
+
+
+def node(ledger: Ledger, clock: Clock, *versions: str) -> None:
+    ledger.nodes.record(Node("n", versions, 2, 0, (), "ready", "", clock(), clock()))
+
+
+class TestAccounts:
+    @pytest.mark.parametrize("given", [YAML, LIST], ids=["yaml", "list"])
+    def test_they_are_kept_counted_and_never_shown(
+        self, client: FlaskClient, ledger: Ledger, headers: dict[str, str], given: Any
+    ) -> None:
+        made = client.post("/v1/clouds", json={**CLOUD, "accounts": given}, headers=headers)
+        assert (made.status_code, made.json["accounts"], made.json["endpoint_v3"]) == (201, 2, "https://k.example/v3")
+        shown = client.get(f"/v1/clouds/{made.json['id']}", headers=headers)
+        assert "pw-of" not in made.text + shown.text and "u1" not in shown.text
+        conf = ledger.clouds.saved_conf(made.json["id"])
+        assert [conf[section]["username"] for section in ("account.1", "account.2")] == ["u1", "u2"]
+
+    def test_a_change_keeps_replaces_or_forgets_them(self, client: FlaskClient, headers: dict[str, str]) -> None:
+        path = f"/v1/clouds/{client.post('/v1/clouds', json={**CLOUD, 'accounts': LIST}, headers=headers).json['id']}"
+        for more, left in (({}, 2), ({"accounts": LIST[:1]}, 1), ({"accounts": []}, 0)):
+            assert client.put(path, json={**CLOUD, **more}, headers=headers).json["accounts"] == left
+
+    def test_a_run_takes_those_of_the_cloud_or_its_own_and_never_both(
+        self, client: FlaskClient, ledger: Ledger, headers: dict[str, str]
+    ) -> None:
+        cloud = client.post("/v1/clouds", json={**CLOUD, "accounts": LIST}, headers=headers).json["id"]
+        body = {"tempest_version": "47.0.0", "cloud_id": cloud}
+        own = [{"username": "u9", "password": "pw-of-u9"}]
+        for more, names in (({}, ["u1", "u2"]), ({"accounts": own}, ["u9"])):
+            made = client.post("/v1/runs", json={**body, **more}, headers=headers)
+            assert made.status_code == 201 and "pw-of" not in made.text
+            (submission,) = ledger.submissions.next(test_id=made.json["test_id"])
+            listed = [values["username"] for section, values in submission.conf_json.items() if "account." in section]
+            assert listed == names
+
+    def test_what_is_wrong_is_named_by_its_field(self, client: FlaskClient, headers: dict[str, str]) -> None:
+        answer = client.post("/v1/clouds", json={**CLOUD, "accounts": [{"username": "u"}]}, headers=headers)
+        assert (answer.status_code, answer.json["errors"][0]["field"]) == (400, "accounts")
+
+
+class TestProposedVersion:
+    @pytest.fixture
+    def body(self, ledger: Ledger) -> dict[str, Any]:
+        stored = ledger.guidelines.add(schema_2(), StoredGuideline(0, "", "", "", "op", None))
+        program = next(iter(ledger.guidelines.get(stored.id, None)[1].programs))
+        conf = {"identity": {"uri_v3": "https://k/v3", "username": "u", "password": "pw"}}
+        return {"guideline": {"id": stored.id, "program": program}, "conf_json": conf}
+
+    def test_it_is_taken_shown_and_no_part_of_the_request(
+        self, client: FlaskClient, ledger: Ledger, headers: dict[str, str], body: dict[str, Any], clock: Clock
+    ) -> None:
+        node(ledger, clock, "47.0.0")
+        found = client.get(f"/v1/guidelines/{body['guideline']['id']}", headers=headers).json
+        assert {one["tempest_version"] for one in found["programs"]} == {"47.0.0"}
+        key = {**headers, "Idempotency-Key": "nightly"}
+        first = client.post("/v1/runs", json=body, headers=key)
+        assert (first.status_code, first.json["tempest_version"]) == (201, "47.0.0")
+        clock.forward(1)
+        node(ledger, clock, "33.0.0")
+        again = client.post("/v1/runs", json=body, headers=key)
+        assert again.json["test_id"] == first.json["test_id"]
+        other = client.post("/v1/runs", json={**body, "tempest_version": "47.0.0"}, headers=key)
+        assert other.status_code == 422
+
+    def test_without_a_node_a_version_is_needed(
+        self, client: FlaskClient, headers: dict[str, str], body: dict[str, Any]
+    ) -> None:
+        answer = client.post("/v1/runs", json=body, headers=headers)
+        assert (answer.status_code, answer.json["errors"][0]["field"]) == (400, "tempest_version")
+
+    def test_what_the_run_may_lack_is_in_the_answer(
+        self, client: FlaskClient, headers: dict[str, str], body: dict[str, Any]
+    ) -> None:
+        made = client.post("/v1/runs", json={**body, "tempest_version": "47.0.0"}, headers=headers)
+        assert made.status_code == 201 and "No available node runs Tempest 47.0.0" in made.json["warnings"][0]
+        plain = client.post(
+            "/v1/runs", json={"tempest_version": "47.0.0", "conf_json": body["conf_json"]}, headers=headers
+        )
+        assert plain.json["warnings"] == []
