@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib.metadata
+import importlib
 import logging
 import os
 import sys
@@ -23,13 +23,16 @@ from cliff.command import Command
 from cliff.commandmanager import CommandManager
 from cliff.help import HelpExit
 
+from refstack_worker.cli import completion
 from refstack_worker.errors import ConfigError, RefstackError, UsageError
 from refstack_worker.version import software_version
 
 LOG = logging.getLogger("refstack_worker")
 
 PARTS = {
-    **dict.fromkeys(("alembic", "cryptography", "flask", "sqlalchemy", "subunit", "waitress", "werkzeug"), "server"),
+    **dict.fromkeys(
+        ("alembic", "cryptography", "flask", "jwt", "sqlalchemy", "subunit", "waitress", "werkzeug"), "server"
+    ),
     "psycopg2": "postgresql",
     **dict.fromkeys(("tomli_w", "uv"), "builder"),
 }
@@ -53,6 +56,61 @@ class CliProgram:
     """Makes the program's settings of those options; done when a command first asks for ``self.app.settings``."""
 
 
+class _Deferred:
+    """Where a command is. It is imported when it is called; help and completion go on without what it may lack."""
+
+    def __init__(self, name: str, value: str) -> None:
+        self.name, self.value = name, value
+
+    def load(self) -> type[Command]:
+        """Return the class of the command; one whose extra is missing says so when it is called."""
+        module, _, name = self.value.partition(":")
+        try:
+            found: type[Command] = getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError as error:
+            failure = lacking(error)
+            if failure is error:
+                raise
+            return _lacking_command(str(failure))
+        return found
+
+
+def _lacking_command(message: str) -> type[Command]:
+    class Lacking(Command):
+        def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+            parser: argparse.ArgumentParser = super().get_parser(prog_name)
+            parser.add_argument("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+            parser.prefix_chars = ""  # whatever options it was called with, the answer is the same
+            return parser
+
+        def take_action(self, parsed_args: argparse.Namespace) -> None:
+            raise ConfigError(message)
+
+    Lacking.__doc__ = f"({message})"
+    return Lacking
+
+
+def commands_of(app: Any) -> list[str]:
+    """Return the words of the program's own commands."""
+    return list(app.program.commands)
+
+
+class Complete(Command):
+    """Print a completion script for your shell, e.g. 'source <(refstack-queue complete bash)'."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("shell", choices=tuple(completion.SHELLS), nargs="?", default="bash")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        commands = {}
+        for words in commands_of(self.app):
+            kind = self.app.command_manager.find_command(words.split())[0]
+            commands[words] = kind(self.app, None).get_parser(f"{self.app.NAME} {words}")
+        self.app.stdout.write(completion.SHELLS[parsed_args.shell](self.app.NAME, commands))
+
+
 class RefstackApp(App):
     """cliff's application, with this project's errors, exit codes and logging."""
 
@@ -62,7 +120,7 @@ class RefstackApp(App):
         manager = CommandManager("")
         for words, command in program.commands.items():
             if isinstance(command, str):
-                manager.commands[words] = importlib.metadata.EntryPoint(words, command, "refstack.commands")
+                manager.commands[words] = _Deferred(words, command)  # type: ignore[assignment]
             else:
                 manager.add_command(words, command)
         self.NAME = program.name
@@ -70,13 +128,14 @@ class RefstackApp(App):
         self._failure: BaseException | None = None
         # deferred: 'run create --help' is about 'run create', not about the program
         super().__init__(program.description, software_version(), manager, deferred_help=True)
+        manager.add_command("complete", Complete)
 
     def run(self, argv: list[str]) -> int:
         """Carry out one command line and return the process's exit status."""
         try:
             result = super().run(argv)
         except HelpExit:
-            return 0
+            return self._failure.exit_code if isinstance(self._failure, RefstackError) else 0
         if isinstance(self._failure, RefstackError):
             return self._failure.exit_code
         return int(result or 0)
@@ -122,16 +181,17 @@ class RefstackApp(App):
         return parser
 
     def initialize_app(self, argv: list[str]) -> None:
-        """Refuse an empty command line: none of the programs has an interactive mode."""
+        """Print the help for an empty command line: none of the programs has an interactive mode."""
         if not argv and not self.options.deferred_help:
             self._failure = UsageError(f"no command given; '{self.NAME} help' lists them")
-            raise self._failure
+            self.options.deferred_help = True
+            self.print_help_if_requested()
 
     def clean_up(self, cmd: Any, result: int, err: BaseException | None) -> None:
         """Keep the error that ended the command, for its exit code."""
         self._failure = err
         if err is not None and not isinstance(err, (RefstackError, KeyboardInterrupt, BrokenPipeError)):
-            LOG.error("that %s is a fault of this program: --debug shows where", type(err).__name__)
+            LOG.error("unexpected %s (please report it; --debug shows where)", type(err).__name__)
 
     def configure_logging(self) -> None:
         """Log to stderr: this project's messages at the level asked for, of libraries only warnings."""

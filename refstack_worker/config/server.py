@@ -18,9 +18,11 @@ from refstack_worker.config import server_values as read
 from refstack_worker.config.declared import names_of, read_group, setting
 from refstack_worker.config.notifications import NotifySettings
 from refstack_worker.config.server_values import DATA_FOLDER, KEY_FOLDER, MEBIBYTE, Network
+from refstack_worker.config.sign_in import SignInSettings
 from refstack_worker.config.values import Values
 from refstack_worker.contract import heartbeat
 from refstack_worker.contract.limits import DEFAULT_RUN_SECONDS, MAX_RUN_SECONDS, MIN_RUN_SECONDS
+from refstack_worker.contract.run_log import MAX_PACKED
 from refstack_worker.gearman import DEFAULT_PORT, Address
 
 FILE = Path("/etc/refstack/refstack.cfg")
@@ -145,6 +147,11 @@ class WebSettings:
         bounds=(0, 10**4),
     )
 
+    @property
+    def max_post_bytes(self) -> int:
+        """Largest body with a result: the stream, Tempest's compressed log, and the form around them."""
+        return self.max_result_bytes + MAX_PACKED + MEBIBYTE
+
 
 @dataclass(frozen=True)
 class RunRules:
@@ -258,6 +265,7 @@ GROUPS = (
     DatabaseSettings,
     KeySettings,
     WebSettings,
+    SignInSettings,
     RunRules,
     TempestSettings,
     OutboundSettings,
@@ -276,6 +284,7 @@ class ServerSettings:
     keys: KeySettings
     queue: QueueSettings = QueueSettings()
     web: WebSettings = WebSettings()
+    sign_in: SignInSettings = SignInSettings()
     rules: RunRules = RunRules()
     tempest: TempestSettings = TempestSettings()
     outbound: OutboundSettings = OutboundSettings()
@@ -302,11 +311,15 @@ def from_mapping(given: Mapping[str, Any], where: str = "settings") -> ServerSet
     rules = read_group(RunRules, values)
     if rules.heartbeat_limit <= 2 * rules.heartbeat_seconds:
         raise values.wrong("HEARTBEAT_LIMIT", "must be more than twice HEARTBEAT_SECONDS")
+    sign_in = read_group(SignInSettings, values)
+    if sign_in.issuer and not sign_in.client_id:
+        raise values.wrong("OIDC_CLIENT_ID", "is required with OIDC_ISSUER")
     return ServerSettings(
         database=read_group(DatabaseSettings, values),
         keys=read_group(KeySettings, values),
         queue=read_group(QueueSettings, values),
         web=read_group(WebSettings, values),
+        sign_in=sign_in,
         rules=rules,
         tempest=read_group(TempestSettings, values),
         outbound=read_group(OutboundSettings, values),

@@ -8,10 +8,12 @@ import secrets
 import tempfile
 import urllib.parse
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any
 
-from refstack_worker.contract.execute_test import SUBUNIT_FILE, SUMMARY_FILE
+from refstack_worker.contract.execute_test import SUBUNIT_FILE, SUMMARY_FILE, TEMPEST_LOG_FILE
+from refstack_worker.contract.run_log import LOG_FIELD, packed
 from refstack_worker.execute_test.arguments import Arguments
 from refstack_worker.execute_test.failures import NotPosted, Refused, ServerFailure
 from refstack_worker.execute_test.http import Denied, HttpClient, Unavailable, patiently
@@ -60,15 +62,24 @@ class RefstackServer:
             query["attempt"] = str(self._args.attempt)
         url = f"{self._args.callback}/post-result?{urllib.parse.urlencode(query)}"
         try:
-            patiently(lambda: self._post_once(url, folder), self._args.patience)
+            self._post_patiently(url, folder, packed(folder / TEMPEST_LOG_FILE))
         except Unavailable as error:
             raise NotPosted(f"result not posted: {error}; post it later with --post-only {folder}") from error
         except Denied as error:
             raise Refused(f"the server does not accept the result: {error}; it is in {folder}") from error
 
-    def _post_once(self, url: str, folder: Path) -> None:
+    def _post_patiently(self, url: str, folder: Path, log: bytes) -> None:
         try:
-            self._send(url, folder, folder / SUBUNIT_FILE)
+            patiently(lambda: self._post_once(url, folder, log), self._args.patience)
+        except Denied as error:
+            if error.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or not log:
+                raise
+            # the result itself may fit
+            patiently(lambda: self._post_once(url, folder, b""), self._args.patience)
+
+    def _post_once(self, url: str, folder: Path, log: bytes) -> None:
+        try:
+            self._send(url, folder, folder / SUBUNIT_FILE, log)
         except Unavailable as error:
             # RefStack of 2014 fails with bytes that are not text; it knows no proof of an attempt
             if error.status != 500 or self._args.token:
@@ -82,8 +93,8 @@ class RefstackServer:
             text.flush()
             self._send(url, folder, Path(text.name))
 
-    def _send(self, url: str, folder: Path, result: Path) -> None:
-        with ResultUpload.of(folder, result) as upload:
+    def _send(self, url: str, folder: Path, result: Path, log: bytes = b"") -> None:
+        with ResultUpload.of(folder, result, log) as upload:
             headers = {"Content-Type": upload.content_type}
             response = self._client.request("POST", url, data=upload, headers=headers)
         if response.status != 201:
@@ -111,12 +122,15 @@ class RefstackServer:
 class ResultUpload:
     """A multipart body that is read from disk as it is sent: a stream may be larger than the memory."""
 
-    def __init__(self, stream: IO[bytes], size: int, summary: bytes | None) -> None:
+    def __init__(self, stream: IO[bytes], size: int, summary: bytes | None, log: bytes = b"") -> None:
         boundary = f"refstack-{secrets.token_hex(16)}"
         self.content_type = f"multipart/form-data; boundary={boundary}"
         head = b""
         if summary is not None:
             head += _part_head(boundary, 'name="summary"', "application/json") + summary + b"\r\n"
+        if log:
+            disposition = f'name="{LOG_FIELD}"; filename="{TEMPEST_LOG_FILE}.gz"'
+            head += _part_head(boundary, disposition, "application/gzip") + log + b"\r\n"
         head += _part_head(boundary, 'name="file"; filename="subunit"', "application/octet-stream")
         self._head, self._stream, self._tail = head, stream, f"\r\n--{boundary}--\r\n".encode()
         self._length = len(head) + size + len(self._tail)
@@ -125,12 +139,12 @@ class ResultUpload:
 
     @classmethod
     @contextlib.contextmanager
-    def of(cls, folder: Path, result: Path) -> Iterator[ResultUpload]:
-        """Open a result, and the summary in ``folder``."""
+    def of(cls, folder: Path, result: Path, log: bytes = b"") -> Iterator[ResultUpload]:
+        """Open a result, and the summary in ``folder``. :param log: Tempest's log, compressed."""
         summary = folder / SUMMARY_FILE
         with open(result, "rb") as stream:
             size = os.fstat(stream.fileno()).st_size
-            yield cls(stream, size, summary.read_bytes() if summary.is_file() else None)
+            yield cls(stream, size, summary.read_bytes() if summary.is_file() else None, log)
 
     def __len__(self) -> int:
         return self._length

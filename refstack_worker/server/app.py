@@ -36,6 +36,7 @@ from refstack_worker.server.web import (
     clouds,
     guidelines,
     notifications,
+    openid,
     operators,
     run,
     runs,
@@ -51,7 +52,7 @@ STALE_SECONDS = 86400.0
 """Age at which an upload is no longer in transit: its process was killed."""
 RETRY_SECONDS = 5
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-PAGES = (admin, api_pages, clouds, guidelines, notifications, operators, run, runs, sessions, tokens)
+PAGES = (admin, api_pages, clouds, guidelines, notifications, openid, operators, run, runs, sessions, tokens)
 """Modules that add their pages to the blueprint when they are imported."""
 
 
@@ -65,18 +66,19 @@ def application(file: str = "") -> Callable[..., Any]:
     return made
 
 
-def create_app(ledger: Ledger, queue: Queue | None = None) -> Flask:
+def create_app(ledger: Ledger, queue: Queue | None = None, uploads: Path | None = None) -> Flask:
     """Return the application.
 
     :param queue: gives runs to the queue as soon as they are recorded; None leaves that to a monitor elsewhere.
+    :param uploads: folder of results in transit; None: the one in ``DATA_FOLDER``, which is made.
     """
-    context = _context(ledger, queue)
+    context = _context(ledger, queue, uploads or _uploads(ledger.settings.data))
     app = Flask("refstack_worker", static_folder=None)
     app.request_class = StreamedRequest
     app.config.update(
         UPLOADS=context.uploads,
         MAX_RESULT_BYTES=ledger.settings.web.max_result_bytes,
-        MAX_CONTENT_LENGTH=ledger.settings.web.max_result_bytes + 2**20,
+        MAX_CONTENT_LENGTH=ledger.settings.web.max_post_bytes,
         MAX_FORM_MEMORY_SIZE=responses.MAX_BODY,
     )
     context.publish(app.extensions)
@@ -94,7 +96,7 @@ def create_app(ledger: Ledger, queue: Queue | None = None) -> Flask:
     return app
 
 
-def _context(ledger: Ledger, queue: Queue | None) -> HttpContext:
+def _context(ledger: Ledger, queue: Queue | None, uploads: Path) -> HttpContext:
     web = ledger.settings.web
     rates = Rates(lambda: ledger.database, ledger.clock)
     limits = Limits(
@@ -105,7 +107,7 @@ def _context(ledger: Ledger, queue: Queue | None) -> HttpContext:
         Submitter(ledger, queue),
         Hub(ledger, web.event_streams),
         limits,
-        _uploads(ledger.settings.data),
+        uploads,
         lambda: document(RESOURCES, web.address),
     )
 

@@ -10,15 +10,16 @@ from flask import Request
 
 from refstack_worker.config.server_values import Network
 from refstack_worker.contract import attempt_token as proofs
+from refstack_worker.contract.scopes import SCOPES
 from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.domain.attempts import Proof
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.transactions import refused
-from refstack_worker.server.services.callers import SCOPES, Caller
+from refstack_worker.server.services.callers import Caller
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
-_TOKEN = "refstack.token"  # noqa: S105 - where a request keeps what was found out
+KNOWN_TOKEN = "refstack.token"  # noqa: S105 - where a request keeps what was found out
 
 
 def proof(request: Request, test_id: int, attempt: int | None = None, payload_digest: str | None = None) -> Proof:
@@ -40,9 +41,9 @@ def caller(request: Request, ledger: Ledger) -> Caller:
 
 def known_token(request: Request, ledger: Ledger) -> Token | None:
     """Return the good token that a request has, if any; the ledger is asked once for a request."""
-    if _TOKEN not in request.environ:
-        request.environ[_TOKEN] = ledger.tokens.find(bearer(request))
-    found: Token | None = request.environ[_TOKEN]
+    if KNOWN_TOKEN not in request.environ:
+        request.environ[KNOWN_TOKEN] = ledger.tokens.find(bearer(request))
+    found: Token | None = request.environ[KNOWN_TOKEN]
     return found
 
 

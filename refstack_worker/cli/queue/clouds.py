@@ -22,6 +22,7 @@ from refstack_worker.cli.queue.cloud_sources import (
     login_of_environment,
     read_accounts_file,
 )
+from refstack_worker.cli.queue.names import cloud_id
 from refstack_worker.cli.queue.records import Columns, Rows, plain_columns
 from refstack_worker.cli.queue.runs.options import add_passwords
 from refstack_worker.contract.accounts import account_sections, accounts_in, without_accounts
@@ -70,7 +71,7 @@ class CloudList(Lister):
 
 
 class CloudCreate(ShowOne):
-    """Enter a cloud and look at it.
+    """Add a cloud and test the connection.
 
     Passwords come from --password-file, from REFSTACK_CLOUD_PASSWORD, REFSTACK_CLOUD_ALT_PASSWORD and
     REFSTACK_CLOUD_ADMIN_PASSWORD, or are asked for. The cloud itself may come from clouds.yaml (--os-cloud), an openrc
@@ -79,7 +80,7 @@ class CloudCreate(ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("label", help="a name for people")
+        parser.add_argument("label", help="display name")
         parser.add_argument(
             "keystone", nargs="?", default="", help="address of its Keystone, as https://cloud.example:5000/v3"
         )
@@ -95,7 +96,7 @@ class CloudCreate(ShowOne):
             body, conf = _body(parsed_args, {"label": parsed_args.label}, found)
         with Api(access_of(self.app.options)) as api:
             made = api.post("/v1/clouds", body)
-            return _cloud_columns(api.post(f"/v1/clouds/{made['id']}/check", _check_body(conf)))
+            return cloud_columns(api.post(f"/v1/clouds/{made['id']}/check", _check_body(conf)))
 
 
 class CloudUpdate(ShowOne):
@@ -105,10 +106,8 @@ class CloudUpdate(ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("id", type=int)
-        parser.add_argument("--label", default="", help="another name for people")
+        parser = with_cloud(super().get_parser(prog_name))
+        parser.add_argument("--label", default="", help="another display name")
         parser.add_argument("--keystone", default="", metavar="URL", help="another address of its Keystone")
         _add_cloud_options(parser)
         parser.add_argument("--forget-passwords", action="store_true", help="erase passwords and accounts stored there")
@@ -116,8 +115,8 @@ class CloudUpdate(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        path = f"/v1/clouds/{parsed_args.id}"
         with Api(access_of(self.app.options)) as api:
+            path = f"/v1/clouds/{cloud_id(api, parsed_args.cloud)}"
             known = api.get(path)
             body, conf = _body(parsed_args, _changeable(known), conf_of_sources(parsed_args), known["options"])
             if parsed_args.label:
@@ -127,27 +126,43 @@ class CloudUpdate(ShowOne):
             if parsed_args.forget_accounts:
                 body["accounts"] = []
             api.put(path, body)
-            return _cloud_columns(api.post(f"{path}/check", _check_body(conf)))
+            return cloud_columns(api.post(f"{path}/check", _check_body(conf)))
 
 
 class CheckCloud(ShowOne):
-    """Look at a cloud: does Keystone answer, which services are there?
+    """Test the connection to a cloud: does Keystone answer, and which services are there?
 
-    Passwords come from the same variables as for 'cloud create'; without any, those that the server keeps are used.
+    Passwords come from --password-file or the variables of 'cloud create'; without any, the stored ones are used.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("id", type=int)
-        return parser
+        return _with_password_file(with_cloud(super().get_parser(prog_name)))
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         conf: Conf = {}
+        add_passwords(conf, parsed_args.password_file)
         for account in ACCOUNTS:
             if os.environ.get(account.variable):
-                conf.setdefault(account.section, {})[f"{account.word}password"] = os.environ[account.variable]
+                values = conf.setdefault(account.section, {})
+                values.setdefault(f"{account.word}password", os.environ[account.variable])
         with Api(access_of(self.app.options)) as api:
-            return _cloud_columns(api.post(f"/v1/clouds/{parsed_args.id}/check", {"conf_json": conf}))
+            path = f"/v1/clouds/{cloud_id(api, parsed_args.cloud)}/check"
+            return cloud_columns(api.post(path, {"conf_json": conf}))
+
+
+def with_cloud(parser: Any) -> argparse.ArgumentParser:
+    """Add the argument that names a cloud."""
+    found: argparse.ArgumentParser = parser
+    found.add_argument("cloud", help="name or id, as 'cloud list' shows it")
+    return found
+
+
+def _with_password_file(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument(
+        "--password-file", type=Path, metavar="FILE",
+        help="lines SECTION.OPTION=VALUE, e.g. identity.password=…; readable only by you",
+    )  # fmt: skip
+    return parser
 
 
 def _add_cloud_options(parser: argparse.ArgumentParser) -> None:
@@ -155,11 +170,8 @@ def _add_cloud_options(parser: argparse.ArgumentParser) -> None:
         option = account.word.replace("_", "-")
         parser.add_argument(f"--{option}user", default="", metavar="NAME", help=account.about)
         parser.add_argument(f"--{option}project", default="", metavar="NAME", help=f"project of the {account.about}")
+    _with_password_file(parser)
     add_source_options(parser)
-    parser.add_argument(
-        "--password-file", type=Path, metavar="FILE",
-        help="lines SECTION.OPTION=VALUE, as identity.password=…; readable by you alone",
-    )  # fmt: skip
     parser.add_argument("--region", default="")
     parser.add_argument("--release", default="", help="OpenStack release, as 2025.1")
     parser.add_argument(
@@ -250,10 +262,16 @@ def _merged(*layers: Mapping[str, Mapping[str, Any]]) -> Conf:
 
 
 def _checked(cloud: dict[str, Any]) -> str:
-    check = cloud["check"]
+    check = cloud.get("check")
     return f"{'good' if check['ok'] else 'not good'}: {check['said']}" if check else "not checked"
 
 
-def _cloud_columns(cloud: dict[str, Any]) -> Columns:
-    names, values = plain_columns(cloud)
-    return ((*names, "check"), (*values, _checked(cloud))) if "check" in cloud else (names, values)
+def cloud_columns(cloud: dict[str, Any]) -> Columns:
+    """Return a cloud as the commands print it."""
+    names, values = plain_columns({name: value for name, value in cloud.items() if name != "check"})
+    options = (
+        f"{section}.{option} = {value}"
+        for section, items in (cloud.get("options") or {}).items()
+        for option, value in items.items()
+    )
+    return (*names, "options", "check"), (*values, "\n".join(options), _checked(cloud))

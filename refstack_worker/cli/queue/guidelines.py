@@ -13,10 +13,12 @@ from cliff.lister import Lister
 from cliff.show import ShowOne
 
 from refstack_worker.cli.api_client import Api, access_of
+from refstack_worker.cli.queue.names import guideline_id
 from refstack_worker.cli.queue.records import Columns, Rows, plain_columns
 from refstack_worker.contract import text_lists
 from refstack_worker.errors import UsageError
 
+_PROGRAM = "in full, its last words (Storage), or RefStack's word"
 _CALLED = re.compile(r"((?:[a-z_]+\.)?(?:[0-9]{4}\.[0-9]{2}|next))\.json")
 
 
@@ -60,32 +62,52 @@ class GuidelineShow(ShowOne):
     """Show a guideline: whose it is, what it is for, and the Tempest version that fits each program."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         return _with_guideline(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         with Api(access_of(self.app.options)) as api:
-            found = api.get(f"/v1/guidelines/{_id_of(api, parsed_args.guideline)}")
-        programs = [
+            found = api.get(f"/v1/guidelines/{guideline_id(api, parsed_args.guideline)}")
+        names, values = plain_columns(found)
+        programs = "\n".join(
             f"{one['name']}: {one['required']} required and {one['advisory']} advisory tests"
             + (f", Tempest {one['tempest_version']}" if one["tempest_version"] else "")
             for one in found["programs"]
+        )
+        return (*names, "releases", "programs"), (*values, ", ".join(found["releases"]), programs)
+
+
+class GuidelineCapabilities(Lister):
+    """List the capabilities of a program: what it requires, advises, and no longer asks for."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = _with_guideline(super().get_parser(prog_name))
+        parser.add_argument("--program", default="", help=f"{_PROGRAM}; default: all")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+        wanted = parsed_args.program.casefold()
+        with Api(access_of(self.app.options)) as api:
+            found = api.get(f"/v1/guidelines/{guideline_id(api, parsed_args.guideline)}")
+        programs = [one for one in found["programs"] if not wanted or _is_called(one, wanted)]
+        if not programs:
+            names = ", ".join(one["name"] for one in found["programs"])
+            raise UsageError(f"guideline {found['name']} has no program {parsed_args.program!r}; its programs: {names}")
+        return ("Program", "Capability", "Level", "Tests", "Description"), [
+            (one["name"], each["name"], each["level"], each["tests"], each["description"])
+            for one in programs
+            for each in one["capabilities"]
         ]
-        names, values = plain_columns(found)
-        more = ("releases", "programs"), (", ".join(found["releases"]), "\n".join(programs))
-        return (*names, *more[0]), (*values, *more[1])
 
 
 class GuidelineDelete(Command):
     """Delete a guideline; the verdicts that it gave stay. An official one can only be deleted by an operator."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         return _with_guideline(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with Api(access_of(self.app.options)) as api:
-            api.delete(f"/v1/guidelines/{_id_of(api, parsed_args.guideline)}")
+            api.delete(f"/v1/guidelines/{guideline_id(api, parsed_args.guideline)}")
 
 
 class GuidelineTests(Command):
@@ -95,9 +117,8 @@ class GuidelineTests(Command):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("guideline", help="name, as 2020.06, or id")
-        parser.add_argument("--program", required=True, help="in full, its last words (Storage), or RefStack's word")
+        parser = _with_guideline(super().get_parser(prog_name))
+        parser.add_argument("--program", required=True, help=_PROGRAM)
         parser.add_argument("--level", default="required", help="required, advisory, deprecated, removed; with commas")
         parser.add_argument("--aliases", action="store_true", help="with the other names of each test")
         parser.add_argument("--flagged", action="store_true", help="with those that do not count")
@@ -107,7 +128,7 @@ class GuidelineTests(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         query = {"program": parsed_args.program, "level": parsed_args.level}
         with Api(access_of(self.app.options)) as api:
-            found = api.get(f"/v1/guidelines/{_id_of(api, parsed_args.guideline)}/tests", query)
+            found = api.get(f"/v1/guidelines/{guideline_id(api, parsed_args.guideline)}/tests", query)
         tests = [test for test in found["tests"] if parsed_args.flagged or not test["flagged"]]
         if parsed_args.format == "json":
             self.app.stdout.write(json.dumps(tests, indent=1) + "\n")
@@ -120,17 +141,13 @@ class GuidelineTests(Command):
 
 def _with_guideline(parser: Any) -> argparse.ArgumentParser:
     found: argparse.ArgumentParser = parser
-    found.add_argument("guideline", help="name, as 2020.06, or id")
+    found.add_argument("guideline", help="name, e.g. 2020.06, or id")
     return found
 
 
-def _id_of(api: Api, wanted: str) -> int:
-    """Return the id of a guideline; of several of a name the newest official one."""
-    found = api.get("/v1/guidelines")["guidelines"]
-    named = [one for one in found if one["name"] == wanted or str(one["id"]) == wanted]
-    if not named:
-        raise UsageError(f"there is no guideline {wanted!r} ('refstack-queue guideline list' shows them)")
-    return int(min(named, key=lambda one: (one["origin"] != "official", -one["id"]))["id"])
+def _is_called(program: dict[str, Any], wanted: str) -> bool:
+    name = program["name"].casefold()
+    return wanted in (name, program["target"]) or bool(name.endswith(f" {wanted}"))
 
 
 def _text(path: Path) -> str:

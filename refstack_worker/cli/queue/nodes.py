@@ -3,53 +3,87 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
+from urllib.parse import quote
 
 from cliff.command import Command
 from cliff.lister import Lister
+from cliff.show import ShowOne
 
-from refstack_worker.cli.queue.ledger_access import open_ledger, settings_of
-from refstack_worker.cli.queue.records import Rows
+from refstack_worker.cli.queue.api_access import operator_api
+from refstack_worker.cli.queue.records import Columns, Rows
 from refstack_worker.contract.node_command import NodeAction
+from refstack_worker.errors import NotFoundError
 
 SILENT_SECONDS = 120.0
-"""After which a node is shown as silent; nodes speak every 30 s."""
+"""After which a node is shown as silent; nodes report every 30 s."""
 
 
 class WorkerList(Lister):
-    """List the nodes: what they can build, how busy they are, when they were last heard of."""
+    """List the nodes: what they can build, how busy they are, when they last reported."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
-        with open_ledger(settings_of(self.app)) as ledger:
-            nodes, now = ledger.nodes.all(), ledger.clock()
+        with operator_api(self.app) as api:
+            nodes = api.get("/v1/nodes")["nodes"]
         rows = [
             (
-                node.name,
-                node.state if now - node.seen_at < SILENT_SECONDS else "silent",
-                node.slots,
-                node.busy,
-                " ".join(node.versions),
-                " ".join(node.tags),
-                round(now - node.seen_at, 1),
-                node.software,
+                node["name"],
+                state_of(node),
+                node["slots"],
+                node["busy"],
+                " ".join(node["versions"]),
+                " ".join(node["tags"]),
+                round(silent_for(node), 1),
+                node["software"],
             )
             for node in nodes
         ]
         return ("Node", "State", "Slots", "Busy", "Versions", "Tags", "Heard s ago", "Software"), rows
 
 
+class WorkerShow(ShowOne):
+    """Show a node with the runs that it has."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        return _with_node(super().get_parser(prog_name))
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        with operator_api(self.app) as api:
+            found = [node for node in api.get("/v1/nodes")["nodes"] if node["name"] == parsed_args.node]
+            if not found:
+                raise NotFoundError(f"there is no node {parsed_args.node!r} ('refstack-queue worker list' shows them)")
+            runs = api.get("/v1/runs", {"worker": parsed_args.node, "limit": 50})["runs"]
+        node = found[0]
+        shown = {
+            **{name: " ".join(value) if isinstance(value, list) else value for name, value in node.items()},
+            "state": state_of(node),
+            "runs": "\n".join(f"{run['test_id']} {run['state']} {run['label']}".rstrip() for run in runs),
+        }
+        return tuple(shown), tuple(shown.values())
+
+
+class WorkerForget(Command):
+    """Remove a node from the list; it comes back when its worker connects again."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        return _with_node(super().get_parser(prog_name))
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        with operator_api(self.app) as api:
+            api.delete(f"/v1/nodes/{quote(parsed_args.node, safe='')}")
+
+
 class _NodeCommand(Command):
-    """A command that asks something of a node through the ledger."""
+    """A command that asks something of a node."""
 
     action: NodeAction
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("node", help="name of the node, as 'worker list' shows it")
-        return parser
+        return _with_node(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        with open_ledger(settings_of(self.app)) as ledger:
-            ledger.node_commands.ask(parsed_args.node, self.action, "refstack-queue")
+        with operator_api(self.app) as api:
+            api.post(f"/v1/nodes/{quote(parsed_args.node, safe='')}/commands", {"action": self.action.value})
         self.app.stdout.write(f"{parsed_args.node} will {self.action.value} within 30 s\n")
 
 
@@ -69,3 +103,19 @@ class WorkerDrain(_NodeCommand):
     """Let a node finish its runs and end its worker."""
 
     action = NodeAction.DRAIN
+
+
+def state_of(node: dict[str, Any]) -> str:
+    """Return the state of a node, or ``silent``."""
+    return str(node["state"]) if silent_for(node) < SILENT_SECONDS else "silent"
+
+
+def silent_for(node: dict[str, Any]) -> float:
+    """Return the seconds since a node last reported, by the server's clock."""
+    return float(node["silent_seconds"])
+
+
+def _with_node(parser: Any) -> argparse.ArgumentParser:
+    found: argparse.ArgumentParser = parser
+    found.add_argument("node", help="name of the node, as 'worker list' shows it")
+    return found

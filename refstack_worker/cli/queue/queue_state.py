@@ -3,49 +3,46 @@
 from __future__ import annotations
 
 import argparse
-import getpass
-from collections import Counter
+import importlib
 from typing import Any
 
 from cliff.command import Command
 from cliff.show import ShowOne
 
-from refstack_worker.cli.queue.ledger_access import open_ledger, settings_of
-from refstack_worker.cli.queue.nodes import SILENT_SECONDS
+from refstack_worker.cli.queue.api_access import is_remote, operator_api
+from refstack_worker.cli.queue.nodes import SILENT_SECONDS, silent_for
 from refstack_worker.cli.queue.records import Columns
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import QueueError
-from refstack_worker.server.db import migrate
-from refstack_worker.server.domain.runs import RunQuery
-from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.queue.client import QueueClient
-
-MAX_RUNS = 1000
 
 
 class PauseQueue(Command):
-    """Give no more runs to workers; what they hold goes on. Runs are still recorded."""
+    """Pause the queue: new runs wait; running ones continue."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("--reason", default="", help="shown to vendors whose runs wait")
+        return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        with open_ledger(settings_of(self.app)) as ledger:
-            ledger.queue.pause(getpass.getuser())
+        with operator_api(self.app) as api:
+            api.post("/v1/queue/pause", {"reason": parsed_args.reason})
 
 
 class ResumeQueue(Command):
-    """Give runs to workers again."""
+    """Resume handing out runs to nodes."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Switch, and hand out at once what has waited."""
-        with open_ledger(settings_of(self.app)) as ledger:
-            ledger.queue.resume(getpass.getuser())
+        with operator_api(self.app) as api:
+            api.post("/v1/queue/resume")
 
 
 class QueueStatus(ShowOne):
-    """Show the state of the whole queue: database, Gearman servers, runs that wait or are held, nodes, clocks.
+    """Show the state of the queue: runs by state, nodes, and on the server its database, Gearman servers and clocks.
 
     A clock is shown as what it is ahead of the database's, which counts.
 
-    The exit status is 7 when no Gearman server answers.
+    On the server the exit status is 7 when no Gearman server answers.
     """
 
     _is_queue_away = False
@@ -56,44 +53,25 @@ class QueueStatus(ShowOne):
         return QueueError.exit_code if self._is_queue_away else result
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        settings = settings_of(self.app)
-        with open_ledger(settings) as ledger:
-            states = Counter(
-                run.state.value for run in ledger.runs.find(RunQuery(states=_open_states(), limit=MAX_RUNS))
-            )
-            nodes = [node for node in ledger.nodes.all() if ledger.clock() - node.seen_at < SILENT_SECONDS]
-            shown: dict[str, Any] = {
-                "database": migrate.current(ledger.database) or "none: run 'refstack-queue db upgrade'",
-                "paused": ledger.queue.is_paused(),
-                **{state.value: states[state.value] for state in _open_states()},
-                "nodes": len(nodes),
-                "slots": sum(node.slots for node in nodes),
-                **_clocks(ledger),
+        remote = is_remote(self.app.options)
+        # only the server can be asked for its database and its queue
+        server = None if remote else importlib.import_module("refstack_worker.cli.queue.server_state")
+        shown: dict[str, Any] = {"database": server.database(self.app)} if server else {}
+        with operator_api(self.app) as api:
+            queue, nodes = api.get("/v1/queue"), api.get("/v1/nodes")["nodes"]
+        pause = queue["pause"] or {}
+        heard = [node for node in nodes if silent_for(node) < SILENT_SECONDS]
+        states = [state.value for state in RunState if not state.is_end]
+        shown.update(
+            {
+                "paused": queue["paused"],
+                **({"paused_by": pause["by"], "pause_reason": pause["reason"]} if pause else {}),
+                **{state: queue["runs"].get(state, 0) for state in states},
+                "nodes": len(heard),
+                "slots": sum(node["slots"] for node in heard),
             }
-        client = QueueClient(settings)
-        try:
-            servers = client.servers()
-            self._is_queue_away = all(servers.values())
-            shown.update({f"gearman {name}": trouble or "answers" for name, trouble in servers.items()})
-            shown["functions"] = _functions(client)
-        finally:
-            client.close()
+        )
+        if server:
+            found, self._is_queue_away = server.gearman(self.app)
+            shown.update({**server.clocks(self.app), **found})
         return tuple(shown), tuple(shown.values())
-
-
-def _clocks(ledger: Ledger) -> dict[str, str]:
-    """Return how far the clocks of the server's machines are off the database's."""
-    others = {f"clock of {one.name}": f"{one.skew:+.1f} s" for one in ledger.server_clocks.recent()}
-    return {"clock of this machine": f"{ledger.server_clocks.of_this_machine():+.1f} s", **others}
-
-
-def _open_states() -> tuple[RunState, ...]:
-    return tuple(state for state in RunState if not state.is_end)
-
-
-def _functions(client: QueueClient) -> str:
-    try:
-        found = client.functions().values()
-    except QueueError:
-        return "not known"
-    return "; ".join(f"{one.name}: {one.workers} workers, {one.jobs} jobs" for one in sorted(found, key=str)) or "none"

@@ -1,74 +1,113 @@
-"""``refstack-queue token …``: the API tokens."""
+"""``refstack-queue token …`` and ``whoami``: API tokens, your own and for operators everybody's."""
 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from cliff.command import Command
 from cliff.lister import Lister
 from cliff.show import ShowOne
 
+from refstack_worker.cli.queue.api_access import Calls, operator_api
 from refstack_worker.cli.queue.durations import seconds_of
-from refstack_worker.cli.queue.ledger_access import open_ledger, settings_of
+from refstack_worker.cli.queue.names import token_id, user_id
 from refstack_worker.cli.queue.records import Columns, Rows
+from refstack_worker.contract.scopes import OPERATOR, READ, SCOPES, VENDOR
 from refstack_worker.errors import UsageError
-from refstack_worker.server.domain.accounts import Token
-from refstack_worker.server.services.callers import READ, SCOPES, VENDOR
+
+_OWN = "/v1/me/tokens"
+_ALL = "/v1/tokens"
+
+
+class WhoAmI(ShowOne):
+    """Show whom your token belongs to and what it allows."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        with operator_api(self.app) as api:
+            me = api.get("/v1/me")
+        user = me["user"] or {}
+        shown = {
+            "token": me["token"],
+            "scopes": " ".join(me["scopes"]),
+            "user": user.get("name"),
+            "email": user.get("email"),
+            "vendor_id": user.get("vendor_id"),
+        }
+        return tuple(shown), tuple(shown.values())
 
 
 class TokenCreate(ShowOne):
-    """Make an API token. Its secret is shown this once."""
+    """Create an API token. Its secret is shown only this once.
+
+    With a vendor's token you create further tokens of your own. Operators create them for any user.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("name", help="whose it is, for people")
+        parser.add_argument("name", help="what it is for, e.g. 'CI pipeline'")
         parser.add_argument(
             "--scope",
             choices=SCOPES,
             default=VENDOR,
-            help="operator: everything; vendor (default): the user's own runs",
+            help="operator: everything; vendor (default): the runs of the user's vendor; read: change nothing",
         )
         parser.add_argument("--read-only", action="store_true", help="a token that changes nothing, as for Prometheus")
-        parser.add_argument("--user", type=int, metavar="ID", help="id of RefStack's user; needed for a vendor's token")
+        parser.add_argument("--user", metavar="USER", help="owner: name, e-mail address or id (operators)")
         parser.add_argument("--expires", type=seconds_of, default=0, metavar="30d", help="default: never")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        if parsed_args.scope == VENDOR and parsed_args.user is None:
-            raise UsageError("--user: a vendor's token belongs to a user of RefStack; for all runs: --scope operator")
-        scopes = [parsed_args.scope, *([READ] if parsed_args.read_only else [])]
-        with open_ledger(settings_of(self.app)) as ledger:
-            expires = ledger.clock() + parsed_args.expires if parsed_args.expires else 0.0
-            made, secret = ledger.tokens.add(parsed_args.name, scopes, parsed_args.user, expires)
-        return ("id", "name", "scopes", "token"), (made.id, made.name, " ".join(made.scopes), secret)
+        scope = parsed_args.scope
+        expiry = {"expires_in": parsed_args.expires} if parsed_args.expires else {}
+        with operator_api(self.app) as api:
+            if _is_operator(api):
+                if scope == VENDOR and parsed_args.user is None:
+                    raise UsageError("--user: a vendor's token belongs to a user; for all runs use --scope operator")
+                user = user_id(api, parsed_args.user) if parsed_args.user else None
+                scopes = [VENDOR, READ] if scope == READ and user is not None else [scope]
+                scopes = sorted({*scopes, READ}) if parsed_args.read_only else scopes
+                body: dict[str, Any] = {"name": parsed_args.name, "scopes": scopes, "user_id": user, **expiry}
+                made = api.post(_ALL, body)
+            else:
+                if scope == OPERATOR or parsed_args.user:
+                    raise UsageError("--scope operator, --user: only an operator can create such a token")
+                scope = READ if parsed_args.read_only else scope
+                made = api.post(_OWN, {"name": parsed_args.name, "scope": scope, **expiry})
+        return ("id", "name", "scopes", "token"), (made["id"], made["name"], " ".join(made["scopes"]), made["token"])
 
 
 class TokenList(Lister):
-    """List the API tokens; their secrets are kept nowhere."""
+    """List your API tokens, as an operator all; their secrets are stored nowhere."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
-        with open_ledger(settings_of(self.app)) as ledger:
+        with operator_api(self.app) as api:
             rows = [
-                (one.id, one.name, " ".join(one.scopes), one.user_id or "", _ended(one, ledger.clock()))
-                for one in ledger.tokens.all()
+                (
+                    one["id"],
+                    one["name"],
+                    " ".join(one["scopes"]),
+                    one["user_id"] or "",
+                    one["state"],
+                    one["last_used_at"],
+                )
+                for one in api.get(_OWN)["tokens"]
             ]
-        return ("Id", "Name", "Scopes", "User", "State"), rows
+        return ("Id", "Name", "Scopes", "User", "State", "Last used"), rows
 
 
 class TokenRevoke(Command):
-    """End an API token for good."""
+    """Revoke an API token for good, with all that were created with it."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("id", type=int, help="as 'token list' shows it")
+        parser.add_argument("token", help="id or name, as 'token list' shows it")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        with open_ledger(settings_of(self.app)) as ledger:
-            ledger.tokens.revoke(parsed_args.id)
+        with operator_api(self.app) as api:
+            api.delete(f"{_OWN}/{token_id(api, _OWN, parsed_args.token)}")
 
 
-def _ended(token: Token, now: float) -> str:
-    if token.revoked_at:
-        return "revoked"
-    return "expired" if token.expires_at and token.expires_at <= now else "good"
+def _is_operator(api: Calls) -> bool:
+    return OPERATOR in api.get("/v1/me")["scopes"]

@@ -14,6 +14,7 @@ from refstack_worker.server.api.operators.audit import AUDIT
 from refstack_worker.server.api.operators.nodes import NODES
 from refstack_worker.server.api.operators.notices import NOTICES
 from refstack_worker.server.api.operators.tokens import TOKENS
+from refstack_worker.server.api.own_tokens import OWN_TOKENS
 from refstack_worker.server.api.results import RESULTS
 from refstack_worker.server.api.routing import Resource, Who
 from refstack_worker.server.api.runs import RUNS
@@ -33,6 +34,7 @@ RESOURCES = (
     GUIDELINES,
     UPLOAD_KEYS,
     NOTIFICATIONS,
+    OWN_TOKENS,
     ACCOUNTS,
     TOKENS,
     NODES,

@@ -58,6 +58,11 @@ def show_guideline(call: Call, guideline_id: int) -> Response:
             "advisory": len(list(program.tests((ADVISORY,)))),
             "tempest_version": proposal(found, tuple(program.tests()), there).version or None,
             "tests": list(program.entries()),
+            "capabilities": [
+                {"name": one.name, "level": level, "description": one.description, "tests": len(one.tests)}
+                for level in KINDS
+                for one in program.capabilities.get(level, ())
+            ],
         }
         for program in found.programs.values()
     ]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import Any, cast
 
 from flask import Blueprint, Response, jsonify, request
+from werkzeug.datastructures import FileStorage
 
 from refstack_worker import execute_test_program
 from refstack_worker.contract import envelope as sealing
 from refstack_worker.contract import strict_json
+from refstack_worker.contract.run_log import LOG_FIELD
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import ConfigError, NotFoundError, PayloadError, RefusedError, StateError, UsageError
 from refstack_worker.server import auth
@@ -33,8 +36,6 @@ from refstack_worker.server.serving.responses import (
 LOG = logging.getLogger(__name__)
 
 MAX_SUMMARY = 65_536
-_OVERHEAD = 1024 * 1024
-"""Bytes of a multipart body beside the file itself."""
 
 
 LEGACY = Blueprint("legacy", __name__)
@@ -142,14 +143,19 @@ def _anonymous(given: int | None) -> Response:
 
 
 def _upload() -> Upload:
-    limit(context().settings.web.max_result_bytes + _OVERHEAD)
+    limit(context().settings.web.max_post_bytes)
     file = request.files.get("file")
     if file is None:
         raise UsageError("file: the multipart field with the subunit stream is missing")
     summary = _summary(request.form.get("summary", ""))
+    log = request.files.get(LOG_FIELD)
+    return Upload.of(_path_of(file), summary, _path_of(log) if log else None)
+
+
+def _path_of(file: FileStorage) -> Path:
     stream = cast(UploadFile, file.stream)
     stream.flush()
-    return Upload.of(stream.path, summary)
+    return stream.path
 
 
 def _summary(text: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from refstack_worker.server.services import signed_verdicts, uploads
 from refstack_worker.server.services.compare import compare
 from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.schema import FLAG, array, fields, integer, shape, string
-from refstack_worker.server.serving.files import exported_file, subunit_file, subunit_v1_file
+from refstack_worker.server.serving.files import exported_file, log_file, subunit_file, subunit_v1_file
 
 MAX_TESTS = 2000
 RESULTS = Resource("results", "Read, compare, export and upload results.")
@@ -78,6 +78,16 @@ def download_subunit(call: Call, test_id: int) -> Response:
     """Download the subunit stream as it was posted, secrets masked."""
     call.run(test_id)
     return subunit_file(call.context, call.caller, test_id)
+
+
+@RESULTS.call("GET", f"{_ONE}/log", Who.TOKEN, {200: "text/plain"}, (404,), Takes(cost=5))
+def download_log(call: Call, test_id: int) -> Response:
+    """Download Tempest's own log of a run, secrets masked.
+
+    At most 32 MiB: of a longer log the first 8 MiB and the last 24 MiB are kept.
+    """
+    call.run(test_id)
+    return log_file(call.context, call.caller, test_id)
 
 
 @RESULTS.call(

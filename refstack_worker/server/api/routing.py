@@ -10,18 +10,20 @@ import enum
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 
+from refstack_worker.contract.states import RunState
 from refstack_worker.server import auth
 from refstack_worker.server.api.serializers import run_json
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.domain.runs import Run
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.queue.capacity import place
 from refstack_worker.server.services import access
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.inputs import checks
@@ -95,10 +97,15 @@ class Call:
         return access.scope_of(self.ledger, self.caller)
 
     def runs_json(self, runs: Sequence[Run]) -> list[dict[str, Any]]:
-        """Return runs as the API shows them."""
+        """Return runs as the API lists them, without their place in the queue."""
         facts = self.ledger.overview.facts([run.test_id for run in runs])
         site = self.context.settings.web.address
         return [run_json(run, facts[run.test_id], site) for run in runs]
+
+    def run_json(self, run: Run) -> dict[str, Any]:
+        """Return a run as the API shows it alone."""
+        position = None if run.state is not RunState.QUEUED else place(self.ledger, run)
+        return {**self.runs_json([run])[0], "place": asdict(position) if position else None}
 
     def run(self, test_id: int) -> Run:
         """Return a run that the caller sees."""

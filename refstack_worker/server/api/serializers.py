@@ -46,8 +46,10 @@ def run_json(run: Run, facts: RunFacts, site: str) -> dict[str, Any]:
         "program": facts.program or None,
         "verdict": asdict(facts.verdict) if facts.verdict else None,
         "owner": facts.owner or None,
+        "vendor": facts.vendor or None,
         "url": f"{site}/runs/{run.test_id}",
         "kind": run.kind,
+        "place": None,
         **times(run, "created_at", "updated_at", "started_at", "ended_at"),
     }
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from flask import Response, jsonify
 
+from refstack_worker.server.api.openapi.schemas import reference
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.services import access
-from refstack_worker.server.services.inputs.schema import ID, array, fields, integer, shape
+from refstack_worker.server.services.inputs.checks import invalid
+from refstack_worker.server.services.inputs.schema import ID, array, fields, integer, shape, string
+from refstack_worker.server.services.sharing import vendor_named, vendors_of
 
 SHARES = Resource("shares", "Let other vendors look at a run.")
 _ALL = "/v1/runs/<int:test_id>/shares"
-_VENDORS = shape(vendors=array(integer()))
+_VENDORS = shape(vendors=array(integer()), shares=array(reference("Vendor")))
 
 
 @SHARES.call("GET", _ALL, Who.TOKEN, {200: _VENDORS}, (404,))
@@ -20,7 +23,7 @@ def list_shares(call: Call, test_id: int) -> Response:
     Only its owner sees them; they do not see one another.
     """
     access.owned_run(call.ledger, call.caller, test_id)
-    return jsonify({"vendors": call.ledger.accounts.shares(test_id)})
+    return _listed(call, test_id)
 
 
 @SHARES.call(
@@ -29,13 +32,21 @@ def list_shares(call: Call, test_id: int) -> Response:
     Who.WRITER,
     {200: _VENDORS},
     (404, 413),
-    Takes(fields("vendor_id", vendor_id=ID), "NewShare", {"vendor_id": 2}),
+    Takes(
+        fields(vendor_id=ID, vendor=string(80, description="Its name, in place of the id")),
+        "NewShare",
+        {"vendor": "Example Cloud"},
+    ),
 )
 def share_run(call: Call, test_id: int) -> Response:
-    """Share a run with a vendor."""
+    """Share a run with a vendor, given by name or id."""
     call.context.runs.owned(call.caller, test_id)
-    call.ledger.accounts.share(test_id, call.body["vendor_id"])
-    return jsonify({"vendors": call.ledger.accounts.shares(test_id)})
+    given = call.body
+    if len(given) != 1:
+        raise invalid("vendor", "give either vendor or vendor_id")
+    vendor_id = given["vendor_id"] if "vendor_id" in given else vendor_named(call.ledger, given["vendor"]).id
+    call.ledger.accounts.share(test_id, vendor_id)
+    return _listed(call, test_id)
 
 
 @SHARES.call("DELETE", f"{_ALL}/<int:vendor_id>", Who.WRITER, {204: None}, (404,))
@@ -44,3 +55,9 @@ def unshare_run(call: Call, test_id: int, vendor_id: int) -> Response:
     call.context.runs.owned(call.caller, test_id)
     call.ledger.accounts.unshare(test_id, vendor_id)
     return Response(status=204)
+
+
+def _listed(call: Call, test_id: int) -> Response:
+    shared = vendors_of(call.ledger, test_id)
+    shown = [{"id": one.id, "name": one.name} for one in shared]
+    return jsonify({"vendors": [one.id for one in shared], "shares": shown})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
 
 from refstack_worker.server.db.legacy_tables import METADATA, SECONDS
 
@@ -19,8 +19,10 @@ token = Table(
     Column("revoked_at", SECONDS, nullable=False, default=0.0),
     Column("last_used_at", SECONDS, nullable=False, default=0.0),
     Column("parent_id", Integer),
+    Column("is_session", Boolean, nullable=False, default=False),
 )
-"""API tokens; ``parent_id``: the token with which this one was created, and with which it is revoked."""
+"""API tokens; ``parent_id``: the token with which this one was created, and with which it is revoked. ``is_session``:
+it stands for a browser that signed in elsewhere; nobody has its secret."""
 
 session = Table(
     "queue_session",
@@ -81,3 +83,25 @@ audit = Table(
     Column("target", String(200), nullable=False),
 )
 """Who changed what, when, and from where. Rows are only added."""
+
+identity = Table(
+    "queue_identity",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("issuer", String(512), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("user_id", Integer, ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", SECONDS, nullable=False),
+    UniqueConstraint("issuer", "subject", name="queue_identity_subject"),
+)
+"""Who a user is at an OpenID Connect provider."""
+
+invitation = Table(
+    "queue_invitation",
+    METADATA,
+    Column("digest", String(64), primary_key=True),
+    Column("user_id", Integer, ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", SECONDS, nullable=False),
+    Column("expires_at", SECONDS, nullable=False),
+)
+"""Links with which a user signs in for the first time; each works once."""

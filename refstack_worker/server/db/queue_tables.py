@@ -130,6 +130,21 @@ result_chunk = Table(
 )
 """The stream without the secrets, compressed (gzip), in pieces of one MiB."""
 
+log_chunk = Table(
+    "queue_log_chunk",
+    METADATA,
+    Column(
+        "test_id",
+        Integer,
+        ForeignKey("queue_result.test_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+)
+"""Tempest's own log without the secrets, compressed (gzip), in pieces of one MiB."""
+
 result_test = Table(
     "queue_result_test",
     METADATA,

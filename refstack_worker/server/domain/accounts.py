@@ -5,7 +5,7 @@ Times are seconds since 1970 (UTC); 0 means "not yet".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,10 @@ class User:
     name: str
     email: str = ""
     vendor_id: int | None = None
+    authorized: bool = True
+    """May sign in."""
+    is_operator: bool = False
+    """RefStack's ``su``: signs in as an operator."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,17 @@ class Token:
     expires_at: float = 0.0
     revoked_at: float = 0.0
     last_used_at: float = 0.0
+    is_session: bool = False
+    """It stands for a browser that signed in elsewhere; nobody has its secret."""
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """With which a user signs in for the first time."""
+
+    secret: str = field(repr=False)
+    user_id: int
+    expires_at: float
 
 
 @dataclass(frozen=True)

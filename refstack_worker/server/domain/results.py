@@ -46,6 +46,8 @@ class ResultQuery:
     after: int = 0
     """Only positions above this one: the next page."""
     limit: int = 500
+    slowest: bool = False
+    """The slowest first, instead of the order in which they ended."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,17 @@ class Upload:
     """Hex SHA-256 of its bytes."""
     size: int
     summary: Mapping[str, Any]
+    log: Path | None = None
+    """Tempest's own log, compressed (gzip)."""
 
     @classmethod
-    def of(cls, path: Path, summary: Mapping[str, Any]) -> Upload:
+    def of(cls, path: Path, summary: Mapping[str, Any], log: Path | None = None) -> Upload:
         """Return the upload in a file."""
         digest = hashlib.sha256()
         with path.open("rb") as file:
             while data := file.read(_PIECE):
                 digest.update(data)
-        return cls(path, digest.hexdigest(), path.stat().st_size, summary)
+        return cls(path, digest.hexdigest(), path.stat().st_size, summary, log)
 
 
 class ParsedResult(Protocol):
@@ -82,6 +86,10 @@ class ParsedResult(Protocol):
     @property
     def packed(self) -> Path:
         """File with the stream without the secrets of the run, compressed (gzip)."""
+
+    @property
+    def log(self) -> Path | None:
+        """File with Tempest's own log without the secrets of the run, compressed (gzip); None: there is none."""
 
     @property
     def tests(self) -> Iterable[TestResult]:

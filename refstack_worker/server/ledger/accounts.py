@@ -122,4 +122,5 @@ def _vendor(row: Row) -> Vendor:
 
 
 def _user(row: Row) -> User:
-    return User(row["id"], row["name"] or "", row["email"] or "", row["vendor_id"])
+    about = (row["id"], row["name"] or "", row["email"] or "", row["vendor_id"])
+    return User(*about, row["authorized"] is not False, bool(row["su"]))

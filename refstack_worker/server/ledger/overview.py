@@ -13,6 +13,9 @@ from refstack_worker.server.db import account_tables, guideline_tables, legacy_t
 from refstack_worker.server.domain.results import TestResult
 from refstack_worker.server.ledger.transactions import LedgerPart, Row
 
+MAX_FLAKY = 500
+"""Failed tests that are looked up in former runs."""
+
 
 @dataclass(frozen=True)
 class FrozenVerdict:
@@ -30,6 +33,7 @@ class RunFacts:
     verdict: FrozenVerdict | None = None
     owner: str = ""
     """User and vendor."""
+    vendor: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,20 +54,23 @@ class Overview(LedgerPart):
 
     def outcomes(self, test_id: int, cloud_id: int, test: TestResult, limit: int = 10) -> list[PastOutcome]:
         """Return how a test went in the last runs of a cloud up to this one, the newest first."""
-        tests, result, one = legacy_tables.test, queue_tables.result, queue_tables.result_test
-        runs = (
-            select(result.c.test_id)
-            .select_from(result.join(tests, tests.c.id == result.c.test_id))
-            .where(tests.c.cloud_id == cloud_id, result.c.test_id <= test_id)
-            .order_by(result.c.test_id.desc())
-            .limit(limit)
-        )
+        one = queue_tables.result_test
+        runs = _last_runs(test_id, cloud_id, limit)
         same = (one.c.uuid == test.uuid) & (one.c.name == test.name)
         with self.database.reading() as connection:
             ids = connection.execute(runs).scalars().all()
             found = select(one.c.test_id, one.c.status).where(one.c.test_id.in_(ids), same)
             status = {row["test_id"]: row["status"] for row in connection.execute(found).mappings().all()}
         return [PastOutcome(number, status.get(number, "")) for number in ids]
+
+    def flaky(self, test_id: int, cloud_id: int, failed: Sequence[TestResult], limit: int = 10) -> set[str]:
+        """Return which of the failed tests passed in one of the last runs of a cloud up to this one, by name."""
+        one = queue_tables.result_test
+        names = [test.name for test in failed[:MAX_FLAKY]]
+        with self.database.reading() as connection:
+            ids = connection.execute(_last_runs(test_id, cloud_id, limit)).scalars().all()
+            passed = select(one.c.name).where(one.c.test_id.in_(ids), one.c.status == "passed", one.c.name.in_(names))
+            return set(connection.execute(passed.distinct()).scalars().all())
 
     def active(self) -> dict[int, tuple[int, float]]:
         """Return for each user the number of valid tokens and when one was last used."""
@@ -76,6 +83,14 @@ class Overview(LedgerPart):
                 is_valid = not row["revoked_at"] and (not row["expires_at"] or row["expires_at"] > now)
                 found[row["user_id"]] = (count + is_valid, max(last, row["last_used_at"]))
         return found
+
+
+def _last_runs(test_id: int, cloud_id: int, limit: int) -> Any:
+    tests, result = legacy_tables.test, queue_tables.result
+    joined = result.join(tests, tests.c.id == result.c.test_id)
+    question = select(result.c.test_id).select_from(joined)
+    question = question.where(tests.c.cloud_id == cloud_id, result.c.test_id <= test_id)
+    return question.order_by(result.c.test_id.desc()).limit(limit)
 
 
 @cache  # every new run and every list asks it
@@ -98,7 +113,7 @@ def _facts_question() -> Any:
 def _facts(row: Row) -> RunFacts:
     program = " ".join(part for part in (row["program"], row["guideline"]) if part)
     owner = ", ".join(part for part in (row["user"], row["vendor_name"]) if part)
-    return RunFacts(program, _verdict(row), owner)
+    return RunFacts(program, _verdict(row), owner, row["vendor_name"] or "")
 
 
 def _verdict(row: Row) -> FrozenVerdict | None:

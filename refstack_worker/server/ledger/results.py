@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import Table, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
 from refstack_worker.contract import strict_json
@@ -127,25 +127,38 @@ class Results(LedgerPart):
             wanted = query.text.lower()
             columns = (func.lower(table.c.name), table.c.uuid)
             question = question.where(or_(*(column.contains(wanted, autoescape=True) for column in columns)))
+        order = (table.c.seconds.desc(), table.c.position) if query.slowest else (table.c.position,)
         with self.database.reading() as connection:
-            rows = connection.execute(question.order_by(table.c.position).limit(query.limit)).mappings().all()
+            rows = connection.execute(question.order_by(*order).limit(query.limit)).mappings().all()
         return [TestResult(**{name: value for name, value in row.items() if name != "test_id"}) for row in rows]
 
     def stream(self, test_id: int) -> Iterator[bytes]:
         """Yield the subunit stream of a result in pieces. :raises NotFoundError: it has none."""
         self.get(test_id)
+        return self._unpacked(queue_tables.result_chunk, test_id)
+
+    def has_log(self, test_id: int) -> bool:
+        """Return whether Tempest's own log came with a result."""
+        return self._chunks(queue_tables.log_chunk, test_id) > 0
+
+    def log(self, test_id: int) -> Iterator[bytes]:
+        """Yield Tempest's own log in pieces. :raises NotFoundError: there is none."""
+        self.get(test_id)
+        if not self.has_log(test_id):
+            raise NotFoundError(f"run {test_id} has no tempest.log: its node sent none")
+        return self._unpacked(queue_tables.log_chunk, test_id)
+
+    def _unpacked(self, table: Table, test_id: int) -> Iterator[bytes]:
         unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        for number in range(self._chunks(test_id)):
+        for number in range(self._chunks(table, test_id)):
             with self.database.reading() as connection:
-                table = queue_tables.result_chunk
                 question = select(table.c.data).where(table.c.test_id == test_id, table.c.number == number)
                 packed = bytes(connection.execute(question).scalar_one())
             while packed:
                 yield unpack.decompress(packed, CHUNK)
                 packed = unpack.unconsumed_tail
 
-    def _chunks(self, test_id: int) -> int:
-        table = queue_tables.result_chunk
+    def _chunks(self, table: Table, test_id: int) -> int:
         question = select(func.count()).select_from(table).where(table.c.test_id == test_id)
         with self.database.reading() as connection:
             return int(connection.execute(question).scalar_one())
@@ -180,9 +193,10 @@ class Results(LedgerPart):
             **asdict(parsed.counts),
         }
         connection.execute(insert(queue_tables.result).values(row))
-        for number, data in enumerate(_pieces(parsed.packed)):
-            chunk = {"test_id": key.test_id, "number": number, "data": data}
-            connection.execute(insert(queue_tables.result_chunk).values(chunk))
+        for table, path in ((queue_tables.result_chunk, parsed.packed), (queue_tables.log_chunk, parsed.log)):
+            for number, data in enumerate(_pieces(path) if path else ()):
+                chunk = {"test_id": key.test_id, "number": number, "data": data}
+                connection.execute(insert(table).values(chunk))
         for rows in _batches({"test_id": key.test_id, **asdict(test)} for test in parsed.tests):
             connection.execute(insert(queue_tables.result_test), rows)
         frozen_verdicts.freeze(connection, key.test_id, parsed.tests, self.clock())

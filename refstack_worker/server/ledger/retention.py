@@ -72,6 +72,7 @@ class Retention(LedgerPart):
             queue_tables.console,
             queue_tables.result_test,
             queue_tables.result_chunk,
+            queue_tables.log_chunk,
             queue_tables.result,
         )
         for table in (*tables, queue_tables.attempt, queue_tables.run, legacy_tables.test_status):

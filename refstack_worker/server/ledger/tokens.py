@@ -70,6 +70,29 @@ class Tokens(LedgerPart):
         except IntegrityError:
             raise NotFoundError(f"there is no user {user_id}") from None
 
+    def add_session(self, name: str, scopes: Sequence[str], user_id: int) -> Token:
+        """Make the token that stands for a browser which signed in elsewhere; those of this user that ended go.
+
+        It lives as long as a browser's session.
+        """
+        now = self.clock()
+        row = {
+            "name": name[:200],
+            "digest": digest(secrets.token_urlsafe(32)),
+            "scopes": " ".join(sorted(set(scopes))),
+            "user_id": user_id,
+            "created_at": now,
+            "expires_at": now + self.settings.web.session_hours * 3600,
+            "is_session": True,
+        }
+        ended = (_TOKENS.c.revoked_at > 0) | (_TOKENS.c.expires_at <= now)
+        own = _TOKENS.c.is_session & (_TOKENS.c.user_id == user_id)
+        with self.database.writing() as connection:
+            connection.execute(delete(_TOKENS).where(own, ended))
+            added = connection.execute(insert(_TOKENS).values(row))
+            made = connection.execute(select(_TOKENS).where(_TOKENS.c.id == new_id(added)))
+            return _token(made.mappings().one())
+
     def all(self) -> list[Token]:
         """Return all the tokens, revoked and expired ones too."""
         with self.database.reading() as connection:
@@ -147,9 +170,7 @@ class Sessions(LedgerPart):
             row = connection.execute(question).mappings().first()
         if row is None or row["session_until"] <= now or row["revoked_at"] or 0 < row["expires_at"] <= now:
             return None
-        names = ("id", "name", "user_id", "created_at", "expires_at", "revoked_at", "last_used_at")
-        token = Token(scopes=tuple(row["scopes"].split()), **{name: row[name] for name in names})
-        return Session(token, row["session_until"])
+        return Session(_token(row), row["session_until"])
 
     def end(self, secret: str) -> None:
         with self.database.writing() as connection:
@@ -162,5 +183,5 @@ def digest(secret: str) -> str:
 
 
 def _token(row: Row) -> Token:
-    names = ("id", "name", "user_id", "created_at", "expires_at", "revoked_at", "last_used_at")
+    names = ("id", "name", "user_id", "created_at", "expires_at", "revoked_at", "last_used_at", "is_session")
     return Token(scopes=tuple(row["scopes"].split()), **{name: row[name] for name in names})

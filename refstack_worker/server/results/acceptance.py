@@ -13,6 +13,7 @@ from refstack_worker.server.domain.attempts import Accepted, Proof
 from refstack_worker.server.domain.results import Counts, TestResult, Upload
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import masked_copy, parser_process, subunit
+from refstack_worker.server.results.masked_log import masked_log
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class MaskedResult:
 
     parsed: subunit.Parsed
     packed: Path
+    log: Path | None = None
 
     @property
     def counts(self) -> Counts:
@@ -69,7 +71,8 @@ def _masked(upload: Upload, secrets: Collection[str]) -> Iterator[MaskedResult]:
     with tempfile.TemporaryDirectory(prefix="refstack-", dir=upload.path.parent) as folder:
         place = Path(folder)
         parse = parser_process.parse_apart if upload.size >= parser_process.MIN_BYTES else _parse_here
-        yield MaskedResult(parse(upload.path, place, secrets), place / masked_copy.PACKED)
+        log = masked_log(upload.log, place / "log", secrets)
+        yield MaskedResult(parse(upload.path, place, secrets), place / masked_copy.PACKED, log)
 
 
 def _parse_here(stream: Path, folder: Path, secrets: Collection[str]) -> subunit.Parsed:

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from refstack_worker.contract.scopes import OPERATOR, READ
 from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.ledger.transactions import refused
-
-OPERATOR = "operator"
-VENDOR = "vendor"
-READ = "read"
-"""A token with this scope changes nothing."""
-SCOPES = (OPERATOR, VENDOR, READ)
 
 
 @dataclass(frozen=True)

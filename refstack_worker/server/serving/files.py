@@ -45,6 +45,14 @@ def subunit_v1_file(context: HttpContext, caller: Caller, test_id: int) -> Respo
     return answer
 
 
+def log_file(context: HttpContext, caller: Caller, test_id: int) -> Response:
+    """Return Tempest's own log of a run that the caller sees."""
+    pieces = context.downloads.of(caller.token.id, context.ledger.results.log(test_id))
+    answer = Response(pieces, mimetype="text/plain")
+    answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.tempest.log"
+    return answer
+
+
 def _as_v1(pieces: Iterable[bytes]) -> Iterator[bytes]:
     with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as out:
         for piece in pieces:

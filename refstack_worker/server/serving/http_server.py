@@ -214,7 +214,7 @@ def http_server(application: Callable[..., Any], listening: Listening, settings:
             # select() knows no file number above 1023
             asyncore_use_poll=True,
             ident="refstack",
-            max_request_body_size=settings.web.max_result_bytes + MEBIBYTE,
+            max_request_body_size=settings.web.max_post_bytes,
             # the application itself decides which proxies it believes
             clear_untrusted_proxy_headers=False,
         )

@@ -34,6 +34,7 @@ STATUSES: Mapping[str, int] = {
     "wrong-payload": 403,
     "host": 403,
     "scope": 403,
+    "sign-in": 403,
     "seal": 403,
     "not-found": 404,
     "state": 409,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from flask import redirect, request
 
-from refstack_worker.errors import NotFoundError
+from refstack_worker.contract.node_command import NodeAction
+from refstack_worker.errors import NotFoundError, UsageError
 from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.notices import MAX_TEXT
 from refstack_worker.server.queue.capacity import SILENT_SECONDS, demand
@@ -41,6 +44,17 @@ def show_node(name: str) -> Answer:
         raise NotFoundError(f"there is no node {name[:80]}")
     runs = ledger.runs.find(RunQuery(worker=name, limit=50))
     return show("node.html", node=node, runs=runs, silent=ledger.clock() - node.seen_at > SILENT_SECONDS)
+
+
+@page("POST", "/fleet/<name>/command")
+def ask_node(name: str) -> Answer:
+    """Pause, resume or drain a node."""
+    caller().need_operator()
+    action = request.form.get("action", "")
+    if action not in {one.value for one in NodeAction}:
+        raise UsageError("Choose what the node should do.")
+    context().ledger.node_commands.ask(name, NodeAction(action), caller().name)
+    return redirect(f"/fleet/{quote(name, safe='')}", 303)
 
 
 @page("POST", "/fleet/<name>/forget")

@@ -9,7 +9,7 @@ from flask import make_response, redirect, request
 
 from refstack_worker.errors import StateError, UsageError
 from refstack_worker.server.domain import guideline_file
-from refstack_worker.server.domain.guidelines import Guideline, StoredGuideline
+from refstack_worker.server.domain.guidelines import KINDS, OFFICIAL, Guideline, StoredGuideline
 from refstack_worker.server.services import tempest_tests
 from refstack_worker.server.services.inputs.checks import FieldError, invalid
 from refstack_worker.server.serving.context import context
@@ -45,6 +45,21 @@ def add_guideline() -> Answer:
         context().guidelines.add(caller(), given, url)
     except (UsageError, StateError) as error:
         return make_response(_page(errors_of(error, {"text": "file", "guideline": "file"})), 400)
+    return redirect("/guidelines", 303)
+
+
+@page("GET", "/guidelines/<int:guideline_id>")
+def show_guideline(guideline_id: int) -> Answer:
+    """Show the capabilities and tests of a guideline's programs."""
+    stored, found = context().ledger.guidelines.get(guideline_id, scope())
+    is_own = caller().is_operator or stored.origin != OFFICIAL
+    return show("guideline.html", stored=stored, guideline=found, kinds=KINDS, may_delete=is_own)
+
+
+@page("POST", "/guidelines/<int:guideline_id>/delete")
+def delete_guideline(guideline_id: int) -> Answer:
+    """Delete a guideline; the verdicts that it gave stay."""
+    context().guidelines.delete(caller(), guideline_id)
     return redirect("/guidelines", 303)
 
 

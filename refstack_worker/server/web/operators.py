@@ -45,6 +45,18 @@ def add_account() -> Answer:
     return redirect("/vendors", 303)
 
 
+@page("POST", "/vendors/invite")
+def invite_user() -> Answer:
+    """Show a link with which a user signs in for the first time."""
+    caller().need_operator()
+    if not context().settings.sign_in.is_on:
+        raise StateError("Sign-in by OpenID Connect is not set up on this server.")
+    made = context().ledger.identities.invite(number(request.form.get("user_id", ""), "user_id", 1, MAX_ID))
+    answer = make_response(_page({}, (), f"{context().settings.web.address}/invitations/{made.secret}"))
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
 @page("GET", "/audit")
 def show_audit() -> Answer:
     caller().need_operator()
@@ -84,7 +96,7 @@ def _add_user(form: Mapping[str, str]) -> None:
     context().ledger.accounts.add_user(body["user_name"], body.get("email", ""), body["vendor_id"])
 
 
-def _page(form: Mapping[str, str], errors: tuple[FieldError, ...]) -> str:
+def _page(form: Mapping[str, str], errors: tuple[FieldError, ...], invitation: str = "") -> str:
     caller().need_operator()
     ledger = context().ledger
     active = ledger.overview.active()
@@ -95,4 +107,11 @@ def _page(form: Mapping[str, str], errors: tuple[FieldError, ...]) -> str:
     ]
     alone = [(user, *active.get(user.id, (0, 0.0))) for user in users if user.vendor_id is None]
     shown = {one.field: one.message for one in errors}
-    return show("vendors.html", groups=[*groups, *([(None, alone)] if alone else [])], form=form, errors=shown)
+    return show(
+        "vendors.html",
+        groups=[*groups, *([(None, alone)] if alone else [])],
+        form=form,
+        errors=shown,
+        invitation=invitation,
+        may_invite=context().settings.sign_in.is_on,
+    )

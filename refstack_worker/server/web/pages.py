@@ -145,6 +145,7 @@ def _ask_to_sign_in(method: str) -> Answer:
             "sign_in.html",
             caller=None,
             after=local_path(request.path),
+            provider="",
             kept=typed(),
             wrong="Your session has expired. Sign in again: your entries are kept, except for passwords.",
         ),

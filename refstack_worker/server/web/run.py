@@ -8,6 +8,7 @@ from flask import request
 
 from refstack_worker.contract.export_formats import ON_PAGES
 from refstack_worker.errors import NotFoundError
+from refstack_worker.server.domain.guidelines import Choice
 from refstack_worker.server.domain.results import ResultQuery, TestResult
 from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.queue.capacity import alive, place
@@ -15,12 +16,17 @@ from refstack_worker.server.services import access
 from refstack_worker.server.services.causes import causes, fix_of, last_line
 from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.services.request_log import request_log
+from refstack_worker.server.services.sharing import vendors_of
+from refstack_worker.server.services.tempest_log import LogQuery, log_key, log_page
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import number, text
 from refstack_worker.server.web import words
+from refstack_worker.server.web.guidelines import programs_of
 from refstack_worker.server.web.pages import WEB, Answer, caller, page, scope, show
 
 PAGE_TESTS = 100
+CONTEXT_LINES = 40
+"""Lines of the log that are shown above the first failure."""
 MAX_GROUPED = 2000
 """Failures that are grouped by cause."""
 _STATUSES = ("", "passed", "failed", "skipped")
@@ -62,7 +68,6 @@ def show_test(test_id: int, position: int) -> Answer:
     with context().downloads.turn(caller().token.id):
         log = request_log(ledger, test_id, test.name)
     history = ledger.overview.outcomes(test_id, run.cloud.id, test) if run.cloud.id else []
-    visible = scope() is None or access.is_owner(ledger, caller(), run)
     statuses = {one.status for one in history}
     return show(
         "test.html",
@@ -70,17 +75,28 @@ def show_test(test_id: int, position: int) -> Answer:
         test=test,
         log=log,
         fix=fix_of(last_line(test.reason)),
-        history=history if visible else [],
+        history=history if _sees_cloud(run) else [],
+        log_key=log_key(test.name) if ledger.results.has_log(test_id) else "",
         flaky={"passed", "failed"} <= statuses,
     )
 
 
+@page("GET", "/runs/<int:test_id>/log")
+def show_log(test_id: int) -> Answer:
+    """Show Tempest's own log: lines to link to, search, and the place of the first failure."""
+    ledger = context().ledger
+    run = access.visible_run(ledger, caller(), test_id)
+    first = request.args.get("from", "")
+    query = LogQuery(number(first, "from", 1, MAX_ID) if first else 1, text(request.args, "q", 200))
+    with context().downloads.turn(caller().token.id):
+        found = log_page(ledger, test_id, query)
+    before = max(1, found.failure - CONTEXT_LINES) if found.failure else 0
+    return show("log.html", run=run, found=found, query=query, before_failure=before)
+
+
 def _shared_with(run: Run) -> list[str]:
     ledger = context().ledger
-    if not access.is_owner(ledger, caller(), run):
-        return []
-    ids = set(ledger.accounts.shares(run.test_id))
-    return [vendor.name for vendor in ledger.accounts.vendors() if vendor.id in ids] if ids else []
+    return [vendor.name for vendor in vendors_of(ledger, run.test_id)] if access.is_owner(ledger, caller(), run) else []
 
 
 def _waiting(run: Run) -> dict[str, Any]:
@@ -101,8 +117,13 @@ def _result(run: Run) -> dict[str, Any]:
     status = request.args.get("status", "")
     status = status if status in _STATUSES else ""
     after = request.args.get("after", "")
+    is_slowest = request.args.get("sort", "") == "time"
     query = ResultQuery(
-        status, text(request.args, "q", 200), number(after, "after", 0, MAX_ID) if after else 0, PAGE_TESTS + 1
+        status,
+        text(request.args, "q", 200),
+        number(after, "after", 0, MAX_ID) if after and not is_slowest else 0,
+        PAGE_TESTS if is_slowest else PAGE_TESTS + 1,
+        is_slowest,
     )
     tests = ledger.results.tests(run.test_id, query)
     failed = ledger.results.tests(run.test_id, ResultQuery("failed", limit=MAX_GROUPED)) if result["failed"] else []
@@ -112,7 +133,12 @@ def _result(run: Run) -> dict[str, Any]:
         "tests": _failures_first(tests[:PAGE_TESTS], failed, query),
         "more": tests[PAGE_TESTS - 1].position if len(tests) > PAGE_TESTS else 0,
         "causes": causes(failed),
-        "verdict": ledger.guidelines.verdict(run.test_id),
+        "flaky": ledger.overview.flaky(run.test_id, run.cloud.id, failed) if run.cloud.id and _sees_cloud(run) else (),
+        **_judged(run),
+        "uploads": ledger.uploads.of(run.test_id),
+        "uploads_to": context().settings.outbound.upload_url,
+        "has_log": ledger.results.has_log(run.test_id),
+        "sort": "time" if is_slowest else "",
         "status": status,
         "q": query.text,
         "before": query.after,
@@ -120,9 +146,34 @@ def _result(run: Run) -> dict[str, Any]:
     }
 
 
+def _sees_cloud(run: Run) -> bool:
+    """Return whether the caller may know how other runs of its cloud went."""
+    return access.is_owner(context().ledger, caller(), run)
+
+
+def _judged(run: Run) -> dict[str, Any]:
+    """Return the verdict to show: by the run's own program, or by the one that was chosen on the page."""
+    ledger = context().ledger
+    number_of, _, program = text(request.args, "judge", 300).partition(":")
+    choice = None
+    if program and number_of.isascii() and number_of.isdigit() and len(number_of) < 10:
+        stored, guideline = ledger.guidelines.get(int(number_of), scope())
+        choice = Choice(stored.id, guideline.program(program).name)
+    programs = [
+        (f"{stored.id}:{program.name}", f"{program.name} {stored.name}")
+        for stored in ledger.guidelines.all(scope())
+        for program in programs_of(stored)
+    ]
+    return {
+        "verdict": ledger.guidelines.verdict(run.test_id, choice),
+        "programs": programs,
+        "judge": f"{choice.guideline_id}:{choice.program}" if choice else "",
+    }
+
+
 def _failures_first(tests: list[TestResult], failed: list[TestResult], query: ResultQuery) -> list[TestResult]:
     """Return a page of tests; on the first of all tests the failures of the whole result stand first."""
-    if query.status or query.text:
+    if query.status or query.text or query.slowest:
         return tests
     others = [test for test in tests if test.status != "failed"]
     return others if query.after else [*failed[:PAGE_TESTS], *others]

@@ -13,14 +13,15 @@ from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, Us
 from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.ledger.overview import FrozenVerdict
 from refstack_worker.server.results.exports.formats import FORMATS
-from refstack_worker.server.services import access
+from refstack_worker.server.services import access, uploads
 from refstack_worker.server.services.compare import compare
 from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.run_input import RERUN
 from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.services.preflight import preflight
+from refstack_worker.server.services.sharing import vendor_named
 from refstack_worker.server.serving.context import context
-from refstack_worker.server.serving.files import event_stream, exported_file, subunit_file
+from refstack_worker.server.serving.files import event_stream, exported_file, log_file, subunit_file
 from refstack_worker.server.serving.responses import number, text
 from refstack_worker.server.web import words
 from refstack_worker.server.web.forms import accounts_text, errors_of, passwords
@@ -111,6 +112,8 @@ def download(test_id: int, name: str) -> Answer:
     access.visible_run(context().ledger, caller(), test_id)
     if name == export_formats.SUBUNIT:
         return subunit_file(context(), caller(), test_id)
+    if name == "log":
+        return log_file(context(), caller(), test_id)
     if name not in FORMATS:
         raise NotFoundError(f"Unknown format {name[:40]!r}.")
     return exported_file(context(), caller(), test_id, name)
@@ -153,12 +156,18 @@ def rerun(test_id: int) -> Answer:
 def share_run(test_id: int) -> Answer:
     """Share a run with the vendor of a name, or stop sharing it."""
     context().runs.owned(caller(), test_id)
-    accounts, name = context().ledger.accounts, text(request.form, "vendor", 80).strip()
-    vendor = next((one for one in accounts.vendors() if one.name.casefold() == name.casefold()), None)
-    if vendor is None:
-        raise NotFoundError(f'There is no vendor "{name}". Write the name as the operator registered it.')
+    accounts = context().ledger.accounts
+    vendor = vendor_named(context().ledger, text(request.form, "vendor", 80))
     change = accounts.unshare if request.form.get("action") == "stop" else accounts.share
     change(test_id, vendor.id)
+    return redirect(f"/runs/{test_id}", 303)
+
+
+@page("POST", f"{_ONE}/upload")
+def upload_run(test_id: int) -> Answer:
+    """Upload the passed tests to RefStack, under the vendor's stored key."""
+    run = context().runs.owned(caller(), test_id)
+    uploads.upload_run(context().ledger, caller(), run)
     return redirect(f"/runs/{test_id}", 303)
 
 

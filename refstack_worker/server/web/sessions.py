@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 
-from flask import g, make_response, redirect, render_template, request
+from flask import Response, g, make_response, redirect, render_template, request
 
+from refstack_worker.contract.scopes import SCOPES
 from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.ledger.transactions import refused
-from refstack_worker.server.services.callers import SCOPES, Caller
+from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.guard import count_wrong
 from refstack_worker.server.serving.responses import limit
-from refstack_worker.server.web.pages import WEB, Answer, is_from_here, local_path, page, show_kept
+from refstack_worker.server.web.pages import WEB, Answer, caller, is_from_here, local_path, page, show_kept
 from refstack_worker.server.web.session_keys import COOKIE, form_key
 
 MAX_SIGN_IN = 64 * 1024
@@ -28,9 +29,9 @@ def home() -> Answer:
 @WEB.get("/sign-in")
 def show_sign_in() -> Answer:
     after = local_path(request.args.get("next", ""))
-    if _signed_in():
+    if _is_signed_in():
         return redirect(after or "/runs")
-    return _form(after, "")
+    return sign_in_page(after, "")
 
 
 @WEB.post("/sign-in")
@@ -48,7 +49,15 @@ def sign_in() -> Answer:
         return _refused(after)
     g.actor = token
     secret = context().ledger.sessions.add(token)
-    answer = make_response(_go_on(token, secret, after))
+    return _with_cookie(make_response(_go_on(token, secret, after)), secret)
+
+
+def signed_in(token: Token, answer: Response) -> Response:
+    """Return an answer with which a browser's session begins. :param token: whose session it is."""
+    return _with_cookie(answer, context().ledger.sessions.add(token))
+
+
+def _with_cookie(answer: Response, secret: str) -> Response:
     answer.set_cookie(
         COOKIE,
         secret,
@@ -64,12 +73,14 @@ def sign_in() -> Answer:
 @page("POST", "/sign-out", is_form=False)
 def sign_out() -> Answer:
     context().ledger.sessions.end(request.cookies.get(COOKIE, ""))
+    if caller().token.is_session:
+        context().ledger.tokens.revoke(caller().token.id)
     answer = redirect("/sign-in")
     answer.delete_cookie(COOKIE)
     return answer
 
 
-def _signed_in() -> bool:
+def _is_signed_in() -> bool:
     secret = request.cookies.get(COOKIE, "")
     return bool(secret) and context().ledger.sessions.find(secret) is not None
 
@@ -77,13 +88,15 @@ def _signed_in() -> bool:
 def _refused(after: str) -> Answer:
     seconds = count_wrong(context())
     if seconds:
-        return _form(after, f"Too many attempts from your address. Wait {math.ceil(seconds)} seconds.", 429)
-    return _form(after, "This token isn't valid, or has expired or been revoked.", 401)
+        return sign_in_page(after, f"Too many attempts from your address. Wait {math.ceil(seconds)} seconds.", 429)
+    return sign_in_page(after, "This token isn't valid, or has expired or been revoked.", 401)
 
 
-def _form(after: str, wrong: str, status: int = 200) -> Answer:
-    kept = _kept()
-    return make_response(render_template("sign_in.html", caller=None, after=after, wrong=wrong, kept=kept), status)
+def sign_in_page(after: str, wrong: str, status: int = 200) -> Response:
+    """Return the page where people sign in. :param wrong: what did not work."""
+    provider = context().settings.sign_in
+    values = {"after": after, "wrong": wrong, "kept": _kept(), "provider": provider.name if provider.is_on else ""}
+    return make_response(render_template("sign_in.html", caller=None, **values), status)
 
 
 def _go_on(token: Token, secret: str, after: str) -> Answer:

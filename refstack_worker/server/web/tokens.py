@@ -9,11 +9,11 @@ from typing import Any
 
 from flask import make_response, redirect, request
 
-from refstack_worker.errors import NotFoundError, UsageError
-from refstack_worker.server.domain.accounts import Token
-from refstack_worker.server.services.callers import OPERATOR, READ, SCOPES, VENDOR, Caller
+from refstack_worker.contract.scopes import VENDOR
+from refstack_worker.errors import UsageError
 from refstack_worker.server.services.inputs.checks import FieldError, check, invalid
 from refstack_worker.server.services.inputs.schema import fields, integer, string
+from refstack_worker.server.services.tokens import WantedToken, create_own, own_tokens, revoke_own
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.forms import errors_of
 from refstack_worker.server.web.pages import Answer, caller, form, page, show, typed
@@ -54,9 +54,7 @@ def create_token() -> Answer:
 
 @page("POST", "/tokens/<int:token_id>/revoke")
 def revoke_token(token_id: int) -> Answer:
-    if token_id not in {token.id for token in _own()}:
-        raise NotFoundError(f"there is no token {token_id}")
-    context().ledger.tokens.revoke(token_id)
+    revoke_own(context().ledger, caller(), token_id)
     return redirect("/tokens", 303)
 
 
@@ -70,33 +68,10 @@ def _create(given: Mapping[str, str]) -> str:
     sent = context().limits.forms.take(given.get("request_key", "")[:60]) if given.get("request_key") else None
     if sent is not None and sent.wait:
         raise invalid("", "This form was sent before: its token was created then, and is in the list.")
-    scopes, user_id = _rights(caller(), given.get("scope", VENDOR), given.get("user_id", ""))
-    ledger = context().ledger
-    expires = ledger.clock() + body["days"] * 86400 if body["days"] else 0.0
-    own_end = caller().token.expires_at
-    if not caller().is_operator and own_end:
-        expires = min(expires or own_end, own_end)
-    _token, secret = ledger.tokens.add(body["name"], scopes, user_id, expires, caller().token.id)
-    return str(secret)
-
-
-def _rights(who: Caller, scope: str, user: str) -> tuple[list[str], int | None]:
-    if scope not in SCOPES or (scope == OPERATOR and not who.is_operator):
-        raise invalid("scope", "You can't create operator tokens.")
-    user_id = who.token.user_id
-    if who.is_operator:
-        user_id = int(user) if user.isascii() and user.isdigit() and len(user) < 10 else None
-        if user_id is None and scope == VENDOR:
-            raise invalid("user_id", "Choose an owner for this token.")
-    return ([VENDOR, READ] if scope == READ and user_id is not None else [scope]), user_id
-
-
-def _own() -> list[Token]:
-    user_id = caller().token.user_id
-    found = context().ledger.tokens.all()
-    if caller().is_operator:
-        return list(found)
-    return [token for token in found if user_id is not None and token.user_id == user_id]
+    user = given.get("user_id", "")
+    user_id = int(user) if user.isascii() and user.isdigit() and len(user) < 10 else None
+    wanted = WantedToken(body["name"], given.get("scope", VENDOR), user_id, body["days"] * 86400)
+    return create_own(context().ledger, caller(), wanted)[1]
 
 
 def _page(shown: Shown) -> str:
@@ -104,7 +79,7 @@ def _page(shown: Shown) -> str:
     users = {user.id: user for user in ledger.accounts.users()} if caller().is_operator else {}
     return show(
         "tokens.html",
-        tokens=_own(),
+        tokens=own_tokens(ledger, caller()),
         secret=shown.secret,
         form=shown.form,
         errors={one.field: one.message for one in shown.errors},

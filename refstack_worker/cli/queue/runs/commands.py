@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import logging
 import time
 import uuid
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cliff.columns import FormattableColumn
@@ -17,10 +14,11 @@ from cliff.lister import Lister
 from cliff.show import ShowOne
 
 from refstack_worker.cli.api_client import Api, access_of
-from refstack_worker.cli.queue.runs.options import add_conf_options, add_run_options, body_of, conf_of
+from refstack_worker.cli.queue.names import cloud_id
+from refstack_worker.cli.queue.output import save
+from refstack_worker.cli.queue.runs.options import add_conf_options, conf_of
 from refstack_worker.cli.queue.runs.watch import Watcher, verdict
 from refstack_worker.contract.states import ENDS, RunState
-from refstack_worker.errors import UsageError
 
 if TYPE_CHECKING:
     _Records = FormattableColumn[list[dict[str, Any]]]
@@ -29,7 +27,6 @@ else:
     # cliff 4.0 (Debian 12) has no type parameter there
     _Records = _Value = FormattableColumn
 
-LOG = logging.getLogger(__name__)
 Columns = tuple[Sequence[str], Sequence[Any]]
 Rows = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
@@ -38,29 +35,8 @@ POLL_SECONDS = 0.3
 SHOWN = (
     "test_id", "state", "attempt", "reason", "message", "tempest_version", "openstack_release", "plugins", "testcases",
     "discover", "concurrency", "timeout", "tag", "priority", "cloud", "label", "created_by", "worker", "progress",
-    "counts", "rerun_of", "created_at", "started_at", "ended_at",
+    "counts", "rerun_of", "program", "verdict", "owner", "place", "url", "created_at", "started_at", "ended_at",
 )  # fmt: skip
-
-
-class RunCreate(ShowOne):
-    """Trigger a run. It is recorded at once and goes to a node as soon as one is free."""
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        add_run_options(parser)
-        parser.add_argument("--check", action="store_true", help="only say what the run would lack; start nothing")
-        return parser
-
-    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
-        body = body_of(parsed_args)
-        with Api(access_of(self.app.options)) as api:
-            if parsed_args.check:
-                found = api.post("/v1/runs/check", body)
-                return ("outlook", "warnings"), (found["outlook"], Warnings(found["warnings"]))
-            run = api.post("/v1/runs", body, key=uuid.uuid4().hex)
-        for warning in run.get("warnings", ()):
-            LOG.warning("%s", warning)
-        return _shown(run)
 
 
 class RunList(Lister):
@@ -72,7 +48,7 @@ class RunList(Lister):
         parser.add_argument("--state", action="append", default=[], choices=states, help="may be repeated")
         parser.add_argument("--tempest-version", metavar="V", help="runs of this version")
         parser.add_argument("--worker", metavar="NODE", help="runs that this node holds or held last")
-        parser.add_argument("--cloud", type=int, metavar="ID", help="runs against this cloud")
+        parser.add_argument("--cloud", metavar="CLOUD", help="runs against this cloud: name or id")
         parser.add_argument("--text", help="part of the label, the cloud's label or the creator")
         parser.add_argument("--since", default="", metavar="DATE", help="created then or later, as 2026-11-25")
         parser.add_argument("--until", default="", metavar="DATE", help="created before")
@@ -89,27 +65,27 @@ class RunShow(ShowOne):
     """Show a run: what was asked for, where it stands, and its messages."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        return _with_id(super().get_parser(prog_name))
+        return with_id(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         path = f"/v1/runs/{parsed_args.id}"
         with Api(access_of(self.app.options)) as api:
-            names, values = _shown(api.get(path))
+            names, values = shown_run(api.get(path))
             attempts = api.get(f"{path}/attempts")["attempts"]
             messages = api.get(f"{path}/messages")["messages"]
         return (*names, "attempts", "messages"), (*values, AttemptLines(attempts), Messages(messages))
 
 
 class RunWatch(Command):
-    """Show a run's progress until it ends. The exit status tells the verdict.
+    """Show progress, and failures as they happen, until a run ends.
 
-    0: every test that ran passed. 1: tests failed. 9: cancelled. 11: failed, no result. Other: the command itself
-    failed (docs/refstack-queue.md).
+    Exits 0 if all tests that ran passed, 1 if tests failed, 9 if the run was cancelled, 11 if it ended without a
+    result. Other codes: the command itself failed (docs/refstack-queue.md).
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = _with_id(super().get_parser(prog_name))
-        parser.add_argument("--lines", action="store_true", help="lines, no bar, on a terminal too")
+        parser = with_id(super().get_parser(prog_name))
+        parser.add_argument("--lines", action="store_true", help="print lines instead of a progress bar")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -121,8 +97,8 @@ class RunCancel(ShowOne):
     """Cancel a run: at once if it waits; else its worker stops it within seconds."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = _with_id(super().get_parser(prog_name))
-        parser.add_argument("--wait", action="store_true", help="come back when it has ended")
+        parser = with_id(super().get_parser(prog_name))
+        parser.add_argument("--wait", action="store_true", help="wait until the run has ended")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
@@ -131,14 +107,28 @@ class RunCancel(ShowOne):
             while parsed_args.wait and RunState(run["state"]) not in ENDS:
                 time.sleep(POLL_SECONDS)
                 run = api.get(f"/v1/runs/{parsed_args.id}")
-        return _shown(run)
+        return shown_run(run)
+
+
+class RunDelete(Command):
+    """Delete runs that have ended, with their results, for good."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("id", type=int, nargs="+", help="as 'run list' shows it; several may be named")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        with Api(access_of(self.app.options)) as api:
+            for test_id in parsed_args.id:
+                api.delete(f"/v1/runs/{test_id}")
 
 
 class RunRerun(ShowOne):
-    """Trigger an ended run again, all of it or what failed. The passwords were wiped: give them again."""
+    """Rerun all tests of a run that ended, or those that failed. Its passwords were erased: give them again."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = _with_id(super().get_parser(prog_name))
+        parser = with_id(super().get_parser(prog_name))
         add_conf_options(parser)
         parser.add_argument("--only-failed", action="store_true", help="only the tests that failed")
         parser.add_argument("--label", default="", help="default: the old one")
@@ -149,15 +139,15 @@ class RunRerun(ShowOne):
         if parsed_args.label:
             body["label"] = parsed_args.label
         with Api(access_of(self.app.options)) as api:
-            return _shown(api.post(f"/v1/runs/{parsed_args.id}/rerun", body, key=uuid.uuid4().hex))
+            return shown_run(api.post(f"/v1/runs/{parsed_args.id}/rerun", body, key=uuid.uuid4().hex))
 
 
 class RunReport(ShowOne):
-    """Show what came of a run: counts, and the tests that failed with the reason of each. The exit status is 0."""
+    """Show counts and failures. The exit status is 0, also when tests failed."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = _with_id(super().get_parser(prog_name))
-        parser.add_argument("--subunit", type=Path, metavar="FILE", help="save the stream of the results")
+        parser = with_id(super().get_parser(prog_name))
+        parser.add_argument("--subunit", metavar="FILE", help="save the stream of the results; - is standard output")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
@@ -165,7 +155,7 @@ class RunReport(ShowOne):
         with Api(access_of(self.app.options)) as api:
             report = api.get(f"{path}/report")
             if parsed_args.subunit:
-                _save(api, f"{path}/subunit", parsed_args.subunit)
+                save(api, f"{path}/subunit", parsed_args.subunit)
         run = report["run"]
         shown = {
             "test_id": run["test_id"],
@@ -185,11 +175,11 @@ class Messages(_Records):
 
 
 class AttemptLines(_Records):
-    """AttemptLines: lines for people, records for machines."""
+    """The attempts of a run: lines for people, records for machines."""
 
     def human_readable(self) -> str:
         return "\n".join(
-            f"{item['attempt']}: {item['worker'] or 'nobody'} {item['outcome'] or 'open'} {item['note']}".rstrip()
+            f"{item['attempt']}: {item['worker'] or 'no node'} {item['outcome'] or 'open'} {item['note']}".rstrip()
             for item in self._value
         )
 
@@ -214,7 +204,7 @@ class Tests(_Value):
     def human_readable(self) -> str:
         asked = self._value or {}
         lines = [*asked.get("names", ()), *(f"regex {item}" for item in asked.get("regexes", ()))]
-        return "\n".join([*lines, *([asked["url"]] if asked.get("url") else [])]) or "the operator's default"
+        return "\n".join([*lines, *([asked["url"]] if asked.get("url") else [])]) or "the server's default"
 
 
 class Counted(_Value):
@@ -226,7 +216,28 @@ class Counted(_Value):
         return f"{counts['done']} of {counts['total']}: {said}" if counts.get("total") else said
 
 
-_COLUMNS = {"testcases": Tests, "progress": Counted, "counts": Counted}
+class VerdictWords(_Value):
+    """A verdict: a few words for people."""
+
+    def human_readable(self) -> str:
+        verdict = self._value
+        if not verdict:
+            return "none"
+        return f"{'passed' if verdict['passed'] else 'not passed'}: {verdict['count']} of {verdict['total']}"
+
+
+class PlaceWords(_Value):
+    """A place in the queue: a few words for people."""
+
+    def human_readable(self) -> str:
+        place = self._value
+        if not place:
+            return "not waiting"
+        when = f", starts in about {place['seconds'] / 60:.0f} min" if place["seconds"] is not None else ""
+        return f"{place['ahead']} runs ahead on {place['slots']} slots{when}"
+
+
+_COLUMNS = {"testcases": Tests, "progress": Counted, "counts": Counted, "verdict": VerdictWords, "place": PlaceWords}
 
 
 def last_line(text: str) -> str:
@@ -235,13 +246,15 @@ def last_line(text: str) -> str:
     return lines[-1][:200] if lines else ""
 
 
-def _with_id(parser: Any) -> argparse.ArgumentParser:
+def with_id(parser: Any) -> argparse.ArgumentParser:
+    """Add the argument that names a run."""
     found: argparse.ArgumentParser = parser
     found.add_argument("id", type=int, help="as 'run create' and 'run list' show it")
     return found
 
 
-def _shown(run: dict[str, Any]) -> Columns:
+def shown_run(run: dict[str, Any]) -> Columns:
+    """Return a run as the commands print it."""
     values = ((name, run.get(name)) for name in SHOWN)
     return SHOWN, tuple(_COLUMNS[name](value) if name in _COLUMNS else value for name, value in values)
 
@@ -258,7 +271,7 @@ def _pages(api: Api, options: argparse.Namespace) -> Iterable[dict[str, Any]]:
         "state": options.state,
         "tempest_version": options.tempest_version,
         "worker": options.worker,
-        "cloud_id": options.cloud,
+        "cloud_id": cloud_id(api, options.cloud) if options.cloud else None,
         "q": options.text,
         "since": options.since,
         "until": options.until,
@@ -274,16 +287,3 @@ def _pages(api: Api, options: argparse.Namespace) -> Iterable[dict[str, Any]]:
         before = found["next_before"]
         if before is None:
             return
-
-
-def _save(api: Api, path: str, file: Path) -> None:
-    part = file.with_name(file.name + ".part")
-    try:
-        with open(part, "wb") as out:
-            api.save(path, out)
-        part.replace(file)
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            part.unlink()

@@ -48,23 +48,21 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what is run."""
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--tempest-version", default="", metavar="V", help="exact, as 47.0.0; default: what fits the guideline"
+        "--tempest-version", default="", metavar="V", help="exact, e.g. 47.0.0; default: what fits the guideline"
     )
     what.add_argument(
-        "--openstack-release", default="", metavar="R", help="as 2025.1: the node's newest Tempest for it"
+        "--openstack-release", default="", metavar="R", help="e.g. 2025.1; uses the newest Tempest that supports it"
     )
     add_conf_options(parser)
     parser.add_argument(
         "--testcases", action="append", default=[], metavar="NAME|@FILE",
         help="test, module or package by name, or a file with one a line or a JSON list; may be repeated; or the "
-        "address of a list where operator and nodes allow it; default: the operator's",
+        "URL of a list where operator and nodes allow it; default: set by the server",
     )  # fmt: skip
-    parser.add_argument(
-        "--regex", action="append", default=[], help="tests whose names it is found in; may be repeated"
-    )
-    parser.add_argument("--guideline", default="", metavar="NAME", help="interop guideline on the server, as 2020.06")
-    parser.add_argument("--program", default="", help="of the guideline, as 'OpenStack Powered Storage'")
-    parser.add_argument("--advisory", action="store_true", help="with --guideline: run the advisory tests too")
+    parser.add_argument("--regex", action="append", default=[], help="run tests whose names match; may be repeated")
+    parser.add_argument("--guideline", default="", metavar="NAME", help="interop guideline on the server, e.g. 2020.06")
+    parser.add_argument("--program", default="", help="of the guideline, e.g. 'OpenStack Powered Storage'")
+    parser.add_argument("--advisory", action="store_true", help="with --guideline: run the advisory tests, too")
     parser.add_argument(
         "--all-api", action="store_true", help="with --guideline: run all API tests, and judge the required ones"
     )
@@ -81,12 +79,14 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--discover", choices=DISCOVERERS, default=KEYSTONE,
         help="finds Tempest options that are not set; tempestconf: python-tempestconf, on nodes that have it",
     )  # fmt: skip
-    parser.add_argument("--concurrency", type=int, default=0, help="default: as many as the node has cores")
-    parser.add_argument("--timeout", type=int, default=0, help="seconds for the whole run; default: the operator's")
-    parser.add_argument("--tag", default="", help="only on nodes that carry it")
-    parser.add_argument("--priority", choices=("low", "normal", "high"), default="normal")
-    parser.add_argument("--cloud", type=int, metavar="ID", help="RefStack's cloud under test")
-    parser.add_argument("--label", default="", help="for people")
+    parser.add_argument("--concurrency", type=int, default=0, help="parallel workers; default: one for each CPU core")
+    parser.add_argument("--timeout", type=int, default=0, help="seconds for the whole run; default: set by the server")
+    parser.add_argument("--tag", default="", help="run only on nodes with this tag")
+    parser.add_argument("--priority", choices=("low", "normal", "high"), default="normal", help="high: operators only")
+    parser.add_argument(
+        "--cloud", default="", metavar="CLOUD", help="saved cloud: name or id, as 'cloud list' shows it"
+    )
+    parser.add_argument("--label", default="", help="display name; helps you find the run later")
 
 
 def body_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -108,7 +108,6 @@ def body_of(options: argparse.Namespace) -> dict[str, Any]:
         "timeout": options.timeout,
         "tag": options.tag,
         "priority": ("low", "normal", "high").index(options.priority) - 1,
-        "cloud_id": options.cloud,
         "label": options.label,
         "conf_json": _conf_with_cloud(options),
     }
@@ -126,13 +125,13 @@ def excluded(words: Iterable[str], files: Iterable[Path]) -> list[dict[str, str]
 def _guideline(options: argparse.Namespace) -> dict[str, Any]:
     if bool(options.guideline) != bool(options.program):
         raise UsageError("--guideline, --program: one needs the other ('refstack-queue guideline list' shows them)")
-    if options.all_api and not options.guideline:
-        raise UsageError("--all-api: needs --guideline and --program; without, use --regex '^tempest\\.api\\.'")
-    named = {"name": options.guideline, "program": options.program} if options.guideline else {}
     if options.advisory and not options.guideline:
         raise UsageError("--advisory: needs --guideline and --program")
-    more = {"tests": "api"} if options.all_api else {}
-    return {**named, **more, **({"advisory": True} if options.advisory else {})}
+    if options.all_api and not options.guideline:
+        raise UsageError("--all-api: needs --guideline and --program; without, use --regex '^tempest\\.api\\.'")
+    named: dict[str, Any] = {"name": options.guideline, "program": options.program} if options.guideline else {}
+    more = {**({"tests": "api"} if options.all_api else {}), **({"advisory": True} if options.advisory else {})}
+    return {**named, **more}
 
 
 def conf_of(options: argparse.Namespace, ask: Callable[[str], str] = getpass.getpass) -> Conf:

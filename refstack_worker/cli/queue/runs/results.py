@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 from cliff.command import Command
 
 from refstack_worker.cli.api_client import Api, access_of
+from refstack_worker.cli.queue.output import save
 from refstack_worker.contract import export_formats
 from refstack_worker.errors import UsageError
 
@@ -20,9 +20,9 @@ class RunVerdict(Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("id", type=int, help="of the run")
-        parser.add_argument("--guideline", default="", help="as 2020.06; default: the one that the run was made by")
+        parser.add_argument("--guideline", default="", help="e.g. 2020.06; default: the run's own")
         parser.add_argument("--program", default="")
-        parser.add_argument("--json", action="store_true", help="as the API answers")
+        parser.add_argument("--json", action="store_true", help="print the raw API response")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -45,14 +45,14 @@ class RunExport(Command):
             "format",
             choices=export_formats.ALL,
         )
-        parser.add_argument("file", type=Path)
+        parser.add_argument("file", help="- is standard output")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         kind = parsed_args.format
         path = f"/v1/runs/{parsed_args.id}/" + (kind if kind == export_formats.SUBUNIT else f"exports/{kind}")
-        with Api(access_of(self.app.options)) as api, parsed_args.file.open("wb") as out:
-            api.save(path, out)
+        with Api(access_of(self.app.options)) as api:
+            save(api, path, parsed_args.file)
 
 
 def _verdict_text(told: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from cliff.command import Command
 from cliff.show import ShowOne
 
 from refstack_worker.cli.api_client import Api, access_of
+from refstack_worker.cli.queue.output import save
 from refstack_worker.cli.queue.records import Columns
 from refstack_worker.errors import UsageError
 
@@ -53,12 +54,12 @@ class RunSignRequest(Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("id", type=int, help="of the run")
-        parser.add_argument("file", type=Path)
+        parser.add_argument("file", help="- is standard output")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        with Api(access_of(self.app.options)) as api, parsed_args.file.open("wb") as out:
-            api.save(f"/v1/runs/{parsed_args.id}/exports/refstack", out)
+        with Api(access_of(self.app.options)) as api:
+            save(api, f"/v1/runs/{parsed_args.id}/exports/refstack", parsed_args.file)
 
 
 def _hex(data: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, TextIO
 
 from refstack_worker.contract.states import ENDS, RunState
@@ -20,10 +20,12 @@ LINE_SECONDS = 10.0
 PATIENCE = 300.0
 """Seconds for which a server that does not answer is asked on."""
 BAR = 24
+MAX_LINES = 2000
+"""Lines of the console that are asked for at once."""
 
 
 class Asks(Protocol):
-    """What is needed of ``http_client.Api``."""
+    """What is needed of the API."""
 
     def get(self, path: str, query: Mapping[str, Any] | None = ...) -> Any: ...
 
@@ -36,6 +38,9 @@ class Watcher:
         self._out = out
         self._is_terminal = out.isatty() and not lines
         self._after = 0
+        self._failed = 0
+        self._attempt = 0
+        self._console_after = -1
         self._bar = ""
         self._next_line = 0.0
 
@@ -49,6 +54,7 @@ class Watcher:
             try:
                 run = self._api.get(f"/v1/runs/{test_id}")
                 self._tell_messages(test_id)
+                self._tell_failures(run)
                 silent_since = 0.0
             except RefusedError:
                 raise
@@ -75,6 +81,32 @@ class Watcher:
         for message in found:
             self._after = message["id"]
             self._line(f"{message['time']} {message['message']}")
+
+    def _tell_failures(self, run: Mapping[str, Any]) -> None:
+        """Name the tests that failed since the last look; their lines come with the console."""
+        failed = run["progress"]["failed"]
+        if failed <= self._failed:
+            # a next attempt begins again
+            self._failed = failed
+            return
+        for line in self._console(run["test_id"]):
+            if line["event"] == "test" and line["status"] == "failed":
+                self._failed += 1
+                self._line(f"failed: {line['test']} ({line['seconds']:.1f} s)")
+
+    def _console(self, test_id: int) -> Iterator[Mapping[str, Any]]:
+        while True:
+            query = {"limit": MAX_LINES, **({"after": self._console_after} if self._console_after >= 0 else {})}
+            page = self._api.get(f"/v1/runs/{test_id}/console", query)
+            if page["attempt"] != self._attempt:
+                self._attempt, self._failed, is_next = page["attempt"], 0, self._console_after >= 0
+                self._console_after = -1
+                if is_next:
+                    continue
+            yield from page["lines"]
+            if not page["lines"]:
+                return
+            self._console_after = page["next_after"]
 
     def _show(self, text: str) -> None:
         if self._is_terminal:

@@ -22,11 +22,11 @@ from refstack_worker import process
 from refstack_worker.cli.queue.serve import until_signal
 from refstack_worker.cli.queue.standalone.files import TOKEN_NAME, Folder, Wish, owned, prepare, write
 from refstack_worker.config.server import ServerSettings
+from refstack_worker.contract.scopes import OPERATOR
 from refstack_worker.errors import ConfigError
 from refstack_worker.gearman import Address
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.service import Services
-from refstack_worker.server.services.callers import OPERATOR
 
 LOG = logging.getLogger(__name__)
 

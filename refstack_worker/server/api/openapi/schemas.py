@@ -110,6 +110,8 @@ SCHEMAS: Json = {
         program=maybe(string(description="With its guideline")),
         verdict=maybe(shape(passed=FLAG, count=integer(0), total=integer(0))),
         owner=maybe(string(description="User and vendor")),
+        vendor=maybe(string(description="Name of the owner's vendor")),
+        place=maybe(reference("Place")),
         url=string(description="Its page"),
         kind=choice("run", "imported", description="imported: its result was made elsewhere"),
         created_at=TIME,
@@ -171,7 +173,8 @@ SCHEMAS: Json = {
     ),
     "Comparison": shape(**{name: array(reference("Test")) for name in ("broken", "mended", "other", "added", "gone")}),
     "Cloud": shape(
-        id=ID, label=string(), endpoint_v3=string(), keeps_passwords=FLAG,
+        id=ID, label=string(), endpoint_v3=string(), region=string(), release=string(), test_user=string(),
+        alt_user=string(), admin_user=string(), user_id=maybe(integer()), keeps_passwords=FLAG,
         accounts=integer(0, description="Accounts for the tests that are stored, encrypted"),
         options={**OBJECT, "description": "Tempest options for every run, none of them secret"},
         check=maybe(shape(ok=FLAG, said=string(), at=TIME)),
@@ -186,7 +189,10 @@ SCHEMAS: Json = {
         added_by=string(),
         created_at=TIME,
     ),
-    "Node": shape(name=string(), state=string(), versions=array(string()), slots=integer(0), busy=integer(0)),
+    "Node": shape(
+        name=string(), state=string(), versions=array(string()), slots=integer(0), busy=integer(0),
+        silent_seconds={**NUMBER, "description": "Since its last report"},
+    ),
     "NodeCommand": shape(node=string(), id=integer(1), action=string()),
     "Queue": shape(
         paused=FLAG,

@@ -6,9 +6,11 @@ from dataclasses import asdict
 
 from flask import Response, jsonify
 
+from refstack_worker.errors import StateError
 from refstack_worker.server.api.openapi.schemas import page, reference
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
-from refstack_worker.server.services.inputs.schema import ID, fields, maybe, string
+from refstack_worker.server.api.serializers import iso
+from refstack_worker.server.services.inputs.schema import ID, TIME, fields, maybe, shape, string
 
 ACCOUNTS = Resource("accounts", "The token's owner; vendors and their users (operators).")
 NEW_VENDOR = fields("name", name=string(80, minLength=1), contact_name=string(120), contact_email=string(120))
@@ -65,3 +67,33 @@ def add_user(call: Call) -> Response:
     answer = jsonify(asdict(user))
     answer.status_code = 201
     return answer
+
+
+@ACCOUNTS.call(
+    "POST",
+    "/v1/users/<int:user_id>/invitations",
+    Who.OPERATOR,
+    {201: shape(url=string(description="Give it to the user; it works once"), expires_at=TIME)},
+    (404, 409),
+)
+def invite_user(call: Call, user_id: int) -> Response:
+    """Invite a user to sign in by OpenID Connect.
+
+    Whoever opens the URL and signs in at the provider is that user from then on.
+    """
+    settings = call.context.settings
+    if not settings.sign_in.is_on:
+        raise StateError("Sign-in by OpenID Connect is not set up on this server (OIDC_ISSUER).")
+    made = call.ledger.identities.invite(user_id)
+    answer = jsonify({"url": f"{settings.web.address}/invitations/{made.secret}", "expires_at": iso(made.expires_at)})
+    answer.status_code = 201
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+@ACCOUNTS.call("DELETE", "/v1/users/<int:user_id>/identities", Who.OPERATOR, {204: None}, (404,))
+def forget_identities(call: Call, user_id: int) -> Response:
+    """Forget who a user is at the provider: the next sign-in needs a new invitation, or the verified e-mail address."""
+    call.ledger.accounts.user(user_id)
+    call.ledger.identities.forget(user_id)
+    return Response(status=204)

@@ -19,7 +19,8 @@ NODES = Resource("nodes", "Worker nodes and the queue (operators).")
 @NODES.call("GET", "/v1/nodes", Who.OPERATOR, {200: page("nodes", "Node")})
 def list_nodes(call: Call) -> Response:
     """List the nodes and their state."""
-    return jsonify({"nodes": [node_json(node) for node in call.ledger.nodes.all()]})
+    nodes, now = call.ledger.nodes.all(), call.ledger.clock()
+    return jsonify({"nodes": [{**node_json(node), "silent_seconds": max(0.0, now - node.seen_at)} for node in nodes]})
 
 
 @NODES.call("DELETE", "/v1/nodes/<node>", Who.OPERATOR, {204: None})

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from flask import Response, jsonify
 
+from refstack_worker.contract.scopes import VENDOR
 from refstack_worker.server.api.openapi.schemas import page, reference
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import token_json
-from refstack_worker.server.services.callers import VENDOR
-from refstack_worker.server.services.inputs.schema import ID, SCOPE, array, fields, integer, maybe, string
+from refstack_worker.server.services.inputs.schema import (
+    EXPIRY,
+    ID,
+    SCOPE,
+    array,
+    fields,
+    maybe,
+    seconds_until_expiry,
+    string,
+)
 
 TOKENS = Resource("tokens", "API tokens (operators).")
 _NEW = fields(
@@ -16,7 +25,7 @@ _NEW = fields(
     name=string(200, minLength=1, description="What it is for", examples=["CI pipeline"]),
     scopes=array(SCOPE, minItems=1),
     user_id=maybe({**ID, "description": "Owner; null: an operator's token"}),
-    days=integer(0, 3650, description="Expires after so many days; 0: never"),
+    **EXPIRY,
 )
 
 
@@ -37,8 +46,8 @@ def list_tokens(call: Call) -> Response:
 def create_token(call: Call) -> Response:
     """Create an API token. Its secret is shown only in this answer."""
     body, ledger = call.body, call.ledger
-    days = body.get("days", 0)
-    expires_at = ledger.clock() + days * 86400 if days else 0.0
+    seconds = seconds_until_expiry(body)
+    expires_at = ledger.clock() + seconds if seconds else 0.0
     scopes, parent = body.get("scopes", [VENDOR]), call.caller.token.id
     token, secret = ledger.tokens.add(body["name"], scopes, body.get("user_id"), expires_at, parent)
     answer = jsonify({**token_json(token), "token": secret})

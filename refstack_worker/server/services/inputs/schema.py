@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from refstack_worker.server.services.callers import SCOPES
+from refstack_worker.contract.scopes import SCOPES
 
 Json = dict[str, Any]
 
@@ -64,3 +65,13 @@ CONF: Json = {
     "examples": [{"identity": {"password": "…"}}],  # noqa: S105 - an example
 }
 SCOPE = choice(*SCOPES)
+EXPIRY: Json = {
+    "days": integer(0, 3650, description="Expires after so many days; 0: never"),
+    "expires_in": integer(60, 3650 * 86400, description="Seconds, in place of days"),
+}
+"""Fields that say when a token expires."""
+
+
+def seconds_until_expiry(body: Mapping[str, Any]) -> int:
+    """Return after how many seconds a token expires; 0: never. :param body: with the fields of :data:`EXPIRY`."""
+    return int(body.get("expires_in", 0)) or int(body.get("days", 0)) * 86400

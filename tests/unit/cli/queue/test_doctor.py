@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import insert
 
 from refstack_worker.cli.queue import doctor
-from refstack_worker.cli.queue.queue_state import _clocks
+from refstack_worker.cli.queue.server_state import clocks_of
 from refstack_worker.server.db import queue_tables
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.ledger.ledger import Ledger
@@ -70,7 +70,7 @@ def test_a_server_machine_whose_clock_is_off_is_named(ledger: Ledger, clock: Clo
     assert set(found) == {"clock of this machine", "clock of api-2"}
     assert found["clock of api-2"].result == result and f"{skew:+.1f} s" in found["clock of api-2"].found
     assert found["clock of this machine"].result == GOOD
-    assert _clocks(ledger)["clock of api-2"] == f"{skew:+.1f} s"
+    assert clocks_of(ledger)["clock of api-2"] == f"{skew:+.1f} s"
 
 
 def test_this_machine_is_compared_with_the_database(ledger: Ledger, clock: Clock) -> None:
@@ -78,7 +78,7 @@ def test_this_machine_is_compared_with_the_database(ledger: Ledger, clock: Clock
     clock.time = time.time() + 90
     (found,) = doctor.check_clocks(ledger)
     assert found.result == BAD and "-90" in found.found and found.todo
-    assert _clocks(ledger)["clock of this machine"].startswith("-90")
+    assert clocks_of(ledger)["clock of this machine"].startswith("-90")
 
 
 @pytest.mark.parametrize(("skew", "result"), [(0.0, GOOD), (-20.0, WARNING), (300.0, BAD)])

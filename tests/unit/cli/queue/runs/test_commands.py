@@ -19,7 +19,7 @@ TESTS = {"names": ["a.b", "c.d"], "regexes": ["x|y"]}
 
 
 def shown(**run):
-    return dict(zip(*commands._shown(run)))
+    return dict(zip(*commands.shown_run(run)))
 
 
 def test_people_read_lines():
@@ -28,7 +28,7 @@ def test_people_read_lines():
     assert told["progress"].human_readable() == "3 of 9: 1 passed, 2 failed, 0 skipped"
     assert told["counts"].human_readable() == "0 passed, 0 failed, 0 skipped"
     assert told["testcases"].human_readable() == "a.b\nc.d\nregex x|y"
-    assert shown(testcases=None)["testcases"].human_readable() == "the operator's default"
+    assert shown(testcases=None)["testcases"].human_readable() == "the server's default"
 
 
 def test_machines_read_what_the_api_says():
