@@ -8,11 +8,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from refstack_worker.builder.chroots import CleanRoot, Enter, RootRecipe, base_root
+from refstack_worker import process
+from refstack_worker.builder.chroots import PYTHONS, CleanRoot, Enter, RootRecipe, base_root
 from refstack_worker.builder.packages.package import VIRTUAL
-from refstack_worker.builder.repository import attestations, publish
+from refstack_worker.builder.repository import apt, attestations, publish
 from refstack_worker.builder.repository.attestations import Provenance
 from refstack_worker.builder.repository.repository import KEYRING, Repository
+from refstack_worker.builder.repository.uploads import files_of
 from refstack_worker.errors import BuildError, ProcessError
 
 INSIDE = "/srv/refstack-repository"
@@ -59,6 +61,22 @@ def verify_provenance(repository: Repository, versions: Sequence[str], keyring: 
     return found
 
 
+def versions_in(files: Sequence[Path]) -> list[str]:
+    """Return the Tempest versions, with plugins as their packages are called, among Debian packages."""
+    names = [apt.inspect(path).package for path in files_of(files) if path.suffix == ".deb"]
+    return sorted({name.removeprefix(f"{VIRTUAL}-") for name in names if name.startswith(f"{VIRTUAL}-")})
+
+
+def is_locked_for(repository: Repository, version: str, suite: str) -> bool:
+    """Tell whether a published version is locked for a suite's Python; one that is not there is: verifying says so."""
+    name = f"{VIRTUAL}-{version}"
+    found = sorted((repository.pool / name[0] / name).glob("*.deb"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        return True
+    said = process.run(["dpkg-deb", "--field", found[-1], "Refstack-Interpreters"]).stdout
+    return f"cpython-{PYTHONS[suite]}" in [word.strip() for word in said.split(",")]
+
+
 def _add_source(root: CleanRoot, repository: Repository, suite: str) -> None:
     keyring = repository.root / f"{KEYRING}.gpg"
     root.write(f"etc/apt/keyrings/{KEYRING}.gpg", keyring.read_bytes())
@@ -93,7 +111,10 @@ def _install_offline(root: CleanRoot, repository: Repository, names: Sequence[st
 
 def _listed(root: CleanRoot, suite: str, version: str) -> tuple[str, str, int, float]:
     began = time.monotonic()
-    output = root.run(["refstack-worker", "env", "build", version, "-f", "json"]).stdout
+    rows = json.loads(root.run(["refstack-worker", "versions", "-f", "json"]).stdout)
+    row = next((row for row in rows if row.get("Name", row["Version"]) == version), {"Version": version, "Plugins": ""})
+    plugins = [word for plugin in row["Plugins"].split() for word in ("--with", plugin)]
+    output = root.run(["refstack-worker", "env", "build", row["Version"], *plugins, "-f", "json"]).stdout
     tests = int(json.loads(output)["tests"])
     if tests <= 0:
         raise BuildError(f"{suite}: Tempest {version} lists no tests; withdraw the package")

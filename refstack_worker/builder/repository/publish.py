@@ -19,6 +19,7 @@ from refstack_worker.builder.packages.package import VIRTUAL
 from refstack_worker.builder.repository import apt, attestations, yum
 from refstack_worker.builder.repository.repository import KEYRING, Record, Repository, replace_file
 from refstack_worker.builder.repository.signing import Key, OpenPgpKeyring
+from refstack_worker.builder.repository.uploads import files_of
 from refstack_worker.errors import BuildError, NotFoundError, UsageError
 from refstack_worker.filesystem import make_folder
 
@@ -47,7 +48,8 @@ class Publisher:
         :raises BuildError: the key is missing, a file is not a package, or that version exists with other bytes
             already. Nothing has changed then.
         """
-        return self._change(lambda undo, aside: self._add(files, undo, aside))
+        wanted = files_of(files)
+        return self._change(lambda undo, aside: self._add(wanted, undo, aside))
 
     def withdraw(self, names: Sequence[str]) -> list[str]:
         """Take packages out: ``NAME`` (all its versions) or ``NAME=VERSION``; return the files that went.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -83,6 +85,20 @@ class Repository:
         write_whole(self.root / RECORD, record.to_json())
 
     @contextmanager
+    def staged(self) -> Iterator[Repository]:
+        """Give a copy of the repository to try a change with; what is done to it is gone afterwards.
+
+        It shares its files with this one by hard links where it can: files of a repository are replaced, never written.
+        """
+        make_folder(self.root.absolute().parent)
+        with tempfile.TemporaryDirectory(prefix=".staging-", dir=self.root.absolute().parent) as name:
+            copy = Path(name) / "repository"
+            if self.root.is_dir():
+                shutil.copytree(self.root, copy, copy_function=_linked, ignore=shutil.ignore_patterns(".*"))
+            copy.parent.chmod(0o755)  # apt reads it as a user of its own
+            yield Repository(copy)
+
+    @contextmanager
     def locked(self) -> Iterator[None]:
         """Let one process at a time change the repository.
 
@@ -97,6 +113,13 @@ class Repository:
                     f"{self.root}: another process is publishing there; try again when it is done"
                 ) from None
             yield
+
+
+def _linked(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copy2(source, target)
 
 
 def replace_file(source: Path, target: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +19,9 @@ from refstack_worker.builder.repository import publish
 from refstack_worker.builder.repository.publish import Publisher
 from refstack_worker.builder.repository.repository import Repository
 from refstack_worker.builder.repository.signing import OpenPgpKeyring
-from refstack_worker.errors import UsageError
+from refstack_worker.errors import BuildError, UsageError
+
+LOG = logging.getLogger(__name__)
 
 CHANGES = ("Package", "Version", "Format")
 
@@ -85,6 +89,13 @@ def build_folder(folder: Path, parsed_args: argparse.Namespace, out: IO[str]) ->
     )
     for path in contents.build(request):
         out.write(f"{path}\n")
+    there = {contents.series_of(lock) for lock in contents.read_locks(folder)}
+    for suite, series in sorted(PYTHONS.items()):
+        if series not in there:
+            LOG.warning(
+                "no lock for Python %s: nodes on Debian %s cannot install it; lock it there too, or --also-python PATH",
+                series, suite,
+            )  # fmt: skip
 
 
 class RepositoryCommand(Lister):
@@ -111,12 +122,25 @@ class Publish(RepositoryCommand):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         parser.add_argument("--url", default="", help="base URL under which DIR is served; it is recorded")
-        parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=".deb, .dsc and its files, .rpm")
+        parser.add_argument(
+            "--verify", action="store_true",
+            help="first publish into a copy and verify the Tempest versions there, as 'verify' does; needs root",
+        )  # fmt: skip
+        add_verify_options(parser)
+        parser.add_argument(
+            "files", nargs="+", type=Path, metavar="FILE", help=".deb, .dsc and its files, .changes, .rpm"
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
         """Publish and list what is new."""
-        added = self.publisher(parsed_args, parsed_args.url).publish(parsed_args.files)
+        publisher = self.publisher(parsed_args, parsed_args.url)
+        if parsed_args.verify:
+            with publisher.repository.staged() as staging:
+                replace(publisher, repository=staging).publish(parsed_args.files)
+                for row in _verified(staging, verify.versions_in(parsed_args.files), parsed_args):
+                    LOG.info("verified: %s %s, %d tests", *row[:3])
+        added = publisher.publish(parsed_args.files)
         return CHANGES, [line.split() for line in added]
 
 
@@ -205,10 +229,7 @@ class VerifyPublished(Lister):
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--repo", type=Path, required=True, metavar="DIR", help="folder of the repositories")
         parser.add_argument("versions", nargs="+", metavar="VERSION", help="Tempest versions, as 43.0.0")
-        parser.add_argument(
-            "--suite", action="append", choices=sorted(PYTHONS), help="Debian release; may be repeated; default: all"
-        )
-        parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="keeps the clean roots")
+        add_verify_options(parser)
         parser.add_argument("--provenance", action="store_true", help="check the provenance alone, and show it")
         parser.add_argument(
             "--keyring", type=Path, metavar="FILE", help="public keys to trust for it; default: the repository's own"
@@ -222,10 +243,33 @@ class VerifyPublished(Lister):
             return ("File", "Builder", "Signed by", "Vulnerabilities"), [
                 (one.file, one.builder, " ".join(one.keys), one.vulnerabilities) for one in checked
             ]
-        rows = []
-        for suite in parsed_args.suite or sorted(PYTHONS):
-            rows += verify.verify(repository, suite, parsed_args.versions, parsed_args.cache)
+        rows = _verified(repository, parsed_args.versions, parsed_args)
         return ("Suite", "Package", "Tests", "Seconds"), rows
+
+
+def add_verify_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what installs packages into clean roots."""
+    parser.add_argument(
+        "--suite", action="append", choices=sorted(PYTHONS),
+        help="Debian release; may be repeated; default: those for whose Python a version is locked",
+    )  # fmt: skip
+    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="keeps the clean roots")
+
+
+def _verified(
+    repository: Repository, versions: Sequence[str], parsed_args: argparse.Namespace
+) -> list[tuple[str, str, int, float]]:
+    """Verify versions on the suites that were asked for, or on each that has a Python that they are locked for."""
+    rows = []
+    for suite in parsed_args.suite or sorted(PYTHONS):
+        fitting = [name for name in versions if parsed_args.suite or verify.is_locked_for(repository, name, suite)]
+        for name in sorted(set(versions) - set(fitting)):
+            LOG.warning("%s: Tempest %s has no lock for its Python %s: not verified", suite, name, PYTHONS[suite])
+        if fitting:
+            rows += verify.verify(repository, suite, fitting, parsed_args.cache)
+    if versions and not rows:
+        raise BuildError(f"{', '.join(versions)}: no Debian release of {', '.join(sorted(PYTHONS))} has their Python")
+    return rows
 
 
 COMMANDS: dict[str, type[Command]] = {

@@ -33,6 +33,23 @@ def test_a_damaged_record_is_no_new_repository(tmp_path: Path, content: str) -> 
         Repository(tmp_path).record()
 
 
+def test_a_staged_copy_changes_nothing(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "public")
+    with repository.staged() as first:
+        assert not first.root.exists()
+    (repository.pool).mkdir(parents=True)
+    (repository.pool / "a.deb").write_text("one")
+    repository.remember(Record(("A" * 40,)))
+    with repository.staged() as staging:
+        assert staging.record() == repository.record()
+        (staging.pool / "b.deb").write_text("two")
+        staging.remember(Record(("B" * 40,)))
+        (staging.pool / "a.deb").unlink()
+    assert [path.name for path in repository.pool.iterdir()] == ["a.deb"]
+    assert repository.record().keys == ("A" * 40,)
+    assert [path.name for path in tmp_path.iterdir()] == ["public"]
+
+
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     repository = Repository(tmp_path)
     with repository.locked(), pytest.raises(BuildError, match="another process"), repository.locked():
