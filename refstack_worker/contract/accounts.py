@@ -32,8 +32,8 @@ ACCOUNT_OPTIONS = frozenset(
 )
 MAX_ACCOUNTS = 200
 _SECTION = re.compile(r"account\.([1-9][0-9]{0,3})")
-_COMMENT = re.compile(r"""^((?:[^'"#]|'(?:[^']|'')*'|"(?:[^"\\]|\\.)*"|(?<=\S)#)*?)(?:(?:^|(?<=\s))#.*)?$""")
-"""A line, and the comment that ends it: one that is neither in quotes nor part of a word."""
+_QUOTES_AFTER = ("", ":", "-", "[", ",", "{")
+"""Behind what a quote begins a text; elsewhere it is a letter of one, as in ``it's``."""
 _OLDER_NAMES = {"tenant_name": "project_name", "tenant_id": "project_id"}
 
 
@@ -71,7 +71,7 @@ def read_accounts(text: str) -> list[dict[str, Any]]:
     text = text.lstrip("\ufeff")
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = list(_yaml_items(text))
     if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
         raise ValueError("not a list of accounts, each with username and password")
@@ -112,7 +112,7 @@ def _yaml_items(text: str) -> Iterator[dict[str, Any]]:
     item: dict[str, Any] | None = None
     key, depth = "", 0
     for line in text.splitlines():
-        content = _COMMENT.sub(r"\1", line).rstrip()
+        content = _without_comment(line).rstrip()
         if not content.strip() or content.strip() in ("---", "..."):
             continue
         indent = len(content) - len(content.lstrip())
@@ -129,6 +129,26 @@ def _yaml_items(text: str) -> Iterator[dict[str, Any]]:
         key = _yaml_line(item, key, word, indent > depth)
     if item is not None:
         yield item
+
+
+def _without_comment(line: str) -> str:
+    """Return a line without the comment at its end: one that is neither in quotes nor part of a word."""
+    quote = last = ""
+    escaped = False
+    for at, letter in enumerate(line):
+        if quote:
+            if escaped or (quote == '"' and letter == "\\"):
+                escaped = not escaped
+            elif letter == quote:
+                # a doubled quote ends the text and begins it again
+                quote, last = "", letter
+        elif letter in "'\"" and (last in _QUOTES_AFTER or last == letter == line[at - 1]):
+            quote = letter
+        elif letter == "#" and (at == 0 or line[at - 1].isspace()):
+            return line[:at]
+        elif not letter.isspace():
+            last = "x" if letter in "'\"" else letter
+    return line
 
 
 def _yaml_line(item: dict[str, Any], key: str, word: str, is_nested: bool) -> str:
@@ -153,7 +173,10 @@ def _yaml_line(item: dict[str, Any], key: str, word: str, is_nested: bool) -> st
 def _scalar(text: str) -> Any:
     text = text.strip()
     if text.startswith("[") and text.endswith("]"):
-        return [_scalar(part) for part in text[1:-1].split(",") if part.strip()]
+        parts = [part.strip() for part in text[1:-1].split(",") if part.strip()]
+        if any(part.startswith("[") for part in parts):
+            raise ValueError("a list in a list is no value of an account")
+        return [_scalar(part) for part in parts]
     if len(text) > 1 and text[0] == text[-1] == "'":
         return text[1:-1].replace("''", "'")
     if len(text) > 1 and text[0] == text[-1] == '"':

@@ -90,3 +90,30 @@ def test_a_bad_account_is_named(account: dict[str, Any], message: str) -> None:
 def test_too_many() -> None:
     with pytest.raises(ValueError, match="201 accounts"):
         account_sections([{"username": "u", "password": "p"}] * 201)
+
+
+@pytest.mark.parametrize(
+    ("line", "password"),
+    [
+        ("it's # a comment", "it's"),
+        ("it''s # a comment", "it''s"),
+        ("'it''s # none' # a comment", "it's # none"),
+        ('"a\\"b # none"\t# a comment', 'a"b # none'),
+        ("'' # empty", ""),
+        ("a#b #c", "a#b"),
+        ('say "x # a comment', 'say "x'),
+    ],
+)
+def test_quotes_and_comments(line: str, password: str) -> None:
+    (account,) = read_accounts(f"- username: u\n  password: {line}\n")
+    assert account["password"] == password
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["'" * 5001 + " #", "[" * 100_000, "- a: " + "[" * 50_000 + "]" * 50_000, '- a: "' + "\\" * 50_001 + " #"],
+    ids=["quotes", "json", "lists", "escapes"],
+)
+def test_text_that_is_made_to_take_long_is_refused_at_once(text: str) -> None:
+    with pytest.raises(ValueError):
+        account_sections(read_accounts(text))
