@@ -40,6 +40,7 @@ from refstack_worker.server.web import (
     operators,
     run,
     runs,
+    schedules,
     sessions,
     tokens,
 )
@@ -52,7 +53,7 @@ STALE_SECONDS = 86400.0
 """Age at which an upload is no longer in transit: its process was killed."""
 RETRY_SECONDS = 5
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-PAGES = (admin, api_pages, clouds, guidelines, notifications, openid, operators, run, runs, sessions, tokens)
+PAGES = (admin, api_pages, clouds, guidelines, notifications, openid, operators, run, runs, schedules, sessions, tokens)
 """Modules that add their pages to the blueprint when they are imported."""
 
 

@@ -90,6 +90,11 @@ COMMANDS = {
     "notification resume": "refstack_worker.cli.queue.notifications:NotificationResume",
     "notification test": "refstack_worker.cli.queue.notifications:NotificationTest",
     "notification log": "refstack_worker.cli.queue.notifications:NotificationLog",
+    "schedule list": "refstack_worker.cli.queue.schedules:ScheduleList",
+    "schedule create": "refstack_worker.cli.queue.schedules:ScheduleCreate",
+    "schedule delete": "refstack_worker.cli.queue.schedules:ScheduleDelete",
+    "schedule pause": "refstack_worker.cli.queue.schedules:SchedulePause",
+    "schedule resume": "refstack_worker.cli.queue.schedules:ScheduleResume",
 }
 """Where each command is; it is imported when it is called: 'run …' needs neither Flask nor SQLAlchemy."""
 
@@ -109,8 +114,8 @@ def load_settings(options: argparse.Namespace) -> ServerSettings:
 
 PROGRAM = app.CliProgram(
     "refstack-queue",
-    "RefStack's queue of test runs. 'run', 'cloud', 'guideline', 'key' and 'notification' call the API: they need "
-    "--url and --token-file. 'token', 'vendor', 'user', 'worker', 'audit', 'announcement', 'pause', 'resume' and "
+    "RefStack's queue of test runs. 'run', 'cloud', 'guideline', 'key', 'schedule' and 'notification' call the API: "
+    "they need --url and --token-file. 'token', 'vendor', 'user', 'worker', 'audit', 'announcement', 'pause', 'resume' and "
     "'status' do so, too, from anywhere with an operator's token; without one, or with --config, they use the "
     "database that the server's refstack.cfg names. The rest runs on the server; 'standalone' makes a "
     "refstack.cfg of its own.",

@@ -12,7 +12,7 @@ from cliff.show import ShowOne
 from refstack_worker.cli.api_client import Api, access_of
 from refstack_worker.cli.queue.records import Columns, Rows
 
-KINDS = ("run.ended", "run.not_passed", "run.failing", "run.waiting", "node.lost")
+KINDS = ("run.ended", "run.not_passed", "run.failing", "run.waiting", "schedule.skipped", "node.lost")
 
 
 class NotificationList(Lister):

@@ -18,6 +18,7 @@ from refstack_worker.server.api.own_tokens import OWN_TOKENS
 from refstack_worker.server.api.results import RESULTS
 from refstack_worker.server.api.routing import Resource, Who
 from refstack_worker.server.api.runs import RUNS
+from refstack_worker.server.api.schedules import SCHEDULES
 from refstack_worker.server.api.shares import SHARES
 from refstack_worker.server.api.upload_keys import UPLOAD_KEYS
 from refstack_worker.server.services.inputs.schema import OBJECT, integer, shape, string
@@ -33,6 +34,7 @@ RESOURCES = (
     CLOUDS,
     GUIDELINES,
     UPLOAD_KEYS,
+    SCHEDULES,
     NOTIFICATIONS,
     OWN_TOKENS,
     ACCOUNTS,

@@ -22,6 +22,8 @@ class EventKind(str, enum.Enum):
     """The first test of a run failed, while it still runs."""
     RUN_WAITING = "run.waiting"
     """A run waits in vain: no node serves what it needs."""
+    SCHEDULE_SKIPPED = "schedule.skipped"
+    """A schedule was due and started no run."""
     NODE_LOST = "node.lost"
     """A node has stopped reporting. For operators."""
     TEST = "test"
@@ -33,6 +35,7 @@ CHOICES = (
     EventKind.RUN_NOT_PASSED,
     EventKind.RUN_FAILING,
     EventKind.RUN_WAITING,
+    EventKind.SCHEDULE_SKIPPED,
     EventKind.NODE_LOST,
 )
 """What a subscriber can choose."""

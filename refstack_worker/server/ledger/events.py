@@ -13,6 +13,7 @@ from refstack_worker.server.db.inserts import add_new
 from refstack_worker.server.domain.attempts import AttemptKey
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.domain.notifications import EventKind
+from refstack_worker.server.domain.schedules import Schedule
 from refstack_worker.server.ledger.transactions import LedgerPart
 
 MAX_NODE_AGE = 86400.0
@@ -42,6 +43,12 @@ class Events(LedgerPart):
         text = f"{node.name} has not reported for {self.clock() - node.seen_at:.0f} s"
         with self.database.writing() as connection:
             return add_new(connection, notify_tables.event, self._row(EventKind.NODE_LOST, subject, text))
+
+    def schedule_skipped(self, due: Schedule, problem: str) -> bool:
+        """Record that a schedule started no run; return False if that was recorded before."""
+        row = self._row(EventKind.SCHEDULE_SKIPPED, f"{due.id} {due.next_at:.0f}", problem)
+        with self.database.writing() as connection:
+            return add_new(connection, notify_tables.event, row)
 
     def _is_wanted(self, kind: EventKind) -> bool:
         wanted = notify_tables.subscription.c

@@ -31,6 +31,7 @@ from refstack_worker.server.ledger.queue_state import QueueState
 from refstack_worker.server.ledger.results import Results
 from refstack_worker.server.ledger.retention import Retention
 from refstack_worker.server.ledger.runs import Runs
+from refstack_worker.server.ledger.schedules import Schedules
 from refstack_worker.server.ledger.server_clocks import ServerClocks
 from refstack_worker.server.ledger.statistics import Statistics
 from refstack_worker.server.ledger.submissions import Submissions
@@ -71,6 +72,7 @@ class Ledger:
         self.notices = Notices(self._transactions)
         self.uploads = Uploads(self._transactions)
         self.server_clocks = ServerClocks(self._transactions)
+        self.schedules = Schedules(self._transactions)
         self.events = Events(self._transactions)
         self.subscriptions = Subscriptions(self._transactions)
         self.deliveries = Deliveries(self._transactions)

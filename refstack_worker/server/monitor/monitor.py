@@ -17,6 +17,7 @@ from refstack_worker.errors import LedgerError, RefstackError
 from refstack_worker.server.domain.attempts import AttemptKey, QueuedJob, Release
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.retention import PRUNED_AT_ONCE
+from refstack_worker.server.monitor.due_schedules import start_due
 from refstack_worker.server.monitor.liveness import Liveness
 from refstack_worker.server.queue.capacity import lost
 from refstack_worker.server.queue.client import QueueClient
@@ -90,7 +91,7 @@ class Monitor:
         steps: list[Callable[[], None]] = [self._expire_leases, self._lose_silent, self._end_overdue]
         if time.monotonic() >= self._next_queue_look:
             self._next_queue_look = time.monotonic() + self._pace.queue
-            steps += [self._pull_back, self._resubmit_lost, self._tell_unserved, self._find_news]
+            steps += [self._pull_back, self._resubmit_lost, self._tell_unserved, self._find_news, self._start_due]
         steps += [self._withdraw, self._submit]
         if self._ledger.settings.rules.retention_days and time.monotonic() >= self._next_prune:
             steps.append(self._prune)
@@ -186,6 +187,9 @@ class Monitor:
                 self._lost.add((node.name, node.seen_at))
                 if self._ledger.events.node_lost(node):
                     LOG.warning("the node %s has stopped reporting", node.name)
+
+    def _start_due(self) -> None:
+        start_due(self._ledger)
 
     def _withdraw(self) -> None:
         self._client.withdraw(self._ledger, is_last=True)

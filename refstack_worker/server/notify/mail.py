@@ -57,14 +57,22 @@ def subject_of(body: Mapping[str, Any]) -> str:
     data = body["data"]
     run = data.get("run")
     if run is None:
-        node = data.get("node")
-        return _line(f"RefStack: node {node['name']} has stopped reporting" if node else "RefStack: test message")
+        return _line(f"RefStack: {_other_subject(data)}")
     name = f"run {run['test_id']}" + (f" ({run['label']})" if run["label"] else "")
     if body["type"] == EventKind.RUN_FAILING.value:
         return _line(f"RefStack: {name}: a test has failed")
     if body["type"] == EventKind.RUN_WAITING.value:
         return _line(f"RefStack: {name} waits for a node")
     return _line(f"RefStack: {name}: {_RESULTS.get(run['result'], run['state'])}")
+
+
+def _other_subject(data: Mapping[str, Any]) -> str:
+    if "node" in data:
+        return f"node {data['node']['name']} has stopped reporting"
+    if "schedule" in data:
+        schedule = data["schedule"]
+        return f"schedule {schedule['id']}{' (' + schedule['label'] + ')' if schedule['label'] else ''} started no run"
+    return "test message"
 
 
 def _lines(body: Mapping[str, Any]) -> Iterator[str]:

@@ -29,14 +29,18 @@ class Composer:
         if event.kind is EventKind.NODE_LOST:
             body = self._of_node(event)
             return {one.id: body for one, _vendor in readers if event.kind in one.kinds and one.owner_id is None}
+        if event.kind is EventKind.SCHEDULE_SKIPPED:
+            return self._of_schedule(event, readers)
         try:
             run = self._ledger.runs.get(event.test_id or 0)
         except NotFoundError:
             return {}  # removed meanwhile
         if run.kind != RUN:
             return {}
-        vendor = self._vendor_of(run)
-        wanting = [one for one, theirs in readers if _wants(one, event.kind, run) and _hears(one, theirs, run, vendor)]
+        vendor = self._vendor_of(run.owner_id)
+        wanting = [
+            one for one, theirs in readers if _wants(one, event.kind, run) and _hears(one, theirs, run.owner_id, vendor)
+        ]
         body = self._of_run(event, run) if wanting else {}
         return {one.id: body for one in wanting}
 
@@ -45,9 +49,9 @@ class Composer:
         data = {"text": "This message was asked for to test a notification.", "notification": subscription.id}
         return _body(EventKind.TEST, self._ledger.clock(), data)
 
-    def _vendor_of(self, run: Run) -> int | None:
+    def _vendor_of(self, owner_id: int | None) -> int | None:
         try:
-            return self._ledger.accounts.user(run.owner_id).vendor_id if run.owner_id is not None else None
+            return self._ledger.accounts.user(owner_id).vendor_id if owner_id is not None else None
         except NotFoundError:
             return None
 
@@ -56,6 +60,21 @@ class Composer:
         data = {"node": {"name": name, "last_seen": iso(float(seen))}, "text": event.text}
         data["url"] = f"{self._ledger.settings.web.address}/fleet"
         return _body(event.kind, event.at, data)
+
+    def _of_schedule(self, event: Event, readers: Sequence[Reader]) -> Mapping[int, Mapping[str, Any]]:
+        try:
+            schedule = self._ledger.schedules.get(int(event.subject.partition(" ")[0]))
+        except NotFoundError:
+            return {}  # removed meanwhile
+        vendor = self._vendor_of(schedule.owner_id)
+        shown = {"id": schedule.id, "label": schedule.label, "cloud": schedule.cloud_label or None}
+        url = f"{self._ledger.settings.web.address}/schedules"
+        body = _body(event.kind, event.at, {"schedule": shown, "text": event.text, "url": url})
+        return {
+            one.id: body
+            for one, theirs in readers
+            if event.kind in one.kinds and _hears(one, theirs, schedule.owner_id, vendor)
+        }
 
     def _of_run(self, event: Event, run: Run) -> Mapping[str, Any]:
         facts = self._ledger.overview.facts([run.test_id])[run.test_id]
@@ -84,13 +103,13 @@ def _wants(one: Subscription, kind: EventKind, run: Run) -> bool:
     return is_bad_end and EventKind.RUN_NOT_PASSED in one.kinds
 
 
-def _hears(one: Subscription, theirs: int | None, run: Run, vendor: int | None) -> bool:
-    """Return whether a subscriber may hear of a run. :param theirs: vendor of the subscriber."""
+def _hears(one: Subscription, theirs: int | None, owner_id: int | None, vendor: int | None) -> bool:
+    """Return whether a subscriber may hear of what an owner has. :param theirs: vendor of the subscriber."""
     if one.owner_id is None:
         return True
     if one.scope is SubscriptionScope.VENDOR and theirs is not None and theirs == vendor:
         return True
-    return run.owner_id == one.owner_id
+    return owner_id == one.owner_id
 
 
 def _run(run: Run, facts: RunFacts) -> dict[str, Any]:

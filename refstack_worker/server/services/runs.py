@@ -44,7 +44,17 @@ class RunService:
         :param key: idempotency key.
         """
         caller.need_writer()
-        asked_version = body.get("tempest_version", "")
+        new, choice = self.requested(caller, body)
+        # which version was proposed is no part of the request: sent again it may be another
+        asked = replace(new.spec, tempest_version=body.get("tempest_version", ""))
+        digest = _digest(replace(new, spec=asked), choice) if key else ""
+        return self._add(caller, replace(new, request_digest=digest), key, choice)
+
+    def requested(self, caller: Caller, body: Mapping[str, Any]) -> tuple[NewRun, Choice | None]:
+        """Return the run that a caller asks for, with version and tests, and what it is judged by.
+
+        :raises InvalidInput: it makes no sense.
+        """
         body = proposed_version.with_version(self.ledger, caller, body)
         excluded = Exclusions.of(body.get("exclude", ()))
         choice, by_guideline = GuidelineService(self.ledger).chosen(caller, body.get("guideline"), excluded)
@@ -57,9 +67,7 @@ class RunService:
         new = replace(new, spec=replace(new.spec, testcases=testcases))
         if new.test_id is not None and not caller.is_operator:
             raise invalid("test_id", "only an operator can record a run of an existing test")
-        # which version was proposed is no part of the request: sent again it may be another
-        digest = _digest(replace(new, spec=replace(new.spec, tempest_version=asked_version)), choice) if key else ""
-        return self._add(caller, replace(new, request_digest=digest), key, choice)
+        return new, choice
 
     def rerun(self, caller: Caller, test_id: int, body: Mapping[str, Any], key: str = "") -> Run:
         """Run the same again, all of it or what failed. Passwords that no cloud stores have to be given again."""
@@ -117,17 +125,21 @@ class RunService:
             signed,
         )
 
-    def _add(self, caller: Caller, new: NewRun, key: str, choice: Choice | None) -> Run:
+    def check_rights(self, caller: Caller, new: NewRun) -> None:
+        """Refuse what a caller may not ask of a run, whoever starts it. :raises InvalidInput: saying what."""
         if new.spec.testcases is not None and new.spec.testcases.url:
             check_url(self.ledger.settings.outbound.list_urls, new.spec.testcases.url, "testcases.url")
+        if new.spec.priority > 0 and not caller.is_operator:
+            raise invalid("priority", "only an operator can put a run before the runs of others")
+
+    def _add(self, caller: Caller, new: NewRun, key: str, choice: Choice | None) -> Run:
+        self.check_rights(caller, new)
         conf = new.conf_json
         if new.cloud_id is not None:
             self._need_cloud(caller, new.cloud_id)
             conf = mini_conf.with_saved(self.ledger.clouds.saved_conf(new.cloud_id), conf)
         if not caller.is_operator and caller.token.user_id is None:
             raise refused("scope", "This token belongs to no user, so its runs would have no owner.")
-        if new.spec.priority > 0 and not caller.is_operator:
-            raise invalid("priority", "only an operator can put a run before the runs of others")
         owner = new.owner_id if caller.is_operator else caller.token.user_id
         # names of tokens are not unique: two people's keys must never be the same
         unique = f"{caller.token.id}:{key}" if key else ""

@@ -24,6 +24,7 @@ KIND_WORDS = {
     EventKind.RUN_NOT_PASSED: "A run ended with failed tests, an error or a cancel",
     EventKind.RUN_FAILING: "The first test of a run failed",
     EventKind.RUN_WAITING: "A run waits in vain: no node serves it",
+    EventKind.SCHEDULE_SKIPPED: "A schedule was due and started no run",
     EventKind.NODE_LOST: "A node stopped reporting",
     EventKind.TEST: "Test message",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from refstack_worker.contract.execute_test import DISCOVERERS
 from refstack_worker.contract.states import RunState
+from refstack_worker.server.domain.schedules import DAYS
 from refstack_worker.server.results.exports.formats import FORMATS
 from refstack_worker.server.services.inputs.schema import (
     FLAG,
@@ -219,6 +220,22 @@ SCHEMAS: Json = {
         needed=integer(0, description="Slots short"),
     ),
     "Token": shape(id=ID, name=string(), scopes=array(string()), user_id=maybe(integer()), created_at=TIME),
+    "Schedule": shape(
+        id=ID,
+        cloud=shape(id=ID, label=string()),
+        label=string(),
+        time=string(description="Of the day, UTC"),
+        days=array(choice(*DAYS)),
+        run=OBJECT,
+        owner_id=maybe(integer(description="Its user; null: the operators")),
+        created_by=string(),
+        paused=FLAG,
+        last_test_id=maybe(integer()),
+        problem=string(description="Why no run started when it was due last; empty: one did"),
+        created_at=TIME,
+        last_at=TIME,
+        next_at=TIME,
+    ),
     "Notification": NOTIFICATION,
     "NewNotificationSecret": {
         **NOTIFICATION,

@@ -1,0 +1,121 @@
+"""``refstack-queue schedule …``: runs that start by themselves."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from cliff.command import Command
+from cliff.lister import Lister
+from cliff.show import ShowOne
+
+from refstack_worker.cli.api_client import Api, access_of
+from refstack_worker.cli.queue.records import Columns, Rows
+from refstack_worker.errors import UsageError
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class ScheduleList(Lister):
+    """List your vendor's schedules; operators see all."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+        with Api(access_of(self.app.options)) as api:
+            found = api.get("/v1/schedules")["schedules"]
+        return ("Id", "Cloud", "When (UTC)", "Next run", "Last run", "State", "Label"), [_row(one) for one in found]
+
+
+class ScheduleCreate(ShowOne):
+    """Start runs of a cloud by themselves, at a time of the day (UTC).
+
+    The cloud must store its passwords ('cloud create --keep-password'), because nobody is there to enter them.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("cloud", help="id or label of a cloud, as 'cloud list' shows it")
+        parser.add_argument("--at", required=True, metavar="HH:MM", help="time of the day, UTC")
+        parser.add_argument("--days", default="", metavar="mon,thu", help="days of the week (default: every day)")
+        parser.add_argument("--program", default="", help="program of a guideline, as storage")
+        parser.add_argument("--guideline", default="", help="name of the guideline, as 2020.06; needs --program")
+        parser.add_argument("--tempest-version", default="", metavar="V", help="may be left out with --program")
+        parser.add_argument("--regex", action="append", default=[], help="tests by regular expression; may be repeated")
+        parser.add_argument("--label", default="", help="of the schedule and its runs")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        body: dict[str, Any] = {"time": parsed_args.at, "run": _run(parsed_args), "label": parsed_args.label}
+        if parsed_args.days:
+            body["days"] = [day.strip().lower() for day in parsed_args.days.split(",")]
+        with Api(access_of(self.app.options)) as api:
+            body["cloud_id"] = _cloud_id(api, parsed_args.cloud)
+            made = api.post("/v1/schedules", body)
+        return ("id", "cloud", "time", "days", "next_at"), (
+            made["id"], made["cloud"]["label"], made["time"], " ".join(made["days"]), made["next_at"],
+        )  # fmt: skip
+
+
+class _OfOne(Command):
+    """A command about one schedule."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Say what the command takes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("id", type=int, help="as 'schedule list' shows it")
+        return parser
+
+
+class ScheduleDelete(_OfOne):
+    """Delete a schedule; its runs stay."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        with Api(access_of(self.app.options)) as api:
+            api.delete(f"/v1/schedules/{parsed_args.id}")
+
+
+class SchedulePause(_OfOne):
+    """Start no runs for now."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        with Api(access_of(self.app.options)) as api:
+            api.put(f"/v1/schedules/{parsed_args.id}", {"paused": True})
+
+
+class ScheduleResume(_OfOne):
+    """Go on at the next time; what was due meanwhile is left out."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        with Api(access_of(self.app.options)) as api:
+            api.put(f"/v1/schedules/{parsed_args.id}", {"paused": False})
+
+
+def _run(options: argparse.Namespace) -> dict[str, Any]:
+    run: dict[str, Any] = {}
+    if options.program and not options.guideline:
+        raise UsageError("--guideline: name the guideline of the program, as 2020.06")
+    if options.program:
+        run["guideline"] = {"name": options.guideline, "program": options.program}
+    if options.regex:
+        run["testcases"] = {"regexes": options.regex}
+    if options.tempest_version:
+        run["tempest_version"] = options.tempest_version
+    if "guideline" not in run and "tempest_version" not in run:
+        raise UsageError("--tempest-version: is needed without --program")
+    return run
+
+
+def _cloud_id(api: Api, given: str) -> int:
+    if given.isdigit():
+        return int(given)
+    found = [one["id"] for one in api.get("/v1/clouds")["clouds"] if one["label"] == given]
+    if len(found) != 1:
+        raise UsageError(f"{given!r}: {'no cloud has' if not found else 'several clouds have'} this label; give the id")
+    return int(found[0])
+
+
+def _row(one: dict[str, Any]) -> tuple[Any, ...]:
+    when = f"{one['time']} {'every day' if len(one['days']) == len(DAYS) else ','.join(one['days'])}"
+    state = "paused" if one["paused"] else f"no run: {one['problem']}" if one["problem"] else "active"
+    last = one["last_test_id"] or ""
+    return one["id"], one["cloud"]["label"], when, one["next_at"] or "", last, state, one["label"]

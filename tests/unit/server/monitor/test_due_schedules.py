@@ -1,0 +1,138 @@
+"""Schedules start their runs once, however many monitors look and whenever one of them dies."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from refstack_worker.contract.states import RunState
+from refstack_worker.errors import LedgerError
+from refstack_worker.server.domain.notifications import EventKind
+from refstack_worker.server.domain.runs import Run, RunQuery
+from refstack_worker.server.domain.schedules import Schedule, Times
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.ledger.schedules import LEASE_SECONDS
+from refstack_worker.server.monitor.due_schedules import MAX_LATE_SECONDS, start_due
+from refstack_worker.server.notify import mail
+from refstack_worker.server.notify.messages import Composer
+from refstack_worker.server.services.schedules import ScheduleService
+from tests.support.ledgers import PASSWORD, Clock
+from tests.support.notifications import subscribe
+from tests.support.schedules import schedule
+
+DAY = 86400.0
+
+
+def runs(ledger: Ledger) -> list[Run]:
+    return ledger.runs.find(RunQuery())
+
+
+def due(ledger: Ledger, clock: Clock, one: Schedule) -> None:
+    """Let the time come at which a schedule is due next."""
+    clock.time = ledger.schedules.get(one.id).next_at
+
+
+def test_a_run_starts_when_it_is_due_as_its_owner_would_start_it(ledger: Ledger, clock: Clock) -> None:
+    user = ledger.accounts.add_user("ann", "ann@x.example", ledger.accounts.add_vendor("Acme").id).id
+    one = schedule(ledger, user, label="nightly")
+    clock.time = one.next_at - 1
+    assert start_due(ledger) == 0
+    due(ledger, clock, one)
+    assert start_due(ledger) == 1 and start_due(ledger) == 0
+    (run,) = runs(ledger)
+    assert (run.owner_id, run.cloud.id, run.label, run.created_by) == (user, one.cloud_id, "nightly", "ann")
+    assert ledger.runs.conf_json(run.test_id)["identity"]["password"] == PASSWORD
+    now = ledger.schedules.get(one.id)
+    assert (now.last_test_id, now.last_at, now.next_at) == (run.test_id, one.next_at, one.next_at + DAY)
+
+
+def test_monitors_that_look_at_once_start_one_run(ledger: Ledger, clock: Clock) -> None:
+    one = schedule(ledger)
+    due(ledger, clock, one)
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(lambda _: start_due(ledger), range(8))) == 1
+    assert len(runs(ledger)) == 1
+
+
+def test_a_monitor_that_dies_after_it_started_a_run_starts_no_second(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = schedule(ledger)
+    due(ledger, clock, one)
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger.schedules, "close", lambda *_: (_ for _ in ()).throw(LedgerError("gone")))
+        with pytest.raises(LedgerError):
+            start_due(ledger)
+    assert start_due(ledger) == 0  # the lease of the dead one
+    clock.forward(LEASE_SECONDS + 1)
+    assert start_due(ledger) == 1
+    assert len(runs(ledger)) == 1 and ledger.schedules.get(one.id).last_test_id == runs(ledger)[0].test_id
+
+
+def test_database_trouble_is_no_reason_to_leave_a_run_out(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = schedule(ledger)
+    due(ledger, clock, one)
+    with monkeypatch.context() as patched:
+        patched.setattr(ScheduleService, "start", lambda *_: (_ for _ in ()).throw(LedgerError("away")))
+        with pytest.raises(LedgerError):
+            start_due(ledger)
+    clock.forward(LEASE_SECONDS + 1)
+    assert start_due(ledger) == 1 and ledger.schedules.get(one.id).problem == ""
+
+
+def test_runs_do_not_pile_up(ledger: Ledger, clock: Clock) -> None:
+    one = schedule(ledger)
+    due(ledger, clock, one)
+    start_due(ledger)
+    due(ledger, clock, one)
+    assert start_due(ledger) == 0 and len(runs(ledger)) == 1
+    assert ledger.schedules.get(one.id).problem == "run 1, the one before, has not ended"
+    ledger.runs.cancel(1, "me")
+    due(ledger, clock, one)
+    assert start_due(ledger) == 1 and ledger.schedules.get(one.id).problem == ""
+
+
+def test_what_was_missed_for_long_is_left_out(ledger: Ledger, clock: Clock) -> None:
+    one = schedule(ledger)
+    clock.time = one.next_at + MAX_LATE_SECONDS - 1
+    assert start_due(ledger) == 1
+    ledger.runs.cancel(1, "me")
+    clock.time = ledger.schedules.get(one.id).next_at + MAX_LATE_SECONDS + 1
+    assert start_due(ledger) == 0 and "no monitor" in ledger.schedules.get(one.id).problem
+    assert ledger.schedules.get(one.id).next_at > clock()
+
+
+def test_a_run_that_cannot_start_is_told_to_who_asked(ledger: Ledger, clock: Clock) -> None:
+    user = ledger.accounts.add_user("ann", "ann@x.example").id
+    told = subscribe(ledger, EventKind.SCHEDULE_SKIPPED, owner_id=user).id
+    other = subscribe(ledger, EventKind.SCHEDULE_SKIPPED, owner_id=ledger.accounts.add_user("bob", "b@x").id).id
+    one = schedule(ledger, user, body={"guideline": {"id": 99, "program": "storage"}, "tempest_version": "47.0.0"})
+    due(ledger, clock, one)
+    assert start_due(ledger) == 0 and runs(ledger) == []
+    assert "guideline" in ledger.schedules.get(one.id).problem
+    ledger.deliveries.fan_out(Composer(ledger))
+    assert [len(ledger.deliveries.of(number)) for number in (told, other)] == [1, 0]
+    (message,) = ledger.deliveries.take(9)
+    assert mail.subject_of(message.body) == "RefStack: schedule 1 started no run"
+
+
+def test_a_paused_schedule_starts_nothing_and_makes_up_for_nothing(ledger: Ledger, clock: Clock) -> None:
+    one = schedule(ledger, times=Times.of("02:30", ("mon",)))
+    ledger.schedules.pause(one.id)
+    due(ledger, clock, one)
+    assert start_due(ledger) == 0
+    ledger.schedules.resume(one.id)
+    assert start_due(ledger) == 0 and ledger.schedules.get(one.id).next_at == one.next_at + 7 * DAY
+
+
+def test_a_vendors_limit_of_open_runs_holds_here_too(ledger: Ledger, clock: Clock) -> None:
+    user = ledger.accounts.add_user("ann", "ann@x.example").id
+    object.__setattr__(ledger.settings.rules, "max_open_runs", 1)
+    first, second = schedule(ledger, user), schedule(ledger, user)
+    due(ledger, clock, first)
+    assert start_due(ledger) == 1
+    assert [run.state for run in runs(ledger)] == [RunState.QUEUED]
+    assert "open runs" in ledger.schedules.get(second.id).problem
