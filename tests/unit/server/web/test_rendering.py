@@ -17,7 +17,8 @@ FOR_ALL = ["/runs", "/runs?state=tests-failed", "/runs?state=passed", "/runs?sta
            "/runs?cloud=1", "/runs/8", "/runs/7", "/runs/9", "/runs/10", "/runs/8?status=failed",
            "/runs/8?q=token", "/runs/8/tests/3",
            "/runs/8/compare?with=7", "/runs/new", "/runs/new?cloud=1", "/clouds", "/clouds/new", "/clouds/1",
-           "/clouds/1/change", "/guidelines", "/tokens", "/about", "/docs/api"]  # fmt: skip
+           "/clouds/1/change", "/schedules", "/notifications",
+           "/guidelines", "/tokens", "/about", "/docs/api"]  # fmt: skip
 FOR_OPERATORS = ["/fleet", "/fleet/node-a.fra", "/vendors", "/audit", "/audit.csv"]
 
 
