@@ -117,6 +117,18 @@ ROWS = (
     _row("audit log", "show_audit_get, download_audit_get", "list_audit", "audit list"),
     _row("announcement", "announce_post", "show_announcement, announce", "announcement show, announcement set"),
     _row(
+        "schedules",
+        "list_schedules_get, add_schedule_post, delete_schedule_post",
+        "list_schedules, show_schedule, add_schedule, delete_schedule",
+        "schedule list, schedule create, schedule delete",
+    ),
+    _row(
+        "pause and resume a schedule",
+        "pause_schedule_post",
+        "change_schedule",
+        "schedule pause, schedule resume",
+    ),
+    _row(
         "notifications by mail and webhook",
         "list_notifications_get, add_notification_post, delete_notification_post",
         "list_notifications, add_notification, delete_notification",

@@ -115,8 +115,8 @@ def load_settings(options: argparse.Namespace) -> ServerSettings:
 PROGRAM = app.CliProgram(
     "refstack-queue",
     "RefStack's queue of test runs. 'run', 'cloud', 'guideline', 'key', 'schedule' and 'notification' call the API: "
-    "they need --url and --token-file. 'token', 'vendor', 'user', 'worker', 'audit', 'announcement', 'pause', 'resume' and "
-    "'status' do so, too, from anywhere with an operator's token; without one, or with --config, they use the "
+    "they need --url and --token-file. 'token', 'vendor', 'user', 'worker', 'audit', 'announcement', 'pause', 'resume' "
+    "and 'status' do so, too, from anywhere with an operator's token; without one, or with --config, they use the "
     "database that the server's refstack.cfg names. The rest runs on the server; 'standalone' makes a "
     "refstack.cfg of its own.",
     COMMANDS,

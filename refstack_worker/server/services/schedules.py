@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from refstack_worker.contract.scopes import OPERATOR, VENDOR
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.domain.runs import Run
@@ -15,7 +16,7 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.queue.submitter import Submitter
 from refstack_worker.server.services import access
-from refstack_worker.server.services.callers import OPERATOR, VENDOR, Caller
+from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.run_input import NEW_RUN
 from refstack_worker.server.services.inputs.schema import FLAG, ID, Json, array, choice, fields, string
