@@ -13,13 +13,13 @@ from refstack_worker.contract.cloud_needs import Gap, consequences
 from refstack_worker.contract.execute_test import TEMPESTCONF
 from refstack_worker.execute_test.arguments import Arguments
 from refstack_worker.execute_test.cloud.account_networks import add_networks
-from refstack_worker.execute_test.cloud.catalog import SECTIONS, interface_of
 from refstack_worker.execute_test.cloud.cleanup.resources import floating_ips
 from refstack_worker.execute_test.cloud.cleanup.run_traces import CloudSnapshot
 from refstack_worker.execute_test.cloud.discovery import Discovery, discover
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user
 from refstack_worker.execute_test.cloud.options import OptionFinder
+from refstack_worker.execute_test.cloud.service_types import SECTIONS
 from refstack_worker.execute_test.inputs import accounts_from_file, conf_from_environment, with_absolute_paths
 from refstack_worker.execute_test.log import SECRETS
 from refstack_worker.execute_test.progress import EventWriter
@@ -87,8 +87,7 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
         found = merge(found, run_tempestconf(tempest, workspace, cloud, given, not discovery.accounts))
     # who the users are, and which role they need, Keystone itself has said
     discovered = merge(found, discovery.conf)
-    neutron = interface_of(requested, "neutron")
-    add_networks(keystone, zip(discovery.accounts, discovery.account_tokens), region, neutron)
+    add_networks(keystone, zip(discovery.accounts, discovery.account_tokens), region)
     forced = workspace.forced_conf(args.prefix if tempest.name_prefix else "")
     # Tempest logs in at the address that worked, which may not be the one that was set
     used = {"identity": {"uri_v3": keystone.url}, "auth": _credentials_conf(workspace, discovery)}
@@ -114,7 +113,7 @@ def _rehearsed_plan(
     :raises CloudFailure: Tempest cannot log in.
     """
     available = conf.get("service_available", {})
-    services = [name for name in SECTIONS if is_true(available.get(name))]
+    services = {name: section for name, section in SECTIONS.items() if is_true(available.get(name))}
     if not discovery.accounts:
         rehearse(tempest, workspace, services)
         return AccountPlan()

@@ -6,24 +6,21 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any
 
-from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, endpoint_of
+from refstack_worker.execute_test.cloud.catalog import endpoint_of
 from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken
 from refstack_worker.execute_test.cloud.network import project_network
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
+from refstack_worker.execute_test.cloud.service_types import SERVICE_TYPES
 from refstack_worker.execute_test.failures import CloudFailure
 
 
-def add_networks(
-    keystone: Keystone, accounts: Iterable[tuple[dict[str, Any], KeystoneToken]], region: str,
-    interface: str = "public",
-) -> None:  # fmt: skip
+def add_networks(keystone: Keystone, accounts: Iterable[tuple[dict[str, Any], KeystoneToken]], region: str) -> None:
     """Add to accounts without a network the one of their project, as Tempest's accounts file has it.
 
     :param accounts: each with a token of its user.
-    :param interface: at which Neutron is reached.
     """
     for account, token in accounts:
-        endpoint = endpoint_of(token, SERVICE_TYPES["neutron"], region, interface)
+        endpoint = endpoint_of(token, SERVICE_TYPES["neutron"], region)
         if not endpoint or account.get("resources"):
             continue
         api = ServiceApi(keystone, token, endpoint)

@@ -14,18 +14,9 @@ from typing import Any
 from refstack_worker.contract.cpid import cpid
 from refstack_worker.contract.networks import is_forbidden
 from refstack_worker.execute_test.cloud.keystone import KeystoneToken
+from refstack_worker.execute_test.cloud.service_types import PUBLIC, SERVICE_TYPES
 from refstack_worker.execute_test.failures import CloudFailure
 
-SERVICE_TYPES = {
-    "nova": ("compute",),
-    "glance": ("image",),
-    "neutron": ("network",),
-    "cinder": ("volumev3", "block-storage", "block-store", "volume", "volumev2"),
-    "swift": ("object-store",),
-}
-"""Option of ``[service_available]`` to the catalogue's types."""
-SECTIONS = {"nova": "compute", "glance": "image", "neutron": "network", "cinder": "volume", "swift": "object-storage"}
-"""The same options to the sections of Tempest's configuration."""
 INTERFACES = ("public", "admin", "internal")
 MAX_HOSTS = 20
 """Hosts of a catalogue that are checked; a cloud has a handful."""
@@ -33,20 +24,9 @@ RESOLVE_SECONDS = 3.0
 """For all names of a catalogue together: a resolver may stay silent."""
 
 
-def offered_services(token: KeystoneToken, region: str, conf: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
-    """Return, for each option of ``[service_available]``, whether the catalogue has the service in the region.
-
-    :param conf: options that choose interfaces other than the public one.
-    """
-    return {
-        name: endpoint_of(token, types, region, interface_of(conf, name)) is not None
-        for name, types in SERVICE_TYPES.items()
-    }
-
-
-def interface_of(conf: Mapping[str, Mapping[str, Any]], name: str) -> str:
-    """Return the interface at which Tempest reaches a service of :data:`SERVICE_TYPES`."""
-    return str(conf.get(SECTIONS[name], {}).get("endpoint_type") or "public").removesuffix("URL")
+def offered_services(token: KeystoneToken, region: str) -> dict[str, bool]:
+    """Return, for each option of ``[service_available]``, whether the catalogue has the service in the region."""
+    return {name: endpoint_of(token, types, region) is not None for name, types in SERVICE_TYPES.items()}
 
 
 def identity_interface(token: KeystoneToken, url: str) -> str:
@@ -73,26 +53,27 @@ def service_addresses(token: KeystoneToken) -> list[tuple[str, str]]:
     return [(str(url), str(kind)) for url, kind in known if url]
 
 
-def endpoint_of(token: KeystoneToken, types: Sequence[str], region: str = "", interface: str = "public") -> str | None:
-    """Return the address of the first service of these types; None when there is none.
+def endpoint_of(token: KeystoneToken, types: Sequence[str], region: str = "") -> str | None:
+    """Return the address of the first service of these types, at the interface that Tempest uses; None without any.
 
     :param region: empty for any.
     """
     for service, endpoint in _endpoints(token):
+        kind = str(service.get("type"))
         here = not region or region in (endpoint.get("region_id"), endpoint.get("region"))
-        if service.get("type") in types and endpoint.get("interface") == interface and here:
+        if kind in types and endpoint.get("interface") == token.interfaces.get(kind, PUBLIC) and here:
             return str(endpoint.get("url") or "")
     return None
 
 
-def check_catalog(token: KeystoneToken, interfaces: Collection[str] = ("public",)) -> None:
+def check_catalog(token: KeystoneToken, interfaces: Collection[str] = (PUBLIC,)) -> None:
     """Reject a catalogue that leads to a metadata service: Tempest follows the catalogue.
 
     :param interfaces: those that Tempest may use; a name that only a cloud's own network knows is not asked for.
     :raises CloudFailure: one of its addresses does.
     """
     urls = {str(point["url"]) for _, point in _endpoints(token)
-            if point.get("url") and point.get("interface", "public") in interfaces}  # fmt: skip
+            if point.get("url") and point.get("interface", PUBLIC) in interfaces}  # fmt: skip
     hosts = sorted({host for url in urls if (host := urllib.parse.urlsplit(url).hostname)})
     found: queue.SimpleQueue[str] = queue.SimpleQueue()
     for host in hosts[:MAX_HOSTS]:

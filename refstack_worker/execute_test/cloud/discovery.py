@@ -8,11 +8,9 @@ from typing import Any
 
 from refstack_worker.contract.accounts import accounts_in, tempest_account
 from refstack_worker.execute_test.cloud.catalog import (
-    SECTIONS,
     check_catalog,
     cloud_id,
     identity_interface,
-    interface_of,
     offered_services,
     only_region,
     regions_of,
@@ -62,14 +60,14 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
         raise BadInput("conf_json: no credentials: set auth.admin_username and auth.admin_password, "
                        "or identity.username and identity.password")  # fmt: skip
     tokens = [keystone.log_in(user) for user in users]
-    interfaces = {interface_of(conf, name) for name in SECTIONS}
     in_use = identity_interface(tokens[0], keystone.url)
-    check_catalog(tokens[0], {*interfaces, in_use, str(conf.get("identity", {}).get("v3_endpoint_type"))})
+    set_one = str(conf.get("identity", {}).get("v3_endpoint_type")).removesuffix("URL")
+    check_catalog(tokens[0], {*tokens[0].interfaces.values(), in_use, set_one})
     role = str(conf.get("identity", {}).get("admin_role") or "admin")
     if not admin and not _wants_accounts(conf) and role in tokens[0].roles:
         admin = users[0]
     region = _region(conf, tokens[0], keystone.url)
-    services = offered_services(tokens[0], region, conf)
+    services = offered_services(tokens[0], region)
     identity = {"uri_v3": keystone.url, "region": region, "v3_endpoint_type": in_use}
     created: Conf = {
         "identity": {option: value for option, value in identity.items() if value},

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from refstack_worker.contract.cloud_needs import NEED_OF_SERVICE, Need
-from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, endpoint_of, interface_of
+from refstack_worker.execute_test.cloud.catalog import endpoint_of
 from refstack_worker.execute_test.cloud.compute import find_compute
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image import Image, find_images
@@ -16,6 +16,7 @@ from refstack_worker.execute_test.cloud.network import find_network
 from refstack_worker.execute_test.cloud.object_features import find_object_storage
 from refstack_worker.execute_test.cloud.quotas import Quotas
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
+from refstack_worker.execute_test.cloud.service_types import SERVICE_TYPES
 from refstack_worker.execute_test.cloud.validation import find_validation
 from refstack_worker.execute_test.cloud.volume import find_catalog_type, find_volume
 from refstack_worker.execute_test.failures import CloudFailure
@@ -33,7 +34,6 @@ class OptionFinder:
         self._keystone, self._token = keystone, token
         self._region, self._is_admin = region, is_admin
         self._changes_nothing = changes_nothing
-        self._given: Mapping[str, Mapping[str, Any]] = {}
         self._silent: set[str] = set()
         """Services that did not respond; each is waited for once."""
 
@@ -43,7 +43,6 @@ class OptionFinder:
         :param prefix: start of the names of what is made, and removed, in the cloud on the way.
         """
         findings = CloudFindings(given)
-        self._given = given
         self._look_for_services(findings)
         image = self._ask("glance", findings, lambda api: find_images(api, findings))
         if not self._changes_nothing:
@@ -103,11 +102,8 @@ class OptionFinder:
     def _api(self, name: str, findings: CloudFindings | None = None) -> ServiceApi | None:
         kinds: tuple[str, ...] = SERVICE_TYPES[name]
         given = findings.value("volume", "catalog_type") if findings is not None and name == "cinder" else None
-        endpoint = self._endpoint(name, (str(given),) if given else kinds)
+        endpoint = endpoint_of(self._token, (str(given),) if given else kinds, self._region)
         return ServiceApi(self._keystone, self._token, endpoint) if endpoint else None
 
     def _types_of(self, name: str) -> set[str]:
-        return {kind for kind in SERVICE_TYPES[name] if self._endpoint(name, (kind,))}
-
-    def _endpoint(self, name: str, kinds: Sequence[str]) -> str | None:
-        return endpoint_of(self._token, kinds, self._region, interface_of(self._given, name))
+        return {kind for kind in SERVICE_TYPES[name] if endpoint_of(self._token, (kind,), self._region)}

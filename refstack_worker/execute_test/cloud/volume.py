@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
+from refstack_worker.execute_test.cloud.service_types import SERVICE_TYPES
 
 
 def find_catalog_type(offered: set[str], findings: CloudFindings) -> str:

@@ -21,9 +21,6 @@ from refstack_worker.execute_test.tempest.rehearsal_program import REHEARSAL_PRO
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
 REHEARSAL_SECONDS = 120.0
-SERVICE_SECTIONS = {"identity": "identity", "nova": "compute", "glance": "image", "neutron": "network",
-                    "cinder": "volume", "swift": "object-storage"}  # fmt: skip
-"""Service to its section in Tempest's configuration."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +56,19 @@ class Rehearsed:
 
 
 def rehearse(
-    tempest: Tempest, workspace: Workspace, services: Sequence[str], names: Sequence[str] = (),
+    tempest: Tempest, workspace: Workspace, sections: Mapping[str, str], names: Sequence[str] = (),
     variants: Sequence[Sequence[Mapping[str, Any]]] = (), processes: int = 1,
 ) -> Rehearsed:  # fmt: skip
     """Log in, look for the services, and hand the accounts out, all as Tempest does.
 
-    :param services: of :data:`SERVICE_SECTIONS`; those that the catalogue has.
+    :param sections: the services that the catalogue has, each with its section in Tempest's configuration.
     :param names: the tests that will run.
     :param variants: ways to list the accounts; none when there is an administrator.
     :raises CloudFailure: Tempest gets no token, or does not find Keystone in the catalogue.
     :raises BadInput: Tempest cannot read its configuration.
     """
-    sections = [(name, SERVICE_SECTIONS[name]) for name in ("identity", *services)]
-    asked = {"services": sections, "names": list(names), "variants": variants, "processes": processes,
+    services = [("identity", "identity"), *sections.items()]
+    asked = {"services": services, "names": list(names), "variants": variants, "processes": processes,
              "accounts": variants[0] if variants else []}  # fmt: skip
     answer = _ask(tempest, workspace, asked)
     if answer is None:

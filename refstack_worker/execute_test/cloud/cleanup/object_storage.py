@@ -6,10 +6,11 @@ import contextlib
 import urllib.parse
 from collections.abc import Iterator
 
-from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, endpoint_of
+from refstack_worker.execute_test.cloud.catalog import endpoint_of
 from refstack_worker.execute_test.cloud.cleanup.removal import Removal
 from refstack_worker.execute_test.cloud.discovery import OPERATOR_ROLES
 from refstack_worker.execute_test.cloud.keystone import CloudUser, Keystone, KeystoneToken
+from refstack_worker.execute_test.cloud.service_types import SERVICE_TYPES
 from refstack_worker.execute_test.failures import CloudFailure
 from refstack_worker.execute_test.http import Denied, Unavailable
 

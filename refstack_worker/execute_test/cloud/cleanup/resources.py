@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from refstack_worker.execute_test.cloud.catalog import SERVICE_TYPES, endpoint_of
+from refstack_worker.execute_test.cloud.catalog import endpoint_of
 from refstack_worker.execute_test.cloud.cleanup.removal import Removal
 from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
+from refstack_worker.execute_test.cloud.service_types import SERVICE_TYPES
 from refstack_worker.execute_test.failures import CloudFailure
 from refstack_worker.execute_test.http import Denied
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,7 @@ from refstack_worker.execute_test.cloud.catalog import (
     regions_of,
 )
 from refstack_worker.execute_test.cloud.keystone import KeystoneToken
+from refstack_worker.execute_test.cloud.service_types import interfaces_of
 from refstack_worker.execute_test.failures import CloudFailure
 
 
@@ -49,8 +51,9 @@ def test_the_identity_endpoint_is_the_one_of_the_log_in() -> None:
 
 def test_services_are_found_at_the_interface_that_tempest_uses() -> None:
     token = catalogue(("internal", "R", "http://s/v1"), kind="object-store")
-    assert not offered_services(token, "R", {})["swift"]
-    assert offered_services(token, "R", {"object-storage": {"endpoint_type": "internalURL"}})["swift"]
+    assert not offered_services(token, "R")["swift"]
+    chosen = interfaces_of({"object-storage": {"endpoint_type": "internalURL"}})
+    assert offered_services(replace(token, interfaces=chosen), "R")["swift"]
     assert regions_of(token) == ["R"]
 
 

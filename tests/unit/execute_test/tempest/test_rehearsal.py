@@ -49,7 +49,9 @@ def answering(folder: Path, **changes: Any) -> Tempest:
 def test_what_is_asked_and_read(tmp_path: Path, workspace: Workspace) -> None:
     trial = {"lacking": {NEED: "none"}, "roles": {NEED: [["member"]]}, "processes": 2, "serial": [NEED], "cost": 0.5}
     made = answering(tmp_path, tests={"t.A.test": NEED}, skips={"t.A.test_2": ["bug", True]}, variants=[trial])
-    rehearsed = rehearse(made, workspace, ["swift"], ["t.A.test"], [[{"username": "u", "password": "p"}]], 4)
+    rehearsed = rehearse(
+        made, workspace, {"swift": "object-storage"}, ["t.A.test"], [[{"username": "u", "password": "p"}]], 4
+    )
     assert rehearsed.needs == {"t.A.test": NEED} and rehearsed.skips == {"t.A.test_2": ("bug", True)}
     (read,) = rehearsed.trials
     assert (read.lacking, read.processes, read.serial, read.cost) == ({NEED: "none"}, 2, (NEED,), 0.5)
@@ -77,23 +79,23 @@ def test_what_would_fail_each_test(
 ) -> None:
     SECRETS.add("pw0rd-secret")
     with pytest.raises(kind, match=message) as raised:
-        rehearse(answering(tmp_path, **changes), workspace, [])
+        rehearse(answering(tmp_path, **changes), workspace, {})
     assert "pw0rd-secret" not in str(raised.value)
 
 
 def test_a_service_that_tempest_does_not_find_stops_nothing(tmp_path: Path, workspace: Workspace) -> None:
-    assert rehearse(answering(tmp_path, missing={"swift": "EndpointNotFound"}), workspace, ["swift"]).trials == ()
+    assert rehearse(answering(tmp_path, missing={"swift": "EndpointNotFound"}), workspace, {}).trials == ()
 
 
 def test_a_tempest_that_is_too_different_stops_nothing(tmp_path: Path, workspace: Workspace) -> None:
     made = tempest(tmp_path, "echo 'ImportError: no such module' >&2; exit 1")
-    assert rehearse(made, workspace, [], ["t.A.test"]).trials == ()
+    assert rehearse(made, workspace, {}, ["t.A.test"]).trials == ()
 
 
 def test_a_cloud_that_stays_silent(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsal, "REHEARSAL_SECONDS", 0.5)
     with pytest.raises(CloudFailure, match="no token within"):
-        rehearse(tempest(tmp_path, "sleep 600"), workspace, [])
+        rehearse(tempest(tmp_path, "sleep 600"), workspace, {})
 
 
 def test_the_program_is_python_of_every_version() -> None:

@@ -1,0 +1,28 @@
+"""The services that are looked for in a cloud: their names in the catalogue and in Tempest's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+SERVICE_TYPES = {
+    "nova": ("compute",),
+    "glance": ("image",),
+    "neutron": ("network",),
+    "cinder": ("volumev3", "block-storage", "block-store", "volume", "volumev2"),
+    "swift": ("object-store",),
+}
+"""Option of ``[service_available]`` to the catalogue's types."""
+SECTIONS = {"nova": "compute", "glance": "image", "neutron": "network", "cinder": "volume", "swift": "object-storage"}
+"""The same options to the sections of Tempest's configuration."""
+PUBLIC = "public"
+"""The interface at which Tempest reaches services unless it is told another."""
+
+
+def interfaces_of(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the catalogue's type of each service to the interface at which Tempest reaches it."""
+    return {
+        kind: str(conf.get(SECTIONS[name], {}).get("endpoint_type") or PUBLIC).removesuffix("URL")
+        for name, kinds in SERVICE_TYPES.items()
+        for kind in kinds
+    }
