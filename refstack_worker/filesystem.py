@@ -171,7 +171,7 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
 
 
 @contextmanager
-def disk_errors(what: str, when_full: str = "make room, or move the store, and try again") -> Iterator[None]:
+def disk_errors(what: str, when_full: str = "free up space, or move the store, and try again") -> Iterator[None]:
     """Turn what a disk says (full, read-only, not ours) into one sentence about ``what``.
 
     :param when_full: what to do about a full one.

@@ -36,7 +36,7 @@ def parse(data: bytes, where: str, ours: frozenset[str]) -> Mapping[str, Any]:
         tree = ast.parse(data, filename=where)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None)
-        raise ConfigError(f"{where}{f':{line}' if line else ''}: a line 'NAME = value' is expected") from None
+        raise ConfigError(f"{where}{f':{line}' if line else ''}: expected a line 'NAME = value'") from None
     found: dict[str, Any] = {}
     for node in tree.body:
         for name, value in _assigned(node):

@@ -103,7 +103,7 @@ class WebSettings:
     address: str = setting(
         "APP_ADDRESS",
         "http://127.0.0.1:8000",
-        "Base URL under which workers reach the API (the callback). Use `https` wherever it leaves the machine.",
+        "Base URL at which workers reach the API (the callback). Use `https` unless everything runs on one machine.",
         read=read.address,
     )
     testing_hosts: tuple[Network, ...] = setting(
@@ -116,7 +116,7 @@ class WebSettings:
     trusted_proxies: tuple[Network, ...] = setting(
         "TRUSTED_PROXIES",
         (),
-        "Addresses and networks of the proxies in front; their `X-Forwarded-For` is believed.",
+        "Addresses and networks of the proxies in front; their `X-Forwarded-For` is trusted.",
         read=read.networks,
     )
     max_result_bytes: int = setting(

@@ -30,7 +30,7 @@ def read(path: Path) -> tuple[Table, Mapping[str, str]]:
         text = _text(file)
         for section, values in _parse(file, text).items():
             if not isinstance(values, dict):
-                raise ConfigError(f"{file}:{line_of(text, '', section)}: {section}: settings stand below a [section]")
+                raise ConfigError(f"{file}:{line_of(text, '', section)}: {section}: put settings below a [section]")
             for key, value in values.items():
                 merged.setdefault(section, {})[key] = value
                 origins[f"{section}.{key}"] = f"{file}:{line_of(text, section, key)}"

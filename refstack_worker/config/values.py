@@ -26,7 +26,7 @@ class Values:
     def text(self, name: str, default: str) -> str:
         value = self.given.get(name, default)
         if not isinstance(value, str):
-            raise self.wrong(name, "must be a text in quotes")
+            raise self.wrong(name, "must be text in quotes")
         return value
 
     def texts(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
@@ -35,7 +35,7 @@ class Values:
         if isinstance(value, str):
             value = [part.strip() for part in value.split(",") if part.strip()]
         if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
-            raise self.wrong(name, "must be a text or a list of texts")
+            raise self.wrong(name, "must be text or a list of texts")
         return tuple(value)
 
     def number(self, name: str, default: float, least: float, most: float) -> float:

@@ -222,7 +222,7 @@ def load(path: Path | None = None) -> WorkerSettings:
     for name in given:
         if name not in known:
             where = next(iter(origin for key, origin in origins.items() if key.startswith(f"{name}.")), str(file))
-            raise ConfigError(f"{where}: [{name}]: no such section; there are {', '.join(sorted(known))}")
+            raise ConfigError(f"{where}: [{name}]: unknown section; known sections: {', '.join(sorted(known))}")
     made = {}
     for name, kind in known.items():
         made[name] = _section(_Section(given.get(name, {}), str(file), name, origins), kind)
@@ -272,7 +272,7 @@ def _section(section: _Section, kind: type[Any]) -> Any:
     fields = {item.name: item for item in dataclasses.fields(kind)}
     for name in section.given:
         if name not in fields:
-            raise section.wrong(name, f"is not a setting; there are {', '.join(sorted(fields))}")
+            raise section.wrong(name, f"is not a setting; known settings: {', '.join(sorted(fields))}")
     return kind(**{name: _value(section, item) for name, item in fields.items()})
 
 
@@ -287,7 +287,7 @@ def _check(settings: WorkerSettings, origins: Mapping[str, str]) -> None:
         return ConfigError(f"{origins.get(key, settings.file)}: {key} {what}")
 
     if not NODE_NAME.match(settings.node.name):
-        raise wrong("node.name", "must be of letters, digits, '.', '_' and '-', 63 at most")
+        raise wrong("node.name", "must consist of letters, digits, '.', '_' and '-', 63 at most")
     for tag in settings.node.tags:
         if not TAG.match(tag):
             raise wrong(
@@ -312,7 +312,7 @@ def _check_places(settings: WorkerSettings, wrong: Callable[[str, str], ConfigEr
     try:
         settings.node.metrics_address  # noqa: B018 - parsing is what may fail
     except ConfigError:
-        raise wrong("node.metrics_listen", "must be host:port, as 0.0.0.0:9730") from None
+        raise wrong("node.metrics_listen", "must be host:port, e.g. 0.0.0.0:9730") from None
     for url in settings.server.urls:
         try:
             check_callback(url)

@@ -97,10 +97,10 @@ def _options(account: Mapping[str, Any], number: int) -> dict[str, Any]:
     unknown = sorted(set(options) - ACCOUNT_OPTIONS)
     if unknown:
         raise ValueError(
-            f"account {number}: unknown field {unknown[0]}; there are {', '.join(sorted(ACCOUNT_OPTIONS))}"
+            f"account {number}: unknown field {unknown[0]}; known fields: {', '.join(sorted(ACCOUNT_OPTIONS))}"
         )
     if not (options.get("username") or options.get("user_id")) or not options.get("password"):
-        raise ValueError(f"account {number}: username and password are needed")
+        raise ValueError(f"account {number}: username and password are required")
     return options
 
 
@@ -125,7 +125,7 @@ def _yaml_items(text: str) -> Iterator[dict[str, Any]]:
             word = word[1:].strip()
             indent = depth
         if item is None:
-            raise ValueError("not JSON, and not the YAML of an accounts file: '- username: …' is expected first")
+            raise ValueError("neither JSON nor the YAML of an accounts file, which begins with '- username: …'")
         key = _yaml_line(item, key, word, indent > depth)
     if item is not None:
         yield item

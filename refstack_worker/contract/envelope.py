@@ -83,8 +83,8 @@ class Opener:
         private = self.private.get(recipient)
         if private is None:
             raise SealError(
-                f"payload: sealed for the key {recipient}, which this node does not have; "
-                "give the node the fleet's current key"
+                f"payload: sealed for the key {recipient}, which this node does not have; copy the fleet's "
+                "current key to the node"
             )
         try:
             inner = SealedBox(private).decrypt(box)
@@ -142,7 +142,7 @@ def open_node_message(envelope: bytes, signing: Keyring[SigningKey], fleet: Keyr
     server = signing.get(content[:_ID_LENGTH].decode("ascii", "replace"))
     node = fleet.get(fleet_id)
     if server is None or node is None:
-        raise SealError("node message: for a key that this server does not have; renew the node's keys")
+        raise SealError("node message: sealed for a key that this server does not have; renew the node's keys")
     try:
         return bytes(Box(server.to_curve25519_private_key(), node).decrypt(content[_ID_LENGTH:]))
     except (CryptoError, ValueError):

@@ -107,7 +107,7 @@ def _read(path: Path, kind: str) -> Sequence[bytes]:
         if line.strip() and not line.lstrip().startswith("#")
     ]
     if not found:
-        raise KeyFileError(f"{path}: holds no key; one line '{kind} <base64>' is expected")
+        raise KeyFileError(f"{path}: contains no key; it should have one line '{kind} <base64>'")
     return found
 
 

@@ -292,7 +292,7 @@ def _check_version(value: Any) -> None:
     version = value.get("version")
     if type(version) is not int or version != VERSION:
         raise PayloadError(
-            f"payload: version {str(version)[:20]} is not known here (this side knows {VERSION}); upgrade the older"
+            f"payload: version {str(version)[:20]} is unknown (this side supports {VERSION}); upgrade the older side"
         )
 
 

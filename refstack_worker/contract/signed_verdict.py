@@ -50,7 +50,7 @@ def read(text: str, what: str) -> dict[str, Any]:
     # raises PayloadError for what is not JSON, or ambiguous JSON
     value = strict_json.loads(found[0] if found else text.removeprefix("\ufeff"), what)
     if not isinstance(value, dict) or not {"document", "signature"} <= set(value):
-        raise UsageError(f"{what}: no signed verdict in it ('refstack-queue run export N verdict' writes one)")
+        raise UsageError(f"{what}: contains no signed verdict ('refstack-queue run export N verdict' writes one)")
     return value
 
 
@@ -61,9 +61,9 @@ def verify(signed: Mapping[str, Any], keys: Keyring[VerifyKey]) -> dict[str, Any
     """
     signature, document = signed["signature"], signed["document"]
     if not isinstance(signature, dict) or not isinstance(document, dict) or signature.get("algorithm") != ALGORITHM:
-        raise SignatureError("the signature is not of a kind that is known here")
+        raise SignatureError("unknown kind of signature")
     if document.get("format") != FORMAT:
-        raise SignatureError(f"the document is not a {FORMAT}; a newer refstack-queue may know it")
+        raise SignatureError(f"the document is not a {FORMAT}; a newer refstack-queue may be able to read it")
     key = keys.get(str(signature.get("key")))
     if key is None:
         known = ", ".join(key_id for key_id, _ in keys.keys)

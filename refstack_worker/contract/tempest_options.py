@@ -105,7 +105,7 @@ def _check_option(section: str, option: str, value: Any) -> None:
     if not _NAME.match(option):
         raise PayloadError(f"payload: conf_json.{section}: the option {option[:80]!r} is not allowed")
     if is_the_nodes(section, option):
-        raise PayloadError(f"payload: conf_json.{section}.{option}: is set by the node alone")
+        raise PayloadError(f"payload: conf_json.{section}.{option}: only the node may set this option")
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, str) and any(mark in item for mark in "\n\r\0"):
-            raise PayloadError(f"payload: conf_json.{section}.{option}: a value has to be one line")
+            raise PayloadError(f"payload: conf_json.{section}.{option}: a value must be one line")

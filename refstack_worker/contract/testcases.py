@@ -64,7 +64,9 @@ def check_testcases(testcases: Testcases) -> None:
         raise PayloadError(f"payload: testcases.regexes: {length} characters; {MAX_REGEX_CHARACTERS} are allowed")
     for expression in testcases.regexes:
         if not expression.isascii() or _WIDE.search(expression):
-            raise PayloadError(f"payload: testcases.regexes: {expression[:80]!r}: names of tests are ASCII; so is this")
+            raise PayloadError(
+                f"payload: testcases.regexes: {expression[:80]!r}: test names are ASCII; write the expression in ASCII"
+            )
         if _NOT_EVERYWHERE.search(_QUOTED.sub("x", expression)):
             raise PayloadError(
                 f"payload: testcases.regexes: {expression[:80]!r}: possessive repetitions, atomic groups and flags "

@@ -44,7 +44,7 @@ class UploadKey:
         try:
             key = load(data, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise KeyFileError(f"{what}: no private key without a passphrase: {error}") from None
+            raise KeyFileError(f"{what}: cannot be used as a private key without a passphrase: {error}") from None
         if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < MIN_BITS:
             raise KeyFileError(f"{what}: an RSA key of at least {MIN_BITS} bits is needed (ssh-keygen -t rsa -m PEM)")
         return cls(key)
@@ -83,13 +83,15 @@ def verify(public: str, data: bytes, signature: str) -> None:
     try:
         key = serialization.load_ssh_public_key(public.strip().encode("utf-8"))
     except (ValueError, UnsupportedAlgorithm):
-        raise SignatureError("the public key is not one in OpenSSH's form (ssh-rsa …)") from None
+        raise SignatureError("the public key is not in OpenSSH format (ssh-rsa …)") from None
     if not isinstance(key, rsa.RSAPublicKey):
         raise SignatureError("the public key is not an RSA key")
     try:
         key.verify(bytes.fromhex(signature.strip()), data, padding.PKCS1v15(), hashes.SHA256())
     except (InvalidSignature, ValueError):
-        raise SignatureError("the signature is not by this key over this request (RSA, PKCS#1 v1.5, SHA-256)") from None
+        raise SignatureError(
+            "the signature does not match this key and this request (RSA, PKCS#1 v1.5, SHA-256)"
+        ) from None
 
 
 def _base64url(data: bytes) -> str:

@@ -82,7 +82,7 @@ class Environment:
         """
         lock, interpreter = self._offered()
         if self.folder.exists():
-            raise EnvironmentBuildError(f"{self.folder}: exists already; an environment is made in a new folder")
+            raise EnvironmentBuildError(f"{self.folder}: already exists; choose a folder that does not exist yet")
         try:
             with disk_errors(f"environment {self.folder}"):
                 tests = self._make(lock, interpreter)
@@ -129,7 +129,9 @@ class Environment:
                     self._lay_out(base, saved_link_plan.saved_plan_of(self.store, names, interpreter))
                     return test_listing.proved(self.store, lock, interpreter)
             self._fill(lock, interpreter)
-        raise EnvironmentBuildError(f"{self.store.root}: entries go as they are made; is 'env gc' running in a loop?")
+        raise EnvironmentBuildError(
+            f"{self.store.root}: entries are removed as soon as they are created; is 'env gc' running in a loop?"
+        )
 
     def _fill(self, lock: Lock, interpreter: Interpreter) -> None:
         """Fetch what the store lacks; the first base, which mostly waits for an interpreter, is made beside it."""
@@ -153,7 +155,7 @@ class Environment:
 
     def _failed(self) -> None:
         if self.settings.keep_failed and self._begun:
-            LOG.warning("%s: kept to look at; remove it when done", self.folder)
+            LOG.warning("%s: kept for inspection; remove it when done", self.folder)
             return
         try:
             self.remove()

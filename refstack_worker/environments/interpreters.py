@@ -129,7 +129,7 @@ def probe(path: Path) -> Interpreter:
     try:
         known = path.stat()
     except OSError as error:
-        raise EnvironmentBuildError(f"{path}: no interpreter: {error.strerror}") from error
+        raise EnvironmentBuildError(f"{path}: not a usable interpreter: {error.strerror}") from error
     return _probe(path, (known.st_ino, known.st_mtime_ns, known.st_size))
 
 

@@ -219,8 +219,8 @@ def _names_in(output: str, what: str) -> list[str]:
     if not tests:
         end = output.strip()[-500:] or "nothing"
         raise LockError(
-            f"{what}: lists 0 tests, so it is refused (output: {end}); "
-            "lock it with the constraints of its OpenStack release, on an interpreter of its time"
+            f"{what}: lists 0 tests, so it was rejected (output: {end}); "
+            "lock it with the constraints of its OpenStack release, with an interpreter from that time"
         )
     return tests
 
@@ -273,7 +273,7 @@ def _run(words: list[str | Path], options: process.Options, what: str) -> str:
     done = process.run(words, options)
     if done.returncode > 0:
         output = (done.stderr.strip() or done.stdout.strip())[-500:]
-        raise LockError(f"{what}: cannot list its tests, so it is refused: {output}")
+        raise LockError(f"{what}: cannot list its tests, so it was rejected: {output}")
     if done.returncode < 0:
         raise ProcessError(f"{what}: was killed by signal {-done.returncode} while it listed its tests")
     return done.stdout

@@ -123,15 +123,15 @@ def argument_parser() -> argparse.ArgumentParser:
         prog="execute_test", allow_abbrev=False,
         description="Run one interoperability test: fetch, configure, run Tempest, post the result.",
         epilog="Options may be written with dashes or underscores. Exit codes: 0 passed, 1 tests failed, 2 bad input, "
-        "3 cloud unreachable or refusing, 4 Tempest broke, 5 result not posted, 6 RefStack server, 7 stopped.",
+        "3 cloud unreachable or rejecting, 4 Tempest failed, 5 result not posted, 6 RefStack server, 7 stopped.",
     )  # fmt: skip
     add = parser.add_argument
     add("-callback", "--callback", nargs="+", metavar=("SERVER", "TEST_ID"),
         help="RefStack server and id of the test; without the id, --test-id has it")  # fmt: skip
-    add("--url", metavar="HOST:PORT", help="RefStack server, the older way; it is called only with --test-id")
+    add("--url", metavar="HOST:PORT", help="RefStack server (older form); used only with --test-id")
     add("--test-id", type=_number(1, _MAX_ID), default=0, metavar="N", help="id of the test")
     add("--attempt", type=_number(1, 2**31), default=0, metavar="K", help="attempt of a queued run")
-    add("--token-file", metavar="FILE", help="file that holds the proof of the attempt")
+    add("--token-file", metavar="FILE", help="file with the token of the attempt")
     add("--conf-json", default="{}", metavar="JSON", help="options for tempest.conf: JSON, @FILE, or - for stdin")
     add("--tempest-conf", metavar="FILE", help="a tempest.conf to start from; what each run sets itself is left out")
     add("--os-cloud", metavar="NAME", help="a cloud of clouds.yaml, found as openstacksdk finds it")
@@ -145,7 +145,9 @@ def argument_parser() -> argparse.ArgumentParser:
         help="JSON object of test names to the seconds they took before: balances the test processes")  # fmt: skip
     add("--concurrency", type=_number(0, 256), default=0, metavar="N", help="test processes (0: one for each core)")
     add("--timeout", type=_number(0, 10**7), default=0, metavar="S", help="seconds until the run is stopped (0: never)")
-    add("--resource-prefix", default="", metavar="P", help="name the run's resources in the cloud P-…")
+    add(
+        "--resource-prefix", default="", metavar="P", help="begin the names of the run's resources in the cloud with P-"
+    )
     add("--ca-file", default="", metavar="FILE", help="certificates to trust for the RefStack server")
     add("--workdir", type=Path, metavar="DIR", help="folder for this run's files (default: a new one here)")
     add("--progress", choices=("text", "json"), default="text", help="format of the progress on stdout")
@@ -159,7 +161,7 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--discover", choices=DISCOVERERS, default=KEYSTONE, help="what finds missing options")
     add("--post-only", type=Path, metavar="DIR", help="post the result that an earlier call left in DIR")
     add("--check", action="store_true", help="log in and look at the cloud; report what is missing, run no test")
-    add("--cleanup-only", action="store_true", help="remove what carries --resource-prefix from the cloud")
+    add("--cleanup-only", action="store_true", help="remove resources named after --resource-prefix from the cloud")
     add("--patience", type=_number(0, 86400), default=300, metavar="S", help="seconds to retry a failing server (300)")
     add("--stop-grace", type=_seconds(60), default=2.0, metavar="S",
         help="seconds between TERM and KILL for Tempest (2)")  # fmt: skip
@@ -232,7 +234,7 @@ def _read_token(path: str | None) -> str:
         return ""
     token = read_file(path, "--token-file").strip()
     if not re.fullmatch(r"[A-Za-z0-9._~+/=-]{8,512}", token):
-        raise BadInput(f"--token-file: {path} does not hold one token of 8 to 512 characters")
+        raise BadInput(f"--token-file: {path} does not contain one token of 8 to 512 characters")
     return token
 
 

@@ -28,8 +28,8 @@ def clean_up(args: Arguments, events: EventWriter) -> RunConclusion:
             workspace.remove()
     if removal.remaining:
         remaining = ", ".join(removal.remaining[:20])
-        raise CloudFailure(f"{removal.removed} removed, {len(removal.remaining)} could not be: {remaining}")
-    message = f"{removal.removed} leftovers removed; nothing with {args.prefix} remains"
+        raise CloudFailure(f"{removal.removed} removed, {len(removal.remaining)} could not be removed: {remaining}")
+    message = f"{removal.removed} leftovers removed; nothing named {args.prefix} remains"
     return RunConclusion(ExitCode.PASSED, Reason.PASSED, message)
 
 

@@ -160,7 +160,7 @@ def _report_limits(args: Arguments, tempest: Tempest, events: EventWriter) -> No
     if args.remark:
         events.message(args.remark)
     if unknown := tempest.unknown_options(without_users(args.conf_json)):
-        events.message(f"Tempest {tempest.version} has no such option, and ignores it: {', '.join(unknown[:10])}")
+        events.message(f"Tempest {tempest.version} ignores unknown options: {', '.join(unknown[:10])}")
     if args.prefix and not tempest.name_prefix:
         events.message(f"Tempest {tempest.version} cannot name its resources by a prefix; leftovers are only listed")
 

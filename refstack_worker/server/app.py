@@ -150,7 +150,7 @@ def _domain_error(error: RefstackError) -> Response:
     if request.path.startswith("/v1/"):
         answer = responses.problem_of(error)
     else:
-        detail = "The server can't do that now; its log says why." if status == 500 else str(error)
+        detail = "The server can't do that now; see its log." if status == 500 else str(error)
         answer = _answer(status, detail, error.reason)
     if status in (429, 503):
         answer.headers.setdefault("Retry-After", str(RETRY_SECONDS))
@@ -170,7 +170,7 @@ def _http_error(error: HTTPException) -> Any:
 
 def _fault(error: Exception) -> Response:
     if isinstance(error, OSError) and error.errno in NO_ROOM:
-        LOG.error("%s %s: no room for it (%s); free some below DATA_FOLDER", request.method, request.path, error)
+        LOG.error("%s %s: the disk is full (%s); free up space below DATA_FOLDER", request.method, request.path, error)
         answer = _answer(503, "The server's disk is full. Try again later.", "disk-full")
         answer.headers["Retry-After"] = str(RETRY_SECONDS)
         return answer
@@ -180,8 +180,8 @@ def _fault(error: Exception) -> Response:
         answer.headers["Retry-After"] = str(RETRY_SECONDS)
         return answer
     # the traceback goes to the log, and nothing of it to the caller
-    LOG.exception("%s %s: a fault of this program", request.method, request.path)
-    return _answer(500, "Unexpected error; the server's log says more.", type(error).__name__.lower())
+    LOG.exception("%s %s: unexpected error", request.method, request.path)
+    return _answer(500, "Unexpected error; see the server's log.", type(error).__name__.lower())
 
 
 def _headers(answer: Response) -> Response:

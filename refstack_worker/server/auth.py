@@ -35,7 +35,7 @@ def caller(request: Request, ledger: Ledger) -> Caller:
         raise refused("no-token", "an API token is needed: 'Authorization: Bearer <token>'")
     token = known_token(request, ledger)
     if token is None or not set(token.scopes) & set(SCOPES):
-        raise refused("wrong-token", "that API token is unknown, revoked or expired")
+        raise refused("wrong-token", "this API token is unknown, revoked or expired")
     return Caller(token)
 
 

@@ -31,7 +31,7 @@ from tests.support.ledgers import Event, Job, make_settings, stream, submit
 from tests.support.postgresql import Cluster
 
 RUNS = 64
-"""ClaimedAttempt runs that beat."""
+"""Claimed runs that send heartbeats."""
 
 
 def main(arguments: list[str]) -> int:

@@ -32,7 +32,7 @@ def prove_locks(folder: Path, extra: Iterable[Path], cache: Path) -> list[Proved
         if LOCK_NAME.fullmatch(path.name)
     ]
     if not any(tests for _, _, _, tests, _ in rows):
-        raise BuildError(f"{folder}: nothing could be proved here: {'; '.join(row[4] for row in rows)}")
+        raise BuildError(f"{folder}: nothing could be checked here: {'; '.join(row[4] for row in rows)}")
     return rows
 
 
@@ -42,7 +42,7 @@ def _prove(lock: Lock, there: Iterable[Interpreter], cache: Path) -> Proved:
         problem = interpreter.problem_with(lock)
         if not problem:
             return lock.path.name, lock.label, interpreter.name, _tests(lock, interpreter, cache), "proved"
-    return lock.path.name, lock.label, lock.compatibility.interpreter, 0, f"not proved: {problem}"
+    return lock.path.name, lock.label, lock.compatibility.interpreter, 0, f"not checked: {problem}"
 
 
 def _tests(lock: Lock, interpreter: Interpreter, cache: Path) -> int:

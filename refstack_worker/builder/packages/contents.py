@@ -56,7 +56,7 @@ def build(request: PackageRequest) -> list[Path]:
     """
     unknown = set(request.formats) - set(RECIPES)
     if unknown:
-        raise UsageError(f"--format {', '.join(sorted(unknown))}: there are {', '.join(RECIPES)}")
+        raise UsageError(f"--format {', '.join(sorted(unknown))}: choose from {', '.join(RECIPES)}")
     locks = read_locks(request.folder)
     facts = check_wheels(request.folder, locks)
     report = look_up(request, locks)
@@ -105,7 +105,7 @@ def read_locks(folder: Path) -> tuple[Lock, ...]:
         raise BuildError(f"{folder}: locks of {' and '.join(sets)}; a package has one set of plugins: move them apart")
     for lock in locks:
         if not lock.compatibility.tests:
-            raise BuildError(f"{lock.path}: was never proved to list tests; 'refstack-package verify-lock' does it")
+            raise BuildError(f"{lock.path}: was never checked to list tests; run 'refstack-package verify-lock'")
     return locks
 
 
@@ -168,7 +168,7 @@ def epoch_of(locks: Sequence[Lock]) -> int:
         return int(given)
     dates = [lock.compatibility.exclude_newer for lock in locks if lock.compatibility.exclude_newer]
     if not dates:
-        raise BuildError(f"{locks[0].path}: says no date (exclude-newer); set SOURCE_DATE_EPOCH")
+        raise BuildError(f"{locks[0].path}: has no date (exclude-newer); set SOURCE_DATE_EPOCH")
     return max(int(datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc).timestamp())
                for text in dates)  # fmt: skip
 

@@ -73,7 +73,7 @@ class OpenPgpKeyring:
         :raises BuildError: it is not here, has expired or is too weak; the message says which.
         """
         if not wanted:
-            raise BuildError("no key: name the one to sign with (--key ID); nothing is published unsigned")
+            raise BuildError("no signing key: name one with --key ID; nothing is published unsigned")
         try:
             # without the '!' by which one subkey is meant: its primary key is needed beside it
             listing = self.gpg("--with-colons", "--fixed-list-mode", "--with-subkey-fingerprint", "--list-secret-keys",

@@ -126,11 +126,11 @@ def make_virtualenv(folder: Path, interpreter: Interpreter, store: WheelStore) -
     try:
         virtualenv.cli_run(words, setup_logging=False, env=env)
     except (SystemExit, RuntimeError, ValueError) as error:
-        LOG.debug("virtualenv cannot use %s (%s): its own venv", interpreter.path, error)
+        LOG.debug("virtualenv does not support %s (%s); using its venv module instead", interpreter.path, error)
         try:
             process.run([interpreter.path, "-I", "-m", "venv", "--without-pip", "--clear", folder])
         except RefstackError as own:
-            raise EnvironmentBuildError(f"{interpreter.path}: makes no virtualenv: {error}; {own}") from own
+            raise EnvironmentBuildError(f"{interpreter.path}: cannot create a virtualenv: {error}; {own}") from own
 
 
 def _make(root: Path, interpreter: Interpreter, store: WheelStore) -> BaseVirtualenv:

@@ -89,7 +89,7 @@ class Store(WheelStore):
 
 def _entry_problem(entry: Path, manifest: Manifest) -> str:
     if entry.name.partition(".")[0] != manifest.sha256:
-        return "is under another name than its own"
+        return "is stored under the wrong name"
     there = dict(_walk(entry))
     there.pop(MANIFEST, None)
     for path, expected in manifest.files.items():
@@ -112,7 +112,7 @@ def _file_problem(path: Path, state: os.stat_result | None, expected: tuple[str,
     if state is None:
         return "is missing"
     if not stat.S_ISREG(state.st_mode):
-        return "is not a file any more"
+        return "is no longer a file"
     if state.st_size != size:
         return f"has {state.st_size} bytes, not {size}"
     if stat.S_IMODE(state.st_mode) != (0o555 if executable else 0o444):

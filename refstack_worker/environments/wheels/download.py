@@ -149,7 +149,7 @@ class Downloader:
             except WheelError:
                 if not leftover:
                     raise
-                leftover, problem = False, "what an earlier download left is damaged"
+                leftover, problem = False, "the partial download on disk is damaged"
                 os.truncate(part, 0)
                 best = 0
             size = part.stat().st_size
@@ -174,7 +174,7 @@ class Downloader:
                 for chunk in answer.iter_content(PIECE):
                     stream.write(chunk)
                     if wheel.size and stream.tell() > wheel.size:
-                        more = f"sends more than the {wheel.size} bytes of the lock"
+                        more = f"sends more than the {wheel.size} bytes that the lock states"
                         raise WheelError(f"{wheel.filename}: {shown(url)} {more}; refused")
         return True
 
@@ -253,9 +253,9 @@ def _said(error: Exception) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         text = f"answers {error.response.status_code} {error.response.reason}"
     elif isinstance(error, requests.Timeout):
-        text = "does not answer in time"
+        text = "no response in time"
     elif isinstance(error, requests.exceptions.SSLError):
         text = f"its certificate is not trusted ({text}); name the authority in ca_file"
     elif isinstance(error, requests.ConnectionError):
-        text = f"cannot be reached or hung up ({text.rpartition(':')[2].strip(' )')})"
+        text = f"cannot be reached, or closed the connection ({text.rpartition(':')[2].strip(' )')})"
     return text

@@ -64,7 +64,7 @@ class Site:
             self.problem = ""
         except RefstackError as error:
             if str(error) != self.problem:
-                LOG.warning("wheelhouse %s; going on with what is known of it", error)
+                LOG.warning("wheelhouse %s; continuing with its last known contents", error)
             self.problem = str(error)
         except OSError as error:
             self.problem = f"{self.cache}: {error.strerror}"
@@ -75,7 +75,7 @@ class Site:
         known = self.cache / LIST
         answer = self.downloader.page(f"{self.url}/{LIST}")
         if answer.status_code != 200:
-            raise WheelError(f"{shown(self.url)}: has no {LIST}; is that the address of a wheelhouse?")
+            raise WheelError(f"{shown(self.url)}: has no {LIST}; is this the address of a wheelhouse?")
         if known.exists() and known.read_bytes() == answer.content:
             return
         for entry in entries_of(answer.content, f"{shown(self.url)}/{LIST}"):

@@ -108,7 +108,9 @@ def unpack(filename: str, sha256: str, stream: BinaryIO, entry: Path) -> Manifes
     except StoreError as error:
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno in TWICE:
-            raise WheelError(f"{filename}: has a file twice, or as a folder too ({cause.filename}); refused") from error
+            raise WheelError(
+                f"{filename}: contains a file twice, or both as a file and as a folder ({cause.filename}); refused"
+            ) from error
         if isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG:
             raise WheelError(f"{filename}: has a file whose name is too long; refused") from error
         raise
@@ -134,7 +136,7 @@ def check_members(filename: str, members: Iterable[zipfile.ZipInfo], archive_byt
         total += member.file_size
         count += 1
     if total > MAX_UNPACKED or total > max(RATIO_FREE, MAX_RATIO * archive_bytes):
-        raise WheelError(f"{filename}: unpacks to {total} bytes from {archive_bytes}: more than a wheel does; refused")
+        raise WheelError(f"{filename}: unpacks to {total} bytes from {archive_bytes}: too much for a wheel; refused")
     if count > MAX_FILES:
         raise WheelError(f"{filename}: holds {count} files, more than {MAX_FILES}; refused")
 
@@ -146,13 +148,13 @@ def _member_problem(member: zipfile.ZipInfo, seen: set[str]) -> str:
     if path.is_absolute() or name[1:2] == ":":
         return "has an absolute path"
     if ".." in path.parts or "\\" in name or "\0" in name:
-        return "climbs out of the wheel"
+        return "leads outside the wheel"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device, not a file"
     if name.rstrip("/") != str(path) or name.endswith("//"):
         return "is not a plain path"
     if LIKE_DATA.match(name):
-        return "begins like the wheel's data folder and is not in it"
+        return "begins like the wheel's data folder but is outside it"
     if str(path) in seen and not name.endswith("/"):
         return "is there twice"
     seen.add(str(path))
@@ -175,7 +177,7 @@ class _Entry(WheelDestination):  # type: ignore[misc, unused-ignore]  # untyped 
     def write_script(self, name: str, module: str, attr: str, section: Any) -> RecordEntry:
         """Only note it: the environment writes it."""
         if "/" in name or name in ("", ".", ".."):
-            raise ValueError(f"entry point {name!r} is not a name for a script")
+            raise ValueError(f"entry point {name!r} is not a valid name for a script")
         self.entry_points.append((name, module, attr, section))
         return RecordEntry(name, None, None)
 

@@ -63,7 +63,7 @@ def _find_flavors(api: ServiceApi, findings: CloudFindings, image: Image | None)
             findings.lacks(
                 Need.FLAVOR,
                 "flavor: none of the cloud's flavors fits the image; tests that create servers are left out. "
-                "Make one, or set compute.flavor_ref",
+                "Create one, or set compute.flavor_ref",
             )
         return
     larger = [flavor for flavor in flavors if flavor.id != first.id and flavor.disk >= first.disk]
@@ -72,9 +72,7 @@ def _find_flavors(api: ServiceApi, findings: CloudFindings, image: Image | None)
     if second is None and not findings.is_given("compute", "flavor_ref_alt"):
         findings.choose("compute", "flavor_ref_alt", first.id)
         findings.choose("compute-feature-enabled", "resize", False)
-        findings.lacks(
-            Need.RESIZE, "flavor: there is no second flavor to resize servers to; the tests of resizing are skipped"
-        )
+        findings.lacks(Need.RESIZE, "flavor: no second flavor to resize servers to; resize tests are skipped")
         return
     if second is not None:
         findings.choose("compute", "flavor_ref_alt", second.id, f"flavor to resize to: {second}")
@@ -96,4 +94,4 @@ def _find_hypervisors(api: ServiceApi, findings: CloudFindings) -> None:
     if len(up) < 2:
         for feature in ("cold_migration", "live_migration"):
             findings.choose("compute-feature-enabled", feature, False)
-        findings.choices.append(f"compute: {len(up)} hypervisor is up; the tests of migration are skipped")
+        findings.choices.append(f"compute: {len(up)} hypervisor is up; migration tests are skipped")

@@ -61,7 +61,7 @@ def find_images(api: ServiceApi, findings: CloudFindings) -> Image | None:
     if not images:
         findings.lacks(
             Need.IMAGE,
-            "image: the cloud shows no active image to make servers from; tests that create servers are left out. "
+            "image: the cloud shows no active image to create servers from; tests that create servers are left out. "
             "Upload an image, or set compute.image_ref",
         )
         return None

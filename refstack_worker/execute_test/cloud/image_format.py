@@ -19,8 +19,8 @@ from refstack_worker.execute_test.http import Denied
 OPTION = ("image-feature-enabled", "image_format_enforcement")
 CONTENT_BYTES = 1024
 SKIPPED_WITH = (
-    "image: the cloud checks the format of uploaded images (Glance's image_format settings); Tempest skips its tests "
-    "that upload other content, also those that guidelines require"
+    "image: the cloud checks the format of uploaded images (Glance's image_format settings); Tempest skips tests "
+    "that upload other content, including some that guidelines require"
 )
 
 

@@ -179,7 +179,7 @@ class Keystone:
                 raise CloudFailure(f"{text} ({error})") from error
             raise CloudFailure(f"the cloud's Keystone: {error}; check identity.uri_v3") from error
         except (KeyError, TypeError, Unavailable) as error:
-            text = f"{self.url} does not answer as Keystone v3 does; check identity.uri_v3"
+            text = f"{self.url} does not respond like Keystone v3; check identity.uri_v3"
             raise CloudFailure(text) from error
 
 

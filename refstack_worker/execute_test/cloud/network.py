@@ -48,7 +48,7 @@ def _find_public_network(networks: list[dict[str, Any]], findings: CloudFindings
         findings.lacks(
             Need.PUBLIC_NETWORK,
             "public network: the cloud shows no external network with addresses; tests of routers to the outside, "
-            "floating IPs and SSH are skipped. Make one, or set network.public_network_id",
+            "floating IPs and SSH are skipped. Create one, or set network.public_network_id",
         )
         return
     first = public[0]

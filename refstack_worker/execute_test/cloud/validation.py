@@ -26,9 +26,7 @@ def find_validation(api: ServiceApi | None, findings: CloudFindings, image: Imag
     reason = _obstacle(api, findings, image)
     findings.choose("validation", "run_validation", not reason)
     if reason:
-        findings.lacks(
-            Need.SSH, f"SSH: {reason}; {SKIPPED_WITHOUT}. Set validation.run_validation to try it all the same"
-        )
+        findings.lacks(Need.SSH, f"SSH: {reason}; {SKIPPED_WITHOUT}. Set validation.run_validation to try it anyway")
         return
     findings.choose("validation", "connect_method", "floating")
     if image is not None:
@@ -37,14 +35,14 @@ def find_validation(api: ServiceApi | None, findings: CloudFindings, image: Imag
 
 def _obstacle(api: ServiceApi | None, findings: CloudFindings, image: Image | None) -> str:
     if api is None or not findings.value("network", "public_network_id"):
-        return "there is no public network to reach servers by"
+        return "no public network to reach servers through"
     if not findings.is_given("validation", "image_ssh_user") and not (image and image.ssh_user):
-        return "the image's name does not tell which user it lets in (validation.image_ssh_user)"
+        return "the image's name does not reveal its login user (validation.image_ssh_user)"
     addresses = list(_floating_side(api, str(findings.value("network", "public_network_id"))))[:MAX_PROBES]
     if not addresses:
-        return "no address of the public network is known to try"
+        return "no known address in the public network to try"
     if not any(is_reachable(address) for address in addresses):
-        return f"this machine does not reach the public network (tried {', '.join(addresses)})"
+        return f"this machine cannot reach the public network (tried {', '.join(addresses)})"
     return ""
 
 

@@ -39,7 +39,7 @@ def _find_backends(api: ServiceApi, findings: CloudFindings) -> None:
         return
     if not any(one.get("binary") == "cinder-backup" and one.get("state") == "up" for one in services):
         findings.choose("volume-feature-enabled", "backup", False)
-        findings.choices.append("block storage: no backup service is up; the tests of backups are skipped")
+        findings.choices.append("block storage: no backup service is up; backup tests are skipped")
     pools = api.records(f"{api.endpoint}/scheduler-stats/get_pools?detail=True", "pools")
     first = pools[0].get("capabilities", {}) if pools else {}
     for option, name in (("storage_protocol", "storage_protocol"), ("vendor_name", "vendor_name")):

@@ -54,7 +54,7 @@ def _check_complete(run: TempestRun) -> None:
     running = run.counter.running
     if not run.counter.seen:
         if run.list_status == 0 and not run.names and run.selection.expressions:
-            raise BadInput(f"the test cases select none of the tests of Tempest {run.tempest.version}")
+            raise BadInput(f"the test cases match no test of Tempest {run.tempest.version}")
         raise _broken(run, f"Tempest ran no test (status {run.status})")
     if run.status not in (0, 1) or running or (run.status and not run.counter.counts.failed):
         unfinished = f"; unfinished: {', '.join(sorted(running)[:5])}" if running else ""
@@ -64,7 +64,7 @@ def _check_complete(run: TempestRun) -> None:
 def _outcomes(run: TempestRun) -> str:
     counts = run.counter.counts
     if run.list_status == 0 and counts.done < counts.total:
-        return f"{counts}, {counts.total - counts.done} not carried out"
+        return f"{counts}, {counts.total - counts.done} not run"
     return str(counts)
 
 

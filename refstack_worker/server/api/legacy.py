@@ -96,12 +96,12 @@ def get_script() -> Response:
 def update_test_status() -> Response:
     """Record a status from a tester. 202: recorded; 400: malformed; 405: this caller must not report it."""
     if not auth.is_from(request, context().settings.web.testing_hosts, context().settings.web.trusted_proxies):
-        return _not_allowed("host", "status is only taken from known testing hosts (TESTING_HOSTS)")
+        return _not_allowed("host", "status updates are only accepted from testing hosts (TESTING_HOSTS)")
     given = parameters()
     test_id = test_id_of(_needed(given, "test_id"))
     envelope = _needed(given, "payload")
     if not isinstance(envelope, str):
-        raise UsageError("payload: the text that the worker was given is expected")
+        raise UsageError("payload: must be the sealed text that the worker received")
     attempt = number(given["attempt"], "attempt", 1, MAX_ID) if given.get("attempt") else None
     digest = sealing.digest(envelope.strip().encode("utf-8"))
     try:
@@ -135,7 +135,7 @@ def _proof(test_id: int, attempt: int | None) -> Proof:
 
 def _anonymous(given: int | None) -> Response:
     if not context().settings.web.allow_anonymous_results:
-        raise refused("no-proof", "results without a run are not taken here; give test_id and the proof")
+        raise refused("no-proof", "results without a run are not accepted here; send test_id and the token")
     test_id = acceptance.accept_anonymous(context().ledger, _upload(), given)
     answer = jsonify({"message": "thank you", "test_id": test_id})
     answer.status_code = 201
@@ -168,7 +168,7 @@ def _summary(text: str) -> dict[str, Any]:
     except PayloadError as error:
         raise UsageError(str(error)) from None
     if not isinstance(value, dict):
-        raise UsageError("summary: a JSON object is expected")
+        raise UsageError("summary: must be a JSON object")
     return value
 
 

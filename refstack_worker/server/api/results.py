@@ -23,8 +23,8 @@ MAX_TESTS = 2000
 RESULTS = Resource("results", "Read, compare, export and upload results.")
 _ONE = "/v1/runs/<int:test_id>"
 _UPLOAD = fields(
-    signature=string(2048, description="Made elsewhere: hex, RSA PKCS#1 v1.5 with SHA-256"),
-    public_key=string(4096, description="Whose signature that is, in OpenSSH's form"),
+    signature=string(2048, description="Signature made elsewhere: hex, RSA PKCS#1 v1.5 with SHA-256"),
+    public_key=string(4096, description="Public key of the signature, in OpenSSH format"),
 )
 _GUIDELINE = {"guideline": string(60, description="Such as 2020.06"), "program": string(200)}
 """Another guideline and program than those that the run was made by."""

@@ -11,7 +11,7 @@ from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.schema import ID, array, fields, integer, shape, string
 from refstack_worker.server.services.sharing import vendor_named, vendors_of
 
-SHARES = Resource("shares", "Let other vendors look at a run.")
+SHARES = Resource("shares", "Share a run with other vendors.")
 _ALL = "/v1/runs/<int:test_id>/shares"
 _VENDORS = shape(vendors=array(integer()), shares=array(reference("Vendor")))
 

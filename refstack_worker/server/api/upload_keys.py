@@ -18,7 +18,7 @@ _SHOWN = shape(public=string(), openid=string())
 _NEW = fields(
     "private_key",
     private_key={"type": "string", "minLength": 1, "maxLength": upload_key.MAX_BYTES},
-    openid=string(200, description="Your OpenID at RefStack; with it guideline and target are set there"),
+    openid=string(200, description="Your OpenID at RefStack; needed to set guideline and target there"),
 )
 
 

@@ -78,10 +78,10 @@ def release(test_id: int, attempt: int) -> Response:
     body = json_body()
     reason = body.get("reason", "")
     if not isinstance(reason, str):
-        raise UsageError("reason: a text is expected")
+        raise UsageError("reason: must be text")
     worker = _worker(body)
     context().ledger.attempts.release(proof, _claim_id(body), clean_line(reason))
-    LOG.info("run %d:%d handed back by %s", test_id, attempt, worker)
+    LOG.info("run %d:%d released by %s", test_id, attempt, worker)
     context().submitter()
     return jsonify({})
 
@@ -113,7 +113,7 @@ def node(name: str) -> Response:
     _check_host()
     limit(MAX_NODE_BYTES)
     if not _NODE_NAME.match(name):
-        raise UsageError("the node's name: letters, digits, '.', '_' and '-' are expected")
+        raise UsageError("the node's name must consist of letters, digits, '.', '_' and '-'")
     files = context().settings.keys
     envelope = request.stream.read(MAX_NODE_BYTES + 1)
     message = sealing.open_node_message(
@@ -141,7 +141,7 @@ def _proof(test_id: int, attempt: int) -> Proof:
 
 def _check_host() -> None:
     if not auth.is_from(request, context().settings.web.testing_hosts, context().settings.web.trusted_proxies):
-        raise refused("host", "workers are only heard from known testing hosts (TESTING_HOSTS)")
+        raise refused("host", "calls of workers are only accepted from testing hosts (TESTING_HOSTS)")
 
 
 def _claim_id(body: dict[str, Any]) -> str:
@@ -165,7 +165,7 @@ def _node_body(name: str, message: bytes) -> dict[str, Any]:
 def _node(name: str, body: dict[str, Any]) -> Node:
     state = text(body, "state", 16)
     if state not in _NODE_STATES:
-        raise UsageError(f"state: one of {', '.join(_NODE_STATES)} is expected")
+        raise UsageError(f"state: must be one of {', '.join(_NODE_STATES)}")
     return Node(
         name=name,
         versions=(*_texts(body, "versions"), *_texts(body, "plugin_sets", _MAX_SET)),
@@ -187,5 +187,5 @@ def _texts(body: dict[str, Any], name: str, characters: int = 80) -> tuple[str, 
 
 def _time(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < _CLOCK_MOST:
-        raise UsageError("time: seconds since 1970 are expected")
+        raise UsageError("time: must be seconds since 1970")
     return float(value)

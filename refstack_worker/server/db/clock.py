@@ -91,7 +91,9 @@ class DatabaseClock:
         self._offset = answer - (began + ended) / 2
         skew = self._clocks.wall() - ended - self._offset
         if abs(skew) > NOTABLE_SKEW and abs(skew - self.skew) > NOTABLE_SKEW:
-            LOG.warning("this machine's clock is %+.0f s off the database's, which counts; is NTP running?", skew)
+            LOG.warning(
+                "this machine's clock is %+.0f s off the database's clock, which is used; is NTP running?", skew
+            )
         self.skew = skew
         self._keep_note(ended)
 

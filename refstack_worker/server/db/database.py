@@ -124,7 +124,9 @@ def _engine(text: str, is_single: bool = False) -> Engine:
 
 def _sqlite(url: Any) -> Engine:
     if not url.database or url.database == ":memory:":
-        raise ConfigError("DATABASE_URL: SQLite in memory keeps nothing; name a file (as sqlite:////var/lib/x.sqlite)")
+        raise ConfigError(
+            "DATABASE_URL: an SQLite database in memory is lost; name a file, e.g. sqlite:////var/lib/x.sqlite"
+        )
     Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     engine = create_engine(
         url,

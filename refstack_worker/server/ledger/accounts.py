@@ -34,7 +34,7 @@ class Accounts(LedgerPart):
             with self.database.writing() as connection:
                 made = new_id(connection.execute(insert(legacy_tables.vendor).values(row)))
         except IntegrityError:
-            raise StateError(f"there is a vendor {name!r} already, or one with that address") from None
+            raise StateError(f"there is a vendor {name!r} already, or one with this address") from None
         return Vendor(made, name, contact_name, contact_email)
 
     def users(self) -> list[User]:

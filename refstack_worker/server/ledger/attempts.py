@@ -283,7 +283,9 @@ class Attempts(LedgerPart):
                 )
             return
         if report.status not in _BY_WORKER:
-            raise StateError(f"the state {report.status.value} is not reported: it comes with a result or a release")
+            raise StateError(
+                f"the state {report.status.value} cannot be reported: it follows from a result or a release"
+            )
         if state.is_end:
             raise refused("ended", f"the run has ended: {state.value}")
         # an attempt without a claim has no holder, whatever a report says

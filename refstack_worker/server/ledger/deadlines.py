@@ -134,5 +134,7 @@ class Deadlines(LedgerPart):
             said = f"{row['worker']} did not confirm the cancel within {rules.cancel_limit:g} s"
             return Overdue(key_of(row), OverdueReason.CANCEL, said)
         return Overdue(
-            key_of(row), OverdueReason.RUN, f"not done {rules.run_grace:g} s after its time limit of {row['timeout']} s"
+            key_of(row),
+            OverdueReason.RUN,
+            f"still running {rules.run_grace:g} s after its time limit of {row['timeout']} s",
         )

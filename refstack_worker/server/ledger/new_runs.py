@@ -32,7 +32,7 @@ def check(new: NewRun, settings: ServerSettings) -> None:
     # its size counts as well
     payload.serialized()
     if spec.priority not in (-1, 0, 1):
-        raise PayloadError("priority: -1 (low), 0 or 1 (high) is expected")
+        raise PayloadError("priority: must be -1 (low), 0 or 1 (high)")
     spec.function  # noqa: B018 - refuses a malformed tag
 
 

@@ -171,7 +171,7 @@ class Results(LedgerPart):
             if stored["digest"] == upload.digest:
                 counts = Counts(stored["passed"], stored["failed"], stored["skipped"])
                 return Accepted(key_of(attempt), True, counts)
-            raise refused("accepted", "another result of this attempt was accepted before")
+            raise refused("accepted", "another result of this attempt was already accepted")
         if run["attempt"] != attempt["attempt"]:
             raise superseded(run)
         state = RunState(run["state"])

@@ -235,7 +235,7 @@ class Runs(LedgerPart):
         asked = {"who": new.created_by, "key": new.idempotency_key}
         row = connection.execute(_SAME, asked).mappings().first()
         if row is not None and row["request_digest"] not in (None, new.request_digest):
-            raise refused("key-reused", "this Idempotency-Key came with another request before; use a new one")
+            raise refused("key-reused", "this Idempotency-Key was already used for a different request; use a new one")
         return int(row["test_id"]) if row else None
 
     def _check_open_runs(self, connection: Connection, owner_id: int | None) -> None:
@@ -249,7 +249,7 @@ class Runs(LedgerPart):
         with self.database.reading() as connection:
             known = self._idempotent(connection, new)
         if known is None:
-            raise StateError("the test was run already, or its cloud or owner does not exist")
+            raise StateError("the test was already run, or its cloud or owner does not exist")
         return known
 
     def _insert(

@@ -213,21 +213,21 @@ class Transactions:
 
     def choose(self, connection: Connection, proof: Proof, rows: Sequence[Row]) -> Row:
         if not proof.secret:
-            raise refused("no-proof", "the secret of the attempt is needed as a bearer token")
+            raise refused("no-proof", "send the secret of the attempt as a bearer token")
         matching = [row for row in rows if payloads.proves(proof.secret, row["secret_digest"] or "")]
         if not matching:
             raise self._disproved(connection, proof)
         if proof.payload_digest is not None and not hmac.compare_digest(
             proof.payload_digest, matching[0]["payload_digest"] or ""
         ):
-            raise refused("wrong-payload", "that is not the payload that this server made for the run")
+            raise refused("wrong-payload", "this is not the payload that the server made for the run")
         return matching[0]
 
     def _disproved(self, connection: Connection, proof: Proof) -> NotFoundError | RefusedError:
         known = select(func.count()).select_from(queue_tables.run).where(queue_tables.run.c.test_id == proof.test_id)
         if not connection.execute(known).scalar():
             return no_run(proof.test_id)
-        return refused("wrong-proof", "that is not the secret of an attempt of this run")
+        return refused("wrong-proof", "this is not the secret of an attempt of this run")
 
     def grant(self, connection: Connection, run: Row, claim: Claim) -> None:
         now = self.clock()

@@ -73,7 +73,7 @@ class Liveness:
         if answers:
             self._unanswered_since = None
         elif self._unanswered_since is None:
-            LOG.warning("workers are silent, but the API does not answer: no attempt is given up for it yet")
+            LOG.warning("heartbeats are missing, but the API does not respond: no attempt is given up for that")
             self._unanswered_since = self._since = now
         return now - self._since >= self._limit
 

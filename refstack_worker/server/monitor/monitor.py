@@ -79,7 +79,7 @@ class Monitor:
             if trouble and not troubled:
                 LOG.error("monitor: %s", trouble)
             elif troubled and not trouble:
-                LOG.warning("monitor: all is well again")
+                LOG.warning("monitor: back to normal")
             troubled = bool(trouble)
             alive()
             stop.wait(self._pace.round)
@@ -115,7 +115,7 @@ class Monitor:
             return
         for attempt in silent:
             heard = max(attempt.heartbeat_at, attempt.claimed_at)
-            message = f"the worker {attempt.worker} was not heard of for {self._ledger.clock() - heard:.0f} s"
+            message = f"the worker {attempt.worker} sent no heartbeat for {self._ledger.clock() - heard:.0f} s"
             LOG.warning("%s: %s", attempt.key, message)
             self._ledger.deadlines.lose_silent(attempt.key, message)
 
@@ -133,7 +133,7 @@ class Monitor:
         old = [job for job in self._ledger.submissions.waiting(older_than=self._pace.grace) if self._is_ripe(job)]
         found = self._client.whereabouts(old)
         for job in found.lost:
-            self._submit_again(job, "the queue does not have the run any more, and no worker claimed it")
+            self._submit_again(job, "the queue no longer has the run, and no worker claimed it")
         kept = self._kept_for_long(found.grabbed)
         if kept and (self._liveness is None or self._liveness.is_good()):
             for job in kept:
@@ -168,7 +168,7 @@ class Monitor:
     def _tell(self, job: QueuedJob, served: Mapping[str, FunctionStatus]) -> None:
         """Say once to each run that waits in vain why; the ledger's messages are the memory of all monitors."""
         status = served.get(job.function)
-        text = f"waits: no node serves {serves(job.function)}"
+        text = f"waiting: no node serves {serves(job.function)}"
         told = (job.key.test_id, text)
         if (status is not None and status.workers) or told in self._told:
             return
@@ -203,7 +203,7 @@ class Monitor:
         self._next_prune = time.monotonic() + self._pace.prune
         gone = self._ledger.retention.prune(self._ledger.clock() - self._ledger.settings.rules.retention_seconds)
         if gone:
-            LOG.info("removed %d runs, or results without one, from more than %g days ago", gone, days)
+            LOG.info("removed %d runs and results older than %g days", gone, days)
         if gone == PRUNED_AT_ONCE:
             self._next_prune = 0.0
 

@@ -38,7 +38,7 @@ AT_ONCE = 50
 SEALING_SECONDS = 1.0
 """Time after which what has been sealed is submitted before more is."""
 PRECEDENCE = {-1: gear.PRECEDENCE_LOW, 0: gear.PRECEDENCE_NORMAL, 1: gear.PRECEDENCE_HIGH}
-WAITS = "recorded; waits for the queue"
+WAITS = "recorded; waiting for the queue"
 """What a vendor reads while no Gearman server takes the run."""
 
 
@@ -220,7 +220,7 @@ class QueueClient:
         if unsent and not self._unsent:
             LOG.warning("%s; runs wait in the ledger until the queue takes them", unsent)
         elif self._unsent and not unsent:
-            LOG.warning("the queue takes runs again")
+            LOG.warning("the queue accepts runs again")
         self._unsent = unsent
 
     def _seal(self, ledger: Ledger, waiting: list[Submission]) -> list[Sealed]:
@@ -287,7 +287,7 @@ class QueueClient:
         try:
             known = connection.known([(str(job.key), job.handle) for job in jobs])
         except QueueError as error:
-            LOG.debug("cannot ask for %d jobs: %s", len(jobs), error)
+            LOG.debug("cannot ask about %d jobs: %s", len(jobs), error)
             return
         found.lost.extend(job for job in jobs if str(job.key) not in known)
         found.grabbed.extend(job for job in jobs if known.get(str(job.key)))

@@ -79,7 +79,7 @@ def parse(stream: Path, rows: Path, secrets: Collection[str] = (), kept: BinaryI
             source.seek(0)
             shutil.copyfileobj(source, kept, PIECE)
     if collector.counts.total == 0:
-        raise ResultError("result: no test in it; a subunit v2 stream is expected (as 'stestr last --subunit' writes)")
+        raise ResultError("result: contains no test; expected a subunit v2 stream (as 'stestr last --subunit' writes)")
     return Parsed(collector.counts, collector.seconds, collector.rows.file(rows))
 
 
@@ -113,7 +113,7 @@ class _Source:
 
     def read(self, size: int) -> bytes:
         if not 0 <= size <= MAX_PACKET:
-            raise ResultError("result: damaged subunit stream: a packet of impossible length")
+            raise ResultError("result: damaged subunit stream: a packet with an invalid length")
         return self._file.read(size)
 
 

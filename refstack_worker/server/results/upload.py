@@ -54,7 +54,7 @@ def body(cpid: str, seconds: float, tests: Iterable[TestResult]) -> bytes:
         raise ResultError(f"upload: {cpid[:40]!r} is not the id of a cloud")
     passed = {test.name: test for test in tests if test.status == "passed"}
     if not passed:
-        raise ResultError("upload: no test passed, and a RefStack server takes passed tests only")
+        raise ResultError("upload: no test passed, and a RefStack server accepts only passed tests")
     results = [{"name": name, "uuid": test.uuid} if test.uuid else {"name": name} for name, test in passed.items()]
     whole: Mapping[str, Any] = {"cpid": cpid, "duration_seconds": round(seconds), "results": results}
     return json.dumps(whole).encode("utf-8")
@@ -76,14 +76,16 @@ def send(server: str, signed: Signed) -> dict[str, Any]:
     except requests.RequestException as error:
         raise ServerError(f"{url}: cannot be reached: {type(error).__name__}; is the address right?") from error
     if 400 <= answer.status_code < 500:
-        raise RefusedError(f"{url}: refuses the result ({answer.status_code}): {answer.text[:300]}")
+        raise RefusedError(f"{url}: rejects the result ({answer.status_code}): {answer.text[:300]}")
     try:
         said = answer.json()
         if answer.status_code != 201:
             raise ValueError
         return {"test_id": str(said["test_id"]), "url": str(said.get("url", ""))}
     except (ValueError, KeyError, TypeError):
-        raise ServerError(f"{url}: answers {answer.status_code} and no id of a result; is it a RefStack?") from None
+        raise ServerError(
+            f"{url}: answers {answer.status_code} without the id of a result; is this a RefStack server?"
+        ) from None
 
 
 def describe(server: str, remote_id: str, token: str, guideline: str, target: str) -> None:

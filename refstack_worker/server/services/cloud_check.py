@@ -115,7 +115,7 @@ def check(known: CloudRecord, conf: Conf, networks: Sequence[Network]) -> CloudC
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
         # nothing in an answer is as it must be only because it is JSON
         LOG.info("%s: %r", known.cloud.endpoint_v3, error)
-        return CloudCheck(False, "Keystone's answer is not as the Identity API v3 has it.")
+        return CloudCheck(False, "Keystone's response does not conform to the Identity API v3.")
     finding = _finding(known, found)
     return CloudCheck(finding.ok, clean_line(finding.said)[:MAX_TEXT])
 
@@ -190,7 +190,7 @@ def _identity(base: str, guard: OutboundGuard) -> str:
         return str(answer.json()["version"]["id"])
     except (ServerError, KeyError, TypeError):
         raise ServerError(
-            f"{base}: answers, but not as Keystone's v3 does ({answer.status}); is the address right?"
+            f"{base}: responds, but not like Keystone v3 ({answer.status}); is the address right?"
         ) from None
 
 

@@ -70,7 +70,7 @@ class Exclusions:
         if not self.reasons:
             return chosen
         if chosen.url:
-            raise invalid("exclude", "cannot be used with a list at an address")
+            raise invalid("exclude", "cannot be combined with a list from a URL")
         kept = [entry for entry in chosen.names if self.reason(*split_entry(entry)) is None]
         names = tuple(entry for entry in kept if not self._is_within(entry))
         within = [f"^{re.escape(entry)}{_END}" for entry in kept if self._is_within(entry)]

@@ -23,8 +23,8 @@ MAX_OF_VENDOR = 20
 """Guidelines that the users of one vendor may store."""
 NEW_GUIDELINE = fields(
     text=string(description="The guideline file"),
-    url=string(2048, description="Where to fetch it, below an address that the operator allows"),
-    name=string(60, description="Takes the place of the name in the file"),
+    url=string(2048, description="URL to fetch it from; the operator must allow it"),
+    name=string(60, description="Replaces the name in the file"),
 )
 
 

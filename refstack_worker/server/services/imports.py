@@ -35,8 +35,8 @@ NEW_IMPORT = fields(
     "content",
     "tempest_version",
     content={"type": "string", "minLength": 1, "description": "The file in base64: subunit v1 or v2, or JSON"},
-    tempest_version=string(40, description="What it was made with", examples=["47.0.0"]),
-    cpid=string(128, "^[0-9A-Za-z_-]*$", description="Id of the cloud; JSON of refstack-client brings its own"),
+    tempest_version=string(40, description="Tempest version that produced it", examples=["47.0.0"]),
+    cpid=string(128, "^[0-9A-Za-z_-]*$", description="Id of the cloud; refstack-client's JSON contains it"),
     label=string(200),
     guideline=maybe(fields("program", name=string(60), program=string(200, minLength=1))),
 )

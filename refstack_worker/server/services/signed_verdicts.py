@@ -21,7 +21,7 @@ def signed(ledger: Ledger, test_id: int, choice: Choice | None = None) -> dict[s
     found = ledger.guidelines.verdict_facts(test_id, choice)
     if found is None:
         raise NotFoundError(
-            f"run {test_id} was not made by a guideline; name one: "
+            f"run {test_id} was not started from a guideline; name one: "
             "?guideline=2020.06&program=… (refstack-queue run verdict: --guideline and --program)"
         )
     return signed_verdict.sign(found.document, keys.load_sign_private(ledger.settings.keys.sign))

@@ -52,7 +52,7 @@ def upload_run(ledger: Ledger, caller: Caller, run: Run, signature: str = "", pu
     if not server:
         raise StateError("Uploads aren't set up on this server (UPLOAD_URL).")
     if bool(signature) ^ bool(public_key):
-        raise invalid("signature", "signature and public_key need each other")
+        raise invalid("signature", "give signature and public_key together")
     body = request_of(ledger, run)
     stored = None if signature else _key(ledger, caller, run)
     if stored is None:

@@ -42,9 +42,11 @@ class Downloads:
         """Return a large answer as the HTTP server is to give it out. :raises RefusedError: reason ``busy``."""
         with self._lock:
             if sum(self._under_way.values()) >= MOST:
-                raise refused("busy", "too many results are being given out; try again in a moment")
+                raise refused("busy", "too many downloads are running; try again in a moment")
             if self._under_way[token_id] >= MAX_OF_ONE:
-                raise refused("busy", f"this token has {MAX_OF_ONE} results on their way already; try again then")
+                raise refused(
+                    "busy", f"this token has {MAX_OF_ONE} downloads running already; try again when one has ended"
+                )
             self._under_way[token_id] += 1
         return Download(iter(pieces), self._clock, lambda: self._over(token_id))
 
@@ -79,7 +81,7 @@ class Download(Generic[Piece]):
         """Return the next piece. :raises ServerError: it is read too slowly; the connection breaks."""
         seconds = self._clock() - self._began
         if seconds > PATIENCE and self._given < seconds * LEAST_SPEED:
-            raise ServerError(f"a result is read at less than {LEAST_SPEED} bytes a second: broken off")
+            raise ServerError(f"a download slower than {LEAST_SPEED} bytes a second was aborted")
         piece = next(self._pieces)
         self._given += len(piece)
         return piece

@@ -83,12 +83,12 @@ class BodyLimits:
         with self.lock:
             if request.is_result:
                 if self.results >= RESULTS_FROM_ELSEWHERE:
-                    return Busy("too many results are being received; try again later")
+                    return Busy("too many uploads are running; try again later")
                 self.results += 1
                 request.held = lambda: self._free(0, 1)
                 return None
             if size > MAX_BODY:
-                return TooLarge(f"a body has at most {MAX_BODY} bytes here")
+                return TooLarge(f"the body may have at most {MAX_BODY} bytes")
             if self.total + size > MAX_BODIES:
                 return Busy("too much is being received; try again later")
             self.total += size

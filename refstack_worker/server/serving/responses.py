@@ -125,7 +125,7 @@ def number(value: Any, name: str, least: int, most: int) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise UsageError(f"{name}: a whole number from {least} to {most} is expected")
+        raise UsageError(f"{name}: must be a whole number from {least} to {most}")
     return value
 
 
@@ -133,7 +133,7 @@ def text(body: Mapping[str, Any], name: str, longest: int, needed: bool = False)
     """Return a printable text from a parameter. :raises UsageError: it is none."""
     value = body.get(name, "")
     if not isinstance(value, str) or len(value) > longest or not value.isprintable():
-        raise UsageError(f"{name}: a printable text of at most {longest} characters is expected")
+        raise UsageError(f"{name}: must be printable text of at most {longest} characters")
     if needed and not value:
         raise UsageError(f"{name}: is missing")
     return value
@@ -175,7 +175,7 @@ def status_of(error: RefstackError) -> int:
 def problem_of(error: RefstackError) -> Response:
     """Return the answer of a call of ``/v1`` that an error of the domain ended."""
     status = status_of(error)
-    detail = "The server can't do that now; its log says why." if status == 500 else str(error)
+    detail = "The server can't do that now; see its log." if status == 500 else str(error)
     return problem(status, detail, error.reason, field_errors(error) if status == 400 else ())
 
 
@@ -198,7 +198,7 @@ def _pairs(data: str) -> list[tuple[str, str]]:
     try:
         return parse_qsl(data, keep_blank_values=True, max_num_fields=_FIELDS, errors="strict")
     except (ValueError, UnicodeError):
-        raise UsageError("body: a form or a JSON object is expected") from None
+        raise UsageError("body: must be a form or a JSON object") from None
 
 
 class UploadFile:

@@ -128,7 +128,7 @@ class TempestTester:
 def _conf(given: ExtraConf) -> dict[str, dict[str, Any]]:
     value = strict_json.loads(given, "extra_conf_json") if isinstance(given, str) and given.strip() else given or {}
     if not isinstance(value, Mapping):
-        raise PayloadError("extra_conf_json: an object of sections is expected")
+        raise PayloadError("extra_conf_json: must be an object of sections")
     return dict(value)
 
 

@@ -61,7 +61,7 @@ def plot(history: Sequence[Any]) -> Plot | None:
         min(18.0, step * 0.6),
         tuple((_rate_y(mark, least), f"{mark * 100:.4g} %") for mark in marks),
         ((_LOWER[0], _time(longest)), (_LOWER[1], "0")),
-        f"{len(rows)} runs: pass rate from {min(rates) * 100:.1f} to {max(rates) * 100:.1f} percent, the last "
+        f"{len(rows)} runs. Pass rate from {min(rates) * 100:.1f} to {max(rates) * 100:.1f} percent, the last "
         f"{rates[-1] * 100:.1f}; the longest took {_time(longest)}, the last {_time(rows[-1]['seconds'])}.",
     )
 

@@ -165,7 +165,7 @@ def _other_session() -> Answer:
 @WEB.errorhandler(RefstackError)
 def show_error(error: RefstackError) -> Answer:
     status = status_of(error)
-    said = "The server can't do that now; its log says why." if status == 500 else str(error)
+    said = "The server can't do that now; see its log." if status == 500 else str(error)
     return error_page(status, said)
 
 

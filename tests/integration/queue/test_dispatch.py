@@ -163,7 +163,7 @@ def test_holder_of_the_secret_may_report_and_is_heard(site):
     assert PASSWORD not in json.dumps(run)
     # and when nothing more is heard of it, the run goes on
     eventually("attempt 2", lambda: site.show(test_id)["attempt"] == 2)
-    assert "node-x was not heard of" in site.said(test_id)
+    assert "node-x sent no heartbeat" in site.said(test_id)
 
 
 def test_cancel_of_a_queued_run_is_at_once_and_takes_the_job_out(site):

@@ -178,7 +178,7 @@ def test_keystone_that_is_something_else(caller: Caller, cloud: Cloud, reply: Re
         other.otherwise = lambda asked: reply
         conf["identity"]["uri_v3"] = other.url
         ran = caller.run(conf, "--testcases", *ONE)
-    assert ran.code == 3 and "does not answer as Keystone v3" in ran.end["message"]
+    assert ran.code == 3 and "does not respond like Keystone v3" in ran.end["message"]
 
 
 def test_nothing_selected_and_no_tempest(cloud: Cloud, caller: Caller, tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_a_worker_that_stands_still_loses_its_run_to_another_once(node: Node, co
     machine.run("python3", "-c", f"import os, signal; os.kill({pid}, signal.SIGSTOP)")
 
     machine.wait("the second worker has it", lambda: workers(node, test_id) == [FIRST, SECOND], LIMIT + 30)
-    assert "not heard of" in node.run(test_id)["attempts"][0]["note"], node.run(test_id)["attempts"]
+    assert "sent no heartbeat" in node.run(test_id)["attempts"][0]["note"], node.run(test_id)["attempts"]
     machine.wait("the watchdog restarts the first", lambda: shown(node, FIRST, "NRestarts")[0] > restarts, 180)
     machine.wait("it is at work again", lambda: shown(node, FIRST, "ActiveState")[0] == "active", 60)
     ended = node.wait_state(test_id, ("finished", "failed", "cancelled"), 600)

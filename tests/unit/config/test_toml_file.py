@@ -33,7 +33,7 @@ def test_settings_that_windows_saved(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("[node\n", "worker.toml"),
-        ("name = 1\n", "worker.toml:1: name: settings stand below"),
+        ("name = 1\n", "worker.toml:1: name: put settings below"),
         ("[node]\nname = 1\nname = 2\n", "worker.toml"),
     ],
 )

@@ -78,7 +78,7 @@ def test_more_than_nine_keep_their_order() -> None:
 @pytest.mark.parametrize(
     ("account", "message"),
     [
-        ({"username": "u"}, "account 1: username and password are needed"),
+        ({"username": "u"}, "account 1: username and password are required"),
         ({"username": "u", "password": "p", "projcet": "x"}, "account 1: unknown field projcet"),
     ],
 )

@@ -36,8 +36,8 @@ def test_comments_and_blank_lines_are_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "holds no key"),
-        ("# nothing\n", "holds no key"),
+        ("", "contains no key"),
+        ("# nothing\n", "contains no key"),
         ("refstack-seal-public AAAA\n", "a line 'refstack-sign-public <base64>'"),
         ("refstack-sign-public\n", "not 32 bytes"),
         ("refstack-sign-public !!!\n", "not 32 bytes"),

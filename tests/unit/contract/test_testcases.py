@@ -8,7 +8,7 @@ from refstack_worker.errors import PayloadError
 
 @pytest.mark.parametrize("upper", ["\U0010ffff", r"\U0010ffff", r"\\\uffff", r"\N{LATIN SMALL LETTER A}"])
 def test_expressions_that_take_long_to_compile_are_refused_uncompiled(upper: str) -> None:
-    with pytest.raises(PayloadError, match="names of tests are ASCII"):
+    with pytest.raises(PayloadError, match="test names are ASCII"):
         testcases.check_testcases(testcases.Testcases(regexes=(f"(?i)[!-{upper}]",)))
 
 

@@ -148,7 +148,7 @@ class Leftovers:
     def _report_names(self, kind: str, names: Sequence[str]) -> None:
         for start in range(0, len(names), MAX_NAMES):
             some = ", ".join(names[start : start + MAX_NAMES])
-            self._removal.events.message(f"left alone: {kind} of this run or another of the same tests: {some}")
+            self._removal.events.message(f"left in place: {kind} of this run or another of the same tests: {some}")
 
     def _delete_domain(self, domain: Resource) -> None:
         with contextlib.suppress(Denied):

@@ -19,7 +19,7 @@ _RATE = {
     for name, about in (
         ("Limit", "Calls per minute"),
         ("Remaining", "Calls left"),
-        ("Reset", "Seconds until all are there again"),
+        ("Reset", "Seconds until the limit is reset"),
     )
 }
 

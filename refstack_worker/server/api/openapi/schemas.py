@@ -146,8 +146,8 @@ SCHEMAS: Json = {
     "Message": shape(id=integer(1), message=string(), time=TIME),
     "Place": shape(
         ahead=integer(0, description="Runs before it that need the same kind of node"),
-        slots=integer(0, description="Of ready nodes that could take it"),
-        seconds=maybe({**NUMBER, "description": "Estimate until it starts; null: none"}),
+        slots=integer(0, description="Slots of ready nodes that could take it"),
+        seconds=maybe({**NUMBER, "description": "Estimated seconds until it starts; null: no estimate"}),
     ),
     "Test": shape(
         position=integer(1),
@@ -169,7 +169,7 @@ SCHEMAS: Json = {
         program=string(),
         target=string(description="RefStack's word for the program"),
         passed=FLAG,
-        combined=array(integer(1), description="Ids of the runs that it is over; empty: this run alone"),
+        combined=array(integer(1), description="Ids of the runs that it combines; empty: this run alone"),
         **{kind: _KIND for kind in ("required", "advisory", "deprecated", "removed")},
     ),
     "Comparison": shape(**{name: array(reference("Test")) for name in ("broken", "mended", "other", "added", "gone")}),

@@ -9,7 +9,7 @@ from refstack_worker.server.api.serializers import iso
 from refstack_worker.server.ledger.notices import MAX_TEXT
 from refstack_worker.server.services.inputs.schema import TIME, fields, maybe, shape, string
 
-NOTICES = Resource("announcement", "What operators tell everybody.")
+NOTICES = Resource("announcement", "Announcements of the operators to all users.")
 _NOTICE = shape(text=string(description="Empty: nothing is announced"), by=maybe(string()), at=TIME)
 
 

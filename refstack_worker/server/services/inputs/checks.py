@@ -116,7 +116,7 @@ def _message(error: Any) -> str:
         return "must not be empty"
     if rule == "format":
         return "must be printable text on one line"
-    return str(schema.get("x-expected", "has a form that is not accepted"))
+    return str(schema.get("x-expected", "has an invalid format"))
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

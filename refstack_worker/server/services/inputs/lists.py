@@ -14,7 +14,7 @@ def check_url(allowed: Sequence[str], url: str, field: str) -> None:
     climbs = {".", ".."} & set(unquote(url).replace("\\", "/").partition("?")[0].split("/"))
     if climbs or "\\" in url or not any(_is_below(url, start) for start in allowed):
         places = ", ".join(allowed) or "none"
-        raise invalid(field, f"nothing is fetched from this address; the operator allows: {places}")
+        raise invalid(field, f"the operator does not allow this address; allowed: {places}")
 
 
 def _is_below(url: str, start: str) -> bool:

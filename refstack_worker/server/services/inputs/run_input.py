@@ -37,7 +37,7 @@ NEW_RUN = fields(
             name=string(60, description="Guideline, such as 2020.06; give this or id"),
             program=string(200, minLength=1),
             advisory=FLAG,
-            tests=choice("required", "api", description="api: all API tests run, and the required ones are judged"),
+            tests=choice("required", "api", description="api: run all API tests, and evaluate the required ones"),
         )
     ),
     exclude=EXCLUDE,

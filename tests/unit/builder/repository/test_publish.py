@@ -230,7 +230,7 @@ def test_the_same_version_with_other_bytes_is_refused(publisher: Publisher, tmp_
     there.write_bytes(b"old")
     package = tmp_path / "some_1-1_all.deb"
     package.write_bytes(b"new")
-    with unchanged(publisher.repository.root), pytest.raises(BuildError, match="other bytes"):
+    with unchanged(publisher.repository.root), pytest.raises(BuildError, match="different content"):
         publisher.publish([package])
 
 

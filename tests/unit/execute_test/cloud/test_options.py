@@ -105,7 +105,7 @@ def test_no_image(cloud: RecordedCloud) -> None:
     cloud.empty("/image/v2/images", "images")
     findings = look(cloud)
     assert needs(findings)[0] == "image" and "image_ref" not in findings.conf["compute"]
-    assert impossible(findings.gaps, ALL) == {SERVER: "image: the cloud shows no active image to make servers from"}
+    assert impossible(findings.gaps, ALL) == {SERVER: "image: the cloud shows no active image to create servers from"}
     assert "image" not in needs(look(cloud, compute={"image_ref": "mine"}))
 
 
@@ -124,7 +124,7 @@ def test_floating_addresses_that_this_machine_does_not_reach(
 ) -> None:
     monkeypatch.setattr(validation, "is_reachable", lambda _address: False)
     findings = look(cloud)
-    assert needs(findings) == ["ssh"] and "does not reach the public network" in findings.gaps[0].text
+    assert needs(findings) == ["ssh"] and "cannot reach the public network" in findings.gaps[0].text
 
 
 def test_a_neutron_without_routers_and_floating_ips(cloud: RecordedCloud) -> None:

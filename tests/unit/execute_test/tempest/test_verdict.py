@@ -18,7 +18,7 @@ def test_what_was_listed_and_not_carried_out_is_told(tmp_path: Path) -> None:
     run = a_run(tmp_path / "tempest", tmp_path / "work")
     run.list_status, run.counter.seen = 0, 1
     run.counter.counts = ProgressCounts(total=2, done=1, passed=1)
-    assert judge(run, []) == (0, "passed", "1 passed, 0 failed, 0 skipped, 1 not carried out")
+    assert judge(run, []) == (0, "passed", "1 passed, 0 failed, 0 skipped, 1 not run")
 
 
 @pytest.mark.parametrize("ended", [0, 1], ids=["no test ran", "broke off"])

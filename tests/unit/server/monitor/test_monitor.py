@@ -48,7 +48,7 @@ def test_silent_worker_is_replaced_by_the_next_attempt(site, secrets):
     ended = site.ledger.runs.get(run.test_id)
     assert (ended.state, ended.attempt) == (RunState.QUEUED, 2)
     assert f"{run.test_id}:2" in site.jobs()
-    assert "node-1 was not heard of" in site.said(run.test_id)
+    assert "node-1 sent no heartbeat" in site.said(run.test_id)
 
 
 def test_nobody_is_given_up_while_this_side_was_deaf(site, secrets):

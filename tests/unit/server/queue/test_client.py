@@ -124,7 +124,7 @@ def test_a_queue_that_is_down_is_said_once_and_not_for_each_run(ledger, server, 
     finally:
         client.close()
         back.shutdown()
-    assert caplog.records[-1].getMessage() == "the queue takes runs again"
+    assert caplog.records[-1].getMessage() == "the queue accepts runs again"
 
 
 def test_first_server_down_the_second_takes_it(ledger, server, client):

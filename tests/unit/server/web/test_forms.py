@@ -86,7 +86,7 @@ class TestNewRun:
             ({"concurrency": "99"}, "concurrency", "must be a whole number from 0 to 64"),
             ({"timeout": "9999"}, "timeout", "must be a whole number"),
             ({"options": "nonsense"}, "options", "line 1: write section.option = value"),
-            ({"options": "image.http_image = x"}, "options", "image.http_image: is set by the node alone"),
+            ({"options": "image.http_image = x"}, "options", "image.http_image: only the node may set this option"),
             ({"cloud_id": "999"}, "cloud_id", "there is no cloud 999"),
         ],
         ids=str,
@@ -243,7 +243,7 @@ class TestTokens:
         form = {"name": "ci", "scope": "vendor", "days": "30", "request_key": "k" * 22}
         assert "Token created." in vendor.send("/tokens", **form).text
         again = vendor.send("/tokens", **form)
-        assert again.status_code == 400 and "This form was sent before" in again.text
+        assert again.status_code == 400 and "This form was already submitted" in again.text
         assert [token.name for token in vendor.ledger.tokens.all()].count("ci") == 1
 
     def test_errors(self, vendor: Vendor) -> None:

@@ -34,5 +34,5 @@ def test_what_the_operator_allows(url: str) -> None:
     ],
 )
 def test_no_way_out_of_it(url: str) -> None:
-    with pytest.raises(UsageError, match="nothing is fetched from this address"):
+    with pytest.raises(UsageError, match="does not allow this address"):
         check_url((START,), url, "url")
