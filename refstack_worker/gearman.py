@@ -60,7 +60,7 @@ class Address:
         number = rest[1:] if rest.startswith(":") else str(port)
         if not valid or not _is_port(number) or (rest and not rest.startswith(":")):
             raise ConfigError(
-                f"gearman server {text!r}: one host or host:port is expected (as gearman.example:4730 or [::1]:4730)"
+                f"gearman server {text!r}: expected one host or host:port (e.g. gearman.example:4730 or [::1]:4730)"
             )
         return cls(host, int(number))
 

@@ -62,7 +62,7 @@ def make_lock(request: LockRequest) -> Lock:
         try:
             LOG.info("gathering %d distributions", len(artefacts))
             gathered = gather(resolve_request, artefacts, uv, request.ca_file)
-            LOG.info("proving it")
+            LOG.info("checking that it lists tests")
             staged = _stage(request, gathered, uv.work)
             tests = _prove(request, staged, uv.work)
         except (BuildError, EnvironmentBuildError) as error:

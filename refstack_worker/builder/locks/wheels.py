@@ -53,7 +53,7 @@ def gather(question: ResolveRequest, artefacts: Sequence[Artefact], uv: Uv, ca_f
         file = LockedWheel(artefact.name, artefact.version, artefact.filename, artefact.sha256, artefact.size)
         path = downloader.wheel(uv.with_credentials(artefact.url), file, landing)
         if path is None:
-            raise BuildError(f"{artefact.filename}: the index names it but does not have it")
+            raise BuildError(f"{artefact.filename}: the index lists it but does not have it")
         return path.rename(make_folder(uv.work / "files" / artefact.sha256) / artefact.filename)
 
     with ThreadPoolExecutor(PARALLEL) as pool:

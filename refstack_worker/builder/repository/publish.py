@@ -72,7 +72,7 @@ class Publisher:
     def surplus(self, keep: int) -> list[Path]:
         """Return what :meth:`prune` would take out."""
         if keep < 1:
-            raise UsageError("--keep: at least 1")
+            raise UsageError("--keep: must be at least 1")
         items = listing(self.repository)
         gone = _older(items, keep, lambda item: (item.format, item.series), lambda item: item.rank)
         stay = [item for item in items if item not in gone]

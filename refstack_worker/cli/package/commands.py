@@ -35,7 +35,7 @@ class BuildPackage(Command):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("folder", type=Path, metavar="FOLDER", help="a version's folder, as locks/43.0.0")
+        parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of a version, e.g. locks/43.0.0")
         add_package_options(parser)
         return parser
 
@@ -48,11 +48,15 @@ def add_package_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", default="deb,rpm", metavar="F,…", help="deb, rpm, or both (default)")
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder for the packages; default: .")
     parser.add_argument(
-        "--revision", type=int, default=1, metavar="N", help="counted up when the same version is packaged again"
+        "--revision",
+        type=int,
+        default=1,
+        metavar="N",
+        help="revision of the package; raise it to package the same version again",
     )
     parser.add_argument(
         "--interpreter-package", action="append", default=[], metavar="X.Y=NAME",
-        help="system package of an interpreter, where it is not the usual one (3.8=opt-python3.8)",
+        help="system package of an interpreter, if it has an unusual name (3.8=opt-python3.8)",
     )  # fmt: skip
     parser.add_argument(
         "--osv", type=Path, metavar="FILE|DIR",
@@ -104,7 +108,7 @@ class RepositoryCommand(Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--repo", type=Path, required=True, metavar="DIR", help="folder of the repositories")
-        parser.add_argument("--key", default="", metavar="ID", help="OpenPGP key to sign with; without one it fails")
+        parser.add_argument("--key", default="", metavar="ID", help="OpenPGP key to sign with (required)")
         parser.add_argument("--gnupg-home", type=Path, metavar="DIR", help="gpg's folder; default: gpg's own")
         return parser
 
@@ -113,7 +117,7 @@ class RepositoryCommand(Lister):
 
 
 class Publish(RepositoryCommand):
-    """Add packages to the signed apt and yum repositories in a folder; it is made when missing.
+    """Add packages to the signed apt and yum repositories in a folder, which is created if missing.
 
     A package that is there already with the same content is left alone; the same version with other content is
     refused. Without a key, or with another than the repository's, nothing is changed.
@@ -162,7 +166,7 @@ class Prune(RepositoryCommand):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument("--keep", type=int, required=True, metavar="N", help="how many versions stay")
+        parser.add_argument("--keep", type=int, required=True, metavar="N", help="number of versions to keep")
         parser.add_argument("--dry-run", action="store_true", help="only list what would be withdrawn")
         return parser
 
@@ -185,7 +189,7 @@ class Rollover(Command):
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--repo", type=Path, required=True, metavar="DIR", help="folder of the repositories")
         parser.add_argument("--to", required=True, metavar="ID", help="the new key")
-        parser.add_argument("--finish", action="store_true", help="from now on sign with the new key alone")
+        parser.add_argument("--finish", action="store_true", help="sign only with the new key from now on")
         parser.add_argument("--gnupg-home", type=Path, metavar="DIR", help="gpg's folder; default: gpg's own")
         return parser
 
@@ -218,7 +222,7 @@ class ListPublished(Lister):
 
 
 class VerifyPublished(Lister):
-    """Prove that what was published works: install it into a clean Debian with no network but the repository.
+    """Check that published packages work: install them into a clean Debian with no network but the repository.
 
     First the provenance of the versions' packages is checked: signature, and digest of the file. Then Debian's own
     packages are put there; without network and from the repository alone, the version is installed with its signatures

@@ -68,7 +68,7 @@ class Build(Command):
         add_lock_options(parser)
         parser.set_defaults(output=Path("locks"))
         parser.add_argument(
-            "--also-python", action="append", default=[], metavar="X.Y|PATH", help="lock for that interpreter too"
+            "--also-python", action="append", default=[], metavar="X.Y|PATH", help="also lock for this interpreter"
         )
         commands.add_package_options(parser)
         return parser
@@ -88,8 +88,10 @@ class VerifyLock(Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a version's folder, as 43.0.0")
-        parser.add_argument("--python", default="", metavar="PATH", help="an interpreter beside the system's")
+        parser.add_argument(
+            "folders", nargs="+", type=Path, metavar="FOLDER", help="folder of a version, e.g. locks/43.0.0"
+        )
+        parser.add_argument("--python", default="", metavar="PATH", help="additional interpreter")
         add_build_options(parser)
         return parser
 
@@ -105,14 +107,16 @@ class VerifyLock(Lister):
 class PublishWheelhouse(Lister):
     """Add locked versions to a wheelhouse: a folder that any web server can serve, or that nodes mount.
 
-    DIR is made when missing; what is in it stays, except what --withdraw names.
+    DIR is created if missing. What it contains stays, except versions named by --withdraw.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("house", type=Path, metavar="DIR", help="the wheelhouse")
-        parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="a version's folder, as 43.0.0")
-        parser.add_argument("--withdraw", action="append", default=[], metavar="VERSION", help="take a version out")
+        parser.add_argument(
+            "folders", nargs="*", type=Path, metavar="FOLDER", help="folder of a version, e.g. locks/43.0.0"
+        )
+        parser.add_argument("--withdraw", action="append", default=[], metavar="VERSION", help="remove this version")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
@@ -125,14 +129,14 @@ def add_lock_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say what is locked."""
     parser.add_argument(
         "version", metavar="VERSION|SOURCE",
-        help="Tempest version, as 43.0.0; or git+URL@COMMIT, a checkout's folder, a source distribution",
+        help="Tempest version, e.g. 43.0.0; or git+URL@COMMIT, a checkout's folder, a source distribution",
     )  # fmt: skip
     parser.add_argument(
         "--as",
         dest="name",
         default="",
         metavar="VERSION",
-        help="what Tempest of a SOURCE is called, as 47.0.1.dev5+site1; default: what follows from the source",
+        help="version name for a SOURCE, e.g. 47.0.1.dev5+site1; default: derived from the source",
     )
     parser.add_argument("--constraints", metavar="FILE|URL", help="upper constraints of its OpenStack release")
     parser.add_argument(
@@ -140,10 +144,10 @@ def add_lock_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--with", dest="plugins", action="append", default=[], metavar="PLUGIN==V",
-        help="lock that Tempest plugin too; may be repeated",
+        help="also lock this Tempest plugin; may be repeated",
     )  # fmt: skip
     parser.add_argument(
-        "--exclude-newer", metavar="DATE", help="take the index as it was then (2026-11-20, UTC); default: now"
+        "--exclude-newer", metavar="DATE", help="use the package index as of this date (2026-11-20, UTC); default: now"
     )
     parser.add_argument(
         "--openstack", action="append", default=[], metavar="RELEASE",
@@ -204,8 +208,10 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that all who build share."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "refstack-package"
     parser.add_argument("--cache", type=Path, default=cache, metavar="DIR", help=f"default: {cache}")
-    parser.add_argument("--index", default="", metavar="URL", help="package index other than the resolver's own")
-    parser.add_argument("--ca-file", default="", metavar="FILE", help="authorities to trust, beside the system's")
+    parser.add_argument("--index", default="", metavar="URL", help="package index (default: the resolver's)")
+    parser.add_argument(
+        "--ca-file", default="", metavar="FILE", help="certificate authorities to trust in addition to the system's"
+    )
 
 
 def constraints_of(place: str | None, scratch: Path, ca_file: str) -> tuple[Path | None, str]:
@@ -219,7 +225,7 @@ def constraints_of(place: str | None, scratch: Path, ca_file: str) -> tuple[Path
     if is_url(place):
         answer = Downloader(ca_file).page(place)
         if answer.status_code != 200:
-            raise BuildError(f"{place}: the site answers {answer.status_code}; is that the address?")
+            raise BuildError(f"{place}: the site answers {answer.status_code}; is the URL right?")
         (scratch / "constraints.txt").write_bytes(answer.content)
         return scratch / "constraints.txt", name
     if not Path(place).is_file():
@@ -254,7 +260,7 @@ def date_of(text: str | None) -> str:
         when = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
         return when.strftime("%Y-%m-%dT%H:%M:%SZ")
     if not DATE.fullmatch(text):
-        raise UsageError(f"--exclude-newer {text!r}: a date is written 2026-11-20 or 2026-11-20T12:00:00Z")
+        raise UsageError(f"--exclude-newer {text!r}: write a date as 2026-11-20 or 2026-11-20T12:00:00Z")
     return text if "T" in text else f"{text}T00:00:00Z"
 
 

@@ -74,7 +74,8 @@ class CloudCreate(ShowOne):
     """Add a cloud and test the connection.
 
     Passwords come from --password-file, from REFSTACK_CLOUD_PASSWORD, REFSTACK_CLOUD_ALT_PASSWORD and
-    REFSTACK_CLOUD_ADMIN_PASSWORD, or are asked for. The cloud itself may come from clouds.yaml (--os-cloud), an openrc
+    REFSTACK_CLOUD_ADMIN_PASSWORD; otherwise you are asked for them. The cloud itself may come from clouds.yaml
+    (--os-cloud), an openrc
     file's variables (--env, or where no address is given), or a tempest.conf.
     """
 
@@ -173,10 +174,10 @@ def _add_cloud_options(parser: argparse.ArgumentParser) -> None:
     _with_password_file(parser)
     add_source_options(parser)
     parser.add_argument("--region", default="")
-    parser.add_argument("--release", default="", help="OpenStack release, as 2025.1")
+    parser.add_argument("--release", default="", help="OpenStack release, e.g. 2025.1")
     parser.add_argument(
         "--keep-password", action="store_true",
-        help="keep passwords on the server, sealed; accounts of --accounts-file always are",
+        help="store the passwords on the server, encrypted; accounts of --accounts-file always are",
     )  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from refstack_worker.server.db import migrate
 
 
 class DbUpgrade(Command):
-    """Bring the database to the revision of this software; RefStack's own tables are made only if there are none."""
+    """Upgrade the database to the revision of this software. RefStack's own tables are created only if "
+    "there are none."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with open_ledger(settings_of(self.app)) as ledger:
@@ -25,7 +26,7 @@ class DbUpgrade(Command):
 
 
 class DbDowngrade(Command):
-    """Take the database back to an older revision. What only newer revisions can hold is lost."""
+    """Downgrade the database to an older revision. Data that the older revision cannot hold is lost."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
@@ -41,13 +42,16 @@ class DbPrune(ShowOne):
     """Remove runs that ended long ago, with their results, messages and attempts, and old results without a run.
 
     Clouds and guidelines stay.
-    The monitor does the same once an hour where RETENTION_DAYS is set.
+    The monitor does the same once an hour if RETENTION_DAYS is set.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
-            "--older-than", type=seconds_of, metavar="90d", help="since its end; default: RETENTION_DAYS"
+            "--older-than",
+            type=seconds_of,
+            metavar="90d",
+            help="time since the run ended, e.g. 90d; default: RETENTION_DAYS",
         )
         parser.add_argument("--dry-run", action="store_true", help="only count them")
         return parser

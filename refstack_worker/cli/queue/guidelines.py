@@ -38,15 +38,15 @@ class GuidelineList(Lister):
 
 
 class GuidelineAdd(ShowOne):
-    """Add an interop guideline, from a file or from an address that the operator allows.
+    """Add an interop guideline from a file, or from a URL that the operator allows.
 
-    An operator's is official. A file that is called as guidelines are (2020.06.json, dns.2020.06.json) gives the name.
+    Guidelines that operators add are official. The name is taken from the file name (2020.06.json, dns.2020.06.json).
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("source", help="file or https:// address")
-        parser.add_argument("--name", default="", help="where the name in the file is wrong or not wanted")
+        parser.add_argument("source", help="file or https:// URL")
+        parser.add_argument("--name", default="", help="name to use instead of the one in the file")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
@@ -111,9 +111,9 @@ class GuidelineDelete(Command):
 
 
 class GuidelineTests(Command):
-    """Print the tests of a program, one a line: the required ones, without those that are flagged.
+    """Print the tests of a program, one per line: the required ones, without flagged tests.
 
-    The lists are what refstack-client's --test-list and 'run create --testcases @FILE' take.
+    The list can be used with refstack-client's --test-list and with 'run create --testcases @FILE'.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

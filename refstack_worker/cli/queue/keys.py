@@ -19,7 +19,7 @@ from refstack_worker.errors import KeyFileError, UsageError
 
 
 class KeysGenerate(ShowOne):
-    """Make the keys that are missing: sign (server), fleet (nodes), store (ledger).
+    """Create the keys that are missing: sign (server), fleet (nodes), store (ledger).
 
     sign.pub and fleet.key go to every node; sign.key and store.key never leave the server.
     """
@@ -27,7 +27,7 @@ class KeysGenerate(ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
-            "folder", type=Path, nargs="?", help="made if it is not there; default: KEY_FOLDER of refstack.cfg"
+            "folder", type=Path, nargs="?", help="created if missing; default: KEY_FOLDER of refstack.cfg"
         )
         return parser
 
@@ -38,9 +38,9 @@ class KeysGenerate(ShowOne):
 
 
 class KeysRotate(ShowOne):
-    """Put a new key pair in front; the old ones stay valid until their lines are removed from the files.
+    """Add a new key pair in front of the others; old pairs stay valid until their lines are removed from the files.
 
-    The new public half (sign) or private half (fleet) has to be on every node before the server uses the pair: copy
+    Every node needs the new public half (sign) or private half (fleet) before the server uses the pair: copy
     the .pub (sign) or .key (fleet) file to the nodes, restart them, and only then copy the other half to the server.
     """
 
@@ -59,7 +59,7 @@ class KeysRotate(ShowOne):
 
 
 class KeysShow(Lister):
-    """List the ids of the keys in refstack.cfg's files, the one in use first. No key itself is shown."""
+    """List the ids of the keys in refstack.cfg's files, the one in use first. The keys themselves are not shown."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         files = settings_of(self.app).keys
@@ -80,5 +80,5 @@ def _key_folder(settings: ServerSettings) -> Path:
     files = settings.keys
     folders = {file.parent for file in (files.sign, files.fleet, files.store)}
     if len(folders) > 1:
-        raise UsageError("folder: refstack.cfg has its keys in several (…_KEY_FILE); say which one is meant")
+        raise UsageError("folder: refstack.cfg has keys in several folders (…_KEY_FILE); name one of them")
     return folders.pop()

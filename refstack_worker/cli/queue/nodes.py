@@ -88,19 +88,19 @@ class _NodeCommand(Command):
 
 
 class WorkerPause(_NodeCommand):
-    """Let a node take no more runs until it is resumed; running ones continue."""
+    """Pause a node: it takes no more runs until it is resumed; running ones continue."""
 
     action = NodeAction.PAUSE
 
 
 class WorkerResume(_NodeCommand):
-    """Let a paused node take runs again."""
+    """Resume a paused node."""
 
     action = NodeAction.RESUME
 
 
 class WorkerDrain(_NodeCommand):
-    """Let a node finish its runs and end its worker."""
+    """Drain a node: it finishes its runs, then its worker ends."""
 
     action = NodeAction.DRAIN
 

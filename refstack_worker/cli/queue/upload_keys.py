@@ -17,7 +17,8 @@ _PATH = "/v1/me/upload-key"
 
 
 class KeyProof(ShowOne):
-    """Make what registers a key at RefStack: paste both texts into its profile page. No server is asked.
+    """Create the two texts that register your key at RefStack; paste both into its profile page. No server is
+    contacted.
 
     FILE is your private key: RSA of 2048 bits or more, PEM or OpenSSH, without a passphrase.
     """
@@ -33,12 +34,14 @@ class KeyProof(ShowOne):
 
 
 class KeySet(ShowOne):
-    """Store your private upload key on the server, sealed."""
+    """Store your private upload key on the server, encrypted."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("file", type=Path)
-        parser.add_argument("--openid", default="", help="your OpenID at RefStack: sets guideline and target there")
+        parser.add_argument(
+            "--openid", default="", help="your OpenID at RefStack; needed to set guideline and target there"
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:

@@ -181,7 +181,7 @@ def _node(name: str, body: dict[str, Any]) -> Node:
 def _texts(body: dict[str, Any], name: str, characters: int = 80) -> tuple[str, ...]:
     value = body.get(name, [])
     if not isinstance(value, list) or len(value) > _MAX_LIST:
-        raise UsageError(f"{name}: a list is expected")
+        raise UsageError(f"{name}: must be a list")
     return tuple(text({name: item}, name, characters, needed=True) for item in value)
 
 

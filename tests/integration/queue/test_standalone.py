@@ -102,7 +102,7 @@ def test_second_one_on_the_same_folder_is_refused(alone):
     words = [sys.executable, "-m", "refstack_worker.cli.queue.main", "standalone", "--folder", str(alone.folder)]
     second = Program(words, alone.base / "second.log")
     assert second.process.wait(60) == 3
-    assert "another 'refstack-queue standalone' runs on this folder" in second.text()
+    assert "another 'refstack-queue standalone' is using this folder" in second.text()
 
 
 def _ended(run):

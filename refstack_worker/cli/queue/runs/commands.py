@@ -40,7 +40,7 @@ SHOWN = (
 
 
 class RunList(Lister):
-    """List runs, the newest first."""
+    """List runs, newest first."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
@@ -62,7 +62,7 @@ class RunList(Lister):
 
 
 class RunShow(ShowOne):
-    """Show a run: what was asked for, where it stands, and its messages."""
+    """Show a run: its settings, status and messages."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         return with_id(super().get_parser(prog_name))
@@ -94,7 +94,7 @@ class RunWatch(Command):
 
 
 class RunCancel(ShowOne):
-    """Cancel a run: at once if it waits; else its worker stops it within seconds."""
+    """Cancel a run. A waiting run ends at once; a running one is stopped within seconds."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = with_id(super().get_parser(prog_name))
@@ -131,7 +131,7 @@ class RunRerun(ShowOne):
         parser = with_id(super().get_parser(prog_name))
         add_conf_options(parser)
         parser.add_argument("--only-failed", action="store_true", help="only the tests that failed")
-        parser.add_argument("--label", default="", help="default: the old one")
+        parser.add_argument("--label", default="", help="default: that of the run")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
@@ -249,7 +249,7 @@ def last_line(text: str) -> str:
 def with_id(parser: Any) -> argparse.ArgumentParser:
     """Add the argument that names a run."""
     found: argparse.ArgumentParser = parser
-    found.add_argument("id", type=int, help="as 'run create' and 'run list' show it")
+    found.add_argument("id", type=int, help="id of the run, as 'run create' and 'run list' show it")
     return found
 
 

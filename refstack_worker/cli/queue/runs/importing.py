@@ -20,16 +20,18 @@ class RunImport(ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("file", type=Path)
-        parser.add_argument("--tempest-version", required=True, metavar="V", help="what it was made with, as 47.0.0")
-        parser.add_argument("--cpid", default="", help="id of the cloud; JSON of refstack-client brings its own")
-        parser.add_argument("--label", default="", help="for people")
-        parser.add_argument("--guideline", default="", metavar="NAME", help="judge it by this one")
-        parser.add_argument("--program", default="", help="of the guideline")
+        parser.add_argument(
+            "--tempest-version", required=True, metavar="V", help="Tempest version that produced it, e.g. 47.0.0"
+        )
+        parser.add_argument("--cpid", default="", help="id of the cloud; refstack-client's JSON contains it")
+        parser.add_argument("--label", default="", help="name of the run")
+        parser.add_argument("--guideline", default="", metavar="NAME", help="guideline to evaluate it against")
+        parser.add_argument("--program", default="", help="program of the guideline")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         if bool(parsed_args.guideline) != bool(parsed_args.program):
-            raise UsageError("--guideline, --program: one needs the other ('refstack-queue guideline list' shows them)")
+            raise UsageError("give --guideline and --program together ('refstack-queue guideline list' shows them)")
         try:
             content = parsed_args.file.read_bytes()
         except OSError as error:

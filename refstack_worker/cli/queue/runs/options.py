@@ -32,15 +32,15 @@ def add_conf_options(parser: argparse.ArgumentParser) -> None:
     add_source_options(parser)
     parser.add_argument(
         "--conf-json", default="{}", metavar="JSON|@FILE|-",
-        help="Tempest options, section to option to value; with a password in it only as @FILE or - (stdin)",
+        help="Tempest options as JSON (section, option, value); with passwords in them only as @FILE or - (stdin)",
     )  # fmt: skip
     parser.add_argument(
         "--password-file", type=Path, metavar="FILE",
-        help="lines SECTION.OPTION=VALUE that are added to the options; readable by you alone",
+        help="file with lines SECTION.OPTION=VALUE to add to the options; only you may be able to read it",
     )  # fmt: skip
     parser.add_argument(
         "--ask-password", action="append", default=[], metavar="SECTION.OPTION",
-        help="ask for this option on the terminal, as identity.password; may be repeated",
+        help="ask for this option on the terminal, e.g. identity.password; may be repeated",
     )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--program", default="", help="of the guideline, e.g. 'OpenStack Powered Storage'")
     parser.add_argument("--advisory", action="store_true", help="with --guideline: run the advisory tests, too")
     parser.add_argument(
-        "--all-api", action="store_true", help="with --guideline: run all API tests, and judge the required ones"
+        "--all-api", action="store_true", help="with --guideline: run all API tests, and evaluate the required ones"
     )
     parser.add_argument(
         "--exclude", action="append", default=[], metavar="NAME[=WHY]",
@@ -72,9 +72,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--exclude-list", action="append", default=[], type=Path, metavar="FILE",
-        help="the same from a file, one name a line; what stands behind # is the reason",
+        help="the same from a file: one name per line, the reason after #",
     )  # fmt: skip
-    parser.add_argument("--plugin", action="append", default=[], metavar="NAME==V", help="Tempest plugin; repeatable")
+    parser.add_argument(
+        "--plugin", action="append", default=[], metavar="NAME==V", help="Tempest plugin; may be repeated"
+    )
     parser.add_argument(
         "--discover", choices=DISCOVERERS, default=KEYSTONE,
         help="finds Tempest options that are not set; tempestconf: python-tempestconf, on nodes that have it",
@@ -146,7 +148,7 @@ def conf_of(options: argparse.Namespace, ask: Callable[[str], str] = getpass.get
     if options.accounts_file is not None:
         conf = {**without_accounts(conf), **read_accounts_file(options.accounts_file)}
     if options.ask_password and not sys.stdin.isatty():
-        raise UsageError("--ask-password: there is no terminal to ask on; use --password-file")
+        raise UsageError("--ask-password: no terminal to ask on; use --password-file")
     _put(conf, ((name, ask(f"{name}: ")) for name in options.ask_password))
     return conf
 
@@ -189,7 +191,7 @@ def plugins_of(words: Iterable[str]) -> dict[str, str]:
     for word in words:
         name, equals, version = word.partition("==")
         if not name or not equals or not version:
-            raise UsageError(f"--plugin {word!r}: NAME==VERSION is expected, as keystone-tempest-plugin==0.22.0")
+            raise UsageError(f"--plugin {word!r}: write NAME==VERSION, e.g. keystone-tempest-plugin==0.22.0")
         found[name.strip()] = version.strip()
     return found
 
@@ -206,7 +208,7 @@ def _conf_json(text: str) -> Conf:
     except PayloadError as error:
         raise UsageError(str(error)) from None
     if not isinstance(value, dict) or not all(isinstance(section, dict) for section in value.values()):
-        raise UsageError(f'{where}: sections of options are expected, as {{"identity": {{"uri_v3": "https://…"}}}}')
+        raise UsageError(f'{where}: expected sections of options, e.g. {{"identity": {{"uri_v3": "https://…"}}}}')
     if not is_hidden:
         _check_no_secret(value)
     return value
@@ -217,8 +219,8 @@ def _check_no_secret(conf: Mapping[str, Mapping[str, Any]]) -> None:
         for option in values:
             if is_secret_option(option):
                 raise UsageError(
-                    f"--conf-json: {section}.{option} on a command line can be read by everybody on this machine; "
-                    "give the options as @FILE or on stdin (-), or that one by --password-file or --ask-password"
+                    f"--conf-json: {section}.{option} would be readable by other users on the command line; give "
+                    "the options as @FILE or on stdin (-), or this one with --password-file or --ask-password"
                 )
 
 
@@ -229,7 +231,7 @@ def _password_lines(path: Path) -> Iterable[tuple[str, str]]:
         if line.strip() and not line.lstrip().startswith("#"):
             name, equals, value = line.partition("=")
             if not equals:
-                raise UsageError(f"{path}:{number}: a line SECTION.OPTION=VALUE is expected")
+                raise UsageError(f"{path}:{number}: expected a line SECTION.OPTION=VALUE")
             yield name.strip(), value.strip()
 
 
@@ -237,7 +239,7 @@ def _put(conf: Conf, passwords: Iterable[tuple[str, str]]) -> None:
     for name, value in passwords:
         section, dot, option = name.partition(".")
         if not dot or not section or not option:
-            raise UsageError(f"{name[:80]!r}: SECTION.OPTION is expected, as identity.password")
+            raise UsageError(f"{name[:80]!r}: write SECTION.OPTION, e.g. identity.password")
         conf.setdefault(section, {})[option] = value
 
 

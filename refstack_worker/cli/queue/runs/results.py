@@ -15,7 +15,7 @@ from refstack_worker.errors import UsageError
 
 
 class RunVerdict(Command):
-    """Say what a run's result means for a program. Exit status 0: passed; 1: not."""
+    """Show a run's verdict for a program. Exit status 0: passed; 1: not passed."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
@@ -27,7 +27,7 @@ class RunVerdict(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         if bool(parsed_args.guideline) != bool(parsed_args.program):
-            raise UsageError("--guideline, --program: one needs the other ('refstack-queue guideline list' shows them)")
+            raise UsageError("give --guideline and --program together ('refstack-queue guideline list' shows them)")
         query = {"guideline": parsed_args.guideline, "program": parsed_args.program} if parsed_args.guideline else {}
         with Api(access_of(self.app.options)) as api:
             told = api.get(f"/v1/runs/{parsed_args.id}/verdict", query)
@@ -36,7 +36,7 @@ class RunVerdict(Command):
 
 
 class RunExport(Command):
-    """Write a run's result into a file: subunit, JUnit XML, HTML, CSV, JSON, for RefStack, or its signed verdict."""
+    """Save a run's result to a file: subunit, JUnit XML, HTML, CSV, JSON, for RefStack, or its signed verdict."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
@@ -66,7 +66,7 @@ def _verdict_text(told: dict[str, Any]) -> str:
         lines.append(f"combined over the runs {', '.join(map(str, told['combined']))}")
     if required["by_id"]:
         lines.append(
-            f"{required['by_id']} of them under names that the guideline does not know: RefStack will not count"
+            f"{required['by_id']} of them under names that the guideline does not list; RefStack will not count them"
         )
     for capability in required["capabilities"]:
         lines += [f"{capability['name']}: {_lacking(test)}" for test in capability["lacking"]]

@@ -15,16 +15,23 @@ from refstack_worker.errors import UsageError
 
 
 class RunUpload(ShowOne):
-    """Upload the passed tests of a run to RefStack, under your own key ('key set'). A result is uploaded once.
+    """Upload the passed tests of a run to RefStack, signed with your own key ('key set'). A result is uploaded once.
 
     With --signature the key stays with you: sign what 'run sign-request' wrote.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("id", type=int, help="of the run")
-        parser.add_argument("--signature", type=Path, metavar="FILE", help="hex or binary, made elsewhere")
-        parser.add_argument("--public-key", type=Path, metavar="FILE", help="whose signature that is (ssh-rsa …)")
+        parser.add_argument("id", type=int, help="id of the run")
+        parser.add_argument(
+            "--signature",
+            type=Path,
+            metavar="FILE",
+            help="file with a signature that was made elsewhere (hex or binary)",
+        )
+        parser.add_argument(
+            "--public-key", type=Path, metavar="FILE", help="file with the public key of the signature (ssh-rsa …)"
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:

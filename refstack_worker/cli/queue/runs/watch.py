@@ -72,7 +72,7 @@ class Watcher:
         if silent_since and now - silent_since > PATIENCE:
             raise error
         if not silent_since:
-            self._line(f"{error}; trying on")
+            self._line(f"{error}; trying again")
         time.sleep(POLL_SECONDS)
         return silent_since or now
 

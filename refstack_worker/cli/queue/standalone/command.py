@@ -43,23 +43,25 @@ class Standalone(Command):
     """Run everything on this machine: queue, HTTP server, monitor and one worker.
 
     The folder holds the settings of both sides (refstack.cfg, worker.toml), the keys, the database, an operator's token
-    and the worker's log; it is made at the first start, and another start goes on with it.
+    and the worker's log; it is created at the first start and used again by later ones.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("--folder", type=Path, required=True, metavar="DIR", help="where all of it is kept")
-        parser.add_argument("--port", type=int, default=0, help="of the HTTP server; default: a free one")
+        parser.add_argument("--folder", type=Path, required=True, metavar="DIR", help="folder for all files")
+        parser.add_argument("--port", type=int, default=0, help="port of the HTTP server; default: a free one")
         parser.add_argument(
             "--locks", type=Path, action="append", default=[], metavar="DIR",
-            help="folder with VERSION/pylock.*.toml and wheels, as refstack-package lock makes it; may be repeated",
+            help="folder with VERSION/pylock.*.toml and wheels, as written by refstack-package lock; may be repeated",
         )  # fmt: skip
-        parser.add_argument("--slots", type=int, default=0, help="runs side by side; default: 1")
-        parser.add_argument("--no-worker", action="store_true", help="start no worker")
-        parser.add_argument("--prepare", action="store_true", help="only make the folder, so that it can be edited")
+        parser.add_argument("--slots", type=int, default=0, help="parallel runs; default: 1")
+        parser.add_argument("--no-worker", action="store_true", help="do not start a worker")
+        parser.add_argument(
+            "--prepare", action="store_true", help="only create the folder, to edit its files before the first start"
+        )
         parser.add_argument(
             "--ready-file", type=Path, metavar="FILE",
-            help="write a line of JSON (url, token_file, gearman, pid, folder) there when everything is up",
+            help="write a line of JSON (url, token_file, gearman, pid, folder) to this file when everything is running",
         )  # fmt: skip
         return parser
 
@@ -166,7 +168,7 @@ def token(folder: Folder, settings: ServerSettings) -> None:
 def _address_of(settings: ServerSettings) -> Address:
     scheme, _, rest = settings.web.address.partition("://")
     if scheme != "http" or "/" in rest:
-        raise ConfigError(f"APP_ADDRESS {settings.web.address}: stand-alone it is http://HOST:PORT")
+        raise ConfigError(f"APP_ADDRESS {settings.web.address}: must be http://HOST:PORT")
     return Address.parse(rest, 80)
 
 

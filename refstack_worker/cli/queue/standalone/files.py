@@ -72,7 +72,7 @@ def owned(folder: Folder) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ConfigError(f"{folder.path}: another 'refstack-queue standalone' runs on this folder") from None
+            raise ConfigError(f"{folder.path}: another 'refstack-queue standalone' is using this folder") from None
         yield
 
 
@@ -143,7 +143,7 @@ def server_text(folder: Folder, wish: Wish) -> str:
     """Return a ``refstack.cfg`` for one machine."""
     return "\n".join(
         (
-            "# Made by 'refstack-queue standalone'; yours from now on. The names are described in docs/server.md.",
+            "# Made by 'refstack-queue standalone'; edit it as you like. The names are described in docs/server.md.",
             'TEST_METHOD = "gearman"',
             f'GEARMAN_SERVER = "{LOOPBACK}"',
             f"GEARMAN_PORT = {free_port()}",
@@ -179,7 +179,7 @@ def worker_text(folder: Folder, settings: ServerSettings, wish: Wish) -> str:
             "lock_folders": locks,
         },
     }
-    lines = ["# Made by 'refstack-queue standalone'; yours from now on. The keys are described in docs/worker.md."]
+    lines = ["# Made by 'refstack-queue standalone'; edit it as you like. The keys are described in docs/worker.md."]
     for section, values in sections.items():
         # a JSON text, number or list of texts is the same in TOML
         lines += ["", f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]

@@ -41,7 +41,7 @@ def test_machines_read_what_the_api_says():
 
 def test_verdict_needs_both_of_guideline_and_program():
     asked = argparse.Namespace(id=1, guideline="2020.06", program="", json=False)
-    with pytest.raises(UsageError, match="--guideline, --program"):
+    with pytest.raises(UsageError, match="--guideline and --program"):
         results.RunVerdict(None, None).take_action(asked)
 
 

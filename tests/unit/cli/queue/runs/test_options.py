@@ -65,7 +65,7 @@ def test_everything_becomes_the_body(tmp_path):
 
 @pytest.mark.parametrize("option", ["password", "admin_password", "admin_key", "auth_token", "client_secret"])
 def test_password_on_the_command_line_is_refused_and_not_repeated(option):
-    with pytest.raises(UsageError, match="can be read by everybody") as caught:
+    with pytest.raises(UsageError, match="readable by other users") as caught:
         options.body_of(parsed("--conf-json", json.dumps({"identity": {option: "hunter2"}})))
     assert "hunter2" not in str(caught.value)
 

@@ -67,7 +67,7 @@ def test_outage_of_the_server_is_outlived():
     out = io.StringIO()
     server = Server(run("queued"), ServerError("away"), ServerError("away"), run("finished"))
     assert watch.Watcher(server, out).watch(7) == 0
-    assert out.getvalue().count("away; trying on") == 1
+    assert out.getvalue().count("away; trying again") == 1
 
 
 def test_outage_without_end_is_an_error(monkeypatch):
