@@ -33,5 +33,5 @@ def test_addresses(text: str, host: str, port: int) -> None:
      "a.example:0", "a.example:65536", "a.example:4730/", "[::1]4730", "http://a.example", "a.example:\u0664", "-x"],
 )  # fmt: skip
 def test_no_addresses(text: str) -> None:
-    with pytest.raises(ConfigError, match="one host or host:port is expected"):
+    with pytest.raises(ConfigError, match="expected one host or host:port"):
         Address.parse(text)
