@@ -60,7 +60,7 @@ NOTES = """\
   clean-up that was cut off says so.
 - ***accepted*** is the moment in which the server has the result and `execute_test` does not know it yet: it posts
   again, and the same bytes get the same answer.
-- **Disk full, worker**: the node takes no run as soon as it has noticed; a run that meets the full disk is handed back.
+- **Disk full, worker**: the node takes no run as soon as it has noticed; a run that meets the full disk is released.
 - **Disk full, queue**: gearmand 1.1.20 with libsqlite3 refuses every job from then on, also when there is room again.
   It has to be started again, which is part of the fault here. Runs wait meanwhile, and the monitor's log says why.
 - PostgreSQL's own disk is not filled: it stops then, and comes back as in *postgresql-down*.

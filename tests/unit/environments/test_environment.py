@@ -180,7 +180,7 @@ def test_a_run_may_leave_anything(offer, settings, folder):
 def test_a_folder_that_exists_is_left_alone(offer, settings, folder):
     folder.mkdir(parents=True)
     (folder / "precious").write_text("")
-    with pytest.raises(EnvironmentBuildError, match="exists already"):
+    with pytest.raises(EnvironmentBuildError, match="already exists"):
         Environment(offer, settings, folder).__enter__()
     assert (folder / "precious").exists()
 

@@ -158,7 +158,7 @@ class TestCleanup:
         assert cloud.containers["p0"] == {"mine": ["c"]} and not cloud.containers["p1"]
         messages = [event["text"] for event in events(capsys) if event["event"] == "message"]
         assert "removed project refstack-7-2-x" in messages
-        assert any("left alone" in text and "tempest-OtherTest-1" in text for text in messages)
+        assert any("left in place" in text and "tempest-OtherTest-1" in text for text in messages)
 
     def test_what_the_log_of_the_run_shows_goes_too(
         self,

@@ -68,7 +68,7 @@ def test_a_site_that_was_never_seen(remote, site):
 
 def test_not_a_wheelhouse(remote, site):
     site.faults[LIST] = "absent"
-    with pytest.raises(VersionUnavailableError, match="is that the address of a wheelhouse"):
+    with pytest.raises(VersionUnavailableError, match="is this the address of a wheelhouse"):
         Catalogue(remote).find(Want(version="47.0.0"))
 
 

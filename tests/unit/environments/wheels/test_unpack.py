@@ -59,10 +59,10 @@ def test_manifest_survives_its_file(tmp_path):
 @pytest.mark.parametrize(
     ("member", "mode", "says"),
     [
-        ("../../climbs.py", stat.S_IFREG, "climbs out"),
-        ("pkg/../../climbs.py", stat.S_IFREG, "climbs out"),
-        ("pkg\\..\\..\\climbs.py", stat.S_IFREG, "climbs out"),
-        ("pkg-1.0.data/scripts/../../../climbs", stat.S_IFREG, "climbs out"),
+        ("../../climbs.py", stat.S_IFREG, "leads outside"),
+        ("pkg/../../climbs.py", stat.S_IFREG, "leads outside"),
+        ("pkg\\..\\..\\climbs.py", stat.S_IFREG, "leads outside"),
+        ("pkg-1.0.data/scripts/../../../climbs", stat.S_IFREG, "leads outside"),
         ("/tmp/absolute.py", stat.S_IFREG, "absolute path"),
         ("C:/absolute.py", stat.S_IFREG, "absolute path"),
         ("pkg/link.py", stat.S_IFLNK | 0o777, "link or a device"),
@@ -102,8 +102,8 @@ def test_two_ways_to_the_same_file(tmp_path):
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ({"pkg": "1", "pkg/x.py": "2"}, "as a folder too"),
-        ({"pkg/x.py": "2", "pkg": "1"}, "as a folder too"),
+        ({"pkg": "1", "pkg/x.py": "2"}, "both as a file and as a folder"),
+        ({"pkg/x.py": "2", "pkg": "1"}, "both as a file and as a folder"),
         ({"x" * 300: ""}, "too long"),
     ],
 )
@@ -115,7 +115,7 @@ def test_names_that_no_folder_takes_are_the_wheels_fault_not_the_disks(tmp_path,
 def test_bomb_is_refused_before_it_grows(tmp_path):
     wheel = make_wheel(tmp_path, "pkg", "1.0", {"zeros.py": "\0" * (64 << 20)})
     assert wheel.stat().st_size < 1 << 20
-    with pytest.raises(WheelError, match="more than a wheel does"):
+    with pytest.raises(WheelError, match="too much for a wheel"):
         unpacked(wheel, tmp_path)
     assert not (tmp_path / "entry/site").exists()
 

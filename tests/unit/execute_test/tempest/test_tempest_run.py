@@ -148,7 +148,7 @@ def test_test_cases_that_mean_nothing_do_not_run_everything(tmp_path: Path) -> N
     run.selection = Selection((f"gone.Test.test_x[id-{UNKNOWN}]",))
     run.carry_out()
     assert run.counter.seen == 0
-    with pytest.raises(BadInput, match="select none"):
+    with pytest.raises(BadInput, match="match no test"):
         judge(run, ())
 
 

@@ -20,7 +20,7 @@ def test_job_that_the_queue_lost_is_submitted_again(site):
     site.monitor.look()
     assert site.ledger.runs.get(run.test_id).attempt == 2
     assert set(site.jobs()) == {f"{run.test_id}:2"}
-    assert "the queue does not have the run any more" in site.said(run.test_id)
+    assert "the queue no longer has the run" in site.said(run.test_id)
 
 
 def test_job_that_somebody_keeps_and_nobody_claims_is_submitted_again(site):

@@ -101,7 +101,7 @@ def test_queue_that_is_down_costs_no_attempt(ledger, server, client):
         assert away.submit_pending(ledger) == 0
     waiting = ledger.runs.get(run.test_id)
     assert (waiting.state, waiting.attempt) == (RunState.QUEUED, 1)
-    assert "waits for the queue" in ledger.attempts.of_run(run.test_id)[0].note
+    assert "waiting for the queue" in ledger.attempts.of_run(run.test_id)[0].note
     assert client.submit_pending(ledger) == 1
     assert ledger.runs.get(run.test_id).attempt == 1
 
@@ -275,4 +275,4 @@ def test_server_that_cannot_be_asked_has_lost_nothing_but_one_that_was_removed_h
 
 def test_says_who_serves(ledger, client, server):
     assert client.problem("refstack:tempest:33.0.0:eu") == "no node serves 33.0.0 with the tag eu"
-    assert "waits for the queue" in other_client(ledger, "127.0.0.1:9").problem(FUNCTION)
+    assert "waiting for the queue" in other_client(ledger, "127.0.0.1:9").problem(FUNCTION)

@@ -47,7 +47,7 @@ class TestCloudCheck:
         found = self.check(refused, self.CONF)
         assert not found.ok and "refuses the password of ann" in found.said and "secret-pw" not in found.said
         found = self.check({"/v3/": http_server.HTML})
-        assert not found.ok and "not as Keystone" in found.said
+        assert not found.ok and "not like Keystone" in found.said
 
     @pytest.mark.parametrize(
         ("conf", "user", "scope"),
