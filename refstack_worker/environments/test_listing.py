@@ -93,7 +93,7 @@ def forget(store: WheelStore, lock: Lock) -> None:
 def carry_over(store: WheelStore, proved_one: Lock, lock: Lock, interpreter: Interpreter) -> None:
     """Take the proof of a lock for one of the same wheels that differs only in what it says about itself."""
     if [wheel.sha256 for wheel in proved_one.wheels] != [wheel.sha256 for wheel in lock.wheels]:
-        raise LockError(f"{lock.path}: has other wheels than the lock that was proved")
+        raise LockError(f"{lock.path}: its wheels differ from those of the lock that was checked")
     for suffix in (".tests", ".json"):  # the proof last
         known = _path(store, proved_one, interpreter).with_suffix(suffix)
         if known.is_file() or suffix == ".json":

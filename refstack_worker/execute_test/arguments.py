@@ -151,14 +151,14 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--ca-file", default="", metavar="FILE", help="certificates to trust for the RefStack server")
     add("--workdir", type=Path, metavar="DIR", help="folder for this run's files (default: a new one here)")
     add("--progress", choices=("text", "json"), default="text", help="format of the progress on stdout")
-    add("--keep", action="store_true", help="leave tempest.conf and the workspace in the work folder")
+    add("--keep", action="store_true", help="keep tempest.conf and the workspace in the work folder")
     add(
         "-e",
         "--env",
         action="store_true",
         help="take the cloud from OS_* variables (OS_CLOUD: from clouds.yaml), not from a server",
     )
-    add("--discover", choices=DISCOVERERS, default=KEYSTONE, help="what finds missing options")
+    add("--discover", choices=DISCOVERERS, default=KEYSTONE, help="how missing options are found")
     add("--post-only", type=Path, metavar="DIR", help="post the result that an earlier call left in DIR")
     add("--check", action="store_true", help="log in and look at the cloud; report what is missing, run no test")
     add("--cleanup-only", action="store_true", help="remove resources named after --resource-prefix from the cloud")

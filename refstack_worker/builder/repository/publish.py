@@ -138,7 +138,7 @@ class Publisher:
         target = self.repository.pool / file.place
         if target.exists():
             if target.read_bytes() != path.read_bytes():
-                raise BuildError(f"{path.name}: published before with other bytes; give it a new version")
+                raise BuildError(f"{path.name}: already published with different content; give it a new version")
             attestations.add(self.repository, path, target, undo)
             return []
         undo.callback(target.unlink, missing_ok=True)
@@ -151,7 +151,7 @@ class Publisher:
         target = self.repository.rpms / path.name
         if target.exists():
             if yum.inspect(target).header != file.header:
-                raise BuildError(f"{path.name}: published before with other content; give it a new release")
+                raise BuildError(f"{path.name}: already published with different content; give it a new release")
             attestations.add(self.repository, path, target, undo)
             return []
         undo.callback(target.unlink, missing_ok=True)

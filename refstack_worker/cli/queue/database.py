@@ -61,7 +61,7 @@ class DbPrune(ShowOne):
         settings = settings_of(self.app)
         seconds = parsed_args.older_than or settings.rules.retention_seconds
         if not seconds:
-            raise UsageError("--older-than: say how old (as 90d); refstack.cfg sets no RETENTION_DAYS")
+            raise UsageError("give --older-than (e.g. 90d), or set RETENTION_DAYS in refstack.cfg")
         with open_ledger(settings) as ledger:
             migrate.check(ledger.database)
             before = ledger.clock() - seconds

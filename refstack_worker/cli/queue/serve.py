@@ -41,7 +41,7 @@ class ServeApi(Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         add_listen(parser)
-        parser.add_argument("--ready-file", type=Path, help="write the URL to this file as soon as it answers")
+        parser.add_argument("--ready-file", type=Path, help="write the URL to this file once the server responds")
         parser.add_argument(
             "--processes", type=int, default=1, metavar="N", help="processes that share the address; default: 1"
         )

@@ -135,7 +135,7 @@ class TempestRun:
         self._report_missing(listed)
         self.selection, self.names = self.selection.chosen_of(listed)
         if not self.names:
-            raise BadInput(f"the test cases select none of the tests of Tempest {self.tempest.version}")
+            raise BadInput(f"the test cases match no test of Tempest {self.tempest.version}")
         self._leave_out()
         self.counter.listed(self.names)
 

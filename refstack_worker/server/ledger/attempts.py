@@ -208,7 +208,7 @@ class Attempts(LedgerPart):
             if not _is_claim(attempt, claim_id):
                 raise refused("claimed", "the attempt is not held by this claim")
             said = self._masked(run, attempt, proof, reason or "no reason given")
-            self.transactions.requeue(connection, run, Release.RELEASED, f"handed back by {attempt['worker']}: {said}")
+            self.transactions.requeue(connection, run, Release.RELEASED, f"released by {attempt['worker']}: {said}")
 
     def report(self, proof: Proof, report: Report) -> AttemptKey:
         """``update-test-status``: note what a worker says, and move the run if that is a move.

@@ -273,7 +273,10 @@ class TestAccounts:
 
     @pytest.mark.parametrize(
         ("given", "said"),
-        [({"accounts": "nonsense", "keep": "yes"}, "neither JSON"), ({"accounts": YAML, "keep": "no"}, "Store passwords")],
+        [
+            ({"accounts": "nonsense", "keep": "yes"}, "neither JSON"),
+            ({"accounts": YAML, "keep": "no"}, "Store passwords"),
+        ],
     )
     def test_what_is_wrong_stands_at_the_field_and_no_password_comes_back(
         self, vendor: Vendor, given: Any, said: str
