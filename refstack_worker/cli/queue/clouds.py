@@ -82,9 +82,7 @@ class CloudCreate(ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("label", help="display name")
-        parser.add_argument(
-            "keystone", nargs="?", default="", help="address of its Keystone, as https://cloud.example:5000/v3"
-        )
+        parser.add_argument("keystone", nargs="?", default="", help="Keystone URL, e.g. https://cloud.example:5000/v3")
         _add_cloud_options(parser)
         return parser
 

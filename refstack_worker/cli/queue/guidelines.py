@@ -18,7 +18,7 @@ from refstack_worker.cli.queue.records import Columns, Rows, plain_columns
 from refstack_worker.contract import text_lists
 from refstack_worker.errors import UsageError
 
-_PROGRAM = "in full, its last words (Storage), or RefStack's word"
+_PROGRAM = "full name, its last words (Storage), or RefStack's short name"
 _CALLED = re.compile(r"((?:[a-z_]+\.)?(?:[0-9]{4}\.[0-9]{2}|next))\.json")
 
 
@@ -119,9 +119,11 @@ class GuidelineTests(Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = _with_guideline(super().get_parser(prog_name))
         parser.add_argument("--program", required=True, help=_PROGRAM)
-        parser.add_argument("--level", default="required", help="required, advisory, deprecated, removed; with commas")
-        parser.add_argument("--aliases", action="store_true", help="with the other names of each test")
-        parser.add_argument("--flagged", action="store_true", help="with those that do not count")
+        parser.add_argument(
+            "--level", default="required", help="required, advisory, deprecated, removed; separated by commas"
+        )
+        parser.add_argument("--aliases", action="store_true", help="include the other names of each test")
+        parser.add_argument("--flagged", action="store_true", help="include flagged tests")
         parser.add_argument("--format", choices=("names", "ids", "json"), default="ids", help="ids: NAME[id-UUID]")
         return parser
 

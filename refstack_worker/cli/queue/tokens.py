@@ -52,9 +52,15 @@ class TokenCreate(ShowOne):
             default=VENDOR,
             help="operator: everything; vendor (default): the runs of the user's vendor; read: change nothing",
         )
-        parser.add_argument("--read-only", action="store_true", help="a token that changes nothing, as for Prometheus")
+        parser.add_argument("--read-only", action="store_true", help="read-only token, e.g. for Prometheus")
         parser.add_argument("--user", metavar="USER", help="owner: name, e-mail address or id (operators)")
-        parser.add_argument("--expires", type=seconds_of, default=0, metavar="30d", help="default: never")
+        parser.add_argument(
+            "--expires",
+            type=seconds_of,
+            default=0,
+            metavar="30d",
+            help="time until it expires, e.g. 90d; default: never",
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:

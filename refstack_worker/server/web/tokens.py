@@ -67,7 +67,7 @@ def _create(given: Mapping[str, str]) -> str:
     check(_SCHEMA, body)
     sent = context().limits.forms.take(given.get("request_key", "")[:60]) if given.get("request_key") else None
     if sent is not None and sent.wait:
-        raise invalid("", "This form was sent before: its token was created then, and is in the list.")
+        raise invalid("", "This form was already submitted. Its token is in the list.")
     user = given.get("user_id", "")
     user_id = int(user) if user.isascii() and user.isdigit() and len(user) < 10 else None
     wanted = WantedToken(body["name"], given.get("scope", VENDOR), user_id, body["days"] * 86400)

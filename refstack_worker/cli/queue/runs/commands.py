@@ -147,7 +147,9 @@ class RunReport(ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = with_id(super().get_parser(prog_name))
-        parser.add_argument("--subunit", metavar="FILE", help="save the stream of the results; - is standard output")
+        parser.add_argument(
+            "--subunit", metavar="FILE", help="save the subunit stream to this file; - is standard output"
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:

@@ -126,7 +126,7 @@ def excluded(words: Iterable[str], files: Iterable[Path]) -> list[dict[str, str]
 
 def _guideline(options: argparse.Namespace) -> dict[str, Any]:
     if bool(options.guideline) != bool(options.program):
-        raise UsageError("--guideline, --program: one needs the other ('refstack-queue guideline list' shows them)")
+        raise UsageError("give --guideline and --program together ('refstack-queue guideline list' shows them)")
     if options.advisory and not options.guideline:
         raise UsageError("--advisory: needs --guideline and --program")
     if options.all_api and not options.guideline:

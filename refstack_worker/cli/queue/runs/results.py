@@ -19,7 +19,7 @@ class RunVerdict(Command):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("id", type=int, help="of the run")
+        parser.add_argument("id", type=int, help="id of the run")
         parser.add_argument("--guideline", default="", help="e.g. 2020.06; default: the run's own")
         parser.add_argument("--program", default="")
         parser.add_argument("--json", action="store_true", help="print the raw API response")

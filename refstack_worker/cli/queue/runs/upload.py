@@ -60,7 +60,7 @@ class RunSignRequest(Command):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("id", type=int, help="of the run")
+        parser.add_argument("id", type=int, help="id of the run")
         parser.add_argument("file", help="- is standard output")
         return parser
 
