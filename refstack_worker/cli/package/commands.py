@@ -232,7 +232,7 @@ class VerifyPublished(Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--repo", type=Path, required=True, metavar="DIR", help="folder of the repositories")
-        parser.add_argument("versions", nargs="+", metavar="VERSION", help="Tempest versions, as 43.0.0")
+        parser.add_argument("versions", nargs="+", metavar="VERSION", help="Tempest versions, e.g. 43.0.0")
         add_verify_options(parser)
         parser.add_argument("--provenance", action="store_true", help="check the provenance alone, and show it")
         parser.add_argument(
@@ -257,7 +257,9 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
         "--suite", action="append", choices=sorted(PYTHONS),
         help="Debian release; may be repeated; default: those for whose Python a version is locked",
     )  # fmt: skip
-    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="keeps the clean roots")
+    parser.add_argument(
+        "--cache", type=Path, default=default_cache(), metavar="DIR", help="folder that keeps the clean roots"
+    )
 
 
 def _verified(

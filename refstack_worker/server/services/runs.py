@@ -130,7 +130,7 @@ class RunService:
         if new.spec.testcases is not None and new.spec.testcases.url:
             check_url(self.ledger.settings.outbound.list_urls, new.spec.testcases.url, "testcases.url")
         if new.spec.priority > 0 and not caller.is_operator:
-            raise invalid("priority", "only an operator can put a run before the runs of others")
+            raise invalid("priority", "only an operator can raise a run's priority")
 
     def _add(self, caller: Caller, new: NewRun, key: str, choice: Choice | None) -> Run:
         self.check_rights(caller, new)
