@@ -20,6 +20,8 @@ from refstack_worker.server.web.guidelines import programs_of, proposed
 from refstack_worker.server.web.pages import form, scope, show
 
 OTHER_CLOUD = "other"
+MAX_REASON = 200
+"""Characters of why a test is left out."""
 NAMES = {
     "tempest_version": "version",
     "openstack_release": "version",
@@ -79,6 +81,8 @@ def body_of(given: Mapping[str, str]) -> dict[str, Any]:
     if cloud != OTHER_CLOUD:
         body["cloud_id"] = _number(cloud) if cloud else None
     body.update(_chosen(given))
+    if excluded := _excluded(given.get("exclude", "")):
+        body["exclude"] = excluded
     for name, factor in (("concurrency", 1), ("timeout", 60), ("priority", 1)):
         if given.get(name, "").strip():
             value = _number(given[name].strip())
@@ -100,7 +104,9 @@ def _chosen(given: Mapping[str, str]) -> dict[str, Any]:
         number, _, program = given.get("program", "").partition(":")
         if not program:
             raise invalid("program", "Choose a program.")
-        return {"guideline": {"id": _number(number), "program": program, "advisory": given.get("advisory") == "yes"}}
+        more = {"tests": "api"} if given.get("all_api") == "yes" else {}
+        advisory = given.get("advisory") == "yes"
+        return {"guideline": {"id": _number(number), "program": program, "advisory": advisory, **more}}
     if what in ("names", "regexes"):
         lines = _lines(given.get("tests", ""), what)
         if not lines:
@@ -117,6 +123,14 @@ def _lines(text: str, what: str) -> list[str]:
         return [line.entry for line in text_lists.parse(text, "the list")]
     except UsageError as error:
         raise invalid("tests", str(error)) from None
+
+
+def _excluded(text: str) -> list[dict[str, str]]:
+    try:
+        lines = text_lists.parse(text, "the list")
+    except UsageError as error:
+        raise invalid("exclude", str(error)) from None
+    return [{"test": line.entry, "reason": line.remark[:MAX_REASON]} for line in lines]
 
 
 def _number(text: str) -> int | str:

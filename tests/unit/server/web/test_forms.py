@@ -12,10 +12,13 @@ from flask.testing import FlaskClient
 
 from refstack_worker.server.app import create_app
 from refstack_worker.server.domain.clouds import NewCloud
+from refstack_worker.server.domain.guidelines import StoredGuideline
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.services.exclusions import API_TESTS
 from tests.support.ledgers import Clock
+from tests.unit.server.domain.test_verdict import schema_2
 
 HERE = {"Origin": "http://localhost"}
 
@@ -310,6 +313,24 @@ def test_lists_of_tests_as_any_editor_saves_them(vendor: Vendor) -> None:
         assert run.spec.testcases is not None and run.spec.testcases.names == ("tempest.a", "tempest.b")
     answer = vendor.run(what="names", tests='["tempest.a",]')
     assert answer.status_code == 400 and "not a JSON list" in answer.text
+
+
+def test_tests_are_left_out_with_a_reason(vendor: Vendor) -> None:
+    vendor.run(what="names", tests="tempest.a\ntempest.b", exclude="tempest.b # too slow\r\n")
+    (run,) = vendor.ledger.runs.find(RunQuery())
+    assert run.spec.testcases is not None and run.spec.testcases.names == ("tempest.a",)
+    answer = vendor.run(what="names", tests="tempest.a", exclude="a b")
+    found = re.search(r'id="e-exclude">([^<]*)', answer.text)
+    assert answer.status_code == 400 and found and "neither the name of a test" in found[1]
+
+
+def test_all_api_tests_are_one_choice(vendor: Vendor) -> None:
+    stored = vendor.ledger.guidelines.add(schema_2(), StoredGuideline(0, "", "", "", "op", None))
+    program = next(iter(vendor.ledger.guidelines.get(stored.id, None)[1].programs))
+    sent = {"what": "guideline", "program": f"{stored.id}:{program}", "all_api": "yes", "anyway": "yes"}
+    assert vendor.run(**sent).status_code == 303
+    (run,) = vendor.ledger.runs.find(RunQuery())
+    assert run.spec.testcases is not None and run.spec.testcases.regexes == (API_TESTS,)
 
 
 def test_a_version_is_needed_without_a_program(vendor: Vendor) -> None:
