@@ -77,3 +77,9 @@ def test_the_table_that_is_kept_is_whole() -> None:
     assert made["commits"]["d43223773d75d2e82fb33a1281038e611c41d0f3"] == "23.0.0"
     newest = table_reader.newest()
     assert len(newest.by_name) > 1500
+
+
+def test_the_table_has_every_version_that_is_packaged() -> None:
+    lines = (Path(__file__).parents[3] / "packaging" / "tempest-versions.txt").read_text().splitlines()
+    packaged = [line.split()[0] for line in lines if line and not line.startswith("#")]
+    assert [version for version in packaged if table_reader.of_version(version) is None] == []
