@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
@@ -115,7 +117,11 @@ class OpenIDProvider:
 def openid_provider(users: dict[str, dict[str, Any]], client: Client) -> Iterator[OpenIDProvider]:
     """Serve a provider on a free port."""
     provider = OpenIDProvider(users, client)
-    with make_server("127.0.0.1", 0, _app(provider), WSGIServer, _Quiet) as server:
+    # authlib of Debian 12 wants https on loopback, too
+    with (
+        mock.patch.dict(os.environ, AUTHLIB_INSECURE_TRANSPORT="1"),
+        make_server("127.0.0.1", 0, _app(provider), WSGIServer, _Quiet) as server,
+    ):
         provider.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
