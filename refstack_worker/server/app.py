@@ -35,6 +35,7 @@ from refstack_worker.server.web import (
     api_pages,
     clouds,
     guidelines,
+    links,
     notifications,
     openid,
     operators,
@@ -53,7 +54,10 @@ STALE_SECONDS = 86400.0
 """Age at which an upload is no longer in transit: its process was killed."""
 RETRY_SECONDS = 5
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-PAGES = (admin, api_pages, clouds, guidelines, notifications, openid, operators, run, runs, schedules, sessions, tokens)
+PAGES = (
+    admin, api_pages, clouds, guidelines, links, notifications, openid, operators, run, runs, schedules, sessions,
+    tokens,
+)  # fmt: skip
 """Modules that add their pages to the blueprint when they are imported."""
 
 

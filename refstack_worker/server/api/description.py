@@ -19,6 +19,7 @@ from refstack_worker.server.api.results import RESULTS
 from refstack_worker.server.api.routing import Resource, Who
 from refstack_worker.server.api.runs import RUNS
 from refstack_worker.server.api.schedules import SCHEDULES
+from refstack_worker.server.api.shared_links import LINKS
 from refstack_worker.server.api.shares import SHARES
 from refstack_worker.server.api.upload_keys import UPLOAD_KEYS
 from refstack_worker.server.services.inputs.schema import OBJECT, integer, shape, string
@@ -31,6 +32,7 @@ RESOURCES = (
     IMPORTS,
     RESULTS,
     SHARES,
+    LINKS,
     CLOUDS,
     GUIDELINES,
     UPLOAD_KEYS,

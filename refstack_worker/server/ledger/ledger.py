@@ -23,6 +23,7 @@ from refstack_worker.server.ledger.durations import Durations
 from refstack_worker.server.ledger.events import Events
 from refstack_worker.server.ledger.guidelines import Guidelines
 from refstack_worker.server.ledger.identities import Identities
+from refstack_worker.server.ledger.links import Links
 from refstack_worker.server.ledger.node_commands import NodeCommands
 from refstack_worker.server.ledger.nodes import Nodes
 from refstack_worker.server.ledger.notices import Notices
@@ -62,6 +63,7 @@ class Ledger:
         self.sessions = Sessions(self._transactions)
         self.accounts = Accounts(self._transactions)
         self.identities = Identities(self._transactions)
+        self.links = Links(self._transactions)
         self.statistics = Statistics(self._transactions)
         self.retention = Retention(self._transactions, self.statistics)
         self.clouds = Clouds(self._transactions)

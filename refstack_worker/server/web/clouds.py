@@ -15,6 +15,7 @@ from refstack_worker.server.services.inputs.cloud_input import NEW_CLOUD, conf_o
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.chart import plot
 from refstack_worker.server.web.forms import accounts_text, errors_of, options_of, passwords, shown_options, stripped
+from refstack_worker.server.web.guidelines import programs_of
 from refstack_worker.server.web.pages import Answer, caller, form, page, scope, show, typed
 
 _FIELDS = ("label", "endpoint_v3", "region", "release", "test_user", "alt_user", "admin_user")
@@ -51,7 +52,10 @@ def add_cloud() -> Answer:
 def show_cloud(cloud_id: int) -> Answer:
     known = context().clouds.cloud(caller(), cloud_id)
     history = context().ledger.clouds.history(cloud_id)
-    return show("cloud.html", known=known, history=history, plot=plot(history))
+    links = context().ledger.links.of_cloud(cloud_id)
+    programs = sorted({one.name for stored in context().ledger.guidelines.all(scope()) for one in programs_of(stored)})
+    values = {"links": links, "programs": programs}
+    return show("cloud.html", known=known, history=history, plot=plot(history), **values)
 
 
 @page("GET", "/clouds/<int:cloud_id>/change")

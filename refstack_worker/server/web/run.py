@@ -50,6 +50,7 @@ def show_run(test_id: int) -> Answer:
         choice=ledger.guidelines.choice(test_id),
         live_words=words.live_words(),
         shared_with=_shared_with(run),
+        links=ledger.links.of_run(test_id) if access.is_owner(ledger, caller(), run) else [],
         **_waiting(run),
         **_result(run),
     )

@@ -180,6 +180,11 @@ SCHEMAS: Json = {
         options={**OBJECT, "description": "Tempest options for every run, none of them secret"},
         check=maybe(shape(ok=FLAG, said=string(), at=TIME)),
     ),
+    "Link": shape(
+        id=ID, program=string(description="Of a badge and feed; empty: a link to a run"), created_by=string(),
+        created_at=TIME, expires_at=TIME,
+    ),
+    "CloudVerdicts": shape(id=ID, label=string(), verdicts=array(OBJECT)),
     "GuidelineTest": shape(name=string(), uuid=string(), aliases=array(string()), flagged=FLAG),
     "Guideline": shape(
         id=ID,

@@ -1,0 +1,78 @@
+"""The forms that make links, and the page of verdicts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from refstack_worker.server.app import create_app
+from refstack_worker.server.domain.clouds import NewCloud
+from refstack_worker.server.domain.guidelines import Choice, StoredGuideline
+from refstack_worker.server.domain.results import Upload
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import acceptance
+from tests.support.ledgers import claimed, stream
+from tests.system.web.site import PROGRAM, events, guideline
+
+
+@pytest.fixture
+def run(ledger: Ledger, tmp_path: Path) -> int:
+    stored = ledger.guidelines.add(guideline(), StoredGuideline(0, "", ""))
+    user = ledger.accounts.add_user("ann", "ann@x")
+    cloud = ledger.clouds.add(NewCloud("Prod", "https://prod.example/v3", user_id=user.id)).cloud.id
+    job = claimed(ledger, cloud_id=cloud, owner_id=user.id, label="nightly")
+    ledger.guidelines.choose(job.submission.key.test_id, Choice(stored.id, PROGRAM))
+    (tmp_path / "stream").write_bytes(stream(events()))
+    acceptance.accept(ledger, job.proof, Upload.of(tmp_path / "stream", {}))
+    return job.submission.key.test_id
+
+
+@pytest.fixture
+def client(ledger: Ledger, run: int) -> FlaskClient:
+    client = create_app(ledger).test_client()
+    client.post("/sign-in", data={"token": ledger.tokens.add("ann's", ["vendor"], 1)[1]})
+    return client
+
+
+def key_of(client: FlaskClient) -> str:
+    found = re.search(r'name="form_key" value="(\w+)"', client.get("/runs").text)
+    assert found
+    return found.group(1)
+
+
+def test_a_link_to_a_run_is_shown_once_and_taken_back(client: FlaskClient, ledger: Ledger, run: int) -> None:
+    key = key_of(client)
+    made = client.post(f"/runs/{run}/links", data={"form_key": key, "days": "7"})
+    path = re.findall(r"/shared/[\w-]+", made.text)[0]
+    guest = create_app(ledger).test_client()
+    assert "nightly" in guest.get(path).text
+    assert path not in client.get(f"/runs/{run}").text
+    (link,) = ledger.links.of_run(run)
+    assert client.post(f"/runs/{run}/links/{link.id}/delete", data={"form_key": key}).status_code == 303
+    assert guest.get(path).status_code == 404
+
+
+def test_badge_and_feed_are_made_on_the_clouds_page(client: FlaskClient, ledger: Ledger) -> None:
+    key = key_of(client)
+    made = client.post("/clouds/1/links", data={"form_key": key, "program": PROGRAM})
+    guest = create_app(ledger).test_client()
+    for path in re.findall(r"/(?:badges|feeds)/[\w-]+\.(?:svg|atom)", made.text):
+        assert guest.get(path).status_code == 200
+    assert PROGRAM in client.get("/clouds/1").text
+    (link,) = ledger.links.of_cloud(1)
+    client.post(f"/clouds/1/links/{link.id}/delete", data={"form_key": key})
+    assert ledger.links.of_cloud(1) == []
+
+
+def test_the_page_of_verdicts(client: FlaskClient) -> None:
+    told = client.get("/matrix").text
+    assert "Prod" in told and "24/24" in told and PROGRAM in told
+
+
+def test_guessing_is_slowed_down(ledger: Ledger) -> None:
+    guest = create_app(ledger).test_client()
+    answers = [guest.get(f"/shared/guess-{number}").status_code for number in range(12)]
+    assert answers[0] == 404 and answers[-1] == 429
