@@ -59,7 +59,6 @@ def troubles(rows: Sequence[Row] = ROWS) -> Iterator[str]:
 
 
 def page() -> str:
-    """Return the page."""
     return HEAD + "".join(
         f"| {row.what} | {_cell(row.pages)} | {_cell(row.calls)} | {_cell(row.commands)} | {row.why} |\n"
         for row in ROWS

@@ -164,7 +164,7 @@ ROWS = (
         "a new secret for a webhook",
         "renew_notification_secret_post",
         "renew_notification_secret",
-        why="rare; a webhook that is created anew has a new one",
+        why="rare; a new webhook has a new one",
     ),
     _row(
         "sign in and out",

@@ -204,7 +204,6 @@ def releases() -> dict[str, str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("files", nargs="+", type=Path, help="wheels of Tempest, or zip files of its source")
     parser.add_argument("--guidelines", required=True, type=Path, help="folder of the interop repository")

@@ -34,8 +34,6 @@ def _server(values: Values, name: str, _: None) -> Address | None:
 
 @dataclass(frozen=True)
 class NotifySettings:
-    """How notifications are sent."""
-
     smtp_server: Address | None = setting(
         "SMTP_SERVER", None, 'Mail server, `"host"` or `"host:port"`; without one no e-mail is sent.', read=_server
     )

@@ -175,7 +175,7 @@ def _scalar(text: str) -> Any:
     if text.startswith("[") and text.endswith("]"):
         parts = [part.strip() for part in text[1:-1].split(",") if part.strip()]
         if any(part.startswith("[") for part in parts):
-            raise ValueError("a list in a list is no value of an account")
+            raise ValueError("a list in a list is not a valid value of an account")
         return [_scalar(part) for part in parts]
     if len(text) > 1 and text[0] == text[-1] == "'":
         return text[1:-1].replace("''", "'")

@@ -32,7 +32,7 @@ STATES = (RUNNING, POSTING)
 KEYSTONE = "keystone"
 TEMPESTCONF = "tempestconf"
 DISCOVERERS = (KEYSTONE, TEMPESTCONF)
-"""What finds the options of ``tempest.conf`` that nobody set: this software itself, or python-tempestconf."""
+"""What finds the options of ``tempest.conf`` that are not set: this software itself, or python-tempestconf."""
 TEMPESTCONF_PACKAGE = "python-tempestconf"
 """Distribution that has to be installed beside Tempest for :data:`TEMPESTCONF`."""
 

@@ -131,7 +131,7 @@ class Payload:
     timeout: int = DEFAULT_RUN_SECONDS
     """Seconds for the whole run."""
     discover: str = ""
-    """What finds the options that nobody set; empty, and not in the JSON: Keystone and the other services."""
+    """What finds the options that are not set; empty, and not in the JSON: Keystone and the other services."""
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Payload:

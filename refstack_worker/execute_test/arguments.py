@@ -127,37 +127,35 @@ def argument_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add = parser.add_argument
     add("-callback", "--callback", nargs="+", metavar=("SERVER", "TEST_ID"),
-        help="RefStack server and id of the test; without the id, --test-id has it")  # fmt: skip
+        help="RefStack server and id of the test (the id may be given with --test-id)")  # fmt: skip
     add("--url", metavar="HOST:PORT", help="RefStack server (older form); used only with --test-id")
     add("--test-id", type=_number(1, _MAX_ID), default=0, metavar="N", help="id of the test")
     add("--attempt", type=_number(1, 2**31), default=0, metavar="K", help="attempt of a queued run")
     add("--token-file", metavar="FILE", help="file with the token of the attempt")
     add("--conf-json", default="{}", metavar="JSON", help="options for tempest.conf: JSON, @FILE, or - for stdin")
-    add("--tempest-conf", metavar="FILE", help="a tempest.conf to start from; what each run sets itself is left out")
-    add("--os-cloud", metavar="NAME", help="a cloud of clouds.yaml, found as openstacksdk finds it")
+    add(
+        "--tempest-conf",
+        metavar="FILE",
+        help="tempest.conf to start from; options that each run sets itself are ignored",
+    )
+    add("--os-cloud", metavar="NAME", help="cloud in clouds.yaml, which is found as openstacksdk does")
     add("--accounts-file", metavar="FILE", help="accounts of the cloud: Tempest's accounts.yaml, or the same in JSON")
     add("--tempest-home", "--tempest-dir", type=Path, metavar="DIR", help="virtualenv or checkout with Tempest")
     add("--testcases", nargs="+", action="extend", metavar="TEST",
         help="names, prefixes, id-UUIDs, regex:EXPRESSION; or @FILE: one per line, or a JSON list")  # fmt: skip
     add("--known-tests", type=Path, metavar="FILE",
-        help="names of all the tests of this Tempest, one per line: it is not asked for them")  # fmt: skip
+        help="names of all tests of this Tempest, one per line, instead of asking it")  # fmt: skip
     add("--durations", type=Path, metavar="FILE",
-        help="JSON object of test names to the seconds they took before: balances the test processes")  # fmt: skip
+        help="JSON object, test name to seconds that it took before; balances the test processes")  # fmt: skip
     add("--concurrency", type=_number(0, 256), default=0, metavar="N", help="test processes (0: one for each core)")
     add("--timeout", type=_number(0, 10**7), default=0, metavar="S", help="seconds until the run is stopped (0: never)")
-    add(
-        "--resource-prefix", default="", metavar="P", help="begin the names of the run's resources in the cloud with P-"
-    )
+    add("--resource-prefix", default="", metavar="P", help="how the names of the run's resources in the cloud begin")
     add("--ca-file", default="", metavar="FILE", help="certificates to trust for the RefStack server")
     add("--workdir", type=Path, metavar="DIR", help="folder for this run's files (default: a new one here)")
     add("--progress", choices=("text", "json"), default="text", help="format of the progress on stdout")
     add("--keep", action="store_true", help="keep tempest.conf and the workspace in the work folder")
-    add(
-        "-e",
-        "--env",
-        action="store_true",
-        help="take the cloud from OS_* variables (OS_CLOUD: from clouds.yaml), not from a server",
-    )
+    add("-e", "--env", action="store_true",
+        help="read the cloud from OS_* variables (OS_CLOUD: from clouds.yaml), not from a server")  # fmt: skip
     add("--discover", choices=DISCOVERERS, default=KEYSTONE, help="how missing options are found")
     add("--post-only", type=Path, metavar="DIR", help="post the result that an earlier call left in DIR")
     add("--check", action="store_true", help="log in and look at the cloud; report what is missing, run no test")

@@ -25,7 +25,7 @@ _FILES = (
 
 
 def read_file(path: str, where: str) -> str:
-    """Return the text of a file; a byte order mark is no part of it.
+    """Return the text of a file; without a byte order mark.
 
     :param where: the option that names it.
     :raises BadInput: it cannot be read.

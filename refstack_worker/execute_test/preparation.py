@@ -85,7 +85,7 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
         given = merge(_for_tempestconf(findings), requested)
         cloud = _clouds_entry(discovery, requested)
         found = merge(found, run_tempestconf(tempest, workspace, cloud, given, not discovery.accounts))
-    # who the users are, and which role they need, Keystone itself has said
+    # who the users are, and which role they need, Keystone has already shown
     discovered = merge(found, discovery.conf)
     add_networks(keystone, zip(discovery.accounts, discovery.account_tokens), region)
     forced = workspace.forced_conf(args.prefix if tempest.name_prefix else "")

@@ -14,7 +14,7 @@ COMMENT = re.compile(r"(^|\s)#.*$")
 INCLUDE = re.compile(r"(?:-c|--constraint|-r|--requirement)(?:\s+|=)(\S.*)")
 VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 HASHES = re.compile(r"\s--hash[= ]\S+")
-MOST_INCLUDES = 20
+MAX_INCLUDES = 20
 """Files below one another; more are a circle."""
 
 
@@ -34,7 +34,7 @@ def requirements(path: Path, facts: Mapping[str, str], depth: int = 0) -> Iterat
     """
     for line in logical_lines(path.read_text(encoding="utf-8", errors="replace")):
         include = INCLUDE.fullmatch(line)
-        if include and depth < MOST_INCLUDES and (path.parent / include[1]).is_file():
+        if include and depth < MAX_INCLUDES and (path.parent / include[1]).is_file():
             yield from requirements(path.parent / include[1], facts, depth + 1)
             continue
         parsed = _parsed(line)

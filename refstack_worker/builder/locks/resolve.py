@@ -33,7 +33,7 @@ NO_VERSION = re.compile(r"there is no version of (\S+?),? and you require")
 SAID = 1500
 """Characters of the resolver's output in a message when the output names no conflict."""
 
-MOST_NAMED = 5
+MAX_NAMED = 5
 """Distributions that a message names."""
 
 
@@ -124,8 +124,8 @@ def _asked(question: ResolveRequest, uv: Uv, words: Sequence[str | Path], answer
     answer.unlink()
     if not undated:
         return done
-    more = "" if len(undated) <= MOST_NAMED else f" and {len(undated) - MOST_NAMED} more"
-    names = ", ".join(undated[:MOST_NAMED]) + more
+    more = "" if len(undated) <= MAX_NAMED else f" and {len(undated) - MAX_NAMED} more"
+    names = ", ".join(undated[:MAX_NAMED]) + more
     LOG.warning(
         "the index gives no time of upload for %s: taken as they are today, whatever --exclude-newer says", names
     )

@@ -69,8 +69,6 @@ class TempestSource:
 
 @dataclass(frozen=True)
 class BuiltSource:
-    """What came of it."""
-
     version: str
     wheel: Path
     sdist: Path

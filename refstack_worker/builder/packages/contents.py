@@ -74,7 +74,7 @@ def build(request: PackageRequest) -> list[Path]:
 
 
 def look_up(request: PackageRequest, locks: Sequence[Lock]) -> vulnerabilities.VulnerabilityReport | None:
-    """Return what is known of vulnerabilities in the wheels, and log it; None: nobody looked."""
+    """Return what is known of vulnerabilities in the wheels, and log it; None: they were not looked up."""
     if request.osv is None:
         LOG.warning("known vulnerabilities were not looked for; give OSV's records with --osv")
         return None

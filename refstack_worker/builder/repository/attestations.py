@@ -78,7 +78,7 @@ def sign(repository: Repository, keys: Sequence[Key], keyring: OpenPgpKeyring, w
     made.mkdir()
     for place in sorted(folder(repository).glob(f"*{SUFFIX}")):
         payload, signatures = provenance.opened(place.read_bytes(), str(place))
-        # which keys signed is no secret
+        # which keys signed is not a secret
         signers = sorted(signatures)
         if signers != sorted(key.fingerprint for key in keys):
             signed = {key.fingerprint: _signature(payload, key, keyring, work) for key in keys}

@@ -38,7 +38,7 @@ class Key:
 
     @property
     def user_id(self) -> str:
-        """What gpg and rpm are told to sign with: exactly this key or subkey."""
+        """The key that gpg and rpm are asked to sign with: exactly this key or subkey."""
         return f"{self.signer or self.fingerprint}!"
 
 

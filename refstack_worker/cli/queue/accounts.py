@@ -82,7 +82,7 @@ class UserInvite(ShowOne):
 
 
 class UserForgetIdentity(Command):
-    """Forget who a user is at the OpenID Connect provider (for operators); the next sign-in starts anew."""
+    """Forget who a user is at the OpenID Connect provider (for operators); the next sign-in sets it again."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)

@@ -31,7 +31,7 @@ def operator_api(app: Any) -> AbstractContextManager[Calls]:
     """Return the API for a command of operators.
 
     With ``--token-file`` it is the server's, from any machine. Without, or with ``--config``, it is the same API in
-    this process, on the database that ``refstack.cfg`` names: whoever can read that file is an operator.
+    this process, on the database that ``refstack.cfg`` names: anyone who can read that file is an operator.
     """
     if is_remote(app.options):
         return cast("AbstractContextManager[Calls]", Api(access_of(app.options)))

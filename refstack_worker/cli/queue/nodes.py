@@ -94,7 +94,7 @@ class WorkerPause(_NodeCommand):
 
 
 class WorkerResume(_NodeCommand):
-    """Resume a paused node."""
+    """Resume a paused node: it takes runs again."""
 
     action = NodeAction.RESUME
 

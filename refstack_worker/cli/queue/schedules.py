@@ -28,7 +28,7 @@ class ScheduleList(Lister):
 class ScheduleCreate(ShowOne):
     """Start runs of a cloud by themselves, at a time of the day (UTC).
 
-    The cloud must store its passwords ('cloud create --keep-password'), because nobody is there to enter them.
+    The cloud must store its passwords ('cloud create --keep-password'), because no one is there to enter them.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

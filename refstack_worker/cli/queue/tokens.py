@@ -107,7 +107,7 @@ class TokenRevoke(Command):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("token", help="id or name, id of the token, as 'token list' shows it")
+        parser.add_argument("token", help="id or name, as 'token list' shows it")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:

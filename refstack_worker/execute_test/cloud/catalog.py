@@ -32,7 +32,7 @@ def offered_services(token: KeystoneToken, region: str) -> dict[str, bool]:
 def identity_interface(token: KeystoneToken, url: str) -> str:
     """Return the interface of the identity endpoint that leads where the log-in went; empty when there is none.
 
-    Tempest asks the administrators' one unless told, which many clouds do not have, or show to nobody outside.
+    By default, Tempest uses the administrators' one, which many clouds do not have, or do not show outside.
     """
     points = [point for service, point in _endpoints(token) if service.get("type") == "identity"]
     used = urllib.parse.urlsplit(url).netloc
@@ -77,7 +77,7 @@ def check_catalog(token: KeystoneToken, interfaces: Collection[str] = (PUBLIC,))
     hosts = sorted({host for url in urls if (host := urllib.parse.urlsplit(url).hostname)})
     found: queue.SimpleQueue[str] = queue.SimpleQueue()
     for host in hosts[:MAX_HOSTS]:
-        # a resolver cannot be interrupted: nobody waits for the threads of those that stay silent
+        # a resolver cannot be interrupted: do not wait for the threads of those that stay silent
         threading.Thread(target=_resolve, args=(host, found), daemon=True).start()
     deadline = time.monotonic() + RESOLVE_SECONDS
     for _ in hosts[:MAX_HOSTS]:

@@ -16,7 +16,7 @@ SERVICE_TYPES = {
 SECTIONS = {"nova": "compute", "glance": "image", "neutron": "network", "cinder": "volume", "swift": "object-storage"}
 """The same options to the sections of Tempest's configuration."""
 PUBLIC = "public"
-"""The interface at which Tempest reaches services unless it is told another."""
+"""The interface at which Tempest reaches services unless another is set."""
 
 
 def interfaces_of(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Tries what a run depends on before its tests start, in Tempest's environment and from its written configuration.
 
-Tempest logs in by code and with defaults of its own. What fails there would fail each test, and is no test's failure.
+Tempest logs in by code and with defaults of its own. What fails there would fail each test; it is not the failure of
+one test.
 """
 
 from __future__ import annotations

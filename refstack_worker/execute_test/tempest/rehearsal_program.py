@@ -126,7 +126,7 @@ def requests(provider, credentials):
 
 
 def alone(provider, credentials):
-    # Return why a class cannot have its accounts when nobody else has any; empty: it can.
+    # Return why a class cannot have its accounts when no one else has any; empty: it can.
     mine = provider.fresh(set())
     try:
         for _ in requests(mine, credentials):

@@ -234,7 +234,7 @@ def follow_run(call: Call, test_id: int) -> Response:
 
 
 def _created(call: Call, run: Run, more: Mapping[str, Any] = MappingProxyType({})) -> Response:
-    # its place is asked for with GET: whoever starts many runs should not pay for it
+    # its place is asked for with GET: starting many runs should not pay for it
     answer = _shown({**call.runs_json([run])[0], **more})
     answer.status_code = 201
     answer.headers["Location"] = f"/v1/runs/{run.test_id}"

@@ -42,7 +42,7 @@ def list_schedules(call: Call) -> Response:
     ),
 )
 def add_schedule(call: Call) -> Response:
-    """Add a schedule. The cloud must store its passwords, because nobody is there to enter them.
+    """Add a schedule. The cloud must store its passwords, because no one is there to enter them.
 
     A run starts at the time of the day (UTC) on the days given, unless the one before has not ended.
     """

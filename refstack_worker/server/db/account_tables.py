@@ -22,7 +22,7 @@ token = Table(
     Column("is_session", Boolean, nullable=False, default=False),
 )
 """API tokens; ``parent_id``: the token with which this one was created, and with which it is revoked. ``is_session``:
-it stands for a browser that signed in elsewhere; nobody has its secret."""
+it stands for a browser that signed in elsewhere; no one has its secret."""
 
 session = Table(
     "queue_session",

@@ -1,4 +1,4 @@
-"""Rows that are added unless they are there, whoever adds them first."""
+"""Rows that are added unless another process has added them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of schedules."""
+"""The table of schedules: which run to start, and when."""
 
 from __future__ import annotations
 

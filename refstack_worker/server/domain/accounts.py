@@ -45,7 +45,7 @@ class Token:
     revoked_at: float = 0.0
     last_used_at: float = 0.0
     is_session: bool = False
-    """It stands for a browser that signed in elsewhere; nobody has its secret."""
+    """It stands for a browser that signed in elsewhere; no one has its secret."""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class RunSpec:
     priority: int = 0
     """-1 low, 0 normal, 1 high."""
     discover: str = ""
-    """What finds the Tempest options that nobody set; empty: this software itself."""
+    """What finds the Tempest options that are not set; empty: this software itself."""
 
     @property
     def function(self) -> str:

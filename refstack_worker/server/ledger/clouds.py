@@ -171,7 +171,7 @@ class Clouds(LedgerPart):
         try:
             return len(accounts_in(self.secrets.open(sealed))) if sealed else 0
         except SealError:
-            # a list of clouds is no place to fail for a key that was lost
+            # a list of clouds must not fail because a key was lost
             return 0
 
     def _sealed(self, conf: Conf | None) -> str | None:

@@ -23,7 +23,7 @@ class Identities(LedgerPart):
     """A user has at most one identity at each issuer; an identity belongs to one user."""
 
     def user_id(self, issuer: str, subject: str) -> int | None:
-        """Return the user with an identity; None: nobody has it."""
+        """Return the user with an identity; None: no user has it."""
         question = select(identity.c.user_id).where(identity.c.issuer == issuer, identity.c.subject == subject)
         with self.database.reading() as connection:
             found: int | None = connection.execute(question).scalar()

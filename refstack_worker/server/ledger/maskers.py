@@ -1,7 +1,7 @@
 """The maskers of attempts: what workers write is masked before it is stored, also after the passwords were wiped.
 
 The secrets of an attempt are kept sealed with the attempt's own secret, of which the server keeps only the digest. So
-from the end of a run on, nobody can read them but its worker, which shows that secret with every call: what it still
+from the end of a run on, only its worker can read them, which shows that secret with every call: what it still
 has to say, about its clean-up of the cloud, is masked as everything before.
 """
 

@@ -71,7 +71,7 @@ class Schedules(LedgerPart):
         self._change(number, {"label": label})
 
     def pause(self, number: int) -> None:
-        """Start nothing for now."""
+        """Start no runs until it is resumed."""
         self._change(number, {"paused_at": self.clock()})
 
     def resume(self, number: int) -> None:

@@ -179,7 +179,7 @@ class Monitor:
             self._ledger.runs.add_message(job.key, text)
 
     def _find_news(self) -> None:
-        """Record first failures and lost nodes for those who want to be told."""
+        """Record first failures and lost nodes for those who subscribed."""
         self._ledger.events.find_failing()
         nodes = [node for node in lost(self._ledger) if (node.name, node.seen_at) not in self._lost]
         if nodes and (self._liveness is None or self._liveness.is_good()):

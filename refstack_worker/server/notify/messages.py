@@ -1,4 +1,4 @@
-"""What subscribers are told of an event: the JSON of a webhook, from which e-mails are written too."""
+"""The message to subscribers about an event: the JSON of a webhook, from which e-mails are written too."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PASSED, TESTS_FAILED, ERROR, CANCELLED = "passed", "tests-failed", "error", "can
 
 
 class Composer:
-    """Decides who wants an event, and what they are told."""
+    """Decides who gets a message about an event, and which."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

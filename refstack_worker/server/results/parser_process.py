@@ -72,7 +72,6 @@ def answer_of(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Parse one result."""
     with suppress(OSError):
         os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))

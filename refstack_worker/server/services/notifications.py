@@ -169,11 +169,11 @@ class NotificationService:
 def _kinds(caller: Caller, values: Sequence[str]) -> tuple[EventKind, ...]:
     kinds = tuple(EventKind(value) for value in values)
     if not caller.is_operator and OPERATORS_ONLY & set(kinds):
-        raise invalid("kinds", "only operators are told about nodes")
+        raise invalid("kinds", "only operators can be notified about nodes")
     return kinds
 
 
 def _user(caller: Caller) -> int:
     if caller.token.user_id is None:
-        raise invalid("", "this token belongs to no user, so there is nothing to be told about")
+        raise invalid("", "this token belongs to no user, so there is nothing to notify about")
     return caller.token.user_id

@@ -55,7 +55,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who somebody is at the provider."""
+    """Identity of a user at the provider."""
 
     issuer: str
     subject: str

@@ -12,7 +12,7 @@ from refstack_worker.server.domain.results import TestResult
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 _PARSER = "subunit.parser"
-"""What stestr calls output that it could not read; it is no test."""
+"""What stestr calls output that it could not read; it is not a test."""
 MAX_LETTERS = 250
 """Of a name that becomes an expression; escaped it may be twice as long."""
 MAX_EXPRESSION = 2 * MAX_LETTERS + 1

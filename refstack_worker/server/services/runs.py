@@ -45,7 +45,7 @@ class RunService:
         """
         caller.need_writer()
         new, choice = self.requested(caller, body)
-        # which version was proposed is no part of the request: sent again it may be another
+        # which version was proposed does not belong to the request: sent again it may be another
         asked = replace(new.spec, tempest_version=body.get("tempest_version", ""))
         digest = _digest(replace(new, spec=asked), choice) if key else ""
         return self._add(caller, replace(new, request_digest=digest), key, choice)
@@ -126,7 +126,7 @@ class RunService:
         )
 
     def check_rights(self, caller: Caller, new: NewRun) -> None:
-        """Refuse what a caller may not ask of a run, whoever starts it. :raises InvalidInput: saying what."""
+        """Refuse what a caller may not ask of a run, whatever starts it. :raises InvalidInput: saying what."""
         if new.spec.testcases is not None and new.spec.testcases.url:
             check_url(self.ledger.settings.outbound.list_urls, new.spec.testcases.url, "testcases.url")
         if new.spec.priority > 0 and not caller.is_operator:
@@ -169,9 +169,7 @@ class RunService:
             raise StateError(f"run {old.test_id} has no failed tests to rerun")
         chosen = rerun.selection(failed)
         if not chosen.to_json():
-            raise StateError(
-                f"what failed in run {old.test_id} is no test that could be run by its name; rerun all tests"
-            )
+            raise StateError(f"what failed in run {old.test_id} cannot be run by the name of a test; rerun all tests")
         return chosen
 
     def _choice_again(self, test_id: int, only: str) -> Choice | None:

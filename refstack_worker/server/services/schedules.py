@@ -117,7 +117,7 @@ class ScheduleService:
     def _need_passwords(self, cloud_id: int) -> None:
         if not self.ledger.clouds.get(cloud_id, None).keeps_passwords:
             raise invalid(
-                "cloud_id", "this cloud stores no passwords, and nobody is there to enter them; store them first"
+                "cloud_id", "this cloud stores no passwords, and no one is there to enter them; store them first"
             )
 
     def _check_run(self, caller: Caller, body: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from refstack_worker.server.services.openid import Identity
 
 
 def token_of(ledger: Ledger, identity: Identity, invitation: str = "") -> Token:
-    """Return the token for the session of whoever signed in.
+    """Return the token for the session of a user who signed in.
 
     Users are known by issuer and subject. The first time they come with an invitation of an operator, or with a
     verified e-mail address that exactly one user has.

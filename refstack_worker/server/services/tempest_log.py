@@ -27,8 +27,6 @@ class LogLine:
 
 @dataclass(frozen=True)
 class LogQuery:
-    """Which lines to show."""
-
     first: int = 1
     text: str = ""
     """Only lines that contain this, in either case."""
@@ -90,7 +88,6 @@ class FailurePlace:
         self._lines = [0, 0, 0]
 
     def see(self, number: int, text: str) -> None:
-        """Take the next line."""
         if self._has_test and self._class in text:
             self._lines[1] = number
             if self._test in text:

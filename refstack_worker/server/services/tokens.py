@@ -14,7 +14,7 @@ from refstack_worker.server.services.inputs.checks import invalid
 
 @dataclass(frozen=True)
 class WantedToken:
-    """A token that somebody asks for."""
+    """A request for a new token."""
 
     name: str
     scope: str = VENDOR

@@ -43,7 +43,7 @@ def listen(address: gearman.Address) -> socket.socket:
         listener = socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise ConfigError(f"{address}: cannot listen there: {error}; is the port taken?") from error
-    # each process is told of a connection, and only the first one gets it
+    # each process is notified of a connection, and only the first one gets it
     listener.setblocking(False)
     return listener
 
@@ -52,7 +52,7 @@ class ApiProcesses:
     """Starts processes, starts those again that end, and ends them all."""
 
     def __init__(self, listener: socket.socket, serve: Serve, count: int, is_well: IsWell | None = None) -> None:
-        """:param is_well: told again and again for how long, at most, a process has not answered its own request."""
+        """:param is_well: called repeatedly with how long, at most, a process has not answered its own request."""
         self._listener = listener
         self._is_well = is_well
         self._serve = serve

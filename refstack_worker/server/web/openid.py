@@ -41,7 +41,7 @@ def accept_invitation(secret: str) -> Answer:
 
 @WEB.get(CALLBACK)
 def finish_sign_in() -> Answer:
-    """Begin a session for whoever comes back from the provider."""
+    """Begin a session for a user who comes back from the provider."""
     try:
         flow = _flow()
         if request.args.get("error"):

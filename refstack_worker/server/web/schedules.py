@@ -1,4 +1,4 @@
-"""The page of schedules."""
+"""The page of schedules: list, add, change, pause and delete them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run is told about its tests beforehand: their names from the store, their durations from the server.
+"""What a run knows about its tests beforehand: their names from the store, their durations from the server.
 
 Both only save time. Where one is missing, the run finds out by itself, or goes on without.
 """
@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 def known_tests(environment: BuiltEnvironment, claimed: ClaimedAttempt, settings: WorkerSettings) -> KnownTests:
     """Return the names of the environment's tests and, for a run of several processes, how long they took before.
 
-    A configured ``run.execute_test`` is told nothing: it may be of another version.
+    A configured ``run.execute_test`` gets nothing: it may be of another version.
     """
     if environment.names_file is None or settings.run.execute_test:
         return NOTHING_KNOWN

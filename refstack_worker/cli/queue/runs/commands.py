@@ -40,7 +40,7 @@ SHOWN = (
 
 
 class RunList(Lister):
-    """List runs, newest first."""
+    """List runs, newest first; options narrow the list."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)

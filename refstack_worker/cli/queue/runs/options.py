@@ -137,7 +137,7 @@ def _guideline(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def conf_of(options: argparse.Namespace, ask: Callable[[str], str] = getpass.getpass) -> Conf:
-    """Return Tempest's options with the passwords put in; what is said more directly counts more.
+    """Return Tempest's options with the passwords put in; the more direct option wins.
 
     :raises UsageError: something is malformed, or a password stands on the command line.
     """

@@ -102,7 +102,7 @@ SCHEMAS: Json = {
         timeout=integer(0, description="Seconds"),
         tag=string(),
         priority=integer(-1, 1),
-        discover=choice(*DISCOVERERS, description="What finds the Tempest options that nobody set"),
+        discover=choice(*DISCOVERERS, description="What finds the Tempest options that are not set"),
         cloud=maybe(shape(id=ID, label=string())),
         worker=string(description="The node that has or had it"),
         progress=_PROGRESS,

@@ -79,7 +79,7 @@ def add_user(call: Call) -> Response:
 def invite_user(call: Call, user_id: int) -> Response:
     """Invite a user to sign in by OpenID Connect.
 
-    Whoever opens the URL and signs in at the provider is that user from then on.
+    The person who opens the URL and signs in at the provider is that user from then on.
     """
     settings = call.context.settings
     if not settings.sign_in.is_on:

@@ -1,4 +1,4 @@
-"""What finds the Tempest options of a run that nobody set; null: this software itself."""
+"""What finds the Tempest options of a run that are not set; null: this software itself."""
 
 from __future__ import annotations
 

@@ -12,6 +12,12 @@ _SECONDS = sa.Float(53)
 
 
 def upgrade() -> None:
+    _create_events()
+    _create_subscriptions()
+    _create_deliveries()
+
+
+def _create_events() -> None:
     op.create_table(
         "queue_event",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -25,6 +31,9 @@ def upgrade() -> None:
     )
     op.create_index("queue_event_open", "queue_event", ["is_open", "id"])
     op.create_index("queue_event_run", "queue_event", ["test_id"])
+
+
+def _create_subscriptions() -> None:
     op.create_table(
         "queue_subscription",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -42,6 +51,9 @@ def upgrade() -> None:
         sa.Column("failures", sa.Integer, nullable=False),
     )
     op.create_index("queue_subscription_owner", "queue_subscription", ["owner_id"])
+
+
+def _create_deliveries() -> None:
     op.create_table(
         "queue_delivery",
         sa.Column("id", sa.Integer, primary_key=True),
