@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,8 +69,8 @@ class Scripted:
 
 
 @contextmanager
-def serving() -> Iterator[Scripted]:
-    """A server that runs for the length of the block."""
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
+    """A server that runs for the length of the block; with a certificate if it is given one."""
     script = Scripted()
 
     class Handler(BaseHTTPRequestHandler):
@@ -105,7 +106,9 @@ def serving() -> Iterator[Scripted]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    script.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    script.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from refstack_worker.contract import networks
-from refstack_worker.execute_test.http import Denied, HttpClient
+from refstack_worker.execute_test.http import Denied, HttpClient, Unavailable
+from tests.support.certificate_authority import Authority
 from tests.support.http_server import Scripted, as_json, serving
 
 
@@ -28,3 +32,33 @@ def test_the_one_that_was_reached_counts_not_the_name(server: Scripted, monkeypa
     with pytest.raises(Denied, match="metadata service"):
         HttpClient().request("GET", url)
     assert len(server.asked) == 1
+
+
+@contextmanager
+def tls_server(folder: Path, name: str) -> Iterator[tuple[Scripted, Path]]:
+    """A server with a certificate for a name, and the authority that signed it."""
+    authority = Authority.create(folder / "ca")
+    certificate, key = authority.issue("cloud", name)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serving(context) as server:
+        server.otherwise = lambda asked: as_json({})
+        yield server, authority.pem
+
+
+def test_certificates_of_this_machine_count_for_a_cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tls_server(tmp_path, "IP:127.0.0.1") as (server, authority):
+        with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            HttpClient(proxy="").request("GET", f"{server.url}/v3")
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        assert HttpClient(proxy="").request("GET", f"{server.url}/v3").status == 200
+        monkeypatch.delenv("SSL_CERT_FILE")
+        assert HttpClient(str(authority), proxy="").request("GET", f"{server.url}/v3").status == 200
+        assert HttpClient(False, proxy="").request("GET", f"{server.url}/v3").status == 200
+
+
+def test_a_certificate_for_another_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tls_server(tmp_path, "DNS:other.example") as (server, authority):
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        with pytest.raises(Unavailable, match="doesn't match|mismatch"):
+            HttpClient(proxy="").request("GET", f"{server.url}/v3")
