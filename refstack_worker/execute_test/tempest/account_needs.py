@@ -73,7 +73,7 @@ def summary_of(names: Sequence[str], rehearsed: Rehearsed, trial: AccountsTrial,
     found = [(sizes[size], f"{_accounts(size)} at a time") for size in sorted(sizes, reverse=True) if size > 1]
     found += [(count, f"an account with the role {role}")
               for role, count in sorted(_roles_nobody_has(rehearsed, trial, accounts).items())]  # fmt: skip
-    found.append((sum(_needs_same_project(need, trial) for need in needs),
+    found.append((sum(_needs_same_project(need, trial, accounts) for need in needs),
                   "users with the roles member and reader in the same project"))  # fmt: skip
     found.append((dynamic, "an administrator (dynamic credentials)"))
     parts = [f"{count} {'needs' if count == 1 else 'need'} {what}" for count, what in found if count]
@@ -86,7 +86,9 @@ def summary_of(names: Sequence[str], rehearsed: Rehearsed, trial: AccountsTrial,
 
 def _reason(need: str, trial: AccountsTrial, accounts: Accounts) -> str:
     size = len(json.loads(need))
-    needed = f"{_accounts(size)}{_roles_in_words(trial.roles.get(need, ()))}{' at a time' if size > 1 else ''}"
+    together = " of the same project" if _needs_same_project(need, trial, accounts) else ""
+    at_a_time = " at a time" if size > 1 else ""
+    needed = f"{_accounts(size)}{_roles_in_words(trial.roles.get(need, ()))}{together}{at_a_time}"
     said = " ".join(trial.lacking[need].rpartition("Details:")[2].split())
     return (f"not run: the test needs {needed}, and the run has {_accounts(len(accounts))}{_roles_of(accounts)}; "
             f"Tempest: {said}")  # fmt: skip
@@ -117,8 +119,11 @@ def _listed_roles(need: str) -> set[str]:
     return {role for kind in json.loads(need) if isinstance(kind, list) for role in kind[1:]}
 
 
-def _needs_same_project(need: str, trial: AccountsTrial) -> bool:
-    return "project_name" in trial.lacking.get(need, "")
+def _needs_same_project(need: str, trial: AccountsTrial, accounts: Accounts) -> bool:
+    """Return whether there are enough accounts for a need that is not served: they are in different projects."""
+    kinds = json.loads(need)
+    is_of_project = any(isinstance(kind, str) and kind.startswith("project_") for kind in kinds)
+    return need in trial.lacking and is_of_project and len(accounts) >= len(kinds)
 
 
 def _accounts(count: int) -> str:

@@ -44,7 +44,8 @@ def log_in(answer, asked):
         try:
             answer["endpoints"][name] = provider.base_url(wanted)
         except Exception as error:
-            answer["missing"][name] = short(error)
+            # what follows is the whole token
+            answer["missing"][name] = short(error).partition(" Scope:")[0]
 
 
 def class_of(name):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
 from refstack_worker.execute_test.tempest.conf import Conf, read_conf, write_conf
+from tests.system.accounts import people
 from tests.system.execute_test.conftest import Caller, Cloud, cache_folder, software
 from tests.system.execute_test.test_runs import ONE, assert_nowhere
 
@@ -55,3 +57,26 @@ def test_python_tempestconf_finds_what_nobody_gave(cloud: Cloud, caller: Caller)
 def test_python_tempestconf_that_is_not_there(cloud: Cloud, caller: Caller) -> None:
     ran = caller.run(cloud.tempest_conf(), "--discover", "tempestconf", "--testcases", *ONE)
     assert ran.code == 2 and "python-tempestconf is not installed" in ran.end["message"]
+
+
+def test_check_says_what_the_accounts_are_too_few_for(cloud: Cloud, caller: Caller) -> None:
+    (person,) = people.several("check-", 1)
+    people.create(cloud, [person])
+    conf = {"identity": {"uri_v3": cloud.auth_url, **person.identity()}}
+    ran = caller.run(conf, "--check", "--testcases", "tempest.api.object_storage")
+    assert ran.code == 0, ran.stderr
+    (said,) = [text for text in ran.messages if "you gave" in text]
+    assert re.search(
+        r"of \d+ tests \d+ need two accounts at a time, \d+ need an account with the role ResellerAdmin", said
+    )
+    assert "you gave one account (roles: member, reader)" in said and "cannot run and are skipped" in said
+    assert said in ran.end["message"] and not (ran.workdir / "subunit").exists()
+
+
+def test_what_tempest_does_not_find_is_the_clouds_failure(cloud: Cloud, caller: Caller) -> None:
+    conf = cloud.tempest_conf()
+    conf["identity"]["catalog_type"] = "nothing"
+    ran = caller.run(conf, "--testcases", *ONE)
+    assert (ran.code, ran.end["reason"]) == (3, "cloud"), ran.stderr
+    assert "Tempest does not find Keystone in the cloud's catalogue" in ran.end["message"]
+    assert not (ran.workdir / "subunit").exists()

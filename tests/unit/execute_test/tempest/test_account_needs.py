@@ -42,6 +42,14 @@ def test_what_cannot_run_is_left_out_with_the_reason() -> None:
     )
 
 
+def test_accounts_in_different_projects_are_told_from_too_few() -> None:
+    trial = AccountsTrial({TWO: "all accounts that would do are in use"}, {TWO: [["member"], ["reader"]]})
+    accounts = [account(name, "member", "reader", project_name=name) for name in ("u", "v")]
+    plan = plan_accounts(NAMES, LISTING, Rehearsed(NEEDS), trial, accounts)
+    assert "2 need users with the roles member and reader in the same project" in plan.summary
+    assert "two accounts (roles: member, reader) of the same project at a time" in plan.left_out["t.api.A.test_1"]
+
+
 def test_what_tempest_itself_skips_without_an_administrator() -> None:
     skips = {"t.api.D.test_5": ("bug#2147232", True), "t.api.D.test_6": ("no such feature", False)}
     plan = plan_accounts([*NAMES, *skips], LISTING, Rehearsed(NEEDS, skips), AccountsTrial(), [account("u")])
