@@ -23,7 +23,7 @@ from refstack_worker.server.results import masked_copy
 from refstack_worker.server.results.result_rows import RowFile
 from refstack_worker.server.results.subunit import Parsed
 
-MIN_BYTES = 512 * 1024
+MIN_BYTES = 2 * 1024 * 1024
 """A smaller result is parsed where it is: to start a program takes longer."""
 MAX_SECONDS = 900
 MAX_MEMORY = 1 << 30
