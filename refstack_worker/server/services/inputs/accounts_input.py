@@ -45,4 +45,13 @@ def accounts_of(body: Mapping[str, Any]) -> dict[str, dict[str, Any]] | None:
 
 def _is_plain(value: Any) -> bool:
     items = value if isinstance(value, list) else [value]
-    return all(isinstance(item, (str, int, float, bool)) for item in items)
+    return all(_is_text(item) if isinstance(item, str) else isinstance(item, int) for item in items)
+
+
+def _is_text(text: str) -> bool:
+    """Return whether a text can be written down: JSON may hold half of a character."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -48,6 +48,8 @@ def test_nothing_said_and_none_at_all_are_told_apart() -> None:
         [{"username": "u1", "password": "pw", "shell": "x"}],
         [{"username": "u1", "password": "pw", "roles": None}],
         "[" * 100_000,
+        '- username: u1\n  password: "\\ud800"\n',
+        '[{"username": "u1", "password": NaN}]',
         [{"username": "u1", "password": "pw\nx"}],
     ],
 )
