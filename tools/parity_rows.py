@@ -40,6 +40,7 @@ ROWS = (
         "run show",
     ),
     _row("follow a run", "follow_run_get", "follow_run", "run watch"),
+    _row("follow all runs", "", "follow_runs", "", "a stream for programs; the lists are asked again"),
     _row("console of a run", "show_console_get", "show_console", "run log"),
     _row("Tempest's own log", "show_log_get", "download_log", "run log"),
     _row("cancel a run", "cancel_run_post", "cancel_run", "run cancel"),

@@ -28,7 +28,7 @@ from refstack_worker.server.services.inputs.moments import moment
 from refstack_worker.server.services.inputs.run_input import NEW_RUN, RERUN
 from refstack_worker.server.services.inputs.schema import ID, array, integer, string
 from refstack_worker.server.services.preflight import preflight, warnings_for
-from refstack_worker.server.serving.files import event_stream
+from refstack_worker.server.serving.files import all_runs_stream, event_stream
 
 MAX_RUNS = 200
 MAX_MESSAGES = 1000
@@ -231,6 +231,16 @@ def follow_run(call: Call, test_id: int) -> Response:
     """Follow a run: server-sent events `run`, `message`, `end`."""
     call.run(test_id)
     return event_stream(call.context.hub, test_id)
+
+
+@RUNS.call("GET", "/v1/events", Who.TOKEN, {200: EVENT_STREAM})
+def follow_runs(call: Call) -> Response:
+    """Follow all runs of your vendor's users, operators those of everybody: server-sent events `run`.
+
+    An event tells a run's new state; ask `GET /v1/runs/{test_id}` for the rest. With `Last-Event-ID` a client that
+    comes back hears what it missed, if that was not long ago: list the runs first, then follow.
+    """
+    return all_runs_stream(call.context.hub, call.scope)
 
 
 def _created(call: Call, run: Run, more: Mapping[str, Any] = MappingProxyType({})) -> Response:

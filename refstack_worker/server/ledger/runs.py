@@ -229,6 +229,15 @@ class Runs(LedgerPart):
             messages = connection.execute(said.limit(2000)).mappings().all()
         return list(rows), list(messages)
 
+    def changed_since(self, moment: float, limit: int = 1000) -> list[Row]:
+        """Return the runs that changed at a time or after, the oldest change first: state, counts, owner."""
+        run = queue_tables.run
+        names = ("test_id", "state", "attempt", "message", "reason", "worker", "label", "revision", "owner_id")
+        columns = [run.c[name] for name in (*names, "passed", "failed", "skipped", "updated_at")]
+        question = select(*columns).where(run.c.updated_at >= moment).order_by(run.c.updated_at).limit(limit)
+        with self.database.reading() as connection:
+            return list(connection.execute(question).mappings().all())
+
     def _idempotent(self, connection: Connection, new: NewRun) -> int | None:
         if not new.idempotency_key:
             return None

@@ -12,13 +12,14 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timezone
 from typing import Any
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import RefstackError
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.serving.changes import Changes
 
 LOG = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ KEEPALIVE_SECONDS = 15.0
 RETRY_MILLISECONDS = 3000
 """After which a browser asks again when its stream ends."""
 KEPT_MESSAGES = 200
+_ALL = 0
+"""Stands among the watched runs for all of them."""
 
 News = tuple[Mapping[str, Any], tuple[Mapping[str, Any], ...]]
 """State of a run, and its last messages."""
@@ -45,6 +48,7 @@ class Hub:
         self._watchers: Counter[int] = Counter()
         self._news: dict[int, News] = {}
         self._owner = 0
+        self._changes: Changes | None = None
         self.rounds = 0
         """How often the database was asked."""
 
@@ -69,6 +73,39 @@ class Hub:
                 if not self._watchers[test_id]:
                     del self._watchers[test_id]
                     self._news.pop(test_id, None)
+
+    def stream_all(self, is_visible: Callable[[Mapping[str, Any]], bool], after: int = 0) -> Iterator[str]:
+        """Yield an event ``run`` whenever a run changes its state, of those that a watcher sees. It never ends.
+
+        :param is_visible: tells it of a run as the ledger has it, with ``owner_id``.
+        :param after: number of the last event that the watcher has (``Last-Event-ID``).
+        """
+        with self._changed:
+            is_short = sum(self._watchers.values()) >= self._most
+            self._watchers[_ALL] += 1
+            if self._changes is None:
+                self._changes = Changes(self._ledger.clock())
+            changes = self._changes
+            last = after or changes.last
+            self._start()
+        try:
+            yield f"retry: {RETRY_MILLISECONDS}\n\n"
+            while not is_short:
+                with self._changed:
+                    # one state of "nothing new" for all: each watcher looks for itself
+                    self._changed.wait_for(lambda: changes.last > last, KEEPALIVE_SECONDS)  # noqa: B023
+                    fresh = changes.after(last)
+                if not fresh:
+                    yield _event("alive", {})
+                for last, change in fresh:
+                    if is_visible(change):
+                        yield _event("run", _changed_run(change), last)
+        finally:
+            with self._changed:
+                self._watchers[_ALL] -= 1
+                if not self._watchers[_ALL]:
+                    del self._watchers[_ALL]
+                    self._changes = None
 
     def _follow(self, test_id: int, after: int, is_short: bool) -> Iterator[str]:
         seen: Mapping[str, Any] | None = None
@@ -111,13 +148,23 @@ class Hub:
                 if not self._watchers:
                     self._owner = 0
                     return
-                after = {test_id: self._last(test_id) for test_id in self._watchers}
+                after = {test_id: self._last(test_id) for test_id in self._watchers if test_id != _ALL}
+                changes = self._changes
             try:
-                self._take(*self._ledger.runs.watched(after))
+                if changes is not None:
+                    self._take_changes(changes)
+                if after:
+                    self._take(*self._ledger.runs.watched(after))
             except RefstackError as error:
                 LOG.warning("events: %s", error)
             self.rounds += 1
             time.sleep(self._seconds)
+
+    def _take_changes(self, changes: Changes) -> None:
+        rows = self._ledger.runs.changed_since(changes.asked_from)
+        with self._changed:
+            changes.take(rows)
+            self._changed.notify_all()
 
     def _last(self, test_id: int) -> int:
         news = self._news.get(test_id)
@@ -145,6 +192,11 @@ def _state(row: Any) -> dict[str, Any]:
         "progress": progress,
         "is_end": RunState(row["state"]).is_end,
     }
+
+
+def _changed_run(change: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {name: value for name, value in change.items() if name not in ("owner_id", "revision", "updated_at")}
+    return {**shown, "is_end": RunState(change["state"]).is_end}
 
 
 def _message(row: Any) -> dict[str, Any]:

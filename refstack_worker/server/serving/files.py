@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from flask import Response, request
 
+from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.results import subunit_v1
 from refstack_worker.server.results.exports.formats import FORMATS
 from refstack_worker.server.services.callers import Caller
@@ -18,9 +20,25 @@ _PIECE = 64 * 1024
 
 def event_stream(hub: Hub, test_id: int, after: int = 0) -> Response:
     """Return the answer that follows a run. :param after: last message that the client has, unless it says itself."""
+    return _events(hub.stream(test_id, _last_event(12) or after))
+
+
+def all_runs_stream(hub: Hub, scope: AccessScope | None) -> Response:
+    """Return the answer that follows the runs of a scope's users. :param scope: None: everybody's."""
+
+    def is_visible(run: Mapping[str, Any]) -> bool:
+        return scope is None or run["owner_id"] in scope.owner_ids
+
+    return _events(hub.stream_all(is_visible, _last_event(16)))
+
+
+def _last_event(digits: int) -> int:
     last = request.headers.get("Last-Event-ID", "")
-    after = int(last) if last.isascii() and last.isdigit() and len(last) < 12 else after
-    answer = Response(hub.stream(test_id, after), mimetype="text/event-stream")
+    return int(last) if last.isascii() and last.isdigit() and len(last) < digits else 0
+
+
+def _events(events: Iterator[str]) -> Response:
+    answer = Response(events, mimetype="text/event-stream")
     answer.headers["Cache-Control"] = "no-cache"
     # nginx would keep the events back until its buffer is full
     answer.headers["X-Accel-Buffering"] = "no"

@@ -51,3 +51,21 @@ class TestEvents:
     def test_above_the_limit_a_stream_is_short(self, ledger: Ledger) -> None:
         run = ledger.runs.add(new_run())
         assert "queued" in "".join(Hub(ledger, 0, 0.01).stream(run.test_id))
+
+    def test_a_stream_of_all_runs_tells_those_that_one_sees(self, ledger: Ledger) -> None:
+        hub = Hub(ledger, 10, 0.01)
+        stream = hub.stream_all(lambda run: run["owner_id"] == 2)
+        assert next(stream).startswith("retry:")
+        ledger.accounts.add_user("ann", "a@x")
+        ledger.accounts.add_user("bob", "b@x")
+        ledger.runs.add(new_run(owner_id=1))
+        mine = ledger.runs.add(new_run(owner_id=2))
+        told = [json.loads(next(stream).partition("data: ")[2])]
+        ledger.runs.cancel(mine.test_id, "bob")
+        told.append(json.loads(next(stream).partition("data: ")[2]))
+        assert [(one["test_id"], one["state"], one["is_end"]) for one in told] == [
+            (mine.test_id, "queued", False),
+            (mine.test_id, "cancelled", True),
+        ]
+        assert "owner_id" not in told[0]
+        stream.close()
