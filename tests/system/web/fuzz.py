@@ -2,7 +2,8 @@
 
     python -m tests.system.web.fuzz [--examples N] [--seed N] [--out FILE]
 
-As an operator, on a furnished ledger. Revoking tokens is left out: it would take away its own; so is the endless stream. The requests are counted
+As an operator, on a furnished ledger. Revoking tokens is left out: it would take away its own; so is the
+endless stream. The requests are counted
 by the server, by operation and status. Exit status 0: nothing found, and at least 10,000 requests answered.
 """
 

@@ -112,7 +112,7 @@ class TestWhose:
         mine = subscribe(world.ledger, owner_id=world.ann.user_id, target="https://acme.example/hook").id
         path = path_of(operation)
         names = {"other": runs[1], "cloud_id": world.cloud.cloud.id, "guideline_id": world.guideline, "name": "json",
-                 "vendor_id": world.vendors[1], "user_id": 1, "token_id": token, "number": mine,
+                 "vendor_id": world.vendors[1], "user_id": 1, "link_id": 1, "token_id": token, "number": mine,
                  "reason": "usage", "node": "n"}  # fmt: skip
         for test_id in runs:
             where = path.format(**{**names, "test_id": test_id})
