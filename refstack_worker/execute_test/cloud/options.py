@@ -16,7 +16,7 @@ from refstack_worker.execute_test.cloud.network import find_network
 from refstack_worker.execute_test.cloud.object_features import find_object_storage
 from refstack_worker.execute_test.cloud.quotas import Quotas
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
-from refstack_worker.execute_test.cloud.service_types import SERVICE_TYPES
+from refstack_worker.execute_test.cloud.service_types import PLUGIN_TYPES, SERVICE_TYPES
 from refstack_worker.execute_test.cloud.validation import find_validation
 from refstack_worker.execute_test.cloud.volume import find_catalog_type, find_volume
 from refstack_worker.execute_test.failures import CloudFailure
@@ -53,11 +53,18 @@ class OptionFinder:
         if self._api("cinder"):
             find_catalog_type(self._types_of("cinder"), findings)
         self._ask("cinder", findings, lambda api: find_volume(api, findings, self._is_admin))
+        self._choose_plugin_types(findings)
         self._ask("swift", findings, lambda api: find_object_storage(api, findings))
         if self._api("nova") and not self._changes_nothing:
             self._validate(None if "neutron" in self._silent else network, findings, image)
         self._ask_quotas(findings)
         return findings
+
+    def _choose_plugin_types(self, findings: CloudFindings) -> None:
+        for section, kinds in PLUGIN_TYPES.items():
+            kind = next((kind for kind in kinds if endpoint_of(self._token, (kind,), self._region)), "")
+            if kind:
+                findings.choose(section, "catalog_type", kind, f"{section}: service type {kind}")
 
     def _ask_quotas(self, findings: CloudFindings) -> None:
         quotas = Quotas(self._is_admin, self._token.project_id)

@@ -15,6 +15,8 @@ SERVICE_TYPES = {
 """Option of ``[service_available]`` to the catalogue's types."""
 SECTIONS = {"nova": "compute", "glance": "image", "neutron": "network", "cinder": "volume", "swift": "object-storage"}
 """The same options to the sections of Tempest's configuration."""
+PLUGIN_TYPES = {"share": ("sharev2", "shared-file-system", "share"), "baremetal": ("baremetal", "bare-metal")}
+"""Section of a Tempest plugin to the types under which catalogues have its service."""
 PUBLIC = "public"
 """The interface at which Tempest reaches services unless another is set."""
 

@@ -81,9 +81,9 @@ def test_tempest_gets_the_address_at_which_the_log_in_worked(cloud: KeystoneStan
 
 
 def test_a_catalogue_with_the_older_name_of_a_service(cloud: KeystoneStandin, call: Call) -> None:
-    cloud.more_services = {"volumev3": f"{cloud.server.url}/volume"}
+    cloud.more_services = {"volumev3": f"{cloud.server.url}/volume", "share": f"{cloud.server.url}/share"}
     assert call("--conf-json", json.dumps(cloud.conf())) == 0
-    assert call.conf["volume"]["catalog_type"] == "volumev3"
+    assert call.conf["volume"]["catalog_type"] == "volumev3" and call.conf["share"]["catalog_type"] == "share"
     assert call.conf["service_available"]["cinder"] == "True"
 
 
