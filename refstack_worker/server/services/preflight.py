@@ -61,7 +61,7 @@ def preflight(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Findin
     _check_access(known, conf)
     program = _program(ledger, caller, body)
     warnings = [*_versions(ledger, body)]
-    warnings += _quick(spec.tempest_version, program, known, conf)
+    warnings += _quick(body, program, known, conf)
     inside = _inside(ledger, caller, _of_run(ledger, known, conf))
     warnings += consequences(inside.gaps, _names(body, program))
     if inside.problem and program is not None and known is not None:
@@ -81,14 +81,16 @@ def warnings_for(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> tup
     except (UsageError, PayloadError, NotFoundError):
         # it was taken all the same
         return ()
-    return (*_versions(ledger, body), *_quick(body.get("tempest_version", ""), program, known, conf))
+    return (*_versions(ledger, body), *_quick(body, program, known, conf))
 
 
-def _quick(version: str, program: Program | None, known: CloudRecord | None, conf: Conf) -> list[str]:
+def _quick(body: Mapping[str, Any], program: Program | None, known: CloudRecord | None, conf: Conf) -> list[str]:
     """Return what is known without asking the cloud."""
     if program is None:
         return []
-    return [*_version_lacks(version, program), *account_needs.warnings(conf, known, version, program)]
+    version = body.get("tempest_version", "")
+    lacking = [*_version_lacks(version, program), *_plugins_lack(body.get("plugins") or {}, program)]
+    return [*lacking, *account_needs.warnings(conf, known, version, program)]
 
 
 def _of_run(ledger: Ledger, known: CloudRecord | None, conf: Conf) -> Conf:
@@ -177,6 +179,14 @@ def _version_lacks(version: str, program: Program) -> list[str]:
     names = ", ".join(missing[:3]) + (" and others" if len(missing) > 3 else "")
     there = len(tests) - len(missing)
     return [f"Tempest {version} has {there} of the {len(tests)} required tests. It doesn't have {names}."]
+
+
+def _plugins_lack(plugins: Mapping[str, str], program: Program) -> list[str]:
+    """Say that the program's tests are in a plugin that the run does not have."""
+    packages = {test.name.partition(".")[0] for test in program.tests()} - {"tempest"}
+    lacking = sorted(packages - {name.lower().replace("-", "_") for name in plugins})
+    names = ", ".join(name.replace("_", "-") for name in lacking)
+    return [f"Tests of {program.name} are in {names}: add this Tempest plugin to the run."] if lacking else []
 
 
 def _catalogue(known: CloudRecord, program: Program) -> list[str]:

@@ -80,6 +80,8 @@ def body_of(given: Mapping[str, str]) -> dict[str, Any]:
     cloud = given.get("cloud_id", "")
     if cloud != OTHER_CLOUD:
         body["cloud_id"] = _number(cloud) if cloud else None
+    if plugins := _plugins(given.get("plugins", "")):
+        body["plugins"] = plugins
     body.update(_chosen(given))
     if excluded := _excluded(given.get("exclude", "")):
         body["exclude"] = excluded
@@ -123,6 +125,16 @@ def _lines(text: str, what: str) -> list[str]:
         return [line.entry for line in text_lists.parse(text, "the list")]
     except UsageError as error:
         raise invalid("tests", str(error)) from None
+
+
+def _plugins(text: str) -> dict[str, str]:
+    found = {}
+    for line in filter(str.strip, text.splitlines()):
+        name, equals, version = (part.strip() for part in line.partition("=="))
+        if not (name and equals and version):
+            raise invalid("plugins", f"{line.strip()[:40]}: write NAME==VERSION, such as heat-tempest-plugin==2.0.0")
+        found[name] = version
+    return found
 
 
 def _excluded(text: str) -> list[dict[str, str]]:

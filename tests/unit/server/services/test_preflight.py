@@ -80,3 +80,14 @@ def test_a_recorded_run_gets_warnings_and_never_an_error(
     assert any("No available node runs Tempest 12.0.0" in one for one in warnings_for(ledger, caller, body))
     assert warnings_for(ledger, caller, {**body, "conf_json": {}}) == ()
     assert warnings_for(ledger, caller, {"tempest_version": "12.0.0", "conf_json": conf}) == ()
+
+
+def test_a_plugin_that_a_program_needs_is_named(ledger: Ledger, caller: Caller) -> None:
+    text = schema_2().replace("tempest.a.T.", "heat_tempest_plugin.tests.T.")
+    stored = ledger.guidelines.add(text, StoredGuideline(0, "", "", "", "op", None))
+    program = next(iter(ledger.guidelines.get(stored.id, None)[1].programs))
+    conf = {"identity": {"uri_v3": "https://k/v3", "password": "p"}}
+    body = {"guideline": {"id": stored.id, "program": program}, "tempest_version": "47.0.0", "conf_json": conf}
+    assert any("are in heat-tempest-plugin: add" in one for one in warnings_for(ledger, caller, body))
+    having = {**body, "plugins": {"Heat-Tempest-Plugin": "2.0.0"}}
+    assert not any("heat-tempest-plugin" in one for one in warnings_for(ledger, caller, having))

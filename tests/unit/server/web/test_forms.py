@@ -324,6 +324,15 @@ def test_tests_are_left_out_with_a_reason(vendor: Vendor) -> None:
     assert answer.status_code == 400 and found and "neither the name of a test" in found[1]
 
 
+def test_plugins_have_a_version(vendor: Vendor) -> None:
+    vendor.run(plugins="heat-tempest-plugin == 2.0.0\r\n\r\n")
+    (run,) = vendor.ledger.runs.find(RunQuery())
+    assert run.spec.plugins == {"heat-tempest-plugin": "2.0.0"}
+    answer = vendor.run(plugins="heat-tempest-plugin")
+    found = re.search(r'id="e-plugins">([^<]*)', answer.text)
+    assert answer.status_code == 400 and found and "NAME==VERSION" in found[1]
+
+
 def test_all_api_tests_are_one_choice(vendor: Vendor) -> None:
     stored = vendor.ledger.guidelines.add(schema_2(), StoredGuideline(0, "", "", "", "op", None))
     program = next(iter(vendor.ledger.guidelines.get(stored.id, None)[1].programs))
