@@ -6,6 +6,7 @@ RefStack knows a person by registered public keys: RSA, PKCS#1 v1.5 with SHA-256
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,9 +20,13 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from refstack_worker.errors import KeyFileError, SignatureError
 
 MIN_BITS = 2048
-MAX_BYTES = 20_000
+MAX_BYTES = 8000
+"""Of a key file; one of 8192 bits has 6400."""
 PROOF = b"signature"
 """What RefStack wants signed when a key is registered."""
+
+
+_CAN_SKIP = "unsafe_skip_rsa_key_validation" in inspect.signature(serialization.load_pem_private_key).parameters
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,20 @@ class UploadKey:
             raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from error
 
     @classmethod
-    def parse(cls, data: bytes, what: str) -> UploadKey:
-        """Return the key in a file's bytes. :raises KeyFileError: as :meth:`read`."""
+    def parse(cls, data: bytes, what: str, is_checked: bool = False) -> UploadKey:
+        """Return the key in a file's bytes.
+
+        :param is_checked: it was read before, and its primes need not be proved again, which may take seconds.
+        :raises KeyFileError: as :meth:`read`.
+        """
+        if len(data) > MAX_BYTES:
+            raise KeyFileError(f"{what}: larger than {MAX_BYTES} bytes; a key of 2048 to 8192 bits is needed")
         openssh = b"OPENSSH PRIVATE KEY" in data
         load: Any = serialization.load_ssh_private_key if openssh else serialization.load_pem_private_key
+        # older libraries prove the primes each time, outside of Python's lock
+        skips = {"unsafe_skip_rsa_key_validation": True} if is_checked and not openssh and _CAN_SKIP else {}
         try:
-            key = load(data, password=None)
+            key = load(data, password=None, **skips)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise KeyFileError(f"{what}: cannot be used as a private key without a passphrase: {error}") from None
         if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < MIN_BITS:

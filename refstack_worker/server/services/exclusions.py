@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from refstack_worker.contract.test_choice import split_entry
-from refstack_worker.contract.testcases import Testcases, check_testcases
+from refstack_worker.contract.testcases import MAX_REGEX_CHARACTERS, Testcases, check_testcases
 from refstack_worker.errors import PayloadError
 from refstack_worker.server.domain.guidelines import KINDS, Program
 from refstack_worker.server.services.inputs.checks import invalid
@@ -26,6 +28,7 @@ API_TESTS = "^tempest\\.api\\."
 """All API tests, which the interop procedure asks for."""
 _NAME = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 _END = r"(?:[.\[(]|$)"
+_TOO_LONG = f"a run's expressions have at most {MAX_REGEX_CHARACTERS} characters together"
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,10 @@ class Exclusions:
             return chosen
         if chosen.url:
             raise invalid("exclude", "cannot be combined with a list from a URL")
-        kept = [entry for entry in chosen.names if self.reason(*split_entry(entry)) is None]
+        kept = [entry for entry in dict.fromkeys(chosen.names) if self.reason(*split_entry(entry)) is None]
         names = tuple(entry for entry in kept if not self._is_within(entry))
         within = [f"^{re.escape(entry)}{_END}" for entry in kept if self._is_within(entry)]
-        regexes = tuple(self._without(expression) for expression in (*within, *chosen.regexes))
+        regexes = self._without([*within, *chosen.regexes])
         found = replace(chosen, names=names, regexes=regexes)
         if not names and not regexes:
             raise invalid("exclude", "leaves no test to run")
@@ -86,11 +89,25 @@ class Exclusions:
 
     def _is_within(self, entry: str) -> bool:
         """Whether something below a class or module is left out."""
-        return any(name.startswith(f"{entry}.") for name in self.reasons)
+        below = f"{entry}."
+        place = bisect.bisect_left(self._sorted, below)
+        return place < len(self._sorted) and self._sorted[place].startswith(below)
 
-    def _without(self, expression: str) -> str:
-        """Return an expression that finds the same, but for what is left out."""
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted(self.reasons)
+
+    def _without(self, expressions: Sequence[str]) -> tuple[str, ...]:
+        """Return expressions that find the same, but for what is left out; each carries all of that.
+
+        :raises InvalidInput: they would be longer than those of a run may be.
+        """
         names = "|".join(re.escape(name) for name in self.reasons if not name.startswith("id-"))
         ids = "|".join(re.escape(name) for name in self.reasons if name.startswith("id-"))
         ahead = (f"(?!(?:{names}){_END})" if names else "") + (f"(?!.*(?:{ids}))" if ids else "")
-        return f"^{ahead}(?=.*(?:{expression}))" if not expression.startswith("^") else f"^{ahead}{expression[1:]}"
+        # before they are written: many times much would fill the memory
+        if len(expressions) * len(ahead) + sum(map(len, expressions)) > MAX_REGEX_CHARACTERS:
+            raise invalid("exclude", f"is too long: each expression needs all of it; {_TOO_LONG}")
+        return tuple(
+            f"^{ahead}(?=.*(?:{one}))" if not one.startswith("^") else f"^{ahead}{one[1:]}" for one in expressions
+        )

@@ -16,8 +16,11 @@ from refstack_worker.server.results.subunit import split_id
 MAX_LOG = 2 * 1024 * 1024
 """Bytes of the log of one test."""
 MAX_REQUESTS = 2000
+MAX_LINE = 4096
+"""Characters of a line that are looked at: Tempest cuts what it logs of a body to as many."""
 _REQUEST = re.compile(
-    r"Request \((?P<test>[^)]*)\): (?P<status>\d{3}) (?P<method>[A-Z]+) (?P<url>\S+)(?: (?P<seconds>[\d.]+)s)?"
+    # without an opening parenthesis in it: from each of many, the search for a closing one would go to the end
+    r"Request \((?P<test>[^()]*)\): (?P<status>\d{3}) (?P<method>[A-Z]+) (?P<url>\S+)(?: (?P<seconds>[\d.]+)s)?"
 )
 _ID = re.compile(
     r"x-(?:compute|openstack)-request-id'?: '?(req-[0-9a-f-]{36})|x-trans-id'?: '?(tx[\w-]+)", re.IGNORECASE
@@ -62,7 +65,7 @@ def request_log(ledger: Ledger, test_id: int, name: str) -> RequestLog:
 
 def requests_in(text: str) -> Iterator[LoggedRequest]:
     """Yield the requests in a log, each with the id that the service gave it."""
-    lines = text.splitlines()
+    lines = [line[:MAX_LINE] for line in text.splitlines()]
     count = 0
     for number, line in enumerate(lines):
         found = _REQUEST.search(line)

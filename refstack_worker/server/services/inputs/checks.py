@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -16,8 +17,11 @@ from refstack_worker.errors import RefstackError, UsageError
 from refstack_worker.server.services.inputs.schema import Json
 
 MAX_ERRORS = 20
+MAX_FOUND = 5 * MAX_ERRORS
+"""Errors that are looked for: a long list may have one for each entry."""
 _FORMATS = FormatChecker(formats=())
-_PREFIX = re.compile(r"([a-z][a-z0-9_]*(?:(?:\.|: )[a-z][a-z0-9_.]*)*): (.+)\Z", re.DOTALL)
+# no text can be split into its parts in two ways: users name the fields, and all the ways would be tried
+_PREFIX = re.compile(r"([a-z][a-z0-9_]*(?:\.[a-z0-9_]+|: [a-z][a-z0-9_]*)*): (.+)\Z", re.DOTALL)
 _KINDS = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
           "array": "a list", "object": "an object", "null": "null"}  # fmt: skip
 
@@ -61,7 +65,8 @@ def check(schema: Json, value: Any, where: str = "") -> None:
 
     :param where: path of the value itself; empty for a whole body.
     """
-    found = [error for one in _validator(json.dumps(schema)).iter_errors(value) for error in _explain(one, where)]
+    first = itertools.islice(_validator(json.dumps(schema)).iter_errors(value), MAX_FOUND)
+    found = [error for one in first for error in _explain(one, where)]
     if found:
         raise InvalidInput(*sorted(found, key=lambda error: error.field)[:MAX_ERRORS])
 

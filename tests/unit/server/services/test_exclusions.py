@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -71,3 +72,22 @@ def test_what_a_program_loses_has_its_reason() -> None:
         "tempest.a.T.test_old": "bug 1",
         "tempest.a.T.test_get": "no reason given",
     }
+
+
+def test_what_would_be_too_long_is_not_written_first() -> None:
+    """Each expression carries all exclusions: a request of half a megabyte became gigabytes."""
+    excluded = Exclusions.of([{"test": f"n{number}.{'x' * 400}"} for number in range(300)])
+    chosen = Testcases(names=tuple(f"n{number}" for number in range(300)))
+    tracemalloc.start()
+    with pytest.raises(UsageError, match="exclude: is too long"):
+        excluded.apply(chosen)
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
+
+
+def test_what_is_below_a_name_is_found_among_many() -> None:
+    excluded = Exclusions.of([{"test": name} for name in ("a.b.c", "a.bc.d", "a.b-x".replace("-", "_"), "z.y")])
+    assert [excluded._is_within(name) for name in ("a", "a.b", "a.bc", "a.b.c", "z", "y", "a.b_x")] == [
+        *(True, True, True, False, True, False, False)
+    ]

@@ -6,6 +6,7 @@ import io
 from datetime import datetime, timezone
 from pathlib import Path
 
+import pytest
 from subunit import StreamResultToBytes
 
 from refstack_worker.server.domain.results import Upload
@@ -60,3 +61,11 @@ def test_each_request_keeps_its_own_id() -> None:
     first, second = requests_in(LOG)
     assert first.request_id == REQUEST_ID
     assert second == LoggedRequest("GET", f"http://10.0.0.1:5000/v3/users?name={PASSWORD}", 404, 0.02)
+
+
+@pytest.mark.parametrize(
+    "text", ["Request (" * 200_000, "Request (x): 200 GET http://" * 50_000, "x-trans-id: " * 200_000]
+)
+def test_a_line_without_end_is_looked_at_once(text: str) -> None:
+    """From each of many parentheses the search for the closing one went to the end, and held Python's lock."""
+    assert len(list(requests_in(text))) <= 1
