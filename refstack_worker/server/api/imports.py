@@ -19,7 +19,7 @@ MAX_BYTES = 2 * imports.MAX_BYTES
     Who.WRITER,
     {201: RUN},
     (400, 413),
-    Takes(imports.NEW_IMPORT, "NewImport", _EXAMPLE, max_bytes=MAX_BYTES),
+    Takes(imports.NEW_IMPORT, "NewImport", _EXAMPLE, max_bytes=MAX_BYTES, cost=60),
 )
 def import_result(call: Call) -> Response:
     """Import a result: JSON of refstack-client, or subunit v1 or v2. It is marked as not run here."""

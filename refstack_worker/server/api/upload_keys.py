@@ -5,13 +5,15 @@ from __future__ import annotations
 from flask import Response, jsonify
 
 from refstack_worker.contract import upload_key
-from refstack_worker.contract.upload_key import UploadKey
 from refstack_worker.errors import KeyFileError, NotFoundError, StateError
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.domain.uploads import StoredKey
+from refstack_worker.server.results import confined
 from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.schema import fields, shape, string
+from refstack_worker.server.services.turns import Turns
 
+TURNS = Turns(2, 1, "Another key of yours is being checked. Try again in a moment.")
 UPLOAD_KEYS = Resource("upload key", "The key under which your results are uploaded to RefStack.")
 _RULE = "/v1/me/upload-key"
 _SHOWN = shape(public=string(), openid=string())
@@ -32,12 +34,13 @@ def show_upload_key(call: Call) -> Response:
 
 
 @UPLOAD_KEYS.call(
-    "PUT", _RULE, Who.WRITER, {200: _SHOWN}, (409, 413), Takes(_NEW, "NewUploadKey", {"private_key": "…"})
+    "PUT", _RULE, Who.WRITER, {200: _SHOWN}, (409, 413), Takes(_NEW, "NewUploadKey", {"private_key": "…"}, cost=60)
 )
 def set_upload_key(call: Call) -> Response:
     """Store your upload key, sealed: RSA of 2048 bits or more, PEM or OpenSSH, without a passphrase."""
     try:
-        key = UploadKey.parse(call.body["private_key"].encode("utf-8"), "private_key")
+        with TURNS.turn(call.caller.token.account):
+            key = confined.upload_key(call.body["private_key"])
     except KeyFileError as error:
         raise invalid("private_key", str(error)) from None
     stored = StoredKey(key.pem, key.public, call.body.get("openid", ""))

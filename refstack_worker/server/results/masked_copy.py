@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from refstack_worker.errors import ResultError
-from refstack_worker.server.results import subunit, subunit_v1
+from refstack_worker.server.results import confined, subunit, subunit_v1
 
 TESTS = "tests"
 """The file of the tests in the folder that takes both."""
@@ -33,12 +33,9 @@ def parse_into(folder: Path, stream: Path, secrets: Collection[str]) -> subunit.
 def _as_v2(path: Path, converted: Path) -> Path:
     """Return a stream of version 2: the file itself, or what it is as text of version 1 converted to."""
     with path.open("rb") as file:
-        head = file.read(subunit_v1.HEAD)
-        if not subunit_v1.is_v1(head):
+        if not subunit_v1.is_v1(file.read(subunit_v1.HEAD)):
             return path
-        data = head + file.read(subunit_v1.MAX_BYTES)
-    if len(data) > subunit_v1.MAX_BYTES:
+    if path.stat().st_size > subunit_v1.MAX_BYTES:
         raise ResultError(f"result: a subunit v1 stream may have at most {subunit_v1.MAX_BYTES} bytes; send version 2")
-    with converted.open("wb") as out:
-        subunit_v1.to_v2(data, out)
+    confined.from_v1(path, converted)
     return converted

@@ -35,6 +35,8 @@ def to_v2(data: bytes, out: BinaryIO) -> None:
     result.startTestRun()
     try:
         ProtocolTestCase(io.BytesIO(data), passthrough=io.BytesIO()).run(result)
+    except (OSError, MemoryError):
+        raise
     except Exception as error:
         # the library raises all kinds of errors for text that is not a stream
         raise ResultError(f"result: not a subunit v1 stream: {type(error).__name__}: {error}") from error

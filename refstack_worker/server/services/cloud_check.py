@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,14 +13,14 @@ from refstack_worker.contract.messages import clean_line
 from refstack_worker.errors import RefstackError, ServerError
 from refstack_worker.http.guard import Deadline, GuardedRequest, Network, OutboundGuard, ask_guarded
 from refstack_worker.server.domain.clouds import CloudCheck, CloudRecord, Conf
-from refstack_worker.server.ledger.transactions import refused
+from refstack_worker.server.services.turns import Turns
 
 LOG = logging.getLogger(__name__)
 
 MAX_CHECKS = 4
 """That one process carries out at a time: each holds a thread that answers requests."""
 MAX_OF_ONE = 2
-"""The same, of one token."""
+"""The same, of one account."""
 CHECK_SECONDS = 20.0
 """For all questions of one check together."""
 _SERVICES = "services: "
@@ -82,24 +79,7 @@ class Found:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-_turns_lock = threading.Lock()
-_turns: Counter[int] = Counter()
-
-
-@contextmanager
-def turn(token_id: int) -> Iterator[None]:
-    """Hold one of the checks that this process carries out at a time. :raises RefusedError: reason ``busy``."""
-    with _turns_lock:
-        if _turns[token_id] >= MAX_OF_ONE or sum(_turns.values()) >= MAX_CHECKS:
-            raise refused("busy", "Too many connection tests are running. Try again in a moment.")
-        _turns[token_id] += 1
-    try:
-        yield
-    finally:
-        with _turns_lock:
-            _turns.subtract({token_id: 1})
-            if not _turns[token_id]:
-                del _turns[token_id]
+TURNS = Turns(MAX_CHECKS, MAX_OF_ONE, "Too many connection tests are running. Try again in a moment.")
 
 
 def check(known: CloudRecord, conf: Conf, networks: Sequence[Network]) -> CloudCheck:

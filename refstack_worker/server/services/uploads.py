@@ -10,13 +10,17 @@ from refstack_worker.contract import upload_key
 from refstack_worker.contract.cpid import cpid_of
 from refstack_worker.contract.upload_key import UploadKey
 from refstack_worker.errors import RefstackError, SignatureError, StateError
-from refstack_worker.server.domain.runs import Run
+from refstack_worker.server.domain.runs import IMPORTED, Run
 from refstack_worker.server.domain.uploads import StoredKey, UploadRecord
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import upload
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.compare import all_tests
 from refstack_worker.server.services.inputs.checks import invalid
+from refstack_worker.server.services.turns import Turns
+
+TURNS = Turns(3, 1, "Another upload of yours is under way. Try again in a moment.")
+"""RefStack may take a minute to answer."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +52,24 @@ def upload_run(ledger: Ledger, caller: Caller, run: Run, signature: str = "", pu
     :raises StateError: no server is set up, or there is no key to sign with.
     :raises UsageError: the signature is not one of this request.
     """
-    server = ledger.settings.outbound.upload_url
-    if not server:
+    if not ledger.settings.outbound.upload_url:
         raise StateError("Uploads aren't set up on this server (UPLOAD_URL).")
     if bool(signature) ^ bool(public_key):
         raise invalid("signature", "give signature and public_key together")
+    with TURNS.turn(caller.token.account):
+        return _upload(ledger, caller, run, (signature, public_key))
+
+
+def _upload(ledger: Ledger, caller: Caller, run: Run, given: tuple[str, str]) -> Uploaded:
+    signature, public_key = given
+    server = ledger.settings.outbound.upload_url
     body = request_of(ledger, run)
     stored = None if signature else _key(ledger, caller, run)
     if stored is None:
         _check(public_key, body, signature)
         signed = upload.Signed(body, signature.strip(), " ".join(public_key.split()[:2]))
     else:
-        signed = upload.sign(body, UploadKey.parse(stored.pem.encode("ascii"), "upload key"))
+        signed = upload.sign(body, UploadKey.parse(stored.pem.encode("ascii"), "upload key", is_checked=True))
     digest = hashlib.sha256(signed.public_key.encode("utf-8")).hexdigest()
     wish = UploadRecord(run.test_id, server, key_digest=digest, uploaded_by=caller.name)
     known = ledger.uploads.reserve(wish)
@@ -93,7 +103,7 @@ def _describe(ledger: Ledger, run: Run, done: UploadRecord, stored: StoredKey | 
         return ()
     if stored is None or not stored.openid:
         return ("guideline and target are not set at RefStack: that needs a stored key with your OpenID",)
-    key = UploadKey.parse(stored.pem.encode("ascii"), "upload key")
+    key = UploadKey.parse(stored.pem.encode("ascii"), "upload key", is_checked=True)
     token = key.web_token({"user_openid": stored.openid, "exp": int(ledger.clock()) + 300})
     try:
         upload.describe(done.server, done.remote_id, token, verdict.guideline, verdict.target)
@@ -111,6 +121,11 @@ def _key(ledger: Ledger, caller: Caller, run: Run) -> StoredKey:
         return own
     operators = ledger.settings.outbound.upload_key
     if caller.is_operator and operators is not None:
+        if run.kind == IMPORTED:
+            raise StateError(
+                "an imported result is not uploaded with the operator's key, which vouches for runs made here: its "
+                "owner can store a key or sign it elsewhere"
+            )
         key = UploadKey.read(operators)
         return StoredKey(key.pem, key.public)
     if caller.is_operator:

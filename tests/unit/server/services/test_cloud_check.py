@@ -101,13 +101,13 @@ class TestCloudCheck:
 
 
 def test_one_token_holds_few_threads() -> None:
-    with cloud_check.turn(1), cloud_check.turn(1):
+    with cloud_check.TURNS.turn("user 1"), cloud_check.TURNS.turn("user 1"):
         with pytest.raises(RefusedError, match="Too many"):
-            with cloud_check.turn(1):
+            with cloud_check.TURNS.turn("user 1"):
                 pass
-        with cloud_check.turn(2), cloud_check.turn(2):
+        with cloud_check.TURNS.turn("user 2"), cloud_check.TURNS.turn("user 2"):
             with pytest.raises(RefusedError, match="Too many"):
-                with cloud_check.turn(3):
+                with cloud_check.TURNS.turn("user 3"):
                     pass
-    with cloud_check.turn(1):
+    with cloud_check.TURNS.turn("user 1"):
         pass

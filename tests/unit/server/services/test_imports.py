@@ -13,7 +13,8 @@ import pytest
 from refstack_worker.server.app import create_app
 from refstack_worker.server.domain.guidelines import StoredGuideline
 from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.results import subunit, subunit_v1
+from refstack_worker.server.results import confined, subunit, subunit_v1
+from refstack_worker.server.services import imports
 from tests.support.ledgers import Event, stream
 from tests.unit.server.domain.test_verdict import UUIDS, schema_2
 
@@ -108,3 +109,35 @@ def test_a_result_is_given_out_as_version_1(vendor: Vendor) -> None:
 
 def test_a_test_that_did_not_end_in_version_1_has_failed(vendor: Vendor) -> None:
     assert vendor.take_in(b"test: a.B.c\n").json["counts"] == {"passed": 0, "failed": 1, "skipped": 0}
+
+
+GROWS = b"".join(b"tags: t%d\n" % number for number in range(500)) + b"test: a\nsuccess: a\n" * 500
+"""Each test carries all tags: what is written grows with the square."""
+
+
+def test_a_result_that_grows_when_it_is_read_is_stopped(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert vendor.take_in(GROWS).status_code == 201
+    monkeypatch.setattr(confined, "MAX_FILE", 100_000)
+    answer = vendor.take_in(GROWS)
+    assert answer.status_code == 400 and "too much room" in answer.text
+    assert len(vendor.ask("GET", "/v1/runs").json["runs"]) == 1
+
+
+def test_a_result_that_takes_too_long_is_stopped(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of a traceback are put together one by one: a megabyte of short ones takes minutes."""
+    monkeypatch.setattr(confined, "MAX_CPU_SECONDS", 1)
+    answer = vendor.take_in(b"test: a\nfailure: a [\n" + b"x\n" * 1_000_000 + b"]\n")
+    assert answer.status_code == 400 and "too long to read" in answer.text
+
+
+def test_a_result_has_so_many_tests_and_no_more(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "MAX_TESTS", 2)
+    answer = vendor.take_in(V2)
+    assert answer.status_code == 400 and "3 tests" in answer.json["detail"]
+    assert vendor.ask("GET", "/v1/runs").json["runs"] == []
+
+
+def test_one_import_at_a_time(vendor: Vendor) -> None:
+    with imports.TURNS.turn("user 1"):
+        assert vendor.take_in(V2).status_code == 429
+    assert vendor.take_in(V2).status_code == 201

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import inspect
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +14,7 @@ import pytest
 
 pytest.importorskip("cryptography")
 
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from refstack_worker.config.server import ServerSettings
@@ -22,12 +25,17 @@ from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.domain.guidelines import Choice, StoredGuideline
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.results import acceptance
+from refstack_worker.server.results import acceptance, confined
+from refstack_worker.server.services import uploads
 from tests.support import http_server
 from tests.support.http_server import Scripted, as_json
 from tests.support.ledgers import Clock, Event, claimed, stream
 from tests.unit.server.domain.test_verdict import schema_2
 
+needs_skipping = pytest.mark.skipif(
+    "unsafe_skip_rsa_key_validation" not in inspect.signature(serialization.load_pem_private_key).parameters,
+    reason="this cryptography proves primes outside of Python's lock",
+)
 ACCEPTED = {"test_id": "r-1", "url": "https://refstack/#/results/r-1"}
 
 
@@ -181,3 +189,57 @@ def test_what_is_no_key_is_refused(vendor: Vendor, text: str) -> None:
 def test_the_nodes_cpid_goes_before_the_address(vendor: Vendor) -> None:
     vendor.test_id = vendor.finish({"cpid": "abc123"})
     assert vendor.ask("GET", f"/v1/runs/{vendor.test_id}/exports/refstack").json["cpid"] == "abc123"
+
+
+def large_key(first: int, second: int) -> str:
+    """A key of Mersenne primes, which anybody can make; to prove that they are primes takes seconds or minutes."""
+    p, q = 2**first - 1, 2**second - 1
+    public = rsa.RSAPublicNumbers(65537, p * q)
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True).private_bytes(*form).decode()
+
+
+@needs_skipping
+def test_a_key_that_takes_long_to_prove_stops_nobody(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of 20,000 bits took 80 seconds, in which no other thread of the server went on."""
+    answer = vendor.ask("PUT", "/v1/me/upload-key", {"private_key": large_key(9689, 9941)})
+    assert answer.status_code == 400
+    monkeypatch.setattr(confined, "MAX_CPU_SECONDS", 1)
+    answer = vendor.ask("PUT", "/v1/me/upload-key", {"private_key": large_key(4423, 4253)})
+    assert answer.status_code == 400 and "takes too long to check" in answer.text
+
+
+@needs_skipping
+def test_a_key_is_proved_in_another_process(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[dict[str, Any]] = []
+    load = serialization.load_pem_private_key
+
+    def noting(data: bytes, password: bytes | None, **more: Any) -> Any:
+        loaded.append(more)
+        return load(data, password, **more)
+
+    monkeypatch.setattr(serialization, "load_pem_private_key", noting)
+    stored(vendor, UploadKey(rsa.generate_private_key(65537, 2048)))
+    assert vendor.upload().status_code == 200
+    assert loaded and all(more == {"unsafe_skip_rsa_key_validation": True} for more in loaded)
+
+
+def test_an_imported_result_is_never_uploaded_under_the_operators_name(vendor: Vendor, keys: list[UploadKey]) -> None:
+    """The operator's key vouches for what ran on the operator's nodes."""
+    content = base64.b64encode(stream([Event("t.C.one")])).decode()
+    body = {"content": content, "tempest_version": "47.0.0", "cpid": "c0ffee"}
+    vendor.test_id = vendor.ask("POST", "/v1/imports", body).json["test_id"]
+    answer = vendor.upload(who="op")
+    assert answer.status_code == 409 and "imported" in answer.json["detail"] and vendor.refstack.asked == []
+    stored(vendor, keys[0])
+    assert vendor.upload().status_code == 200
+
+
+def test_one_upload_of_an_account_at_a_time(vendor: Vendor, keys: list[UploadKey]) -> None:
+    """RefStack may be slow: the threads that answer are for others, too."""
+    stored(vendor, keys[0])
+    with uploads.TURNS.turn(f"user {vendor.ann}"):
+        assert vendor.upload().status_code == 429
+    assert vendor.upload().status_code == 200
