@@ -132,7 +132,11 @@ class WebSettings:
         "SESSION_HOURS", 12.0, "Hours after which a browser has to sign in again.", bounds=(0.1, 720)
     )
     rate_limit: int = setting(
-        "RATE_LIMIT", 1200, "API calls that one token may make per minute; 0: no limit.", bounds=(0, 10**6)
+        "RATE_LIMIT",
+        1200,
+        "API calls that one user, or one token without a user, may make per minute. Each 8 KiB of a body count as a "
+        "call. 0: no limit.",
+        bounds=(0, 10**6),
     )
     sign_in_limit: int = setting(
         "SIGN_IN_LIMIT",
@@ -189,6 +193,15 @@ class RunRules:
         "Runs of one vendor that may wait or be carried out at the same time; 0: no limit. Runs that belong to no user "
         "do not count.",
         bounds=(0, 10**6),
+    )
+    max_stored: int = setting(
+        "MAX_STORED_MB",
+        20480,
+        "MiB that the runs of one vendor may take in the database: what they ask for, and their results. 0: no limit.",
+        bounds=(0, 10**8),
+    )
+    max_clouds: int = setting(
+        "MAX_CLOUDS", 100, "Clouds that the users of one vendor may store; 0: no limit.", bounds=(0, 10**6)
     )
     run_timeout: int = setting(
         "RUN_TIMEOUT",

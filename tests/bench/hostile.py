@@ -47,8 +47,11 @@ def main(arguments: list[str]) -> int:
         kept = json.loads(asked.keep.read_text()) if asked.keep.exists() else []
         others = [one for one in kept if one["name"] != told["name"]]
         asked.keep.write_text(json.dumps([*others, told], indent=1) + "\n")
-    late = told["attacked"]["heartbeat max s"]  # type: ignore[index]
-    return int(bool(found.wrong) or float(late) > 2)
+    figures = _figures(found)
+    limits = (("heartbeat max s", 2.0), ("other vendor p95 s", 1.0), ("largest process's peak MB", 300.0))
+    missed = [name for name, most in limits if float(str(figures[name])) > most]
+    print(f"missed: {', '.join(missed) or 'nothing'}", file=sys.stderr)
+    return int(bool(found.wrong or missed))
 
 
 def _figures(found: hostile.Measured) -> dict[str, object]:

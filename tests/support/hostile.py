@@ -5,6 +5,7 @@ Used short by ``tests/integration/server/test_hostile_token.py`` and long by ``t
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -19,6 +20,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
@@ -137,6 +141,13 @@ def _attacks(site: Site, cloud: int) -> list[Attack]:
     nested = json.dumps({"text": "[" * 1_000_000}).encode()
     guideline = json.dumps({"text": json.dumps({"a": "x" * 3_000_000})}).encode()
     check = json.dumps({"conf_json": {"identity": {"password": "x"}}}).encode()
+    dotted = json.dumps({"tempest_version": "47.0.0", "conf_json": {"a." * 38 + "X": {"no option!": 1}}}).encode()
+    left_out = json.dumps({"tempest_version": "47.0.0", "exclude": [{"test": f"n{n}.{'x' * 400}"} for n in range(1000)],
+                           "testcases": {"names": [f"n{n}" for n in range(1000)]}}).encode()  # fmt: skip
+    many = json.dumps({"tempest_version": "47.0.0", "testcases": {"names": ["a"] * 200_000}}).encode()
+    grows = b"".join(b"tags: t%d\n" % n for n in range(20_000)) + b"test: a\nsuccess: a\n" * 20_000
+    taken_in = json.dumps({"tempest_version": "47.0.0", "content": base64.b64encode(grows).decode()}).encode()
+    key = json.dumps({"private_key": _slow_key()}).encode()
 
     def call(method: str, path: str, body: bytes = b"") -> Callable[[threading.Event], int]:
         return lambda _stop: site.request(method, path, site.attacker, body)[0]
@@ -153,7 +164,22 @@ def _attacks(site: Site, cloud: int) -> list[Attack]:
         ("list", call("GET", "/v1/runs?q=a&limit=200")),
         ("wrong tokens", lambda _stop: site.request("GET", "/v1/me", "rsq_wrong")[0]),
         ("metrics", call("GET", "/metrics")),
+        ("a name to be read in many ways", call("POST", "/v1/runs", dotted)),
+        ("exclusions that multiply", call("POST", "/v1/runs", left_out)),
+        ("many names", call("POST", "/v1/runs/check", many)),
+        ("a result that grows", call("POST", "/v1/imports", taken_in)),
+        ("a key that is slow to prove", call("PUT", "/v1/me/upload-key", key)),
     ]
+
+
+def _slow_key() -> str:
+    """An RSA key of Mersenne primes: to prove them takes seconds."""
+    p, q = 2**4423 - 1, 2**4253 - 1
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(65537, p * q)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True).private_bytes(*form).decode()
 
 
 def _attack(site: Site, attack: Attack, found: Measured, stop: threading.Event) -> None:

@@ -116,7 +116,7 @@ def download_export(call: Call, test_id: int, name: str) -> Response:
     Who.TOKEN,
     {200: reference("Verdict")},
     (404,),
-    Takes(query=_GUIDELINE),
+    Takes(query=_GUIDELINE, cost=5),
 )
 def show_verdict(call: Call, test_id: int) -> Response:
     """Show what a result means for a program: the run's own, or another."""

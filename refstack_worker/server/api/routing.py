@@ -152,7 +152,7 @@ def _guarded(operation: Operation) -> View:
     def answer(**path: Any) -> ResponseReturnValue:
         caller = _caller(operation)
         if caller is not None and operation.takes.cost > 1:
-            count_more(context(), caller.token.id, operation.takes.cost - 1)
+            count_more(context(), caller.token, operation.takes.cost - 1)
         for name, value in path.items():
             if isinstance(value, int):
                 checks.check(ID, value, name)

@@ -47,6 +47,11 @@ class Token:
     is_session: bool = False
     """It stands for a browser that signed in elsewhere; no one has its secret."""
 
+    @property
+    def account(self) -> str:
+        """What limits count for: all tokens of a user together, because users make tokens for themselves."""
+        return f"token {self.id}" if self.user_id is None else f"user {self.user_id}"
+
 
 @dataclass(frozen=True)
 class Invitation:

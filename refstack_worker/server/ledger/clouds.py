@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
@@ -47,6 +48,12 @@ class Clouds(LedgerPart):
         if row is None or (scope is not None and row["user_id"] not in scope.owner_ids):
             raise NotFoundError(f"there is no cloud {cloud_id}")
         return self._cloud(row)
+
+    def count_of(self, owner_ids: Sequence[int]) -> int:
+        """Return how many clouds some users have."""
+        question = select(func.count()).select_from(_CLOUD).where(_CLOUD.c.user_id.in_(owner_ids or (-1,)))
+        with self.database.reading() as connection:
+            return int(connection.execute(question).scalar_one())
 
     def add(self, new: NewCloud) -> CloudRecord:
         """Enter a cloud.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,14 +68,11 @@ class Console(LedgerPart):
         run = select(queue_tables.run.c.attempt).where(queue_tables.run.c.test_id == test_id)
         with self.database.reading() as connection:
             attempt = int(connection.execute(run).scalar() or 0)
-            question = (
-                select(_TABLE)
-                .where(_IS_OF, _TABLE.c.first + _TABLE.c.count > after + 1)
-                .order_by(_TABLE.c.first)
-                .limit(MAX_BATCHES)
-            )
             parameters = {"of_test": test_id, "of_attempt": attempt}
-            rows = connection.execute(question, parameters).mappings().all()
+            sizes = connection.execute(_sizes(after), parameters).all()
+            last = _last_of_page(sizes, after, limit)
+            question = select(_TABLE).where(_IS_OF, _TABLE.c.first + _TABLE.c.count > after + 1, _TABLE.c.first <= last)
+            rows = connection.execute(question.order_by(_TABLE.c.first), parameters).mappings().all()
         numbered = (line for row in rows for line in _numbered(row))
         lines = tuple(line for line in numbered if line["number"] > after)[:limit]
         return ConsolePage(attempt, lines, max((row["dropped"] for row in rows), default=0))
@@ -106,6 +103,22 @@ class Console(LedgerPart):
         if not held_by or not hmac.compare_digest(held_by.encode(), claim_id.encode("utf-8", "replace")):
             raise refused("claimed", "the attempt is not held by this claim")
         return run, attempt
+
+
+def _sizes(after: int) -> Any:
+    """Return the question for the batches that a page may be taken from: small ones are many, large ones megabytes."""
+    rest = select(_TABLE.c.first, _TABLE.c.count).where(_IS_OF, _TABLE.c.first + _TABLE.c.count > after + 1)
+    return rest.order_by(_TABLE.c.first).limit(MAX_BATCHES)
+
+
+def _last_of_page(sizes: Sequence[Any], after: int, limit: int) -> int:
+    """Return the first line of the last batch that a page needs; -1: none."""
+    last = -1
+    for first, _count in sizes:
+        if last >= 0 and first > after + limit:
+            break
+        last = first
+    return last
 
 
 def _withheld(text: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, insert, select, true, update
+from sqlalchemy import case, delete, func, insert, select, true, update
 from sqlalchemy.engine import Connection
 
 from refstack_worker.errors import NotFoundError, UsageError
@@ -74,12 +75,34 @@ class Guidelines(LedgerPart):
             raise NotFoundError(f"there is no guideline {wanted!r}; an operator adds them")
         return frozen_verdicts.stored_guideline(row), guideline_file.parse(row["text"], name=row["name"])
 
-    def delete(self, guideline_id: int) -> None:
-        """Archive a guideline: it is offered no more, and what it judged stays as it is."""
+    def known(self, guideline_id: int, scope: AccessScope | None) -> StoredGuideline:
+        """Return what is known of a guideline without reading it. :raises NotFoundError: there is none."""
         table = _GUIDELINE
-        gone = update(table).where(table.c.id == guideline_id, table.c.archived_at == 0)
+        question = select(*_COLUMNS).where(_known_to(scope), table.c.archived_at == 0, table.c.id == guideline_id)
+        with self.database.reading() as connection:
+            row = connection.execute(question).mappings().first()
+        if row is None:
+            raise NotFoundError(f"there is no guideline {guideline_id}")
+        return StoredGuideline(**row)
+
+    def count_of(self, owner_ids: Sequence[int]) -> tuple[int, int]:
+        """Return how many guidelines some users have: on offer, and with those that were deleted."""
+        table = _GUIDELINE
+        counted = select(func.coalesce(func.sum(case((table.c.archived_at == 0, 1), else_=0)), 0), func.count())
+        with self.database.reading() as connection:
+            offered, stored = connection.execute(counted.where(table.c.owner_id.in_(owner_ids or (-1,)))).one()
+        return int(offered), int(stored)
+
+    def delete(self, guideline_id: int) -> None:
+        """Remove a guideline; one that a run was made by is archived: offered no more, and what it judged stays."""
+        table, of_run = _GUIDELINE, _JUDGED.c.guideline_id == guideline_id
+        known = (table.c.id == guideline_id) & (table.c.archived_at == 0)
         with self.database.writing() as connection:
-            if connection.execute(gone.values(archived_at=self.clock())).rowcount == 0:
+            if connection.execute(select(func.count()).select_from(_JUDGED).where(of_run)).scalar():
+                gone = connection.execute(update(table).where(known).values(archived_at=self.clock()))
+            else:
+                gone = connection.execute(delete(table).where(known))
+            if gone.rowcount == 0:
                 raise NotFoundError(f"there is no guideline {guideline_id}")
 
     def choose(self, test_id: int, choice: Choice) -> None:

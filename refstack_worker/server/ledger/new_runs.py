@@ -39,6 +39,7 @@ def check(new: NewRun, settings: ServerSettings) -> None:
 def row_of(new: NewRun, test_id: int, sealed: str, now: float, settings: ServerSettings) -> dict[str, Any]:
     """Return the row of a new run. :param sealed: its options, encrypted."""
     spec = new.spec
+    testcases = json.dumps(spec.testcases.to_json()) if spec.testcases else None
     return {
         "test_id": test_id,
         "state": RunState.QUEUED.value,
@@ -46,7 +47,8 @@ def row_of(new: NewRun, test_id: int, sealed: str, now: float, settings: ServerS
         "tempest_version": spec.tempest_version,
         "openstack_release": spec.openstack_release,
         "plugins": json.dumps(dict(spec.plugins), sort_keys=True),
-        "testcases": json.dumps(spec.testcases.to_json()) if spec.testcases else None,
+        "testcases": testcases,
+        "stored_kib": 1 + len(testcases or "") // 1024,
         "concurrency": spec.concurrency,
         "timeout": spec.timeout or settings.rules.run_timeout,
         "tag": spec.tag,

@@ -39,6 +39,8 @@ from refstack_worker.server.ledger.transactions import (
 CHUNK = 1024 * 1024
 _ROWS = 500
 """Tests that are inserted at once."""
+_ROW_BYTES = 100
+"""Of a test's row, without its texts."""
 
 
 class Results(LedgerPart):
@@ -163,6 +165,11 @@ class Results(LedgerPart):
         with self.database.reading() as connection:
             return int(connection.execute(question).scalar_one())
 
+    def _note_size(self, connection: Connection, test_id: int, size: int) -> None:
+        run = queue_tables.run
+        values = {"stored_kib": run.c.stored_kib + size // 1024}
+        connection.execute(update(run).where(run.c.test_id == test_id).values(values))
+
     def _known(self, connection: Connection, run: Row, attempt: Row, upload: Upload) -> Accepted | None:
         """Return the answer that was given before; None: these bytes may be accepted now; else raise."""
         found = connection.execute(select(queue_tables.result).where(queue_tables.result.c.test_id == run["test_id"]))
@@ -193,12 +200,16 @@ class Results(LedgerPart):
             **asdict(parsed.counts),
         }
         connection.execute(insert(queue_tables.result).values(row))
+        packed = 0
         for table, path in ((queue_tables.result_chunk, parsed.packed), (queue_tables.log_chunk, parsed.log)):
+            packed += path.stat().st_size if path else 0
             for number, data in enumerate(_pieces(path) if path else ()):
                 chunk = {"test_id": key.test_id, "number": number, "data": data}
                 connection.execute(insert(table).values(chunk))
         for rows in _batches({"test_id": key.test_id, **asdict(test)} for test in parsed.tests):
             connection.execute(insert(queue_tables.result_test), rows)
+            packed += sum(_ROW_BYTES + len(row["name"]) + len(row["reason"]) for row in rows)
+        self._note_size(connection, key.test_id, packed)
         frozen_verdicts.freeze(connection, key.test_id, parsed.tests, self.clock())
         legacy = {"finished": True, "parsed": json.dumps(asdict(parsed.counts))}
         connection.execute(update(legacy_tables.test).where(legacy_tables.test.c.id == key.test_id).values(legacy))

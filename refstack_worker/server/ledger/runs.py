@@ -44,13 +44,18 @@ from refstack_worker.server.ledger.transactions import (
 MAX_ROWS = 1000
 _NEW_RUN, _NEW_ATTEMPT = insert(queue_tables.run), insert(queue_tables.attempt)
 _OWNER, _COLLEAGUE = legacy_tables.user.alias("owner"), legacy_tables.user.alias("colleague")
+_OF_VENDOR = queue_tables.run.join(_COLLEAGUE, _COLLEAGUE.c.id == queue_tables.run.c.owner_id).join(
+    _OWNER, (_OWNER.c.id == _COLLEAGUE.c.id) | (_OWNER.c.vendor_id == _COLLEAGUE.c.vendor_id)
+)
+_STORED = (
+    select(func.coalesce(func.sum(queue_tables.run.c.stored_kib), 0))
+    .select_from(_OF_VENDOR)
+    .where(_OWNER.c.id == bindparam("of_owner"))
+)
+"""KiB that the runs of a user and of the users of the same vendor take."""
 _OPEN_RUNS = (
     select(func.count())
-    .select_from(
-        queue_tables.run.join(_COLLEAGUE, _COLLEAGUE.c.id == queue_tables.run.c.owner_id).join(
-            _OWNER, (_OWNER.c.id == _COLLEAGUE.c.id) | (_OWNER.c.vendor_id == _COLLEAGUE.c.vendor_id)
-        )
-    )
+    .select_from(_OF_VENDOR)
     .where(
         _OWNER.c.id == bindparam("of_owner"),
         queue_tables.run.c.state.in_([state.value for state in RunState if not state.is_end]),
@@ -95,7 +100,7 @@ class Runs(LedgerPart):
         :raises PayloadError: no worker would take what is asked for.
         :raises NotFoundError: there is no test or cloud of that id.
         :raises StateError: that test was run already.
-        :raises RefusedError: reason ``open-runs``: the owner's vendor has as many as it may have.
+        :raises RefusedError: ``open-runs``, ``storage``: the owner's vendor has as many, or as much, as it may have.
         """
         new_runs.check(new, self.settings)
         sealed = self.secrets.seal(new.conf_json)
@@ -104,7 +109,7 @@ class Runs(LedgerPart):
                 test_id = self._idempotent(connection, new)
                 if test_id is not None:
                     return one_run(connection, test_id)
-                self._check_open_runs(connection, new.owner_id)
+                self._check_limits(connection, new.owner_id)
                 test_id, envelope = self._insert(connection, new, sealed)
                 run = one_run(connection, test_id)
         except IntegrityError:
@@ -122,6 +127,7 @@ class Runs(LedgerPart):
         sealed = self.secrets.seal(new.conf_json)
         secret = payloads.new_secret()
         with self.database.writing() as connection:
+            self._check_storage(connection, new.owner_id)
             run = self.transactions.locked_run(connection, self._insert(connection, new, sealed, is_held=True)[0])
             submission = Submission(key_of(run), replace(new.spec, timeout=run["timeout"]), new.conf_json, secret)
             values = {"secret_digest": payloads.secret_digest(secret), "sealed_secrets": sealed_secrets(submission)}
@@ -246,6 +252,18 @@ class Runs(LedgerPart):
         if row is not None and row["request_digest"] not in (None, new.request_digest):
             raise refused("key-reused", "this Idempotency-Key was already used for a different request; use a new one")
         return int(row["test_id"]) if row else None
+
+    def _check_limits(self, connection: Connection, owner_id: int | None) -> None:
+        self._check_open_runs(connection, owner_id)
+        self._check_storage(connection, owner_id)
+
+    def _check_storage(self, connection: Connection, owner_id: int | None) -> None:
+        limit = self.settings.rules.max_stored
+        if owner_id is None or not limit:
+            return
+        stored = connection.execute(_STORED, {"of_owner": owner_id}).scalar_one() // 1024
+        if stored >= limit:
+            raise refused("storage", f"stored: {stored} of {limit} MiB; delete runs that you no longer need")
 
     def _check_open_runs(self, connection: Connection, owner_id: int | None) -> None:
         limit = self.settings.rules.max_open_runs

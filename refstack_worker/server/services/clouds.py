@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from refstack_worker.errors import StateError
 from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.services import access, cloud_check
@@ -30,6 +31,9 @@ class CloudService:
     def add(self, caller: Caller, body: Mapping[str, Any]) -> CloudRecord:
         """Add a cloud. :param body: of the schema ``NEW_CLOUD``."""
         caller.need_writer()
+        scope, limit = access.scope_of(self.ledger, caller), self.ledger.settings.rules.max_clouds
+        if scope is not None and limit and self.ledger.clouds.count_of(scope.owner_ids) >= limit:
+            raise StateError(f"Your vendor has {limit} clouds already. Delete one first.")
         return self.ledger.clouds.add(new_cloud(body, caller))
 
     def change(self, caller: Caller, cloud_id: int, body: Mapping[str, Any]) -> CloudRecord:
@@ -49,7 +53,7 @@ class CloudService:
         known = self.cloud(caller, cloud_id)
         given = conf or self.ledger.clouds.saved_conf(cloud_id)
         guard = self.ledger.settings.outbound.cloud_networks
-        with cloud_check.turn(caller.token.id):
+        with cloud_check.TURNS.turn(caller.token.account):
             found = cloud_check.check(known, given, guard)
         self.ledger.clouds.note_check(cloud_id, found)
         return self.cloud(caller, cloud_id)

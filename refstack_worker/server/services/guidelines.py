@@ -20,7 +20,11 @@ from refstack_worker.server.services.inputs.lists import check_url
 from refstack_worker.server.services.inputs.schema import fields, string
 
 MAX_OF_VENDOR = 20
-"""Guidelines that the users of one vendor may store."""
+"""Guidelines that the users of one vendor may have on offer."""
+MAX_OWN = 1024 * 1024
+"""Characters of a vendor's own guideline: every run that names it reads it again."""
+MAX_STORED = 200
+"""The same with those that were deleted, and are kept because runs were judged by them."""
 NEW_GUIDELINE = fields(
     text=string(description="The guideline file"),
     url=string(2048, description="URL to fetch it from; the operator must allow it"),
@@ -46,13 +50,15 @@ class GuidelineService:
             raise invalid("text", "give either text or url")
         if url:
             text = self._fetched(url)
+        if not caller.is_operator and len(text) > MAX_OWN:
+            raise invalid("text", f"is larger than {MAX_OWN} characters; published guidelines have about 150,000")
         owner = None if caller.is_operator else caller.token.user_id
         return self.ledger.guidelines.add(text, StoredGuideline(0, name, "", url, caller.name, owner))
 
     def delete(self, caller: Caller, guideline_id: int) -> None:
         """Remove a guideline; an operator's only by an operator."""
         caller.need_writer()
-        stored, _guideline = self.ledger.guidelines.get(guideline_id, access.scope_of(self.ledger, caller))
+        stored = self.ledger.guidelines.known(guideline_id, access.scope_of(self.ledger, caller))
         if stored.origin == OFFICIAL:
             caller.need_operator()
         self.ledger.guidelines.delete(guideline_id)
@@ -90,10 +96,13 @@ class GuidelineService:
 
     def _check_quota(self, caller: Caller) -> None:
         scope = access.scope_of(self.ledger, caller)
-        owners = scope.owner_ids if scope else ()
-        own = [one for one in self.ledger.guidelines.all(scope) if one.owner_id in owners]
-        if len(own) >= MAX_OF_VENDOR:
-            raise StateError(f"Your vendor has {len(own)} guidelines already. Delete one first.")
+        offered, stored = self.ledger.guidelines.count_of(scope.owner_ids if scope else ())
+        if offered >= MAX_OF_VENDOR:
+            raise StateError(f"Your vendor has {offered} guidelines already. Delete one first.")
+        if stored >= MAX_STORED:
+            raise StateError(
+                f"Your vendor has {stored} guidelines, with deleted ones that runs were judged by. Delete such runs."
+            )
 
     def _fetched(self, url: str) -> str:
         outbound = self.ledger.settings.outbound

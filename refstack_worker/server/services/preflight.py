@@ -106,7 +106,7 @@ def _of_run(ledger: Ledger, known: CloudRecord | None, conf: Conf) -> Conf:
 
 def _inside(ledger: Ledger, caller: Caller, conf: Conf) -> CloudContents:
     try:
-        with cloud_check.turn(caller.token.id):
+        with cloud_check.TURNS.turn(caller.token.account):
             return look_inside(conf, ledger.settings.outbound.cloud_networks)
     except RefusedError as error:
         return CloudContents(problem=str(error))

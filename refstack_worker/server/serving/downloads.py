@@ -36,32 +36,32 @@ class Downloads:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._under_way: Counter[int] = Counter()
+        self._under_way: Counter[str] = Counter()
 
-    def of(self, token_id: int, pieces: Iterable[Piece]) -> Download[Piece]:
+    def of(self, account: str, pieces: Iterable[Piece]) -> Download[Piece]:
         """Return a large answer as the HTTP server is to give it out. :raises RefusedError: reason ``busy``."""
         with self._lock:
             if sum(self._under_way.values()) >= MOST:
                 raise refused("busy", "too many downloads are running; try again in a moment")
-            if self._under_way[token_id] >= MAX_OF_ONE:
+            if self._under_way[account] >= MAX_OF_ONE:
                 raise refused(
-                    "busy", f"this token has {MAX_OF_ONE} downloads running already; try again when one has ended"
+                    "busy", f"you have {MAX_OF_ONE} downloads running already; try again when one has ended"
                 )
-            self._under_way[token_id] += 1
-        return Download(iter(pieces), self._clock, lambda: self._over(token_id))
+            self._under_way[account] += 1
+        return Download(iter(pieces), self._clock, lambda: self._over(account))
 
     @contextmanager
-    def turn(self, token_id: int) -> Iterator[None]:
+    def turn(self, account: str) -> Iterator[None]:
         """Hold one of the places of large answers while a stored stream is read. :raises RefusedError: ``busy``."""
-        held = self.of(token_id, [b""])
+        held = self.of(account, [b""])
         try:
             yield
         finally:
             held.close()
 
-    def _over(self, token_id: int) -> None:
+    def _over(self, account: str) -> None:
         with self._lock:
-            self._under_way -= Counter({token_id: 1})
+            self._under_way -= Counter({account: 1})
 
 
 class Download(Generic[Piece]):

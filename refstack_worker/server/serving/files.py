@@ -48,7 +48,7 @@ def _events(events: Iterator[str]) -> Response:
 def subunit_file(context: HttpContext, caller: Caller, test_id: int) -> Response:
     """Return the subunit stream of a run that the caller sees."""
     context.ledger.results.get(test_id)
-    pieces = context.downloads.of(caller.token.id, context.ledger.results.stream(test_id))
+    pieces = context.downloads.of(caller.token.account, context.ledger.results.stream(test_id))
     answer = Response(pieces, mimetype="application/vnd.subunit")
     answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.subunit"
     return answer
@@ -57,7 +57,7 @@ def subunit_file(context: HttpContext, caller: Caller, test_id: int) -> Response
 def subunit_v1_file(context: HttpContext, caller: Caller, test_id: int) -> Response:
     """Return the same as version 1, which RefStack of 2014 and ``refstack-client upload-subunit`` read."""
     context.ledger.results.get(test_id)
-    pieces = context.downloads.of(caller.token.id, _as_v1(context.ledger.results.stream(test_id)))
+    pieces = context.downloads.of(caller.token.account, _as_v1(context.ledger.results.stream(test_id)))
     answer = Response(pieces, mimetype="application/x-subunit")
     answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.v1.subunit"
     return answer
@@ -65,7 +65,7 @@ def subunit_v1_file(context: HttpContext, caller: Caller, test_id: int) -> Respo
 
 def log_file(context: HttpContext, caller: Caller, test_id: int) -> Response:
     """Return Tempest's own log of a run that the caller sees."""
-    pieces = context.downloads.of(caller.token.id, context.ledger.results.log(test_id))
+    pieces = context.downloads.of(caller.token.account, context.ledger.results.log(test_id))
     answer = Response(pieces, mimetype="text/plain")
     answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.tempest.log"
     return answer
@@ -85,7 +85,7 @@ def _as_v1(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def exported_file(context: HttpContext, caller: Caller, test_id: int, name: str) -> Response:
     """Return the result of a run in one of :data:`FORMATS`."""
     made = FORMATS[name]
-    pieces = context.downloads.of(caller.token.id, made.make(context.runs.exported(caller, test_id)))
+    pieces = context.downloads.of(caller.token.account, made.make(context.runs.exported(caller, test_id)))
     answer = Response(pieces, mimetype=made.mimetype)
     answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.{made.suffix}"
     # the one-file page brings its style with it and nothing else

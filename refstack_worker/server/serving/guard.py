@@ -18,10 +18,12 @@ from refstack_worker.server.ledger.audit import AuditEntry
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.serving.context import HttpContext
 from refstack_worker.server.serving.rate_limit import Allowance
-from refstack_worker.server.serving.responses import failure, problem
+from refstack_worker.server.serving.responses import LARGEST_BODY, MAX_BODY, failure, problem
 
 LOG = logging.getLogger(__name__)
 
+BODY_OF_A_CALL = 8192
+"""Bytes of a body that count as a call of their own."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _FREE = ("/worker/", "/health", "/static/", "/get-", "/post-result", "/update-test-status")
 """Calls of workers, which prove an attempt and have no API token; and what costs nothing."""
@@ -45,7 +47,7 @@ class Guard:
         if token is None:
             seconds = count_wrong(self._context)
             return _too_many(seconds, "Too many wrong tokens from this address.") if seconds else None
-        g.allowance = allowance = self._context.limits.calls.take(str(token.id))
+        g.allowance = allowance = self._context.limits.calls.take(token.account, 1 + cost_of_body())
         if allowance is not None and allowance.wait:
             return _too_many(allowance.wait, "This token has made too many calls.")
         return None
@@ -74,9 +76,18 @@ def address_of(context: HttpContext) -> str:
     return str(auth.client_address(request, context.settings.web.trusted_proxies) or "unknown")
 
 
-def count_more(context: HttpContext, token_id: int, cost: int) -> None:
+def cost_of_body() -> int:
+    """Return as how many further calls the body of this request counts: to read a large one takes as long."""
+    size = request.content_length
+    if size is None:
+        size = MAX_BODY if "chunked" in request.headers.get("Transfer-Encoding", "").lower() else 0
+    # larger ones are refused unread
+    return size // BODY_OF_A_CALL if size <= LARGEST_BODY else 0
+
+
+def count_more(context: HttpContext, token: Token, cost: int) -> None:
     """Count a call that costs much as several. :raises RefusedError: reason ``busy``: too many calls."""
-    g.allowance = allowance = context.limits.calls.take(str(token_id), cost)
+    g.allowance = allowance = context.limits.calls.take(token.account, cost)
     if allowance is not None and allowance.wait:
         raise refused("busy", f"This token has made too many calls. Wait {math.ceil(allowance.wait)} s.")
 

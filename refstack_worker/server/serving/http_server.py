@@ -25,6 +25,7 @@ from waitress.utilities import Error
 from refstack_worker import gearman
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import ConfigError
+from refstack_worker.server.serving.responses import LARGEST_BODY as MAX_BODY
 
 # waitress warns of every request that waits for a thread, if only for a millisecond: thousands of lines in an hour
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -40,8 +41,6 @@ leaves: a fleet of 50 nodes with a run each has that many, most of them idle."""
 OTHER_FILES = 256
 """Open files that are kept for all else: database, uploads, live streams."""
 MEBIBYTE = 1024 * 1024
-MAX_BODY = 9 * MEBIBYTE
-"""Of any call but a result: a guideline file in JSON is the largest."""
 FREE_BODY = 64 * 1024
 """Bodies up to this size stay in memory and are not counted."""
 MAX_BODIES = 256 * MEBIBYTE

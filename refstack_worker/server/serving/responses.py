@@ -19,6 +19,8 @@ from refstack_worker.server.services.inputs.schema import MAX_ID
 
 MAX_BODY = envelope.MAX_BYTES + 64 * 1024
 """Bytes of a body that is not a result: an envelope and a few words."""
+LARGEST_BODY = 9 * 1024 * 1024
+"""Bytes of any body but a posted result: a guideline file in JSON, or an imported result."""
 _FIELDS = 100
 PROBLEMS = "/v1/problems/"
 """Where a problem's type is explained."""
@@ -44,6 +46,7 @@ STATUSES: Mapping[str, int] = {
     "unclaimed": 409,
     "accepted": 409,
     "open-runs": 409,
+    "storage": 409,
     "replayed": 409,
     "key-reused": 422,
     "busy": 429,

@@ -8,7 +8,7 @@ from typing import Any
 from flask import make_response, redirect, request
 
 from refstack_worker.contract.accounts import without_accounts
-from refstack_worker.errors import PayloadError, UsageError
+from refstack_worker.errors import PayloadError, StateError, UsageError
 from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.services.inputs.checks import FieldError, check, invalid
 from refstack_worker.server.services.inputs.cloud_input import NEW_CLOUD, conf_of
@@ -42,7 +42,7 @@ def add_cloud() -> Answer:
     """Add a cloud, and test the connection at once."""
     try:
         known = context().clouds.add(caller(), _body(request.form))
-    except (UsageError, PayloadError) as error:
+    except (UsageError, PayloadError, StateError) as error:
         return make_response(_form(typed(), errors_of(error, {}), None), 400)
     context().clouds.check(caller(), known.cloud.id, _conf(request.form))
     return redirect(f"/clouds/{known.cloud.id}", 303)

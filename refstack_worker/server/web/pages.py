@@ -17,11 +17,13 @@ from flask import Blueprint, Response, g, make_response, redirect, render_templa
 from werkzeug.wrappers import Response as AnyResponse
 
 from refstack_worker.errors import RefstackError
+from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.services import access
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.inputs.checks import FieldError
 from refstack_worker.server.serving.context import context
+from refstack_worker.server.serving.guard import cost_of_body
 from refstack_worker.server.serving.responses import limit, status_of
 from refstack_worker.server.web import session_keys, words
 
@@ -59,7 +61,7 @@ def page(method: str, rule: str, is_form: bool = True) -> Callable[[Callable[...
                 return _ask_to_sign_in(method)
             g.caller, g.form_key = Caller(session.token), session_keys.form_key(secret)
             g.actor = session.token
-            _count(session.token.id)
+            _count(session.token)
             if method == "POST" and not hmac.compare_digest(
                 request.form.get("form_key", "").encode(), g.form_key.encode()
             ):
@@ -128,8 +130,8 @@ def local_path(path: str) -> str:
     return path if is_plain and len(path) < 500 and "//" not in path else ""
 
 
-def _count(token_id: int) -> None:
-    allowance = context().limits.calls.take(str(token_id))
+def _count(token: Token) -> None:
+    allowance = context().limits.calls.take(token.account, 1 + cost_of_body())
     if allowance is not None and allowance.wait:
         raise refused("busy", f"You have made too many requests. Wait {allowance.wait:.0f} seconds.")
 

@@ -66,7 +66,7 @@ def show_test(test_id: int, position: int) -> Answer:
     if test is None:
         raise NotFoundError(f"run {test_id} has no test {position}")
     # reading the stored stream takes a while, as giving it out does
-    with context().downloads.turn(caller().token.id):
+    with context().downloads.turn(caller().token.account):
         log = request_log(ledger, test_id, test.name)
     history = ledger.overview.outcomes(test_id, run.cloud.id, test) if run.cloud.id else []
     statuses = {one.status for one in history}
@@ -89,7 +89,7 @@ def show_log(test_id: int) -> Answer:
     run = access.visible_run(ledger, caller(), test_id)
     first = request.args.get("from", "")
     query = LogQuery(number(first, "from", 1, MAX_ID) if first else 1, text(request.args, "q", 200))
-    with context().downloads.turn(caller().token.id):
+    with context().downloads.turn(caller().token.account):
         found = log_page(ledger, test_id, query)
     before = max(1, found.failure - CONTEXT_LINES) if found.failure else 0
     return show("log.html", run=run, found=found, query=query, before_failure=before)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract.states import RunState
@@ -188,6 +189,23 @@ class TestLimits:
         assert statuses == [200, 200, 200, 429, 429]
         assert int(who("GET", "/v1/me").headers["Retry-After"]) >= 1
 
+    def test_the_tokens_of_a_user_share_the_limit(self, settings: ServerSettings, clock: Clock) -> None:
+        """Users make tokens for themselves, as many as they like."""
+        ledger, client = self.client(settings, clock, rate_limit=4)
+        ann, bob = (ledger.accounts.add_user(name, f"{name}@x").id for name in ("ann", "bob"))
+        own = [Who(ledger, client, "x", ["vendor"], ann) for _ in range(3)]
+        assert [one("GET", "/v1/me").status_code for one in own * 2] == [200, 200, 200, 200, 429, 429]
+        assert Who(ledger, client, "x", ["vendor"], bob)("GET", "/v1/me").status_code == 200
+
+    def test_a_large_body_counts_as_many_calls(self, settings: ServerSettings, clock: Clock) -> None:
+        ledger, client = self.client(settings, clock, rate_limit=100)
+        who = Who(ledger, client, "x", ["operator"], None)
+        assert who("GET", "/v1/me").headers["RateLimit-Remaining"] == "99"
+        left = who("POST", "/v1/runs/check", {"label": "x" * 8192 * 40}).headers["RateLimit-Remaining"]
+        assert int(left) <= 99 - 40 - 5
+        chunked = {"Transfer-Encoding": "chunked"}
+        assert client.post("/v1/runs/check", headers={**who.headers, **chunked}).status_code == 429
+
     @pytest.mark.parametrize("path", ["/v1/me", "/metrics"])
     def test_who_guesses_tokens_waits(self, settings: ServerSettings, clock: Clock, path: str) -> None:
         ledger, client = self.client(settings, clock, sign_in_limit=3)
@@ -312,6 +330,67 @@ class TestFairness:
         assert world.bob("POST", "/v1/guidelines", {"text": schema_2(), "name": "of Bravo"}).status_code == 201
         world.ann("DELETE", f"/v1/guidelines/{world.guideline}")
         assert world.ann("POST", "/v1/guidelines", third).status_code == 201
+
+    def test_a_guideline_that_judged_nothing_goes_and_others_stay_stored(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Deleted ones stayed for ever: adding and deleting filled the disk."""
+        mine = world.ledger.accounts.users()[0].id
+        world.ann("DELETE", f"/v1/guidelines/{world.guideline}")
+        assert world.ledger.guidelines.count_of([mine]) == (0, 0)
+        kept = world.ann("POST", "/v1/guidelines", {"text": schema_2()}).json["id"]
+        chosen = {"id": kept, "program": "Storage"}
+        assert world.ann("POST", "/v1/runs", world.wish(guideline=chosen)).status_code == 201
+        world.ann("DELETE", f"/v1/guidelines/{kept}")
+        assert world.ledger.guidelines.count_of([mine]) == (0, 1)
+        monkeypatch.setattr("refstack_worker.server.services.guidelines.MAX_STORED", 1)
+        answer = world.ann("POST", "/v1/guidelines", {"text": f"{schema_2()} ", "name": "next"})
+        assert answer.status_code == 409 and "deleted" in answer.json["detail"]
+
+    def test_a_vendors_own_guideline_is_not_much_larger_than_real_ones(self, world: World) -> None:
+        text = schema_2() + " " * 1024 * 1024
+        assert world.ann("POST", "/v1/guidelines", {"text": text, "name": "large"}).status_code == 400
+        assert world.operator("POST", "/v1/guidelines", {"text": text, "name": "large"}).status_code == 201
+
+    def test_a_vendor_has_so_many_clouds_and_no_more(self, world: World) -> None:
+        object.__setattr__(world.ledger.settings.rules, "max_clouds", 2)
+        cloud = {"label": "x", "endpoint_v3": "https://x.example/v3"}
+        assert world.abe("POST", "/v1/clouds", cloud).status_code == 201
+        answer = world.ann("POST", "/v1/clouds", cloud)
+        assert answer.status_code == 409 and "2 clouds" in answer.json["detail"]
+        assert world.bob("POST", "/v1/clouds", cloud).status_code == 201
+
+    def test_a_vendor_fills_no_more_of_the_database_than_its_share(self, world: World) -> None:
+        object.__setattr__(world.ledger.settings.rules, "max_stored", 1)
+        names = [f"tempest.{'x' * 400}.{number}" for number in range(1500)]
+        first = world.ann("POST", "/v1/runs", world.wish(testcases={"names": names}))
+        second = world.ann("POST", "/v1/runs", world.wish(testcases={"names": names}))
+        assert (first.status_code, second.status_code) == (201, 201)
+        for who in (world.ann, world.abe):
+            answer = who("POST", "/v1/runs", world.wish())
+            assert answer.status_code == 409 and "1 of 1 MiB" in answer.json["detail"]
+        imported = {"content": base64.b64encode(stream([Event("a")])).decode(), "tempest_version": "47.0.0"}
+        assert world.ann("POST", "/v1/imports", imported).status_code == 409
+        bobs = {"tempest_version": "47.0.0", "conf_json": {"identity": {"uri_v3": "https://b.example/v3"}}}
+        assert world.bob("POST", "/v1/runs", bobs).status_code == 201
+        world.ledger.runs.cancel(first.json["test_id"], "ann")
+        world.ann("DELETE", f"/v1/runs/{first.json['test_id']}")
+        assert world.ann("POST", "/v1/runs", world.wish()).status_code == 201
+
+    def test_what_a_result_takes_counts(self, world: World) -> None:
+        run = world.ann("POST", "/v1/runs", world.wish()).json["test_id"]
+        job = submit(world.ledger, run)
+        world.ledger.attempts.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
+        file = world.folder / "result"
+        file.write_bytes(stream([Event(f"a.B.c{number}", "fail", "x" * 5000) for number in range(100)]))
+        acceptance.accept(world.ledger, job.proof, Upload.of(file, {}))
+        with world.ledger.database.reading() as connection:
+            assert connection.execute(select(queue_tables.run.c.stored_kib)).scalar_one() > 480
+
+    def test_a_name_of_an_option_that_can_be_read_in_many_ways_stops_nobody(self, world: World) -> None:
+        """It took hours, in which no other thread of the server went on."""
+        answer = world.ann("POST", "/v1/runs", world.wish(conf_json={"a." * 38 + "X": {"no option!": 1}}))
+        assert answer.status_code == 400
 
     def test_a_vendor_with_many_open_runs_has_to_wait(self, world: World) -> None:
         object.__setattr__(world.ledger.settings.rules, "max_open_runs", 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from refstack_worker.contract import console as contract
@@ -90,3 +92,16 @@ def test_an_attempt_keeps_so_many_lines_and_no_more(ledger: Ledger, job: Job, mo
     assert add(ledger, job, batch(4, 1)) == ConsoleState(4, True)
     assert numbers(ledger, job) == [0, 1, 2, 3]
     assert contract.MAX_LINES == 100_000
+
+
+def test_a_page_reads_no_more_batches_than_it_needs(ledger: Ledger, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them together are megabytes, and a page may be asked for many times a second."""
+    for first in range(0, 40, 10):
+        add(ledger, job, batch(first, 10))
+    read: list[object] = []
+    loads = json.loads
+    monkeypatch.setattr("refstack_worker.server.ledger.console.json.loads", lambda text: read.append(1) or loads(text))
+    assert numbers(ledger, job, -1, 5) == [0, 1, 2, 3, 4] and len(read) == 1
+    assert numbers(ledger, job, 7, 5) == [8, 9, 10, 11, 12] and len(read) == 3
+    assert numbers(ledger, job, 39, 5) == []
+    assert numbers(ledger, job) == list(range(40))

@@ -25,24 +25,24 @@ from tests.support.ledgers import Clock, Event, Job, claimed, stream
 
 def test_so_many_at_once_of_one_and_of_all() -> None:
     gate = Downloads()
-    of_one = [gate.of(1, [b"x"]) for _ in range(downloads.MAX_OF_ONE)]
+    of_one = [gate.of("1", [b"x"]) for _ in range(downloads.MAX_OF_ONE)]
     with pytest.raises(RefusedError, match="running already"):
-        gate.of(1, [b"x"])
-    others = [gate.of(number, [b"x"]) for number in range(2, 2 + downloads.MOST - downloads.MAX_OF_ONE)]
+        gate.of("1", [b"x"])
+    others = [gate.of(str(number), [b"x"]) for number in range(2, 2 + downloads.MOST - downloads.MAX_OF_ONE)]
     with pytest.raises(RefusedError, match="too many"):
-        gate.of(99, [b"x"])
+        gate.of("99", [b"x"])
     of_one[0].close()
     of_one[0].close()
-    assert list(gate.of(99, [b"a", b"b"])) == [b"a", b"b"]
+    assert list(gate.of("99", [b"a", b"b"])) == [b"a", b"b"]
     # forgotten, as after HEAD
     del others
-    assert [gate.of(number, ["x"]) for number in (1, 2, 3)]
+    assert [gate.of(str(number), ["x"]) for number in (1, 2, 3)]
 
 
 def test_who_reads_too_slowly_is_broken_off() -> None:
     clock = Clock()
     pieces = iter([b"x" * downloads.LEAST_SPEED] * 1000)
-    slow, quick = (Downloads(clock).of(1, pieces) for _ in range(2))
+    slow, quick = (Downloads(clock).of("1", pieces) for _ in range(2))
     for _ in range(int(downloads.PATIENCE) * 2):
         next(quick)
     next(slow)
