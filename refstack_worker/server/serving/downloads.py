@@ -44,9 +44,7 @@ class Downloads:
             if sum(self._under_way.values()) >= MOST:
                 raise refused("busy", "too many downloads are running; try again in a moment")
             if self._under_way[account] >= MAX_OF_ONE:
-                raise refused(
-                    "busy", f"you have {MAX_OF_ONE} downloads running already; try again when one has ended"
-                )
+                raise refused("busy", f"you have {MAX_OF_ONE} downloads running already; try again when one has ended")
             self._under_way[account] += 1
         return Download(iter(pieces), self._clock, lambda: self._over(account))
 
