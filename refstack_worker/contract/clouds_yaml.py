@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from refstack_worker.contract.openrc import USER_LOGIN, check_login_kind, with_interface
+from refstack_worker.contract.text_files import decode_text
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _OLDER_LOGIN_NAMES = {"tenant_name": "project_name", "tenant_id": "project_id", "user_name": "username",
@@ -92,7 +93,7 @@ def _read_first(paths: Any) -> tuple[Path | None, Any]:
     """Return the first of the files that is there and may be read, and what it holds."""
     for path in paths:
         try:
-            return path, _parsed(path.read_text(encoding="utf-8-sig"), path)
+            return path, _parsed(decode_text(path.read_bytes()), path)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
         except (OSError, UnicodeDecodeError) as error:

@@ -43,6 +43,8 @@ def conf_of_openrc(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
     :raises ValueError: a variable is missing, or Tempest cannot log in this way.
     """
+    # a shell that reads a file saved on Windows leaves the line's end in the values
+    environ = {name: value.rstrip("\r") for name, value in environ.items() if name.startswith("OS_")}
     check_login_kind(environ.get("OS_AUTH_TYPE", ""), bool(environ.get("OS_APPLICATION_CREDENTIAL_ID")), "the openrc")
     missing = [name for name in ("OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD") if not environ.get(name)]
     if "OS_USERNAME" in missing and environ.get("OS_USER_ID"):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from refstack_worker.contract.text_files import decode_text
 from refstack_worker.errors import UsageError
 
 _REMARK = re.compile(r"(?:^|\s)#\s*(.*)\Z", re.DOTALL)
@@ -34,9 +35,9 @@ def parse(text: str, what: str) -> list[Line]:
 
 
 def decode(data: bytes, what: str) -> str:
-    """Return the text of a file: UTF-8, with or without a byte order mark. :raises UsageError: it is not UTF-8."""
+    """Return the text of a file, see :func:`decode_text`. :raises UsageError: it is not UTF-8."""
     try:
-        return data.decode("utf-8-sig")
+        return decode_text(data)
     except UnicodeDecodeError as error:
         raise UsageError(f"{what}: not UTF-8 (byte {error.start})") from None
 

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from refstack_worker.contract.accounts import account_sections, read_accounts
+from refstack_worker.contract.accounts import account_sections
+from refstack_worker.contract.accounts_yaml import read_accounts_yaml
 from refstack_worker.contract.clouds_yaml import conf_of_cloud
 from refstack_worker.contract.openrc import conf_of_openrc
 from refstack_worker.contract.tempest_conf_file import is_set_by_execute_test, read_tempest_conf
+from refstack_worker.contract.text_files import decode_text
 from refstack_worker.execute_test.failures import BadInput
 from refstack_worker.execute_test.tempest.conf import Conf, check_conf, merge
 
@@ -31,7 +33,7 @@ def read_file(path: str, where: str) -> str:
     :raises BadInput: it cannot be read.
     """
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return decode_text(Path(path).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{where}: {path} cannot be read: {error}") from error
 
@@ -60,7 +62,7 @@ def accounts_from_file(path: str, where: str) -> Conf:
     :raises BadInput: it cannot be read, or is not one.
     """
     try:
-        return check_conf(account_sections(read_accounts(read_file(path, where))), where)
+        return check_conf(account_sections(read_accounts_yaml(read_file(path, where))), where)
     except ValueError as error:
         raise BadInput(f"{where}: {path}: {error}") from None
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from refstack_worker.contract import text_lists
-from refstack_worker.contract.accounts import account_sections, read_accounts
+from refstack_worker.contract.accounts import account_sections
+from refstack_worker.contract.accounts_yaml import read_accounts_yaml
 from refstack_worker.contract.clouds_yaml import conf_of_cloud
 from refstack_worker.contract.openrc import conf_of_openrc
 from refstack_worker.contract.tempest_conf_file import read_tempest_conf
@@ -69,7 +70,7 @@ def read_accounts_file(path: Path, where: str = "--accounts-file") -> Conf:
     text = read_text(path)
     check_private(path)
     try:
-        return account_sections(read_accounts(text))
+        return account_sections(read_accounts_yaml(text))
     except ValueError as error:
         raise UsageError(f"{where}: {path}: {error}") from None
 

@@ -53,3 +53,8 @@ def test_a_user_by_id_needs_no_name() -> None:
 def test_what_tempest_cannot_log_in_with(more: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         conf_of_openrc({**PLAIN, **more})
+
+
+def test_an_openrc_that_was_saved_on_windows() -> None:
+    conf = conf_of_openrc({name: f"{value}\r" for name, value in PLAIN.items()})
+    assert conf["identity"] == {"uri_v3": PLAIN["OS_AUTH_URL"], "username": "tester", "password": "s3cret"}

@@ -1,0 +1,35 @@
+"""An ``accounts.yaml`` in any form of YAML, for programs that read a file of their own user.
+
+The server reads accounts by :func:`read_accounts` alone, whose effort hostile text cannot raise. PyYAML is used where
+it is installed. Standard library alone besides: this module is part of the single file ``execute_test``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from refstack_worker.contract.accounts import read_accounts
+
+
+def read_accounts_yaml(text: str) -> list[dict[str, Any]]:
+    """Return the accounts in a text: JSON, the YAML of Tempest's sample or, with PyYAML, any other.
+
+    :raises ValueError: it is none of these.
+    """
+    try:
+        return read_accounts(text)
+    except ValueError as error:
+        try:
+            yaml = importlib.import_module("yaml")
+        except ImportError:
+            raise error from None
+        first = error
+    try:
+        # every scalar as the text that stands there: the password 0123 is no number
+        value = yaml.load(text.removeprefix("\ufeff"), Loader=yaml.BaseLoader)  # noqa: S506 - makes texts alone
+    except (yaml.YAMLError, RecursionError):
+        raise first from None
+    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
+        raise first
+    return value

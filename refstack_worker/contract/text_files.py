@@ -1,0 +1,18 @@
+"""The text of files that people give, as editors and shells of any system save it.
+
+Standard library alone: this module is part of the single file ``execute_test``.
+"""
+
+from __future__ import annotations
+
+import codecs
+
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def decode_text(data: bytes) -> str:
+    """Return the text: UTF-8 with or without a byte order mark, or UTF-16 with one, as PowerShell writes it.
+
+    :raises UnicodeDecodeError: it is neither.
+    """
+    return data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")

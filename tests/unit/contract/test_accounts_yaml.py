@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+from refstack_worker.contract.accounts_yaml import read_accounts_yaml
+
+FLOW = "- {username: u1, password: 0123, roles: [member]}\n- username: u2\n  password: 'a\n    b'\n"
+
+
+def test_yaml_in_any_form() -> None:
+    assert read_accounts_yaml(FLOW) == [
+        {"username": "u1", "password": "0123", "roles": ["member"]},
+        {"username": "u2", "password": "a b"},
+    ]
+
+
+def test_what_tempests_sample_has_needs_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str, *_more: Any) -> Any:
+        raise ImportError(name)
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    assert read_accounts_yaml("- username: u\n  password: p\n") == [{"username": "u", "password": "p"}]
+    with pytest.raises(ValueError):
+        read_accounts_yaml(FLOW)
+
+
+@pytest.mark.parametrize("text", ["just words", "- {username: u", "[1, 2]", "{a: b}"])
+def test_what_is_not_a_list_of_accounts(text: str) -> None:
+    with pytest.raises(ValueError):
+        read_accounts_yaml(text)
