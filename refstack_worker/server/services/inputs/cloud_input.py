@@ -28,7 +28,7 @@ NEW_CLOUD = fields(
     alt_user=string(80, description="Second user"),
     admin_user=string(80, description="Administrator"),
     version=string(80),
-    forget_passwords={**FLAG, "description": "Erase the passwords that are stored"},
+    forget_passwords={**FLAG, "description": "Erase the passwords and accounts that are stored"},
     user_id=maybe({**ID, "description": "Owner (operators)"}),
     conf_json=maybe({**CONF, "description": "Tempest options to store; passwords among them are encrypted"}),
     accounts=ACCOUNTS,
