@@ -21,7 +21,8 @@ NEW_CLOUD = fields(
     "label",
     "endpoint_v3",
     label=string(60, minLength=1, description="Name of the cloud"),
-    endpoint_v3=string(512, minLength=1, description="Keystone URL", examples=["https://cloud.example:5000/v3"]),
+    # room for the "/v3" that may be added
+    endpoint_v3=string(500, minLength=1, description="Keystone URL", examples=["https://cloud.example:5000/v3"]),
     region=string(80),
     release=string(40, description="OpenStack release", examples=["2025.1"]),
     test_user=string(80),
