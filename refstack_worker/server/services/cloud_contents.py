@@ -6,7 +6,6 @@ the node finds out.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,10 +87,9 @@ def look_inside(conf: Conf, networks: Sequence[Network]) -> CloudContents:
 
 
 def _look(conf: Conf, guard: OutboundGuard) -> CloudContents:
-    options = json.loads(json.dumps(conf))
-    keystone = GuardedKeystone(options, guard)
-    admin = administrator(options)
-    users = [admin] if admin else ordinary_users(options)
+    keystone = GuardedKeystone(conf, guard)
+    admin = administrator(conf)
+    users = [admin] if admin else ordinary_users(conf)
     if not users:
         return CloudContents(problem="no password is known")
     try:
@@ -100,10 +98,10 @@ def _look(conf: Conf, guard: OutboundGuard) -> CloudContents:
         if isinstance(error.__cause__, Denied) and error.__cause__.status == UNAUTHORIZED:
             return CloudContents(gaps=(Gap(Need.OTHER, clean_line(str(error))),))
         raise
-    region = str(options.get("identity", {}).get("region") or "") or only_region(token, keystone.url)
-    role = str(options.get("identity", {}).get("admin_role") or "admin")
+    region = str(conf.get("identity", {}).get("region") or "") or only_region(token, keystone.url)
+    role = str(conf.get("identity", {}).get("admin_role") or "admin")
     is_admin = bool(admin) or role in token.roles
-    findings = OptionFinder(keystone, token, region, is_admin, changes_nothing=True).find(options)
+    findings = OptionFinder(keystone, token, region, is_admin, changes_nothing=True).find(conf)
     return CloudContents(
         tuple(clean_line(choice) for choice in findings.choices),
         tuple(Gap(gap.need, clean_line(gap.text)) for gap in findings.gaps),

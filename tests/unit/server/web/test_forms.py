@@ -77,6 +77,13 @@ class TestNewRun:
         assert answer.status_code == 400 and errors(answer.text) == {"cloud_id": "Choose a cloud."}
         assert "<title>Error: New run" in answer.text and vendor.runs == 0
 
+    def test_python_tempestconf_may_find_the_missing_options(self, vendor: Vendor) -> None:
+        assert vendor.run(discover="tempestconf", anyway="yes").status_code == 303
+        assert vendor.run(discover="keystone", anyway="yes").status_code == 303
+        assert [run.spec.discover for run in vendor.ledger.runs.find(RunQuery())] == ["", "tempestconf"]
+        refused = vendor.run(discover="guess")
+        assert refused.status_code == 400 and "discover" in errors(refused.text)
+
     @pytest.mark.parametrize(
         ("form", "field", "words"),
         [
