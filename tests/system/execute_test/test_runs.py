@@ -283,10 +283,6 @@ def test_stopped_run_leaves_nothing(cloud: Cloud, caller: Caller, how: signal.Si
     cleaned = caller.run(cloud.tempest_conf(), "--cleanup-only")
     assert cleaned.code == 0, cleaned.stderr
     left = added(before, census(cloud))
-    told = " ".join(cleaned.messages)
-    for name in left.pop("projects") + left.pop("users"):
-        # killed between two of Keystone's answers: nothing proves whose it is, so it is listed and not removed
-        assert "-".join(name.split("-")[:3]) in told
     assert not any(left.values()), left
     assert not (ran.workdir / "tempest.conf").exists()
 
