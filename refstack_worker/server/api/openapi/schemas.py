@@ -170,7 +170,7 @@ SCHEMAS: Json = {
         target=string(description="RefStack's word for the program"),
         passed=FLAG,
         combined=array(integer(1), description="Ids of the runs that it combines; empty: this run alone"),
-        **{kind: _KIND for kind in ("required", "advisory", "deprecated", "removed")},
+        **{kind: _KIND for kind in ("required", "advisory")},
     ),
     "Comparison": shape(**{name: array(reference("Test")) for name in ("broken", "mended", "other", "added", "gone")}),
     "Cloud": shape(
@@ -266,3 +266,4 @@ SCHEMAS: Json = {
     "User": shape(id=ID, name=string(), email=string(), vendor_id=maybe(integer())),
 }  # fmt: skip
 SCHEMAS["Problem"]["properties"]["errors"] = array(reference("FieldError"))
+SCHEMAS["Verdict"]["properties"].update({kind: _KIND for kind in ("deprecated", "removed")})
