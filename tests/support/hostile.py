@@ -32,7 +32,7 @@ from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.domain.runs import NewRun, RunSpec
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
-from tests.support.ledgers import Event, Job, make_settings, stream, submit
+from tests.support.ledgers import CONF, Event, Job, make_settings, stream, submit
 from tests.support.processes import free_port
 
 ANSWER_SECONDS = 60.0
@@ -79,6 +79,15 @@ class Site:
             answer = connection.getresponse()
             answer.read()
             return answer.status, time.perf_counter() - began
+        finally:
+            connection.close()
+
+    def read(self, path: str, token: str) -> Any:
+        """Return the JSON at a path."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+            return json.load(connection.getresponse())
         finally:
             connection.close()
 
@@ -258,7 +267,7 @@ def _user_of(ledger: Ledger, token: str) -> int:
 
 
 def _held(ledger: Ledger, number: int) -> Job:
-    run = ledger.runs.add(NewRun(RunSpec(tempest_version="47.0.0"), label=f"held {number}"))
+    run = ledger.runs.add(NewRun(RunSpec(tempest_version="47.0.0"), CONF, label=f"held {number}"))
     job = submit(ledger, run.test_id)
     ledger.attempts.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
     ledger.attempts.report(job.proof, Report(RunState.RUNNING, "runs"))
