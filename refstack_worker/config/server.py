@@ -94,6 +94,12 @@ class KeySettings:
         read=read.key_file,
         shown="`store.key` in `KEY_FOLDER`",
     )
+    seal_to: str = setting(
+        "SEAL_TO",
+        read.FLEET,
+        "Whom runs are sealed to: `fleet` (its key and those of enrolled nodes) or `nodes` (enrolled nodes alone).",
+        read=read.recipients,
+    )
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 DATA_FOLDER = Path("/var/lib/refstack")
 KEY_FOLDER = Path("/etc/refstack/keys")
+FLEET = "fleet"
+RECIPIENTS = (FLEET, "nodes")
 METHODS = ("gearman", "local")
 MEBIBYTE = 2**20
 MAX_RESULT_MB = 2047
@@ -36,6 +38,13 @@ def method(values: Values, name: str, default: str) -> str:
     if method not in METHODS:
         raise values.wrong(name, f"must be one of {', '.join(METHODS)}")
     return method
+
+
+def recipients(values: Values, name: str, default: str) -> str:
+    chosen = values.text(name, default).lower()
+    if chosen not in RECIPIENTS:
+        raise values.wrong(name, f"must be one of {', '.join(RECIPIENTS)}")
+    return chosen
 
 
 def database_url(values: Values, name: str, _: str) -> str:

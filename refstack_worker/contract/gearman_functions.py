@@ -14,8 +14,11 @@ from refstack_worker.errors import UsageError
 
 TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}\Z")
 
-MAX_NAMED = 200
-"""Characters of a function that lists its plugins; of a longer list the number and digest stand there."""
+MAX_NAMED = 68
+"""Characters of a version with its plugins in a function; of a longer list the number and digest stand there.
+
+The ledger keeps functions of up to 120 characters; a tag has 32.
+"""
 
 MAX_FREE_PLUGINS = 6
 """Plugins of a lock all of whose subsets are served (63 functions); of a larger one those of two, and the whole."""

@@ -85,6 +85,11 @@ def generate_pair(kind: str, private: Path, public: Path) -> str:
     return key_id(bytes(half))
 
 
+def public_line(kind: str, raw: bytes) -> str:
+    """Return a key as a line of a key file."""
+    return f"{kind} {base64.b64encode(raw).decode('ascii')}"
+
+
 def _load(path: Path, kind: str, make: Callable[[bytes], Key], public: Callable[[Key], bytes]) -> Keyring[Key]:
     found = [make(raw) for raw in _read(path, kind)]
     return Keyring(tuple((key_id(public(key)), key) for key in found))
@@ -102,7 +107,7 @@ def _read(path: Path, kind: str) -> Sequence[bytes]:
     except UnicodeDecodeError:
         raise KeyFileError(f"{path}: not a key file (not ASCII)") from None
     found = [
-        _parse(path, number, line, kind)
+        parse_line(path, number, line, kind)
         for number, line in enumerate(lines, 1)
         if line.strip() and not line.lstrip().startswith("#")
     ]
@@ -111,9 +116,10 @@ def _read(path: Path, kind: str) -> Sequence[bytes]:
     return found
 
 
-def _parse(path: Path, number: int, line: str, kind: str) -> bytes:
+def parse_line(path: Path, number: int, line: str, kind: str) -> bytes:
+    """Return the key in a line of a key file. :raises KeyFileError: it is none of that kind."""
     words = line.split()
-    if words[0] != kind:
+    if not words or words[0] != kind:
         raise KeyFileError(f"{path}:{number}: a line '{kind} <base64>' is expected here")
     try:
         raw = base64.b64decode(words[1] if len(words) > 1 else "", validate=True)

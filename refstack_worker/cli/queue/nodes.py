@@ -35,10 +35,23 @@ class WorkerList(Lister):
                 " ".join(node["tags"]),
                 round(silent_for(node), 1),
                 node["software"],
+                node.get("key") or "fleet's",
+                node.get("key_since") or "",
             )
             for node in nodes
         ]
-        return ("Node", "State", "Slots", "Busy", "Versions", "Tags", "Heard s ago", "Software"), rows
+        return (
+            "Node",
+            "State",
+            "Slots",
+            "Busy",
+            "Versions",
+            "Tags",
+            "Heard s ago",
+            "Software",
+            "Key",
+            "Key since",
+        ), rows
 
 
 class WorkerShow(ShowOne):

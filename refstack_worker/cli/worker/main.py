@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "resume": f"{_NODE}:Resume",
     "health": f"{_NODE}:Health",
     "metrics": f"{_NODE}:Metrics",
+    "enrol": "refstack_worker.cli.worker.enrol:Enrol",
     "config check": "refstack_worker.cli.worker.config_check:ConfigCheck",
     "doctor": "refstack_worker.cli.worker.doctor:Doctor",
     "selftest": "refstack_worker.cli.worker.selftest:SelfTest",

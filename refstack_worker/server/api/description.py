@@ -11,6 +11,7 @@ from refstack_worker.server.api.imports import IMPORTS
 from refstack_worker.server.api.notifications import NOTIFICATIONS
 from refstack_worker.server.api.operators.accounts import ACCOUNTS
 from refstack_worker.server.api.operators.audit import AUDIT
+from refstack_worker.server.api.operators.node_keys import NODE_KEYS
 from refstack_worker.server.api.operators.nodes import NODES
 from refstack_worker.server.api.operators.notices import NOTICES
 from refstack_worker.server.api.operators.tokens import TOKENS
@@ -42,6 +43,7 @@ RESOURCES = (
     ACCOUNTS,
     TOKENS,
     NODES,
+    NODE_KEYS,
     NOTICES,
     AUDIT,
     DESCRIPTION,

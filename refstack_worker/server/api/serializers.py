@@ -12,6 +12,7 @@ from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.domain.attempts import Attempt
 from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.domain.guidelines import StoredGuideline
+from refstack_worker.server.domain.node_keys import NodeKey
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.domain.results import TestResult
 from refstack_worker.server.domain.runs import Message, Run
@@ -86,6 +87,18 @@ def node_json(node: Node) -> dict[str, Any]:
         "busy": node.busy,
         "software": node.software,
         "seen_at": iso(node.seen_at),
+    }
+
+
+def node_key_json(key: NodeKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "node": key.node,
+        "state": key.state,
+        "enrolled_at": iso(key.enrolled_at),
+        "replaced_at": iso(key.replaced_at),
+        "revoked_at": iso(key.revoked_at),
+        "revoked_by": key.revoked_by,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import re
 from collections.abc import Mapping
@@ -9,17 +10,21 @@ from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
+from nacl.public import PublicKey
 
+from refstack_worker.config.server_values import FLEET
 from refstack_worker.contract import envelope as sealing
 from refstack_worker.contract import keys, strict_json
 from refstack_worker.contract.console import BATCH_SECONDS, MAX_BATCH_BYTES, read_batch
 from refstack_worker.contract.durations import durations_body
+from refstack_worker.contract.enrolment import EnrolmentToken, read_public
 from refstack_worker.contract.messages import clean_line
 from refstack_worker.contract.progress import Progress
 from refstack_worker.errors import PayloadError, UsageError
 from refstack_worker.server import auth
 from refstack_worker.server.domain.attempts import Claim, Proof
 from refstack_worker.server.domain.nodes import Node
+from refstack_worker.server.ledger.node_keys import check_speaks_for
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.serving.context import context
@@ -114,16 +119,53 @@ def node(name: str) -> Response:
     limit(MAX_NODE_BYTES)
     if not _NODE_NAME.match(name):
         raise UsageError("the node's name must consist of letters, digits, '.', '_' and '-'")
-    files = context().settings.keys
-    envelope = request.stream.read(MAX_NODE_BYTES + 1)
-    message = sealing.open_node_message(
-        envelope.strip(), keys.load_sign_private(files.sign), keys.load_seal_public(files.fleet)
-    )
+    _, message = _node_message(name)
     body = _node_body(name, message)
     context().ledger.nodes.record(_node(name, body))
     confirmed = number(body.get("command_done", 0), "command_done", 0, MAX_ID)
     command = context().ledger.node_commands.pending(name, confirmed)
     return jsonify({"seconds": NODE_SECONDS, **({"command": command.to_json()} if command else {})})
+
+
+@WORKER.post("/worker/v1/nodes/<name>/key")
+def node_key(name: str) -> Response:
+    """Take a node's new key: with a token that works once, or in a message sealed with the key that it has."""
+    _check_host()
+    limit(MAX_NODE_BYTES)
+    if not _NODE_NAME.match(name):
+        raise UsageError("the node's name must consist of letters, digits, '.', '_' and '-'")
+    ledger = context().ledger
+    if request.mimetype == "application/json":
+        body = json_body()
+        token = EnrolmentToken.parse(text(body, "token", 200, needed=True))
+        key = ledger.node_keys.enrol(name, token.secret, read_public(text(body, "public", 200, needed=True)))
+    else:
+        sender, message = _node_message(name)
+        body = _node_body(name, message)
+        key = ledger.node_keys.rotate(name, sender, read_public(text(body, "public", 200, needed=True)))
+    LOG.info("node %s enrolled the key %s", name, key.id)
+    signing = keys.load_sign_private(context().settings.keys.sign)
+    own = [keys.public_line(keys.SIGN_PUBLIC, bytes(one.verify_key)) for _, one in signing.keys]
+    return jsonify({"key": key.id, "server_keys": own})
+
+
+def _node_message(name: str) -> tuple[str, bytes]:
+    """Return the key and the content of a node's sealed message.
+
+    :raises RefusedError: the key was revoked, is another node's, or is the fleet's where only enrolled nodes count.
+    """
+    files = context().settings.keys
+    envelope = request.stream.read(MAX_NODE_BYTES + 1).strip()
+    sender = sealing.sender_of(envelope)
+    own = context().ledger.node_keys.get(sender)
+    if own is not None:
+        check_speaks_for(own, name)
+        trusted = keys.Keyring(((own.id, PublicKey(base64.b64decode(own.public))),))
+    elif files.seal_to == FLEET:
+        trusted = keys.load_seal_public(files.fleet)
+    else:
+        raise refused("key", f"node {name} is not enrolled here; 'refstack-worker enrol' does it")
+    return sender, sealing.open_node_message(envelope, keys.load_sign_private(files.sign), trusted)
 
 
 def _progress(body: Mapping[str, Any]) -> Progress:

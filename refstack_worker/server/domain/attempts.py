@@ -59,6 +59,8 @@ class Submission:
     conf_json: Conf = field(repr=False)
     secret: str = field(repr=False)
     """Fresh; the ledger keeps its digest."""
+    node_keys: tuple[str, ...] = ()
+    """Public keys (base64) of the nodes that are enrolled at this moment."""
 
 
 @dataclass(frozen=True)

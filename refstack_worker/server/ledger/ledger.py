@@ -25,6 +25,7 @@ from refstack_worker.server.ledger.guidelines import Guidelines
 from refstack_worker.server.ledger.identities import Identities
 from refstack_worker.server.ledger.links import Links
 from refstack_worker.server.ledger.node_commands import NodeCommands
+from refstack_worker.server.ledger.node_keys import NodeKeys
 from refstack_worker.server.ledger.nodes import Nodes
 from refstack_worker.server.ledger.notices import Notices
 from refstack_worker.server.ledger.overview import Overview
@@ -59,6 +60,7 @@ class Ledger:
         self.results = Results(self._transactions)
         self.nodes = Nodes(self._transactions)
         self.node_commands = NodeCommands(self._transactions)
+        self.node_keys = NodeKeys(self._transactions)
         self.tokens = Tokens(self._transactions)
         self.sessions = Sessions(self._transactions)
         self.accounts = Accounts(self._transactions)

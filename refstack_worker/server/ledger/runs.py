@@ -23,6 +23,7 @@ from refstack_worker.server.domain.attempts import (
 from refstack_worker.server.domain.runs import Message, NewRun, Run, RunQuery
 from refstack_worker.server.ledger import new_runs, single_statements
 from refstack_worker.server.ledger.maskers import sealed_secrets
+from refstack_worker.server.ledger.node_keys import active_keys
 from refstack_worker.server.ledger.queue_state import queue_is_paused
 from refstack_worker.server.ledger.run_rows import (
     conditions,
@@ -306,7 +307,7 @@ class Runs(LedgerPart):
         secret = payloads.new_secret()
         spec = replace(new.spec, timeout=new.spec.timeout or self.settings.rules.run_timeout)
         key = AttemptKey(attempt["test_id"], attempt["attempt"])
-        submission = Submission(key, spec, new.conf_json, secret)
+        submission = Submission(key, spec, new.conf_json, secret, active_keys(connection))
         envelope: SealedRun | None = self.dispatcher.seal(submission)
         if envelope is not None:
             attempt.update(

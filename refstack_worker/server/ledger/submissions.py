@@ -26,6 +26,7 @@ from refstack_worker.server.domain.attempts import (
 )
 from refstack_worker.server.ledger.attempts import Attempts
 from refstack_worker.server.ledger.maskers import sealed_secrets
+from refstack_worker.server.ledger.node_keys import active_keys
 from refstack_worker.server.ledger.queue_state import queue_is_paused
 from refstack_worker.server.ledger.run_rows import (
     is_current,
@@ -89,7 +90,8 @@ class Submissions(LedgerPart):
             rows = connection.execute(self._unsubmitted(limit, test_id)).mappings().all()
             for row in rows:
                 change_attempt(connection, key_of(row), {"leased_until": until})
-        return [one for one in map(self._submission, rows) if one is not None]
+            nodes = active_keys(connection) if rows else ()
+        return [one for one in (self._submission(row, nodes) for row in rows) if one is not None]
 
     def sealed(self, digests: Sequence[tuple[Submission, str]]) -> set[AttemptKey]:
         """Note the secrets and digests of envelopes before they are submitted.
@@ -214,13 +216,13 @@ class Submissions(LedgerPart):
         is_free = attempt.c.leased_until < self.clock()
         return attempt.c.is_open & (attempt.c.submitted_at == 0) & attempt.c.payload_digest.is_(None) & is_free
 
-    def _submission(self, row: Row) -> Submission | None:
+    def _submission(self, row: Row, nodes: tuple[str, ...]) -> Submission | None:
         try:
             conf = self.secrets.open(row["sealed_conf"])
         except SealError as error:
             self.unsubmittable(key_of(row), "seal", f"the stored options of this run cannot be decrypted: {error}")
             return None
-        return Submission(key_of(row), spec_of(row), conf, payloads.new_secret())
+        return Submission(key_of(row), spec_of(row), conf, payloads.new_secret(), nodes)
 
 
 def _turns(is_waiting: Any) -> Any:

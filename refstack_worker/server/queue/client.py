@@ -15,7 +15,8 @@ from pathlib import Path
 
 import gear
 
-from refstack_worker.config.server import ServerSettings
+from refstack_worker.config.server import KeySettings, ServerSettings
+from refstack_worker.config.server_values import FLEET
 from refstack_worker.contract import envelope as sealing
 from refstack_worker.contract import keys
 from refstack_worker.contract import payload as payloads
@@ -81,7 +82,7 @@ class QueueClient:
         """Connect to nothing yet. :param timeout: seconds that a Gearman server gets for a connect or an answer."""
         self._settings = settings
         self._connections = {str(address): GearmanConnection(address, timeout) for address in settings.queue.servers}
-        self._key_files = _KeyFiles(settings.keys.sign, settings.keys.fleet)
+        self._key_files = _KeyFiles(settings.keys)
         self._unsent = ""
 
     def close(self) -> None:
@@ -109,7 +110,7 @@ class QueueClient:
         :raises KeyFileError: the server's keys cannot be used.
         :raises PayloadError: it is too large.
         """
-        return Sealed(one, self._key_files.sealer().seal_bytes(self._payload(one).serialized()))
+        return Sealed(one, self._key_files.sealer().seal_bytes(self._payload(one).serialized(), one.node_keys))
 
     def submit_sealed(self, ledger: Ledger, ready: Sequence[Sealed]) -> int:
         """Submit what is sealed and noted in the ledger; return how many jobs were queued."""
@@ -308,15 +309,17 @@ class QueueClient:
 class _KeyFiles:
     """The sealer made of two key files; read again when a file changed, so that a rotation needs no restart."""
 
-    def __init__(self, sign: Path, fleet: Path) -> None:
-        self._paths = (sign, fleet)
+    def __init__(self, files: KeySettings) -> None:
+        self._paths = (files.sign, files.fleet)
+        self._is_for_fleet = files.seal_to == FLEET
         self._read: tuple[object, sealing.Sealer] | None = None
 
     def sealer(self) -> sealing.Sealer:
         stamp = tuple(_stamp(path) for path in self._paths)
         if self._read is None or self._read[0] != stamp:
             sign, fleet = self._paths
-            self._read = (stamp, sealing.Sealer(keys.load_sign_private(sign), keys.load_seal_public(fleet)))
+            fleet_keys = keys.load_seal_public(fleet) if self._is_for_fleet else None
+            self._read = (stamp, sealing.Sealer(keys.load_sign_private(sign), fleet_keys))
         return self._read[1]
 
 

@@ -20,6 +20,8 @@ LOG = logging.getLogger(__name__)
 
 SECONDS = 30.0
 RETRY_SECONDS = 5.0
+REVOKED = "revoked"
+"""Word of a server that no longer accepts this node's key."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class NodeStatusReporter(threading.Thread):
         self._changed = threading.Event()
         self._stopped = threading.Event()
         self._last = 0.0
+        self._revoked: set[str] = set()
+        """Servers that revoked this node's key; the worker was paused for each once."""
         self.problems: dict[str, str] = {}
         """Server → why the last report failed; empty when it succeeded."""
 
@@ -94,6 +98,11 @@ class NodeStatusReporter(threading.Thread):
             if not self.problems.get(url):
                 LOG.warning("node status: %s", error)
             self.problems[url] = str(error)
+            if error.reason == REVOKED and url not in self._revoked:
+                # it could open nothing that it takes, and each job that it takes costs an attempt
+                LOG.error("the key of this node was revoked by %s: paused; enrol it again if it is yours", url)
+                self._obey(NodeAction.PAUSE)
+                self._revoked.add(url)
             return SECONDS
         if self.problems.get(url):
             LOG.info("node status: %s accepts it again", url)

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from nacl.public import SealedBox
+from nacl.public import PrivateKey, SealedBox
 
 from refstack_worker.contract import envelope as sealing
 from refstack_worker.contract import keys
 from refstack_worker.contract.payload import Payload
-from refstack_worker.errors import PayloadError, SealError
+from refstack_worker.errors import KeyFileError, PayloadError, SealError
 from tests.unit.contract.conftest import Files, make_files
 
 
@@ -129,3 +129,62 @@ def test_at_rest(files: Files) -> None:
     assert sealing.open_at_rest(sealed, keys.load_seal_private(files.pair("seal")[0])) == b"password"
     with pytest.raises(SealError, match="damaged"):
         sealing.open_at_rest(sealed[:-4], held)
+
+
+def own_opener(files: Files, *private: PrivateKey) -> sealing.Opener:
+    pairs = tuple((keys.key_id(bytes(key.public_key)), key) for key in private)
+    return sealing.Opener(keys.Keyring(pairs), files.opener.servers)
+
+
+def as_text(key: PrivateKey) -> str:
+    return base64.b64encode(bytes(key.public_key)).decode()
+
+
+def test_each_enrolled_node_opens_it_and_the_fleet_too(files: Files, payload: Payload) -> None:
+    nodes = [PrivateKey.generate() for _ in range(3)]
+    envelope = files.sealer.seal_bytes(payload.to_bytes(), map(as_text, nodes))
+    assert envelope.startswith(b"rsw2.")
+    assert all(own_opener(files, node).open(envelope) == payload for node in nodes)
+    assert files.opener.open(envelope) == payload
+    with pytest.raises(SealError, match="for 4 keys, none of which this node has"):
+        own_opener(files, PrivateKey.generate()).open(envelope)
+
+
+def test_where_only_nodes_count_the_fleets_key_opens_nothing(files: Files, payload: Payload) -> None:
+    sealer = sealing.Sealer(files.sealer.signing, None)
+    nodes = [PrivateKey.generate() for _ in range(2)]
+    for recipients in (nodes, nodes[:1]):
+        envelope = sealer.seal_bytes(payload.to_bytes(), map(as_text, recipients))
+        assert own_opener(files, nodes[0]).open(envelope) == payload
+        with pytest.raises(SealError):
+            files.opener.open(envelope)
+    with pytest.raises(KeyFileError, match="no node is enrolled"):
+        sealer.seal_bytes(payload.to_bytes())
+
+
+def test_a_node_cannot_pass_it_on_to_others(files: Files, payload: Payload) -> None:
+    mine, other = PrivateKey.generate(), PrivateKey.generate()
+    envelope = sealing.Sealer(files.sealer.signing, None).seal_bytes(payload.to_bytes(), [as_text(mine), as_text(mine)])
+    assert own_opener(files, mine).open(envelope) == payload
+    shared = files.sealer.seal_bytes(payload.to_bytes(), [as_text(mine)])
+    magic, sealed, box = shared.split(b".")
+    mine_id, other_id = (keys.key_id(bytes(key.public_key)) for key in (mine, other))
+    parts = dict(pair.split("~") for pair in sealed.decode().split(","))
+    content_key = SealedBox(mine).decrypt(base64.urlsafe_b64decode(parts[mine_id] + "=="))
+    passed = base64.urlsafe_b64encode(SealedBox(other.public_key).encrypt(content_key)).rstrip(b"=")
+    forged = b".".join((magic, sealed + b"," + other_id.encode() + b"~" + passed, box))
+    with pytest.raises(SealError, match="the signature is wrong"):
+        own_opener(files, other).open(forged)
+
+
+@given(place=st.integers(min_value=0), bit=st.integers(min_value=0, max_value=7))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_flipped_bit_breaks_what_is_sealed_to_several(files: Files, payload: Payload, place: int, bit: int) -> None:
+    node = PrivateKey.generate()
+    envelope = bytearray(files.sealer.seal_bytes(payload.to_bytes(), [as_text(node)]))
+    envelope[place % len(envelope)] ^= 1 << bit
+    try:
+        opened = own_opener(files, node).open(bytes(envelope))
+    except PayloadError:
+        return
+    assert opened == payload  # the bit was in the part of the fleet's key, or stands for nothing

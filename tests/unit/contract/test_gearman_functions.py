@@ -32,6 +32,7 @@ def test_tempestconf_adds_no_tests_and_routes_no_run() -> None:
 def test_a_long_list_is_a_digest_of_all_of_it() -> None:
     name = functions.for_version("43.0.0", plugins=NINE)
     assert name.startswith("refstack:tempest:43.0.0,9-plugins-") and len(name) < 60
+    assert len(functions.for_release("2" * 12, "t" * 32, NINE)) <= 120 >= len("refstack:openstack:") + 68 + 33
     assert functions.for_version("43.0.0", plugins={**NINE, "plugin0-tempest-plugin": "1.0.1"}) != name
 
 

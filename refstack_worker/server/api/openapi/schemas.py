@@ -198,6 +198,15 @@ SCHEMAS: Json = {
     "Node": shape(
         name=string(), state=string(), versions=array(string()), slots=integer(0), busy=integer(0),
         silent_seconds={**NUMBER, "description": "Since its last report"},
+        key=string(description="Id of its own key; empty: it has the fleet's"),
+        key_since=TIME,
+    ),
+    "NodeKey": shape(
+        id=string(), node=string(), state=string(description="active, replaced or revoked"), enrolled_at=TIME,
+        replaced_at=TIME, revoked_at=TIME, revoked_by=string(),
+    ),
+    "EnrolmentToken": shape(
+        node=string(), token=string(description="Works once; it is not shown again"), expires_at=TIME
     ),
     "NodeCommand": shape(node=string(), id=integer(1), action=string()),
     "Queue": shape(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from flask import Response, jsonify
 
@@ -10,6 +11,8 @@ from refstack_worker.contract.node_command import NodeAction
 from refstack_worker.server.api.openapi.schemas import page, reference
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import iso, node_json
+from refstack_worker.server.domain.node_keys import NodeKey
+from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.queue.capacity import demand
 from refstack_worker.server.services.inputs.schema import fields, string
 
@@ -19,8 +22,14 @@ NODES = Resource("nodes", "Worker nodes and the queue (operators).")
 @NODES.call("GET", "/v1/nodes", Who.OPERATOR, {200: page("nodes", "Node")})
 def list_nodes(call: Call) -> Response:
     """List the nodes and their state."""
-    nodes, now = call.ledger.nodes.all(), call.ledger.clock()
-    return jsonify({"nodes": [{**node_json(node), "silent_seconds": max(0.0, now - node.seen_at)} for node in nodes]})
+    now = call.ledger.clock()
+    own = {key.node: key for key in call.ledger.node_keys.all() if key.state == "active"}
+    return jsonify({"nodes": [_shown(node, own.get(node.name), now) for node in call.ledger.nodes.all()]})
+
+
+def _shown(node: Node, key: NodeKey | None, now: float) -> dict[str, Any]:
+    about_key = {"key": key.id if key else "", "key_since": iso(key.enrolled_at) if key else None}
+    return {**node_json(node), "silent_seconds": max(0.0, now - node.seen_at), **about_key}
 
 
 @NODES.call("DELETE", "/v1/nodes/<node>", Who.OPERATOR, {204: None})

@@ -1,0 +1,146 @@
+"""``refstack-worker enrol``: gives this node a key of its own, or another in its place."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cliff.show import ShowOne
+from nacl.public import PrivateKey
+
+from refstack_worker.config.worker import WorkerSettings
+from refstack_worker.contract import enrolment, keys
+from refstack_worker.contract.enrolment import EnrolmentToken
+from refstack_worker.contract.envelope import NodeChannel
+from refstack_worker.errors import ConfigError, KeyFileError, RefusedError, ServerError, UsageError
+from refstack_worker.filesystem import write_whole
+from refstack_worker.worker.server_api.connection import ServerConnection
+
+FROM_ENV = "REFSTACK_ENROLMENT_TOKEN"
+
+
+class Enrol(ShowOne):
+    """Give this node a key of its own: 'refstack-queue worker enrol NODE' on the server makes the token for it.
+
+    The token is read from --token-file, from stdin, or from REFSTACK_ENROLMENT_TOKEN. The key goes into
+    keys.fleet_private, before what is there; the server's keys into keys.server_public if that file is missing.
+    With --rotate the node replaces its own key, without a token; runs under way are still opened with the old one.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("--server", default="", metavar="URL", help="default: the first of server.urls")
+        parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token; -: stdin")
+        parser.add_argument("--rotate", action="store_true", help="replace the key that this node enrolled before")
+        parser.add_argument(
+            "--only", action="store_true", help="remove the other keys, as the fleet's, from keys.fleet_private"
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
+        settings: Any = getattr(self.app, "settings", None)
+        assert isinstance(settings, WorkerSettings)  # noqa: S101 - for the type checker
+        if parsed_args.only and parsed_args.rotate:
+            raise UsageError("--only: not with --rotate: runs under way are sealed to the old key")
+        url = parsed_args.server or next(iter(settings.server.urls), "")
+        if not url:
+            raise ConfigError(f"{settings.file}: server.urls is empty; name the server here or with --server")
+        connection = ServerConnection(url, settings.server)
+        try:
+            if parsed_args.rotate:
+                key = rotate(settings, connection)
+            else:
+                key = enrol(settings, connection, token_of(parsed_args.token_file), parsed_args.only)
+        except (RefusedError, ServerError) as error:
+            raise type(error)(f"not enrolled: {error}") from error
+        finally:
+            connection.close()
+        return ("node", "key", "file", "next"), (
+            settings.node.name, key, str(settings.keys.fleet_private), "systemctl reload refstack-worker"
+        )  # fmt: skip
+
+
+def token_of(file: Path | None) -> EnrolmentToken:
+    """Return the token from a file, stdin or the environment. :raises UsageError: there is none."""
+    if file is not None and str(file) != "-":
+        try:
+            return EnrolmentToken.parse(file.read_text(encoding="ascii"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{file}: cannot be read: {error}") from error
+    given = os.environ.get(FROM_ENV, "") if file is None else ""
+    return EnrolmentToken.parse(given or sys.stdin.readline())
+
+
+def enrol(settings: WorkerSettings, connection: ServerConnection, token: EnrolmentToken, only: bool = False) -> str:
+    """Enrol a new key with a token and return its id.
+
+    :raises RefusedError: the server does not accept the token.
+    :raises KeyFileError: the key file cannot be written, or another server answered.
+    """
+    path = settings.keys.fleet_private
+    made = PrivateKey.generate()
+    line = keys.public_line(keys.SEAL_PRIVATE, bytes(made))
+    others = [] if only else _lines(path)
+    _write(path, [*others, line])  # before the server knows the key: from then on runs are sealed to it
+    body = {"token": str(token), "public": enrolment.write_public(bytes(made.public_key))}
+    try:
+        answer = connection.post(enrolment.PATH.format(name=settings.node.name), body)
+        lines = enrolment.server_keys(answer.get("server_keys"), token.server_key)
+    except Exception:
+        _write(path, others)
+        raise
+    _write(path, [line, *others])
+    if not settings.keys.server_public.exists():
+        _write(settings.keys.server_public, lines, 0o644)
+    return str(answer["key"])
+
+
+def rotate(settings: WorkerSettings, connection: ServerConnection) -> str:
+    """Enrol another key with the one that this node has and return its id; the old ones stay for runs under way.
+
+    :raises RefusedError: the key was revoked, or is not this node's.
+    """
+    path = settings.keys.fleet_private
+    before = _lines(path)
+    channel = NodeChannel.of_node(keys.load_seal_private(path), keys.load_sign_public(settings.keys.server_public))
+    made = PrivateKey.generate()
+    line = keys.public_line(keys.SEAL_PRIVATE, bytes(made))
+    # last: it opens what is sealed to it, should the answer not arrive; what the node says is still said with the old
+    _write(path, [*before, line])
+    body = {"name": settings.node.name, "public": enrolment.write_public(bytes(made.public_key))}
+    answer = connection.post(enrolment.PATH.format(name=settings.node.name), channel.seal(json.dumps(body).encode()))
+    _write(path, [line, *before][: enrolment.MAX_LIVE_KEYS])
+    return str(answer["key"])
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a key file that are keys; none of a file that is not there."""
+    try:
+        text = path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyFileError(f"{path}: cannot be read: {error}; run this as root") from error
+    return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _write(path: Path, lines: Sequence[str], mode: int = 0o600) -> None:
+    """Replace a key file whole, with its owner; without lines it goes."""
+    if not lines:
+        path.unlink(missing_ok=True)
+        return
+    before = os.umask(0o077)  # never readable for others, not even while it is written
+    try:
+        owner = path.stat() if path.exists() else path.parent.stat()
+        write_whole(path, ("\n".join(lines) + "\n").encode("ascii"), mode)
+        if os.geteuid() == 0:
+            os.chown(path, owner.st_uid, owner.st_gid)
+    except OSError as error:
+        raise KeyFileError(f"{path}: cannot be written: {error.strerror}; run this as root") from error
+    finally:
+        os.umask(before)

@@ -1,0 +1,37 @@
+"""The keys of single nodes. Times are seconds since 1970 (UTC); 0 means "not yet"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NodeKey:
+    """A key that a node enrolled."""
+
+    id: str
+    node: str
+    public: str
+    """base64."""
+    enrolled_at: float
+    replaced_at: float = 0.0
+    """The node has a newer one: nothing is sealed to this one any more."""
+    revoked_at: float = 0.0
+    """Nothing is sealed to it, and what is said with it is refused."""
+    revoked_by: str = ""
+
+    @property
+    def state(self) -> str:
+        """``active``, ``replaced`` or ``revoked``."""
+        if self.revoked_at:
+            return "revoked"
+        return "replaced" if self.replaced_at else "active"
+
+
+@dataclass(frozen=True)
+class NewToken:
+    """An enrolment token that was just made; only its digest is kept."""
+
+    text: str
+    node: str
+    expires_at: float

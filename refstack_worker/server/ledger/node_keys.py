@@ -1,0 +1,121 @@
+"""The ledger, as far as it knows the keys of single nodes: enrolled with a token, rotated, revoked."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from refstack_worker.contract.enrolment import EnrolmentToken
+from refstack_worker.contract.keys import key_id
+from refstack_worker.errors import NotFoundError
+from refstack_worker.server.db.node_key_tables import enrolment, node_key
+from refstack_worker.server.domain.node_keys import NewToken, NodeKey
+from refstack_worker.server.ledger.tokens import digest
+from refstack_worker.server.ledger.transactions import LedgerPart, Row, refused
+
+TOKEN_SECONDS = 3600.0
+"""For which an enrolment token works, unless another time is asked for."""
+
+_IS_ACTIVE = (node_key.c.revoked_at == 0) & (node_key.c.replaced_at == 0)
+_ACTIVE = select(node_key.c.public).where(_IS_ACTIVE).order_by(node_key.c.id)
+
+
+class NodeKeys(LedgerPart):
+    """A node has one active key at a time; what it had before stays on record."""
+
+    def new_token(self, node: str, server_key: str, by: str, seconds: float = TOKEN_SECONDS) -> NewToken:
+        """Make a token with which one node enrols once; it is returned this once."""
+        token, now = EnrolmentToken.new(server_key), self.clock()
+        until = now + seconds
+        values = {"node": node, "created_at": now, "expires_at": until, "created_by": by[:200]}
+        with self.database.writing() as connection:
+            connection.execute(delete(enrolment).where(or_(enrolment.c.expires_at <= now, enrolment.c.node == node)))
+            connection.execute(insert(enrolment).values(digest=digest(token.secret), **values))
+        return NewToken(str(token), node, until)
+
+    def enrol(self, node: str, secret: str, public: bytes) -> NodeKey:
+        """Give a node its key, which takes the place of the one that it has.
+
+        :raises RefusedError: ``enrolment``: the token is unknown, used, too old, or for another node.
+        """
+        known = delete(enrolment).where(
+            enrolment.c.digest == digest(secret), enrolment.c.node == node, enrolment.c.expires_at > self.clock()
+        )
+        with self.database.writing() as connection:
+            if connection.execute(known).rowcount == 0:
+                raise refused("enrolment", f"the token is used, too old, or not for node {node}; make another")
+            return self._replace(connection, node, public)
+
+    def rotate(self, node: str, old: str, public: bytes) -> NodeKey:
+        """Give a node another key in the place of its active one; the same again changes nothing.
+
+        :raises RefusedError: ``revoked``, or ``key``: the old key is not the active one of that node.
+        """
+        with self.database.writing() as connection:
+            row = connection.execute(select(node_key).where(node_key.c.id == old)).mappings().first()
+            check_speaks_for(_key(row) if row else None, node)
+            is_known = select(node_key).where(node_key.c.id == key_id(public), node_key.c.node == node, _IS_ACTIVE)
+            known = connection.execute(is_known).mappings().first()
+            return _key(known) if known else self._replace(connection, node, public)
+
+    def revoke(self, name: str, by: str) -> list[NodeKey]:
+        """Revoke all keys of a node, or the one of an id, and return them.
+
+        :raises NotFoundError: there is none that is not revoked yet.
+        """
+        named = or_(node_key.c.node == name, node_key.c.id == name) & (node_key.c.revoked_at == 0)
+        with self.database.writing() as connection:
+            connection.execute(delete(enrolment).where(enrolment.c.node == name))
+            rows = connection.execute(select(node_key).where(named)).mappings().all()
+            if not rows:
+                raise NotFoundError(f"{name[:200]}: no node or key of that name is enrolled")
+            values = {"revoked_at": self.clock(), "revoked_by": by[:200]}
+            connection.execute(update(node_key).where(named).values(values))
+        return [_key({**row, **values}) for row in rows]
+
+    def all(self) -> list[NodeKey]:
+        """Return every key, by node, the newest first."""
+        question = select(node_key).order_by(node_key.c.node, node_key.c.enrolled_at.desc())
+        with self.database.reading() as connection:
+            return [_key(row) for row in connection.execute(question).mappings().all()]
+
+    def get(self, key: str) -> NodeKey | None:
+        """Return the key of an id; None: no node enrolled it."""
+        with self.database.reading() as connection:
+            row = connection.execute(select(node_key).where(node_key.c.id == key)).mappings().first()
+        return _key(row) if row else None
+
+    def _replace(self, connection: Connection, node: str, public: bytes) -> NodeKey:
+        now = self.clock()
+        connection.execute(update(node_key).where(node_key.c.node == node, _IS_ACTIVE).values(replaced_at=now))
+        made = NodeKey(key_id(public), node, base64.b64encode(public).decode(), now)
+        try:
+            connection.execute(insert(node_key).values(vars(made)))
+        except IntegrityError:
+            raise refused("enrolment", "this key was enrolled before; make another") from None
+        return made
+
+
+def active_keys(connection: Connection) -> tuple[str, ...]:
+    """Return the public keys (base64) that payloads are sealed to now, as the caller's transaction sees them."""
+    found: Sequence[str] = connection.execute(_ACTIVE).scalars().all()
+    return tuple(found)
+
+
+def check_speaks_for(key: NodeKey | None, node: str) -> None:
+    """Refuse what was said with a key that is not the node's, or was revoked.
+
+    :raises RefusedError: ``revoked``, ``key``.
+    """
+    if key is None or key.node != node:
+        raise refused("key", f"this is not a key of node {node}")
+    if key.state == "revoked":
+        raise refused("revoked", f"the key {key.id} of node {node} was revoked; enrol it again if it is yours")
+
+
+def _key(row: Row) -> NodeKey:
+    return NodeKey(**row)

@@ -1,0 +1,93 @@
+"""Keys of nodes: a token works once and for its node, one key is active, and a revoked one is sealed to no more."""
+
+from __future__ import annotations
+
+import pytest
+from nacl.public import PrivateKey
+
+from refstack_worker.contract.enrolment import EnrolmentToken
+from refstack_worker.contract.keys import key_id
+from refstack_worker.errors import NotFoundError, RefusedError
+from refstack_worker.server.ledger.node_keys import active_keys
+
+
+def public() -> bytes:
+    return bytes(PrivateKey.generate().public_key)
+
+
+def enrolled(ledger, node: str, key: bytes | None = None) -> bytes:
+    token = EnrolmentToken.parse(ledger.node_keys.new_token(node, "0" * 16, "olga").text)
+    key = key or public()
+    ledger.node_keys.enrol(node, token.secret, key)
+    return key
+
+
+def active(ledger) -> int:
+    with ledger.database.reading() as connection:
+        return len(active_keys(connection))
+
+
+def test_a_token_works_once_and_for_its_node(ledger) -> None:
+    text = ledger.node_keys.new_token("node-1", "0123456789abcdef", "olga").text
+    token = EnrolmentToken.parse(text)
+    assert token.server_key == "0123456789abcdef"
+    for node, secret in (("node-2", token.secret), ("node-1", "A" * 43)):
+        with pytest.raises(RefusedError) as no:
+            ledger.node_keys.enrol(node, secret, public())
+        assert no.value.reason == "enrolment"
+    key = public()
+    assert ledger.node_keys.enrol("node-1", token.secret, key).id == key_id(key)
+    with pytest.raises(RefusedError):
+        ledger.node_keys.enrol("node-1", token.secret, public())
+
+
+def test_a_token_grows_old_and_a_newer_one_replaces_it(ledger) -> None:
+    old = EnrolmentToken.parse(ledger.node_keys.new_token("node-1", "0" * 16, "olga", -1.0).text)
+    with pytest.raises(RefusedError):
+        ledger.node_keys.enrol("node-1", old.secret, public())
+    first = EnrolmentToken.parse(ledger.node_keys.new_token("node-1", "0" * 16, "olga").text)
+    ledger.node_keys.new_token("node-1", "0" * 16, "olga")
+    with pytest.raises(RefusedError):
+        ledger.node_keys.enrol("node-1", first.secret, public())
+
+
+def test_a_node_has_one_active_key(ledger) -> None:
+    first = enrolled(ledger, "node-1")
+    enrolled(ledger, "node-2")
+    second = public()
+    ledger.node_keys.rotate("node-1", key_id(first), second)
+    ledger.node_keys.rotate("node-1", key_id(first), second)  # the answer to the first did not arrive
+    states = {key.id: key.state for key in ledger.node_keys.all() if key.node == "node-1"}
+    assert states == {key_id(first): "replaced", key_id(second): "active"}
+    assert active(ledger) == 2
+
+
+def test_a_key_speaks_for_its_node_alone(ledger) -> None:
+    key = enrolled(ledger, "node-1")
+    for node, old in (("node-2", key_id(key)), ("node-1", "f" * 16)):
+        with pytest.raises(RefusedError) as no:
+            ledger.node_keys.rotate(node, old, public())
+        assert no.value.reason == "key"
+
+
+def test_a_revoked_node_is_sealed_to_no_more_and_enrols_again_with_a_token_alone(ledger) -> None:
+    key = enrolled(ledger, "node-1")
+    ledger.node_keys.rotate("node-1", key_id(key), public())
+    assert {one.state for one in ledger.node_keys.revoke("node-1", "olga")} == {"revoked"}
+    assert active(ledger) == 0
+    with pytest.raises(RefusedError) as no:
+        ledger.node_keys.rotate("node-1", key_id(key), public())
+    assert no.value.reason == "revoked"
+    with pytest.raises(NotFoundError):
+        ledger.node_keys.revoke("node-1", "olga")
+    with pytest.raises(RefusedError, match="enrolled before"):
+        enrolled(ledger, "node-1", key)
+    enrolled(ledger, "node-1")
+    assert active(ledger) == 1
+
+
+def test_one_key_of_an_id_can_be_revoked(ledger) -> None:
+    key = enrolled(ledger, "node-1")
+    enrolled(ledger, "node-2")
+    assert [one.id for one in ledger.node_keys.revoke(key_id(key), "olga")] == [key_id(key)]
+    assert active(ledger) == 1
