@@ -46,7 +46,7 @@ class NotifySettings:
     smtp_user: str = setting("SMTP_USER", "", "User name at the mail server.")
     smtp_password: Path | None = setting("SMTP_PASSWORD_FILE", None, "File with the password of `SMTP_USER`.")
     smtp_ca_file: Path | None = setting(
-        "SMTP_CA_FILE", None, "CA certificates (PEM) that the mail server's is checked with; default: the system's."
+        "SMTP_CA_FILE", None, "CA certificates (PEM) to verify the mail server's with; default: the system's."
     )
     mail_from: str = setting("MAIL_FROM", "refstack@localhost", "Sender of the e-mails.")
     hook_networks: tuple[Network, ...] = setting(

@@ -16,7 +16,7 @@ class SignInSettings:
     issuer: str = setting(
         "OIDC_ISSUER",
         "",
-        "Issuer URL of the OpenID Connect provider; without it people sign in with API tokens alone. Register "
+        "Issuer URL of the OpenID Connect provider; without it, people sign in with API tokens only. Register "
         "`APP_ADDRESS/sign-in/callback` there as the redirect URI.",
         read=read.url,
     )

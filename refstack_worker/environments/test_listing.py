@@ -187,7 +187,7 @@ def _workspace(environment: Path, what: str) -> Iterator[tuple[Path, Path]]:
     """Give a temporary folder, and the environment's path in it, both of which a shell can read unquoted."""
     parent = _plain_folder(environment)
     where = f"{what}: cannot list its tests in {parent}"
-    with disk_errors(where, "make room there, or name another folder in TMPDIR"):
+    with disk_errors(where, "free up space there, or set TMPDIR to another folder"):
         with tempfile.TemporaryDirectory(prefix="refstack-list-", dir=parent) as name:
             home, linked = Path(name), environment
             if not PLAIN.fullmatch(str(environment)):
@@ -205,7 +205,7 @@ def _plain_folder(environment: Path) -> Path:
     for folder in candidates:
         if PLAIN.fullmatch(str(folder)) and os.access(folder, os.W_OK | os.X_OK):
             return folder
-    raise StoreError(f"{candidates[0]}: Tempest cannot work in a folder of that name; name a plain one in TMPDIR")
+    raise StoreError(f"{candidates[0]}: Tempest cannot work in a folder with this name; set TMPDIR to a plain one")
 
 
 def _options(home: Path, environment: Path) -> process.Options:

@@ -63,7 +63,7 @@ SETTINGS = (
     Setting(
         "tempest.versions",
         [],
-        "Tempest versions that this node runs, as 47.0.0; with plugins as their packages are called, 43.0.0-heat",
+        "Tempest versions that this node runs, e.g. 47.0.0; with plugins by the name of the package, e.g. 43.0.0-heat",
         "Tempest versions (separated by commas)",
         True,
         _VERSION,

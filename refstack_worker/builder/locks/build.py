@@ -51,7 +51,7 @@ class WheelBuilder:
         """
         done = self._build(["--sdist"], tree, out, version)
         if done.returncode != 0:
-            raise BuildError(f"{tree.name}: no source distribution can be made of it ({self._end(done)})")
+            raise BuildError(f"{tree.name}: cannot build a source distribution of it ({self._end(done)})")
         return _only(out, "*.tar.gz", tree.name)
 
     def _build(self, kind: Sequence[str], tree: Path, out: Path, version: str) -> process.Completed:

@@ -127,7 +127,7 @@ def _asked(question: ResolveRequest, uv: Uv, words: Sequence[str | Path], answer
     more = "" if len(undated) <= MAX_NAMED else f" and {len(undated) - MAX_NAMED} more"
     names = ", ".join(undated[:MAX_NAMED]) + more
     LOG.warning(
-        "the index gives no time of upload for %s: taken as they are today, whatever --exclude-newer says", names
+        "the index gives no upload time for %s: using their newest versions, without regard to --exclude-newer", names
     )
     exempt = [word for name in undated for word in ("--exclude-newer-package", f"{name}=false")]
     return uv.run([*words, *until, *exempt])
@@ -166,7 +166,7 @@ def choose(package: Mapping[str, Any], interpreter: Interpreter) -> Artefact:
         raise BuildError(f"{name} {version}: has no wheel for {interpreter.name} and no source distribution")
     digest = table.get("hashes", {}).get("sha256", "")
     if not digest:
-        raise BuildError(f"{_filename(table)}: the index gives no SHA-256 of it")
+        raise BuildError(f"{_filename(table)}: the index gives no SHA-256 for it")
     return Artefact(name, version, _filename(table), table["url"], digest, table.get("size", 0), best is not None)
 
 

@@ -97,7 +97,7 @@ def build_source(source: TempestSource, builder: WheelBuilder, version: str = ""
     if distribution != "tempest":
         raise BuildError(f"{shown(source.place)}: builds {distribution}, not tempest")
     if str(built) != name:
-        raise BuildError(f"{shown(source.place)}: builds as {built}, though {name} was asked for")
+        raise BuildError(f"{shown(source.place)}: builds as {built}, but {name} was requested")
     return BuiltSource(name, wheel, sdist, _digest(sdist), commit)
 
 

@@ -76,14 +76,16 @@ def build(request: PackageRequest) -> list[Path]:
 def look_up(request: PackageRequest, locks: Sequence[Lock]) -> vulnerabilities.VulnerabilityReport | None:
     """Return what is known of vulnerabilities in the wheels, and log it; None: they were not looked up."""
     if request.osv is None:
-        LOG.warning("known vulnerabilities were not looked for; give OSV's records with --osv")
+        LOG.warning("known vulnerabilities were not checked; give OSV records with --osv")
         return None
     report = vulnerabilities.check_locks(request.osv, locks)
     for one in report.found:
         LOG.warning("known vulnerability: %s", one)
     if report.found and request.fails_if_vulnerable:
         names = sorted({f"{one.package} {one.version}" for one in report.found})
-        raise BuildError(f"known vulnerabilities in {', '.join(names)}; lock other versions, or leave this check out")
+        raise BuildError(
+            f"known vulnerabilities in {', '.join(names)}; lock other versions, or leave out --fail-if-vulnerable"
+        )
     LOG.warning("known vulnerabilities: %d, of %d records in %s", len(report.found), report.records, report.source)
     return report
 
@@ -102,7 +104,9 @@ def read_locks(folder: Path) -> tuple[Lock, ...]:
         raise BuildError(f"{folder}: locks of Tempest {' and '.join(versions)}; a package has one version")
     sets = sorted({lock.set_name for lock in locks})
     if len(sets) > 1:
-        raise BuildError(f"{folder}: locks of {' and '.join(sets)}; a package has one set of plugins: move them apart")
+        raise BuildError(
+            f"{folder}: locks of {' and '.join(sets)}; a package has one set of plugins; put them into separate folders"
+        )
     for lock in locks:
         if not lock.compatibility.tests:
             raise BuildError(f"{lock.path}: was never checked to list tests; run 'refstack-package verify-lock'")

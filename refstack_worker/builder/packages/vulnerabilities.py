@@ -90,7 +90,7 @@ def check_locks(source: Path, locks: Sequence[Lock]) -> VulnerabilityReport:
             newest = max(newest, str(record.get("modified") or ""))
             found += _matches(record, versions)
     if not count:
-        raise BuildError(f"{source}: no OSV records about {ECOSYSTEM}; is that the right file?")
+        raise BuildError(f"{source}: no OSV records about {ECOSYSTEM}; is this the right file?")
     ordered = sorted(set(found), key=lambda one: (one.package, one.version, one.id))
     return VulnerabilityReport(source.name, digest.hexdigest(), count, newest, tuple(ordered))
 

@@ -109,7 +109,7 @@ def check(repository: Repository, package: Path, keyring: Path | None = None) ->
         raise BuildError(f"{place}: no good signature by a key of {trusted}; the provenance cannot be trusted")
     value = provenance.checked(json.loads(payload), str(place))
     if provenance.subject_of(value) != (package.name, provenance.digest_of(package)):
-        raise BuildError(f"{package}: is not the file that its provenance is about; it was changed since")
+        raise BuildError(f"{package}: differs from the file that its provenance describes; it was changed since")
     details = value["predicate"]["runDetails"]
     return Provenance(package.name, str(details["builder"]["id"]), good, _vulnerabilities(details))
 

@@ -177,10 +177,12 @@ def _signing(wanted: str, primary: _Part, subkeys: Sequence[_Part]) -> _Part:
     chosen = [part for part in subkeys if len(named) >= SHORTEST_ID and part.fingerprint.endswith(named)]
     able = chosen or [part for part in (primary, *sorted(subkeys, key=lambda part: -part.created)) if part.signs]
     if not any(part.signs for part in able):
-        raise BuildError(f"key {wanted}: is not made for signing; add a signing subkey (gpg --quick-add-key)")
+        raise BuildError(f"key {wanted}: cannot sign; add a signing subkey (gpg --quick-add-key)")
     here = [part for part in able if part.is_here]
     if not here:
-        raise BuildError(f"key {wanted}: its secret part is not here, nor that of a signing subkey; import one")
+        raise BuildError(
+            f"key {wanted}: neither its secret key nor that of a signing subkey is in the keyring; import one"
+        )
     valid = [part for part in here if not part.is_over]
     if not valid:
         raise BuildError(f"key {wanted}: its signing subkey expired or was revoked; add another (gpg --quick-add-key)")

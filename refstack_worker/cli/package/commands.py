@@ -66,7 +66,7 @@ def add_package_options(parser: argparse.ArgumentParser) -> None:
         "--fail-if-vulnerable", action="store_true", help="build nothing if a wheel has a known vulnerability"
     )
     parser.add_argument(
-        "--builder-id", default=provenance.BUILDER, metavar="URI", help="who builds, for the provenance"
+        "--builder-id", default=provenance.BUILDER, metavar="URI", help="name of the builder, for the provenance"
     )
 
 
@@ -80,7 +80,7 @@ def build_folder(folder: Path, parsed_args: argparse.Namespace, out: IO[str]) ->
         pairs.append((series, name))
     formats = tuple(word for word in parsed_args.format.split(",") if word)
     if parsed_args.fail_if_vulnerable and parsed_args.osv is None:
-        raise UsageError("--fail-if-vulnerable: needs the records to look in (--osv FILE)")
+        raise UsageError("--fail-if-vulnerable needs records of vulnerabilities (--osv FILE)")
     request = contents.PackageRequest(
         folder,
         parsed_args.out,
@@ -97,7 +97,8 @@ def build_folder(folder: Path, parsed_args: argparse.Namespace, out: IO[str]) ->
     for suite, series in sorted(PYTHONS.items()):
         if series not in there:
             LOG.warning(
-                "no lock for Python %s: nodes on Debian %s cannot install it; lock it there too, or --also-python PATH",
+                "no lock for Python %s: nodes on Debian %s cannot install it; lock it there too, or use "
+                    "--also-python PATH",
                 series, suite,
             )  # fmt: skip
 
@@ -128,7 +129,7 @@ class Publish(RepositoryCommand):
         parser.add_argument("--url", default="", help="base URL under which DIR is served; it is recorded")
         parser.add_argument(
             "--verify", action="store_true",
-            help="first publish into a copy and verify the Tempest versions there, as 'verify' does; needs root",
+            help="first publish to a copy and check the Tempest versions there, as 'verify' does; needs root",
         )  # fmt: skip
         add_verify_options(parser)
         parser.add_argument(
@@ -234,9 +235,12 @@ class VerifyPublished(Lister):
         parser.add_argument("--repo", type=Path, required=True, metavar="DIR", help="folder of the repositories")
         parser.add_argument("versions", nargs="+", metavar="VERSION", help="Tempest versions, e.g. 43.0.0")
         add_verify_options(parser)
-        parser.add_argument("--provenance", action="store_true", help="check the provenance alone, and show it")
+        parser.add_argument("--provenance", action="store_true", help="only check and show the provenance")
         parser.add_argument(
-            "--keyring", type=Path, metavar="FILE", help="public keys to trust for it; default: the repository's own"
+            "--keyring",
+            type=Path,
+            metavar="FILE",
+            help="public keys to trust for the provenance; default: the repository's own",
         )
         return parser
 

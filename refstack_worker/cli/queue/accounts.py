@@ -56,7 +56,9 @@ class UserCreate(ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("name")
-        parser.add_argument("--email", default="", help="also what a sign-in by OpenID Connect recognises the user by")
+        parser.add_argument(
+            "--email", default="", help="e-mail address; a sign-in by OpenID Connect recognises the user by it"
+        )
         parser.add_argument("--vendor", metavar="VENDOR", help="name or id")
         return parser
 
@@ -69,7 +71,7 @@ class UserCreate(ShowOne):
 
 
 class UserInvite(ShowOne):
-    """Invite a user to sign in by OpenID Connect (for operators). The URL works once and is shown only now."""
+    """Invite a user to sign in by OpenID Connect (for operators). The URL works once and is shown only once."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)

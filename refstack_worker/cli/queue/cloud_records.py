@@ -37,7 +37,7 @@ class CloudDelete(Command):
 
 
 class CloudHistory(Lister):
-    """List the last runs of a cloud that have a result, oldest first."""
+    """List the latest runs of a cloud that have a result, oldest first."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         return with_cloud(super().get_parser(prog_name))

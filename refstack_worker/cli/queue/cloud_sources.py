@@ -27,14 +27,14 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a cloud and its users."""
     parser.add_argument(
         "--os-cloud", default="", metavar="NAME",
-        help="the cloud and its user of this name in clouds.yaml, found as the command 'openstack' finds it",
+        help="cloud and user of this name in clouds.yaml, which is found as the command 'openstack' does",
     )  # fmt: skip
     parser.add_argument(
-        "-e", "--env", action="store_true", help="the cloud and its user in the OS_* variables of an openrc file"
+        "-e", "--env", action="store_true", help="cloud and user from the OS_* variables of an openrc file"
     )
     parser.add_argument(
         "--tempest-conf", type=Path, metavar="FILE",
-        help="the options of a tempest.conf; those that each node sets for itself are left out, and named",
+        help="options of this tempest.conf; those that each node sets itself are ignored and listed",
     )  # fmt: skip
     parser.add_argument(
         "--accounts-file", type=Path, metavar="FILE",
@@ -114,7 +114,7 @@ def _environment(environ: Mapping[str, str]) -> Conf:
 def _without_the_nodes(conf: Conf) -> Conf:
     """Leave out the path of the certificates: it is one of this machine, and the run is carried out on a node."""
     if conf["identity"].pop("ca_certificates_file", None):
-        LOG.warning("The CA file stays here: a run trusts the certificates of its node.")
+        LOG.warning("The CA file is not sent: a run trusts the certificates of its node.")
     return conf
 
 
@@ -124,7 +124,7 @@ def _tempest_conf(path: Path) -> Conf:
     except ValueError as error:
         raise UsageError(f"--tempest-conf: {path}: {error}") from None
     if found.left_out:
-        LOG.warning("%s: left out, each node sets them: %s", path, ", ".join(found.left_out))
+        LOG.warning("%s: ignored, because each node sets them: %s", path, ", ".join(found.left_out))
     conf: Conf = {section: dict(values) for section, values in found.conf.items()}
     if found.accounts_file:
         conf.update(read_accounts_file(path.parent / found.accounts_file, f"{path}: auth.test_accounts_file"))

@@ -91,7 +91,7 @@ class CloudCreate(ShowOne):
         if not body.get("endpoint_v3"):
             found = login_of_environment()
             if not found:
-                raise UsageError("KEYSTONE is missing: the address of the cloud's Keystone (or use --os-cloud, --env)")
+                raise UsageError("KEYSTONE is missing: give the Keystone URL of the cloud, or use --os-cloud or --env")
             body, conf = _body(parsed_args, {"label": parsed_args.label}, found)
         with Api(access_of(self.app.options)) as api:
             made = api.post("/v1/clouds", body)
@@ -99,15 +99,15 @@ class CloudCreate(ShowOne):
 
 
 class CloudUpdate(ShowOne):
-    """Change a cloud and look at it again; what is not given stays.
+    """Change a cloud and test the connection again; what you do not give stays.
 
-    Passwords come from where 'cloud create' takes them.
+    Passwords come from the same places as for 'cloud create'.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = with_cloud(super().get_parser(prog_name))
         parser.add_argument("--label", default="", help="another display name")
-        parser.add_argument("--keystone", default="", metavar="URL", help="another address of its Keystone")
+        parser.add_argument("--keystone", default="", metavar="URL", help="another Keystone URL")
         _add_cloud_options(parser)
         parser.add_argument("--forget-passwords", action="store_true", help="erase passwords and accounts stored there")
         parser.add_argument("--forget-accounts", action="store_true", help="erase the accounts stored there")

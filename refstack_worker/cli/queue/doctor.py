@@ -87,7 +87,7 @@ def check_api(ledger: Ledger) -> Iterator[Finding]:
         # a private authority's certificate is the workers' affair: nothing secret is sent
         answer = requests.get(url, timeout=ANSWER_SECONDS, allow_redirects=False, verify=False)  # noqa: S501 # nosec B501
     except requests.RequestException as error:
-        yield Finding("api", BAD, f"{url}: {cause(error)}", "is refstack-queue api running, and APP_ADDRESS right?")
+        yield Finding("api", BAD, f"{url}: {cause(error)}", "is refstack-queue api running, and is APP_ADDRESS right?")
         return
     if answer.status_code != 200:
         yield Finding("api", BAD, f"{url}: response {answer.status_code}", "the log of refstack-queue api says why")
@@ -113,7 +113,7 @@ def clock_finding(check: str, skew: float) -> Finding:
     if abs(skew) <= NOTABLE_SKEW:
         return Finding(check, GOOD, f"{skew:+.1f} s off the database's")
     result = WARNING if abs(skew) <= MAX_SKEW else BAD
-    return Finding(check, result, f"{skew:+.1f} s off the database's, which counts", SET_CLOCK)
+    return Finding(check, result, f"{skew:+.1f} s off the database's clock, which is used", SET_CLOCK)
 
 
 CHECKS: tuple[tuple[str, Callable[[Ledger], Iterator[Any]]], ...] = (

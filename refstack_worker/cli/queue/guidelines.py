@@ -59,7 +59,7 @@ class GuidelineAdd(ShowOne):
 
 
 class GuidelineShow(ShowOne):
-    """Show a guideline: whose it is, what it is for, and the Tempest version that fits each program."""
+    """Show a guideline: its owner, its programs, and the Tempest version that fits each program."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         return _with_guideline(super().get_parser(prog_name))
@@ -77,7 +77,7 @@ class GuidelineShow(ShowOne):
 
 
 class GuidelineCapabilities(Lister):
-    """List the capabilities of a program: what it requires, advises, and no longer asks for."""
+    """List the capabilities of a program: required, advisory, deprecated and removed ones."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = _with_guideline(super().get_parser(prog_name))
@@ -100,7 +100,7 @@ class GuidelineCapabilities(Lister):
 
 
 class GuidelineDelete(Command):
-    """Delete a guideline; the verdicts that it gave stay. An official one can only be deleted by an operator."""
+    """Delete a guideline; its verdicts stay. Only operators can delete official ones."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         return _with_guideline(super().get_parser(prog_name))

@@ -17,11 +17,11 @@ _HEADS = ("Id", "Program", "Created by", "Created", "Expires")
 
 
 class LinkCreate(ShowOne):
-    """Make a link to a run's report that needs no sign-in. The URL is shown only now."""
+    """Create a link to a run's report that needs no sign-in. The URL is shown only once."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = _with_run(super().get_parser(prog_name))
-        parser.add_argument("--days", type=int, default=30, help="until it expires; default: 30, at most 365")
+        parser.add_argument("--days", type=int, default=30, help="days until it expires; default: 30, at most 365")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
@@ -30,7 +30,7 @@ class LinkCreate(ShowOne):
 
 
 class LinkList(Lister):
-    """List the links to a run's report that work."""
+    """List the valid links to a run's report."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         return _with_run(super().get_parser(prog_name))
@@ -54,7 +54,7 @@ class LinkDelete(Command):
 
 
 class BadgeCreate(ShowOne):
-    """Make a badge (SVG) and a feed (Atom) of a cloud and a program. Their URLs are shown only now."""
+    """Create a badge (SVG) and a feed (Atom) for a cloud and a program. Their URLs are shown only once."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = _with_cloud(super().get_parser(prog_name))
@@ -92,7 +92,7 @@ class BadgeDelete(Command):
 
 
 class ShowMatrix(Lister):
-    """List the last verdicts of clouds by program and guideline."""
+    """List the latest verdicts of clouds by program and guideline."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         with Api(access_of(self.app.options)) as api:

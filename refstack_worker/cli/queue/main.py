@@ -127,8 +127,8 @@ PROGRAM = app.CliProgram(
     "RefStack's queue of test runs. 'run', 'cloud', 'guideline', 'key', 'schedule' and 'notification' call the API: "
     "they need --url and --token-file. 'token', 'vendor', 'user', 'worker', 'audit', 'announcement', 'pause', 'resume' "
     "and 'status' do so, too, from anywhere with an operator's token; without one, or with --config, they use the "
-    "database that the server's refstack.cfg names. The rest runs on the server; 'standalone' makes a "
-    "refstack.cfg of its own.",
+    "database that the server's refstack.cfg names. The other commands run on the server; 'standalone' creates "
+    "its own refstack.cfg.",
     COMMANDS,
     add_options,
     load_settings,

@@ -55,7 +55,7 @@ class WorkerList(Lister):
 
 
 class WorkerShow(ShowOne):
-    """Show a node with the runs that it has."""
+    """Show a node and its runs."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         return _with_node(super().get_parser(prog_name))

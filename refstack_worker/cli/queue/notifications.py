@@ -28,12 +28,11 @@ class NotificationList(Lister):
 class NotificationCreate(ShowOne):
     """Get a webhook (a URL) or an e-mail (an address) when something happens.
 
-    The secret of a webhook is shown this once. Messages have the headers webhook-id, webhook-timestamp and
+    The secret of a webhook is shown only once. Messages have the headers webhook-id, webhook-timestamp and
     webhook-signature, as standardwebhooks.com describes them.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("target", help="URL, or e-mail address of your vendor")
         parser.add_argument(
@@ -43,7 +42,7 @@ class NotificationCreate(ShowOne):
             metavar="EVENT",
             help=f"one of {', '.join(KINDS)}; repeat it for several (default: run.not_passed)",
         )
-        parser.add_argument("--vendor", action="store_true", help="about the runs of all users of your vendor")
+        parser.add_argument("--vendor", action="store_true", help="for the runs of all users of your vendor")
         parser.add_argument("--label", default="", help="a name for people")
         return parser
 
@@ -66,7 +65,6 @@ class _OfOne(Command):
     """A command about one notification."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("id", type=int, help="as 'notification list' shows it")
         return parser
@@ -81,7 +79,7 @@ class NotificationDelete(_OfOne):
 
 
 class NotificationPause(_OfOne):
-    """Send nothing for now; what happens meanwhile is not sent later."""
+    """Pause a notification; events in the meantime are not sent later."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with Api(access_of(self.app.options)) as api:
@@ -89,7 +87,7 @@ class NotificationPause(_OfOne):
 
 
 class NotificationResume(_OfOne):
-    """Send messages again after a pause."""
+    """Resume a paused notification."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with Api(access_of(self.app.options)) as api:
@@ -108,7 +106,6 @@ class NotificationLog(Lister):
     """List the last messages of a notification, newest first."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("id", type=int, help="as 'notification list' shows it")
         return parser

@@ -41,7 +41,7 @@ class AnnouncementShow(ShowOne):
 
 
 class AnnouncementSet(Command):
-    """Show a text on every page; an empty text ('') takes it away."""
+    """Show a text on every page; an empty text ('') removes it."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)

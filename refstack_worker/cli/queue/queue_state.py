@@ -40,9 +40,9 @@ class ResumeQueue(Command):
 class QueueStatus(ShowOne):
     """Show the state of the queue: runs by state, nodes, and on the server its database, Gearman servers and clocks.
 
-    A clock is shown as what it is ahead of the database's, which counts.
+    Clocks are shown as seconds ahead of the database's clock, which is used.
 
-    On the server the exit status is 7 when no Gearman server answers.
+    On the server, exit status 7 means that no Gearman server responds.
     """
 
     _is_queue_away = False

@@ -26,22 +26,23 @@ class ScheduleList(Lister):
 
 
 class ScheduleCreate(ShowOne):
-    """Start runs of a cloud by themselves, at a time of the day (UTC).
+    """Start runs of a cloud automatically, at a time of day (UTC).
 
     The cloud must store its passwords ('cloud create --keep-password'), because no one is there to enter them.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("cloud", help="id or label of a cloud, as 'cloud list' shows it")
         parser.add_argument("--at", required=True, metavar="HH:MM", help="time of the day, UTC")
         parser.add_argument("--days", default="", metavar="mon,thu", help="days of the week (default: every day)")
-        parser.add_argument("--program", default="", help="program of a guideline, as storage")
-        parser.add_argument("--guideline", default="", help="name of the guideline, as 2020.06; needs --program")
-        parser.add_argument("--tempest-version", default="", metavar="V", help="may be left out with --program")
+        parser.add_argument("--program", default="", help="program of a guideline, e.g. storage")
+        parser.add_argument("--guideline", default="", help="name of the guideline, e.g. 2020.06; needs --program")
+        parser.add_argument(
+            "--tempest-version", default="", metavar="V", help="Tempest version; may be omitted with --program"
+        )
         parser.add_argument("--regex", action="append", default=[], help="tests by regular expression; may be repeated")
-        parser.add_argument("--label", default="", help="of the schedule and its runs")
+        parser.add_argument("--label", default="", help="name of the schedule and its runs")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
@@ -60,7 +61,6 @@ class _OfOne(Command):
     """A command about one schedule."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Say what the command takes."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("id", type=int, help="as 'schedule list' shows it")
         return parser
@@ -75,7 +75,7 @@ class ScheduleDelete(_OfOne):
 
 
 class SchedulePause(_OfOne):
-    """Start no runs for now."""
+    """Pause a schedule: it starts no runs."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with Api(access_of(self.app.options)) as api:
@@ -83,7 +83,7 @@ class SchedulePause(_OfOne):
 
 
 class ScheduleResume(_OfOne):
-    """Go on at the next time; what was due meanwhile is left out."""
+    """Resume a schedule at its next time; runs that were due meanwhile are skipped."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with Api(access_of(self.app.options)) as api:
@@ -93,7 +93,7 @@ class ScheduleResume(_OfOne):
 def _run(options: argparse.Namespace) -> dict[str, Any]:
     run: dict[str, Any] = {}
     if options.program and not options.guideline:
-        raise UsageError("--guideline: name the guideline of the program, as 2020.06")
+        raise UsageError("--program needs --guideline, e.g. 2020.06")
     if options.program:
         run["guideline"] = {"name": options.guideline, "program": options.program}
     if options.regex:
@@ -101,7 +101,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     if options.tempest_version:
         run["tempest_version"] = options.tempest_version
     if "guideline" not in run and "tempest_version" not in run:
-        raise UsageError("--tempest-version: is needed without --program")
+        raise UsageError("give --tempest-version, or --guideline and --program")
     return run
 
 

@@ -36,7 +36,7 @@ ASK_TIMEOUT = 30.0
 
 
 class ServeApi(Command):
-    """Serve HTTP: the web page, the API, and what testers and workers call."""
+    """Serve the web pages, the API and the calls of workers over HTTP."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
@@ -106,9 +106,9 @@ def serve_process(settings: ServerSettings, listener: socket.socket, alive: Call
 
 
 class MonitorQueue(Command):
-    """Watch over the runs: submit, find what was lost, end what takes too long; send notifications.
+    """Run the monitor: it submits recorded runs, detects lost attempts, and ends runs that take too long.
 
-    Several at once do no harm.
+    It also sends notifications and starts scheduled runs. Several monitors may run at once.
     """
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:

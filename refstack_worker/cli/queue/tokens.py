@@ -21,7 +21,7 @@ _ALL = "/v1/tokens"
 
 
 class WhoAmI(ShowOne):
-    """Show whom your token belongs to and what it allows."""
+    """Show the owner and scope of your token."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         with operator_api(self.app) as api:
@@ -50,7 +50,7 @@ class TokenCreate(ShowOne):
             "--scope",
             choices=SCOPES,
             default=VENDOR,
-            help="operator: everything; vendor (default): the runs of the user's vendor; read: change nothing",
+            help="operator: everything; vendor (default): the runs of the user's vendor; read: read-only",
         )
         parser.add_argument("--read-only", action="store_true", help="read-only token, e.g. for Prometheus")
         parser.add_argument("--user", metavar="USER", help="owner: name, e-mail address or id (operators)")
@@ -84,7 +84,7 @@ class TokenCreate(ShowOne):
 
 
 class TokenList(Lister):
-    """List your API tokens, as an operator all; their secrets are stored nowhere."""
+    """List your API tokens (operators: all). Secrets are not stored."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         with operator_api(self.app) as api:
@@ -103,7 +103,7 @@ class TokenList(Lister):
 
 
 class TokenRevoke(Command):
-    """Revoke an API token for good, with all that were created with it."""
+    """Permanently revoke an API token and all tokens created with it."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)

@@ -195,7 +195,7 @@ def _copied(url: str, wheel: LockedWheel, landing: Landing) -> Path | None:
     try:
         if not _complete(wheel, whole, url):
             raise WheelError(
-                f"{wheel.filename}: {shown(url)} is shorter than the {wheel.size} bytes of the lock; refused"
+                f"{wheel.filename}: {shown(url)} is shorter than the {wheel.size} bytes that the lock states; refused"
             )
     except WheelError:
         whole.unlink()

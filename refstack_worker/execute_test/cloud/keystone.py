@@ -257,7 +257,7 @@ def _unused_proxy() -> str:
     names = [name for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY") if os.environ.get(name)]
     if not names:
         return ""
-    return f"; {names[0]} is set, but Tempest takes no proxy from the environment, so the cloud is asked without it"
+    return f"; {names[0]} is set, but Tempest uses no proxy from the environment, so the cloud is called without it"
 
 
 def _domain(name: str, domain_id: str) -> dict[str, str]:

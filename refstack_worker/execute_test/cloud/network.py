@@ -30,7 +30,7 @@ def _do_without_routers(findings: CloudFindings, is_admin: bool) -> None:
     # for floating addresses Tempest would make a router for every class with servers
     findings.choose("validation", "connect_method", "fixed")
     if is_admin:
-        text = "network: this Neutron has no routers; tests for whose projects Tempest makes a router are left out"
+        text = "network: this Neutron has no routers; tests for which Tempest creates routers are left out"
         findings.lacks(Need.PROJECT_ROUTER, text)
 
 

@@ -80,13 +80,13 @@ class OptionFinder:
             text = f"{SERVICE_TYPES[name][0]}: the cloud's catalogue has no such service{where}; its tests are skipped"
             findings.lacks(NEED_OF_SERVICE[name], text)
         if "neutron" in missing and "nova" not in missing:
-            text = "network: without a network service no server can be made; tests that create servers are left out"
+            text = "network: without a network service, no server can be created; such tests are left out"
             findings.lacks(Need.SERVER_NETWORK, text)
         if "glance" in missing and "nova" not in missing and not findings.is_given("compute", "image_ref"):
             findings.lacks(
                 Need.IMAGE,
-                "image: without an image service no image is known to make servers from; tests that create servers "
-                "are left out. Set compute.image_ref",
+                "image: without an image service, there are no images for servers; tests that create servers are "
+                "left out. Set compute.image_ref",
             )
 
     def _validate(self, network: ServiceApi | None, findings: CloudFindings, image: Image | None) -> None:

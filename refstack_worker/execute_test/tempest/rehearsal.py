@@ -89,10 +89,10 @@ def _check(answer: Mapping[str, Any], tempest: Tempest) -> None:
         raise CloudFailure(f"Tempest cannot log in as {answer['login_user'] or 'the user'}: {SECRETS.mask(error)}")
     missing = answer["missing"]
     if "identity" in missing:
-        raise CloudFailure(f"Tempest does not find Keystone in the cloud's catalogue: {missing['identity']}; "
+        raise CloudFailure(f"Tempest cannot find Keystone in the cloud's catalogue: {missing['identity']}; "
                            "check identity.v3_endpoint_type and identity.region")  # fmt: skip
     for name, error in missing.items():
-        LOG.warning("Tempest does not find %s in the cloud's catalogue: %s", name, error)
+        LOG.warning("Tempest cannot find %s in the cloud's catalogue: %s", name, error)
 
 
 def _ask(tempest: Tempest, workspace: Workspace, asked: Mapping[str, Any]) -> Any:
@@ -114,5 +114,5 @@ def _ask(tempest: Tempest, workspace: Workspace, asked: Mapping[str, Any]) -> An
         return json.loads(output.splitlines()[-1])
     except (ValueError, IndexError):
         last = errors.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]
-        LOG.warning("the accounts and the log-in could not be tried with Tempest %s: %s", tempest.version, last[0])
+        LOG.warning("the accounts and the login could not be tested with Tempest %s: %s", tempest.version, last[0])
         return None

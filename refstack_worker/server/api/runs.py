@@ -92,7 +92,7 @@ def check_run(call: Call) -> Response:
             "tempest_version": string(40),
             "worker": string(200, description="Name of a node"),
             "cloud_id": ID,
-            "since": string(40, description="Created then or later: a date or a time, as 2026-11-25T21:36:00Z"),
+            "since": string(40, description="Created at this date or time or later, e.g. 2026-11-25T21:36:00Z"),
             "until": string(40, description="Created before"),
             "before": integer(0, 2**31 - 1, description="Only runs with lower numbers: the next page"),
             "limit": integer(1, MAX_RUNS),

@@ -12,7 +12,7 @@ from refstack_worker.server.api.serializers import times
 from refstack_worker.server.domain.schedules import Schedule
 from refstack_worker.server.services.schedules import CHANGED_SCHEDULE, NEW_SCHEDULE, ScheduleService
 
-SCHEDULES = Resource("schedules", "Start runs of a cloud by themselves, at a time of the day.")
+SCHEDULES = Resource("schedules", "Start runs of a cloud automatically, at a time of day.")
 _ONE = "/v1/schedules/<int:number>"
 _SCHEDULE = reference("Schedule")
 

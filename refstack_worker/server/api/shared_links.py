@@ -18,7 +18,7 @@ from refstack_worker.server.services.matrix import MAX_VERDICTS, matrix
 LINKS = Resource("links", "Show a run, or badge and feed of a cloud, without a sign-in; the verdicts of clouds.")
 _RUN = "/v1/runs/<int:test_id>/links"
 _CLOUD = "/v1/clouds/<int:cloud_id>/links"
-_NEW_RUN_LINK = fields(days=integer(1, MAX_DAYS, description=f"Expires after so many days; default: {DEFAULT_DAYS}"))
+_NEW_RUN_LINK = fields(days=integer(1, MAX_DAYS, description=f"Days until it expires; default: {DEFAULT_DAYS}"))
 _NEW_CLOUD_LINK = fields("program", program=string(200, minLength=1, description="In full, or its last words"))
 
 

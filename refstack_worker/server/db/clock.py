@@ -107,7 +107,7 @@ class DatabaseClock:
         try:
             self._note(self.skew, now + self._offset)
         except LedgerError:
-            LOG.debug("this machine's clock was not noted in the database")
+            LOG.debug("this machine's clock was not recorded in the database")
 
 
 def clock_of(database: Callable[[], Database]) -> Callable[[], float]:

@@ -59,7 +59,7 @@ class Links(LedgerPart):
                 raise NotFoundError(f"there is no link {wanted.id}")
 
     def verdicts(self, scope: AccessScope | None, limit: int) -> list[CloudVerdict]:
-        """Return the last verdicts of the clouds that somebody owns, the newest first. :param scope: None: of all."""
+        """Return the latest verdicts of the clouds of an owner, the newest first. :param scope: None: of all."""
         question = _verdicts().limit(limit)
         if scope is not None:
             question = question.where(legacy_tables.cloud.c.user_id.in_(scope.owner_ids or (-1,)))

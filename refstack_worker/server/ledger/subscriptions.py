@@ -48,7 +48,7 @@ class Subscriptions(LedgerPart):
         count = select(func.count()).select_from(subscription).where(is_mine)
         with self.database.writing() as connection:
             if connection.execute(count).scalar_one() >= MAX_OF_VENDOR:
-                raise StateError(f"there are {MAX_OF_VENDOR} notifications already; delete one first")
+                raise StateError(f"there are {MAX_OF_VENDOR} notifications; delete one first")
             made = new_id(connection.execute(insert(subscription).values(row)))
         return self.get(made)
 

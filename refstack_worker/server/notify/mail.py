@@ -84,7 +84,11 @@ def _lines(body: Mapping[str, Any]) -> Iterator[str]:
         yield _line(data["text"])
     if data.get("url"):
         yield from ("", data["url"])
-    yield from ("", "-- ", "You get this because of a notification on the RefStack server. Its page lets you end it.")
+    yield from (
+        "",
+        "-- ",
+        "You receive this because of a notification on the RefStack server. You can delete it on its page.",
+    )
 
 
 def _run_lines(run: Mapping[str, Any]) -> Iterator[str]:

@@ -46,7 +46,7 @@ class Composer:
 
     def test(self, subscription: Subscription) -> Mapping[str, Any]:
         """Return the message with which a subscription is tried."""
-        data = {"text": "This message was asked for to test a notification.", "notification": subscription.id}
+        data = {"text": "This is a test of a notification.", "notification": subscription.id}
         return _body(EventKind.TEST, self._ledger.clock(), data)
 
     def _vendor_of(self, owner_id: int | None) -> int | None:

@@ -47,7 +47,7 @@ class Notifier:
                         LOG.error("notifications: %s", error)
                     troubled = True
                 except Exception:
-                    LOG.exception("notifications: a fault of this program")
+                    LOG.exception("notifications: unexpected error")
                 stop.wait(ROUND_SECONDS)
 
     def work(self, pool: ThreadPoolExecutor) -> int:
@@ -83,5 +83,5 @@ class Notifier:
             return webhook.send(due, settings.hook_networks, now)
         except Exception as error:
             # a message that cannot be put together must not keep the others
-            LOG.exception("message %s: a fault of this program", due.message_id)
+            LOG.exception("message %s: unexpected error", due.message_id)
             return Sent(False, error=f"{type(error).__name__} while sending")

@@ -83,7 +83,7 @@ def look_inside(conf: Conf, networks: Sequence[Network]) -> CloudContents:
         return CloudContents(problem=clean_line(str(error))[:300])
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError):
         # nothing in an answer is as it must be only because it is JSON
-        return CloudContents(problem="a service's answer is not as its API has it")
+        return CloudContents(problem="a service's response does not conform to its API")
 
 
 def _look(conf: Conf, guard: OutboundGuard) -> CloudContents:

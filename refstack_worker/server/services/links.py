@@ -1,4 +1,4 @@
-"""Links that need no sign-in: who may make them, and what they lead to."""
+"""Links that need no sign-in: who can create them, and where they lead."""
 
 from __future__ import annotations
 
@@ -63,4 +63,4 @@ def _programs(ledger: Ledger, guideline_id: int) -> list[str]:
 
 def _check_number(count: int, field: str) -> None:
     if count >= MAX_LINKS:
-        raise invalid(field, f"there are {count} links already; delete one first")
+        raise invalid(field, f"there are {count} links; delete one first")

@@ -98,7 +98,7 @@ class Provider:
         :raises ServerError: the provider cannot be reached, or answers nonsense.
         """
         if not hmac.compare_digest(flow.state.encode(), state.encode("utf-8", "replace")):
-            raise refused("sign-in", "That answer belongs to another sign-in. Try again.")
+            raise refused("sign-in", "This response belongs to another sign-in. Try again.")
         tokens = self._tokens(code, flow.verifier)
         claims = self._claims(str(tokens.get("id_token") or ""), flow.nonce)
         if "email" not in claims:
@@ -129,17 +129,17 @@ class Provider:
         try:
             claims = self._verified(id_token)
         except (jwt.PyJWTError, ValueError) as error:
-            raise refused("sign-in", f"The provider's answer proves nothing: {error}.") from error
+            raise refused("sign-in", f"The provider's response is not valid: {error}.") from error
         if not hmac.compare_digest(str(claims.get("nonce") or "").encode(), nonce.encode()):
-            raise refused("sign-in", "The provider's answer belongs to another sign-in. Try again.")
+            raise refused("sign-in", "The provider's response belongs to another sign-in. Try again.")
         authorized = claims.get("azp", self._settings.client_id)
         if authorized != self._settings.client_id or not 0 < len(str(claims["sub"])) <= 255:
-            raise refused("sign-in", "The provider's answer is for another application.")
+            raise refused("sign-in", "The provider's response is for another application.")
         return claims
 
     def _verified(self, id_token: str) -> dict[str, Any]:
         head = jwt.get_unverified_header(id_token)
-        failure: Exception = ValueError("its signature is by a key that the provider does not publish")
+        failure: Exception = ValueError("it is signed with a key that the provider does not publish")
         for is_fresh in (False, True):
             for key in self._signing_keys(head, is_fresh):
                 try:

@@ -27,7 +27,7 @@ _TIME = string(
     5,
     "^([01][0-9]|2[0-3]):[0-5][0-9]$",
     description="UTC, as 02:30",
-    **{"x-expected": "must be a time of the day (UTC), as 02:30"},
+    **{"x-expected": "must be a time of day (UTC), e.g. 02:30"},
 )
 _DAYS = array(choice(*DAYS), minItems=1, maxItems=7, description="Default: every day")
 _LABEL = string(200, description="Label of the schedule and its runs")

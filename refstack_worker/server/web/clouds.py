@@ -107,7 +107,7 @@ def _body(given: Mapping[str, str], known: CloudRecord | None = None) -> dict[st
     body = {**stripped(given, *_FIELDS), "conf_json": conf, "forget_passwords": given.get("keep") == "forget"}
     accounts = accounts_text(given, request.files)
     if accounts and given.get("keep") != "yes":
-        raise invalid("accounts", "are only taken if you store passwords: choose “Store passwords”.")
+        raise invalid("accounts", "are only stored with the passwords: choose “Store passwords”.")
     if accounts or given.get("forget_accounts") == "yes":
         body["accounts"] = accounts
     check(NEW_CLOUD, body)

@@ -68,7 +68,7 @@ def delete_cloud_link(cloud_id: int, link_id: int) -> Answer:
 
 @WEB.get("/shared/<secret>")
 def show_shared_run(secret: str) -> Answer:
-    """Show the report of a run to whoever has the link."""
+    """Show the report of a run to anyone who has the link."""
     found = _link(secret)
     if found.test_id is None:
         raise NotFoundError("This link is unknown or has expired.")
@@ -105,7 +105,7 @@ def _link(secret: str) -> Link:
     try:
         return context().ledger.links.find(secret)
     except NotFoundError:
-        # a secret cannot be guessed; whoever tries is slowed down all the same
+        # a secret cannot be guessed; attempts to guess one are slowed down anyway
         if count_wrong(context()):
             raise refused("busy", "Too many unknown links from your address. Try again in a minute.") from None
         raise

@@ -20,11 +20,11 @@ from refstack_worker.server.web.pages import Answer, caller, form, page, show, t
 
 PAGE_ENTRIES = 50
 KIND_WORDS = {
-    EventKind.RUN_ENDED: "A run ended, however",
-    EventKind.RUN_NOT_PASSED: "A run ended with failed tests, an error or a cancel",
+    EventKind.RUN_ENDED: "A run ended, whatever the result",
+    EventKind.RUN_NOT_PASSED: "A run had failed tests, failed, or was cancelled",
     EventKind.RUN_FAILING: "The first test of a run failed",
-    EventKind.RUN_WAITING: "A run waits in vain: no node serves it",
-    EventKind.SCHEDULE_SKIPPED: "A schedule was due and started no run",
+    EventKind.RUN_WAITING: "A run cannot start: no node serves it",
+    EventKind.SCHEDULE_SKIPPED: "A schedule was due but started no run",
     EventKind.NODE_LOST: "A node stopped reporting",
     EventKind.TEST: "Test message",
 }

@@ -34,7 +34,7 @@ def accept_invitation(secret: str) -> Answer:
     if context().ledger.identities.invited(secret) is None:
         count_wrong(context())
         raise NotFoundError(
-            "This invitation is unknown, was used, or has expired. Ask your RefStack operator for another."
+            "This invitation is unknown, already used, or expired. Ask your RefStack operator for another."
         )
     return _begin(Flow.begin("/runs", secret))
 
@@ -45,7 +45,7 @@ def finish_sign_in() -> Answer:
     try:
         flow = _flow()
         if request.args.get("error"):
-            raise refused("sign-in", f"The provider says no: {request.args['error'][:80]}.")
+            raise refused("sign-in", f"The provider rejected the sign-in: {request.args['error'][:80]}.")
         identity = _provider().identity(flow, request.args.get("state", ""), request.args.get("code", ""))
         token = token_of(context().ledger, identity, flow.invitation)
     except RefstackError as error:

@@ -34,7 +34,7 @@ def known_tests(environment: BuiltEnvironment, claimed: ClaimedAttempt, settings
     try:
         return KnownTests(names, api.durations())
     except RefstackError as error:  # a server of before does not know the call
-        LOG.info("durations of the tests are not known: %s", error)
+        LOG.info("test durations are unknown: %s", error)
         return KnownTests(names)
     finally:
         api.close()

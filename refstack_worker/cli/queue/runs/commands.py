@@ -50,8 +50,10 @@ class RunList(Lister):
         parser.add_argument("--worker", metavar="NODE", help="runs that this node holds or held last")
         parser.add_argument("--cloud", metavar="CLOUD", help="runs against this cloud: name or id")
         parser.add_argument("--text", help="part of the label, the cloud's label or the creator")
-        parser.add_argument("--since", default="", metavar="DATE", help="created then or later, as 2026-11-25")
-        parser.add_argument("--until", default="", metavar="DATE", help="created before")
+        parser.add_argument(
+            "--since", default="", metavar="DATE", help="created on this date or later, e.g. 2026-11-25"
+        )
+        parser.add_argument("--until", default="", metavar="DATE", help="created before this date")
         parser.add_argument("--limit", type=int, default=50, help="default: 50; 0: all")
         return parser
 
@@ -111,7 +113,7 @@ class RunCancel(ShowOne):
 
 
 class RunDelete(Command):
-    """Delete runs that have ended, with their results, for good."""
+    """Permanently delete runs that have ended, with their results."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
@@ -143,7 +145,7 @@ class RunRerun(ShowOne):
 
 
 class RunReport(ShowOne):
-    """Show counts and failures. The exit status is 0, also when tests failed."""
+    """Show counts and failures. The exit status is 0 even if tests failed."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = with_id(super().get_parser(prog_name))

@@ -32,7 +32,7 @@ class RunCreate(ShowOne):
             "--idempotency-key",
             default="",
             metavar="KEY",
-            help="the same key and options again return the run that the first call started",
+            help="with the same key and options, a second call returns the run that the first one started",
         )
         how = parser.add_mutually_exclusive_group()
         how.add_argument("--check", action="store_true", help="only check what the run would lack; start nothing")

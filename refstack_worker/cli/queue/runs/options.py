@@ -56,10 +56,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add_conf_options(parser)
     parser.add_argument(
         "--testcases", action="append", default=[], metavar="NAME|@FILE",
-        help="test, module or package by name, or a file with one a line or a JSON list; may be repeated; or the "
-        "URL of a list where operator and nodes allow it; default: set by the server",
+        help="name of a test, module or package, or @FILE with one name per line or a JSON list; may be "
+            "repeated; or the URL of a list, where operator and nodes allow it; default: set by the server",
     )  # fmt: skip
-    parser.add_argument("--regex", action="append", default=[], help="run tests whose names match; may be repeated")
+    parser.add_argument(
+        "--regex", action="append", default=[], help="regular expression, searched for in test names; may be repeated"
+    )
     parser.add_argument("--guideline", default="", metavar="NAME", help="interop guideline on the server, e.g. 2020.06")
     parser.add_argument("--program", default="", help="of the guideline, e.g. 'OpenStack Powered Storage'")
     parser.add_argument("--advisory", action="store_true", help="with --guideline: run the advisory tests, too")
@@ -94,7 +96,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def body_of(options: argparse.Namespace) -> dict[str, Any]:
     """Return the body of ``POST /v1/runs`` that the options of :func:`add_run_options` say."""
     if not (options.tempest_version or options.openstack_release or options.guideline):
-        raise UsageError("--tempest-version or --openstack-release is needed (without --guideline)")
+        raise UsageError("give --tempest-version, --openstack-release, or --guideline")
     trouble = release_trouble(options.tempest_version) if options.tempest_version else ""
     if trouble:
         raise UsageError(f"--tempest-version: {trouble}")
@@ -180,7 +182,7 @@ def testcases_of(names: Sequence[str], regexes: Iterable[str]) -> dict[str, Any]
     if names and not found and not urls:
         raise UsageError(f"--testcases {' '.join(names)}: names no test; leave it out for the server's default")
     if len(urls) > 1:
-        raise UsageError("--testcases: only one list can be given by its address")
+        raise UsageError("--testcases: only one list can be given as a URL")
     given = {"names": found, "regexes": list(regexes), "url": "".join(urls)}
     return {key: values for key, values in given.items() if values}
 

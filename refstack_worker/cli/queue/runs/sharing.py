@@ -14,7 +14,7 @@ from refstack_worker.cli.queue.runs.commands import with_id
 
 
 class RunShare(Command):
-    """Let another vendor look at a run."""
+    """Share a run with another vendor."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         return _with_vendor(super().get_parser(prog_name))
@@ -40,7 +40,7 @@ class RunUnshare(Command):
 
 
 class RunShares(Lister):
-    """List the vendors that may look at a run."""
+    """List the vendors with whom a run is shared."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         return with_id(super().get_parser(prog_name))

@@ -38,7 +38,7 @@ class RunTests(Lister):
         parser = with_id(super().get_parser(prog_name))
         parser.add_argument("--status", choices=("passed", "failed", "skipped"))
         parser.add_argument("--text", help="part of the name or the id")
-        parser.add_argument("--by-time", action="store_true", help="the slowest first")
+        parser.add_argument("--by-time", action="store_true", help="list the slowest tests first")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
@@ -74,7 +74,7 @@ class RunCompare(Lister):
 class RunLog(Command):
     """Print what the tests of a run do and which requests they send, secrets masked.
 
-    With --tempest it is Tempest's own log, after the run has ended.
+    With --tempest, print Tempest's own log, once the run has ended.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -88,7 +88,7 @@ class RunLog(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         if parsed_args.tempest and (parsed_args.json or parsed_args.test):
-            raise UsageError("--tempest: --json and --test are for the console, not for tempest.log")
+            raise UsageError("--json and --test cannot be used with --tempest: they filter the console")
         with Api(access_of(self.app.options)) as api:
             if parsed_args.tempest:
                 save(api, f"/v1/runs/{parsed_args.id}/log", parsed_args.tempest)

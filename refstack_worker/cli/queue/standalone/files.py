@@ -101,9 +101,7 @@ def _check_worker(path: Path, wish: Wish) -> None:
     folders = [str(lock.absolute()) for lock in wish.locks]
     there = known.get("environments", {}).get("lock_folders", [])
     if not set(folders) <= set(there):
-        raise ConfigError(
-            f"{path}: says lock_folders = {json.dumps(there)}, not {json.dumps(folders)}; change it there"
-        )
+        raise ConfigError(f"{path}: has lock_folders = {json.dumps(there)}, not {json.dumps(folders)}; change it there")
     slots = known.get("node", {}).get("slots", 1)
     if wish.slots and wish.slots != slots:
         raise ConfigError(f"{path}: says slots = {slots}, not {wish.slots}; change it there")

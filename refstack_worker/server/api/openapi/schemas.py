@@ -141,7 +141,7 @@ SCHEMAS: Json = {
         worker=string(),
         outcome=string(),
         note=string(),
-        resource_prefix=string(description="Start of the names of all that it makes in the cloud"),
+        resource_prefix=string(description="Prefix of the names of its resources in the cloud"),
     ),
     "Message": shape(id=integer(1), message=string(), time=TIME),
     "Place": shape(
@@ -256,7 +256,7 @@ SCHEMAS: Json = {
         "required": [*NOTIFICATION["required"], "secret"],
         "properties": {
             **NOTIFICATION["properties"],
-            "secret": maybe(string(description="Signs the messages of a webhook; shown this once")),
+            "secret": maybe(string(description="Signs the messages of a webhook; shown only once")),
         },
     },
     "Delivery": shape(

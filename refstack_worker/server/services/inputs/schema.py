@@ -67,7 +67,7 @@ CONF: Json = {
 SCOPE = choice(*SCOPES)
 EXPIRY: Json = {
     "days": integer(0, 3650, description="Expires after so many days; 0: never"),
-    "expires_in": integer(60, 3650 * 86400, description="Seconds, in place of days"),
+    "expires_in": integer(60, 3650 * 86400, description="Seconds, instead of days"),
 }
 """Fields that say when a token expires."""
 
