@@ -221,5 +221,6 @@ def _innermost_cause(error: BaseException) -> str:
         inner = inner if isinstance(inner, BaseException) else next(
             (each for each in error.args if isinstance(each, BaseException)), None)  # fmt: skip
         error = inner or error
-    text = re.sub(r"<[^>]*object at 0x[0-9a-f]+>:? ?", "", str(error)) or type(error).__name__
+    # urllib3 puts the connection in front, as an object or with its class; the address is in our message already
+    text = re.sub(r"<[^>]*object at 0x[0-9a-f]+>:? ?|\b_\w+\([^()]*\): ", "", str(error)) or type(error).__name__
     return " ".join(text.split())[:300]

@@ -62,3 +62,10 @@ def test_a_certificate_for_another_name_is_refused(tmp_path: Path, monkeypatch: 
         monkeypatch.setenv("SSL_CERT_FILE", str(authority))
         with pytest.raises(Unavailable, match="doesn't match|mismatch"):
             HttpClient(proxy="").request("GET", f"{server.url}/v3")
+
+
+def test_refused_connection_is_reported_without_names_of_classes() -> None:
+    with pytest.raises(Unavailable) as caught:
+        HttpClient().request("GET", "http://127.0.0.1:9/x")
+    assert "Connection refused" in str(caught.value)
+    assert "_Checked" not in str(caught.value) and "object at" not in str(caught.value)

@@ -94,7 +94,7 @@ def test_a_folder(lock, index, caplog):
         "other_pkg-1.0+site.1-py3-none-any.whl", "tempest-47.0.0-py3-none-any.whl"
     ]  # fmt: skip
     assert all((made.path.parent / wheel.path).is_file() for wheel in made.wheels)
-    assert "no time of upload for other-pkg, tempest: taken as they are today" in caplog.text
+    assert "no upload time for other-pkg, tempest: using their newest versions" in caplog.text
 
 
 def test_a_site_that_wants_a_token(lock, guarded, index, caplog):

@@ -130,7 +130,7 @@ class TestBuild:
     ) -> None:
         with caplog.at_level(logging.WARNING):
             assert self.build(version_folder, tmp_path / "out") == {"checked": False}
-        assert "were not looked for" in caplog.text and "--osv" in caplog.text
+        assert "were not checked" in caplog.text and "--osv" in caplog.text
 
     def test_what_is_known_is_said_and_stands_in_the_provenance(
         self, version_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture

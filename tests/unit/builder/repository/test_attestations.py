@@ -96,7 +96,7 @@ def test_a_package_that_was_changed_is_found(publisher: Publisher, tmp_path: Pat
     (package,) = publisher.repository.pool.rglob("*.deb")
     other = deb(tmp_path, NAME, "43.0.0-1", files={"evil": b"evil"})
     package.write_bytes(other.read_bytes())
-    with pytest.raises(BuildError, match="is not the file that its provenance is about"):
+    with pytest.raises(BuildError, match="differs from the file that its provenance describes"):
         verify.verify_provenance(publisher.repository, ["43.0.0"])
 
 

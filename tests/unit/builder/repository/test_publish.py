@@ -99,7 +99,7 @@ FPR = "fpr:::::::::" + "A" * 40 + ":"
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([SEC.format(bits=4096, algorithm=1, expires="").replace("scESC", "cC")], "not made for signing"),
+        ([SEC.format(bits=4096, algorithm=1, expires="").replace("scESC", "cC")], "cannot sign; add a signing subkey"),
         ([SEC.format(bits=1024, algorithm=1, expires="")], "too weak"),
         ([SEC.format(bits=4096, algorithm=17, expires="")], "too weak"),
         ([SEC.format(bits=4096, algorithm=1, expires="1700000001")], "expired"),
@@ -153,11 +153,11 @@ def test_a_primary_key_that_can_sign_signs() -> None:
 @pytest.mark.parametrize(
     ("primary", "subkeys", "says"),
     [
-        (SIGNING_OFFLINE, (), "its secret part is not here"),
-        (OFFLINE, (sub(here="#"),), "its secret part is not here"),
+        (SIGNING_OFFLINE, (), "neither its secret key nor"),
+        (OFFLINE, (sub(here="#"),), "neither its secret key nor"),
         (OFFLINE, (sub(expires="1700000001"),), "signing subkey expired"),
         (OFFLINE, (sub(validity="r"),), "signing subkey expired or was revoked"),
-        (OFFLINE, (), "not made for signing"),
+        (OFFLINE, (), "cannot sign; add a signing subkey"),
     ],
 )
 def test_a_key_without_a_subkey_that_can_sign(primary: str, subkeys: tuple[str, ...], says: str) -> None:

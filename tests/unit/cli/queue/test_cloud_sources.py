@@ -40,7 +40,7 @@ def conf_of(environ: dict[str, str], *words: str) -> Conf:
 
 def test_openrc_with_two_domains_and_no_path_of_this_machine(caplog: pytest.LogCaptureFixture) -> None:
     assert conf_of(OPENRC, "--env")["identity"] == IDENTITY
-    assert "CA file stays here" in caplog.text
+    assert "CA file is not sent" in caplog.text
 
 
 def test_clouds_yaml(tmp_path: Path) -> None:

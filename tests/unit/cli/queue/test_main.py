@@ -127,7 +127,7 @@ def test_later_start_keeps_what_is_there(call):
 
 
 def test_another_start_with_other_folders_of_locks_is_refused_and_not_ignored(call, tmp_path):
-    with pytest.raises(ConfigError, match=r"worker.toml: says lock_folders = .*change it there"):
+    with pytest.raises(ConfigError, match=r"worker.toml: has lock_folders = .*change it there"):
         files.prepare(call.folder, Wish(locks=(tmp_path,)))
     with pytest.raises(ConfigError, match="says slots = 1, not 2"):
         files.prepare(call.folder, Wish(slots=2))

@@ -40,7 +40,7 @@ def test_from_create_to_delete(callers: Callers, call: Callable[..., int], capsy
         (("nowhere", "--at", "02:30", "--tempest-version", "47.0.0"), "no cloud has this label"),
         (("1", "--at", "02:30"), "--tempest-version"),
         (("1", "--at", "02:30", "--program", "storage"), "--guideline"),
-        (("1", "--at", "25:00", "--tempest-version", "47.0.0"), "time of the day"),
+        (("1", "--at", "25:00", "--tempest-version", "47.0.0"), "time of day"),
     ],
 )
 def test_what_is_wrong_is_said(

@@ -31,7 +31,7 @@ def test_a_webhook_is_added_its_secret_shown_once_and_its_log_read(callers: Call
     added = browser.send("/notifications", **form, scope="vendor", label="chat")
     assert added.status_code == 200 and re.search("whsec_[^<]+", added.text)
     listed = browser.get("/notifications").text
-    assert "whsec_" not in listed and "chat" in listed and "A run waits in vain" in listed
+    assert "whsec_" not in listed and "chat" in listed and "A run cannot start" in listed
     assert browser.send("/notifications/1/test").status_code == 303
     assert "Being sent" in browser.get("/notifications/1").text
     (due,) = callers.ledger.deliveries.take(9)
