@@ -31,6 +31,7 @@ from refstack_worker.server.serving.guard import Guard
 from refstack_worker.server.serving.rate_limit import Limiter, Limits
 from refstack_worker.server.serving.responses import StreamedRequest
 from refstack_worker.server.web import (
+    accounts,
     admin,
     api_pages,
     clouds,
@@ -55,8 +56,8 @@ STALE_SECONDS = 86400.0
 RETRY_SECONDS = 5
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 PAGES = (
-    admin, api_pages, clouds, guidelines, links, notifications, openid, operators, run, runs, schedules, sessions,
-    tokens,
+    accounts, admin, api_pages, clouds, guidelines, links, notifications, openid, operators, run, runs, schedules,
+    sessions, tokens,
 )  # fmt: skip
 """Modules that add their pages to the blueprint when they are imported."""
 

@@ -32,6 +32,21 @@ class AuditList(Lister):
         return ("Id", "Time", "Who", "From", "Action", "What"), rows
 
 
+class ShowVersions(ShowOne):
+    """Show the versions of the server, its database, libraries and nodes."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        with operator_api(self.app) as api:
+            found = api.get("/v1/about")
+        database = f"{found['database']['kind']}, revision {found['database']['revision']}"
+        rows = {"software": found["software"], "database": database}
+        if "python" in found:
+            rows["python"] = found["python"]
+            rows.update({f"library {name}": version for name, version in found["libraries"].items()})
+            rows.update({f"nodes with {name or '?'}": count for name, count in found["nodes"].items()})
+        return tuple(rows), tuple(rows.values())
+
+
 class AnnouncementShow(ShowOne):
     """Show the announcement of the operators."""
 

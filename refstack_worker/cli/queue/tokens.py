@@ -115,5 +115,18 @@ class TokenRevoke(Command):
             api.delete(f"{_OWN}/{token_id(api, _OWN, parsed_args.token)}")
 
 
+class TokenDelete(Command):
+    """Take a revoked or expired token out of the list (for operators)."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("id", type=int, help="as 'token list' shows it")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        with operator_api(self.app) as api:
+            api.delete(f"/v1/tokens/{parsed_args.id}/record")
+
+
 def _is_operator(api: Calls) -> bool:
     return OPERATOR in api.get("/v1/me")["scopes"]

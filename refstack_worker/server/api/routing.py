@@ -10,7 +10,7 @@ import enum
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Blueprint, g, request
@@ -18,7 +18,7 @@ from flask.typing import ResponseReturnValue
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.server import auth
-from refstack_worker.server.api.serializers import run_json
+from refstack_worker.server.api.serializers import place_json, run_json
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.domain.runs import Run
@@ -105,7 +105,10 @@ class Call:
     def run_json(self, run: Run) -> dict[str, Any]:
         """Return a run as the API shows it alone."""
         position = None if run.state is not RunState.QUEUED else place(self.ledger, run)
-        return {**self.runs_json([run])[0], "place": asdict(position) if position else None}
+        return {
+            **self.runs_json([run])[0],
+            "place": place_json(position, self.ledger.queue.pause_note()) if position else None,
+        }
 
     def run(self, test_id: int) -> Run:
         """Return a run that the caller sees."""

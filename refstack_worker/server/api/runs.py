@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
@@ -21,7 +20,7 @@ from refstack_worker.server.api.openapi.schemas import (
     reference,
 )
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
-from refstack_worker.server.api.serializers import attempt_json, message_json
+from refstack_worker.server.api.serializers import attempt_json, message_json, place_json
 from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.queue.capacity import place
 from refstack_worker.server.services.inputs.moments import moment
@@ -198,7 +197,7 @@ def show_place(call: Call, test_id: int) -> Response:
     found = place(call.ledger, call.run(test_id))
     if found is None:
         raise StateError(f"run {test_id} is not waiting")
-    return jsonify(asdict(found))
+    return jsonify(place_json(found, call.ledger.queue.pause_note()))
 
 
 @RUNS.call(

@@ -15,8 +15,9 @@ from refstack_worker.server.domain.guidelines import StoredGuideline
 from refstack_worker.server.domain.node_keys import NodeKey
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.domain.results import TestResult
-from refstack_worker.server.domain.runs import Message, Run
+from refstack_worker.server.domain.runs import Message, QueuePosition, Run
 from refstack_worker.server.ledger.overview import RunFacts
+from refstack_worker.server.ledger.queue_state import PauseNote
 
 
 def run_json(run: Run, facts: RunFacts, site: str) -> dict[str, Any]:
@@ -47,12 +48,18 @@ def run_json(run: Run, facts: RunFacts, site: str) -> dict[str, Any]:
         "program": facts.program or None,
         "verdict": asdict(facts.verdict) if facts.verdict else None,
         "owner": facts.owner or None,
+        "pinned": facts.is_pinned,
         "vendor": facts.vendor or None,
         "url": f"{site}/runs/{run.test_id}",
         "kind": run.kind,
         "place": None,
         **times(run, "created_at", "updated_at", "started_at", "ended_at"),
     }
+
+
+def place_json(place: QueuePosition, pause: PauseNote | None) -> dict[str, Any]:
+    """Return where a run waits, and why the operators let nothing start."""
+    return {**asdict(place), "pause": {"at": iso(pause.at), "reason": pause.reason} if pause else None}
 
 
 def attempt_json(attempt: Attempt, callback: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Times are seconds since 1970 (UTC); 0 means "not yet".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -68,6 +69,18 @@ class Session:
 
     token: Token
     expires_at: float
+
+
+@dataclass(frozen=True)
+class AccountStates:
+    """What operators have decided about accounts."""
+
+    users: Mapping[int, float]
+    """Disabled users, and since when."""
+    vendors: Mapping[int, float]
+    """Disabled vendors, and since when."""
+    limits: Mapping[int, int]
+    """Vendors with a limit of open runs of their own; 0: no limit."""
 
 
 @dataclass(frozen=True)

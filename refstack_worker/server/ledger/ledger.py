@@ -12,6 +12,7 @@ from collections.abc import Callable
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.server.db import migrate
 from refstack_worker.server.db.database import Database
+from refstack_worker.server.ledger.account_changes import AccountChanges
 from refstack_worker.server.ledger.accounts import Accounts
 from refstack_worker.server.ledger.attempts import Attempts
 from refstack_worker.server.ledger.audit import Audit
@@ -29,6 +30,7 @@ from refstack_worker.server.ledger.node_keys import NodeKeys
 from refstack_worker.server.ledger.nodes import Nodes
 from refstack_worker.server.ledger.notices import Notices
 from refstack_worker.server.ledger.overview import Overview
+from refstack_worker.server.ledger.pins import Pins
 from refstack_worker.server.ledger.queue_state import QueueState
 from refstack_worker.server.ledger.results import Results
 from refstack_worker.server.ledger.retention import Retention
@@ -76,6 +78,8 @@ class Ledger:
         self.notices = Notices(self._transactions)
         self.uploads = Uploads(self._transactions)
         self.server_clocks = ServerClocks(self._transactions)
+        self.account_changes = AccountChanges(self._transactions)
+        self.pins = Pins(self._transactions)
         self.schedules = Schedules(self._transactions)
         self.events = Events(self._transactions)
         self.subscriptions = Subscriptions(self._transactions)

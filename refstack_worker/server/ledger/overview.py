@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from refstack_worker.server.db import account_tables, guideline_tables, legacy_tables, queue_tables, verdict_tables
+from refstack_worker.server.db.operator_tables import pin
 from refstack_worker.server.domain.results import TestResult
 from refstack_worker.server.ledger.transactions import LedgerPart, Row
 
@@ -34,6 +35,8 @@ class RunFacts:
     owner: str = ""
     """User and vendor."""
     vendor: str = ""
+    is_pinned: bool = False
+    """Kept however old it gets."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ def _facts_question() -> Any:
         .outerjoin(user, user.c.id == run.c.owner_id)
         .outerjoin(vendor, vendor.c.id == user.c.vendor_id)
     )
-    columns = (run.c.test_id, chosen.c.program, guideline.c.name.label("guideline"))
+    joined = joined.outerjoin(pin, pin.c.test_id == run.c.test_id)
+    columns = (run.c.test_id, pin.c.pinned_at, chosen.c.program, guideline.c.name.label("guideline"))
     short = (frozen.c.is_passed, frozen.c.passed, frozen.c.total)
     question: Any = select(*columns, *short, user.c.name.label("user"), vendor.c.vendor_name).select_from(joined)
     return question.where(run.c.test_id.in_(bindparam("of_runs", expanding=True)))
@@ -113,7 +117,7 @@ def _facts_question() -> Any:
 def _facts(row: Row) -> RunFacts:
     program = " ".join(part for part in (row["program"], row["guideline"]) if part)
     owner = ", ".join(part for part in (row["user"], row["vendor_name"]) if part)
-    return RunFacts(program, _verdict(row), owner, row["vendor_name"] or "")
+    return RunFacts(program, _verdict(row), owner, row["vendor_name"] or "", row["pinned_at"] is not None)
 
 
 def _verdict(row: Row) -> FrozenVerdict | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, exists, func, select
 
 from refstack_worker.errors import StateError
 from refstack_worker.server.db import account_tables, guideline_tables, legacy_tables, notify_tables, queue_tables
+from refstack_worker.server.db.operator_tables import pin
 from refstack_worker.server.ledger.statistics import Statistics
 from refstack_worker.server.ledger.transactions import LedgerPart, Transactions
 
@@ -32,6 +33,8 @@ class Retention(LedgerPart):
             run = self.transactions.locked_run(connection, test_id)
             if not run["ended_at"]:
                 raise StateError(f"run {test_id} has not ended; cancel it first")
+            if connection.execute(select(pin.c.test_id).where(pin.c.test_id == test_id)).first() is not None:
+                raise StateError(f"run {test_id} is pinned; unpin it first")
             self._statistics.keep(connection, [test_id])
             self._delete(connection, test_id)
 
@@ -66,6 +69,7 @@ class Retention(LedgerPart):
         # a result hangs on the test, not on the run; so do the messages, in RefStack's own table
         tables = (
             account_tables.share,
+            pin,
             notify_tables.delivery,
             notify_tables.event,
             guideline_tables.run_guideline,
@@ -84,7 +88,8 @@ class Retention(LedgerPart):
 def _prunable(before: float) -> tuple[Any, Any]:
     """Return what finds the ids of runs that ended before a time, and of results without a run from before it."""
     run, result = queue_tables.run.c, queue_tables.result.c
-    ended = select(run.test_id).where(run.ended_at > 0, run.ended_at < before)
+    pinned = select(pin.c.test_id).where(pin.c.test_id == run.test_id)
+    ended = select(run.test_id).where(run.ended_at > 0, run.ended_at < before, ~exists(pinned.correlate_except(pin)))
     # an attempt of a run is 1 or more
     alone = select(result.test_id).where(result.attempt == 0, result.accepted_at < before)
     return ended.order_by(run.test_id), alone.order_by(result.test_id)

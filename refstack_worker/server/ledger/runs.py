@@ -14,6 +14,7 @@ from refstack_worker.contract import payload as payloads
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import NotFoundError, StateError
 from refstack_worker.server.db import legacy_tables, queue_tables
+from refstack_worker.server.db.operator_tables import vendor_state
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.attempts import (
     AttemptKey,
@@ -63,6 +64,12 @@ _OPEN_RUNS = (
     )
 )
 """How many runs of a user and of the users of the same vendor have not ended."""
+_OWN_LIMIT = (
+    select(vendor_state.c.max_open_runs)
+    .select_from(vendor_state.join(_OWNER, _OWNER.c.vendor_id == vendor_state.c.vendor_id))
+    .where(_OWNER.c.id == bindparam("of_owner"))
+)
+"""The limit that operators gave a user's vendor; NULL or no row: the server's."""
 _SAME = select(queue_tables.run.c.test_id, queue_tables.run.c.request_digest).where(
     queue_tables.run.c.created_by == bindparam("who"), queue_tables.run.c.idempotency_key == bindparam("key")
 )
@@ -267,8 +274,11 @@ class Runs(LedgerPart):
             raise refused("storage", f"stored: {stored} of {limit} MiB; delete runs that you no longer need")
 
     def _check_open_runs(self, connection: Connection, owner_id: int | None) -> None:
-        limit = self.settings.rules.max_open_runs
-        if owner_id is None or not limit:
+        if owner_id is None:
+            return
+        own = connection.execute(_OWN_LIMIT, {"of_owner": owner_id}).scalar()
+        limit = self.settings.rules.max_open_runs if own is None else own
+        if not limit:
             return
         if connection.execute(_OPEN_RUNS, {"of_owner": owner_id}).scalar_one() >= limit:
             raise refused("open-runs", f"open runs: {limit} of {limit}; wait until one ends, or cancel one")

@@ -17,6 +17,7 @@ from refstack_worker.server.domain.notifications import (
     Subscription,
     SubscriptionScope,
 )
+from refstack_worker.server.ledger.disabled import is_disabled
 from refstack_worker.server.ledger.transactions import LedgerPart, Row, new_id
 
 MAX_OF_VENDOR = 20
@@ -101,9 +102,13 @@ class Subscriptions(LedgerPart):
 
 
 def wanted_by() -> Any:
-    """Return the query of the subscriptions that are not paused, with their owners' vendors."""
+    """Return the query of the subscriptions that get messages now, with their owners' vendors."""
     joined = subscription.outerjoin(user, user.c.id == subscription.c.owner_id)
-    return select(*_COLUMNS, user.c.vendor_id).select_from(joined).where(subscription.c.paused_at == 0)
+    return (
+        select(*_COLUMNS, user.c.vendor_id)
+        .select_from(joined)
+        .where(subscription.c.paused_at == 0, ~is_disabled(subscription.c.owner_id))
+    )
 
 
 def subscription_of(row: Row) -> Subscription:

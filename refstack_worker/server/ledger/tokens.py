@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from refstack_worker.errors import NotFoundError
+from refstack_worker.errors import NotFoundError, StateError
 from refstack_worker.server.db import account_tables
 from refstack_worker.server.domain.accounts import Session, Token
+from refstack_worker.server.ledger.disabled import is_disabled
 from refstack_worker.server.ledger.transactions import (
     LedgerPart,
     Row,
@@ -28,7 +29,8 @@ CACHED_TOKENS = 1000
 _USED_EVERY = 60.0
 """Seconds between two notes of when a token was used: not a write for every request."""
 # a random secret is looked up by its digest: the time that takes tells nothing of other secrets
-_TOKEN = select(_TOKENS).where(_TOKENS.c.digest == bindparam("of_secret"))
+_IS_DISABLED = is_disabled(_TOKENS.c.user_id).label("is_disabled")
+_TOKEN = select(_TOKENS, _IS_DISABLED).where(_TOKENS.c.digest == bindparam("of_secret"))
 
 
 class Tokens(LedgerPart):
@@ -113,11 +115,25 @@ class Tokens(LedgerPart):
                 ended = update(_TOKENS).where(_TOKENS.c.id.in_(parents))
                 connection.execute(ended.values(revoked_at=self.clock()))
 
+    def remove(self, token_id: int) -> None:
+        """Take a token that has ended out of the list.
+
+        :raises NotFoundError: no such id.
+        :raises StateError: it is still good.
+        """
+        with self.database.writing() as connection:
+            row = connection.execute(select(_TOKENS).where(_TOKENS.c.id == token_id)).mappings().first()
+            if row is None:
+                raise NotFoundError(f"there is no token {token_id}")
+            if not row["revoked_at"] and not 0 < row["expires_at"] <= self.clock():
+                raise StateError(f"token {token_id} is still valid; revoke it first")
+            connection.execute(delete(_TOKENS).where(_TOKENS.c.id == token_id))
+
     def find(self, secret: str) -> Token | None:
         """Return the token with this secret, if it is good now, or was less than ``CACHE_SECONDS`` ago."""
         now = self.clock()
         row = self._row(digest(secret))
-        if row is None or row["revoked_at"] or 0 < row["expires_at"] <= now:
+        if row is None or row["revoked_at"] or row["is_disabled"] or 0 < row["expires_at"] <= now:
             return None
         if row["last_used_at"] < now - _USED_EVERY:
             with self.database.writing() as connection:
@@ -134,7 +150,7 @@ class Tokens(LedgerPart):
             return row
         with self.database.reading() as connection:
             row = connection.execute(_TOKEN, {"of_secret": of_secret}).mappings().first()
-        if row is not None:
+        if row is not None and not row["is_disabled"]:
             if len(self._cache) >= CACHED_TOKENS:
                 self._cache.clear()
             self._cache[of_secret] = (row, now + CACHE_SECONDS)
@@ -162,13 +178,15 @@ class Sessions(LedgerPart):
             account_tables.token, account_tables.token.c.id == account_tables.session.c.token_id
         )
         question = (
-            select(account_tables.token, account_tables.session.c.expires_at.label("session_until"))
+            select(account_tables.token, account_tables.session.c.expires_at.label("session_until"), _IS_DISABLED)
             .select_from(joined)
             .where(account_tables.session.c.digest == digest(secret))
         )
         with self.database.reading() as connection:
             row = connection.execute(question).mappings().first()
-        if row is None or row["session_until"] <= now or row["revoked_at"] or 0 < row["expires_at"] <= now:
+        if row is None or row["session_until"] <= now or row["revoked_at"] or row["is_disabled"]:
+            return None
+        if 0 < row["expires_at"] <= now:
             return None
         return Session(_token(row), row["session_until"])
 

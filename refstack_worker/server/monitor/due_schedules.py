@@ -49,6 +49,8 @@ def _obstacle(ledger: Ledger, due: Schedule) -> str:
     """Return why the run of a schedule should not start now; empty: nothing."""
     if ledger.clock() - due.next_at > MAX_LATE_SECONDS:
         return "missed: no monitor of the server was running at that time"
+    if ledger.account_changes.is_disabled(due.owner_id):
+        return "its owner is disabled"
     if due.last_test_id is None:
         return ""
     try:

@@ -104,6 +104,17 @@ class RunService:
         self.owned(caller, test_id)
         self.ledger.retention.delete(test_id)
 
+    def pin(self, caller: Caller, test_id: int) -> None:
+        """Keep a run however old it gets."""
+        self.owned(caller, test_id)
+        scope = access.scope_of(self.ledger, caller)
+        self.ledger.pins.add(test_id, caller.name, scope.owner_ids if scope is not None else None)
+
+    def unpin(self, caller: Caller, test_id: int) -> None:
+        """Let a run go when its time comes."""
+        self.owned(caller, test_id)
+        self.ledger.pins.remove(test_id)
+
     def owned(self, caller: Caller, test_id: int) -> Run:
         """Return a run that the caller may change: not one that is only shared, and with no read-only token."""
         caller.need_writer()

@@ -11,10 +11,10 @@ from refstack_worker.errors import NotFoundError, UsageError
 from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.notices import MAX_TEXT
 from refstack_worker.server.queue.capacity import SILENT_SECONDS, demand
+from refstack_worker.server.services.about import versions
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import text
 from refstack_worker.server.web.pages import Answer, caller, page, show
-from refstack_worker.version import software_version
 
 
 @page("GET", "/fleet")
@@ -67,7 +67,8 @@ def forget_node(name: str) -> Answer:
 
 @page("GET", "/about")
 def show_about() -> Answer:
-    return show("about.html", version=software_version(), paused=context().ledger.queue.is_paused())
+    ledger = context().ledger
+    return show("about.html", versions=versions(ledger, caller()), pause=ledger.queue.pause_note())
 
 
 @page("POST", "/fleet/pause")

@@ -109,6 +109,7 @@ def _page(form: Mapping[str, str], errors: tuple[FieldError, ...], invitation: s
     shown = {one.field: one.message for one in errors}
     return show(
         "vendors.html",
+        states=ledger.account_changes.states(),
         groups=[*groups, *([(None, alone)] if alone else [])],
         form=form,
         errors=shown,

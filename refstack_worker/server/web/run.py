@@ -46,6 +46,7 @@ def show_run(test_id: int) -> Answer:
         last=messages[-1].id if messages else 0,
         attempts=ledger.attempts.of_run(test_id),
         is_own=access.is_owner(ledger, caller(), run),
+        pin=ledger.pins.get(test_id),
         keeps=bool(run.cloud.id and ledger.clouds.get(run.cloud.id).keeps_passwords),
         choice=ledger.guidelines.choice(test_id),
         live_words=words.live_words(),

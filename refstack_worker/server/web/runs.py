@@ -171,6 +171,14 @@ def upload_run(test_id: int) -> Answer:
     return redirect(f"/runs/{test_id}", 303)
 
 
+@page("POST", f"{_ONE}/pin")
+def pin_run(test_id: int) -> Answer:
+    """Pin or unpin a run."""
+    change = context().runs.pin if request.form.get("pinned") == "yes" else context().runs.unpin
+    change(caller(), test_id)
+    return redirect(f"/runs/{test_id}", 303)
+
+
 @page("POST", f"{_ONE}/delete")
 def delete_run(test_id: int) -> Answer:
     context().runs.delete(caller(), test_id)

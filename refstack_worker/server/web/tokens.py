@@ -52,6 +52,14 @@ def create_token() -> Answer:
     return _page(Shown({}, secret=secret))
 
 
+@page("POST", "/tokens/<int:token_id>/remove")
+def remove_token(token_id: int) -> Answer:
+    """Take a token that has ended out of the list."""
+    caller().need_operator()
+    context().ledger.tokens.remove(token_id)
+    return redirect("/tokens", 303)
+
+
 @page("POST", "/tokens/<int:token_id>/revoke")
 def revoke_token(token_id: int) -> Answer:
     revoke_own(context().ledger, caller(), token_id)

@@ -70,7 +70,14 @@ def with_days(ledger: Ledger, clock: Clock, days: float) -> Ledger:
 def test_old_runs_go_with_all_that_is_known_of_them(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
     cloud = ledger.clouds.add(NewCloud("Acme", "https://acme.example/v3")).cloud.id
     old, running = finished(ledger, tmp_path), claimed(ledger).submission.key.test_id
-    not_of_every_run = {"queue_delivery", "queue_run_guideline", "queue_verdict", "queue_upload", "queue_log_chunk"}
+    not_of_every_run = {
+        "queue_delivery",
+        "queue_pin",
+        "queue_run_guideline",
+        "queue_verdict",
+        "queue_upload",
+        "queue_log_chunk",
+    }
     assert all(count for name, count in rows_of(ledger, old).items() if name not in not_of_every_run)
     clock.forward(30 * DAY)
     new = finished(ledger, tmp_path)

@@ -111,6 +111,7 @@ SCHEMAS: Json = {
         program=maybe(string(description="With its guideline")),
         verdict=maybe(shape(passed=FLAG, count=integer(0), total=integer(0))),
         owner=maybe(string(description="User and vendor")),
+        pinned={**FLAG, "description": "Kept however old it gets"},
         vendor=maybe(string(description="Name of the owner's vendor")),
         place=maybe(reference("Place")),
         url=string(description="Its page"),
@@ -148,6 +149,7 @@ SCHEMAS: Json = {
         ahead=integer(0, description="Runs before it that need the same kind of node"),
         slots=integer(0, description="Slots of ready nodes that could take it"),
         seconds=maybe({**NUMBER, "description": "Estimated seconds until it starts; null: no estimate"}),
+        pause=maybe(shape(at=TIME, reason=string(description="Of the operator; may be empty"))),
     ),
     "Test": shape(
         position=integer(1),
@@ -271,8 +273,21 @@ SCHEMAS: Json = {
         created_at=TIME,
         ended_at=TIME,
     ),
-    "Vendor": shape(id=ID, name=string()),
-    "User": shape(id=ID, name=string(), email=string(), vendor_id=maybe(integer())),
+    "Vendor": shape(
+        id=ID,
+        name=string(),
+        contact_name=string(),
+        contact_email=string(),
+        disabled=FLAG,
+        max_open_runs=maybe(integer(0, description="Of its own; null: the server's MAX_OPEN_RUNS")),
+    ),
+    "User": shape(
+        id=ID,
+        name=string(),
+        email=string(),
+        vendor_id=maybe(integer()),
+        disabled={**FLAG, "description": "Alone, or with the vendor"},
+    ),
 }  # fmt: skip
 SCHEMAS["Problem"]["properties"]["errors"] = array(reference("FieldError"))
 SCHEMAS["Verdict"]["properties"].update({kind: _KIND for kind in ("deprecated", "removed")})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from typing import Any
 
 from flask import Response, jsonify
 
@@ -10,6 +10,8 @@ from refstack_worker.errors import StateError
 from refstack_worker.server.api.openapi.schemas import page, reference
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import iso
+from refstack_worker.server.domain.accounts import User
+from refstack_worker.server.services.accounts import AccountService, user_json, vendor_json
 from refstack_worker.server.services.inputs.schema import ID, TIME, fields, maybe, shape, string
 
 ACCOUNTS = Resource("accounts", "The token's owner; vendors and their users (operators).")
@@ -22,13 +24,18 @@ def show_me(call: Call) -> Response:
     """Show whom the token belongs to and what it allows."""
     token = call.caller.token
     user = call.ledger.accounts.user(token.user_id) if token.user_id is not None else None
-    return jsonify({"token": token.name, "scopes": list(token.scopes), "user": asdict(user) if user else None})
+    return jsonify({"token": token.name, "scopes": list(token.scopes), "user": _own(call, user) if user else None})
+
+
+def _own(call: Call, user: User) -> dict[str, Any]:
+    return user_json(user, AccountService(call.ledger).states())
 
 
 @ACCOUNTS.call("GET", "/v1/vendors", Who.OPERATOR, {200: page("vendors", "Vendor")})
 def list_vendors(call: Call) -> Response:
     """List the vendors (for operators)."""
-    return jsonify({"vendors": [asdict(vendor) for vendor in call.ledger.accounts.vendors()]})
+    states = AccountService(call.ledger).states()
+    return jsonify({"vendors": [vendor_json(vendor, states) for vendor in call.ledger.accounts.vendors()]})
 
 
 @ACCOUNTS.call(
@@ -41,7 +48,8 @@ def list_vendors(call: Call) -> Response:
 )
 def add_vendor(call: Call) -> Response:
     """Add a vendor (for operators)."""
-    answer = jsonify(asdict(call.ledger.accounts.add_vendor(**call.body)))
+    states = AccountService(call.ledger).states()
+    answer = jsonify(vendor_json(call.ledger.accounts.add_vendor(**call.body), states))
     answer.status_code = 201
     return answer
 
@@ -49,7 +57,8 @@ def add_vendor(call: Call) -> Response:
 @ACCOUNTS.call("GET", "/v1/users", Who.OPERATOR, {200: page("users", "User")})
 def list_users(call: Call) -> Response:
     """List the users (for operators)."""
-    return jsonify({"users": [asdict(user) for user in call.ledger.accounts.users()]})
+    states = AccountService(call.ledger).states()
+    return jsonify({"users": [user_json(user, states) for user in call.ledger.accounts.users()]})
 
 
 @ACCOUNTS.call(
@@ -64,7 +73,7 @@ def add_user(call: Call) -> Response:
     """Add a user of a vendor."""
     body = call.body
     user = call.ledger.accounts.add_user(body["name"], body.get("email", ""), body.get("vendor_id"))
-    answer = jsonify(asdict(user))
+    answer = jsonify(user_json(user, AccountService(call.ledger).states()))
     answer.status_code = 201
     return answer
 
