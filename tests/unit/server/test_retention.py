@@ -71,6 +71,7 @@ def test_old_runs_go_with_all_that_is_known_of_them(ledger: Ledger, clock: Clock
     cloud = ledger.clouds.add(NewCloud("Acme", "https://acme.example/v3")).cloud.id
     old, running = finished(ledger, tmp_path), claimed(ledger).submission.key.test_id
     not_of_every_run = {
+        "queue_pin",
         "queue_delivery",
         "queue_pin",
         "queue_run_guideline",
