@@ -88,10 +88,19 @@ def _reason(need: str, trial: AccountsTrial, accounts: Accounts) -> str:
     size = len(json.loads(need))
     together = " of the same project" if _needs_same_project(need, trial, accounts) else ""
     at_a_time = " at a time" if size > 1 else ""
-    needed = f"{_accounts(size)}{_roles_in_words(trial.roles.get(need, ()))}{together}{at_a_time}"
+    needed = f"{_accounts(size)}{_roles_in_words(_roles_needed(need, trial))}{together}{at_a_time}"
     said = " ".join(trial.lacking[need].rpartition("Details:")[2].split())
     return (f"not run: the test needs {needed}, and the run has {_accounts(len(accounts))}{_roles_of(accounts)}; "
             f"Tempest: {said}")  # fmt: skip
+
+
+def _roles_needed(need: str, trial: AccountsTrial) -> list[Sequence[str]]:
+    """Return the roles of each account: those that a class names, else those that Tempest asked for."""
+    asked = [*trial.roles.get(need, ())]
+    kinds = json.loads(need)
+    return [
+        kind[1:] if isinstance(kind, list) else asked[at] if at < len(asked) else () for at, kind in enumerate(kinds)
+    ]
 
 
 def _roles_in_words(roles: Sequence[Sequence[str]]) -> str:
@@ -110,13 +119,8 @@ def _roles_nobody_has(rehearsed: Rehearsed, trial: AccountsTrial, accounts: Acco
     found: Counter[str] = Counter()
     for need in rehearsed.needs.values():
         if need in trial.lacking:
-            asked = {role for roles in trial.roles.get(need, ()) for role in roles} | _listed_roles(need)
-            found.update(asked - had)
+            found.update({role for roles in _roles_needed(need, trial) for role in roles} - had)
     return found
-
-
-def _listed_roles(need: str) -> set[str]:
-    return {role for kind in json.loads(need) if isinstance(kind, list) for role in kind[1:]}
 
 
 def _needs_same_project(need: str, trial: AccountsTrial, accounts: Accounts) -> bool:

@@ -35,6 +35,7 @@ def test_what_cannot_run_is_left_out_with_the_reason() -> None:
         "not run: the test needs two accounts (roles: member, reader) at a time, and the run has one account "
         "(roles: member); Tempest: all accounts that would do are in use"
     )
+    assert "two accounts (roles: member, ResellerAdmin) at a time" in plan.left_out["t.api.C.test_4"]
     assert plan.summary == (
         "of 4 tests 3 need two accounts at a time, 1 needs an account with the role ResellerAdmin, "
         "2 need an account with the role reader; you gave one account (roles: member); "

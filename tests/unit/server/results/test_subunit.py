@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from subunit import StreamResultToBytes
 
-from refstack_worker.contract.outcomes import selected_packet
+from refstack_worker.contract.outcomes import selected_packet, skipped_packet
 from refstack_worker.errors import ResultError
 from refstack_worker.server.domain.results import Counts, TestResult
 from refstack_worker.server.results import result_rows, subunit
@@ -296,3 +296,13 @@ def test_trouble_of_the_server_is_no_damaged_result(
     monkeypatch.setattr(subunit._Collector, "status", status)
     with pytest.raises(trouble):
         parse(tmp_path, stream([Event("a.B.test_c")]))
+
+
+def test_a_test_that_the_node_left_out_is_skipped_with_its_whole_reason(tmp_path: Path) -> None:
+    reason = "not run: the test needs two accounts (roles: member, reader) at a time, and the run has one account"
+    left_out = skipped_packet(f"t.api.T.test_a[id-{UUID}]", reason)
+    parsed, tests = parse(tmp_path, left_out + stream([Event("t.api.T.test_b", "success")]))
+    assert [(test.name, test.status, test.reason) for test in tests] == [
+        ("t.api.T.test_a", "skipped", reason), ("t.api.T.test_b", "passed", "")
+    ]  # fmt: skip
+    assert (parsed.counts.passed, parsed.counts.skipped) == (1, 1) and parsed.seconds == 1.0
