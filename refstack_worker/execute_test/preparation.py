@@ -76,6 +76,9 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
     name_accounts(workspace.python_path, args.prefix)
     keystone = Keystone(requested)
     discovery = discover(requested, keystone)
+    if accounts_in(requested) and not discovery.accounts:
+        events.message("the accounts are not used: Tempest makes users of its own as the administrator "
+                       "(auth.use_dynamic_credentials = false uses the accounts)")  # fmt: skip
     region = str(discovery.conf["identity"].get("region") or "")
     addresses = floating_ips(keystone, discovery.token, region)
     CloudSnapshot.take(workspace.folder, args.prefix, keystone, discovery.token, addresses)

@@ -64,7 +64,7 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
     set_one = str(conf.get("identity", {}).get("v3_endpoint_type")).removesuffix("URL")
     check_catalog(tokens[0], {*tokens[0].interfaces.values(), in_use, set_one})
     role = str(conf.get("identity", {}).get("admin_role") or "admin")
-    if not admin and not _wants_accounts(conf) and role in tokens[0].roles:
+    if not admin and not accounts_in(conf) and not _creates_no_users(conf) and role in tokens[0].roles:
         admin = users[0]
     region = _region(conf, tokens[0], keystone.url)
     services = offered_services(tokens[0], region)
@@ -87,14 +87,13 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
 
 
 def _acting_administrator(conf: Mapping[str, Mapping[str, Any]]) -> CloudUser | None:
-    """Return the administrator, unless accounts were prepared for the tests instead."""
-    return None if _wants_accounts(conf) else administrator(conf)
+    """Return the administrator, unless the tests are to use the accounts that there are, and to create none."""
+    return None if _creates_no_users(conf) else administrator(conf)
 
 
-def _wants_accounts(conf: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Return whether the tests are to use the accounts that there are, and create none."""
+def _creates_no_users(conf: Mapping[str, Mapping[str, Any]]) -> bool:
     dynamic = conf.get("auth", {}).get("use_dynamic_credentials")
-    return bool(accounts_in(conf)) if dynamic is None else not is_true(dynamic)
+    return dynamic is not None and not is_true(dynamic)
 
 
 def _region(conf: Mapping[str, Mapping[str, Any]], token: KeystoneToken, url: str) -> str:

@@ -124,6 +124,18 @@ def test_a_tempest_conf_with_accounts_and_paths_of_its_own(
     assert call.conf["auth"]["use_dynamic_credentials"] == "False"
 
 
+def test_an_administrator_beside_accounts_makes_users_unless_told_not_to(
+    cloud: KeystoneStandin, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf = {**cloud.conf(), "account.1": USER}
+    assert call("--conf-json", json.dumps(conf)) == 0
+    assert "the accounts are not used" in capsys.readouterr().out
+    assert call.conf["auth"]["use_dynamic_credentials"] == "True"
+    conf["auth"]["use_dynamic_credentials"] = False
+    assert call("--conf-json", json.dumps(conf)) == 0
+    assert call.conf["auth"]["use_dynamic_credentials"] == "False" and call.accounts[0]["username"] == "tester"
+
+
 def test_a_password_that_cannot_be_written_for_tempest(
     cloud: KeystoneStandin, call: Call, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
