@@ -72,8 +72,8 @@ def test_old_runs_go_with_all_that_is_known_of_them(ledger: Ledger, clock: Clock
     old, running = finished(ledger, tmp_path), claimed(ledger).submission.key.test_id
     not_of_every_run = {
         "queue_pin",
+        "queue_link",
         "queue_delivery",
-        "queue_pin",
         "queue_run_guideline",
         "queue_verdict",
         "queue_upload",
