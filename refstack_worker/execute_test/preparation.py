@@ -25,8 +25,9 @@ from refstack_worker.execute_test.log import SECRETS
 from refstack_worker.execute_test.progress import EventWriter
 from refstack_worker.execute_test.refstack_server import RefstackServer
 from refstack_worker.execute_test.tempest.account_names import name_accounts
-from refstack_worker.execute_test.tempest.account_needs import better_trial, plan_accounts, ways_to_list
-from refstack_worker.execute_test.tempest.account_plan import AccountPlan
+from refstack_worker.execute_test.tempest.accounts.needs import better_trial, plan_accounts, ways_to_list
+from refstack_worker.execute_test.tempest.accounts.plan import AccountPlan
+from refstack_worker.execute_test.tempest.accounts.rehearsal import rehearse
 from refstack_worker.execute_test.tempest.conf import (
     COMMON_CONF,
     Conf,
@@ -38,7 +39,6 @@ from refstack_worker.execute_test.tempest.conf import (
 )
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.listing import TestListing, list_tests
-from refstack_worker.execute_test.tempest.rehearsal import rehearse
 from refstack_worker.execute_test.tempest.selection import Selection
 from refstack_worker.execute_test.tempest.tempestconf import run_tempestconf
 from refstack_worker.execute_test.tempest.test_facts import TestFacts

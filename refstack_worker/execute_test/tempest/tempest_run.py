@@ -21,7 +21,7 @@ from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.log import LOG
 from refstack_worker.execute_test.programs import started
 from refstack_worker.execute_test.progress import EventWriter
-from refstack_worker.execute_test.tempest.account_plan import AccountPlan
+from refstack_worker.execute_test.tempest.accounts.plan import AccountPlan
 from refstack_worker.execute_test.tempest.console import RunConsole, ServiceAddresses
 from refstack_worker.execute_test.tempest.counts import ProgressCounts, TestCounter
 from refstack_worker.execute_test.tempest.installation import Tempest

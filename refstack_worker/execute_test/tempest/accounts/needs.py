@@ -9,9 +9,9 @@ from typing import Any
 
 from refstack_worker.contract.outcomes import class_of
 from refstack_worker.execute_test.failures import BadInput
-from refstack_worker.execute_test.tempest.account_plan import AccountPlan, can_be_grouped
+from refstack_worker.execute_test.tempest.accounts.plan import AccountPlan, can_be_grouped
+from refstack_worker.execute_test.tempest.accounts.rehearsal import AccountsTrial, Rehearsed
 from refstack_worker.execute_test.tempest.listing import TestListing
-from refstack_worker.execute_test.tempest.rehearsal import AccountsTrial, Rehearsed
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 Accounts = Sequence[Mapping[str, Any]]

@@ -11,10 +11,10 @@ import pytest
 
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.log import SECRETS
-from refstack_worker.execute_test.tempest import rehearsal
+from refstack_worker.execute_test.tempest.accounts import rehearsal
+from refstack_worker.execute_test.tempest.accounts.rehearsal import rehearse
+from refstack_worker.execute_test.tempest.accounts.rehearsal_program import REHEARSAL_PROGRAM
 from refstack_worker.execute_test.tempest.installation import Tempest
-from refstack_worker.execute_test.tempest.rehearsal import rehearse
-from refstack_worker.execute_test.tempest.rehearsal_program import REHEARSAL_PROGRAM
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
 ANSWER: dict[str, Any] = {"login_error": "", "login_user": "", "endpoints": {}, "missing": {}, "skips": {},

@@ -6,7 +6,7 @@ import configparser
 import re
 from pathlib import Path
 
-from refstack_worker.execute_test.tempest.account_plan import AccountPlan, can_be_grouped
+from refstack_worker.execute_test.tempest.accounts.plan import AccountPlan, can_be_grouped
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.workspace import Workspace
 

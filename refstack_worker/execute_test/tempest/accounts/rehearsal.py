@@ -16,9 +16,9 @@ from typing import Any
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.log import LOG, SECRETS
 from refstack_worker.execute_test.programs import started
+from refstack_worker.execute_test.tempest.accounts.rehearsal_program import REHEARSAL_PROGRAM
 from refstack_worker.execute_test.tempest.conf import open_private
 from refstack_worker.execute_test.tempest.installation import Tempest
-from refstack_worker.execute_test.tempest.rehearsal_program import REHEARSAL_PROGRAM
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
 REHEARSAL_SECONDS = 120.0

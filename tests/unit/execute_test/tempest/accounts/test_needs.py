@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from refstack_worker.execute_test.failures import BadInput
-from refstack_worker.execute_test.tempest.account_needs import better_trial, plan_accounts, ways_to_list
+from refstack_worker.execute_test.tempest.accounts.needs import better_trial, plan_accounts, ways_to_list
+from refstack_worker.execute_test.tempest.accounts.rehearsal import AccountsTrial, Rehearsed
 from refstack_worker.execute_test.tempest.listing import TestListing
-from refstack_worker.execute_test.tempest.rehearsal import AccountsTrial, Rehearsed
 
 ONE = json.dumps([["operator", "member"]])
 TWO = json.dumps(["primary", "project_reader"])
