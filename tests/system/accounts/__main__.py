@@ -42,8 +42,8 @@ def main() -> int:
         os.chmod(name, 0o755)  # noqa: S103 - Swift's own account enters it
         people.create(cloud, crowd.everybody())
         compared = [compare(cloud, tempest, Path(name), one, tests, _say) for one in chosen]
-    command = "python -m tests.system.accounts " + " ".join(sys.argv[1:])
-    page = table.page(compared, command.strip(), "47.0.0")
+    words = [word for name in given.situation for word in ("--situation", name)]
+    page = table.page(compared, " ".join(["python -m tests.system.accounts", *words]), "47.0.0")
     print(page)
     if given.output:
         given.output.write_text(page + "\n", encoding="utf-8")
