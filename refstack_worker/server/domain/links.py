@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from refstack_worker.server.domain.guidelines import OFFICIAL
+
 
 @dataclass(frozen=True)
 class Link:
@@ -34,3 +36,5 @@ class CloudVerdict:
     count: int
     total: int
     at: float
+    origin: str = OFFICIAL
+    """Of the guideline: what a vendor's own file says is no official verdict."""

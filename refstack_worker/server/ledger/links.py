@@ -11,6 +11,7 @@ from refstack_worker.errors import NotFoundError
 from refstack_worker.server.db import guideline_tables, legacy_tables, queue_tables, verdict_tables
 from refstack_worker.server.db.link_tables import link
 from refstack_worker.server.domain.accounts import AccessScope
+from refstack_worker.server.domain.guidelines import OFFICIAL
 from refstack_worker.server.domain.links import CloudVerdict, Link
 from refstack_worker.server.ledger.tokens import digest
 from refstack_worker.server.ledger.transactions import LedgerPart, Row, new_id
@@ -66,9 +67,10 @@ class Links(LedgerPart):
         return self._verdicts(question)
 
     def verdicts_of(self, cloud_id: int, program: str, limit: int) -> list[CloudVerdict]:
-        """Return the last verdicts of a cloud about a program, the newest first."""
+        """Return the last verdicts of a cloud about a program of official guidelines, the newest first."""
         chosen = guideline_tables.run_guideline
         question = _verdicts().where(legacy_tables.cloud.c.id == cloud_id, chosen.c.program == program)
+        question = question.where(guideline_tables.guideline.c.origin == OFFICIAL)
         return self._verdicts(question.limit(limit))
 
     def _of(self, which: Any) -> list[Link]:
@@ -95,9 +97,12 @@ def _verdicts() -> Any:
     )
     columns = (frozen.c.test_id, frozen.c.is_passed, frozen.c.passed, frozen.c.total, run.c.ended_at, chosen.c.program)
     question = select(*columns, cloud.c.id.label("cloud_id"), cloud.c.label, guideline.c.name.label("guideline"))
+    question = question.add_columns(guideline.c.origin)
     return question.select_from(joined).order_by(frozen.c.test_id.desc())
 
 
 def _verdict(row: Row) -> CloudVerdict:
-    what = (row["test_id"], row["cloud_id"], row["label"] or "", row["program"], row["guideline"])
-    return CloudVerdict(*what, bool(row["is_passed"]), row["passed"], row["total"], row["ended_at"])
+    name = row["guideline"] if row["origin"] == OFFICIAL else f"{row['guideline']} (own)"
+    what = (row["test_id"], row["cloud_id"], row["label"] or "", row["program"], name)
+    counts = (bool(row["is_passed"]), row["passed"], row["total"], row["ended_at"])
+    return CloudVerdict(*what, *counts, row["origin"])

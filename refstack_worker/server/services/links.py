@@ -5,6 +5,7 @@ from __future__ import annotations
 from refstack_worker.contract.scopes import OPERATOR, READ
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.domain.accounts import Token
+from refstack_worker.server.domain.guidelines import OFFICIAL
 from refstack_worker.server.domain.links import Link
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.services import access
@@ -34,7 +35,11 @@ def link_to_cloud(ledger: Ledger, caller: Caller, cloud_id: int, program: str) -
     caller.need_writer()
     access.visible_cloud(ledger, caller, cloud_id)
     known = {
-        one for stored in ledger.guidelines.all(access.scope_of(ledger, caller)) for one in _programs(ledger, stored.id)
+        one
+        for stored in ledger.guidelines.all(access.scope_of(ledger, caller))
+        # without a sign-in nobody sees whose file it was
+        if stored.origin == OFFICIAL
+        for one in _programs(ledger, stored.id)
     }
     named = [one for one in sorted(known) if one == program] or [one for one in sorted(known) if one.endswith(program)]
     if not program or len(named) != 1:

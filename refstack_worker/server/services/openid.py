@@ -30,6 +30,8 @@ TIMEOUT = (5.0, 10.0)
 MAX_BODY = 1024 * 1024
 KEPT_SECONDS = 3600.0
 """For which the provider's description and keys are believed."""
+AWAY_SECONDS = 10.0
+"""For which a provider that could not be asked is not asked again."""
 LEEWAY = 60.0
 """Seconds by which the clocks may differ."""
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -74,6 +76,8 @@ class Provider:
         self._about: Mapping[str, Any] = {}
         self._keys: Mapping[str, Any] = {}
         self._until = 0.0
+        self._trouble: ServerError | None = None
+        self._away_until = 0.0
 
     def authorization_url(self, flow: Flow) -> str:
         """Return where the browser goes to. :raises ServerError: the provider cannot be reached."""
@@ -176,8 +180,16 @@ class Provider:
 
     def _description(self) -> Mapping[str, Any]:
         with self._lock:
-            if time.monotonic() >= self._until:
-                self._load()
+            now = time.monotonic()
+            if now < self._away_until and self._trouble is not None:
+                # anyone may begin a sign-in: each would wait here for its own try
+                raise ServerError(str(self._trouble))
+            if now >= self._until:
+                try:
+                    self._load()
+                except ServerError as error:
+                    self._trouble, self._away_until = error, time.monotonic() + AWAY_SECONDS
+                    raise
             return self._about
 
     def _jwks(self, is_fresh: bool) -> Mapping[str, Any]:

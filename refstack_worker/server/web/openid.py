@@ -10,8 +10,9 @@ from refstack_worker.errors import NotFoundError, RefstackError, SealError
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.services.openid import Flow, Provider
 from refstack_worker.server.services.sign_in import token_of
+from refstack_worker.server.services.turns import Turns
 from refstack_worker.server.serving.context import context
-from refstack_worker.server.serving.guard import count_wrong
+from refstack_worker.server.serving.guard import address_of, count_wrong
 from refstack_worker.server.web.pages import WEB, Answer, local_path
 from refstack_worker.server.web.sessions import sign_in_page, signed_in
 
@@ -20,6 +21,8 @@ FLOW_SECONDS = 600
 """For which a sign-in may be under way."""
 CALLBACK = "/sign-in/callback"
 _PROVIDER = "refstack-openid"
+TURNS = Turns(6, 2, "Too many sign-ins are under way. Try again in a moment.")
+"""Nobody is signed in yet who begins one, and each may wait for the provider."""
 
 
 @WEB.get("/sign-in/openid")
@@ -46,7 +49,8 @@ def finish_sign_in() -> Answer:
         flow = _flow()
         if request.args.get("error"):
             raise refused("sign-in", f"The provider rejected the sign-in: {request.args['error'][:80]}.")
-        identity = _provider().identity(flow, request.args.get("state", ""), request.args.get("code", ""))
+        with TURNS.turn(address_of(context())):
+            identity = _provider().identity(flow, request.args.get("state", ""), request.args.get("code", ""))
         token = token_of(context().ledger, identity, flow.invitation)
     except RefstackError as error:
         if error.reason != "sign-in":
@@ -62,7 +66,8 @@ def finish_sign_in() -> Answer:
 
 
 def _begin(flow: Flow) -> Answer:
-    url = _provider().authorization_url(flow)
+    with TURNS.turn(address_of(context())):
+        url = _provider().authorization_url(flow)
     sealed = context().ledger.identities.secrets.seal({"flow": {**asdict(flow), "at": context().ledger.clock()}})
     answer = make_response(redirect(url, 303))
     answer.set_cookie(

@@ -20,6 +20,7 @@ from refstack_worker.server.app import create_app
 from refstack_worker.server.db import legacy_tables
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.services.openid import Flow, Provider
+from refstack_worker.server.web import openid
 from tests.support.openid_provider import Client, OpenIDProvider, openid_provider
 
 CALLBACK = "http://127.0.0.1:8000/sign-in/callback"
@@ -220,3 +221,25 @@ def test_an_operator_of_refstack_signs_in_as_one(ledger: Ledger, browser: Browse
 def test_sign_in_is_off_unless_a_provider_is_set(ledger: Ledger) -> None:
     client = create_app(ledger).test_client()
     assert client.get("/sign-in/openid").status_code == 404 and "Sign in with" not in client.get("/sign-in").text
+
+
+def test_a_provider_that_is_away_is_not_asked_by_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anyone may begin a sign-in; all threads would wait for a provider that does not answer."""
+    asked: list[str] = []
+
+    def ask(_self: Provider, _method: str, url: str, **_more: Any) -> Any:
+        asked.append(url)
+        raise ServerError(f"{url}: no response in time")
+
+    monkeypatch.setattr(Provider, "_ask", ask)
+    provider = Provider(SignInSettings(issuer="https://id.example", client_id="refstack"), CALLBACK)
+    for _ in range(5):
+        with pytest.raises(ServerError, match="no response in time"):
+            provider.authorization_url(Flow.begin())
+    assert len(asked) == 1
+
+
+def test_one_address_begins_few_sign_ins_at_a_time(ledger: Ledger, browser: Browser) -> None:
+    with openid.TURNS.turn("127.0.0.1"), openid.TURNS.turn("127.0.0.1"):
+        assert browser.client.get("/sign-in/openid").status_code == 429
+    assert browser.client.get("/sign-in/openid").status_code == 303

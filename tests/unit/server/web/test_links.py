@@ -76,3 +76,20 @@ def test_guessing_is_slowed_down(ledger: Ledger) -> None:
     guest = create_app(ledger).test_client()
     answers = [guest.get(f"/shared/guess-{number}").status_code for number in range(12)]
     assert answers[0] == 404 and answers[-1] == 429
+
+
+def test_a_vendors_own_guideline_gives_no_badge(client: FlaskClient, ledger: Ledger, tmp_path: Path) -> None:
+    """Badges are seen without a sign-in, at the operator's address: whose file the guideline was would not be seen."""
+    key = key_of(client)
+    made = client.post("/clouds/1/links", data={"form_key": key, "program": PROGRAM})
+    badge = re.findall(r"/badges/[\w-]+\.svg", made.text)[0]
+    guest = create_app(ledger).test_client()
+    before = guest.get(badge).text
+    own = ledger.guidelines.add(guideline(), StoredGuideline(0, "2099.01", "", owner_id=1))
+    job = claimed(ledger, cloud_id=1, owner_id=1)
+    ledger.guidelines.choose(job.submission.key.test_id, Choice(own.id, PROGRAM))
+    (tmp_path / "own").write_bytes(stream(events()))
+    acceptance.accept(ledger, job.proof, Upload.of(tmp_path / "own", {}))
+    assert guest.get(badge).text == before and "2099.01" not in before
+    # who is signed in sees it, and whose it is
+    assert "2099.01 (own)" in client.get("/matrix").text
