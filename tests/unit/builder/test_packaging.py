@@ -118,3 +118,26 @@ def test_dearmor_gives_the_binary_keyring(blocks: int) -> None:
 def test_dearmor_refuses_what_is_no_key() -> None:
     done = subprocess.run([sys.executable, PACKAGING / "dearmor"], input=b"x", capture_output=True, check=False)
     assert done.returncode != 0 and b"no public key block" in done.stderr
+
+
+def test_a_purge_of_the_queue_leaves_what_refstack_has_in_the_same_folder(tmp_path: Path) -> None:
+    """L20: the folder is RefStack's own usual place too."""
+    data, etc = tmp_path / "data", tmp_path / "etc"
+    ours = ["refstack.sqlite", "refstack.sqlite-wal", "uploads/part", "runs/7-1/stream"]
+    theirs = ["results/2014.subunit", "runs/notes", "refstack.db"]
+    for name in (*ours, *theirs):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_text("x")
+    (etc / "keys").mkdir(parents=True)
+    (etc / "refstack.cfg").write_text("x")
+    script = (PACKAGING / "debian" / "refstack-queue.postrm").read_text()
+    script = script.replace("/var/lib/refstack", str(data)).replace("/etc/refstack", str(etc))
+    script = script.replace("getent passwd", "false").replace("getent group", "false")
+    subprocess.run(["sh", "-c", script, "postrm", "purge"], check=True, capture_output=True)
+    assert sorted(str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()) == sorted(theirs)
+    assert (etc / "refstack.cfg").exists() and not (etc / "keys").exists()
+    for name in theirs:
+        (data / name).unlink()
+    (data / "results").rmdir()
+    subprocess.run(["sh", "-c", script, "postrm", "purge"], check=True, capture_output=True)
+    assert not data.exists(), "nothing of anybody's is left"
