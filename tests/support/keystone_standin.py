@@ -71,7 +71,8 @@ class KeystoneStandin:
         user = identity.get("password", {}).get("user", {})
         if user and user["password"] != ADMIN_PASSWORD:
             return as_json({"error": {"code": 401, "message": "wrong password"}}, 401)
-        name = user.get("name") or identity["token"]["id"].removeprefix("token-of-")
+        known = user.get("name") or user.get("id", "").removeprefix("u-")
+        name = known or identity["token"]["id"].removeprefix("token-of-")
         token: dict[str, Any] = {"user": {"id": f"u-{name}", "name": name, "domain": {"name": "Default"}}}
         projects = self.resources["projects"]
         project = scope.get("id") or next((key for key, each in projects.items() if each == scope.get("name")), "")

@@ -111,7 +111,7 @@ def _region(conf: Mapping[str, Mapping[str, Any]], token: KeystoneToken, url: st
 def _administration(admin: CloudUser, token: KeystoneToken) -> dict[str, Any]:
     project = token.body.get("project", {})
     options = {
-        "admin_username": admin.name,
+        "admin_username": admin.name or token.body.get("user", {}).get("name"),
         "admin_password": admin.password,
         "admin_project_name": project.get("name"),
         "admin_domain_name": token.body.get("user", {}).get("domain", {}).get("name"),
@@ -140,8 +140,8 @@ def _role_of_users(tokens: Sequence[KeystoneToken]) -> dict[str, Any]:
 def _account(user: CloudUser, token: KeystoneToken, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return an account for Tempest's file: what Keystone says of the user, over it what the vendor says."""
     project, person = token.body.get("project", {}), token.body.get("user", {})
-    account = {"username": user.name, "password": user.password, "project_name": project.get("name"),
-               "user_domain_name": person.get("domain", {}).get("name"),
+    account = {"username": user.name or person.get("name"), "password": user.password,
+               "project_name": project.get("name"), "user_domain_name": person.get("domain", {}).get("name"),
                "project_domain_name": project.get("domain", {}).get("name"), "roles": token.roles}  # fmt: skip
     stated = {name: value for name, value in given.items() if name in ("roles", "types", "network")}
     if "admin" in token.roles:

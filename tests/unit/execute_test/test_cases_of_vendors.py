@@ -98,6 +98,13 @@ def test_user_and_project_in_two_domains(cloud: KeystoneStandin, call: Call, mon
     assert auth["scope"] == {"project": {"name": "demo", "domain": {"id": "default"}}}
 
 
+def test_a_user_by_id_alone(cloud: KeystoneStandin, call: Call) -> None:
+    user = {"user_id": "u-tester", "password": ADMIN_PASSWORD, "project_id": "p0"}
+    assert call("--conf-json", json.dumps({"identity": {"uri_v3": cloud.url, **user}})) == 0
+    assert logins(cloud.server)[0]["identity"]["password"]["user"] == {"id": "u-tester", "password": ADMIN_PASSWORD}
+    assert (call.accounts[0]["username"], call.accounts[0]["project_name"]) == ("tester", "demo")
+
+
 def test_a_cloud_of_clouds_yaml_by_os_cloud(
     cloud: KeystoneStandin, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:

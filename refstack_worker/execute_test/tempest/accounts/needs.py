@@ -66,9 +66,14 @@ def plan_accounts(
 
 
 def summary_of(names: Sequence[str], rehearsed: Rehearsed, trial: AccountsTrial, accounts: Accounts) -> str:
-    """Return what the tests need, what was given, and how many tests cannot run, as one sentence."""
+    """Return what the tests need, what was given, and how many tests cannot run, as one sentence.
+
+    Empty where Tempest skips all of them before it asks for an account.
+    """
     needs = list(rehearsed.needs.values())
     dynamic = sum(wants_admin for _, wants_admin in rehearsed.skips.values())
+    if not needs and not dynamic:
+        return ""
     sizes = Counter(len(json.loads(need)) for need in needs)
     found = [(sizes[size], f"{_accounts(size)} at a time") for size in sorted(sizes, reverse=True) if size > 1]
     found += [(count, f"an account with the role {role}")

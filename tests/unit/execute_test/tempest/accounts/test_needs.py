@@ -66,6 +66,10 @@ def test_nothing_that_could_run_is_bad_input() -> None:
         plan_accounts(NAMES, LISTING, Rehearsed(NEEDS), trial, [account("u", "other")])
 
 
+def test_tests_that_are_skipped_before_they_ask_need_no_sentence() -> None:
+    assert plan_accounts(["t.api.A.test_1"], LISTING, Rehearsed(), AccountsTrial(), [account("u")]).summary == ""
+
+
 def test_enough_accounts_leave_nothing_out_and_limit_the_processes() -> None:
     trial = AccountsTrial(processes=3, serial=(RESELLER,), cost=0.4)
     plan = plan_accounts(NAMES, LISTING, Rehearsed(NEEDS), trial, [account("u", "member")] * 9)
