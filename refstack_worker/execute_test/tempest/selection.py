@@ -44,7 +44,8 @@ def expression(entry: str, where: str = "test cases") -> str:
     if not re.fullmatch(r"[A-Za-z_][\w.]*(?:[\[(][^\x00-\x1f\x7f]*)?", entry) or len(entry) > 1000:
         raise BadInput(f"{where}: {entry[:200]!r} is not a test name, id-UUID or regex:EXPRESSION")
     name = entry.partition("[")[0]
-    return "^" + re.escape(name) + r"(?:[.\[(]|$)"
+    # in a list file # begins a comment
+    return "^" + re.escape(name).replace(r"\#", r"\x23") + r"(?:[.\[(]|$)"
 
 
 def _checked_pattern(entry: str, where: str) -> str:

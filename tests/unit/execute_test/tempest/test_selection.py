@@ -75,3 +75,11 @@ def test_what_is_listed_to_choose_from_has_names_and_ids() -> None:
 
 def test_an_entry_with_a_wrong_id_is_not_missing_where_its_name_is_listed() -> None:
     assert Selection((f"m.Test.test_a[id-{UUID}]",)).unmatched([f"m.Test.test_a[id-{OTHER}]"]) == []
+
+
+@pytest.mark.parametrize("scenario", ["a+b", "it's", "50%", '"q"', "a;b", "{'x': 1}", "<lambda>", "ü", "#1"])
+def test_a_scenario_of_any_name(scenario: str) -> None:
+    name = f"a.B.test_c({scenario})"
+    pattern = expression(name)
+    assert re.search(pattern, name) and "#" not in pattern
+    assert not re.search(pattern, "a.B.test_c(other)")
