@@ -15,7 +15,7 @@ from refstack_worker.contract.accounts import read_accounts
 def read_accounts_yaml(text: str) -> list[dict[str, Any]]:
     """Return the accounts in a text: JSON, the YAML of Tempest's sample or, with PyYAML, any other.
 
-    :raises ValueError: it is none of these.
+    :raises ValueError: it is neither.
     """
     try:
         return read_accounts(text)
@@ -26,7 +26,7 @@ def read_accounts_yaml(text: str) -> list[dict[str, Any]]:
             raise error from None
         first = error
     try:
-        # every scalar as the text that stands there: the password 0123 is no number
+        # every scalar as the text that stands there: the password 0123 must not become a number
         value = yaml.load(text.removeprefix("\ufeff"), Loader=yaml.BaseLoader)  # noqa: S506 - makes texts alone
     except (yaml.YAMLError, RecursionError):
         raise first from None

@@ -68,7 +68,7 @@ def write_public(raw: bytes) -> str:
 def server_keys(lines: object, expected: str) -> list[str]:
     """Return the lines of the server's public keys in its answer; the token's key has to be among them.
 
-    :raises KeyFileError: it is not, or a line is no key.
+    :raises KeyFileError: it is not, or a line is not a key.
     """
     found = [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
     ids = {key_id(parse_line(_FILE, number, line, SIGN_PUBLIC)) for number, line in enumerate(found, 1)}

@@ -117,7 +117,7 @@ def _read(path: Path, kind: str) -> Sequence[bytes]:
 
 
 def parse_line(path: Path, number: int, line: str, kind: str) -> bytes:
-    """Return the key in a line of a key file. :raises KeyFileError: it is none of that kind."""
+    """Return the key in a line of a key file. :raises KeyFileError: it is not of that kind."""
     words = line.split()
     if not words or words[0] != kind:
         raise KeyFileError(f"{path}:{number}: a line '{kind} <base64>' is expected here")

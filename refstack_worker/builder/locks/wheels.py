@@ -20,7 +20,7 @@ from refstack_worker.filesystem import make_folder
 
 
 @dataclass(frozen=True)
-class Source:
+class BuiltFrom:
     """What a wheel was built from here."""
 
     filename: str
@@ -35,7 +35,7 @@ class Gathered:
 
     wheel: LockedWheel
     file: Path
-    sdist: Source | None = None
+    sdist: BuiltFrom | None = None
 
 
 def gather(question: ResolveRequest, artefacts: Sequence[Artefact], uv: Uv, ca_file: str) -> list[Gathered]:
@@ -77,10 +77,10 @@ def _locked(artefact: Artefact, path: Path) -> LockedWheel:
 
 def _built(builder: WheelBuilder, artefact: Artefact, sdist: Path) -> Gathered:
     wheel = builder.wheel(sdist, builder.uv.work / "built" / artefact.sha256)
-    return Gathered(_locked(artefact, wheel), wheel, Source(artefact.filename, artefact.sha256))
+    return Gathered(_locked(artefact, wheel), wheel, BuiltFrom(artefact.filename, artefact.sha256))
 
 
 def _from_source(source: BuiltSource) -> Gathered:
     artefact = Artefact("tempest", source.version, source.wheel.name, "", "", 0, True)
-    origin = Source(source.sdist.name, source.sha256, source.commit)
+    origin = BuiltFrom(source.sdist.name, source.sha256, source.commit)
     return Gathered(_locked(artefact, source.wheel), source.wheel, origin)

@@ -61,7 +61,7 @@ class NotificationCreate(ShowOne):
         return names, [" ".join(made[name]) if name == "kinds" else made[name] for name in names]
 
 
-class _OfOne(Command):
+class _NotificationCommand(Command):
     """A command about one notification."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -70,7 +70,7 @@ class _OfOne(Command):
         return parser
 
 
-class NotificationDelete(_OfOne):
+class NotificationDelete(_NotificationCommand):
     """Delete a notification with its log."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -78,7 +78,7 @@ class NotificationDelete(_OfOne):
             api.delete(f"/v1/notifications/{parsed_args.id}")
 
 
-class NotificationPause(_OfOne):
+class NotificationPause(_NotificationCommand):
     """Pause a notification; events in the meantime are not sent later."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -86,15 +86,15 @@ class NotificationPause(_OfOne):
             api.put(f"/v1/notifications/{parsed_args.id}", {"paused": True})
 
 
-class NotificationResume(_OfOne):
-    """Resume a paused notification."""
+class NotificationResume(_NotificationCommand):
+    """Resume a paused notification: messages are sent again."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with Api(access_of(self.app.options)) as api:
             api.put(f"/v1/notifications/{parsed_args.id}", {"paused": False})
 
 
-class NotificationTest(_OfOne):
+class NotificationTest(_NotificationCommand):
     """Send a test message; 'notification log' shows whether it arrived."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:

@@ -57,7 +57,7 @@ class ScheduleCreate(ShowOne):
         )  # fmt: skip
 
 
-class _OfOne(Command):
+class _ScheduleCommand(Command):
     """A command about one schedule."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -66,7 +66,7 @@ class _OfOne(Command):
         return parser
 
 
-class ScheduleDelete(_OfOne):
+class ScheduleDelete(_ScheduleCommand):
     """Delete a schedule; its runs stay."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -74,7 +74,7 @@ class ScheduleDelete(_OfOne):
             api.delete(f"/v1/schedules/{parsed_args.id}")
 
 
-class SchedulePause(_OfOne):
+class SchedulePause(_ScheduleCommand):
     """Pause a schedule: it starts no runs."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -82,7 +82,7 @@ class SchedulePause(_OfOne):
             api.put(f"/v1/schedules/{parsed_args.id}", {"paused": True})
 
 
-class ScheduleResume(_OfOne):
+class ScheduleResume(_ScheduleCommand):
     """Resume a schedule at its next time; runs that were due meanwhile are skipped."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:

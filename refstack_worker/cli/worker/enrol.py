@@ -110,7 +110,7 @@ def rotate(settings: WorkerSettings, connection: ServerConnection) -> str:
     channel = NodeChannel.of_node(keys.load_seal_private(path), keys.load_sign_public(settings.keys.server_public))
     made = PrivateKey.generate()
     line = keys.public_line(keys.SEAL_PRIVATE, bytes(made))
-    # last: it opens what is sealed to it, should the answer not arrive; what the node says is still said with the old
+    # last: it opens what is sealed to it, should the answer not arrive; the node still signs its messages with the old
     _write(path, [*before, line])
     body = {"name": settings.node.name, "public": enrolment.write_public(bytes(made.public_key))}
     answer = connection.post(enrolment.PATH.format(name=settings.node.name), channel.seal(json.dumps(body).encode()))

@@ -17,12 +17,11 @@ class NodeKey:
     replaced_at: float = 0.0
     """The node has a newer one: nothing is sealed to this one any more."""
     revoked_at: float = 0.0
-    """Nothing is sealed to it, and what is said with it is refused."""
+    """Nothing is sealed to it, and messages signed with it are refused."""
     revoked_by: str = ""
 
     @property
     def state(self) -> str:
-        """``active``, ``replaced`` or ``revoked``."""
         if self.revoked_at:
             return "revoked"
         return "replaced" if self.replaced_at else "active"

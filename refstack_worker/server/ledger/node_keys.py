@@ -107,7 +107,7 @@ def active_keys(connection: Connection) -> tuple[str, ...]:
 
 
 def check_speaks_for(key: NodeKey | None, node: str) -> None:
-    """Refuse what was said with a key that is not the node's, or was revoked.
+    """Refuse a message signed with a key that is not the node's, or was revoked.
 
     :raises RefusedError: ``revoked``, ``key``.
     """

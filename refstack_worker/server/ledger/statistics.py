@@ -31,7 +31,7 @@ _KEPT = select(queue_tables.setting.c.value).where(_IS_REMOVED)
 
 
 @dataclass(frozen=True)
-class Times:
+class Histogram:
     """A histogram: how many times there are, their sum, and how many are at most each bound."""
 
     count: float = 0
@@ -48,9 +48,9 @@ class Totals:
     attempts: Mapping[str, float] = field(default_factory=dict)
     """Outcome (``lost``, ``released``, …) to attempts."""
     tests: Mapping[str, float] = field(default_factory=dict)
-    run_times: Mapping[str, Times] = field(default_factory=dict)
+    run_times: Mapping[str, Histogram] = field(default_factory=dict)
     """End to the seconds from the last claim to the end."""
-    waits: Times = field(default_factory=Times)
+    waits: Histogram = field(default_factory=Histogram)
     """Seconds of each claimed attempt until a worker claimed it."""
 
 
@@ -130,9 +130,9 @@ def _totals(found: Sums) -> Totals:
     )
 
 
-def _times(found: Sums, name: str, bounds: Iterable[int]) -> Times:
+def _times(found: Sums, name: str, bounds: Iterable[int]) -> Histogram:
     buckets = tuple(found[f"{name} {bound}"] for bound in bounds)
-    return Times(found[f"{name} count"], found[f"{name} sum"], buckets)
+    return Histogram(found[f"{name} count"], found[f"{name} sum"], buckets)
 
 
 def _runs(test_ids: Sequence[int] | None) -> Any:

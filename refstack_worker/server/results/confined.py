@@ -86,7 +86,6 @@ def _run(*words: str, given: str | None = None) -> str:
 
 
 def main(words: list[str]) -> int:
-    """Be the process."""
     for kind, most in zip((resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_FSIZE), words):
         resource.setrlimit(kind, (int(most), int(most)))
     name, *files = words[3:]

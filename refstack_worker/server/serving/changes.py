@@ -21,7 +21,7 @@ class Changes:
     """Changes in the order in which they were seen; each has a number of its own, its time in milliseconds at least."""
 
     since: float
-    """Changes of before are not told."""
+    """Earlier changes are not reported."""
     kept: deque[tuple[int, Change]] = field(default_factory=lambda: deque(maxlen=KEPT))
     _revisions: dict[int, int] = field(default_factory=dict)
     _last: int = 0

@@ -18,7 +18,7 @@ from refstack_worker.server.ledger.audit import AuditEntry
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.serving.context import HttpContext
 from refstack_worker.server.serving.rate_limit import Allowance
-from refstack_worker.server.serving.responses import LARGEST_BODY, MAX_BODY, failure, problem
+from refstack_worker.server.serving.responses import MAX_BODY, MAX_CALL_BODY, failure, problem
 
 LOG = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def cost_of_body() -> int:
     if size is None:
         size = MAX_BODY if "chunked" in request.headers.get("Transfer-Encoding", "").lower() else 0
     # larger ones are refused unread
-    return size // BODY_OF_A_CALL if size <= LARGEST_BODY else 0
+    return size // BODY_OF_A_CALL if size <= MAX_CALL_BODY else 0
 
 
 def count_more(context: HttpContext, token: Token, cost: int) -> None:

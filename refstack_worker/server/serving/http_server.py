@@ -25,7 +25,7 @@ from waitress.utilities import Error
 from refstack_worker import gearman
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import ConfigError
-from refstack_worker.server.serving.responses import LARGEST_BODY as MAX_BODY
+from refstack_worker.server.serving.responses import MAX_CALL_BODY as MAX_BODY
 
 # waitress warns of every request that waits for a thread, if only for a millisecond: thousands of lines in an hour
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)

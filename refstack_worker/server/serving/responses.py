@@ -19,7 +19,7 @@ from refstack_worker.server.services.inputs.schema import MAX_ID
 
 MAX_BODY = envelope.MAX_BYTES + 64 * 1024
 """Bytes of a body that is not a result: an envelope and a few words."""
-LARGEST_BODY = 9 * 1024 * 1024
+MAX_CALL_BODY = 9 * 1024 * 1024
 """Bytes of any body but a posted result: a guideline file in JSON, or an imported result."""
 _FIELDS = 100
 PROBLEMS = "/v1/problems/"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
+from refstack_worker.cli.queue.names import Asks
 from refstack_worker.contract.states import ENDS, RunState
 from refstack_worker.errors import RefusedError, RunError, ServerError
 
@@ -22,12 +23,6 @@ PATIENCE = 300.0
 BAR = 24
 MAX_LINES = 2000
 """Lines of the console that are asked for at once."""
-
-
-class Asks(Protocol):
-    """What is needed of the API."""
-
-    def get(self, path: str, query: Mapping[str, Any] | None = ...) -> Any: ...
 
 
 class Watcher:

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from refstack_worker.contract.states import RunState
 from refstack_worker.server.domain.nodes import Demand, Node
 from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.ledger.statistics import RUN_BOUNDS, RUN_ENDS, WAIT_BOUNDS, Times
+from refstack_worker.server.ledger.statistics import RUN_BOUNDS, RUN_ENDS, WAIT_BOUNDS, Histogram
 from refstack_worker.server.queue.capacity import SILENT_SECONDS, demand
 from refstack_worker.version import software_version
 
@@ -92,7 +92,7 @@ class LedgerCollector(Collector):
             "refstack_run_duration_seconds", "From the last claim of a run to its end.", labels=["end"]
         )
         for end in RUN_ENDS:
-            _add_times(times, [end], totals.run_times.get(end, Times()), RUN_BOUNDS)
+            _add_times(times, [end], totals.run_times.get(end, Histogram()), RUN_BOUNDS)
         yield times
         waits = HistogramMetricFamily("refstack_run_wait_seconds", "Until a worker claimed an attempt that ended.")
         _add_times(waits, [], totals.waits, WAIT_BOUNDS)
@@ -113,7 +113,7 @@ def _counter(name: str, meaning: str, label: str, known: Sequence[str], values: 
     return family
 
 
-def _add_times(family: HistogramMetricFamily, labels: list[str], times: Times, bounds: Sequence[int]) -> None:
+def _add_times(family: HistogramMetricFamily, labels: list[str], times: Histogram, bounds: Sequence[int]) -> None:
     buckets = list(zip(map(float, bounds), times.buckets or [0.0] * len(bounds)))
     shown = [(f"{bound:g}" if bound != int(bound) else f"{bound:.1f}", value) for bound, value in buckets]
     family.add_metric(labels, [*shown, ("+Inf", times.count)], times.sum)

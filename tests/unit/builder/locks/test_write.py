@@ -9,7 +9,7 @@ import pytest
 
 from refstack_worker.builder.locks import releases
 from refstack_worker.builder.locks.resolve import ResolveRequest
-from refstack_worker.builder.locks.wheels import Gathered, Source
+from refstack_worker.builder.locks.wheels import BuiltFrom, Gathered
 from refstack_worker.builder.locks.write import Facts, lock_name, lock_text
 from refstack_worker.environments import interpreters
 from refstack_worker.environments.lock import LOCK_NAME, LockedWheel, parse_lock
@@ -25,11 +25,11 @@ def question():
 
 @pytest.fixture
 def gathered(tmp_path):
-    def one(name: str, sdist: Source | None = None) -> Gathered:
+    def one(name: str, sdist: BuiltFrom | None = None) -> Gathered:
         file = f"{name.replace('-', '_')}-1.0-py3-none-any.whl"
         return Gathered(LockedWheel(name, "1.0", file, "a" * 64, 12, f"wheels/{file}"), tmp_path / file, sdist)
 
-    source = Source("b-1.0.tar.gz", "b" * 64, "c" * 40)
+    source = BuiltFrom("b-1.0.tar.gz", "b" * 64, "c" * 40)
     return [one("oslo-utils"), one("b", source), one("tempest")]
 
 

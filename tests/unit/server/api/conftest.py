@@ -17,6 +17,7 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
 from tests.support.api_calls import UUID, Queue, token
 from tests.support.ledgers import Event, claimed, stream
+from tests.support.two_vendors import World
 
 
 @pytest.fixture
@@ -52,3 +53,8 @@ def finished(ledger: Ledger, tmp_path: Path) -> Callable[..., int]:
         return job.submission.key.test_id
 
     return make
+
+
+@pytest.fixture
+def world(ledger: Ledger, tmp_path: Path) -> World:
+    return World(ledger, tmp_path)
