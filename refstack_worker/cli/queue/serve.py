@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import UsageError
 from refstack_worker.gearman import Address
 from refstack_worker.server.service import Services
-from refstack_worker.server.serving import processes
+from refstack_worker.server.serving import processes, request_metrics
 
 LOG = logging.getLogger(__name__)
 
@@ -76,7 +77,8 @@ class ServeApi(Command):
             systemd.notify(READY="1", STATUS=f"serving {url} with {parsed_args.processes} processes")
 
         serve = functools.partial(serve_process, settings_of(self.app))
-        with listener, until_signal() as stop:
+        with tempfile.TemporaryDirectory(prefix="refstack-metrics-") as shared, listener, until_signal() as stop:
+            request_metrics.share(Path(shared))
             status = processes.ApiProcesses(listener, serve, parsed_args.processes, tell_watchdog).run(stop, ready)
             systemd.notify(STOPPING="1")
         return status

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 from flask import Flask, Response, g, request
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
@@ -14,6 +15,13 @@ SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Variable that names the folder in which the processes of one server share what they count."""
 UNKNOWN = "none"
 """Route and method of requests that no route takes: what callers make up must not become labels."""
+
+
+def share(folder: Path) -> None:
+    """Let this process and all that it forks count together in an empty folder. Call it before any application."""
+    os.environ[SHARED_FOLDER] = str(folder)
+    # prometheus_client chose how values are kept when it was imported, which was before
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
 
 
 class RequestMetrics:

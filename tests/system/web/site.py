@@ -21,8 +21,10 @@ from refstack_worker.server.domain.attempts import Claim
 from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.domain.guidelines import Choice, StoredGuideline
 from refstack_worker.server.domain.nodes import Node
+from refstack_worker.server.domain.notifications import EventKind, MessageChannel, NewSubscription, Sent
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.domain.runs import NewRun, RunSpec
+from refstack_worker.server.domain.schedules import NewSchedule, Times
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
 from refstack_worker.server.serving.http_server import http_server
@@ -193,7 +195,22 @@ def furnish(site: Site) -> dict[str, int]:
     now = time.time()
     for name, busy, state in (("node-a.fra", 1, "ready"), ("node-b.fra", 2, "ready"), ("node-c.ams", 0, "draining")):
         ledger.nodes.record(Node(name, ("47.0.0", "46.3.0", "43.0.0"), 2, busy, ("eu",), state, "0.1.0", now, now))
+    _add_news(site, cloud.id)
     return {"cloud": cloud.id, "judged": last, "running": running.submission.key.test_id, "waiting": waiting}
+
+
+def _add_news(site: Site, cloud_id: int) -> None:
+    """A schedule, and a notification whose first message was accepted and whose second was not."""
+    ledger, ann = site.ledger, site.users["ann"]
+    body = {"guideline": {"id": 1, "program": PROGRAM}}
+    ledger.schedules.add(NewSchedule(cloud_id, body, Times.of("02:30", ("mon", "thu")), ann, "nightly", "ann"))
+    kinds = (EventKind.RUN_NOT_PASSED, EventKind.RUN_WAITING)
+    hook = NewSubscription(
+        MessageChannel.WEBHOOK, "https://chat.acme.example/hooks/1", kinds, owner_id=ann, label="Chat"
+    )
+    number = ledger.subscriptions.add(hook, (ann,)).id
+    for sent in (Sent(True, 200), Sent(False, 500, "the receiver answered 500")):
+        ledger.deliveries.note(ledger.deliveries.add_test(number, {"type": "test"}), sent)
 
 
 __all__ = ["Site", "beat", "begin", "claimed", "finish", "furnish", "guideline", "run_of", "serving"]
