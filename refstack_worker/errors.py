@@ -161,3 +161,9 @@ class LedgerError(RefstackError):
 
     exit_code = 16
     reason = "ledger"
+
+
+class BackupError(LedgerError):
+    """A backup cannot be made, read or restored."""
+
+    reason = "backup"

@@ -63,6 +63,18 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A transaction that sees one moment for as long as it lasts, and blocks no one.
+
+        :raises LedgerError: as above.
+        """
+        with _translated(self.engine), self.engine.connect() as plain:
+            level = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+            connection = plain.execution_options(**level)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that is committed unless an error leaves it. :raises LedgerError: as above."""
         with _translated(self.engine), self._writers, self.engine.connect() as plain:

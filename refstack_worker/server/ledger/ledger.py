@@ -32,6 +32,7 @@ from refstack_worker.server.ledger.notices import Notices
 from refstack_worker.server.ledger.overview import Overview
 from refstack_worker.server.ledger.pins import Pins
 from refstack_worker.server.ledger.queue_state import QueueState
+from refstack_worker.server.ledger.restoring import Restoring
 from refstack_worker.server.ledger.results import Results
 from refstack_worker.server.ledger.retention import Retention
 from refstack_worker.server.ledger.runs import Runs
@@ -63,6 +64,7 @@ class Ledger:
         self.nodes = Nodes(self._transactions)
         self.node_commands = NodeCommands(self._transactions)
         self.node_keys = NodeKeys(self._transactions)
+        self.restoring = Restoring(self._transactions)
         self.tokens = Tokens(self._transactions)
         self.sessions = Sessions(self._transactions)
         self.accounts = Accounts(self._transactions)

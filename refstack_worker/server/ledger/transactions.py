@@ -40,9 +40,10 @@ MAX_ATTEMPTS = payloads.SCHEMA["properties"]["attempt"]["maximum"]
 
 _STATUS = insert(legacy_tables.test_status)
 _NEW_TEST = insert(legacy_tables.test)
-_LAST_ID = "last deleted test"
+LAST_ID = "last deleted test"
+"""Setting with the highest id that was given out and is no longer in the table of tests (SQLite)."""
 _NEWEST_TEST = select(func.max(legacy_tables.test.c.id))
-_NEWEST_DELETED = select(queue_tables.setting.c.value).where(queue_tables.setting.c.name == _LAST_ID)
+_NEWEST_DELETED = select(queue_tables.setting.c.value).where(queue_tables.setting.c.name == LAST_ID)
 _NEW_ATTEMPT = insert(queue_tables.attempt)
 _RUN = select(queue_tables.run).where(queue_tables.run.c.test_id == bindparam("of_test")).with_for_update()
 _ATTEMPTS = select(queue_tables.attempt).where(queue_tables.attempt.c.test_id == bindparam("of_test"))
@@ -152,8 +153,8 @@ class Transactions:
             return
         values = {"value": str(test_id), "changed_at": self.clock(), "changed_by": ""}
         setting = queue_tables.setting
-        if connection.execute(update(setting).where(setting.c.name == _LAST_ID).values(values)).rowcount == 0:
-            connection.execute(insert(setting).values(name=_LAST_ID, **values))
+        if connection.execute(update(setting).where(setting.c.name == LAST_ID).values(values)).rowcount == 0:
+            connection.execute(insert(setting).values(name=LAST_ID, **values))
 
     def add_attempt(self, connection: Connection, run: Row, number: int) -> None:
         values = {

@@ -1,0 +1,108 @@
+"""``refstack-queue backup …``: the whole server in one file, and back."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import metadata
+from pathlib import Path
+
+from cliff.show import ShowOne
+
+from refstack_worker.cli.queue.ledger_access import open_ledger, settings_of
+from refstack_worker.cli.queue.records import Columns
+from refstack_worker.server.db import backup, migrate
+from refstack_worker.server.db.backup import Manifest
+from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.ledger.restoring import Settled
+
+
+class BackupCreate(ShowOne):
+    """Write the ledger, the results and the keys into one file, while runs go on.
+
+    The file holds all secrets of the server, and only its owner can read it. Nothing of gearmand's is in it: the ledger
+    gives the queue everything again.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("file", type=Path, help="new file, as /srv/backup/refstack-2026-11-26.tar.gz")
+        parser.add_argument(
+            "--without-keys", action="store_true", help="only the database; keep the keys elsewhere then"
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        settings = settings_of(self.app)
+        files = [] if parsed_args.without_keys else backup.key_paths(settings.keys, [settings.outbound.upload_key])
+        with open_ledger(settings) as ledger:
+            made = backup.create(ledger.database, parsed_args.file, files, metadata.version("refstack-worker"))
+        return _shown(parsed_args.file, made)
+
+
+class BackupShow(ShowOne):
+    """Read a backup, check every file in it, and show what it holds."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("file", type=Path)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        with backup.opened(parsed_args.file) as (_, manifest):
+            return _shown(parsed_args.file, manifest)
+
+
+class BackupRestore(ShowOne):
+    """Put a backup into the database that refstack.cfg names, SQLite or PostgreSQL, and missing key files in place.
+
+    Stop the API and the monitor first. The queue is paused afterwards: look at it, then 'refstack-queue queue resume'.
+    Runs that waited get a new attempt; jobs that gearmand still has for the old ones are refused. Runs that a node had
+    go on if it still has them; else they end as lost and are not started again.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--replace", action="store_true", help="delete what the database holds now")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        settings = settings_of(self.app)
+        with backup.opened(parsed_args.file) as (folder, manifest), open_ledger(settings) as ledger:
+            keys = backup.restore_keys(folder, settings.keys)
+            backup.load(ledger.database, folder, manifest, parsed_args.replace)
+            settled = _settled(ledger, f"restored from the backup of {manifest.made_at}")
+        columns, values = _shown(parsed_args.file, manifest)
+        more = {"keys": "\n".join(map(str, keys)), "queued again": settled.queued, "held by nodes": settled.held}
+        return (*columns, *more), (*values, *more.values())
+
+
+class BackupSettle(ShowOne):
+    """Make a database that was restored with its own tools safe beside a queue and nodes that went on without it.
+
+    Do it once, before the services start. 'backup restore' does the same.
+    """
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        with open_ledger(settings_of(self.app)) as ledger:
+            migrate.check(ledger.database)
+            settled = _settled(ledger, "restored from a backup")
+        return ("queued again", "held by nodes"), (settled.queued, settled.held)
+
+
+def _settled(ledger: Ledger, reason: str) -> Settled:
+    ledger.queue.pause("refstack-queue backup", reason)
+    return ledger.restoring.settle()
+
+
+def _shown(file: Path, manifest: Manifest) -> Columns:
+    rows = {"runs": "queue_run", "results": "queue_result", "users": "user"}
+    facts = {
+        "file": str(file),
+        "made at": manifest.made_at,
+        "software": manifest.software,
+        "revision": manifest.revision,
+        **{name: manifest.rows.get(table, 0) for name, table in rows.items()},
+        "keys in it": " ".join(sorted(name.partition("/")[2] for name in manifest.files if name.startswith("keys/"))),
+    }
+    return tuple(facts), tuple(facts.values())

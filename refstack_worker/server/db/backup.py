@@ -1,0 +1,195 @@
+"""Backups: one archive with the whole database as it was at one moment, and the server's keys.
+
+    tables/<name>.jsonl   every row
+    keys/<name>           the key files that refstack.cfg names, and their other halves
+    manifest.json         revision, version, time, and the SHA-256 of each other member
+
+It holds all secrets of the server; its mode is 0600.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from refstack_worker.config.server import KeySettings
+from refstack_worker.errors import BackupError
+from refstack_worker.filesystem import disk_errors, sha256_of
+from refstack_worker.server.db import copy_rows, migrate
+from refstack_worker.server.db.database import Database
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a backup says of itself."""
+
+    revision: str
+    """Of the database."""
+    software: str
+    made_at: str
+    rows: dict[str, int]
+    """Table to number of rows."""
+    files: dict[str, str]
+    """Member to SHA-256."""
+    format: int = FORMAT
+
+
+def create(database: Database, target: Path, keys: Sequence[Path], software: str) -> Manifest:
+    """Write a backup. Runs, nodes and users go on meanwhile: it shows one moment.
+
+    :param keys: the server's key files.
+    :raises BackupError: the target exists.
+    """
+    if target.exists():
+        raise BackupError(f"{target}: exists already; name a new file")
+    migrate.check(database)
+    with (
+        disk_errors(f"backup {target}"),
+        tempfile.TemporaryDirectory(prefix=".backup-", dir=target.absolute().parent) as name,
+    ):
+        work = Path(name)  # its mode is 0700
+        for folder in ("tables", "keys"):
+            (work / folder).mkdir()
+        with database.snapshot() as connection:
+            rows = copy_rows.write(connection, work / "tables")
+        for path in keys:
+            shutil.copyfile(path, work / "keys" / path.name)
+        files = {str(path.relative_to(work)): _digest(path) for path in sorted(work.rglob("*")) if path.is_file()}
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        manifest = Manifest(migrate.current(database), software, now, rows, files)
+        (work / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        _pack(work, [MANIFEST, *files], target)
+    return manifest
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Path, Manifest]]:
+    """Unpack a backup, verified, into a folder that is gone afterwards.
+
+    :raises BackupError: it is none, damaged, or of a newer format.
+    """
+    with tempfile.TemporaryDirectory(prefix="refstack-restore-") as name:
+        work = Path(name)
+        try:
+            with tarfile.open(path) as archive:
+                for member in archive:
+                    _unpack(archive, member, work)
+            manifest = Manifest(**json.loads((work / MANIFEST).read_text(encoding="utf-8")))
+        except (OSError, tarfile.TarError, ValueError, TypeError, EOFError, zlib.error) as error:
+            raise BackupError(f"{path}: not a whole backup of refstack-queue: {error}") from error
+        if manifest.format != FORMAT:
+            raise BackupError(f"{path}: format {manifest.format}; this software reads {FORMAT}: upgrade it")
+        for name_in_it, digest in manifest.files.items():
+            if not (work / name_in_it).is_file() or _digest(work / name_in_it) != digest:
+                raise BackupError(f"{path}: {name_in_it} is missing or damaged; take another backup")
+        yield work, manifest
+
+
+def load(database: Database, folder: Path, manifest: Manifest, replace: bool = False) -> None:
+    """Put the rows of a backup into a database, and bring it to the revision of this software.
+
+    :param replace: delete what is there.
+    :raises BackupError: there are runs already, or the backup is of newer software.
+    """
+    _to_revision(database, manifest)
+    with database.writing() as connection:
+        if not replace and not copy_rows.is_empty(connection):
+            raise BackupError(
+                "the database has runs; name an empty one in DATABASE_URL, or delete what is there: --replace"
+            )
+        copy_rows.empty(connection)  # what the migrations put there
+        copy_rows.read(connection, folder / "tables")
+    migrate.upgrade(database)
+
+
+def key_paths(settings: KeySettings, others: Sequence[Path | None]) -> list[Path]:
+    """Return the server's key files that are there, with their other halves beside them."""
+    named = [settings.sign, settings.fleet, settings.store, *(path for path in others if path is not None)]
+    halves = [path.with_suffix(suffix) for path in named for suffix in (".key", ".pub")]
+    return list(dict.fromkeys(path for path in [*named, *halves] if path.is_file()))
+
+
+def restore_keys(folder: Path, settings: KeySettings) -> list[Path]:
+    """Put key files back that are missing, and return them.
+
+    :raises BackupError: one is there with another content; nothing has changed then.
+    """
+    targets = {path.name: settings.sign.parent / path.name for path in sorted((folder / "keys").glob("*"))}
+    for path in (settings.sign, settings.fleet, settings.store):
+        if path.name in targets:
+            targets[path.name] = path
+    for name, target in targets.items():
+        if target.exists() and target.read_bytes() != (folder / "keys" / name).read_bytes():
+            raise BackupError(
+                f"{target}: is another key than that of the backup, without which its passwords cannot be read; "
+                "move it away and restore again"
+            )
+    restored = []
+    for name, target in targets.items():
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            mode = 0o644 if target.suffix == ".pub" else 0o600
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            with open(descriptor, "wb") as file:
+                file.write((folder / "keys" / name).read_bytes())
+            restored.append(target)
+    return restored
+
+
+def _to_revision(database: Database, manifest: Manifest) -> None:
+    known = migrate.current(database)
+    if manifest.revision > migrate.newest():
+        raise BackupError(
+            f"the backup is of revision {manifest.revision}, this software knows {migrate.newest()}: upgrade it"
+        )
+    if not known or known < manifest.revision:
+        migrate.upgrade(database, manifest.revision)
+    elif known > manifest.revision:
+        with database.reading() as connection:
+            if not copy_rows.is_empty(connection):
+                raise BackupError(
+                    "the backup is of an older revision than this database; name an empty one in DATABASE_URL"
+                )
+        migrate.downgrade(database, manifest.revision)
+
+
+def _pack(work: Path, names: Sequence[str], target: Path) -> None:
+    part = target.with_name(f".{target.name}.{os.getpid()}")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+            for name in names:
+                archive.add(work / name, name, recursive=False)
+        part.rename(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, work: Path) -> None:
+    path = Path(member.name)
+    if not member.isfile() or path.is_absolute() or ".." in path.parts or len(path.parts) > 2:
+        raise ValueError(f"unexpected member {member.name!r}")
+    target = work / path
+    target.parent.mkdir(exist_ok=True)
+    source: Any = archive.extractfile(member)
+    with target.open("xb") as file:
+        shutil.copyfileobj(source, file)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return sha256_of(stream)

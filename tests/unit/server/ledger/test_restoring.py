@@ -1,0 +1,135 @@
+"""A backup holds everything; where it is restored nothing of the old queue can run, and no id is given twice."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from refstack_worker.contract.progress import Progress
+from refstack_worker.contract.states import RunState
+from refstack_worker.errors import BackupError, RefusedError
+from refstack_worker.server.db import backup
+from refstack_worker.server.domain.attempts import Claim, Release
+from refstack_worker.server.ledger.ledger import Ledger
+from tests.support.ledgers import claimed, make_settings, new_run, queued
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "refstack.tar.gz"
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Ledger:
+    """Another server with an empty database and no keys."""
+    (tmp_path / "other").mkdir()
+    made = Ledger(make_settings(tmp_path / "other"))
+    for path in backup.key_paths(made.settings.keys, []):
+        path.unlink()
+    yield made
+    made.close()
+
+
+def back_up(ledger: Ledger, file: Path) -> None:
+    backup.create(ledger.database, file, backup.key_paths(ledger.settings.keys, []), "1.0")
+
+
+def restore(ledger: Ledger, file: Path, replace: bool = False):
+    with backup.opened(file) as (folder, manifest):
+        backup.restore_keys(folder, ledger.settings.keys)
+        backup.load(ledger.database, folder, manifest, replace)
+        return ledger.restoring.settle()
+
+
+def test_all_of_it_comes_back(ledger, other, file) -> None:
+    run = ledger.runs.add(new_run())
+    ledger.tokens.add("op", ["operator"])
+    back_up(ledger, file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    restore(other, file)
+    assert other.runs.get(run.test_id).spec == ledger.runs.get(run.test_id).spec
+    assert [token.name for token in other.tokens.all()] == ["op"]
+    with tarfile.open(file) as archive:
+        names = archive.getnames()
+    assert {"keys/sign.key", "keys/store.key", "tables/queue_run.jsonl", "manifest.json"} <= set(names)
+
+
+def test_a_job_of_the_old_queue_is_refused(ledger, other, file) -> None:
+    old = queued(ledger)
+    back_up(ledger, file)
+    settled = restore(other, file)
+    assert (settled.queued, settled.held) == (1, 0)
+    answer = None
+    try:
+        answer = other.attempts.claim(old.proof, Claim("c" * 32, "node-1"))
+    except RefusedError as error:
+        assert error.reason in ("superseded", "wrong-proof")
+    assert answer is None or not answer.granted
+    (again,) = other.submissions.next()
+    assert again.key.attempt == old.submission.key.attempt + 100
+    assert not other.submissions.next(), "it is given to the queue once"
+
+
+def test_a_run_that_a_node_still_has_goes_on(ledger, other, file) -> None:
+    job = claimed(ledger)
+    back_up(ledger, file)
+    assert restore(other, file).held == 1
+    answer = other.attempts.heartbeat(job.proof, job.claim_id, Progress())
+    assert answer.reply.value == "go"
+    assert other.runs.get(job.submission.key.test_id).state is RunState.CLAIMED
+
+
+def test_a_run_that_no_node_has_any_more_is_not_started_again(ledger, other, file) -> None:
+    job = claimed(ledger)
+    back_up(ledger, file)
+    restore(other, file)
+    key = job.submission.key
+    other.attempts.requeue(key, Release.LOST, "node-1 is silent")
+    run = other.runs.get(key.test_id)
+    assert run.state is RunState.FAILED and not other.submissions.next()
+
+
+def test_ids_are_not_given_twice(ledger, other, file) -> None:
+    back_up(ledger, file)
+    lost = ledger.runs.add(new_run())
+    restore(other, file)
+    assert other.runs.add(new_run()).test_id > lost.test_id + 1000
+
+
+def test_what_is_there_is_not_overwritten(ledger, other, file) -> None:
+    ledger.runs.add(new_run())
+    back_up(ledger, file)
+    restore(other, file)
+    with pytest.raises(BackupError, match="the database has runs"):
+        restore(other, file)
+    restore(other, file, replace=True)
+    with pytest.raises(BackupError, match="exists already"):
+        back_up(ledger, file)
+
+
+def test_a_damaged_backup_is_refused(ledger, other, file) -> None:
+    back_up(ledger, file)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(BackupError, match="not a whole backup|damaged"):
+        restore(other, file)
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(BackupError, match="not a whole backup"):
+        restore(other, file)
+
+
+def test_keys_come_back_where_they_are_missing(ledger, file, tmp_path) -> None:
+    back_up(ledger, file)
+    files = ledger.settings.keys
+    before = files.store.read_bytes()
+    files.store.unlink()
+    with backup.opened(file) as (folder, _):
+        restored = backup.restore_keys(folder, files)
+        assert files.store in restored and files.store.read_bytes() == before
+        assert files.store.stat().st_mode & 0o777 == 0o600
+        files.store.write_text("another")
+        with pytest.raises(BackupError, match="is another key than that of the backup"):
+            backup.restore_keys(folder, files)
