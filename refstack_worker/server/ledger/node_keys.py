@@ -57,10 +57,16 @@ class NodeKeys(LedgerPart):
         """
         with self.database.writing() as connection:
             row = connection.execute(select(node_key).where(node_key.c.id == old)).mappings().first()
-            check_speaks_for(_key(row) if row else None, node)
+            former = _key(row) if row else None
+            check_speaks_for(former, node)
             is_known = select(node_key).where(node_key.c.id == key_id(public), node_key.c.node == node, _IS_ACTIVE)
             known = connection.execute(is_known).mappings().first()
-            return _key(known) if known else self._replace(connection, node, public)
+            if known:
+                return _key(known)
+            if former is not None and former.state != "active":
+                # in a backup of the node, say: whoever has it must not take the node's place
+                raise refused("key", f"the key {old} of node {node} was replaced before; use the one that replaced it")
+            return self._replace(connection, node, public)
 
     def revoke(self, name: str, by: str) -> list[NodeKey]:
         """Revoke all keys of a node, or the one of an id, and return them.

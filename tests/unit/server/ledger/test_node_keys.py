@@ -62,6 +62,17 @@ def test_a_node_has_one_active_key(ledger) -> None:
     assert active(ledger) == 2
 
 
+def test_a_key_that_was_replaced_makes_no_further_one(ledger) -> None:
+    """Whoever finds it in an old backup would get the passwords of all runs from then on."""
+    first = enrolled(ledger, "node-1")
+    second = public()
+    ledger.node_keys.rotate("node-1", key_id(first), second)
+    with pytest.raises(RefusedError, match="was replaced before") as no:
+        ledger.node_keys.rotate("node-1", key_id(first), public())
+    assert no.value.reason == "key"
+    assert [key.id for key in ledger.node_keys.all() if key.state == "active"] == [key_id(second)]
+
+
 def test_a_key_speaks_for_its_node_alone(ledger) -> None:
     key = enrolled(ledger, "node-1")
     for node, old in (("node-2", key_id(key)), ("node-1", "f" * 16)):
