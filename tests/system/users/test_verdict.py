@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.standalone import GUIDELINE, POWERED_STORAGE, TEMPEST, Standalone, guideline_file, standalone
+from tests.system.accounts import people
 from tests.system.execute_test.conftest import Cloud, Options, cache_folder
 
 REQUIRED_TESTS = 58
@@ -144,3 +145,25 @@ def test_what_a_cloud_says_it_has_not_is_skipped_and_lacks_all_the_same(vendor: 
     status, told = vendor.verdict(vendor.run(conf))
     assert (status, told["passed"]) == (1, False)
     assert lacking(told, "skipped") == needing(vendor, without)
+
+
+WANTING = {
+    "test_account_quotas.AccountQuotasTest.test_upload_valid_object": "needs two accounts (roles: member, ResellerAdmin)",
+    "test_account_quotas_negative.AccountQuotasNegativeTest.test_user_modify_quota": "ResellerAdmin",
+    "test_account_services.AccountTest.test_list_containers_with_marker": "without an administrator",
+}
+"""Required tests that two ordinary users are not enough for, and what the verdict says of each."""
+
+
+def test_two_ordinary_users_are_told_what_they_are_too_few_for(vendor: Vendor) -> None:
+    two = people.several("two-", 2)
+    people.create(vendor.cloud, two)
+    identity = {"uri_v3": vendor.cloud.auth_url, **two[0].identity(), **two[1].identity("alt_")}
+    status, told = vendor.verdict(vendor.run({"identity": identity}))
+    assert (status, told["passed"]) == (1, False) and not lacking(told, "failed")
+    assert told["required"]["passed"] == REQUIRED_TESTS - len(WANTING)
+    tests = [test for one in told["required"]["capabilities"] for test in one["lacking"]]
+    reasons = {test["name"].partition("object_storage.")[2]: test["reason"] for test in tests}
+    assert set(reasons) == set(WANTING)
+    for name, reason in WANTING.items():
+        assert reason in reasons[name]
