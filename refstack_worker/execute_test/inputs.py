@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ _FILES = (
     ("image", "images_manifest_file"),
 )
 """Options that name a file of this machine; Tempest works in another folder."""
+
+_TEMPEST_CONF = re.compile(r"(?m)^\[[A-Za-z_-]+\]\s*$")
 
 
 def read_file(path: str, where: str) -> str:
@@ -53,7 +56,8 @@ def json_value(text: str, where: str) -> Any:
     except (ValueError, RecursionError) as error:
         # the text may hold a password: give the position, never the content
         at = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise BadInput(f"{where}: {source} is not JSON{at}") from None
+        hint = "; a tempest.conf is given by --tempest-conf" if _TEMPEST_CONF.search(text) else ""
+        raise BadInput(f"{where}: {source} is not JSON{at}{hint}") from None
 
 
 def accounts_from_file(path: str, where: str) -> Conf:

@@ -76,6 +76,12 @@ def test_a_list_that_is_not_json_says_where(tmp_path: Path) -> None:
         parse_arguments([*HOME, "--testcases", f"@{tmp_path / 'list'}"])
 
 
+def test_a_tempest_conf_in_the_place_of_json_is_told(tmp_path: Path) -> None:
+    (tmp_path / "tempest.conf").write_text("[identity]\nuri_v3 = http://k/v3\n")
+    with pytest.raises(BadInput, match="is not JSON .*; a tempest.conf is given by --tempest-conf"):
+        parse_arguments([*HOME, "--conf-json", f"@{tmp_path / 'tempest.conf'}"])
+
+
 def test_files_are_found_where_the_call_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ca.pem").touch()
