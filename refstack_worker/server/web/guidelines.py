@@ -87,7 +87,7 @@ def _proposed(guideline_id: int, digest: str, program: str, offered: frozenset[s
     return tempest_tests.proposal(guideline, tuple(guideline.program(program).tests()), offered).version
 
 
-@functools.lru_cache(maxsize=50)
+@functools.lru_cache(maxsize=4)  # Few: a parsed guideline takes some megabytes, and vendors store their own
 def _guideline(guideline_id: int, _digest: str) -> Guideline:
     return context().ledger.guidelines.get(guideline_id, None)[1]
 

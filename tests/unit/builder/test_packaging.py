@@ -21,9 +21,10 @@ PACKAGING = TOP / "packaging"
 CONTROL = (PACKAGING / "debian" / "control").read_text()
 SPEC = (PACKAGING / "rpm" / "refstack-worker.spec").read_text()
 
-DEBIAN = {"pynacl": "python3-nacl", "python-subunit": "python3-subunit", "psycopg2-binary": "python3-psycopg2"}
+DEBIAN = {"pynacl": "python3-nacl", "python-subunit": "python3-subunit", "psycopg2-binary": "python3-psycopg2",
+          "pyjwt": "python3-jwt"}  # fmt: skip
 FEDORA = {"python-subunit": "python3-subunit", "psycopg2-binary": "python3-psycopg2",
-          "prometheus-client": "python3-prometheus_client"}  # fmt: skip
+          "prometheus-client": "python3-prometheus_client", "pyjwt": "python3-jwt"}  # fmt: skip
 NOT_A_PACKAGE = {"uv"}
 """What comes in a virtualenv of the builder's own."""
 
