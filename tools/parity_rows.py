@@ -120,6 +120,18 @@ ROWS = (
     ),
     _row("nodes (operators)", "show_fleet_get, show_node_get", "list_nodes", "worker list, worker show"),
     _row("pause, resume and drain a node", "ask_node_post", "ask_node", "worker pause, worker resume, worker drain"),
+    _row(
+        "keys of single nodes",
+        "",
+        "list_keys, new_token, revoke",
+        "worker keys, worker enrol, worker revoke",
+        "a token for enrolment goes from one command line to another",
+    ),
+    _row(
+        "back up and restore the server",
+        commands="backup create, backup restore, backup settle, backup show",
+        why=HOST,
+    ),
     _row("forget a node", "forget_node_post", "forget_node", "worker forget"),
     _row("queue and demand", "show_fleet_get", "show_queue, show_demand", "status, worker demand"),
     _row(
