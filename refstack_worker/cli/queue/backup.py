@@ -11,7 +11,7 @@ from cliff.show import ShowOne
 from refstack_worker.cli.queue.ledger_access import open_ledger, settings_of
 from refstack_worker.cli.queue.records import Columns
 from refstack_worker.server.db import backup, migrate
-from refstack_worker.server.db.backup import Manifest
+from refstack_worker.server.db.backup import BackupManifest
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.restoring import Settled
 
@@ -95,7 +95,7 @@ def _settled(ledger: Ledger, reason: str) -> Settled:
     return ledger.restoring.settle()
 
 
-def _shown(file: Path, manifest: Manifest) -> Columns:
+def _shown(file: Path, manifest: BackupManifest) -> Columns:
     rows = {"runs": "queue_run", "results": "queue_result", "users": "user"}
     facts = {
         "file": str(file),

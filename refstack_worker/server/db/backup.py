@@ -33,7 +33,7 @@ MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
-class Manifest:
+class BackupManifest:
     """What a backup says of itself."""
 
     revision: str
@@ -47,7 +47,7 @@ class Manifest:
     format: int = FORMAT
 
 
-def create(database: Database, target: Path, keys: Sequence[Path], software: str) -> Manifest:
+def create(database: Database, target: Path, keys: Sequence[Path], software: str) -> BackupManifest:
     """Write a backup. Runs, nodes and users go on meanwhile: it shows one moment.
 
     :param keys: the server's key files.
@@ -69,14 +69,14 @@ def create(database: Database, target: Path, keys: Sequence[Path], software: str
             shutil.copyfile(path, work / "keys" / path.name)
         files = {str(path.relative_to(work)): _digest(path) for path in sorted(work.rglob("*")) if path.is_file()}
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        manifest = Manifest(migrate.current(database), software, now, rows, files)
+        manifest = BackupManifest(migrate.current(database), software, now, rows, files)
         (work / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1, sort_keys=True) + "\n", encoding="utf-8")
         _pack(work, [MANIFEST, *files], target)
     return manifest
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[Path, Manifest]]:
+def opened(path: Path) -> Iterator[tuple[Path, BackupManifest]]:
     """Unpack a backup, verified, into a folder that is gone afterwards.
 
     :raises BackupError: it is none, damaged, or of a newer format.
@@ -87,7 +87,7 @@ def opened(path: Path) -> Iterator[tuple[Path, Manifest]]:
             with tarfile.open(path) as archive:
                 for member in archive:
                     _unpack(archive, member, work)
-            manifest = Manifest(**json.loads((work / MANIFEST).read_text(encoding="utf-8")))
+            manifest = BackupManifest(**json.loads((work / MANIFEST).read_text(encoding="utf-8")))
         except (OSError, tarfile.TarError, ValueError, TypeError, EOFError, zlib.error) as error:
             raise BackupError(f"{path}: not a whole backup of refstack-queue: {error}") from error
         if manifest.format != FORMAT:
@@ -98,7 +98,7 @@ def opened(path: Path) -> Iterator[tuple[Path, Manifest]]:
         yield work, manifest
 
 
-def load(database: Database, folder: Path, manifest: Manifest, replace: bool = False) -> None:
+def load(database: Database, folder: Path, manifest: BackupManifest, replace: bool = False) -> None:
     """Put the rows of a backup into a database, and bring it to the revision of this software.
 
     :param replace: delete what is there.
@@ -149,7 +149,7 @@ def restore_keys(folder: Path, settings: KeySettings) -> list[Path]:
     return restored
 
 
-def _to_revision(database: Database, manifest: Manifest) -> None:
+def _to_revision(database: Database, manifest: BackupManifest) -> None:
     known = migrate.current(database)
     if manifest.revision > migrate.newest():
         raise BackupError(

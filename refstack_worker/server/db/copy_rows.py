@@ -67,7 +67,6 @@ def read(connection: Connection, folder: Path) -> None:
 
 
 def empty(connection: Connection) -> None:
-    """Delete every row."""
     if connection.dialect.name == "sqlite":
         connection.execute(text("PRAGMA defer_foreign_keys = ON"))
     for table in reversed(tables(connection)):

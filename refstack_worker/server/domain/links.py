@@ -37,4 +37,4 @@ class CloudVerdict:
     total: int
     at: float
     origin: str = OFFICIAL
-    """Of the guideline: what a vendor's own file says is no official verdict."""
+    """Of the guideline: a verdict by a vendor's own file is not official."""

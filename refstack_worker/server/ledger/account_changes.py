@@ -1,4 +1,4 @@
-"""What operators change of vendors and users: names, limits, who may sign in, whose things are whose."""
+"""What operators change about vendors and users: names, limits, sign-in, and ownership."""
 
 from __future__ import annotations
 

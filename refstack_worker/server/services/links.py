@@ -37,7 +37,7 @@ def link_to_cloud(ledger: Ledger, caller: Caller, cloud_id: int, program: str) -
     known = {
         one
         for stored in ledger.guidelines.all(access.scope_of(ledger, caller))
-        # without a sign-in nobody sees whose file it was
+        # without a sign-in, no one sees whose file it was
         if stored.origin == OFFICIAL
         for one in _programs(ledger, stored.id)
     }

@@ -22,7 +22,7 @@ FLOW_SECONDS = 600
 CALLBACK = "/sign-in/callback"
 _PROVIDER = "refstack-openid"
 TURNS = Turns(6, 2, "Too many sign-ins are under way. Try again in a moment.")
-"""Nobody is signed in yet who begins one, and each may wait for the provider."""
+"""Sign-ins begin without an account, and each may wait for the provider."""
 
 
 @WEB.get("/sign-in/openid")
