@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 import time
@@ -124,7 +125,23 @@ def finish(site: Site, job: Job, failing: Sequence[str] = (), seconds: float = 1
     file = site.folder / f"result-{job.submission.key}.subunit".replace(":", "-")
     made = [replace(event, seconds=event.seconds * seconds) for event in events(failing)]
     file.write_bytes(stream(made))
-    acceptance.accept(site.ledger, job.proof, Upload.of(file, {"cpid": "c0ffee"}))
+    log = file.with_suffix(".log.gz")
+    log.write_bytes(gzip.compress(tempest_log(made).encode()))
+    acceptance.accept(site.ledger, job.proof, Upload.of(file, {"cpid": "c0ffee"}, log))
+
+
+def tempest_log(made: Sequence[Event]) -> str:
+    """Return what Tempest logs of these tests: two requests of each, and where it failed."""
+    lines = ["2026-11-26 08:00:00.000 1 INFO tempest [-] Using tempest config file tempest.conf"]
+    for number, event in enumerate(made):
+        path, _, method = event.test_id.partition("[")[0].rpartition(".")
+        key, moment = f"{path.rpartition('.')[2]}:{method}", f"2026-11-26 08:{number // 60:02}:{number % 60:02}"
+        what = f"{moment}.100 1 INFO tempest.lib.common.rest_client [req-{number} - -] Request ({key}):"
+        status = 401 if event.status == "fail" else 200
+        lines += [f"{what} 200 GET https://cloud.example/v1/info 0.011s", f"{what} {status} GET https://cloud.example/v1/x"]
+        if event.status == "fail":
+            lines.append(f"{moment}.200 1 ERROR tempest {event.text.splitlines()[-1]}")
+    return "\n".join(lines) + "\n"
 
 
 def begin(site: Site, new: NewRun, worker: str = "node-a") -> Job:
