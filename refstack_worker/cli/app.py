@@ -160,6 +160,10 @@ class RefstackApp(App):
                 return int(run(parsed_args) or 0)
             except ModuleNotFoundError as error:
                 raise lacking(error) from error
+            except ValueError as error:
+                if "No recognized column names" in str(error):
+                    raise UsageError(f"-c: {error}; the command itself was carried out") from None
+                raise
 
         cmd.run = guarded  # type: ignore[method-assign]
 

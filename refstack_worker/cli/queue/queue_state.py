@@ -27,6 +27,7 @@ class PauseQueue(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with operator_api(self.app) as api:
             api.post("/v1/queue/pause", {"reason": parsed_args.reason})
+        self.app.stdout.write("the queue is paused: new runs wait; running ones continue\n")
 
 
 class ResumeQueue(Command):
@@ -35,6 +36,7 @@ class ResumeQueue(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with operator_api(self.app) as api:
             api.post("/v1/queue/resume")
+        self.app.stdout.write("the queue hands out runs again\n")
 
 
 class QueueStatus(ShowOne):

@@ -18,6 +18,7 @@ from refstack_worker.errors import UsageError
 
 _OWN = "/v1/me/tokens"
 _ALL = "/v1/tokens"
+_SHOWN = ("id", "name", "scopes", "token")
 
 
 class WhoAmI(ShowOne):
@@ -64,6 +65,9 @@ class TokenCreate(ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        if not set(parsed_args.columns or _SHOWN) & set(_SHOWN):
+            # found out afterwards, the secret would be lost
+            raise UsageError(f"-c: there are the columns {', '.join(_SHOWN)}")
         scope = parsed_args.scope
         expiry = {"expires_in": parsed_args.expires} if parsed_args.expires else {}
         with operator_api(self.app) as api:
@@ -80,7 +84,7 @@ class TokenCreate(ShowOne):
                     raise UsageError("--scope operator, --user: only an operator can create such a token")
                 scope = READ if parsed_args.read_only else scope
                 made = api.post(_OWN, {"name": parsed_args.name, "scope": scope, **expiry})
-        return ("id", "name", "scopes", "token"), (made["id"], made["name"], " ".join(made["scopes"]), made["token"])
+        return _SHOWN, (made["id"], made["name"], " ".join(made["scopes"]), made["token"])
 
 
 class TokenList(Lister):
@@ -112,7 +116,9 @@ class TokenRevoke(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with operator_api(self.app) as api:
-            api.delete(f"{_OWN}/{token_id(api, _OWN, parsed_args.token)}")
+            number = token_id(api, _OWN, parsed_args.token)
+            api.delete(f"{_OWN}/{number}")
+        self.app.stdout.write(f"token {number} is revoked, with all that were created with it\n")
 
 
 class TokenDelete(Command):

@@ -138,7 +138,10 @@ def tempest_log(made: Sequence[Event]) -> str:
         key, moment = f"{path.rpartition('.')[2]}:{method}", f"2026-11-26 08:{number // 60:02}:{number % 60:02}"
         what = f"{moment}.100 1 INFO tempest.lib.common.rest_client [req-{number} - -] Request ({key}):"
         status = 401 if event.status == "fail" else 200
-        lines += [f"{what} 200 GET https://cloud.example/v1/info 0.011s", f"{what} {status} GET https://cloud.example/v1/x"]
+        lines += [
+            f"{what} 200 GET https://cloud.example/v1/info 0.011s",
+            f"{what} {status} GET https://cloud.example/v1/x",
+        ]
         if event.status == "fail":
             lines.append(f"{moment}.200 1 ERROR tempest {event.text.splitlines()[-1]}")
     return "\n".join(lines) + "\n"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cliff.columns import FormattableColumn
@@ -31,6 +33,14 @@ Columns = tuple[Sequence[str], Sequence[Any]]
 Rows = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
 MAX_A_PAGE = 200
+MAX_SHOWN_TESTS = 10
+"""Of what was asked to run, for people."""
+COLUMNS = (
+    "Id", "State", "Attempt", "Tempest", "Label", "Passed", "Failed", "Skipped", "Worker", "Created", "Cloud",
+    "Program", "Verdict", "Owner", "Seconds",
+)  # fmt: skip
+FOR_PEOPLE = ("Id", "State", "Label", "Cloud", "Program", "Verdict", "Passed", "Failed", "Skipped", "Created")
+"""Columns of a table, unless ``--long`` asks for all."""
 POLL_SECONDS = 0.3
 SHOWN = (
     "test_id", "state", "attempt", "reason", "message", "tempest_version", "openstack_release", "plugins", "testcases",
@@ -55,12 +65,16 @@ class RunList(Lister):
         )
         parser.add_argument("--until", default="", metavar="DATE", help="created before this date")
         parser.add_argument("--limit", type=int, default=50, help="default: 50; 0: all")
+        parser.add_argument("--long", action="store_true", help="all columns in a table, too")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
-        columns = ("Id", "State", "Attempt", "Tempest", "Label", "Passed", "Failed", "Skipped", "Worker", "Created")
         with Api(access_of(self.app.options)) as api:
-            return columns, [_row(run) for run in _pages(api, parsed_args)]
+            rows = [_row(run) for run in _pages(api, parsed_args)]
+        if parsed_args.formatter != "table" or parsed_args.long or parsed_args.columns:
+            return COLUMNS, rows
+        places = [COLUMNS.index(name) for name in FOR_PEOPLE]
+        return FOR_PEOPLE, [tuple(row[place] for place in places) for row in rows]
 
 
 class RunShow(ShowOne):
@@ -208,6 +222,8 @@ class Tests(_Value):
     def human_readable(self) -> str:
         asked = self._value or {}
         lines = [*asked.get("names", ()), *(f"regex {item}" for item in asked.get("regexes", ()))]
+        if len(lines) > MAX_SHOWN_TESTS:
+            lines = [*lines[:MAX_SHOWN_TESTS], f"… and {len(lines) - MAX_SHOWN_TESTS} more ('-f json' shows all)"]
         return "\n".join([*lines, *([asked["url"]] if asked.get("url") else [])]) or "the server's default"
 
 
@@ -267,7 +283,27 @@ def _row(run: dict[str, Any]) -> tuple[Any, ...]:
     counts = run["counts"] if run["state"] == RunState.FINISHED.value else run["progress"]
     tests = tuple(counts[name] for name in ("passed", "failed", "skipped"))
     what = run["tempest_version"] or run["openstack_release"]
-    return (run["test_id"], run["state"], run["attempt"], what, run["label"], *tests, run["worker"], run["created_at"])
+    verdict = run.get("verdict")
+    judged = (
+        f"{'passed' if verdict['passed'] else 'not passed'} {verdict['count']}/{verdict['total']}" if verdict else ""
+    )
+    return (
+        run["test_id"], run["state"], run["attempt"], what, run["label"], *tests, run["worker"],
+        _to_the_second(run["created_at"]), (run["cloud"] or {}).get("label", ""), run.get("program") or "", judged,
+        run.get("owner") or "", _seconds(run),
+    )  # fmt: skip
+
+
+def _to_the_second(moment: str | None) -> str:
+    return re.sub(r"\.\d+", "", moment or "")
+
+
+def _seconds(run: dict[str, Any]) -> int | None:
+    """Return how long an ended run took; None: it has not begun, or not ended."""
+    if not run["started_at"] or not run["ended_at"]:
+        return None
+    began, ended = (datetime.fromisoformat(run[name].replace("Z", "+00:00")) for name in ("started_at", "ended_at"))
+    return round((ended - began).total_seconds())
 
 
 def _pages(api: Api, options: argparse.Namespace) -> Iterable[dict[str, Any]]:

@@ -34,3 +34,11 @@ def test_an_operator_names_the_owner(site: Site, call_as: CallAs) -> None:
 def test_whoami_tells_user_and_scopes(site: Site, call_as: CallAs) -> None:
     assert call_as("ann", "whoami", "-f", "json").json["user"] == "ann"
     assert call_as("operator", "whoami", "-f", "json").json["scopes"] == "operator"
+
+
+def test_a_column_that_is_not_there_makes_no_token(site: Site, call_as: CallAs) -> None:
+    before = len(site.ledger.tokens.all())
+    refused = call_as("operator", "token", "create", "x", "--scope", "operator", "-c", "secret")
+    assert refused.status == 2 and "token" in refused.err
+    assert len(site.ledger.tokens.all()) == before
+    assert "carried out" in call_as("operator", "whoami", "-c", "nothing").err

@@ -63,6 +63,10 @@ def test_what_a_run_did_is_read_from_anywhere(site: Site, call_as: CallAs, cloud
     finish(site, job, ["objectstore-temp-url-get"])
     other = begin(site, run_of(site, "ann", cloud, "again"))
     finish(site, other)
+    table, told = call_as("ann", "run", "list").out, call_as("ann", "run", "list", "-f", "json").json
+    assert "Cloud" in table and "Worker" not in table and "Worker" in call_as("ann", "run", "list", "--long").out
+    assert (told[-1]["Cloud"], told[-1]["Owner"], told[-1]["Worker"]) == ("Prod", "ann, Acme Cloud", "node-a")
+    assert told[-1]["Seconds"] >= 0 and "." not in told[-1]["Created"]
     failed = call_as("ann", "run", "tests", number, "--status", "failed", "-f", "json").json
     assert len(failed) == 4 and failed[0]["Reason"].startswith("Details: 401")
     slowest = call_as("ann", "run", "tests", number, "--by-time", "-f", "json").json
