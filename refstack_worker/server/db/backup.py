@@ -51,10 +51,12 @@ def create(database: Database, target: Path, keys: Sequence[Path], software: str
     """Write a backup. Runs, nodes and users go on meanwhile: it shows one moment.
 
     :param keys: the server's key files.
-    :raises BackupError: the target exists.
+    :raises BackupError: the target exists, or two keys have one name.
     """
     if target.exists():
         raise BackupError(f"{target}: exists already; name a new file")
+    if len({path.name for path in keys}) < len(keys):
+        raise BackupError(f"two key files have the same name, one would be lost: {', '.join(map(str, keys))}")
     migrate.check(database)
     with (
         disk_errors(f"backup {target}"),
@@ -92,6 +94,9 @@ def opened(path: Path) -> Iterator[tuple[Path, BackupManifest]]:
             raise BackupError(f"{path}: not a whole backup of refstack-queue: {error}") from error
         if manifest.format != FORMAT:
             raise BackupError(f"{path}: format {manifest.format}; this software reads {FORMAT}: upgrade it")
+        there = {str(one.relative_to(work)) for one in work.rglob("*") if one.is_file()} - {MANIFEST}
+        if more := sorted(there - set(manifest.files)):
+            raise BackupError(f"{path}: the manifest does not name {', '.join(more)}; take another backup")
         for name_in_it, digest in manifest.files.items():
             if not (work / name_in_it).is_file() or _digest(work / name_in_it) != digest:
                 raise BackupError(f"{path}: {name_in_it} is missing or damaged; take another backup")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from refstack_worker.contract.states import RunState
-from refstack_worker.server.db import copy_rows, legacy_tables, queue_tables
+from refstack_worker.server.db import account_tables, copy_rows, legacy_tables, node_key_tables, queue_tables
 from refstack_worker.server.ledger.transactions import LAST_ID, MAX_ATTEMPTS, LedgerPart, Move, Row, key_of
 
 IDS_AHEAD = 10_000
@@ -38,7 +38,8 @@ class Restoring(LedgerPart):
         """Give runs that waited a fresh attempt, give held ones time to report, and skip ids that were given out.
 
         A job of the old queue carries the secret of an attempt that is over now, or of none: who takes it is refused
-        when claiming.
+        when claiming. Browsers are signed out, and secrets that work once end, for they may have been used, or taken
+        back, after the backup.
         """
         with self.database.writing() as connection:
             table = queue_tables.run
@@ -50,6 +51,8 @@ class Restoring(LedgerPart):
             for row in held:
                 self._wait_for(connection, row)
             self._skip_ids(connection)
+            for one in (account_tables.session, account_tables.invitation, node_key_tables.enrolment):
+                connection.execute(delete(one))
         return Settled(len(waiting), len(held))
 
     def _start_over(self, connection: Connection, run: Row) -> None:

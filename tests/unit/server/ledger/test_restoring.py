@@ -6,11 +6,12 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, insert, select
 
 from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import BackupError, RefusedError
-from refstack_worker.server.db import backup
+from refstack_worker.server.db import account_tables, backup, legacy_tables, node_key_tables
 from refstack_worker.server.domain.attempts import Claim, Release
 from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.ledgers import claimed, make_settings, new_run, queued
@@ -133,3 +134,42 @@ def test_keys_come_back_where_they_are_missing(ledger, file, tmp_path) -> None:
         files.store.write_text("another")
         with pytest.raises(BackupError, match="is another key than that of the backup"):
             backup.restore_keys(folder, files)
+
+
+def test_what_may_have_been_used_or_taken_back_since_is_over(ledger, other, file) -> None:
+    """Security: a sign-out, a used invitation and a used enrolment token do not become undone."""
+    ledger.tokens.add("op", ["operator"])
+    tables = (account_tables.session, account_tables.invitation, node_key_tables.enrolment)
+    times = {"created_at": 1.0, "expires_at": 9e9}
+    with ledger.database.writing() as connection:
+        user = connection.execute(
+            insert(legacy_tables.user).values(name="u", email="u@example.org")
+        ).inserted_primary_key
+        connection.execute(insert(tables[0]).values(digest="a", token_id=1, **times))
+        connection.execute(insert(tables[1]).values(digest="b", user_id=user[0], **times))
+        connection.execute(insert(tables[2]).values(digest="c", node="n", created_by="op", **times))
+    back_up(ledger, file)
+    restore(other, file)
+    with other.database.reading() as connection:
+        assert [connection.execute(select(func.count()).select_from(table)).scalar() for table in tables] == [0, 0, 0]
+    assert other.tokens.all()
+
+
+def test_a_member_that_the_manifest_does_not_name_is_refused(ledger, other, file, tmp_path) -> None:
+    back_up(ledger, file)
+    forged = tmp_path / "forged.tar.gz"
+    with tarfile.open(file) as archive, tarfile.open(forged, "w:gz") as more:
+        for member in archive:
+            more.addfile(member, archive.extractfile(member))
+        more.addfile(tarfile.TarInfo("keys/authorized"))
+    with pytest.raises(BackupError, match="does not name keys/authorized"):
+        restore(other, forged)
+
+
+def test_keys_of_one_name_are_not_mixed(ledger, file, tmp_path) -> None:
+    (tmp_path / "upload").mkdir()
+    (tmp_path / "upload" / "store.key").write_text("x")
+    keys = [*backup.key_paths(ledger.settings.keys, []), tmp_path / "upload" / "store.key"]
+    with pytest.raises(BackupError, match="the same name"):
+        backup.create(ledger.database, file, keys, "1.0")
+    assert not file.exists()
