@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -84,6 +85,15 @@ def test_post_brings_stream_summary_and_proof(server: Scripted, result: Path) ->
     found = parts(asked.body, asked.headers["Content-Type"])
     assert found["file"] == (result / "subunit").read_bytes()
     assert json.loads(found["summary"]) == {"exit_code": 0}
+
+
+def test_tempests_log_goes_along_unless_it_is_too_much(server: Scripted, result: Path) -> None:
+    (result / "tempest.log").write_text("INFO one\nINFO two\n")
+    server.on("/post-result", as_json({"error": "too large"}, 413), THANKS)
+    RefstackServer(settings(server, result)).post(result)
+    first, second = (parts(asked.body, asked.headers["Content-Type"]) for asked in server.asked)
+    assert gzip.decompress(first["log"]) == b"INFO one\nINFO two\n"
+    assert sorted(second) == ["file", "summary"] and second["file"] == first["file"]
 
 
 def test_netrc_never_replaces_the_proof(server: Scripted, result: Path, monkeypatch: pytest.MonkeyPatch) -> None:

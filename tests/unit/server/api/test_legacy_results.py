@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 from pathlib import Path
 
@@ -93,6 +95,20 @@ class TestPostResult:
         assert upload.path.read_bytes() == b"abc"
         upload.close()
         assert list(tmp_path.iterdir()) == []
+
+    def test_tempests_log_comes_along_and_is_given_out_masked(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
+        log = gzip.compress(f"INFO the password is {PASSWORD}\nERROR it failed\n".encode())
+        assert post(client, job, log=(io.BytesIO(log), "tempest.log.gz")).status_code == 201
+        headers = {"Authorization": f"Bearer {ledger.tokens.add('op', ['operator'])[1]}"}
+        answer = client.get(f"/v1/runs/{number_of(job)}/log", headers=headers)
+        assert answer.mimetype == "text/plain" and answer.text == "INFO the password is ***\nERROR it failed\n"
+
+    def test_a_result_without_a_log_has_none(self, client: FlaskClient, ledger: Ledger) -> None:
+        job = claimed(ledger)
+        assert post(client, job).status_code == 201
+        headers = {"Authorization": f"Bearer {ledger.tokens.add('op', ['operator'])[1]}"}
+        assert client.get(f"/v1/runs/{number_of(job)}/log", headers=headers).status_code == 404
 
     @pytest.mark.parametrize("summary", ["{", "[]", '{"a": 1, "a": 2}', '{"x": "' + "y" * 70_000 + '"}'])
     def test_400_for_a_malformed_summary(self, client: FlaskClient, ledger: Ledger, summary: str) -> None:
