@@ -19,11 +19,11 @@ from refstack_worker.server.api.legacy import LEGACY
 from refstack_worker.server.api.openapi.document import document
 from refstack_worker.server.api.operators.metrics import METRICS
 from refstack_worker.server.api.worker import WORKER
-from refstack_worker.server.db import migrate
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.rates import Rates
 from refstack_worker.server.queue.client import QueueClient
 from refstack_worker.server.queue.submitter import Queue, Submitter
+from refstack_worker.server.services.health import Health
 from refstack_worker.server.serving import responses
 from refstack_worker.server.serving.context import HttpContext
 from refstack_worker.server.serving.events import Hub
@@ -93,7 +93,8 @@ def create_app(ledger: Ledger, queue: Queue | None = None, uploads: Path | None 
     Guard(context).register(app)
     for blueprint in (LEGACY, WORKER, *RESOURCES, METRICS, WEB):
         app.register_blueprint(blueprint)
-    app.add_url_rule("/health", view_func=lambda: _health(ledger))
+    health = Health(ledger)
+    app.add_url_rule("/health", view_func=lambda: _health(ledger, health))
     app.register_error_handler(RefstackError, _domain_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
@@ -135,8 +136,8 @@ def _uploads(data: Path) -> Path:
     return folder
 
 
-def _health(ledger: Ledger) -> Response:
-    migrate.check(ledger.database)
+def _health(ledger: Ledger, health: Health) -> Response:
+    health.check()
     return jsonify({"status": "ok", "paused": ledger.queue.is_paused(), "version": software_version()})
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import requests
 from cliff.lister import Lister
 
+from refstack_worker.cli.queue import ownership
 from refstack_worker.cli.queue.ledger_access import open_ledger, settings_of
 from refstack_worker.cli.queue.nodes import SILENT_SECONDS
 from refstack_worker.cli.queue.records import Rows
@@ -18,6 +19,9 @@ from refstack_worker.http.session import cause
 from refstack_worker.server.db import migrate
 from refstack_worker.server.db.clock import NOTABLE_SKEW
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.queue.capacity import demand
+from refstack_worker.server.queue.client import QueueClient
+from refstack_worker.server.services import health
 from refstack_worker.worker.doctor.finding import BAD, GOOD, WARNING, Finding
 
 MAX_SKEW = 60.0
@@ -73,6 +77,51 @@ def check_database(ledger: Ledger) -> Iterator[Finding]:
     yield Finding("database", GOOD, f"revision {migrate.newest()}")
 
 
+def check_keys(ledger: Ledger) -> Iterator[Finding]:
+    """The key files can be used."""
+    health.check_keys(ledger.settings)
+    yield Finding("keys", GOOD, f"sign, fleet and store key in {ledger.settings.keys.sign.parent}")
+
+
+def check_owners(ledger: Ledger) -> Iterator[Finding]:
+    """Keys and database belong to the user of the services, who owns the data folder."""
+    others = [str(path) for path in ownership.strangers(ledger.settings)]
+    data = ledger.settings.data
+    if others:
+        yield Finding(
+            "owners", BAD, f"{', '.join(others)}: not of the user who owns {data}", f"chown --reference={data} FILE"
+        )
+    else:
+        yield Finding("owners", GOOD, f"as {data}")
+
+
+def check_writing(ledger: Ledger) -> Iterator[Finding]:
+    """The database can be written."""
+    health.check_writing(ledger)
+    yield Finding("writing", GOOD, "the database accepts changes")
+
+
+def check_queue(ledger: Ledger) -> Iterator[Finding]:
+    """gearmand answers, and what waits is served by some node."""
+    if ledger.settings.queue.method != "gearman":
+        return
+    client = QueueClient(ledger.settings)
+    try:
+        workers = client.functions()
+    except RefstackError as error:
+        yield Finding("queue", BAD, str(error), "is gearmand running, and is GEARMAN_SERVER right?")
+        return
+    finally:
+        client.close()
+    yield Finding("queue", GOOD, f"{len(workers)} functions are served")
+    for row in demand(ledger):
+        if row.queued and not row.slots and row.function.startswith("refstack:tempest:"):
+            yield Finding(
+                "demand", WARNING, f"{row.queued} runs wait for {row.function}, which no ready node serves",
+                "install the version's package on a node, or cancel the runs",
+            )  # fmt: skip
+
+
 def check_clocks(ledger: Ledger) -> Iterator[Finding]:
     """The machines of the server agree with the database on the time."""
     yield clock_finding("clock of this machine", ledger.server_clocks.of_this_machine())
@@ -118,6 +167,10 @@ def clock_finding(check: str, skew: float) -> Finding:
 
 CHECKS: tuple[tuple[str, Callable[[Ledger], Iterator[Any]]], ...] = (
     ("database", check_database),
+    ("keys", check_keys),
+    ("owners", check_owners),
+    ("writing", check_writing),
+    ("queue", check_queue),
     ("clock", check_clocks),
     ("api", check_api),
     ("nodes", check_nodes),

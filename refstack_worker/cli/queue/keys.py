@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from cliff.lister import Lister
 from cliff.show import ShowOne
 
 from refstack_worker.cli.queue.ledger_access import settings_of
+from refstack_worker.cli.queue.ownership import give_to_service
 from refstack_worker.cli.queue.records import Columns, Rows
 from refstack_worker.cli.queue.standalone.files import make_keys
 from refstack_worker.config.server import ServerSettings
@@ -33,7 +35,9 @@ class KeysGenerate(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Make them; what is there stays."""
-        made = make_keys(parsed_args.folder or _key_folder(settings_of(self.app)))
+        folder = parsed_args.folder or _key_folder(settings_of(self.app))
+        made = make_keys(folder)
+        give_to_service(settings_of(self.app), [folder, *sorted(folder.glob("*.key")), *sorted(folder.glob("*.pub"))])
         return tuple(made), tuple(made.values())
 
 
@@ -54,7 +58,11 @@ class KeysRotate(ShowOne):
         private, public = (parsed_args.folder / f"{parsed_args.key}.{end}" for end in ("key", "pub"))
         if not private.exists() or not public.exists():
             raise KeyFileError(f"{private}, {public}: not there; 'refstack-queue keys generate' makes them")
+        owner = private.stat()
         made = keys.generate_pair("sign" if parsed_args.key == "sign" else "seal", private, public)
+        if os.geteuid() == 0:
+            for path in (private, public):
+                os.chown(path, owner.st_uid, owner.st_gid)
         return ("key", "id"), (parsed_args.key, made)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from refstack_worker.cli.queue.ownership import give_to_service
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.server.ledger.ledger import Ledger
 
@@ -25,3 +26,4 @@ def open_ledger(settings: ServerSettings) -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
+        give_to_service(settings)
