@@ -27,6 +27,8 @@ _OWNED = (
 )
 """What a user can have, and the column that says whose it is."""
 
+HANDED_OVER = "handed over by another user, whose receiver it may be"
+
 
 class AccountChanges(LedgerPart):
     """Change, disable, hand over and remove accounts."""
@@ -85,11 +87,16 @@ class AccountChanges(LedgerPart):
     def transfer(self, user_id: int, to_user_id: int) -> None:
         """Hand over a user's runs, clouds, guidelines, schedules and notifications. Tokens stay with the user.
 
+        Notifications are paused: they would tell the former user's mailbox or webhook about the new one's runs.
+
         :raises NotFoundError: there is no such user.
         """
         with self.database.writing() as connection:
             self._need(connection, _USER, user_id, "user")
             self._need(connection, _USER, to_user_id, "user")
+            told = notify_tables.subscription
+            stopped = {"paused_at": self.clock(), "problem": HANDED_OVER}
+            connection.execute(update(told).where(told.c.owner_id == user_id).values(stopped))
             for table, column in _OWNED:
                 connection.execute(update(table).where(column == user_id).values({column.name: to_user_id}))
 

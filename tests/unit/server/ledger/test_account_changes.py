@@ -100,6 +100,16 @@ def test_a_user_is_removed_after_what_the_user_has_is_handed_over(ledger: Ledger
     assert len(ledger.runs.find(RunQuery())) == 1
 
 
+def test_the_former_users_receiver_hears_nothing_of_the_new_ones_runs(ledger: Ledger, team: Team) -> None:
+    """Security: the address is still the one who handed it over."""
+    told = subscribe(ledger, owner_id=team.ann)
+    ledger.account_changes.transfer(team.ann, team.abe)
+    found = ledger.subscriptions.get(told.id)
+    assert found.paused_at and "handed over" in found.problem
+    ledger.subscriptions.resume(told.id)
+    assert not ledger.subscriptions.get(told.id).problem
+
+
 def test_a_vendor_is_removed_without_users_only(ledger: Ledger, team: Team) -> None:
     changes = ledger.account_changes
     changes.limit_vendor(team.vendor, 3)
