@@ -165,7 +165,7 @@ class Deliveries(LedgerPart):
         try:
             secret = str(self.secrets.open(row["sealed_secret"]).get("webhook", {}).get("secret", ""))
         except SealError:
-            secret = ""  # the sender refuses to send unsigned
+            secret = ""  # nosec B105 - the sender refuses to send unsigned
         return DueDelivery(
             id=row["id"],
             message_id=f"msg_{row['subscription_id']}_{row['id']}",

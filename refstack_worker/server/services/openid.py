@@ -208,7 +208,7 @@ class Provider:
         self._keys = self._ask("GET", about["jwks_uri"])
         self._about, self._until = about, time.monotonic() + KEPT_SECONDS
 
-    def _ask(self, method: str, url: str, token: str = "", **more: Any) -> Mapping[str, Any]:
+    def _ask(self, method: str, url: str, token: str = "", **more: Any) -> Mapping[str, Any]:  # nosec B107 - empty: none
         session = HttpSession(token, self._settings.ca_file)
         try:
             with session.response(method, url, TIMEOUT, **more) as response:

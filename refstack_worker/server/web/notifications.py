@@ -122,7 +122,7 @@ def _page(shown: NotificationForm) -> str:
     )
 
 
-def _one(number: int, secret: str = "") -> str:
+def _one(number: int, secret: str = "") -> str:  # nosec B107 - empty: none to show
     before = request.args.get("before", "")
     after = number_of(before, "before", 0, MAX_ID) if before else 0
     log = _service().deliveries(caller(), number, after, PAGE_ENTRIES + 1)
