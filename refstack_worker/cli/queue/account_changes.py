@@ -59,7 +59,7 @@ class _OfVendor(Command):
 
 
 class VendorDisable(_OfVendor):
-    """Refuse the tokens of all users of a vendor; schedules and notifications rest, runs under way go on."""
+    """Disable a vendor: its users' tokens are refused, schedules and notifications pause, running runs continue."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with operator_api(self.app) as api:
@@ -67,7 +67,7 @@ class VendorDisable(_OfVendor):
 
 
 class VendorEnable(_OfVendor):
-    """Let the users of a vendor in again."""
+    """Enable a disabled vendor and its users again."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with operator_api(self.app) as api:
@@ -111,7 +111,7 @@ class _OfUser(Command):
 
 
 class UserDisable(_OfUser):
-    """Refuse a user's tokens; schedules and notifications rest, runs under way go on."""
+    """Disable a user: tokens are refused, schedules and notifications pause, running runs continue."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with operator_api(self.app) as api:
@@ -119,7 +119,7 @@ class UserDisable(_OfUser):
 
 
 class UserEnable(_OfUser):
-    """Let a user in again."""
+    """Enable a disabled user again."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with operator_api(self.app) as api:
@@ -127,7 +127,7 @@ class UserEnable(_OfUser):
 
 
 class UserTransfer(_OfUser):
-    """Hand over a user's runs, clouds, guidelines, schedules and notifications to another user."""
+    """Transfer a user's runs, clouds, guidelines, schedules and notifications to another user."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
@@ -141,7 +141,7 @@ class UserTransfer(_OfUser):
 
 
 class UserDelete(_OfUser):
-    """Remove a user with tokens. What the user has must be transferred first ('user transfer')."""
+    """Remove a user and their tokens. What the user owns must be transferred first ('user transfer')."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with operator_api(self.app) as api:

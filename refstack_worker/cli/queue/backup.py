@@ -17,7 +17,7 @@ from refstack_worker.server.ledger.restoring import Settled
 
 
 class BackupCreate(ShowOne):
-    """Write the ledger, the results and the keys into one file, while runs go on.
+    """Save the ledger, the results and the keys to one file; runs continue meanwhile.
 
     The file holds all secrets of the server, and only its owner can read it. Nothing of gearmand's is in it: the ledger
     gives the queue everything again.
@@ -40,7 +40,7 @@ class BackupCreate(ShowOne):
 
 
 class BackupShow(ShowOne):
-    """Read a backup, check every file in it, and show what it holds."""
+    """Check every file of a backup and show its contents."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
@@ -53,7 +53,7 @@ class BackupShow(ShowOne):
 
 
 class BackupRestore(ShowOne):
-    """Put a backup into the database that refstack.cfg names, SQLite or PostgreSQL, and missing key files in place.
+    """Restore a backup to the database that refstack.cfg names (SQLite or PostgreSQL), with missing key files.
 
     Stop the API and the monitor first. The queue is paused afterwards: look at it, then 'refstack-queue queue resume'.
     Runs that waited get a new attempt; jobs that gearmand still has for the old ones are refused. Runs that a node had
@@ -78,7 +78,7 @@ class BackupRestore(ShowOne):
 
 
 class BackupSettle(ShowOne):
-    """Make a database that was restored with its own tools safe beside a queue and nodes that went on without it.
+    """Adjust a database that was restored with its own tools to the queue and nodes that continued without it.
 
     Do it once, before the services start. 'backup restore' does the same.
     """

@@ -38,7 +38,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--accounts-file", type=Path, metavar="FILE",
-        help="accounts of the cloud for the tests: Tempest's accounts.yaml, readable by you alone",
+        help="accounts of the cloud for the tests: Tempest's accounts.yaml; only you may be able to read it",
     )  # fmt: skip
 
 

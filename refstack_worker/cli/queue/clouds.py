@@ -159,7 +159,7 @@ def with_cloud(parser: Any) -> argparse.ArgumentParser:
 def _with_password_file(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         "--password-file", type=Path, metavar="FILE",
-        help="lines SECTION.OPTION=VALUE, e.g. identity.password=…; readable only by you",
+        help="file with lines SECTION.OPTION=VALUE, e.g. identity.password=…; only you may be able to read it",
     )  # fmt: skip
     return parser
 

@@ -16,8 +16,10 @@ from refstack_worker.server.db import migrate
 
 
 class DbUpgrade(Command):
-    """Upgrade the database to the revision of this software. RefStack's own tables are created only if "
-    "there are none."""
+    """Upgrade the database to the revision of this software.
+
+    RefStack's own tables are created only if there are none.
+    """
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with open_ledger(settings_of(self.app)) as ledger:

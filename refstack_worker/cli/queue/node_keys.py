@@ -16,7 +16,7 @@ COLUMNS = ("Key", "Node", "State", "Enrolled", "Replaced", "Revoked", "By")
 
 
 class WorkerEnrol(ShowOne):
-    """Make a token with which a node enrols a key of its own: 'refstack-worker enrol' on the node. It works once."""
+    """Create a token with which a node enrols its own key ('refstack-worker enrol' on the node). It works once."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
@@ -41,10 +41,10 @@ class WorkerKeys(Lister):
 
 
 class WorkerRevoke(Lister):
-    """Revoke all keys of a node, or the one of an id: it can open nothing that is submitted from now on.
+    """Revoke all keys of a node, or the key with an id: it cannot open runs that are submitted from now on.
 
-    Runs that were submitted before may still be opened. Where runs are sealed to the fleet's key too (SEAL_TO), and the
-    node has that, rotate it as well.
+    It can still open runs that were submitted before. If runs are also sealed to the fleet's key (SEAL_TO), and the
+    node has it, rotate that key too.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -20,7 +20,7 @@ SILENT_SECONDS = 120.0
 
 
 class WorkerList(Lister):
-    """List the nodes: what they can build, how busy they are, when they last reported."""
+    """List the nodes: Tempest versions, slots in use, and when each last reported."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         with operator_api(self.app) as api:

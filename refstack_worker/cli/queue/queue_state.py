@@ -31,7 +31,7 @@ class PauseQueue(Command):
 
 
 class ResumeQueue(Command):
-    """Resume handing out runs to nodes."""
+    """Resume the queue: nodes get runs again."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with operator_api(self.app) as api:

@@ -39,7 +39,7 @@ class WhoAmI(ShowOne):
 
 
 class TokenCreate(ShowOne):
-    """Create an API token. Its secret is shown only this once.
+    """Create an API token. Its secret is shown only once.
 
     With a vendor's token you create further tokens of your own. Operators create them for any user.
     """
@@ -122,7 +122,7 @@ class TokenRevoke(Command):
 
 
 class TokenDelete(Command):
-    """Take a revoked or expired token out of the list (for operators)."""
+    """Remove a revoked or expired token from the list (for operators)."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)

@@ -17,10 +17,10 @@ _PATH = "/v1/me/upload-key"
 
 
 class KeyProof(ShowOne):
-    """Create the two texts that register your key at RefStack; paste both into its profile page. No server is
-    contacted.
+    """Create the two texts that register your upload key at RefStack.
 
-    FILE is your private key: RSA of 2048 bits or more, PEM or OpenSSH, without a passphrase.
+    Paste both into its profile page. No server is contacted. FILE is your private key: RSA of 2048 bits or more, PEM or
+    OpenSSH, without a passphrase.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

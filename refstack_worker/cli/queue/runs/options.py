@@ -48,10 +48,16 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what is run."""
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--tempest-version", default="", metavar="V", help="exact, e.g. 47.0.0; default: what fits the guideline"
+        "--tempest-version",
+        default="",
+        metavar="V",
+        help="exact version, e.g. 47.0.0; default: one that fits the guideline",
     )
     what.add_argument(
-        "--openstack-release", default="", metavar="R", help="e.g. 2025.1; uses the newest Tempest that supports it"
+        "--openstack-release",
+        default="",
+        metavar="R",
+        help="OpenStack release, e.g. 2025.1; uses the newest Tempest that supports it",
     )
     add_conf_options(parser)
     parser.add_argument(
@@ -63,7 +69,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--regex", action="append", default=[], help="regular expression, searched for in test names; may be repeated"
     )
     parser.add_argument("--guideline", default="", metavar="NAME", help="interop guideline on the server, e.g. 2020.06")
-    parser.add_argument("--program", default="", help="of the guideline, e.g. 'OpenStack Powered Storage'")
+    parser.add_argument("--program", default="", help="program of the guideline, e.g. 'OpenStack Powered Storage'")
     parser.add_argument("--advisory", action="store_true", help="with --guideline: run the advisory tests, too")
     parser.add_argument(
         "--all-api", action="store_true", help="with --guideline: run all API tests, and evaluate the required ones"
@@ -83,8 +89,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--discover", choices=DISCOVERERS, default=KEYSTONE,
         help="finds Tempest options that are not set; tempestconf: python-tempestconf, on nodes that have it",
     )  # fmt: skip
-    parser.add_argument("--concurrency", type=int, default=0, help="parallel workers; default: one for each CPU core")
-    parser.add_argument("--timeout", type=int, default=0, help="seconds for the whole run; default: set by the server")
+    parser.add_argument(
+        "--concurrency", type=int, default=0, help="parallel workers; default: one for each CPU core of the node"
+    )
+    parser.add_argument(
+        "--timeout", type=int, default=0, help="time limit of the whole run in seconds; default: set by the server"
+    )
     parser.add_argument("--tag", default="", help="run only on nodes with this tag")
     parser.add_argument("--priority", choices=("low", "normal", "high"), default="normal", help="high: operators only")
     parser.add_argument(

@@ -11,7 +11,7 @@ from refstack_worker.cli.queue.runs.commands import with_id
 
 
 class RunPin(Command):
-    """Keep a run that has ended, with its result, however old it gets; it cannot be deleted until 'run unpin'."""
+    """Keep a run that has ended, and its result, regardless of age; it cannot be deleted until 'run unpin'."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         return with_id(super().get_parser(prog_name))
@@ -22,7 +22,7 @@ class RunPin(Command):
 
 
 class RunUnpin(Command):
-    """Let a run go when the server removes old runs."""
+    """Unpin a run: the server removes it with other old runs."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         return with_id(super().get_parser(prog_name))
