@@ -48,6 +48,7 @@ class NodeKeys(LedgerPart):
         with self.database.writing() as connection:
             if connection.execute(known).rowcount == 0:
                 raise refused("enrolment", f"the token is used, too old, or not for node {node}; make another")
+            _lock(connection, node)
             return self._replace(connection, node, public)
 
     def rotate(self, node: str, old: str, public: bytes) -> NodeKey:
@@ -56,6 +57,7 @@ class NodeKeys(LedgerPart):
         :raises RefusedError: ``revoked``, or ``key``: the old key is not the active one of that node.
         """
         with self.database.writing() as connection:
+            _lock(connection, node)
             row = connection.execute(select(node_key).where(node_key.c.id == old)).mappings().first()
             former = _key(row) if row else None
             check_speaks_for(former, node)
@@ -76,6 +78,7 @@ class NodeKeys(LedgerPart):
         named = or_(node_key.c.node == name, node_key.c.id == name) & (node_key.c.revoked_at == 0)
         with self.database.writing() as connection:
             connection.execute(delete(enrolment).where(enrolment.c.node == name))
+            _lock(connection, name)
             rows = connection.execute(select(node_key).where(named)).mappings().all()
             if not rows:
                 raise NotFoundError(f"{name[:200]}: no node or key of that name is enrolled")
@@ -104,6 +107,12 @@ class NodeKeys(LedgerPart):
         except IntegrityError:
             raise refused("enrolment", "this key was enrolled before; make another") from None
         return made
+
+
+def _lock(connection: Connection, node: str) -> None:
+    """Let changes to a node's keys follow each other: two at once could leave two active, or one past a revocation."""
+    rows = select(node_key.c.id).where(node_key.c.node == node).order_by(node_key.c.enrolled_at, node_key.c.id)
+    connection.execute(rows.with_for_update()).all()
 
 
 def active_keys(connection: Connection) -> tuple[str, ...]:
