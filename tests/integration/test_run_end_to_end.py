@@ -151,6 +151,8 @@ def test_the_console_has_each_test_and_request_once_and_in_order(site, worker, c
     assert len(requests) > 50 and len(ids) == len(set(ids))
     assert {"identity", "object-store"} <= {line["service"] for line in requests}
     assert cloud.admin_password not in str(lines)
+    log = site.queue("run", "log", str(test_id), "--tempest").out
+    assert log.count("rest_client") >= len(requests) and cloud.admin_password not in log
 
 
 def _console(site, test_id):
