@@ -161,6 +161,9 @@ def _node_message(name: str) -> tuple[str, bytes]:
     if own is not None:
         check_speaks_for(own, name)
         trusted = keys.Keyring(((own.id, PublicKey(base64.b64decode(own.public))),))
+    elif context().ledger.node_keys.is_revoked(name):
+        # the fleet's key, say, which may still lie beside the revoked one
+        raise refused("revoked", f"the keys of node {name} were revoked; enrol it again if it is yours")
     elif files.seal_to == FLEET:
         trusted = keys.load_seal_public(files.fleet)
     else:

@@ -98,6 +98,13 @@ class NodeKeys(LedgerPart):
             row = connection.execute(select(node_key).where(node_key.c.id == key)).mappings().first()
         return _key(row) if row else None
 
+    def is_revoked(self, node: str) -> bool:
+        """Return whether a node's keys were revoked and none was enrolled since."""
+        question = select(node_key.c.revoked_at, node_key.c.replaced_at).where(node_key.c.node == node)
+        with self.database.reading() as connection:
+            rows = connection.execute(question).all()
+        return any(revoked for revoked, _ in rows) and all(revoked or replaced for revoked, replaced in rows)
+
     def _replace(self, connection: Connection, node: str, public: bytes) -> NodeKey:
         now = self.clock()
         connection.execute(update(node_key).where(node_key.c.node == node, _IS_ACTIVE).values(replaced_at=now))

@@ -65,7 +65,14 @@ class EnrollingNode:
 
     def speak(self) -> None:
         """Report the node's status."""
-        channel = NodeChannel.of_node(self.opener.private, self.opener.servers)
+        self._report(self.opener.private, self.opener.servers)
+
+    def speak_with(self, key: Path) -> None:
+        """Report it with a key that lies elsewhere."""
+        self._report(keys.load_seal_private(key), keys.load_sign_public(key.with_name("sign.pub")))
+
+    def _report(self, private: keys.Keyring, servers: keys.Keyring) -> None:
+        channel = NodeChannel.of_node(private, servers)
         status = b'{"versions": ["47.0.0"], "slots": 1, "busy": 0, "state": "ready", "software": "1", "time": %d}'
         self.connection.post(f"/worker/v1/nodes/{self.name}", channel.seal(status % self._next()), 5)
 
@@ -114,6 +121,19 @@ def test_the_fleets_key_stays_beside_it_unless_told_otherwise(ledger, node, toke
     assert len(node.opener.private.keys) == 2
     node.enrol(token(), only=True)
     assert len(node.opener.private.keys) == 1
+    node.speak()
+
+
+def test_a_revoked_node_does_not_come_back_with_the_fleets_key(ledger, node, token) -> None:
+    fleet = ledger.settings.keys.fleet.with_suffix(".key")
+    node.speak_with(fleet)
+    node.enrol(token())
+    node.speak_with(fleet)  # before its worker reads the new key
+    ledger.node_keys.revoke("node-1", "olga")
+    with pytest.raises(RefusedError) as no:
+        node.speak_with(fleet)
+    assert no.value.reason == "revoked"
+    node.enrol(token())
     node.speak()
 
 
