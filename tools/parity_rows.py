@@ -192,7 +192,7 @@ ROWS = (
         "a new secret for a webhook",
         "renew_notification_secret_post",
         "renew_notification_secret",
-        why="rare; a new webhook has a new one",
+        "notification secret",
     ),
     _row(
         "sign in and out",

@@ -115,6 +115,7 @@ COMMANDS = {
     "notification delete": "refstack_worker.cli.queue.notifications:NotificationDelete",
     "notification pause": "refstack_worker.cli.queue.notifications:NotificationPause",
     "notification resume": "refstack_worker.cli.queue.notifications:NotificationResume",
+    "notification secret": "refstack_worker.cli.queue.notifications:NotificationSecret",
     "notification test": "refstack_worker.cli.queue.notifications:NotificationTest",
     "notification log": "refstack_worker.cli.queue.notifications:NotificationLog",
     "schedule list": "refstack_worker.cli.queue.schedules:ScheduleList",

@@ -94,6 +94,20 @@ class NotificationResume(_NotificationCommand):
             api.put(f"/v1/notifications/{parsed_args.id}", {"paused": False})
 
 
+class NotificationSecret(ShowOne):
+    """Make a new secret for a webhook; the former signs no more."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("id", type=int, help="as 'notification list' shows it")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        with Api(access_of(self.app.options)) as api:
+            made = api.post(f"/v1/notifications/{parsed_args.id}/secret")
+        return ("id", "secret"), (made["id"], made["secret"])
+
+
 class NotificationTest(_NotificationCommand):
     """Send a test message; 'notification log' shows whether it arrived."""
 

@@ -253,6 +253,9 @@ class PlaceWords(_Value):
         place = self._value
         if not place:
             return "not waiting"
+        if place.get("pause"):
+            reason = place["pause"]["reason"]
+            return f"the operator paused the queue{': ' + reason if reason else ''}"
         when = f", starts in about {place['seconds'] / 60:.0f} min" if place["seconds"] is not None else ""
         return f"{place['ahead']} runs ahead on {place['slots']} slots{when}"
 

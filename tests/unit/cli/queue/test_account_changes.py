@@ -40,6 +40,15 @@ def test_vendors_and_users_are_changed_by_name(
     assert [vendor.name for vendor in callers.ledger.accounts.vendors()] == ["Bravo"]
 
 
+def test_a_vendor_sees_why_a_run_waits(
+    callers: Callers, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = callers.ledger.runs.add(new_run(owner_id=callers.ann.user_id)).test_id
+    assert call(callers.operator, "pause", "--reason", "new disks") == 0
+    assert call(callers.ann, "run", "show", str(run)) == 0
+    assert "the operator paused the queue: new disks" in capsys.readouterr().out
+
+
 def test_pins_tokens_and_versions(
     callers: Callers, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,6 +49,8 @@ def test_from_create_to_delete(callers: Callers, call: Callable[..., int], capsy
     assert [(row["About"], row["State"]) for row in rows("log", "1")] == [("test", "accepted")]
     assert call(callers.ann, "notification", "pause", "1") == 0 and rows("list")[0]["State"] == "paused"
     assert call(callers.ann, "notification", "resume", "1") == 0 and rows("list")[0]["State"] == "active"
+    again = rows("secret", "1")["secret"]
+    assert again.startswith("whsec_") and again != made["secret"]
     assert call(callers.bob, "notification", "delete", "1") != 0
     assert call(callers.ann, "notification", "delete", "1") == 0 and rows("list") == []
 
