@@ -11,6 +11,9 @@ from refstack_install import toml
 from refstack_install.answers.settings import BY_NAME, SETTINGS, Setting
 from refstack_install.errors import AnswersError
 
+ENROLLED = ("keys.fleet", "keys.servers")
+"""Settings that a node with an enrolment token does without."""
+
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", list: "a list of strings", str: "a string"}
 
 
@@ -35,8 +38,13 @@ class Answers:
         return tuple(self.values[name])
 
     def missing(self) -> list[Setting]:
-        """Return the required settings that have no answer."""
-        return [setting for setting in SETTINGS if setting.required and not self.values[setting.name]]
+        """Return the required settings that have no answer; a node that enrols needs no keys."""
+        needless = ENROLLED if self.values["keys.enrolment"] else ()
+        return [
+            setting
+            for setting in SETTINGS
+            if setting.required and not self.values[setting.name] and setting.name not in needless
+        ]
 
 
 def combine(sources: list[Mapping[str, Any]], configuration: Mapping[str, Mapping[str, Any]]) -> Answers:

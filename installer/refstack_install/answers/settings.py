@@ -87,6 +87,11 @@ SETTINGS = (
     Setting("keys.servers", "", "the server's public keys: a file, or env:NAME", "Server public key file", True),
     Setting("service.enable", True, "enable the worker's units"),
     Setting("service.start", True, "start the units and wait until the worker is registered"),
+    Setting(
+        "keys.enrolment",
+        "",
+        "in place of the keys: a token that works once ('refstack-queue worker enrol'): a file, or env:NAME",
+    ),
     Setting("preflight.disk_mb", 2048, "required free space below /var, in MiB"),
     Setting("preflight.memory_mb", 512, "required memory of the machine, in MiB"),
     Setting("preflight.services", True, "require that gearmand and the server answer; turn off for golden images"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from urllib.parse import urlsplit
 
 from refstack_install.answers import key_files
@@ -66,14 +67,23 @@ class PreflightStep(Step):
             yield "systemd is not running", "use a machine or container with systemd as init"
 
     def _inputs(self) -> Iterator[Problem]:
-        for key in key_files.KEY_FILES:
+        for read in self._keys():
             try:
-                key_files.content(key, self.system, self.answers)
+                read()
             except AnswersError as error:
                 yield error.what + (f" ({error.why})" if error.why else ""), error.todo
         ca_file = self.answers.text("server.ca_file")
         if ca_file and not self.system.path(ca_file).is_file():
             yield f"server.ca_file = {ca_file} does not exist", "copy the CA certificate to that path"
+
+    def _keys(self) -> Iterator[Callable[[], object]]:
+        """Yield what reads each key that the answers name, and the token of a node that has yet to enrol."""
+        for key in key_files.KEY_FILES:
+            if self.answers.text(key.setting):
+                yield partial(key_files.content, key, self.system, self.answers)
+        fleet, _ = key_files.KEY_FILES
+        if self.answers.text("keys.enrolment") and not self.system.path(fleet.path).exists():
+            yield partial(key_files.token, self.system, self.answers)
 
     def _services(self) -> Iterator[Problem]:
         hosts = [gearmand.split(server)[0] for server in self.answers.names("gearman.servers")]

@@ -6,6 +6,7 @@ from refstack_install.hosts import os_release
 from refstack_install.packages.choose import choose
 from refstack_install.step import Context, Step
 from refstack_install.steps.bundle import BundleStep
+from refstack_install.steps.enrolment import EnrolmentStep
 from refstack_install.steps.packages import TempestPackagesStep, WorkerPackagesStep
 from refstack_install.steps.preflight import PreflightStep
 from refstack_install.steps.registration import RegistrationStep
@@ -27,6 +28,7 @@ def steps(context: Context) -> list[Step]:
         WorkerPackagesStep(context, manager),
         ConfigurationStep(context),
         KeysStep(context),
+        EnrolmentStep(context),
         TempestPackagesStep(context, manager),
         UnitsStep(context),
         WarmStep(context),  # after the units, so that the store fills while they start

@@ -103,4 +103,5 @@ class KeysStep(WorkerFilesStep):
                 secret=key.mode == 0o600,
             )
             for key in key_files.KEY_FILES
+            if self.answers.text(key.setting)
         ]
