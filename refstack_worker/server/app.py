@@ -23,7 +23,7 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.rates import Rates
 from refstack_worker.server.queue.client import QueueClient
 from refstack_worker.server.queue.submitter import Queue, Submitter
-from refstack_worker.server.services.health import Health
+from refstack_worker.server.services.health import HealthCheck
 from refstack_worker.server.serving import responses
 from refstack_worker.server.serving.context import HttpContext
 from refstack_worker.server.serving.events import Hub
@@ -93,7 +93,7 @@ def create_app(ledger: Ledger, queue: Queue | None = None, uploads: Path | None 
     Guard(context).register(app)
     for blueprint in (LEGACY, WORKER, *RESOURCES, METRICS, WEB):
         app.register_blueprint(blueprint)
-    health = Health(ledger)
+    health = HealthCheck(ledger)
     app.add_url_rule("/health", view_func=lambda: _health(ledger, health))
     app.register_error_handler(RefstackError, _domain_error)
     app.register_error_handler(HTTPException, _http_error)

@@ -66,7 +66,7 @@ class NodeKeys(LedgerPart):
             if known:
                 return _key(known)
             if former is not None and former.state != "active":
-                # in a backup of the node, say: whoever has it must not take the node's place
+                # in a backup of the node, say: its holder must not take the node's place
                 raise refused("key", f"the key {old} of node {node} was replaced before; use the one that replaced it")
             return self._replace(connection, node, public)
 

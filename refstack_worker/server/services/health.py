@@ -18,12 +18,10 @@ from refstack_worker.server.ledger.ledger import Ledger
 LOG = logging.getLogger(__name__)
 
 KNOWN_SECONDS = 5.0
-"""For which an answer holds: whoever asks more often gets the same."""
+"""How long an answer is reused for further calls."""
 
 
-class Health:
-    """Answers for one process."""
-
+class HealthCheck:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._good_until = 0.0

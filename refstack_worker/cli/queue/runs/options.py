@@ -60,6 +60,30 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="OpenStack release, e.g. 2025.1; uses the newest Tempest that supports it",
     )
     add_conf_options(parser)
+    _add_test_options(parser)
+    parser.add_argument(
+        "--plugin", action="append", default=[], metavar="NAME==V", help="Tempest plugin; may be repeated"
+    )
+    parser.add_argument(
+        "--discover", choices=DISCOVERERS, default=KEYSTONE,
+        help="finds Tempest options that are not set; tempestconf: python-tempestconf, on nodes that have it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--concurrency", type=int, default=0, help="parallel workers; default: one for each CPU core of the node"
+    )
+    parser.add_argument(
+        "--timeout", type=int, default=0, help="time limit of the whole run in seconds; default: set by the server"
+    )
+    parser.add_argument("--tag", default="", help="run only on nodes with this tag")
+    parser.add_argument("--priority", choices=("low", "normal", "high"), default="normal", help="high: operators only")
+    parser.add_argument(
+        "--cloud", default="", metavar="CLOUD", help="saved cloud: name or id, as 'cloud list' shows it"
+    )
+    parser.add_argument("--label", default="", help="display name; helps you find the run later")
+
+
+def _add_test_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select tests."""
     parser.add_argument(
         "--testcases", action="append", default=[], metavar="NAME|@FILE",
         help="name of a test, module or package, or @FILE with one name per line or a JSON list; may be "
@@ -82,25 +106,6 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--exclude-list", action="append", default=[], type=Path, metavar="FILE",
         help="the same from a file: one name per line, the reason after #",
     )  # fmt: skip
-    parser.add_argument(
-        "--plugin", action="append", default=[], metavar="NAME==V", help="Tempest plugin; may be repeated"
-    )
-    parser.add_argument(
-        "--discover", choices=DISCOVERERS, default=KEYSTONE,
-        help="finds Tempest options that are not set; tempestconf: python-tempestconf, on nodes that have it",
-    )  # fmt: skip
-    parser.add_argument(
-        "--concurrency", type=int, default=0, help="parallel workers; default: one for each CPU core of the node"
-    )
-    parser.add_argument(
-        "--timeout", type=int, default=0, help="time limit of the whole run in seconds; default: set by the server"
-    )
-    parser.add_argument("--tag", default="", help="run only on nodes with this tag")
-    parser.add_argument("--priority", choices=("low", "normal", "high"), default="normal", help="high: operators only")
-    parser.add_argument(
-        "--cloud", default="", metavar="CLOUD", help="saved cloud: name or id, as 'cloud list' shows it"
-    )
-    parser.add_argument("--label", default="", help="display name; helps you find the run later")
 
 
 def body_of(options: argparse.Namespace) -> dict[str, Any]:
