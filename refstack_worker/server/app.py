@@ -136,7 +136,7 @@ def _uploads(data: Path) -> Path:
     return folder
 
 
-def _health(ledger: Ledger, health: Health) -> Response:
+def _health(ledger: Ledger, health: HealthCheck) -> Response:
     health.check()
     return jsonify({"status": "ok", "paused": ledger.queue.is_paused(), "version": software_version()})
 
