@@ -123,6 +123,10 @@ class RunQuery:
     """Part of label, cloud label or creator."""
     has_failures: bool | None = None
     """Whether tests of its result failed; None: either."""
+    program: str = ""
+    """The program that a run is judged by, in full or its last words."""
+    vendor_id: int | None = None
+    """Only runs of this vendor's users."""
     since: float = 0.0
     """Only runs that were created then or later."""
     until: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import and_, bindparam, func, or_, select
@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.testcases import Testcases
-from refstack_worker.server.db import account_tables, legacy_tables, queue_tables
+from refstack_worker.server.db import account_tables, guideline_tables, legacy_tables, queue_tables
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.attempts import (
     Attempt,
@@ -69,7 +69,7 @@ def conditions(query: RunQuery) -> list[Any]:
         found.append(_has_text(query.text.lower()))
     if query.has_failures is not None:
         found.append(run.c.failed > 0 if query.has_failures else run.c.failed == 0)
-    found += _created(query)
+    found += [*_created(query), *_of_program_and_vendor(query)]
     if query.before:
         found.append(run.c.test_id < query.before)
     return found
@@ -78,6 +78,15 @@ def conditions(query: RunQuery) -> list[Any]:
 def _created(query: RunQuery) -> list[Any]:
     created = queue_tables.run.c.created_at
     return [*([created >= query.since] if query.since else []), *([created < query.until] if query.until else [])]
+
+
+def _of_program_and_vendor(query: RunQuery) -> Iterator[Any]:
+    run, chosen, user = queue_tables.run, guideline_tables.run_guideline, legacy_tables.user
+    if query.program:
+        named = func.lower(chosen.c.program).endswith(query.program.lower(), autoescape=True)
+        yield run.c.test_id.in_(select(chosen.c.test_id).where(named))
+    if query.vendor_id is not None:
+        yield run.c.owner_id.in_(select(user.c.id).where(user.c.vendor_id == query.vendor_id))
 
 
 def _has_text(wanted: str) -> Any:

@@ -16,6 +16,7 @@ from refstack_worker.server.results.exports.formats import FORMATS
 from refstack_worker.server.services import access, uploads
 from refstack_worker.server.services.compare import compare
 from refstack_worker.server.services.inputs.checks import invalid
+from refstack_worker.server.services.inputs.moments import moment
 from refstack_worker.server.services.inputs.run_input import RERUN
 from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.services.preflight import preflight
@@ -25,6 +26,7 @@ from refstack_worker.server.serving.files import event_stream, exported_file, lo
 from refstack_worker.server.serving.responses import number, text
 from refstack_worker.server.web import words
 from refstack_worker.server.web.forms import accounts_text, errors_of, passwords
+from refstack_worker.server.web.guidelines import programs_of
 from refstack_worker.server.web.pages import Answer, caller, page, scope, show, typed
 from refstack_worker.server.web.run_form import NAMES, body_of, show_findings, show_run_form
 
@@ -61,6 +63,9 @@ def list_runs() -> Answer:
         cloud_id=query.cloud_id,
         clouds=ledger.clouds.all(scope()),
         filters=words.FILTERS,
+        narrowed=_narrowed(),
+        programs=sorted({one.name for stored in ledger.guidelines.all(scope()) for one in programs_of(stored)}),
+        vendors=ledger.accounts.vendors() if caller().is_operator else [],
         pause=ledger.queue.pause_note(),
         now=ledger.clock(),
     )
@@ -189,16 +194,27 @@ def _query(state: str) -> RunQuery:
     states, has_failures = _states(state)
     given = request.args
     cloud = given.get("cloud", "")
-    before = given.get("before", "")
+    before, vendor = given.get("before", ""), given.get("vendor", "")
     return RunQuery(
         states=states,
         scope=scope(),
         cloud_id=number(cloud, "cloud", 1, MAX_ID) if cloud else None,
         text=text(given, "q", 200),
         has_failures=has_failures,
+        worker=text(given, "node", 200),
+        program=text(given, "program", 200),
+        vendor_id=number(vendor, "vendor", 1, MAX_ID) if vendor else None,
+        since=moment(text(given, "since", 40), "since"),
+        until=moment(text(given, "until", 40), "until"),
         before=number(before, "before", 0, MAX_ID) if before else 0,
         limit=PAGE_RUNS + 1,
     )
+
+
+def _narrowed() -> dict[str, str]:
+    """Return what narrows the list beside the state, for the links to its other pages."""
+    names = ("q", "cloud", "program", "vendor", "node", "since", "until")
+    return {name: request.args[name] for name in names if request.args.get(name)}
 
 
 def _states(state: str) -> tuple[tuple[RunState, ...], bool | None]:

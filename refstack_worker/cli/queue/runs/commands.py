@@ -16,7 +16,7 @@ from cliff.lister import Lister
 from cliff.show import ShowOne
 
 from refstack_worker.cli.api_client import Api, access_of
-from refstack_worker.cli.queue.names import cloud_id
+from refstack_worker.cli.queue.names import cloud_id, vendor_id
 from refstack_worker.cli.queue.output import save
 from refstack_worker.cli.queue.runs.options import add_conf_options, conf_of
 from refstack_worker.cli.queue.runs.watch import Watcher, verdict
@@ -64,6 +64,8 @@ class RunList(Lister):
             "--since", default="", metavar="DATE", help="created on this date or later, e.g. 2026-11-25"
         )
         parser.add_argument("--until", default="", metavar="DATE", help="created before this date")
+        parser.add_argument("--program", default="", help="runs judged by this program: in full, or its last words")
+        parser.add_argument("--vendor", default="", help="runs of this vendor's users: name or id (operators)")
         parser.add_argument("--limit", type=int, default=50, help="default: 50; 0: all")
         parser.add_argument("--long", action="store_true", help="all columns in a table, too")
         return parser
@@ -316,6 +318,8 @@ def _pages(api: Api, options: argparse.Namespace) -> Iterable[dict[str, Any]]:
         "worker": options.worker,
         "cloud_id": cloud_id(api, options.cloud) if options.cloud else None,
         "q": options.text,
+        "program": options.program,
+        "vendor_id": vendor_id(api, options.vendor) if options.vendor else None,
         "since": options.since,
         "until": options.until,
     }
