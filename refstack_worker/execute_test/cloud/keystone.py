@@ -98,7 +98,7 @@ class Keystone:
         self._client = HttpClient(verify, proxy=str(conf.get("service-clients", {}).get("proxy_url") or ""))
 
     @property
-    def _tokens_url(self) -> str:
+    def _log_in_url(self) -> str:
         return f"{self.url}/auth/tokens"
 
     def request(self, method: str, path: str, token: str = "", body: Any = None) -> Any:  # nosec B107 - empty: none
@@ -124,7 +124,7 @@ class Keystone:
         if body is not None:
             options["data"] = body if isinstance(body, bytes) else json.dumps(body).encode()
             headers["Content-Type"] = media_type or "application/json"
-        client = self._login_client if url == self._tokens_url else self._client
+        client = self._login_client if url == self._log_in_url else self._client
         try:
             return patiently(lambda: client.request(method, url, headers=headers, **options), CLOUD_PATIENCE)
         except Unavailable as error:
@@ -169,7 +169,7 @@ class Keystone:
 
     def _token(self, body: Any, user: CloudUser) -> KeystoneToken:
         try:
-            response = self.request_url("POST", self._tokens_url, "", body)
+            response = self.request_url("POST", self._log_in_url, "", body)
             return KeystoneToken(response.headers["X-Subject-Token"], response.json()["token"], self._interfaces)
         except Denied as error:
             if error.status == 401:
