@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Iterator, Mapping
 
+_SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)\. ")
 Commands = Mapping[str, argparse.ArgumentParser]
 """Words of a command to its parser; the empty words are a program without commands."""
 
@@ -101,7 +103,7 @@ def options_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
     for action in parser._actions:
         if action.help == argparse.SUPPRESS:
             continue
-        about = " ".join((action.help or "").replace("%%", "%").split()).split(". ")[0]
+        about = _SENTENCE_END.split(" ".join((action.help or "").replace("%%", "%").split()))[0]
         yield from ((option, about) for option in action.option_strings if option.startswith("--"))
 
 

@@ -17,7 +17,7 @@ from refstack_worker.cli.queue.main import main
 def parser(*options: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser()
     for option in options:
-        made.add_argument(option, help="It's 100%% of: all. And more.")
+        made.add_argument(option, help="It's 100%% of: all, e.g. this. And more.")
     return made
 
 
@@ -30,6 +30,9 @@ def test_shells_that_are_here_read_it(shell: str, tmp_path: Path) -> None:
     script.write_text(completion.SHELLS[shell]("prog", COMMANDS))
     for word in ("create", "cloud", "reason", "pause"):
         assert word in script.read_text()
+    assert "And more" not in script.read_text()
+    if shell != "bash":
+        assert "all, e.g. this" in script.read_text()
     if shutil.which(shell):
         subprocess.run([shell, "-n", str(script)], check=True)
 
