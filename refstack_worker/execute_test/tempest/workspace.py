@@ -98,7 +98,9 @@ class Workspace:
         return {**inherited, "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin", "VIRTUAL_ENV": str(programs.parent),
                 "PYTHON": "python", "HOME": str(self.scratch / "home"),
                 "TMPDIR": str(self.temporary), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1",
-                "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
+                "PYTHONDONTWRITEBYTECODE": "1",
+                # Tempest keeps accounts in sets: they are handed out in the order in which it was tried beforehand
+                "PYTHONHASHSEED": "0"}  # fmt: skip
 
     def keep_log(self) -> None:
         """Keep Tempest's log in the work folder, without the secrets."""

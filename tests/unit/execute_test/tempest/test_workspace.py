@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.workspace import PLAIN, Workspace
 
 
@@ -23,3 +26,12 @@ def test_temporary_files_are_where_a_shell_finds_them(name: str, tmp_path: Path)
 def test_they_are_in_the_work_folder_where_they_can(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "work")
     assert workspace.temporary == tmp_path / "work/workspace/tmp"
+
+
+def test_sets_have_the_same_order_in_every_process(tmp_path: Path) -> None:
+    # Tempest takes accounts out of sets: what was tried before the tests has to be what they will find
+    environment = Workspace(tmp_path).environment(Tempest(Path(sys.executable), "47.0.0", True, True))
+    code = "import hashlib; print([*{hashlib.md5(bytes([n])).hexdigest() for n in range(9)}])"
+    command = [sys.executable, "-c", code]
+    orders = {subprocess.run(command, env=environment, capture_output=True, check=True).stdout for _ in range(3)}
+    assert len(orders) == 1
