@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.errors import NotFoundError, StateError
@@ -19,6 +20,7 @@ from refstack_worker.server.ledger.transactions import (
     Row,
     Transactions,
     new_id,
+    refused,
 )
 
 _TOKENS = account_tables.token
@@ -53,6 +55,7 @@ class Tokens(LedgerPart):
 
         :param parent_id: the token with which it is made, and with which it is revoked.
         :raises NotFoundError: there is no such user.
+        :raises RefusedError: ``wrong-token``: the parent has ended, though it may still be in a cache.
         """
         secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
         row = {
@@ -66,6 +69,8 @@ class Tokens(LedgerPart):
         }
         try:
             with self.database.writing() as connection:
+                if parent_id is not None:
+                    self._check_parent(connection, parent_id)
                 added = connection.execute(insert(_TOKENS).values(row))
                 made = connection.execute(select(_TOKENS).where(_TOKENS.c.id == new_id(added)))
                 return _token(made.mappings().one()), secret
@@ -127,7 +132,17 @@ class Tokens(LedgerPart):
                 raise NotFoundError(f"there is no token {token_id}")
             if not row["revoked_at"] and not 0 < row["expires_at"] <= self.clock():
                 raise StateError(f"token {token_id} is still valid; revoke it first")
+            # SQLite may give the id to another token, which must not be the one that ends what this one has made
+            orphans = update(_TOKENS).where(_TOKENS.c.parent_id == token_id)
+            connection.execute(orphans.values(parent_id=row["parent_id"]))
             connection.execute(delete(_TOKENS).where(_TOKENS.c.id == token_id))
+
+    def _check_parent(self, connection: Connection, parent_id: int) -> None:
+        """Refuse a token that is being revoked: what it makes now would be missed. A revocation waits until then."""
+        same = select(_TOKENS.c.revoked_at, _TOKENS.c.expires_at).where(_TOKENS.c.id == parent_id).with_for_update()
+        row = connection.execute(same).first()
+        if row is None or row.revoked_at or 0 < row.expires_at <= self.clock():
+            raise refused("wrong-token", "this API token is unknown, revoked or expired")
 
     def find(self, secret: str) -> Token | None:
         """Return the token with this secret, if it is good now, or was less than ``CACHE_SECONDS`` ago."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from refstack_worker.errors import NotFoundError
+from refstack_worker.errors import NotFoundError, RefusedError
 from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.ledgers import Clock
 
@@ -23,3 +23,29 @@ def test_token_is_found_until_it_expires_or_is_revoked(ledger: Ledger, clock: Cl
     assert ledger.tokens.find(secret) is None
     with pytest.raises(NotFoundError):
         ledger.tokens.revoke(9)
+
+
+def test_a_token_that_ended_makes_no_other(ledger: Ledger, clock: Clock) -> None:
+    """Security: another process believes it a second longer, and what it makes then would outlive the revocation."""
+    stolen, _ = ledger.tokens.add("ci", ["vendor"])
+    short, _ = ledger.tokens.add("short", ["vendor"], expires_at=clock() + 5)
+    ledger.tokens.revoke(stolen.id)
+    clock.forward(6)
+    for parent in (stolen.id, short.id, 99):
+        with pytest.raises(RefusedError) as no:
+            ledger.tokens.add("next", ["vendor"], parent_id=parent)
+        assert no.value.reason == "wrong-token"
+    assert len(ledger.tokens.all()) == 2
+
+
+def test_what_a_removed_token_made_ends_with_the_one_above_it(ledger: Ledger, clock: Clock) -> None:
+    top, _ = ledger.tokens.add("top", ["operator"])
+    middle, _ = ledger.tokens.add("middle", ["operator"], expires_at=clock() + 5, parent_id=top.id)
+    _, secret = ledger.tokens.add("low", ["vendor"], parent_id=middle.id)
+    clock.forward(6)
+    ledger.tokens.remove(middle.id)
+    other, _ = ledger.tokens.add("other", ["vendor"])
+    ledger.tokens.revoke(other.id)
+    assert ledger.tokens.find(secret) is not None
+    ledger.tokens.revoke(top.id)
+    assert ledger.tokens.find(secret) is None
