@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from importlib import metadata
 from pathlib import Path
 
 from cliff.show import ShowOne
@@ -14,6 +13,7 @@ from refstack_worker.server.db import backup, migrate
 from refstack_worker.server.db.backup import BackupManifest
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.restoring import Settled
+from refstack_worker.version import software_version
 
 
 class BackupCreate(ShowOne):
@@ -35,7 +35,7 @@ class BackupCreate(ShowOne):
         settings = settings_of(self.app)
         files = [] if parsed_args.without_keys else backup.key_paths(settings.keys, [settings.outbound.upload_key])
         with open_ledger(settings) as ledger:
-            made = backup.create(ledger.database, parsed_args.file, files, metadata.version("refstack-worker"))
+            made = backup.create(ledger.database, parsed_args.file, files, software_version())
         return _shown(parsed_args.file, made)
 
 

@@ -83,6 +83,8 @@ def opened(path: Path) -> Iterator[tuple[Path, BackupManifest]]:
 
     :raises BackupError: it is none, damaged, or of a newer format.
     """
+    if not path.is_file():
+        raise BackupError(f"{path}: no such file")
     with tempfile.TemporaryDirectory(prefix="refstack-restore-") as name:
         work = Path(name)
         try:

@@ -1,0 +1,46 @@
+"""The commands make a backup, show it, and restore it elsewhere; the queue is paused afterwards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from refstack_worker.cli.queue.main import main
+
+
+def server(folder: Path) -> str:
+    (folder / "data").mkdir(parents=True)
+    (folder / "refstack.cfg").write_text(
+        f'TEST_METHOD = "gearman"\nDATA_FOLDER = "{folder}/data"\nKEY_FOLDER = "{folder}/keys"\n'
+        'APP_ADDRESS = "http://127.0.0.1:1"\n'
+    )
+    return str(folder / "refstack.cfg")
+
+
+def shown(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    found: dict[str, object] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other, file = server(tmp_path / "one"), server(tmp_path / "other"), str(tmp_path / "backup.tar.gz")
+    assert main(["--config", one, "keys", "generate"]) == 0
+    assert main(["--config", one, "db", "upgrade"]) == 0
+    capsys.readouterr()
+    assert main(["--config", one, "backup", "create", file, "-f", "json"]) == 0
+    made = shown(capsys)
+    assert made["keys in it"] == "fleet.key fleet.pub sign.key sign.pub store.key store.pub"
+    assert main(["--config", one, "backup", "show", file, "-f", "json"]) == 0
+    assert shown(capsys) == made
+    assert main(["--config", other, "backup", "restore", file, "-f", "json"]) == 0
+    restored = shown(capsys)
+    assert (restored["queued again"], restored["held by nodes"]) == (0, 0)
+    assert (tmp_path / "other/keys/store.key").read_bytes() == (tmp_path / "one/keys/store.key").read_bytes()
+    assert main(["--config", other, "backup", "settle", "-f", "json"]) == 0
+
+
+def test_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", server(tmp_path / "one"), "backup", "restore", str(tmp_path / "none.tar.gz")]) == 16
+    assert "none.tar.gz: no such file" in capsys.readouterr().err
