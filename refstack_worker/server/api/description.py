@@ -68,7 +68,7 @@ def show_versions(call: Call) -> Response:
 
 
 @DESCRIPTION.call(
-    "GET", "/v1/problems/<reason>", Who.ANYONE, {200: shape(reason=string(), status=integer(), title=string())}
+    "GET", "/v1/problems/<reason>", Who.ANYONE, {200: shape(reason=string(), status=integer(), title=string())}, (404,)
 )
 def show_problem(reason: str) -> Response:
     """Explain a type of problem in words."""

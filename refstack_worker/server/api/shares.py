@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import Response, jsonify
 
-from refstack_worker.server.api.openapi.schemas import reference
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.services import access
 from refstack_worker.server.services.inputs.checks import invalid
@@ -13,7 +12,7 @@ from refstack_worker.server.services.sharing import vendor_named, vendors_of
 
 SHARES = Resource("shares", "Share a run with other vendors.")
 _ALL = "/v1/runs/<int:test_id>/shares"
-_VENDORS = shape(vendors=array(integer()), shares=array(reference("Vendor")))
+_VENDORS = shape(vendors=array(integer()), shares=array(shape(id=ID, name=string())))
 
 
 @SHARES.call("GET", _ALL, Who.TOKEN, {200: _VENDORS}, (404,))

@@ -102,10 +102,9 @@ def _named(given: Mapping[str, Json], where: str) -> list[Json]:
 
 def _responses(operation: Operation) -> Json:
     found = {str(status): _answer(status, schema) for status, schema in operation.answers.items()}
-    if operation.who is Who.ANYONE:
-        return found
     content = {"application/problem+json": {"schema": reference("Problem")}}
-    for status in sorted({400, 401, 403, 429, 503, *operation.problems}):
+    usual = () if operation.who is Who.ANYONE else (400, 401, 403, 429, 503)
+    for status in sorted({*usual, *operation.problems}):
         found[str(status)] = {"description": TITLES[status], "content": content}
     return found
 
