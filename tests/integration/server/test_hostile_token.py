@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support import hostile
 
 
-def test_one_token_stops_nobody_else(tmp_path: Path) -> None:
-    with hostile.site(tmp_path, nodes=10) as site:
+@pytest.mark.parametrize("processes", [1, 4])
+def test_one_token_stops_nobody_else(tmp_path: Path, processes: int) -> None:
+    with hostile.site(tmp_path, nodes=10, processes=processes) as site:
         found = hostile.measure(site, seconds=8, connections=24, beat=0.5)
         assert site.process.poll() is None
     assert not found.wrong, found.wrong
