@@ -52,7 +52,7 @@ def left_behind(store: Store) -> list[Path]:
 def test_a_full_disk(small_disk, tmp_path):
     settings = EnvironmentSettings(small_disk / "store", (locked("47.0.0"),))
     offer = Catalogue(settings).find(Want(version="47.0.0"))
-    with pytest.raises(StoreError, match=r"No space left on device.*make room") as full:
+    with pytest.raises(StoreError, match=r"No space left on device.*free up space") as full:
         Environment(offer, settings, tmp_path / "env").__enter__()
     assert ".whl" in str(full.value)
     store = Store(settings.store)
