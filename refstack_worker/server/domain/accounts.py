@@ -38,6 +38,7 @@ class Token:
     """An API token; of its secret only the digest is kept."""
 
     id: int
+    """0: it is not stored, but stands for a command on the server or a schedule."""
     name: str
     scopes: tuple[str, ...]
     user_id: int | None = None

@@ -53,7 +53,8 @@ class Tokens(LedgerPart):
     ) -> tuple[Token, str]:
         """Make an API token; its secret is returned this once and kept nowhere.
 
-        :param parent_id: the token with which it is made, and with which it is revoked.
+        :param parent_id: the token with which it is made, and with which it is revoked; 0: one that is not stored,
+            as that of a command on the server.
         :raises NotFoundError: there is no such user.
         :raises RefusedError: ``wrong-token``: the parent has ended, though it may still be in a cache.
         """
@@ -65,11 +66,11 @@ class Tokens(LedgerPart):
             "user_id": user_id,
             "created_at": self.clock(),
             "expires_at": expires_at,
-            "parent_id": parent_id,
+            "parent_id": parent_id or None,
         }
         try:
             with self.database.writing() as connection:
-                if parent_id is not None:
+                if parent_id:
                     self._check_parent(connection, parent_id)
                 added = connection.execute(insert(_TOKENS).values(row))
                 made = connection.execute(select(_TOKENS).where(_TOKENS.c.id == new_id(added)))
