@@ -40,7 +40,7 @@ def test_a_database_that_takes_no_changes(ledger, monkeypatch) -> None:
 def test_an_answer_holds_for_a_moment(ledger, monkeypatch) -> None:
     asks = []
     monkeypatch.setattr(health, "check_keys", asks.append)
-    one = health.Health(ledger)
+    one = health.HealthCheck(ledger)
     one.check()
     one.check()
     assert len(asks) == 1
