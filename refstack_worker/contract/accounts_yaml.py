@@ -1,4 +1,4 @@
-"""An ``accounts.yaml`` in any form of YAML, for programs that read a file of their own user.
+"""Reads an ``accounts.yaml`` in any form of YAML, for programs that read their own user's files.
 
 The server reads accounts by :func:`read_accounts` alone, whose effort hostile text cannot raise. PyYAML is used where
 it is installed. Standard library alone besides: this module is part of the single file ``execute_test``.

@@ -1,4 +1,4 @@
-"""How a node gets a key of its own: with a token that works once, then with the key that it has.
+"""How a node gets its own key: first with a token that works once, later with the key that it has.
 
 The token names the server's signing key, so that a node that enrols believes no other server's key, whatever is in
 between. Payloads are sealed to the keys of all nodes that are enrolled at that moment.

@@ -230,7 +230,7 @@ def _signed_text(recipient: str, message: bytes) -> bytes:
 
 
 def _together(recipients: Iterable[str]) -> str:
-    """Return what stands for several recipients in a signature: an envelope cannot be sealed again for others."""
+    """Return what represents several recipients in a signature, so that an envelope cannot be re-sealed for others."""
     return hashlib.sha256(",".join(sorted(recipients)).encode("ascii")).hexdigest()
 
 

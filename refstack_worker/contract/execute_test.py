@@ -34,7 +34,7 @@ TEMPESTCONF = "tempestconf"
 DISCOVERERS = (KEYSTONE, TEMPESTCONF)
 """What finds the options of ``tempest.conf`` that are not set: this software itself, or python-tempestconf."""
 TEMPESTCONF_PACKAGE = "python-tempestconf"
-"""Distribution that has to be installed beside Tempest for :data:`TEMPESTCONF`."""
+"""Distribution that :data:`TEMPESTCONF` requires beside Tempest."""
 
 
 class ExitCode(enum.IntEnum):

@@ -32,7 +32,7 @@ _OPTIONS = {
 }
 
 _SERVICE_SECTIONS = ("compute", "image", "network", "object-storage", "placement", "volume")
-"""Sections of Tempest's configuration with an interface of their own."""
+"""Sections of Tempest's configuration that set an interface."""
 
 _PASSWORD_LOGINS = ("", "password", "v3password", "v2password")
 """Kinds of log-in (``OS_AUTH_TYPE``, ``auth_type``) that need no more than a name and a password."""

@@ -60,7 +60,7 @@ def read_tempest_conf(text: str, is_left_out: Callable[[str, str], bool]) -> Tem
 
 
 def _sections(text: str) -> dict[str, dict[str, str]]:
-    """Return sections and options with their raw values; of an option that stands twice the last counts."""
+    """Return sections and options with their raw values; if an option occurs twice, the last value counts."""
     sections: dict[str, dict[str, str]] = {}
     section, option = "DEFAULT", ""
     for number, line in enumerate(text.splitlines(), 1):

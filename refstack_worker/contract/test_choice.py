@@ -17,7 +17,7 @@ _ID = re.compile(r"id-([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
 
 
 def entry(name: str, uuid: str, *, is_alias: bool = False) -> str:
-    """Return the test case that asks for a test by its name, and by its id only where there is no such name.
+    """Return the test case that selects a test by its name, and by its id only if there is no such name.
 
     :param is_alias: it counts only where the name is not listed for which it is another one.
     """

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from refstack_worker.errors import PayloadError
 
 MAX_REGEXES = 1000
-"""Each has to be compiled to be checked; names, which have not, may be as many as there is room for."""
+"""Limited because checking each one means compiling it; names need no compiling and are limited only by size."""
 MAX_REGEX_CHARACTERS = 8192
-"""Of all expressions together. Compiling them costs up to 15 µs a character: about 0.1 s at most."""
+"""Limit for all expressions together. Compiling them costs up to 15 µs a character: about 0.1 s at most."""
 _WIDE = re.compile(r"(?<!\\)(?:\\\\)*\\[uUN]")
 """Escapes of other letters. With ``(?i)`` each range up to them takes milliseconds to compile, and many fit in."""
 _TEST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-\[\](),=:/ ]*\Z")

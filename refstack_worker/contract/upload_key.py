@@ -21,7 +21,7 @@ from refstack_worker.errors import KeyFileError, SignatureError
 
 MIN_BITS = 2048
 MAX_BYTES = 8000
-"""Of a key file; one of 8192 bits has 6400."""
+"""Limit for a key file; a key of 8192 bits has 6400."""
 PROOF = b"signature"
 """What RefStack wants signed when a key is registered."""
 

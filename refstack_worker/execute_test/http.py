@@ -34,7 +34,7 @@ class Unavailable(Exception):
     def __init__(self, text: str, status: int = 0) -> None:
         super().__init__(text)
         self.status = status
-        """Of the response that says so; 0 without one."""
+        """Status of the response that says so; 0 without one."""
 
 
 class Denied(Exception):

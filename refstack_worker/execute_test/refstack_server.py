@@ -22,7 +22,7 @@ from refstack_worker.execute_test.tempest.selection import check_testcases
 from refstack_worker.execute_test.tempest.subunit_v1 import to_v1
 
 UNKNOWN_TEST = b"Invalid test ID"
-"""What RefStack of 2014 answers, with status 200, for an id that it does not know."""
+"""RefStack of 2014's answer, with status 200, to an unknown id."""
 
 
 class RefstackServer:

@@ -65,7 +65,7 @@ class OutboundGuard:
     """Private networks that are allowed all the same."""
     deadline: Deadline = field(default_factory=Deadline)
     setting: str = "CLOUD_NETWORKS"
-    """Of the server, where an operator allows such networks."""
+    """Name of the server's setting with which an operator allows such networks."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ from refstack_worker.version import software_version
 LOG = logging.getLogger(__name__)
 
 STALE_SECONDS = 86400.0
-"""Age at which an upload is no longer in transit: its process was killed."""
+"""Age at which an upload counts as abandoned, because its process was killed."""
 RETRY_SECONDS = 5
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 PAGES = (

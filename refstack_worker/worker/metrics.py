@@ -119,7 +119,7 @@ def _by_folder(node: str, disks: Sequence[Mapping[str, Any]]) -> Metric:
 
 
 class MetricsServer:
-    """Answers Prometheus over HTTP in threads of its own."""
+    """Answers Prometheus over HTTP in separate threads."""
 
     def __init__(self, address: Address, registry: CollectorRegistry) -> None:
         """:raises ConfigError: nothing can listen at this address."""

@@ -44,7 +44,7 @@ class LockRequest:
     """OpenStack releases; empty: those that are known of the version."""
     ca_file: str = ""
     source: TempestSource | None = None
-    """Where Tempest is from, if not from the index; the version asked for is then what it is to be called, or empty."""
+    """Where Tempest is from, if not from the index; the requested version is then its name, or empty."""
 
 
 def make_lock(request: LockRequest) -> Lock:

@@ -31,7 +31,7 @@ BUILD_TYPE = "https://refstack.openstack.org/build/tempest-package/v1"
 BUILDER = "https://refstack.openstack.org/builders/refstack-package"
 """Who builds, unless a builder says who it is."""
 SUFFIX = ".provenance.json"
-"""Of the statement beside a package; it has no signature yet."""
+"""Name ending of the statement beside a package; it has no signature yet."""
 NOT_CHECKED = {"checked": False}
 
 Statement = Mapping[str, Any]

@@ -45,7 +45,7 @@ def place_of(repository: Repository, package: Path) -> Path:
 
 
 def add(repository: Repository, built: Path, published: Path, undo: ExitStack) -> bool:
-    """Keep the statement that lies beside a built package, to be signed, unless there is a provenance already.
+    """Keep the statement beside a built package for signing, unless there is a provenance already.
 
     :returns: whether it was added.
     :param published: the package in the repository, where an RPM has other bytes: it is signed.
@@ -73,7 +73,7 @@ def renew(repository: Repository, package: Path) -> None:
 
 
 def sign(repository: Repository, keys: Sequence[Key], keyring: OpenPgpKeyring, work: Path) -> Path:
-    """Sign with all the keys what is not signed by just these; return the folder with the new envelopes."""
+    """Sign with all the keys what was not signed by exactly these; return the folder with the new envelopes."""
     made = work / "provenance"
     made.mkdir()
     for place in sorted(folder(repository).glob(f"*{SUFFIX}")):

@@ -29,7 +29,7 @@ class Key:
     """A key that can sign."""
 
     fingerprint: str
-    """Of the primary key, by which nodes know it; 40 hexadecimal digits."""
+    """Fingerprint of the primary key, by which nodes know it; 40 hexadecimal digits."""
     user: str
     expires: int
     """Of what signs, in seconds since 1970; 0: never."""
@@ -96,7 +96,7 @@ class OpenPgpKeyring:
         self.gpg(*self._users(keys), "--digest-algo", "SHA512", "--yes", "--output", target, "--clear-sign", path)
 
     def detach_sign(self, keys: Sequence[Key], path: Path, target: Path, armoured: bool = True) -> None:
-        """Sign a file with all the keys, the signatures in a file of their own."""
+        """Sign a file with all the keys; the signatures go into a separate file."""
         words = [*self._users(keys), "--digest-algo", "SHA512", "--yes", *(["--armor"] if armoured else [])]
         self.gpg(*words, "--output", target, "--detach-sign", path)
 

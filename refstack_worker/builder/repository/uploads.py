@@ -1,4 +1,4 @@
-"""What a build leaves in a folder, as files to publish: a ``.changes`` file stands for the files that it names."""
+"""What a build leaves in a folder, as files to publish: a ``.changes`` file represents the files that it lists."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Account:
     """A user of a cloud: the role in Tempest, and where name, project and password go."""
 
     word: str
-    """Of the command's options: ``--user`` and ``--project``, ``--alt-user``, …"""
+    """Word in the names of the command's options: ``--user`` and ``--project``, ``--alt-user``, …"""
     about: str
     field: str
     """Of a cloud in the API."""

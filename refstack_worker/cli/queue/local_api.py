@@ -1,4 +1,4 @@
-"""The API in this process, on the server's own ledger, for users who can read ``refstack.cfg``."""
+"""The API within this process, on the server's ledger, for users who can read ``refstack.cfg``."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class QueueStatus(ShowOne):
     _is_queue_away = False
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        """Show it, and tell scripts too when there is no queue."""
+        """Show it; the exit status tells scripts if there is no queue."""
         result = int(super().run(parsed_args) or 0)
         return QueueError.exit_code if self._is_queue_away else result
 

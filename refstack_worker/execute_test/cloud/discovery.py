@@ -43,7 +43,7 @@ class Discovery:
     token: KeystoneToken
     """Of the administrator or the first user."""
     account_tokens: tuple[KeystoneToken, ...] = ()
-    """Of the users of the accounts, in their order."""
+    """Tokens of the accounts' users, in their order."""
     missing_services: tuple[str, ...] = ()
     """Services that the catalogue does not have."""
 

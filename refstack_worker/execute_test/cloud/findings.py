@@ -11,7 +11,7 @@ from refstack_worker.contract.cloud_needs import Gap, Need
 
 @dataclass
 class CloudFindings:
-    """Options for ``tempest.conf`` that no one set, and sentences about them."""
+    """Options for ``tempest.conf`` that were not set, and sentences about them."""
 
     given: Mapping[str, Mapping[str, Any]]
     """What the server or the vendor set: it always wins, so nothing is looked up for it."""

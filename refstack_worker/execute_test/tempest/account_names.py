@@ -14,7 +14,7 @@ MAX_PROJECT_NAME = 64
 NUMBER_LENGTH = 10
 """Digits of the number that Tempest puts at the end of a name."""
 LEAST_CLASS_NAME = 8
-"""Characters that have to be left for the name of the test class."""
+"""Minimum number of characters that must be left for the name of the test class."""
 
 _HOOK = """\
 import importlib.abc

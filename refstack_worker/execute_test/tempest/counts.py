@@ -65,7 +65,7 @@ class TestCounter:
         return bool(self.outcomes.groups)
 
     def listed(self, names: Iterable[str]) -> None:
-        """Take the names of the selected tests, for which a class may answer that could not be set up."""
+        """Take the names of the selected tests; a class that could not be set up counts for its tests among them."""
         for name in names:
             self.outcomes.select(name)
             self._total += 1

@@ -20,7 +20,7 @@ class TestFacts:
     __test__ = False  # not a test class
 
     names: tuple[str, ...] = ()
-    """All the tests of this Tempest, as it lists them; empty: it has to be asked."""
+    """All the tests that this Tempest lists; empty: ask Tempest."""
     durations: Mapping[str, float] = field(default_factory=dict)
     """Seconds by test name (without the attributes in brackets)."""
 

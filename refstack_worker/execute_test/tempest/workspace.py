@@ -46,7 +46,7 @@ class Workspace:
 
     @property
     def accounts_file(self) -> Path:
-        """The accounts that Tempest may use, where there is no administrator."""
+        """The accounts that Tempest may use if there is no administrator."""
         return self.scratch / "accounts.yaml"
 
     @property

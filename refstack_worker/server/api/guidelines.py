@@ -18,7 +18,7 @@ from refstack_worker.server.services.tempest_tests import proposal
 GUIDELINES = Resource("guidelines", "Requirements of each interop program.")
 _ONE = "/v1/guidelines/<int:guideline_id>"
 MAX_BYTES = 2 * guideline_file.MAX_BYTES
-"""Of a body: a file's quotes and line ends are escaped in JSON."""
+"""Limit for a body: a file's quotes and line ends are escaped in JSON."""
 
 
 @GUIDELINES.call("GET", "/v1/guidelines", Who.TOKEN, {200: page("guidelines", "Guideline")})

@@ -31,7 +31,7 @@ _NOW = text("SELECT extract(epoch FROM clock_timestamp())")
 
 
 def steady_asleep() -> float:
-    """Return seconds that no one sets, and that also count while the machine sleeps."""
+    """Return the seconds of a clock that cannot be set and that also counts while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

@@ -64,7 +64,7 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """A transaction that sees one moment for as long as it lasts, and blocks no one.
+        """A transaction that sees a single moment for as long as it lasts, and blocks nothing.
 
         :raises LedgerError: as above.
         """

@@ -23,7 +23,7 @@ vendor_state = Table(
     Column("disabled_by", String(200), nullable=False, default=""),
     Column("max_open_runs", Integer),
 )
-"""Vendors that are disabled, with all their users, or that have a limit of open runs of their own."""
+"""Vendors that are disabled with all their users, or that have their own limit of open runs."""
 
 pin = Table(
     "queue_pin",

@@ -47,7 +47,7 @@ class Token:
     revoked_at: float = 0.0
     last_used_at: float = 0.0
     is_session: bool = False
-    """It stands for a browser that signed in elsewhere; no one has its secret."""
+    """It represents a browser that signed in elsewhere; it has no usable secret."""
 
     @property
     def account(self) -> str:
@@ -81,7 +81,7 @@ class AccountStates:
     vendors: Mapping[int, float]
     """Disabled vendors, and since when."""
     limits: Mapping[int, int]
-    """Vendors with a limit of open runs of their own; 0: no limit."""
+    """Vendors with their own limit of open runs; 0: no limit."""
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class Delivery:
     status: int = 0
     """Last answer of the receiver: HTTP's or SMTP's number; 0: none."""
     error: str = ""
-    """Of the last try; empty: it was accepted, or not tried yet."""
+    """Error of the last try; empty: it was accepted, or not tried yet."""
 
 
 @dataclass(frozen=True)

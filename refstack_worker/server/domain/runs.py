@@ -70,7 +70,7 @@ class NewRun:
     idempotency_key: str = ""
     """The same key of the same owner again gives the run that it gave the first time."""
     request_digest: str = ""
-    """Of the request that the key came with; another request with the same key is refused."""
+    """Digest of the request that the key came with; another request with the same key is refused."""
 
 
 @dataclass(frozen=True)

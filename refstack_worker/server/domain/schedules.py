@@ -18,7 +18,7 @@ class Times:
     """When a schedule is due, in UTC."""
 
     minute: int
-    """Of the day: 150 is 02:30."""
+    """Minute of the day: 150 is 02:30."""
     days: tuple[str, ...] = DAYS
 
     @classmethod

@@ -34,7 +34,7 @@ class AccountChanges(LedgerPart):
     """Change, disable, hand over and remove accounts."""
 
     def states(self) -> AccountStates:
-        """Return who is disabled, and which vendors have a limit of their own."""
+        """Return the disabled users and vendors, and the vendors with their own limit."""
         with self.database.reading() as connection:
             users = connection.execute(select(user_state)).mappings().all()
             vendors = connection.execute(select(vendor_state)).mappings().all()

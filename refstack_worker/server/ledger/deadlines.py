@@ -49,7 +49,7 @@ class Deadlines(LedgerPart):
             return [attempt_of(row) for row in connection.execute(question).mappings().all()]
 
     def lose_silent(self, key: AttemptKey, message: str, now: float | None = None) -> bool:
-        """Give back an attempt as lost, if it is still silent now that no one else can change it."""
+        """Lock an attempt and give it up as lost if it is still silent."""
         moment = self.clock() if now is None else now
         with self.database.writing() as connection:
             run = self.transactions.locked_run(connection, key.test_id)

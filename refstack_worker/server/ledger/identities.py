@@ -43,7 +43,7 @@ class Identities(LedgerPart):
             return int(found[0])
 
     def invite(self, user_id: int) -> Invitation:
-        """Make an invitation, whose secret is returned this once. :raises NotFoundError: there is no such user."""
+        """Make an invitation; its secret is returned only now. :raises NotFoundError: there is no such user."""
         secret, now = secrets.token_urlsafe(32), self.clock()
         until = now + INVITATION_SECONDS
         row = {"digest": digest(secret), "user_id": user_id, "created_at": now, "expires_at": until}

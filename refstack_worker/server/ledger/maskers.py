@@ -24,7 +24,7 @@ from refstack_worker.server.secret_store import SecretStore
 MAX_KEPT = 4096
 """Maskers that are kept: to make one costs a query."""
 MAX_CHARACTERS = 500_000
-"""Of all secrets whose maskers are kept; a masker may take some dozen bytes for each."""
+"""Limit for all secrets whose maskers are kept; a masker may take some dozen bytes for each."""
 WITHHELD = "(message withheld: the secrets of this run cannot be decrypted, so it cannot be masked)"
 
 _ATTEMPT, _RUN = queue_tables.attempt, queue_tables.run

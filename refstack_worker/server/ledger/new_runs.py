@@ -1,4 +1,4 @@
-"""What a run has to be before it is recorded, and the row that it becomes."""
+"""What is checked of a run before it is recorded, and the row that it becomes."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from refstack_worker.server.db import account_tables, copy_rows, legacy_tables, 
 from refstack_worker.server.ledger.transactions import LAST_ID, MAX_ATTEMPTS, LedgerPart, Move, Row, key_of
 
 IDS_AHEAD = 10_000
-"""Ids that the lost database may have given out after the backup; none of them is given again."""
+"""Number of ids to skip: the lost database may have used them after the backup."""
 
 ATTEMPTS_AHEAD = 100
 """Attempts of a run that the lost ledger may have made after the backup; none of their numbers is used again."""
@@ -35,7 +35,7 @@ class Restoring(LedgerPart):
     """Makes a restored ledger safe beside a queue and nodes that went on without it."""
 
     def settle(self) -> Settled:
-        """Give runs that waited a fresh attempt, give held ones time to report, and skip ids that were given out.
+        """Give waiting runs a fresh attempt, give claimed ones time to report, and skip ids that were used.
 
         A job of the old queue carries the secret of an attempt that is over now, or of none: who takes it is refused
         when claiming. Browsers are signed out, and secrets that work once end, for they may have been used, or taken

@@ -60,7 +60,7 @@ class Results(LedgerPart):
         return known, secret_values(self._conf(run))
 
     def _conf(self, run: Row) -> Conf:
-        """Return a run's options. :raises LedgerError: they cannot be decrypted; the result is to be posted again."""
+        """Return a run's options. :raises LedgerError: they cannot be decrypted; the result must be posted again."""
         try:
             return self.secrets.open(run["sealed_conf"])
         except SealError as error:

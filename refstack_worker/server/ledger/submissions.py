@@ -154,7 +154,7 @@ class Submissions(LedgerPart):
                 self.transactions.move(connection, run, Move(RunState.FAILED, message, reason))
 
     def to_withdraw(self, limit: int = 100) -> list[QueuedJob]:
-        """Return jobs that are still in the queue although no one wants them any more."""
+        """Return jobs that are still in the queue but no longer needed."""
         attempt = queue_tables.attempt
         question = select(attempt).where(~attempt.c.is_withdrawn).limit(limit)
         with self.database.reading() as connection:

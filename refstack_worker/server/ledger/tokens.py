@@ -79,7 +79,7 @@ class Tokens(LedgerPart):
             raise NotFoundError(f"there is no user {user_id}") from None
 
     def add_session(self, name: str, scopes: Sequence[str], user_id: int) -> Token:
-        """Make the token that stands for a browser which signed in elsewhere; those of this user that ended go.
+        """Make the token that represents a browser that signed in elsewhere; remove this user's ended ones.
 
         It lives as long as a browser's session.
         """

@@ -41,7 +41,7 @@ MAX_ATTEMPTS = payloads.SCHEMA["properties"]["attempt"]["maximum"]
 _STATUS = insert(legacy_tables.test_status)
 _NEW_TEST = insert(legacy_tables.test)
 LAST_ID = "last deleted test"
-"""Setting with the highest id that was given out and is no longer in the table of tests (SQLite)."""
+"""Setting with the highest id that was used and is no longer in the table of tests (SQLite)."""
 _NEWEST_TEST = select(func.max(legacy_tables.test.c.id))
 _NEWEST_DELETED = select(queue_tables.setting.c.value).where(queue_tables.setting.c.name == LAST_ID)
 _NEW_ATTEMPT = insert(queue_tables.attempt)
@@ -89,7 +89,7 @@ class Transactions:
         return Database(self.settings.database.url)
 
     def locked_run(self, connection: Connection, test_id: int) -> Row:
-        """Return a run's row, which no one else changes until the transaction ends."""
+        """Return a run's row, locked until the transaction ends."""
         row = connection.execute(_RUN, {"of_test": test_id}).mappings().first()
         if row is None:
             raise no_run(test_id)

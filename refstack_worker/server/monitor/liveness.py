@@ -78,7 +78,7 @@ class Liveness:
         return now - self._since >= self._limit
 
     def _begin_anew(self, now: float) -> None:
-        """An API that has not answered for very long excuses no one any more."""
+        """An API that has not answered for very long no longer excuses silent workers."""
         if self._unanswered_since is None or now - self._unanswered_since < HOLD_LIMITS * self._limit:
             self._since = now
 

@@ -1,4 +1,4 @@
-"""The job monitor: finds by comparing ledger, queue and heartbeats what no one tells, and moves the run on.
+"""The job monitor: compares ledger, queue and heartbeats, finds what was never reported, and moves the run on.
 
 Each finding is one call of the ledger, in one transaction that looks again at the locked run; so any number of
 monitors may run at once, and what one of them finds is done once. The sentence for the vendor is written by the same

@@ -1,4 +1,4 @@
-"""Makes messages of events and sends them, beside the monitor and in threads of its own.
+"""Makes messages of events and sends them, beside the monitor and in separate threads.
 
 A receiver that is slow keeps one of the few threads until its time is up, and never the watch over the runs.
 """

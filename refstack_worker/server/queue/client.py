@@ -180,7 +180,7 @@ class QueueClient:
         return [worker for worker in found if worker is not None and worker.functions]
 
     def problem(self, spec_function: str) -> str:
-        """Return a sentence on why no one takes jobs of a function now, or an empty text when someone does."""
+        """Return a sentence on why no node takes jobs of a function now; empty if one does."""
         try:
             status = self.functions().get(spec_function)
         except QueueError as error:

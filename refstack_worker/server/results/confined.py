@@ -1,4 +1,4 @@
-"""Readers of what users send, in a process of their own with limits for time, memory and disk.
+"""Readers of what users send, in a separate process with limits for time, memory and disk.
 
 Some libraries take time or room that grows with the square of what they are given, and some hold Python's lock all the
 while: then nothing else in the server goes on, not even heartbeats. Here a process that takes too much is ended.

@@ -1,4 +1,4 @@
-"""Parse a large result in a process of its own: parsing holds the interpreter, and heartbeats have to be answered.
+"""Parse a large result in a separate process: parsing holds the interpreter, and heartbeats must be answered.
 
 The program reads one JSON object from standard input and writes one to standard output; secrets travel in no argument.
 """
@@ -58,7 +58,7 @@ def parse_apart(stream: Path, folder: Path, secrets: Collection[str]) -> Parsed:
 
 
 def answer_of(request: dict[str, Any]) -> dict[str, Any]:
-    """Parse what a request names; return what is to be answered."""
+    """Parse what a request names; return the answer."""
     try:
         parsed = masked_copy.parse_into(Path(request["folder"]), Path(request["stream"]), request["secrets"])
     except ResultError as error:

@@ -16,7 +16,7 @@ SIGNATURE = b"\xb3"
 
 
 MAX_BYTES = 32 * 1024 * 1024
-"""Of a stream of version 1, whose details are collected in memory."""
+"""Limit for a stream of version 1, whose details are collected in memory."""
 HEAD = 4096
 """Bytes that tell the version of a stream."""
 _LINE = re.compile(

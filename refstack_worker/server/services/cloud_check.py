@@ -183,7 +183,7 @@ def _token(base: str, login: Login, guard: OutboundGuard) -> tuple[str, Any]:
 
 
 def _scoped(base: str, token: str, guard: OutboundGuard) -> tuple[str, Any]:
-    """Scope the token to the user's first project: without one there is no catalogue."""
+    """Scope the token to the user's first project: an unscoped token has no catalogue."""
     answer = ask_guarded(GuardedRequest(f"{base}/auth/projects", headers={"X-Auth-Token": token}), guard)
     projects = answer.json().get("projects") if answer.status == 200 else None
     if not projects:

@@ -1,4 +1,4 @@
-"""Results that others made, taken in as results of their own kind: "imported, not run here"."""
+"""Results from elsewhere, stored as a separate kind: "imported, not run here"."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from refstack_worker.server.services.inputs.schema import fields, maybe, string
 from refstack_worker.server.services.turns import Turns
 
 MAX_BYTES = subunit_v1.MAX_BYTES
-"""Of a result; as text in a request it is a third larger."""
+"""Limit for a result; as text in a request it is a third larger."""
 NEW_IMPORT = fields(
     "content",
     "tempest_version",

@@ -21,7 +21,7 @@ SHOWN_VERDICTS = 20
 
 
 def link_to_run(ledger: Ledger, caller: Caller, test_id: int, days: int = DEFAULT_DAYS) -> tuple[Link, str]:
-    """Make a link to the report of one's own run, with its secret. :raises NotFoundError: there is no result."""
+    """Make a link, with its secret, to the report of the caller's run. :raises NotFoundError: there is no result."""
     caller.need_writer()
     access.owned_run(ledger, caller, test_id)
     ledger.results.get(test_id)
@@ -58,7 +58,7 @@ def remove_link(ledger: Ledger, caller: Caller, links: list[Link], link_id: int)
 
 
 def reader_of(link: Link) -> Caller:
-    """Return the caller that a link stands for: it reads, and only what the link leads to is asked for with it."""
+    """Return the caller that a link represents: it can only read, and only what the link leads to."""
     return Caller(Token(-link.id, "shared link", (OPERATOR, READ)))
 
 

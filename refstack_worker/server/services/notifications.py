@@ -47,7 +47,7 @@ CHANGED_NOTIFICATION = fields(kinds=_KINDS, scope=_SCOPE, label=_LABEL, paused=F
 class Added:
     subscription: Subscription
     secret: str
-    """Of a webhook, given out this once; empty for e-mail."""
+    """Secret of a webhook, shown only now; empty for e-mail."""
 
 
 @dataclass(frozen=True)

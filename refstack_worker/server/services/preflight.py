@@ -37,7 +37,7 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Findings:
-    """What stands in the way of a run."""
+    """What prevents a run from starting."""
 
     warnings: tuple[str, ...]
     outlook: str

@@ -14,7 +14,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.AS
 _PARSER = "subunit.parser"
 """What stestr calls output that it could not read; it is not a test."""
 MAX_LETTERS = 250
-"""Of a name that becomes an expression; escaped it may be twice as long."""
+"""Limit for a name that becomes an expression; escaping can double its length."""
 MAX_EXPRESSION = 2 * MAX_LETTERS + 1
 MAX_NAME = 480
 """A test case may have 512 characters, with the id."""
@@ -44,7 +44,7 @@ def selection(failed: Iterable[TestResult]) -> Testcases:
 
 
 def _expression(name: str) -> str:
-    """Return an expression that finds a name; what is not ASCII is any character in it."""
+    """Return an expression that finds a name; it matches any character in place of one that is not ASCII."""
     text = "".join(
         re.escape(letter) if letter.isascii() and letter.isprintable() else "." for letter in name[:MAX_LETTERS]
     )

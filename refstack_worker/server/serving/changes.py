@@ -18,7 +18,7 @@ Change = Mapping[str, Any]
 
 @dataclass
 class Changes:
-    """Changes in the order in which they were seen; each has a number of its own, its time in milliseconds at least."""
+    """Changes in the order in which they were seen; each has a unique number, at least its time in milliseconds."""
 
     since: float
     """Earlier changes are not reported."""
@@ -28,7 +28,7 @@ class Changes:
 
     @property
     def asked_from(self) -> float:
-        """The time from which on changes are to be looked for."""
+        """Look for changes from this time on."""
         return self.since - OVERLAP
 
     @property

@@ -23,7 +23,7 @@ from refstack_worker.server.serving.responses import MAX_BODY, MAX_CALL_BODY, fa
 LOG = logging.getLogger(__name__)
 
 BODY_OF_A_CALL = 8192
-"""Bytes of a body that count as a call of their own."""
+"""Bytes of a body that count as one more call."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _FREE = ("/worker/", "/health", "/static/", "/get-", "/post-result", "/update-test-status")
 """Calls of workers, which prove an attempt and have no API token; and what costs nothing."""

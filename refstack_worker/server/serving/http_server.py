@@ -44,7 +44,7 @@ MEBIBYTE = 1024 * 1024
 FREE_BODY = 64 * 1024
 """Bodies up to this size stay in memory and are not counted."""
 MAX_BODIES = 256 * MEBIBYTE
-"""Of all bodies in transit together, without those of results from testing hosts."""
+"""Limit for all bodies in transit together, except results from testing hosts."""
 RESULTS_FROM_ELSEWHERE = 2
 """Results in transit from other addresses than the testing hosts."""
 
@@ -176,7 +176,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
 
 class RequestDispatcher:
-    """Gives requests to threads: workers' to a few of their own, all others to the rest."""
+    """Gives requests to threads: a few are reserved for workers, the rest serve all others."""
 
     def __init__(self) -> None:
         self._users, self._workers = ThreadedTaskDispatcher(), ThreadedTaskDispatcher()

@@ -57,7 +57,7 @@ def options_of(form: Mapping[str, str]) -> Conf:
 
 
 def shown_options(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Return options as the fields of a form; what has no field of its own is a line of Tempest options."""
+    """Return options as the fields of a form; options without a field become lines of Tempest options."""
     left = {section: dict(values) for section, values in conf.items()}
     shown = {
         field: str(left[section].pop(option)) for field, section, option in OPTIONS if option in left.get(section, {})

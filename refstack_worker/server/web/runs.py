@@ -212,7 +212,7 @@ def _query(state: str) -> RunQuery:
 
 
 def _narrowed() -> dict[str, str]:
-    """Return what narrows the list beside the state, for the links to its other pages."""
+    """Return the list's filters other than the state, for the links to its other pages."""
     names = ("q", "cloud", "program", "vendor", "node", "since", "until")
     return {name: request.args[name] for name in names if request.args.get(name)}
 

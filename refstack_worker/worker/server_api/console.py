@@ -68,7 +68,7 @@ class ConsoleSender(threading.Thread):
         self._wake.set()
 
     def close(self) -> None:
-        """Send what is waiting, for a few seconds at most, and end."""
+        """Send what is waiting, for at most a few seconds, then stop."""
         self._closed.set()
         self._wake.set()
         if self.is_alive():

@@ -34,7 +34,7 @@ Rows = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
 MAX_A_PAGE = 200
 MAX_SHOWN_TESTS = 10
-"""Of what was asked to run, for people."""
+"""Limit for the requested tests that are shown to people."""
 COLUMNS = (
     "Id", "State", "Attempt", "Tempest", "Label", "Passed", "Failed", "Skipped", "Worker", "Created", "Cloud",
     "Program", "Verdict", "Owner", "Seconds",

@@ -25,7 +25,7 @@ class AccountPlan:
     """The limits that a run's accounts set."""
 
     listing: TestListing | None = None
-    """The tests that were listed; None: no one needed the list yet."""
+    """The listed tests; None: the list was not needed yet."""
     processes: int = 0
     """How many test processes find the accounts that they need; 0: any number."""
     serial_classes: tuple[str, ...] = ()

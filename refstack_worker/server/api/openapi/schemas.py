@@ -1,4 +1,4 @@
-"""The shapes of what ``/v1`` answers. What it takes stands beside the views and in ``services/``."""
+"""The shapes of the answers of ``/v1``. What it accepts is described beside the views and in ``services/``."""
 
 from __future__ import annotations
 

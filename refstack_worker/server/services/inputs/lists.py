@@ -9,7 +9,7 @@ from refstack_worker.server.services.inputs.checks import invalid
 
 
 def check_url(allowed: Sequence[str], url: str, field: str) -> None:
-    """Raise :class:`InvalidInput` unless a URL lies below one that the operator allows (``LIST_URLS``)."""
+    """Raise :class:`InvalidInput` unless a URL is below one that the operator allows (``LIST_URLS``)."""
     # %2e is a dot to the server that is asked
     climbs = {".", ".."} & set(unquote(url).replace("\\", "/").partition("?")[0].split("/"))
     if climbs or "\\" in url or not any(_is_below(url, start) for start in allowed):
