@@ -55,7 +55,7 @@ class BackupShow(ShowOne):
 class BackupRestore(ShowOne):
     """Restore a backup to the database that refstack.cfg names (SQLite or PostgreSQL), with missing key files.
 
-    Stop the API and the monitor first. The queue is paused afterwards: look at it, then 'refstack-queue queue resume'.
+    Stop the API and the monitor first. The queue is paused afterwards: look at it, then 'refstack-queue resume'.
     Runs that waited get a new attempt; jobs that gearmand still has for the old ones are refused. Runs that a node had
     go on if it still has them; else they end as lost and are not started again.
     """
