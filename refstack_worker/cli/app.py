@@ -163,6 +163,9 @@ class RefstackApp(App):
             except ValueError as error:
                 if "No recognized column names" in str(error):
                     raise UsageError(f"-c: {error}; the command itself was carried out") from None
+                if str(error).startswith("Unknown command"):  # cliff's help
+                    words = " ".join(parsed_args.cmd)
+                    raise UsageError(f"no such command: {words}; see '{self.NAME} --help'") from None
                 raise
 
         cmd.run = guarded  # type: ignore[method-assign]

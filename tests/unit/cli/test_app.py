@@ -78,6 +78,12 @@ def test_unknown_command_is_usage(capsys):
     assert app.main(PROGRAM, ["lost"]) == 2
 
 
+@pytest.mark.parametrize("words", [["no", "such", "--help"], ["help", "no", "such"]])
+def test_help_for_an_unknown_command_is_usage(capsys, words):
+    assert app.main(PROGRAM, words) == 2
+    assert "no such command: no such; see" in capsys.readouterr().err
+
+
 def test_journal_priorities(capsys, monkeypatch):
     monkeypatch.setenv("JOURNAL_STREAM", "8:1")
     app.main(PROGRAM, ["fail"])
