@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+makes_keys = all(map(shutil.which, ("gpg", "gpg-agent")))
+"""Whether keys can be made here: a build root may have gpg to verify with, but not its agent."""
 _ALGORITHM = "ed25519"
 _YEAR_2001 = "20010101T000000"
 

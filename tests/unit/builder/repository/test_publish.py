@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from refstack_worker.builder.repository.publish import Published, Publisher, rep
 from refstack_worker.builder.repository.repository import Record, Repository
 from refstack_worker.builder.repository.signing import Key, OpenPgpKeyring, _checked
 from refstack_worker.errors import BuildError, NotFoundError, UsageError
-from tests.support.gpg import gnupg
+from tests.support.gpg import gnupg, makes_keys
 
 
 def test_a_record_comes_back_as_it_was_and_keeps_what_it_does_not_know(tmp_path: Path) -> None:
@@ -165,7 +164,7 @@ def test_a_key_without_a_subkey_that_can_sign(primary: str, subkeys: tuple[str, 
         chosen("A" * 40, primary, *subkeys)
 
 
-@pytest.mark.skipif(not shutil.which("gpg"), reason="gpg is not installed")
+@pytest.mark.skipif(not makes_keys, reason="gpg and gpg-agent are not installed")
 def test_a_real_subkey_signs_without_its_primary_key(tmp_path: Path) -> None:
     with gnupg(tmp_path / "offline") as offline, gnupg(tmp_path / "here") as here:
         primary = offline.new_key("packages")
