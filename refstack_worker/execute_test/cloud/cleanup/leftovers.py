@@ -35,8 +35,9 @@ Resource = dict[str, Any]
 class Leftovers:
     """The projects, users, groups, roles, services and domains of one run.
 
-    Tempest names what its tests make by ``resource_name_prefix``, but not the projects and users that it makes for
-    them (``tempest-<class>-<number>`` in every version): those are known by their ids in the log of the run.
+    They are found by the run's prefix: in what its tests make by ``resource_name_prefix``, in projects and users by
+    ``tempest/account_names.py``. A prefix too long for that, or none, leaves Tempest's own names: those are known by
+    their ids in the log of the run.
     """
 
     def __init__(
