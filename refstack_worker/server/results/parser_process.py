@@ -6,33 +6,25 @@ The program reads one JSON object from standard input and writes one to standard
 from __future__ import annotations
 
 import json
-import os
-import resource
 import sys
 import threading
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from refstack_worker import process
 from refstack_worker.errors import LedgerError, ProcessError, ResultError
 from refstack_worker.server.domain.results import Counts
-from refstack_worker.server.results import masked_copy
+from refstack_worker.server.results import limited, masked_copy
 from refstack_worker.server.results.result_rows import RowFile
 from refstack_worker.server.results.subunit import Parsed
 
 MIN_BYTES = 2 * 1024 * 1024
 """A smaller result is parsed where it is: to start a program takes longer."""
-MAX_SECONDS = 900
-MAX_MEMORY = 1 << 30
-"""Bytes of address space; a result of the largest size needs a tenth."""
-NICENESS = 5
-"""Heartbeats go first."""
+LIMITS = limited.Limits(cpu_seconds=600, memory=1 << 30, file=1 << 32, seconds=900, niceness=5)
+"""A result of the largest size needs a tenth of the memory. Heartbeats go first."""
 _TURN = threading.BoundedSemaphore(2)
 """Large results that are parsed at a time; the others wait."""
-_PACKAGES = Path(__file__).resolve().parents[3]
 
 
 def parse_apart(stream: Path, folder: Path, secrets: Collection[str]) -> Parsed:
@@ -42,16 +34,15 @@ def parse_apart(stream: Path, folder: Path, secrets: Collection[str]) -> Parsed:
     :raises LedgerError: this server is in trouble: the result is to be posted again.
     """
     request = {"stream": str(stream), "folder": str(folder), "secrets": sorted(secrets)}
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_PACKAGES), *filter(None, sys.path)])}
-    options = process.Options(input=json.dumps(request), env=env, timeout=MAX_SECONDS)
     try:
         with _TURN:
-            done = process.run([sys.executable, "-m", __name__], options)
-        answer = json.loads(done.stdout)
+            answer = json.loads(limited.run(__name__, (), LIMITS, json.dumps(request)))
+    except limited.RefusedInputError as error:
+        raise ResultError(str(error)) from None
+    except limited.OverLimitError:
+        raise ResultError("result: takes too long to read, or too much memory") from None
     except (ProcessError, ValueError) as error:
         raise LedgerError(f"result: cannot be parsed now: {error}") from error
-    if "refused" in answer:
-        raise ResultError(answer["refused"])
     times = {int(position): times for position, times in answer["times"]}
     rows = RowFile(folder / masked_copy.TESTS, frozenset(answer["superseded"]), times)
     return Parsed(Counts(**answer["counts"]), answer["seconds"], rows)
@@ -59,10 +50,7 @@ def parse_apart(stream: Path, folder: Path, secrets: Collection[str]) -> Parsed:
 
 def answer_of(request: dict[str, Any]) -> dict[str, Any]:
     """Parse what a request names; return the answer."""
-    try:
-        parsed = masked_copy.parse_into(Path(request["folder"]), Path(request["stream"]), request["secrets"])
-    except ResultError as error:
-        return {"refused": str(error)}
+    parsed = masked_copy.parse_into(Path(request["folder"]), Path(request["stream"]), request["secrets"])
     return {
         "counts": asdict(parsed.counts),
         "seconds": parsed.seconds,
@@ -71,13 +59,11 @@ def answer_of(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    with suppress(OSError):
-        os.nice(NICENESS)
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
-    print(json.dumps(answer_of(json.load(sys.stdin))))
+def main(_words: Sequence[str]) -> int:
+    try:
+        answer = answer_of(json.load(sys.stdin))
+    except ResultError as error:
+        print(error, file=sys.stderr)
+        return limited.REFUSED
+    print(json.dumps(answer))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from refstack_worker import process
 from refstack_worker.errors import LedgerError, ResultError
-from refstack_worker.server.results import masked_copy, parser_process
+from refstack_worker.server.results import masked_copy
 from refstack_worker.server.results.parser_process import parse_apart
 from tests.support.ledgers import Event, stream
 
@@ -61,7 +62,7 @@ def test_trouble_of_the_server_is_not_the_results_fault(tmp_path: Path, monkeypa
 def test_secrets_are_on_no_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, _, apart = in_both(tmp_path, stream(EVENTS))
     words = []
-    run = parser_process.process.run
-    monkeypatch.setattr(parser_process.process, "run", lambda argv, options: words.extend(argv) or run(argv, options))
+    run = process.run
+    monkeypatch.setattr(process, "run", lambda argv, options: words.extend(argv) or run(argv, options))
     parse_apart(file, apart, ["hunter22"])
     assert words and "hunter22" not in str(words)

@@ -1,0 +1,38 @@
+"""Who is to blame for what cannot be read: what was sent, or this server."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from refstack_worker.errors import KeyFileError, LedgerError, ResultError
+from refstack_worker.server.results import confined
+
+
+def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.write_bytes(b"{}")
+    with pytest.raises(ResultError) as raised:
+        confined.import_result(given, tmp_path / "stream")
+    assert "Traceback" not in str(raised.value) and str(raised.value)
+
+
+def test_what_is_no_key_is_refused() -> None:
+    with pytest.raises(KeyFileError, match="private_key"):
+        confined.upload_key("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+
+
+def test_trouble_of_the_server_is_never_the_vendors_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = tmp_path / "given"
+    given.write_bytes(b"test: a.B.c\nsuccess: a.B.c\n")
+    # a full disk, or a folder that is gone
+    with pytest.raises(LedgerError, match="try again"):
+        confined.from_v1(given, tmp_path / "gone" / "stream")
+    monkeypatch.setattr(confined, "MAX_SECONDS", 0.01)
+    with pytest.raises(LedgerError, match="try again"):
+        confined.import_result(given, tmp_path / "stream")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(LedgerError, match="try again"):
+        confined.upload_key("")

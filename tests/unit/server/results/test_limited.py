@@ -1,0 +1,66 @@
+"""A separate process with limits tells what took too much from trouble of this server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from refstack_worker.errors import ProcessError
+from refstack_worker.server.results import limited
+
+HERE = __name__
+LIMITS = limited.Limits(10, 512 * limited.MEBIBYTE, limited.MEBIBYTE, 60)
+
+
+def main(words: Sequence[str]) -> int:
+    """What the process does here: the module that is run is this one."""
+    action, *more = words
+    if action == "say":
+        print(sys.stdin.read().upper())
+    elif action == "refuse":
+        print("this is not a result", file=sys.stderr)
+        return limited.REFUSED
+    elif action == "memory":
+        bytearray(1 << 40)
+    elif action == "file":
+        Path(more[0]).write_bytes(bytes(2 * limited.MEBIBYTE))
+    elif action == "time":
+        while True:
+            pass
+    elif action == "break":
+        raise OSError(28, "No space left on device")
+    return 0
+
+
+def test_it_prints_what_the_module_says() -> None:
+    assert limited.run(HERE, ["say"], LIMITS, "aha") == "AHA\n"
+
+
+def test_what_is_refused_is_told_in_the_modules_words() -> None:
+    with pytest.raises(limited.RefusedInputError, match="^this is not a result$"):
+        limited.run(HERE, ["refuse"], LIMITS)
+
+
+@pytest.mark.parametrize("action", ["memory", "file"])
+def test_memory_and_files_have_a_limit(action: str, tmp_path: Path) -> None:
+    with pytest.raises(limited.OverLimitError):
+        limited.run(HERE, [action, tmp_path / "file"], LIMITS)
+
+
+def test_time_has_a_limit() -> None:
+    with pytest.raises(limited.OverLimitError):
+        limited.run(HERE, ["time"], replace(LIMITS, cpu_seconds=1))
+
+
+def test_trouble_of_this_machine_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ProcessError, match="No space left"):
+        limited.run(HERE, ["break"], LIMITS)
+    with pytest.raises(ProcessError, match="still running"):
+        limited.run(HERE, ["time"], replace(LIMITS, seconds=1.5))
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(ProcessError, match="cannot be started"):
+        limited.run(HERE, ["say"], LIMITS)
