@@ -21,7 +21,10 @@ The ledger keeps functions of up to 120 characters; a tag has 32.
 """
 
 MAX_FREE_PLUGINS = 6
-"""Plugins of a lock all of whose subsets are served (63 functions); of a larger one those of two, and the whole."""
+"""Plugins of a lock all of whose subsets are registered (63 functions).
+
+Of a larger one those of one and of two plugins and the whole are, and whatever else runs ask for (``wanted_plugins``).
+"""
 
 Plugins = Mapping[str, str]
 """Distribution of a Tempest plugin to its exact version."""
@@ -68,6 +71,18 @@ def subsets(plugins: Plugins) -> Iterator[dict[str, str]]:
     for size in sizes:
         for chosen in combinations(items, size):
             yield dict(chosen)
+
+
+def is_registered_on_demand(asked: Plugins, plugins: Plugins) -> bool:
+    """Tell whether a lock with ``plugins`` serves ``asked``, but :func:`subsets` does not yield it."""
+    have, want = dict(_with_tests(plugins)), dict(_with_tests(asked))
+    return len(have) > MAX_FREE_PLUGINS and 2 < len(want) < len(have) and want.items() <= have.items()
+
+
+def plugins_of(word: str) -> dict[str, str]:
+    """Return the plugins in a word of :func:`served`; what is not written so is left out."""
+    parts = (part.partition("=") for part in word.split(",")[1:])
+    return {name: number for name, _, number in parts if name and number}
 
 
 def is_served(by: Iterable[str], version: str, plugins: Plugins) -> bool:

@@ -145,11 +145,12 @@ class Daemon:
         if self._versions.update():
             self._store_cleanup.versions_changed(before, set(self._versions.labels))
             LOG.info("can build Tempest %s", ", ".join(self._versions.labels) or "in no version")
-            for slot in self._slots:
-                if slot.queue is not None:
-                    slot.queue.offer(self._versions.functions())
+            self._offer()
             self._admission.end_rests()
             self._reporter.nudge()
+        wanted = [plugins for sets in list(self._reporter.wanted_plugins.values()) for plugins in sets]
+        if self._versions.want(wanted):
+            self._offer()
         problem = disk_space.lack_of_space(self._overview.folders(), self.settings.limits.min_free_mb)
         if problem and not self._admission.problem:
             LOG.warning("takes no runs: %s", problem)
@@ -157,6 +158,11 @@ class Daemon:
         if bool(problem) != bool(self._admission.problem):
             self._admission.set_problem(problem)
         self._store_cleanup.start_if_due(any(slot.busy for slot in self._slots))
+
+    def _offer(self) -> None:
+        for slot in self._slots:
+            if slot.queue is not None:
+                slot.queue.offer(self._versions.functions())
 
     def _sweep(self) -> None:
         """Remove what an earlier process left: processes, folders with secrets, attempts that no worker carries out."""

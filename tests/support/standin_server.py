@@ -58,6 +58,7 @@ class StandIn:
     def __init__(self) -> None:
         self.attempts: dict[tuple[int, int], Attempt] = {}
         self.nodes: list[bytes] = []
+        self.node_reply: dict[str, Any] = {"seconds": 30}
         self.url = ""
         self.down = False
         """Answer 500 to everything."""
@@ -80,7 +81,7 @@ class StandIn:
                 return 500, {"error": "down for a test"}
             if path.startswith("/worker/v1/nodes/"):
                 self.nodes.append(body)
-                return 200, {"seconds": 30}
+                return 200, self.node_reply
             found = re.fullmatch(r"/worker/v1/runs/(\d+)/attempts/(\d+)/(\w+)", path)
             if found:
                 return self._worker_call(found[3], (int(found[1]), int(found[2])), json.loads(body), bearer)

@@ -121,10 +121,13 @@ def node(name: str) -> Response:
         raise UsageError("the node's name must consist of letters, digits, '.', '_' and '-'")
     _, message = _node_message(name)
     body = _node_body(name, message)
-    context().ledger.nodes.record(_node(name, body))
+    said = _node(name, body)
+    context().ledger.nodes.record(said)
     confirmed = number(body.get("command_done", 0), "command_done", 0, MAX_ID)
     command = context().ledger.node_commands.pending(name, confirmed)
-    return jsonify({"seconds": NODE_SECONDS, **({"command": command.to_json()} if command else {})})
+    wanted = context().ledger.queue.wanted_plugins(said.versions)
+    more = {**({"command": command.to_json()} if command else {}), **({"wanted_plugins": wanted} if wanted else {})}
+    return jsonify({"seconds": NODE_SECONDS, **more})
 
 
 @WORKER.post("/worker/v1/nodes/<name>/key")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from sqlalchemy import case, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
+from refstack_worker.contract import gearman_functions
 from refstack_worker.contract.states import RunState
+from refstack_worker.contract.wanted_plugins import MAX_SETS
 from refstack_worker.server.db import queue_tables
 from refstack_worker.server.ledger.transactions import (
     LedgerPart,
@@ -105,6 +110,31 @@ class QueueState(LedgerPart):
         )
         with self.database.reading() as connection:
             return list(connection.execute(question).mappings().all())
+
+    def wanted_plugins(self, served: Iterable[str]) -> list[dict[str, str]]:
+        """Return the sets of plugins of open runs that a node registers only when it is asked, the oldest first.
+
+        :param served: what the node reports, in words of ``gearman_functions.served``.
+        """
+        locks = [gearman_functions.plugins_of(word) for word in served]
+        locks = [lock for lock in locks if len(lock) > gearman_functions.MAX_FREE_PLUGINS]
+        if not locks:
+            return []
+        run = queue_tables.run
+        question = (
+            select(run.c.plugins)
+            .where(run.c.state.in_((RunState.QUEUED.value, *_HELD)), run.c.plugins != "{}")
+            .group_by(run.c.plugins)
+            .order_by(func.min(run.c.queued_at))
+        )
+        with self.database.reading() as connection:
+            asked = [json.loads(text) for text in connection.execute(question).scalars()]
+        fits = (
+            plugins
+            for plugins in asked
+            if any(gearman_functions.is_registered_on_demand(plugins, lock) for lock in locks)
+        )
+        return list(islice(fits, MAX_SETS))
 
     def ahead(self, test_id: int) -> int:
         """Return how many queued runs of the same kind of node are before one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from refstack_worker.contract import gearman_functions
 from refstack_worker.environments.catalogue import Catalogue, Offer
 
@@ -13,6 +15,7 @@ class AvailableVersions:
         self._catalogue = catalogue
         self._tags = tags
         self.offers: list[Offer] = []
+        self._wanted: list[dict[str, str]] = []
 
     def update(self) -> bool:
         """Look at the catalogue. :returns: whether anything changed."""
@@ -20,6 +23,15 @@ class AvailableVersions:
         is_changed = [_identity(offer) for offer in offers] != [_identity(offer) for offer in self.offers]
         self.offers = offers
         return is_changed
+
+    def want(self, sets: Sequence[dict[str, str]]) -> bool:
+        """Take the sets of plugins that runs ask for and large locks do not register by themselves.
+
+        :returns: whether that changed the functions.
+        """
+        before = self.functions()
+        self._wanted = list(sets)
+        return self.functions() != before
 
     def look_again(self) -> None:
         """Make the next :meth:`update` look at the folders without waiting for its interval."""
@@ -41,11 +53,17 @@ class AvailableVersions:
         names: dict[str, None] = {}
         for tag in ("", *self._tags):
             for offer in self.offers:
-                for plugins in gearman_functions.subsets(dict(offer.plugins)):
+                for plugins in self._sets(dict(offer.plugins)):
                     names[gearman_functions.for_version(offer.version, tag, plugins)] = None
                     for release in offer.releases:
                         names[gearman_functions.for_release(release, tag, plugins)] = None
         return list(names)
+
+    def _sets(self, plugins: dict[str, str]) -> Iterator[dict[str, str]]:
+        yield from gearman_functions.subsets(plugins)
+        for asked in self._wanted:
+            if gearman_functions.is_registered_on_demand(asked, plugins):
+                yield asked
 
 
 def _identity(offer: Offer) -> tuple[object, ...]:

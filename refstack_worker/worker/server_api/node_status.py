@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.contract.envelope import NodeChannel
 from refstack_worker.contract.node_command import NodeAction, NodeCommand, read_command
+from refstack_worker.contract.wanted_plugins import read_wanted
 from refstack_worker.errors import RefusedError, ServerError
 from refstack_worker.worker.server_api.connection import ServerConnection
 
@@ -55,6 +56,8 @@ class NodeStatusReporter(threading.Thread):
         :param obey: carries out what a server asks of the node.
         """
         super().__init__(name="node status", daemon=True)
+        self.wanted_plugins: dict[str, list[dict[str, str]]] = {}
+        """Server → the sets of plugins that its runs ask for and that the node registers only when it is asked."""
         self._channel = channel
         self._current = current
         self._obey = obey
@@ -107,6 +110,7 @@ class NodeStatusReporter(threading.Thread):
         if self.problems.get(url):
             LOG.info("node status: %s accepts it again", url)
         self.problems[url] = ""
+        self.wanted_plugins[url] = read_wanted(reply)
         self._carry_out(url, read_command(reply))
         seconds = reply.get("seconds")
         return min(max(float(seconds), 1.0), 600.0) if isinstance(seconds, (int, float)) else SECONDS

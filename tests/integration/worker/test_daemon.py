@@ -140,3 +140,19 @@ def test_what_the_node_says_of_itself_can_only_be_read_by_the_server(node: Node)
     assert b'"versions": ["47.0.0"]' in said and b'"state": "ready"' in said
     node.command("pause")
     eventually("the pause is told", lambda: len(node.server.nodes) > 1)
+
+
+def test_a_run_finds_a_node_whose_large_lock_has_its_plugins_and_more(node: Node) -> None:
+    plugins = {f"plugin{number}-tempest-plugin": "1.0" for number in range(7)}
+    table = ", ".join(f'"{name}" = "{number}"' for name, number in plugins.items())
+    make_version(node.folder / "locks", "43.0.0", refstack=f"plugins = {{ {table} }}")
+    three = dict(list(plugins.items())[:3])
+    function = gearman_functions.for_version("43.0.0", plugins=three)
+    node.server.node_reply = {"seconds": 1}
+    node.start()
+    attempt = node.submit(97, "pass", function=function, tempest_version="43.0.0", plugins=three)
+    assert function not in node.ask()["functions"]
+    node.server.node_reply = {"seconds": 1, "wanted_plugins": [three]}
+    eventually("the result is there", lambda: attempt.results)
+    node.server.node_reply = {"seconds": 1}
+    eventually("the function goes when no run asks for it", lambda: node.queue_status()[function][2] == 0)

@@ -54,3 +54,26 @@ def test_a_run_that_wants_one_plugin_finds_each_node_that_has_it() -> None:
     assert not functions.is_served(reported, "43.0.0", {})
     assert not functions.is_served(reported, "43.0.0", {"heat-tempest-plugin": "3.1.0"})
     assert not functions.is_served(reported, "47.0.0", wanted)
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_on_demand"), [((0, 1, 2), True), (range(8), True), ((0,), False), ((0, 1), False), (range(9), False)]
+)
+def test_other_subsets_of_a_large_lock_are_registered_when_a_run_asks_for_them(
+    asked: object, is_on_demand: bool
+) -> None:
+    wanted = {f"Plugin{number}.tempest_plugin": "1.0.0" for number in asked}  # type: ignore[attr-defined]
+    assert functions.is_registered_on_demand(wanted, NINE) == is_on_demand
+    named = {functions.for_version("43.0.0", plugins=chosen) for chosen in functions.subsets(NINE)}
+    assert (functions.for_version("43.0.0", plugins=wanted) not in named) == is_on_demand
+    assert not functions.is_registered_on_demand({**wanted, "other": "1.0"}, NINE)
+    assert not functions.is_registered_on_demand({**wanted, "plugin0-tempest-plugin": "2.0"}, NINE)
+
+
+def test_a_small_lock_registers_everything_by_itself() -> None:
+    assert not functions.is_registered_on_demand(dict(list(FOUR.items())[:3]), FOUR)
+
+
+def test_the_plugins_of_a_word_are_read_back() -> None:
+    assert functions.plugins_of(functions.served("43.0.0", NINE)) == NINE
+    assert functions.plugins_of("43.0.0") == functions.plugins_of("43.0.0,=,x,") == {}

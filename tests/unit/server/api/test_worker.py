@@ -10,15 +10,17 @@ from flask.testing import FlaskClient
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract import keys
 from refstack_worker.contract.envelope import NodeChannel
+from refstack_worker.contract.gearman_functions import served
 from refstack_worker.contract.payload import new_secret
 from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import QueueError
 from refstack_worker.server.app import create_app
 from refstack_worker.server.domain.attempts import Release, Submission
+from refstack_worker.server.domain.runs import RunSpec
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.client import Sealed
-from tests.support.ledgers import Clock, Job, claimed, queued
+from tests.support.ledgers import Clock, Job, claimed, new_run, queued
 
 STRANGER = {"REMOTE_ADDR": "192.0.2.7"}
 ME = {"claim": "claim-of-node-1", "worker": "node-1"}
@@ -175,6 +177,22 @@ class TestNodes:
         assert self.say(client, settings, time=101.0).json == {"seconds": 30.0, "command": command}
         assert self.say(client, settings, time=102.0, command_done=1).json == {"seconds": 30.0}
         assert self.say(client, settings, time=103.0).json == {"seconds": 30.0}
+
+    def test_a_node_with_a_large_lock_learns_which_sets_runs_ask_for(
+        self, client: FlaskClient, ledger: Ledger, settings: ServerSettings
+    ) -> None:
+        lock = {f"plugin{number}-tempest-plugin": "1.0" for number in range(7)}
+        three = dict(list(lock.items())[2:5])
+        for plugins in ({}, dict(list(lock.items())[:2]), three, three, {**three, "other-tempest-plugin": "1.0"}):
+            ledger.runs.add(new_run(spec=RunSpec(tempest_version="43.0.0", plugins=plugins)))
+        small = self.say(client, settings, plugin_sets=[served("43.0.0", three)])
+        assert small.json == {"seconds": 30.0}
+        large = self.say(client, settings, time=101.0, plugin_sets=[served("43.0.0", lock)])
+        assert large.json == {"seconds": 30.0, "wanted_plugins": [three]}
+        ledger.runs.cancel(3, "me")
+        assert "wanted_plugins" in self.say(client, settings, time=102.0, plugin_sets=[served("43.0.0", lock)]).json
+        ledger.runs.cancel(4, "me")
+        assert "wanted_plugins" not in self.say(client, settings, time=103.0, plugin_sets=[served("43.0.0", lock)]).json
 
     def test_only_operators_ask_and_only_known_nodes(
         self, client: FlaskClient, ledger: Ledger, settings: ServerSettings

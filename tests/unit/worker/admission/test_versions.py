@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from refstack_worker.contract import gearman_functions
 from refstack_worker.environments.catalogue import Offer
 from refstack_worker.worker.admission.versions import AvailableVersions
 
@@ -48,6 +49,20 @@ def test_a_node_with_a_lock_of_plugins_alone_takes_no_plain_run() -> None:
     expected = {f"refstack:{what},{names}" for what in ("tempest:43.0.0", "openstack:2025.1")
                 for names in (*sets, ",".join(sets))}  # fmt: skip
     assert set(versions.functions()) == expected
+
+
+def test_sets_that_runs_ask_for_are_functions_of_a_large_lock() -> None:
+    plugins = tuple((f"plugin{number}-tempest-plugin", "1.0.0") for number in range(7))
+    versions = available(FixedCatalogue(Offer("43.0.0", ("2025.1",), plugins)))
+    versions.update()
+    before = versions.functions()
+    three = dict(plugins[:3])
+    assert versions.want([three, {"other-tempest-plugin": "1.0.0"}]) and not versions.want([three])
+    assert set(versions.functions()) - set(before) == {
+        gearman_functions.for_version("43.0.0", plugins=three),
+        gearman_functions.for_release("2025.1", plugins=three),
+    }
+    assert versions.want([]) and versions.functions() == before
 
 
 def test_a_look_is_made_at_once_when_asked() -> None:

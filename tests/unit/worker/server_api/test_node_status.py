@@ -82,3 +82,14 @@ def test_a_command_is_carried_out_once_and_confirmed_at_once(
         eventually(lambda: len(server.asked) == 3)
     assert actions == [NodeAction.PAUSE]
     assert [message.get("command_done") for message in opened(server, tmp_path)] == [None, 17, 17, 17]
+
+
+def test_the_sets_of_plugins_that_runs_ask_for_are_kept(
+    settings: WorkerSettings, opener: Opener, server: Scripted
+) -> None:
+    sets = [{"a-tempest-plugin": "1.0", "b-tempest-plugin": "1.0", "c-tempest-plugin": "1.0"}]
+    server.on(PATH, as_json({"seconds": 600, "wanted_plugins": sets}), as_json({"seconds": 600}))
+    with reporting(settings, opener, server) as reporter:
+        eventually(lambda: reporter.wanted_plugins.get(server.url) == sets)
+        reporter.nudge()
+        eventually(lambda: reporter.wanted_plugins[server.url] == [])
