@@ -60,7 +60,11 @@ def _property(setting: Setting) -> dict[str, Any]:
         value = {"items": {"type": "string", **value}}
     elif isinstance(setting.default, int) and not isinstance(setting.default, bool):
         value["minimum"] = 0
-    return {"type": TYPES[type(setting.default)], "description": setting.help, **value, "default": setting.default}
+    return {"type": TYPES[type(setting.default)], "description": _meaning(setting), **value, "default": setting.default}
+
+
+def _meaning(setting: Setting) -> str:
+    return f"{setting.help} ({setting.requirement})" if setting.requirement else setting.help
 
 
 def _anchored(pattern: re.Pattern[str]) -> str:
@@ -72,8 +76,7 @@ def table() -> str:
     rows = ["| setting | default | meaning |", "|---|---|---|"]
     for setting in SETTINGS:
         default = f"`{json.dumps(setting.default)}`" if setting.default not in ("", []) else ""
-        required = " (required)" if setting.required else ""
-        rows.append(f"| `{setting.name}` | {default} | {setting.help}{required} |")
+        rows.append(f"| `{setting.name}` | {default} | {_meaning(setting)} |")
     return "\n".join(rows)
 
 

@@ -11,9 +11,6 @@ from refstack_install import toml
 from refstack_install.answers.settings import BY_NAME, SETTINGS, Setting
 from refstack_install.errors import AnswersError
 
-ENROLLED = ("keys.fleet", "keys.servers")
-"""Settings that a node with an enrolment token does without."""
-
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", list: "a list of strings", str: "a string"}
 
 
@@ -39,11 +36,12 @@ class Answers:
 
     def missing(self) -> list[Setting]:
         """Return the required settings that have no answer; a node that enrols needs no keys."""
-        needless = ENROLLED if self.values["keys.enrolment"] else ()
         return [
             setting
             for setting in SETTINGS
-            if setting.required and not self.values[setting.name] and setting.name not in needless
+            if setting.required
+            and not self.values[setting.name]
+            and not (setting.replaced_by and self.values[setting.replaced_by])
         ]
 
 

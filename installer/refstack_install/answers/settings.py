@@ -32,6 +32,15 @@ class Setting:
     """Prompt on a terminal when there is no answer yet; empty: never asked."""
     required: bool = False
     pattern: re.Pattern[str] | None = None
+    replaced_by: str = ""
+    """A setting that makes this one needless."""
+
+    @property
+    def requirement(self) -> str:
+        """Whether an answer is needed, in words; empty: it is not."""
+        if not self.required:
+            return ""
+        return f"required unless {self.replaced_by} is given" if self.replaced_by else "required"
 
 
 SETTINGS = (
@@ -83,15 +92,29 @@ SETTINGS = (
     Setting("node.name", "", "name of the node; default: its host name", pattern=_NODE_NAME),
     Setting("node.slots", 0, "number of concurrent runs; 0: the worker's default"),
     Setting("node.tags", [], "routing tags of the node", pattern=_TAG),
-    Setting("keys.fleet", "", "the fleet's private key: a file, or env:NAME", "Fleet key file", True),
-    Setting("keys.servers", "", "the server's public keys: a file, or env:NAME", "Server public key file", True),
-    Setting("service.enable", True, "enable the worker's units"),
-    Setting("service.start", True, "start the units and wait until the worker is registered"),
+    Setting(
+        "keys.fleet",
+        "",
+        "the fleet's private key: a file, or env:NAME",
+        "Fleet key file",
+        True,
+        replaced_by="keys.enrolment",
+    ),
+    Setting(
+        "keys.servers",
+        "",
+        "the server's public keys: a file, or env:NAME",
+        "Server public key file",
+        True,
+        replaced_by="keys.enrolment",
+    ),
     Setting(
         "keys.enrolment",
         "",
         "in place of the keys: a token that works once ('refstack-queue worker enrol'): a file, or env:NAME",
     ),
+    Setting("service.enable", True, "enable the worker's units"),
+    Setting("service.start", True, "start the units and wait until the worker is registered"),
     Setting("preflight.disk_mb", 2048, "required free space below /var, in MiB"),
     Setting("preflight.memory_mb", 512, "required memory of the machine, in MiB"),
     Setting("preflight.services", True, "require that gearmand and the server answer; turn off for golden images"),

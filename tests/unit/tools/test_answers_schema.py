@@ -21,3 +21,13 @@ def test_the_schema_is_valid() -> None:
 @pytest.mark.parametrize("spelling", ["0123 4567 89AB CDEF 0123  4567 89AB CDEF 0123 4567", "ab" * 20, "AB" * 32])
 def test_fingerprints_as_people_write_them(spelling: str) -> None:
     jsonschema.validate({"repository": {"fingerprint": [spelling]}}, json.loads(answers_schema.schema()))
+
+
+def test_keys_are_required_unless_a_token_replaces_them() -> None:
+    properties = json.loads(answers_schema.schema())["properties"]["keys"]["properties"]
+    rows = {row.split("`")[1]: row for row in answers_schema.table().splitlines()[2:]}
+    for name in ("fleet", "servers"):
+        assert properties[name]["description"].endswith("(required unless keys.enrolment is given)")
+        assert "(required unless keys.enrolment is given)" in rows[f"keys.{name}"]
+    assert "required" not in rows["keys.enrolment"]
+    assert "(required)" in rows["gearman.servers"]
