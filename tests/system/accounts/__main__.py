@@ -3,8 +3,10 @@
     python -m tests.system.accounts                                  everything, about ten minutes
     python -m tests.system.accounts --situation two-users
     python -m tests.system.accounts --output docs/results/accounts.md
+    python -m tests.system.accounts --program platform --output docs/results/accounts-platform.md
 
-Needs the guideline 2020.06 (``REFSTACK_TEST_INTEROP``). Keystone, Swift and Tempest come from PyPI.
+The last one is the whole Platform program on a whole cloud with eight ordinary users; it needs root.
+Needs the guideline 2020.06 (``REFSTACK_TEST_INTEROP``). The cloud and Tempest come from PyPI.
 """
 
 from __future__ import annotations
@@ -17,9 +19,12 @@ from pathlib import Path
 
 from tests.support.standalone import GUIDELINE, INTEROP
 from tests.system.accounts import people, table
-from tests.system.accounts.comparison import compare, required_tests, trouble
-from tests.system.accounts.situations import Crowd
+from tests.system.accounts.comparison import Comparison, trouble
+from tests.system.accounts.programs import PROGRAMS, STORAGE
+from tests.system.accounts.situations import Crowd, Situation, with_whole_cloud
 from tests.system.execute_test.conftest import Cloud, Options, cache_folder, software, tempest_requirements
+
+from democloud.openstack.whole import WholeCloud  # isort: skip - found by what is imported above
 
 
 def main() -> int:
@@ -30,24 +35,40 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = [one.name for one in crowd.situations()]
-    parser.add_argument("--situation", action="append", choices=names, default=[])
+    parser.add_argument("--program", choices=PROGRAMS, default=STORAGE.word)
+    parser.add_argument("--situation", action="append", choices=names, default=[], help="of storage; else all")
     parser.add_argument("--output", type=Path, help="write the page here")
     given = parser.parse_args()
     if not INTEROP:
         parser.error("name the folder of the interop guidelines in REFSTACK_TEST_INTEROP")
-    tests = required_tests(Path(INTEROP) / f"{GUIDELINE}.json")
+    program = PROGRAMS[given.program]
+    tests = program.required_tests(Path(INTEROP) / f"{GUIDELINE}.json")
     tempest = software.virtualenv(cache_folder(), "tempest", [tempest_requirements()], _say)
-    chosen = [one for one in crowd.situations() if not given.situation or one.name in given.situation]
-    with tempfile.TemporaryDirectory(prefix="accounts-") as name, Cloud(Path(name) / "cloud", _options()) as cloud:
-        os.chmod(name, 0o755)  # noqa: S103 - Swift's own account enters it
-        people.create(cloud, crowd.everybody())
-        compared = [compare(cloud, tempest, Path(name), one, tests, _say) for one in chosen]
-    words = [word for name in given.situation for word in ("--situation", name)]
-    page = table.page(compared, " ".join(["python -m tests.system.accounts", *words]), "47.0.0")
+    # a cloud's sockets have short names only; and Swift's own account enters the folder
+    with tempfile.TemporaryDirectory(prefix="accounts-", dir="/var/tmp") as name:  # noqa: S108
+        os.chmod(name, 0o755)  # noqa: S103
+        with program.cloud(Path(name) / "cloud", _options()) as cloud:
+            comparison = Comparison(program, cloud, tempest, Path(name), _say)
+            compared = [comparison.compare(one, tests) for one in _situations(cloud, crowd, given.situation)]
+    page = table.page(program, compared, " ".join(["python -m tests.system.accounts", *_words(given)]), "47.0.0")
     print(page)
     if given.output:
         given.output.write_text(page + "\n", encoding="utf-8")
     return 1 if any(map(trouble, compared)) else 0
+
+
+def _situations(cloud: Cloud | WholeCloud, crowd: Crowd, chosen: list[str]) -> list[Situation]:
+    """Return what is compared; its people are in the cloud."""
+    if isinstance(cloud, WholeCloud):
+        return with_whole_cloud(cloud)
+    people.create(cloud, crowd.everybody())
+    return [one for one in crowd.situations() if not chosen or one.name in chosen]
+
+
+def _words(given: argparse.Namespace) -> list[str]:
+    """Return the options of the command, as the page shows it."""
+    words = ["--program", given.program] if given.program != STORAGE.word else []
+    return words + [word for name in given.situation for word in ("--situation", name)]
 
 
 def _options() -> Options:

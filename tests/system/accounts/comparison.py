@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from refstack_worker import execute_test_program
-from tests.support.standalone import POWERED_STORAGE
+from tests.support.census import added, census
 from tests.system.accounts.outcomes import FAILED, outcomes
+from tests.system.accounts.programs import Program
 from tests.system.accounts.situations import Situation
 from tests.system.execute_test.conftest import Caller, Cloud, Ran
 
-LIMIT_SECONDS = 900.0
+from democloud.openstack.whole import WholeCloud  # isort: skip - found by what is imported above
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Compared:
     """What it said before and while the tests ran."""
     ours: dict[str, str]
     plain: dict[str, str]
+    left: tuple[str, ...] = ()
+    """What the product's run left in the cloud."""
+    seconds: tuple[int, int] = (0, 0)
+    """How long the product's run took, and that of plain Tempest."""
 
     @property
     def different(self) -> dict[str, tuple[str, str]]:
@@ -44,66 +49,75 @@ class Compared:
         return Counter(getattr(self, by).values())
 
 
-def required_tests(guideline: Path) -> list[str]:
-    """Return the required tests of the program for storage as RefStack lists them: ``name[id-…]``."""
-    whole = json.loads(guideline.read_text("utf-8"))
-    (part,) = whole["platforms"][POWERED_STORAGE]["components"]
-    capabilities = whole["components"][part["name"]]["capabilities"]["required"]
-    tests = {name: test for each in capabilities for name, test in whole["capabilities"][each]["tests"].items()
-             if not test.get("flagged_action")}  # fmt: skip
-    return [f"{name}[{test['idempotent_id']}]" for name, test in tests.items()]
+@dataclass(frozen=True)
+class Comparison:
+    """A cloud, the tests, and a folder in which each call has its own."""
+
+    program: Program
+    cloud: Cloud | WholeCloud
+    tempest_home: Path
+    folder: Path
+    say: Callable[[str], None] = lambda text: None
+
+    def compare(self, situation: Situation, tests: Sequence[str]) -> Compared:
+        """Run the tests twice: by the product and by plain Tempest."""
+        place = self.folder / situation.name
+        place.mkdir()
+        self.say(f"{situation.name}: execute_test")
+        before, began = census(self.cloud), time.monotonic()
+        ran = self._product(place, situation, tests)
+        took = time.monotonic() - began
+        left = added(before, census(self.cloud))
+        self.say(f"{situation.name}: {ran.end['message']}")
+        stream = ran.workdir / "subunit"
+        names = [test.partition("[")[0] for test in tests]
+        ours = outcomes(stream.read_bytes(), names) if stream.is_file() else {}
+        began = time.monotonic()
+        plain = outcomes(self._plain(place / "plain", situation, names), names)
+        seconds = round(took), round(time.monotonic() - began)
+        self.say(f"{situation.name}: plain Tempest: {dict(Counter(plain.values()))}")
+        return Compared(situation, ran.code, ran.end["message"], tuple(ran.messages), ours, plain,
+                        _of_projects_that_stay(left), seconds)  # fmt: skip
+
+    def _product(self, place: Path, situation: Situation, tests: Sequence[str]) -> Ran:
+        program = place / "execute_test"
+        program.write_text(execute_test_program.script())
+        names = place / "tests.txt"
+        names.write_text("\n".join(tests))
+        caller = Caller(place, self.tempest_home, program, limit=self.program.limit)
+        return caller.run(situation.conf(self.cloud), *situation.words(place), "--testcases", f"@{names}")
+
+    def _plain(self, place: Path, situation: Situation, names: Sequence[str]) -> bytes:
+        """What a person would do: a configuration, a list, ``tempest run``; a long program in two processes."""
+        place.mkdir()
+        conf = situation.plain_conf(self.cloud, place)
+        text = "".join(f"[{section}]\n" + "".join(f"{name} = {_text(value)}\n" for name, value in options.items())
+                       for section, options in conf.items())  # fmt: skip
+        (place / "tempest.conf").write_text(text)
+        (place / "list").write_text("".join(f"^{name}\\b\n" for name in names))
+        how = ["--concurrency", "2"] if self.program.is_whole else ["--serial"]
+        done = subprocess.run(
+            [self.tempest_home / "bin" / "tempest", "run", "--config-file", "tempest.conf", "--include-list", "list",
+             *how, "--subunit"], cwd=place, capture_output=True,
+            env={"PATH": "/usr/bin:/bin", "HOME": str(place)}, timeout=3 * self.program.limit,
+        )  # fmt: skip
+        return done.stdout
 
 
-def compare(
-    cloud: Cloud, tempest_home: Path, folder: Path, situation: Situation, tests: Sequence[str],
-    say: Callable[[str], None] = lambda text: None,
-) -> Compared:  # fmt: skip
-    """Run the tests twice, each in a folder of its own."""
-    place = folder / situation.name
-    place.mkdir()
-    say(f"{situation.name}: execute_test")
-    ran = _product(cloud, tempest_home, place, situation, tests)
-    say(f"{situation.name}: {ran.end['message']}")
-    stream = ran.workdir / "subunit"
-    names = [test.partition("[")[0] for test in tests]
-    ours = outcomes(stream.read_bytes(), names) if stream.is_file() else {}
-    plain = outcomes(_plain(cloud, tempest_home, place / "plain", situation, names), names)
-    say(f"{situation.name}: plain Tempest: {dict(Counter(plain.values()))}")
-    return Compared(situation, ran.code, ran.end["message"], tuple(ran.messages), ours, plain)
+def _of_projects_that_stay(left: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Leave out the group that Neutron makes for each project, and keeps."""
+    return tuple(f"{kind}: {name}" for kind, names in left.items() for name in names
+                 if not (kind == "security_groups" and name.startswith("default ")))  # fmt: skip
 
 
 def trouble(compared: Compared) -> list[str]:
     """Return what is not as it should be: a difference, a failure, an account's name that leaks nothing."""
     found = [f"{name}: {ours} here, {plain} with plain Tempest" for name, (ours, plain) in compared.different.items()]
     found += [f"{name}: failed" for name, outcome in compared.ours.items() if outcome == FAILED]
+    found += [f"left in the cloud: {what}" for what in compared.left]
     if compared.code != 0:
         found.append(f"ended with {compared.code}: {compared.message}")
     return found
-
-
-def _product(cloud: Cloud, tempest_home: Path, place: Path, situation: Situation, tests: Sequence[str]) -> Ran:
-    program = place / "execute_test"
-    program.write_text(execute_test_program.script())
-    names = place / "tests.txt"
-    names.write_text("\n".join(tests))
-    caller = Caller(place, tempest_home, program)
-    return caller.run(situation.conf(cloud), *situation.words(place), "--testcases", f"@{names}")
-
-
-def _plain(cloud: Cloud, tempest_home: Path, place: Path, situation: Situation, names: Sequence[str]) -> bytes:
-    """What a person would do: a configuration, a list, ``tempest run``, one test at a time."""
-    place.mkdir()
-    conf = situation.plain_conf(cloud, place)
-    text = "".join(f"[{section}]\n" + "".join(f"{name} = {_text(value)}\n" for name, value in options.items())
-                   for section, options in conf.items())  # fmt: skip
-    (place / "tempest.conf").write_text(text)
-    (place / "list").write_text("".join(f"^{name}\\b\n" for name in names))
-    done = subprocess.run(
-        [tempest_home / "bin" / "tempest", "run", "--config-file", "tempest.conf", "--include-list", "list",
-         "--serial", "--subunit"],
-        cwd=place, capture_output=True, env={"PATH": "/usr/bin:/bin", "HOME": str(place)}, timeout=LIMIT_SECONDS,
-    )  # fmt: skip
-    return done.stdout
 
 
 def _text(value: object) -> str:

@@ -19,12 +19,18 @@ class Person:
     roles: tuple[str, ...] = ("member",)
     domain: str = "Default"
     """Of the user; the project is in ``Default``."""
+    network: str = ""
+    """Of the project, for its servers. Plain Tempest has to be given it; the product finds it."""
 
     def account(self) -> dict[str, Any]:
         """As Tempest's ``accounts.yaml`` has it."""
         return {"username": self.name, "password": self.password, "project_name": self.name,
                 "user_domain_name": self.domain, "project_domain_name": "Default",
                 "roles": list(self.roles)}  # fmt: skip
+
+    def tempest_account(self) -> dict[str, Any]:
+        """As a person writes it who knows the cloud."""
+        return {**self.account(), **({"resources": {"network": self.network}} if self.network else {})}
 
     def identity(self, who: str = "") -> dict[str, Any]:
         """As the options of an ordinary user; ``who`` is ``alt_`` for the second one."""

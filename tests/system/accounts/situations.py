@@ -11,6 +11,8 @@ from tests.system.accounts import people
 from tests.system.accounts.people import Person
 from tests.system.execute_test.conftest import Cloud
 
+from democloud.openstack.whole import WholeCloud  # isort: skip - found by what is imported above
+
 
 @dataclass(frozen=True)
 class Situation:
@@ -27,7 +29,7 @@ class Situation:
     operator_role: str = "member"
     """What a person has to set for plain Tempest; the product finds it."""
 
-    def conf(self, cloud: Cloud) -> dict[str, Any]:
+    def conf(self, cloud: Cloud | WholeCloud) -> dict[str, Any]:
         """What the vendor gives the product: an address and the users, no more."""
         identity: dict[str, Any] = {"uri_v3": cloud.auth_url}
         if not self.people:
@@ -47,14 +49,15 @@ class Situation:
             words += ["--accounts-file", str(path)]
         return words
 
-    def plain_conf(self, cloud: Cloud, folder: Path) -> dict[str, dict[str, Any]]:
+    def plain_conf(self, cloud: Cloud | WholeCloud, folder: Path) -> dict[str, dict[str, Any]]:
         """The ``tempest.conf`` that a person writes for the same accounts."""
         conf = cloud.tempest_conf()
-        conf["service_available"] = dict.fromkeys(("nova", "glance", "cinder", "neutron"), False) | {"swift": True}
+        if not isinstance(cloud, WholeCloud):
+            conf["service_available"] = dict.fromkeys(("nova", "glance", "cinder", "neutron"), False) | {"swift": True}
         conf["oslo_concurrency"] = {"lock_path": str(folder)}
         if self.people:
             path = folder / "accounts.yaml"
-            path.write_text(json.dumps([person.account() for person in self.people]))
+            path.write_text(json.dumps([person.tempest_account() for person in self.people]))
             conf["auth"] = {"use_dynamic_credentials": False, "test_accounts_file": str(path)}
             conf["object-storage"]["operator_role"] = self.operator_role
         return conf
@@ -87,3 +90,9 @@ class Crowd:
                       operator_role="swiftoperator"),
             Situation("other-domain", "two users of the domain ldap, their projects in Default", self.directory),
         ]  # fmt: skip
+
+
+def with_whole_cloud(cloud: WholeCloud) -> list[Situation]:
+    """What is compared on a whole cloud: its ordinary users, who have a project and a network each."""
+    users = tuple(Person(one.name, one.password, network=one.network) for one in cloud.contents.users)
+    return [Situation("users", f"{len(users)} users and no administrator, 2 processes", users, True, 2)]

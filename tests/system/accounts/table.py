@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 from tests.system.accounts.comparison import Compared, trouble
 from tests.system.accounts.outcomes import FAILED, NO_ACCOUNT, PASSED, SKIPPED
+from tests.system.accounts.programs import Program
 
 HEAD = """\
 # Vendors without an administrator: the required tests of a guideline
 
-The {tests} required tests of guideline 2020.06, OpenStack Powered Storage, on a real Keystone and Swift with Tempest
-{tempest}: by `execute_test`, with no more than the address and the accounts, and by plain `tempest run --serial` with a
+The {tests} required tests of guideline 2020.06, {program}, on {services} with Tempest
+{tempest}: by `execute_test`, with no more than the address and the accounts, and by plain `tempest run` with a
 `tempest.conf` written by hand for the same accounts. This page is written by the command below. Don't edit it.
 
     {command}
@@ -29,10 +30,11 @@ so before the run starts, leaves the test out and reports it as skipped with the
 """
 
 
-def page(compared: Sequence[Compared], command: str, tempest: str) -> str:
+def page(program: Program, compared: Sequence[Compared], command: str, tempest: str) -> str:
     """Return the page."""
     same = sum(not one.different for one in compared)
-    head = HEAD.format(tests=max(len(one.plain) for one in compared), tempest=tempest, command=command, same=same,
+    head = HEAD.format(tests=max(len(one.plain) for one in compared), program=program.name,
+                       services=program.services, tempest=tempest, command=command, same=same,
                        all=len(compared), date=datetime.date.today().isoformat(), python=platform.python_version(),
                        cores=os.cpu_count(), load=" ".join(f"{each:.1f}" for each in os.getloadavg()))  # fmt: skip
     return "\n".join([head.rstrip(), "", *_rows(compared), MEANING.rstrip(), "", *_sentences(compared)])
@@ -40,12 +42,13 @@ def page(compared: Sequence[Compared], command: str, tempest: str) -> str:
 
 def _rows(compared: Sequence[Compared]) -> list[str]:
     kinds = (PASSED, NO_ACCOUNT, SKIPPED, FAILED)
-    rows = [f"| accounts | by | {' | '.join(kinds)} | differs |", f"|---|---|{'---|' * len(kinds)}---|"]
+    rows = [f"| accounts | by | {' | '.join(kinds)} | differs | seconds |", f"|---|---|{'---|' * len(kinds)}---|---|"]
     for one in compared:
-        for by, name in (("ours", "`execute_test`"), ("plain", "Tempest alone")):
+        for by, name, seconds in zip(("ours", "plain"), ("`execute_test`", "Tempest alone"), one.seconds):
             counts = " | ".join(str(one.count(by)[kind]) for kind in kinds)
             differs = ", ".join(trouble(one)) or "no" if by == "ours" else ""
-            rows.append(f"| {one.situation.about if by == 'ours' else ''} | {name} | {counts} | {differs} |")
+            about = one.situation.about if by == "ours" else ""
+            rows.append(f"| {about} | {name} | {counts} | {differs} | {seconds} |")
     return rows
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.standalone import guideline_file
 from tests.system.accounts import people
-from tests.system.accounts.comparison import compare, required_tests, trouble
+from tests.system.accounts.comparison import Comparison, trouble
+from tests.system.accounts.programs import STORAGE
 from tests.system.accounts.situations import Crowd, Situation
 from tests.system.execute_test.conftest import Cloud, cloud, tempest_home
 
@@ -20,7 +21,7 @@ CROWD = Crowd()
 @pytest.fixture(scope="module")
 def tests(cloud: Cloud) -> list[str]:
     """The required tests; the people are in the cloud."""
-    required = required_tests(guideline_file())
+    required = STORAGE.required_tests(guideline_file())
     people.create(cloud, CROWD.everybody())
     return required
 
@@ -29,6 +30,6 @@ def tests(cloud: Cloud) -> list[str]:
 def test_the_same_as_plain_tempest(
     situation: Situation, cloud: Cloud, tempest_home: Path, tests: list[str], tmp_path: Path
 ) -> None:
-    compared = compare(cloud, tempest_home, tmp_path, situation, tests)
+    compared = Comparison(STORAGE, cloud, tempest_home, tmp_path).compare(situation, tests)
     assert trouble(compared) == []
     assert len(compared.plain) == len(tests)

@@ -86,6 +86,8 @@ class Caller:
     program: Path
     """The one file that is built of its modules."""
     env: dict[str, str] = field(default_factory=dict)
+    limit: float = LIMIT_SECONDS
+    """Seconds until a call is given up."""
 
     def words(self, conf: dict[str, Any], *more: str) -> list[str]:
         """The command line; the configuration goes into a file."""
@@ -105,7 +107,7 @@ class Caller:
 
     def finish(self, process: subprocess.Popen[str]) -> Ran:
         """Wait for its end."""
-        out, err = process.communicate(timeout=LIMIT_SECONDS)
+        out, err = process.communicate(timeout=self.limit)
         return Ran(process.returncode, [json.loads(line) for line in out.splitlines()], self.folder / "work", err)
 
     def run(self, conf: dict[str, Any], *more: str) -> Ran:
