@@ -78,13 +78,15 @@ def project_names(cloud: Counted) -> dict[str, str]:
 def containers_on_disk(folder: Path) -> list[str]:
     """``account/container`` of all containers that there are, also of projects that are gone.
 
-    From the container server's own files: the account's listing is brought up to date later, after the answer.
+    From the container server's own files: the account's listing is brought up to date later, after the answer. Accounts
+    that begin with a dot are Swift's own, such as the queue of objects that expire.
     """
     names = []
     for path in (folder / "swift" / "devices").glob("d1/containers/*/*/*/*.db"):
         with contextlib.closing(sqlite3.connect(path)) as database:
             question = "SELECT account, container FROM container_info WHERE put_timestamp > delete_timestamp"
-            names += [f"{account}/{container}" for account, container in database.execute(question)]
+            listed = database.execute(question)
+            names += [f"{account}/{container}" for account, container in listed if not account.startswith(".")]
     return sorted(names)
 
 

@@ -6,11 +6,10 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any
 
-from refstack_worker.execute_test.cloud.catalog import endpoint_of
+from refstack_worker.execute_test.cloud.catalog import service_endpoint
 from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken
 from refstack_worker.execute_test.cloud.network import project_network
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
-from refstack_worker.execute_test.cloud.service_types import SERVICE_TYPES
 from refstack_worker.execute_test.failures import CloudFailure
 
 
@@ -20,7 +19,7 @@ def add_networks(keystone: Keystone, accounts: Iterable[tuple[dict[str, Any], Ke
     :param accounts: each with a token of its user.
     """
     for account, token in accounts:
-        endpoint = endpoint_of(token, SERVICE_TYPES["neutron"], region)
+        endpoint = service_endpoint(token, "neutron", region)
         if not endpoint or account.get("resources"):
             continue
         api = ServiceApi(keystone, token, endpoint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import socket
 import threading
 import time
@@ -26,7 +27,7 @@ RESOLVE_SECONDS = 3.0
 
 def offered_services(token: KeystoneToken, region: str) -> dict[str, bool]:
     """Return, for each option of ``[service_available]``, whether the catalogue has the service in the region."""
-    return {name: endpoint_of(token, types, region) is not None for name, types in SERVICE_TYPES.items()}
+    return {name: bool(offered_types(token, name, region)) for name in SERVICE_TYPES}
 
 
 def identity_interface(token: KeystoneToken, url: str) -> str:
@@ -54,16 +55,61 @@ def service_addresses(token: KeystoneToken) -> list[tuple[str, str]]:
 
 
 def endpoint_of(token: KeystoneToken, types: Sequence[str], region: str = "") -> str | None:
-    """Return the address of the first service of these types, at the interface that Tempest uses; None without any.
+    """Return the address of the first of these types that is there, at the interface that Tempest uses, else None.
+
+    Where the catalogue lists a type several times, Tempest looks only at the first of them.
 
     :param region: empty for any.
     """
-    for service, endpoint in _endpoints(token):
-        kind = str(service.get("type"))
-        here = not region or region in (endpoint.get("region_id"), endpoint.get("region"))
-        if kind in types and endpoint.get("interface") == token.interfaces.get(kind, PUBLIC) and here:
-            return str(endpoint.get("url") or "")
+    for kind in types:
+        service = next((one for one in token.catalog if one.get("type") == kind), {})
+        for endpoint in service.get("endpoints") or ():
+            here = not region or region in (endpoint.get("region_id"), endpoint.get("region"))
+            if endpoint.get("interface") == token.interfaces.get(kind, PUBLIC) and here:
+                return str(endpoint.get("url") or "")
     return None
+
+
+def offered_types(token: KeystoneToken, name: str, region: str = "") -> list[str]:
+    """Return the types under which Tempest can use a service in a region, the usual one first.
+
+    :param name: option of ``[service_available]``.
+    """
+    found = {kind: endpoint_of(token, (kind,), region) for kind in token.types[name]}
+    return [kind for kind, url in found.items() if url is not None and not unusable(token, name, url)]
+
+
+def service_endpoint(token: KeystoneToken, name: str, region: str = "") -> str | None:
+    """Return the address at which Tempest can use a service; None without any.
+
+    :param name: option of ``[service_available]``.
+    """
+    return endpoint_of(token, offered_types(token, name, region), region)
+
+
+def unusable(token: KeystoneToken, name: str, url: str) -> str:
+    """Return why Tempest cannot use a service at this address; empty if it can, or if the type was set."""
+    version = re.search(r"/(v\d+(?:\.\d+)?)(?:/|$)", urllib.parse.urlsplit(url).path)
+    if token.types[name] != SERVICE_TYPES[name] or not version:
+        return ""
+    if name == "cinder" and version[1] in ("v1", "v2"):
+        return f"its address is that of the old API {version[1]}, and Tempest tests v3"
+    if name == "neutron":
+        return f"its address ends in /{version[1]}, and Tempest appends the version itself. Register it without"
+    return ""
+
+
+def why_not_offered(token: KeystoneToken, name: str, region: str = "") -> str:
+    """Return why Tempest does not find a service that the catalogue lists; empty if it is not listed."""
+    for kind in token.types[name]:
+        url = endpoint_of(token, (kind,), region)
+        if url is not None:
+            return f"the catalogue lists {kind}, but {unusable(token, name, url)}"
+        listed = [one for one in token.catalog if one.get("type") == kind]
+        others = KeystoneToken(token.value, {"catalog": listed[1:]}, token.interfaces, token.types)
+        if endpoint_of(others, (kind,), region) is not None:
+            return f"the catalogue lists {kind} {len(listed)} times, and Tempest looks only at the first of them"
+    return ""
 
 
 def check_catalog(token: KeystoneToken, interfaces: Collection[str] = (PUBLIC,)) -> None:
@@ -104,15 +150,22 @@ def cloud_id(token: KeystoneToken, url: str) -> str:
 
 
 def only_region(token: KeystoneToken, url: str) -> str:
-    """Return the only region of the catalogue, or that of the identity endpoint in use; empty without any."""
-    regions: dict[str, bool] = {}
+    """Return the only region of the catalogue; empty without any.
+
+    Of several, it is that of the identity endpoint in use. If that has no other services, or several regions share the
+    endpoint, the region with the most services is taken.
+    """
+    used: set[str] = set()
     for service, endpoint in _endpoints(token):
-        name = str(endpoint.get("region_id") or endpoint.get("region") or "")
-        in_use = service.get("type") == "identity" and url.startswith(str(endpoint.get("url", "")).rstrip("/"))
-        if name:
-            regions[name] = regions.get(name, False) or in_use
-    used = sorted(name for name, in_use in regions.items() if in_use)
-    return (used or sorted(regions) or [""])[0]
+        if service.get("type") == "identity" and url.startswith(str(endpoint.get("url", "")).rstrip("/")):
+            used.add(str(endpoint.get("region_id") or endpoint.get("region") or ""))
+
+    def rank(region: str) -> tuple[bool, int]:
+        services = sum(offered_services(token, region).values())
+        return region in used and services > 0, services
+
+    # of equals, the first by name
+    return max(regions_of(token), key=rank, default="")
 
 
 def _endpoints(token: KeystoneToken) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from refstack_worker.contract.cloud_needs import Need
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image import Image
-from refstack_worker.execute_test.cloud.service_api import ServiceApi
+from refstack_worker.execute_test.cloud.service_api import ServiceApi, is_up
 
 LEAST_RAM = 64
 """MiB below which no image of the tests boots."""
@@ -24,12 +24,14 @@ class Flavor:
     disk: int
     """GiB; 0: as large as the image."""
     vcpus: int
+    is_disabled: bool = False
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Flavor:
         """Return the flavor in a record of Nova."""
-        numbers = (int(record.get(name) or 0) for name in ("ram", "disk", "vcpus"))
-        return cls(str(record["id"]), str(record.get("name") or record["id"]), *numbers)
+        ram, disk, vcpus = (int(record.get(name) or 0) for name in ("ram", "disk", "vcpus"))
+        name, is_disabled = str(record.get("name") or record["id"]), bool(record.get("OS-FLV-DISABLED:disabled"))
+        return cls(str(record["id"]), name, ram, disk, vcpus, is_disabled)
 
     def fits(self, image: Image | None) -> bool:
         """Return whether a server of this size can be made from an image."""
@@ -41,33 +43,55 @@ class Flavor:
         return f"{self.name} ({self.vcpus} vCPU, {self.ram} MiB, {self.disk} GiB)"
 
 
-def find_compute(api: ServiceApi, findings: CloudFindings, image: Image | None, is_admin: bool) -> None:
-    """Choose flavors, microversions and features."""
-    _find_flavors(api, findings, image)
+def usable_flavors(api: ServiceApi) -> list[Flavor]:
+    """Return the flavors that servers can be made with.
+
+    Those without a disk of their own come last: by Nova's default, users may boot only volumes with them.
+    """
+    listed = [Flavor.read(record) for record in api.records(f"{api.versioned('v2.1')}/flavors/detail", "flavors")]
+    usable = [flavor for flavor in listed if not flavor.is_disabled]
+    return sorted(usable, key=lambda one: (one.disk == 0, one.ram, one.disk, one.vcpus))
+
+
+def find_compute(
+    api: ServiceApi, findings: CloudFindings, flavors: Sequence[Flavor], image: Image | None, is_admin: bool
+) -> None:
+    """Choose flavors, microversions and features.
+
+    :param flavors: the usable ones, the smallest first.
+    """
+    _find_flavors(findings, flavors, image)
     oldest, newest = api.microversions("v2.1")
-    if newest:
+    if newest and api.version == "v2":
+        findings.choices.append(
+            "compute: the catalogue has the address of the old API v2, which has no microversions; tests that need one "
+            "are skipped"
+        )
+    elif newest:
         findings.choose("compute", "min_microversion", oldest or "2.1")
         findings.choose("compute", "max_microversion", newest, f"compute: microversions {oldest or '2.1'} to {newest}")
     if is_admin:
         _find_hypervisors(api, findings)
 
 
-def _find_flavors(api: ServiceApi, findings: CloudFindings, image: Image | None) -> None:
-    listed = [Flavor.read(record) for record in api.records(f"{api.versioned('v2.1')}/flavors/detail", "flavors")]
-    flavors = sorted(
-        (flavor for flavor in listed if flavor.fits(image)), key=lambda one: (one.ram, one.disk, one.vcpus)
-    )
-    first = _chosen(findings, "flavor_ref", listed) or (flavors[0] if flavors else None)
+def _find_flavors(findings: CloudFindings, usable: Sequence[Flavor], image: Image | None) -> None:
+    flavors = [flavor for flavor in usable if flavor.fits(image)]
+    given = str(findings.value("compute", "flavor_ref") or "")
+    first = next((flavor for flavor in usable if flavor.id == given), flavors[0] if flavors else None)
     if first is None:
         if not findings.is_given("compute", "flavor_ref"):
             findings.lacks(
                 Need.FLAVOR,
-                "flavor: none of the cloud's flavors fits the image; tests that create servers are left out. "
-                "Create one, or set compute.flavor_ref",
+                f"flavor: none of the cloud's flavors fits the image{_needs(image)}; tests that create servers are "
+                "left out. Create one, or set compute.flavor_ref",
             )
         return
     larger = [flavor for flavor in flavors if flavor.id != first.id and flavor.disk >= first.disk]
     second = larger[0] if larger else None
+    if first.disk == 0 and not findings.is_given("compute", "flavor_ref"):
+        text = (f"flavor: {first.name} has no disk of its own, as all that fit the image; by Nova's default, only "
+                "administrators may create servers of an image with it")  # fmt: skip
+        findings.lacks(Need.OTHER, text)
     findings.choose("compute", "flavor_ref", first.id, f"flavor: {first}, the smallest that fits the image")
     if second is None and not findings.is_given("compute", "flavor_ref_alt"):
         findings.choose("compute", "flavor_ref_alt", first.id)
@@ -80,18 +104,30 @@ def _find_flavors(api: ServiceApi, findings: CloudFindings, image: Image | None)
     findings.choose("compute-feature-enabled", "resize", True)
 
 
-def _chosen(findings: CloudFindings, option: str, listed: list[Flavor]) -> Flavor | None:
-    given = str(findings.value("compute", option) or "")
-    return next((flavor for flavor in listed if given and flavor.id == given), None)
+def set_flavors(findings: CloudFindings, listed: Sequence[Flavor]) -> Sequence[Flavor]:
+    """Return the one that was set, if the cloud lists it; else all."""
+    given = str(findings.value("compute", "flavor_ref") or "")
+    return [flavor for flavor in listed if flavor.id == given] or listed
+
+
+def _needs(image: Image | None) -> str:
+    if image is None:
+        return ""
+    ram = f" and {image.min_ram} MiB of memory" if image.min_ram else ""
+    return f" {image.name or image.id}, which needs {image.disk} GiB of disk{ram}"
 
 
 def _find_hypervisors(api: ServiceApi, findings: CloudFindings) -> None:
     services = api.records(f"{api.versioned('v2.1')}/os-services?binary=nova-compute", "services")
-    up = [one for one in services if one.get("state") == "up" and one.get("status") == "enabled"]
+    up = [one for one in services if is_up(one)]
     if not services:
         return
+    if not up:
+        text = "compute: no hypervisor (nova-compute) is up and enabled; tests that create servers fail"
+        findings.lacks(Need.OTHER, text)
     findings.choose("compute", "min_compute_nodes", max(1, len(up)))
     if len(up) < 2:
         for feature in ("cold_migration", "live_migration"):
             findings.choose("compute-feature-enabled", feature, False)
-        findings.choices.append(f"compute: {len(up)} hypervisor is up; migration tests are skipped")
+        number = "one hypervisor" if up else "no hypervisor"
+        findings.choices.append(f"compute: {number} is up; migration tests are skipped")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from refstack_worker.contract.cloud_needs import Need
 from refstack_worker.execute_test.cloud.findings import CloudFindings
@@ -30,6 +30,10 @@ class Image:
     min_ram: int
     """MiB."""
     is_public: bool
+    virtual_size: int = 0
+    """Bytes of the disk that the image makes; 0 if unknown."""
+    is_snapshot: bool = False
+    """Made of a server, not to make servers from."""
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Image | None:
@@ -37,14 +41,20 @@ class Image:
         is_disk = record.get("disk_format") in BOOTABLE_FORMATS and record.get("container_format") in ("bare", "ami")
         if not is_disk or record.get("status") != "active" or record.get("os_hidden"):
             return None
-        size, min_disk, min_ram = (int(record.get(name) or 0) for name in ("size", "min_disk", "min_ram"))
+        # an image without content stands for the volumes of the server that it was made of
+        if record.get("size") == 0 or record.get("block_device_mapping"):
+            return None
+        names = ("size", "min_disk", "min_ram", "virtual_size")
+        size, min_disk, min_ram, virtual_size = (int(record.get(name) or 0) for name in names)
         is_public = record.get("visibility") == "public"
-        return cls(str(record["id"]), str(record.get("name") or ""), size, min_disk, min_ram, is_public)
+        is_snapshot = record.get("image_type") == "snapshot"
+        name = str(record.get("name") or "")
+        return cls(str(record["id"]), name, size, min_disk, min_ram, is_public, virtual_size, is_snapshot)
 
     @property
     def disk(self) -> int:
         """GiB that a server needs for it."""
-        return max(self.min_disk, -(-self.size // GIB))
+        return max(self.min_disk, -(-max(self.size, self.virtual_size) // GIB))
 
     @property
     def ssh_user(self) -> str:
@@ -52,10 +62,20 @@ class Image:
         return next((user for user in SSH_USERS if user in self.name.lower()), "")
 
 
-def find_images(api: ServiceApi, findings: CloudFindings) -> Image | None:
-    """Choose the image of the tests and a second one; return the first, None if unknown."""
+class Size(Protocol):
+    """A flavor."""
+
+    def fits(self, image: Image | None) -> bool:
+        """Return whether a server of this size can be made from an image."""
+
+
+def find_images(api: ServiceApi, findings: CloudFindings, sizes: Sequence[Size] = ()) -> Image | None:
+    """Choose the image of the tests and a second one; return the first, None if unknown.
+
+    :param sizes: the flavors that there are. An image that fits none of them is the last choice.
+    """
     given = str(findings.value("compute", "image_ref") or "")
-    images = _images(api)
+    images = _images(api, sizes)
     if given:
         return next((image for image in images if image.id == given), None)
     if not images:
@@ -66,7 +86,8 @@ def find_images(api: ServiceApi, findings: CloudFindings) -> Image | None:
         )
         return None
     first = images[0]
-    second = next((image for image in images[1:] if image.disk <= max(first.disk, 1)), first)
+    alike = (image for image in images[1:] if image.disk <= max(first.disk, 1) and image.min_ram <= first.min_ram)
+    second = next(alike, first)
     kind = "smallest public" if first.is_public else "smallest visible"
     alternative = f"alternative: {second.name or second.id}" if second is not first else "no second image was found"
     findings.choose("compute", "image_ref", first.id, f"image: {first.name or first.id} ({kind}); {alternative}")
@@ -74,9 +95,15 @@ def find_images(api: ServiceApi, findings: CloudFindings) -> Image | None:
     return first
 
 
-def _images(api: ServiceApi) -> list[Image]:
-    """Return the bootable images, public ones first, then the smallest."""
+def _images(api: ServiceApi, sizes: Sequence[Size]) -> list[Image]:
+    """Return the bootable images: first those that fit a flavor, of these the public ones, then the smallest."""
     query = urllib.parse.urlencode({"status": "active", "sort_key": "size", "sort_dir": "asc", "limit": 200})
     records = api.records(f"{api.versioned('v2')}/images?{query}", "images")
     images = [image for image in map(Image.read, records) if image is not None]
-    return sorted(images, key=lambda image: (not image.is_public, image.disk, image.size, image.id))
+
+    def rank(image: Image) -> tuple[bool | int | str, ...]:
+        fits = not sizes or any(size.fits(image) for size in sizes)
+        is_unknown = image.size == 0
+        return not fits, not image.is_public, image.is_snapshot, is_unknown, image.disk, image.size, image.id
+
+    return sorted(images, key=rank)

@@ -21,7 +21,7 @@ def find_network(api: ServiceApi, findings: CloudFindings, project_id: str, is_a
         if "router" not in extensions:
             _do_without_routers(findings, is_admin)
     networks = api.records(f"{base}/networks", "networks")
-    _find_public_network(networks, findings)
+    _find_public_network(_with_ipv4(networks, api.records(f"{base}/subnets", "subnets")), findings)
     if not is_admin:
         _find_project_network(networks, findings, project_id)
 
@@ -40,6 +40,15 @@ def public_networks(networks: list[dict[str, Any]]) -> list[Network]:
     return sorted(external, key=lambda one: (not one.get("is_default"), str(one.get("name"))))
 
 
+def _with_ipv4(networks: list[dict[str, Any]], subnets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out networks that are known to have IPv6 addresses alone: floating IPs are IPv4.
+
+    :param subnets: those that the user sees; ordinary users see none of a public network.
+    """
+    versions = {str(one.get("id")): one.get("ip_version", 4) for one in subnets}
+    return [one for one in networks if any(versions.get(str(subnet), 4) == 4 for subnet in one.get("subnets") or ())]
+
+
 def _find_public_network(networks: list[dict[str, Any]], findings: CloudFindings) -> None:
     if findings.is_given("network", "public_network_id"):
         return
@@ -47,7 +56,7 @@ def _find_public_network(networks: list[dict[str, Any]], findings: CloudFindings
     if not public:
         findings.lacks(
             Need.PUBLIC_NETWORK,
-            "public network: the cloud shows no external network with addresses; tests of routers to the outside, "
+            "public network: the cloud shows no external network with IPv4 addresses; tests of routers to the outside, "
             "floating IPs and SSH are skipped. Create one, or set network.public_network_id",
         )
         return

@@ -6,8 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from refstack_worker.contract.cloud_needs import NEED_OF_SERVICE, Need
-from refstack_worker.execute_test.cloud.catalog import endpoint_of
-from refstack_worker.execute_test.cloud.compute import find_compute
+from refstack_worker.execute_test.cloud.catalog import (
+    endpoint_of,
+    offered_types,
+    regions_of,
+    service_endpoint,
+    why_not_offered,
+)
+from refstack_worker.execute_test.cloud.compute import find_compute, set_flavors, usable_flavors
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image import Image, find_images
 from refstack_worker.execute_test.cloud.image_format import find_format_enforcement
@@ -16,7 +22,7 @@ from refstack_worker.execute_test.cloud.network import find_network
 from refstack_worker.execute_test.cloud.object_features import find_object_storage
 from refstack_worker.execute_test.cloud.quotas import Quotas
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
-from refstack_worker.execute_test.cloud.service_types import PLUGIN_TYPES, SERVICE_TYPES
+from refstack_worker.execute_test.cloud.service_types import PLUGIN_TYPES, SECTIONS, SERVICE_TYPES
 from refstack_worker.execute_test.cloud.validation import find_validation
 from refstack_worker.execute_test.cloud.volume import find_catalog_type, find_volume
 from refstack_worker.execute_test.failures import CloudFailure
@@ -43,15 +49,17 @@ class OptionFinder:
         :param prefix: start of the names of what is made, and removed, in the cloud on the way.
         """
         findings = CloudFindings(given)
+        self._report_region(findings)
         self._look_for_services(findings)
-        image = self._ask("glance", findings, lambda api: find_images(api, findings))
+        self._choose_types(findings)
+        flavors = self._ask("nova", findings, usable_flavors) or []
+        image = self._ask("glance", findings, lambda api: find_images(api, findings, set_flavors(findings, flavors)))
         if not self._changes_nothing:
             self._ask("glance", findings, lambda api: find_format_enforcement(api, findings, prefix))
-        self._ask("nova", findings, lambda api: find_compute(api, findings, image, self._is_admin))
+        self._ask("nova", findings, lambda api: find_compute(api, findings, flavors, image, self._is_admin))
         network = self._api("neutron")
         self._ask("neutron", findings, lambda api: find_network(api, findings, self._token.project_id, self._is_admin))
-        if self._api("cinder"):
-            find_catalog_type(self._types_of("cinder"), findings)
+        find_catalog_type(offered_types(self._token, "cinder", self._region), findings)
         self._ask("cinder", findings, lambda api: find_volume(api, findings, self._is_admin))
         self._choose_plugin_types(findings)
         self._ask("swift", findings, lambda api: find_object_storage(api, findings))
@@ -59,6 +67,19 @@ class OptionFinder:
             self._validate(None if "neutron" in self._silent else network, findings, image)
         self._ask_quotas(findings)
         return findings
+
+    def _report_region(self, findings: CloudFindings) -> None:
+        regions = regions_of(self._token)
+        if len(regions) > 1 and not findings.is_given("identity", "region"):
+            findings.choices.append(f"region: {self._region}, of {', '.join(regions)} (identity.region)")
+
+    def _choose_types(self, findings: CloudFindings) -> None:
+        """Choose the service types that are not the ones by which Tempest looks."""
+        for name in ("nova", "glance", "neutron", "swift"):
+            kinds = offered_types(self._token, name, self._region)
+            usual = SERVICE_TYPES[name][0]
+            if kinds and kinds[0] != usual:
+                findings.choose(SECTIONS[name], "catalog_type", kinds[0], f"{usual}: service type {kinds[0]}")
 
     def _choose_plugin_types(self, findings: CloudFindings) -> None:
         for section, kinds in PLUGIN_TYPES.items():
@@ -74,12 +95,13 @@ class OptionFinder:
         quotas.report(findings)
 
     def _look_for_services(self, findings: CloudFindings) -> None:
-        missing = [name for name in SERVICE_TYPES if self._api(name, findings) is None]
+        reasons = {name: why_not_offered(self._token, name, self._region) for name in SERVICE_TYPES}
+        missing = [name for name in SERVICE_TYPES if self._api(name) is None]
         for name in missing:
             where = f" in the region {self._region}" if self._region else ""
-            text = f"{SERVICE_TYPES[name][0]}: the cloud's catalogue has no such service{where}; its tests are skipped"
-            findings.lacks(NEED_OF_SERVICE[name], text)
-        if "neutron" in missing and "nova" not in missing:
+            why = reasons[name] or f"the cloud's catalogue has no such service{where}"
+            findings.lacks(NEED_OF_SERVICE[name], f"{self._token.types[name][0]}: {why}; its tests are skipped")
+        if "neutron" in missing and "nova" not in missing and not reasons["neutron"]:
             text = "network: without a network service, no server can be created; such tests are left out"
             findings.lacks(Need.SERVER_NETWORK, text)
         if "glance" in missing and "nova" not in missing and not findings.is_given("compute", "image_ref"):
@@ -96,7 +118,7 @@ class OptionFinder:
             find_validation(None, findings, image)
 
     def _ask(self, name: str, findings: CloudFindings, question: Any) -> Any:
-        api = self._api(name, findings)
+        api = self._api(name)
         if api is None or name in self._silent:
             return None
         try:
@@ -106,11 +128,6 @@ class OptionFinder:
             findings.lacks(Need.OTHER, f"{SERVICE_TYPES[name][0]}: {error}; its tests will fail")
             return None
 
-    def _api(self, name: str, findings: CloudFindings | None = None) -> ServiceApi | None:
-        kinds: tuple[str, ...] = SERVICE_TYPES[name]
-        given = findings.value("volume", "catalog_type") if findings is not None and name == "cinder" else None
-        endpoint = endpoint_of(self._token, (str(given),) if given else kinds, self._region)
+    def _api(self, name: str) -> ServiceApi | None:
+        endpoint = service_endpoint(self._token, name, self._region)
         return ServiceApi(self._keystone, self._token, endpoint) if endpoint else None
-
-    def _types_of(self, name: str) -> set[str]:
-        return {kind for kind in SERVICE_TYPES[name] if endpoint_of(self._token, (kind,), self._region)}

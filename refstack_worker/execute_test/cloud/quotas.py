@@ -11,7 +11,9 @@ from refstack_worker.execute_test.cloud.service_api import ServiceApi
 
 AT_A_TIME = {
     "servers": 3,
+    "cores": 3,
     "volumes": 3,
+    "gigabytes of volumes": 3,
     "snapshots": 3,
     "networks": 4,
     "subnets": 4,
@@ -20,9 +22,13 @@ AT_A_TIME = {
 }
 """What one class of Tempest's API tests holds in one project, together with what Tempest prepares for it."""
 
-_OF_NOVA = {"servers": ("instances", "maxTotalInstances", "totalInstancesUsed")}
+_OF_NOVA = {
+    "servers": ("instances", "maxTotalInstances", "totalInstancesUsed"),
+    "cores": ("cores", "maxTotalCores", "totalCoresUsed"),
+}
 _OF_CINDER = {
     "volumes": ("volumes", "maxTotalVolumes", "totalVolumesUsed"),
+    "gigabytes of volumes": ("gigabytes", "maxTotalVolumeGigabytes", "totalGigabytesUsed"),
     "snapshots": ("snapshots", "maxTotalSnapshots", "totalSnapshotsUsed"),
 }
 """Name to those of the quota of new projects, of a project's limit, and of what is used of it."""

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken
 from refstack_worker.execute_test.http import Denied, Unavailable
 
-_VERSION_SEGMENT = re.compile(r"/v\d+(\.\d+)?(/|$)")
+_VERSION_SEGMENT = re.compile(r"/(v\d+(?:\.\d+)?)(?:/|$)")
+
+
+def is_up(service: Mapping[str, Any]) -> bool:
+    """Return whether a part of Nova or Cinder, as an administrator sees it, is up and takes work."""
+    return service.get("state") == "up" and service.get("status", "enabled") == "enabled"
 
 
 class ServiceApi:
@@ -24,9 +30,19 @@ class ServiceApi:
         match = _VERSION_SEGMENT.search(self.endpoint)
         return self.endpoint[: match.start()] if match else self.endpoint
 
+    @property
+    def version(self) -> str:
+        """The version in the catalogue's address, as ``v2.1``; empty without one."""
+        match = _VERSION_SEGMENT.search(self.endpoint)
+        return match[1] if match else ""
+
     def versioned(self, version: str) -> str:
-        """Return the address of a version (``v2``), whether or not the catalogue's address has one."""
-        return self.endpoint if _VERSION_SEGMENT.search(self.endpoint) else f"{self.endpoint}/{version}"
+        """Return the address of a version (``v2``), whether or not the catalogue's address has one.
+
+        An address of another major version is that of an API that no longer exists, and Tempest replaces it too.
+        """
+        is_same = self.version.partition(".")[0] == version.partition(".")[0]
+        return self.endpoint if is_same else f"{self.root}/{version}"
 
     def get(self, url: str) -> Any:
         """Return the JSON at an address; None when it cannot be had.
@@ -60,11 +76,23 @@ class ServiceApi:
             return None
 
     def microversions(self, major: str) -> tuple[str, str]:
-        """Return the oldest and newest microversion of a major version (``v2.1``); empty texts when unknown."""
-        body = self.get(f"{self.root}/")
-        versions = body.get("versions", []) if isinstance(body, dict) else []
-        for version in versions if isinstance(versions, list) else []:
-            if isinstance(version, dict) and version.get("id") == major:
-                newest = version.get("version") or version.get("max_version") or ""
-                return str(version.get("min_version") or ""), str(newest)
+        """Return the oldest and newest microversion of a major version (``v2.1``); empty texts when unknown.
+
+        Where the list of all versions cannot be had, as behind a gateway, the version's own address is asked.
+        """
+        own = f"{self.root}/{self.version or major}/"
+        for url in (f"{self.root}/", own):
+            for version in _versions(self.get(url)):
+                if version.get("id") == major:
+                    newest = version.get("version") or version.get("max_version") or ""
+                    return str(version.get("min_version") or ""), str(newest)
         return "", ""
+
+
+def _versions(body: Any) -> list[Mapping[str, Any]]:
+    """Return the versions in a service's answer, which lists all of them or has its own."""
+    if not isinstance(body, dict):
+        return []
+    listed = body.get("versions")
+    both = [*(listed if isinstance(listed, list) else ()), body.get("version")]
+    return [version for version in both if isinstance(version, dict)]

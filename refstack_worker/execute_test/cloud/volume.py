@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from refstack_worker.contract.cloud_needs import Need
 from refstack_worker.execute_test.cloud.findings import CloudFindings
-from refstack_worker.execute_test.cloud.service_api import ServiceApi
-from refstack_worker.execute_test.cloud.service_types import SERVICE_TYPES
+from refstack_worker.execute_test.cloud.service_api import ServiceApi, is_up
 
 
-def find_catalog_type(offered: set[str], findings: CloudFindings) -> str:
-    """Choose the service type of Cinder that the catalogue has; Tempest's own default depends on its version."""
-    given = findings.value("volume", "catalog_type")
-    if given:
-        return str(given)
-    kind = next((kind for kind in SERVICE_TYPES["cinder"] if kind in offered), "")
-    if kind:
-        findings.choose("volume", "catalog_type", kind, f"block storage: service type {kind}")
-    return kind
+def find_catalog_type(offered: Sequence[str], findings: CloudFindings) -> None:
+    """Choose the service type of Cinder that the catalogue has; Tempest's own default depends on its version.
+
+    :param offered: the types that can be used, the best first.
+    """
+    if offered:
+        findings.choose("volume", "catalog_type", offered[0], f"block storage: service type {offered[0]}")
 
 
 def find_volume(api: ServiceApi, findings: CloudFindings, is_admin: bool) -> None:
@@ -37,7 +37,10 @@ def _find_backends(api: ServiceApi, findings: CloudFindings) -> None:
     services = api.records(f"{api.endpoint}/os-services", "services")
     if not services:
         return
-    if not any(one.get("binary") == "cinder-backup" and one.get("state") == "up" for one in services):
+    if not any(one.get("binary") == "cinder-volume" and is_up(one) for one in services):
+        text = "block storage: no cinder-volume service is up and enabled; tests that create volumes fail"
+        findings.lacks(Need.OTHER, text)
+    if not any(one.get("binary") == "cinder-backup" and is_up(one) for one in services):
         findings.choose("volume-feature-enabled", "backup", False)
         findings.choices.append("block storage: no backup service is up; backup tests are skipped")
     pools = api.records(f"{api.endpoint}/scheduler-stats/get_pools?detail=True", "pools")

@@ -21,7 +21,7 @@ from tests.support.standalone import GUIDELINE, INTEROP
 from tests.system.accounts import people, table
 from tests.system.accounts.comparison import Comparison, trouble
 from tests.system.accounts.programs import PROGRAMS, STORAGE
-from tests.system.accounts.situations import Crowd, Situation, with_whole_cloud
+from tests.system.accounts.situations import WHOLE_SITUATIONS, Crowd, Situation, with_whole_cloud
 from tests.system.execute_test.conftest import Cloud, Options, cache_folder, software, tempest_requirements
 
 from democloud.openstack.whole import WholeCloud  # isort: skip - found by what is imported above
@@ -34,9 +34,9 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [one.name for one in crowd.situations()]
+    names = [*(one.name for one in crowd.situations()), *WHOLE_SITUATIONS]
     parser.add_argument("--program", choices=PROGRAMS, default=STORAGE.word)
-    parser.add_argument("--situation", action="append", choices=names, default=[], help="of storage; else all")
+    parser.add_argument("--situation", action="append", choices=names, default=[], help="else all of the program")
     parser.add_argument("--output", type=Path, help="write the page here")
     given = parser.parse_args()
     if not INTEROP:
@@ -60,9 +60,11 @@ def main() -> int:
 def _situations(cloud: Cloud | WholeCloud, crowd: Crowd, chosen: list[str]) -> list[Situation]:
     """Return what is compared; its people are in the cloud."""
     if isinstance(cloud, WholeCloud):
-        return with_whole_cloud(cloud)
-    people.create(cloud, crowd.everybody())
-    return [one for one in crowd.situations() if not chosen or one.name in chosen]
+        found = with_whole_cloud(cloud)
+    else:
+        people.create(cloud, crowd.everybody())
+        found = crowd.situations()
+    return [one for one in found if not chosen or one.name in chosen]
 
 
 def _words(given: argparse.Namespace) -> list[str]:

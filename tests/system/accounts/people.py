@@ -9,10 +9,13 @@ from typing import Any
 
 from tests.system.execute_test.conftest import Cloud
 
+from democloud.api import Session  # isort: skip - found by what is imported above
+from democloud.openstack.whole import WholeCloud  # isort: skip
+
 
 @dataclass(frozen=True)
 class Person:
-    """A user with a project of the same name."""
+    """A user with a project, which has the same name unless it is shared."""
 
     name: str
     password: str
@@ -21,10 +24,16 @@ class Person:
     """Of the user; the project is in ``Default``."""
     network: str = ""
     """Of the project, for its servers. Plain Tempest has to be given it; the product finds it."""
+    shared_project: str = ""
+    """A project that is there already, for several users."""
+
+    @property
+    def project(self) -> str:
+        return self.shared_project or self.name
 
     def account(self) -> dict[str, Any]:
         """As Tempest's ``accounts.yaml`` has it."""
-        return {"username": self.name, "password": self.password, "project_name": self.name,
+        return {"username": self.name, "password": self.password, "project_name": self.project,
                 "user_domain_name": self.domain, "project_domain_name": "Default",
                 "roles": list(self.roles)}  # fmt: skip
 
@@ -38,7 +47,7 @@ class Person:
         return {f"{who}{name}": value for name, value in values.items()}
 
 
-def create(cloud: Cloud, people: Iterable[Person]) -> None:
+def create(cloud: Cloud | WholeCloud, people: Iterable[Person]) -> None:
     """Make the users with their projects and roles, and the domains that are missing."""
     admin = cloud.session()
     roles = {role["name"]: role["id"] for role in admin.keystone("GET", "/roles")["roles"]}
@@ -47,12 +56,18 @@ def create(cloud: Cloud, people: Iterable[Person]) -> None:
         if person.domain not in domains:
             created = admin.keystone("POST", "/domains", {"domain": {"name": person.domain}})
             domains[person.domain] = created["domain"]["id"]
-        project = {"project": {"name": person.name, "domain_id": domains["Default"]}}
-        project_id = admin.keystone("POST", "/projects", project)["project"]["id"]
+        project_id = _project_of(person, admin, domains["Default"])
         user = {"user": {"name": person.name, "password": person.password, "domain_id": domains[person.domain]}}
         user_id = admin.keystone("POST", "/users", user)["user"]["id"]
         for role in person.roles:
             admin.keystone("PUT", f"/projects/{project_id}/users/{user_id}/roles/{roles[role]}")
+
+
+def _project_of(person: Person, admin: Session, domain_id: str) -> str:
+    if person.shared_project:
+        return str(admin.keystone("GET", f"/projects?name={person.shared_project}")["projects"][0]["id"])
+    project = {"project": {"name": person.name, "domain_id": domain_id}}
+    return str(admin.keystone("POST", "/projects", project)["project"]["id"])
 
 
 def several(prefix: str, count: int, roles: tuple[str, ...] = ("member",), domain: str = "Default") -> list[Person]:

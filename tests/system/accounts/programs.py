@@ -41,7 +41,7 @@ class Program:
         for part in whole["platforms"][self.name]["components"]:
             for each in whole["components"][part["name"]]["capabilities"]["required"]:
                 tests.update(whole["capabilities"][each]["tests"])
-        return [f"{name}[{test['idempotent_id']}]" for name, test in tests.items() if not test.get("flagged_action")]
+        return [f"{name}[{test['idempotent_id']}]" for name, test in tests.items() if not test.get("flagged")]
 
     def cloud(self, folder: Path, options: Options) -> AbstractContextManager[Cloud | WholeCloud]:
         """Return a cloud for it, to be entered."""

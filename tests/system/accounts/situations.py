@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import secrets
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,24 @@ class Crowd:
         ]  # fmt: skip
 
 
+WHOLE_SITUATIONS = ("projects", "users")
+"""Names of what :func:`with_whole_cloud` returns."""
+
+
 def with_whole_cloud(cloud: WholeCloud) -> list[Situation]:
-    """What is compared on a whole cloud: its ordinary users, who have a project and a network each."""
-    users = tuple(Person(one.name, one.password, network=one.network) for one in cloud.contents.users)
-    return [Situation("users", f"{len(users)} users and no administrator, 2 processes", users, True, 2)]
+    """What is compared on a whole cloud: ordinary users with a project and a network each, or two in each project.
+
+    Tempest 47 asks for a member and a reader of the same project in most classes for Nova and Neutron. The second users
+    of the projects are made here.
+    """
+    alone = tuple(Person(one.name, one.password, network=one.network) for one in cloud.contents.users)
+    both = ("member", "reader")
+    half = alone[: len(alone) // 2]
+    first = tuple(replace(one, roles=both) for one in half)
+    second = tuple(Person(f"{one.name}-second", secrets.token_urlsafe(12), both, network=one.network,
+                          shared_project=one.name) for one in half)  # fmt: skip
+    people.create(cloud, second)
+    return [
+        Situation("projects", f"{len(alone)} users, two in each project, 2 processes", (*first, *second), True, 2),
+        Situation("users", f"{len(alone)} users, each with a project, 2 processes", alone, True, 2),
+    ]

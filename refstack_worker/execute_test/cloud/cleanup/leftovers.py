@@ -48,7 +48,7 @@ class Leftovers:
         self._removal = removal
         self._region, self._is_admin = region, is_admin
         self._token = keystone.log_in(user)
-        self._storage = ObjectStorage(keystone, user, self._token, removal)
+        self._storage = ObjectStorage(keystone, user, self._token, region, removal)
 
     def remove(self, folder: Path, logs: Sequence[Path]) -> None:
         """Empty and remove the projects of the run, then its users, roles and domains."""

@@ -6,11 +6,10 @@ import contextlib
 import urllib.parse
 from collections.abc import Iterator
 
-from refstack_worker.execute_test.cloud.catalog import endpoint_of
+from refstack_worker.execute_test.cloud.catalog import service_endpoint
 from refstack_worker.execute_test.cloud.cleanup.removal import Removal
 from refstack_worker.execute_test.cloud.discovery import OPERATOR_ROLES
 from refstack_worker.execute_test.cloud.keystone import CloudUser, Keystone, KeystoneToken
-from refstack_worker.execute_test.cloud.service_types import SERVICE_TYPES
 from refstack_worker.execute_test.failures import CloudFailure
 from refstack_worker.execute_test.http import Denied, Unavailable
 
@@ -20,16 +19,18 @@ PAGE_SIZE = 1000
 class ObjectStorage:
     """The Swift accounts of projects, as one user sees them."""
 
-    def __init__(self, keystone: Keystone, user: CloudUser, token: KeystoneToken, removal: Removal) -> None:
+    def __init__(
+        self, keystone: Keystone, user: CloudUser, token: KeystoneToken, region: str, removal: Removal
+    ) -> None:
         self._keystone, self._user, self._token = keystone, user, token
-        self._removal = removal
+        self._region, self._removal = region, removal
 
     def empty_project(self, project_id: str, name: str) -> None:
         """Remove the containers of a project that will be deleted.
 
         The administrator gets the roles that Swift requires, in this project only; they go with it.
         """
-        if not _account_url(self._token, project_id):
+        if not self._account_url(self._token, project_id):
             return
         try:
             token = self._enter(project_id)
@@ -39,11 +40,11 @@ class ObjectStorage:
         if self.remove_containers(token, project_id, f"project {name}", ""):
             # the account itself, in clouds that allow it
             with contextlib.suppress(Denied, CloudFailure):
-                self._keystone.request_url("DELETE", _account_url(token, project_id), token.value)
+                self._keystone.request_url("DELETE", self._account_url(token, project_id), token.value)
 
     def remove_containers(self, token: KeystoneToken, project_id: str, where: str, prefix: str) -> bool:
         """Remove the containers whose names begin with ``prefix``; returns whether all are gone."""
-        account = _account_url(token, project_id)
+        account = self._account_url(token, project_id)
         if not account:
             return False
         gone = True
@@ -100,8 +101,7 @@ class ObjectStorage:
                 return
             marker = names[-1]
 
-
-def _account_url(token: KeystoneToken, project_id: str) -> str:
-    """Return the address of a project's Swift account; empty in a cloud without Swift."""
-    endpoint = endpoint_of(token, SERVICE_TYPES["swift"]) or ""
-    return endpoint.replace(token.project_id, project_id).rstrip("/") if token.project_id else ""
+    def _account_url(self, token: KeystoneToken, project_id: str) -> str:
+        """Return the address of a project's Swift account; empty in a region without Swift."""
+        endpoint = service_endpoint(token, "swift", self._region) or ""
+        return endpoint.replace(token.project_id, project_id).rstrip("/") if token.project_id else ""

@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from refstack_worker.execute_test.cloud.catalog import endpoint_of
+from refstack_worker.execute_test.cloud.catalog import service_endpoint
 from refstack_worker.execute_test.cloud.cleanup.removal import Removal
 from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
-from refstack_worker.execute_test.cloud.service_types import SERVICE_TYPES
 from refstack_worker.execute_test.failures import CloudFailure
 from refstack_worker.execute_test.http import Denied
 
@@ -191,7 +190,7 @@ class ResourceRemoval:
         return {_shown(kind, one): f"still there, status {one.get('status', 'unknown')}" for one in left}
 
     def _api(self, service: str) -> ServiceApi | None:
-        endpoint = endpoint_of(self.token, SERVICE_TYPES[service], self.region)
+        endpoint = service_endpoint(self.token, service, self.region)
         return ServiceApi(self.keystone, self.token, endpoint) if endpoint else None
 
 
@@ -219,7 +218,7 @@ def _belongs_to_service(kind: ResourceKind, record: ResourceRecord) -> bool:
 
 def floating_ips(keystone: Keystone, token: KeystoneToken, region: str) -> list[str]:
     """Return the ids of the floating IPs that a user sees; empty in a cloud without any."""
-    endpoint = endpoint_of(token, SERVICE_TYPES["neutron"], region)
+    endpoint = service_endpoint(token, "neutron", region)
     if not endpoint:
         return []
     api = ServiceApi(keystone, token, endpoint)

@@ -14,10 +14,14 @@ from refstack_worker.execute_test.cloud.catalog import (
     cloud_id,
     identity_interface,
     offered_services,
+    offered_types,
+    only_region,
     regions_of,
+    service_endpoint,
+    why_not_offered,
 )
 from refstack_worker.execute_test.cloud.keystone import KeystoneToken
-from refstack_worker.execute_test.cloud.service_types import interfaces_of
+from refstack_worker.execute_test.cloud.service_types import interfaces_of, types_of
 from refstack_worker.execute_test.failures import CloudFailure
 
 
@@ -55,6 +59,65 @@ def test_services_are_found_at_the_interface_that_tempest_uses() -> None:
     chosen = interfaces_of({"object-storage": {"endpoint_type": "internalURL"}})
     assert offered_services(replace(token, interfaces=chosen), "R")["swift"]
     assert regions_of(token) == ["R"]
+
+
+def listed(*services: tuple[str, str, str]) -> KeystoneToken:
+    """Type, region and address of the public endpoint of each service."""
+    entries = [{"type": kind, "endpoints": [{"interface": "public", "region": region, "url": url}]}
+               for kind, region, url in services]  # fmt: skip
+    return KeystoneToken("t", {"catalog": entries})
+
+
+def test_remnants_of_old_block_storage_are_not_taken_for_it() -> None:
+    old = ("volumev2", "R", "http://c:8776/v2/p")
+    token = listed(("volume", "R", "http://c:8776/v1/p"), old, ("volumev3", "R", "http://c:8776/v3/p"))
+    assert offered_types(token, "cinder", "R") == ["volumev3"]
+    assert service_endpoint(token, "cinder", "R") == "http://c:8776/v3/p"
+    assert offered_services(listed(old), "R")["cinder"] is False
+    assert "is that of the old API v2, and Tempest tests v3" in why_not_offered(listed(old), "cinder", "R")
+    # the alias, whose address says that it is version 3
+    alias = listed(old, ("volume", "R", "http://c/volume/v3/p"))
+    assert offered_types(alias, "cinder", "R") == ["volume"]
+    # the vendor knows better
+    chosen = replace(listed(old), types=types_of({"volume": {"catalog_type": "volumev2"}}))
+    assert service_endpoint(chosen, "cinder", "R") == "http://c:8776/v2/p"
+
+
+def test_a_network_address_with_a_version_is_of_no_use_to_tempest() -> None:
+    token = listed(("network", "R", "http://c:9696/v2.0"))
+    assert offered_services(token, "R")["neutron"] is False
+    assert "its address ends in /v2.0, and Tempest appends the version itself" in why_not_offered(token, "neutron", "R")
+    assert offered_services(listed(("network", "R", "http://c/networking")), "R")["neutron"] is True
+
+
+def test_of_two_services_of_one_type_tempest_sees_the_first() -> None:
+    token = listed(("compute", "A", "http://a/v2.1"), ("compute", "B", "http://b/v2.1"))
+    assert service_endpoint(token, "nova", "A") == "http://a/v2.1" and service_endpoint(token, "nova", "B") is None
+    assert why_not_offered(token, "nova", "B") == (
+        "the catalogue lists compute 2 times, and Tempest looks only at the first of them"
+    )
+    assert why_not_offered(token, "nova", "C") == "" and why_not_offered(token, "glance", "A") == ""
+
+
+def test_a_type_that_was_set_is_the_one_that_is_looked_for() -> None:
+    token = listed(("compute", "R", "http://a/v2.1"), ("computev21", "R", "http://b/v2.1"))
+    chosen = replace(token, types=types_of({"compute": {"catalog_type": "computev21"}}))
+    assert service_endpoint(token, "nova", "R") == "http://a/v2.1"
+    assert service_endpoint(chosen, "nova", "R") == "http://b/v2.1"
+
+
+def test_the_region_is_the_one_in_use_unless_its_services_are_elsewhere() -> None:
+    here = "http://k/v3"
+    apart = listed(("identity", "Global", here), ("compute", "East", "http://e/v2.1"), ("image", "East", "http://e/i"),
+                   ("object-store", "North", "http://n/v1"))  # fmt: skip
+    assert only_region(apart, here) == "East"
+    token = listed(("identity", "B", here), ("object-store", "B", "http://b/v1"), ("compute", "A", "http://a/v2.1"),
+                   ("image", "A", "http://a/i"))  # fmt: skip
+    assert only_region(token, here) == "B"
+    shared = catalogue(("public", "A", here), ("public", "B", here))
+    shared.body["catalog"].extend(listed(("compute", "B", "http://b/v2.1")).body["catalog"])  # type: ignore[index]
+    assert only_region(shared, here) == "B"
+    assert only_region(KeystoneToken("t", {}), here) == ""
 
 
 def test_names_that_tempest_does_not_use_are_not_resolved(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from refstack_worker.execute_test.cloud.compute import Flavor
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image import find_images
 from tests.support.service_api import service_api
@@ -17,10 +18,12 @@ def image(name: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def found(*images: dict[str, Any], given: dict[str, Any] | None = None) -> tuple[CloudFindings, Any]:
+def found(
+    *images: dict[str, Any], given: dict[str, Any] | None = None, flavors: tuple[Flavor, ...] = ()
+) -> tuple[CloudFindings, Any]:
     api, _ = service_api({"/v2/images": {"images": list(images)}}, "http://cloud.example")
     findings = CloudFindings({"compute": given or {}})
-    return findings, find_images(api, findings)
+    return findings, find_images(api, findings, flavors)
 
 
 def test_the_smallest_public_bootable_image_and_a_second_one() -> None:
@@ -37,6 +40,26 @@ def test_the_smallest_public_bootable_image_and_a_second_one() -> None:
     assert findings.conf["compute"] == {"image_ref": "id-small", "image_ref_alt": "id-other"}
     assert first.name == "small" and not findings.gaps
     assert findings.choices == ["image: small (smallest public); alternative: other"]
+
+
+def test_what_stands_for_volumes_or_was_made_of_a_server_is_not_the_first_choice() -> None:
+    findings, first = found(
+        image("of-a-volume", size=0, block_device_mapping="[{}]"),
+        image("empty", size=0),
+        image("snapshot", size=1, image_type="snapshot"),
+        image("elsewhere", size=None),
+        image("base", size=2000),
+    )
+    assert first.name == "base" and findings.conf["compute"]["image_ref_alt"] == "id-elsewhere"
+    assert found(image("of-a-volume", size=0))[1] is None
+
+
+def test_an_image_that_fits_a_flavor_comes_first() -> None:
+    images = (image("much-memory", size=1, min_ram=8192), image("much-disk", size=2, virtual_size=40 * GIB),
+              image("usual", size=3, virtual_size=2 * GIB), image("alike", size=4))  # fmt: skip
+    findings, first = found(*images, flavors=(Flavor("1", "small", 512, 2, 1), Flavor("2", "medium", 1024, 10, 1)))
+    assert first.name == "alike" and findings.conf["compute"] == {"image_ref": "id-alike", "image_ref_alt": "id-alike"}
+    assert found(*images[:2], flavors=(Flavor("1", "small", 512, 2, 1),))[1].name == "much-memory"
 
 
 def test_one_image_serves_for_both() -> None:

@@ -12,9 +12,12 @@ def network(name: str, **more: Any) -> dict[str, Any]:
     return {"id": f"id-{name}", "name": name, "status": "ACTIVE", "subnets": ["s"], "router:external": external, **more}
 
 
-def found(*networks: dict[str, Any], is_admin: bool = True, **given: str) -> CloudFindings:
+def found(
+    *networks: dict[str, Any], is_admin: bool = True, subnets: tuple[dict[str, Any], ...] = (), **given: str
+) -> CloudFindings:
     extensions = {"extensions": [{"alias": "router"}, {"alias": "quotas"}]}
     table = {"/v2.0/networks": {"networks": list(networks)}, "/v2.0/extensions": extensions}
+    table["/v2.0/subnets"] = {"subnets": list(subnets)}
     findings = CloudFindings({"network": given})
     find_network(service_api(table, "http://cloud.example")[0], findings, "mine", is_admin)
     return findings
@@ -29,6 +32,16 @@ def test_the_default_public_network_and_the_extensions() -> None:
 def test_an_external_network_without_addresses_is_none() -> None:
     findings = found(network("a", external=True, subnets=[]), network("b", external=True, status="DOWN"))
     assert "network" not in findings.conf and "no external network" in findings.gaps[0].text
+
+
+def test_a_public_network_with_ipv6_alone_gives_no_floating_addresses() -> None:
+    subnets = ({"id": "six", "ip_version": 6}, {"id": "four", "ip_version": 4})
+    both = (network("a", external=True, subnets=["six"]), network("b", external=True, subnets=["six", "four"]))
+    assert found(*both, subnets=subnets).conf["network"]["public_network_id"] == "id-b"
+    findings = found(both[0], subnets=subnets)
+    assert "network" not in findings.conf and "no external network with IPv4 addresses" in findings.gaps[0].text
+    # an ordinary user does not see the subnets of a public network
+    assert found(both[0], subnets=()).conf["network"]["public_network_id"] == "id-a"
 
 
 def test_the_vendors_network_wins() -> None:

@@ -153,6 +153,28 @@ def test_another_region_of_the_catalogue_is_left_alone(cloud: RecordedCloud) -> 
     )
 
 
+def test_the_region_is_told_where_there_are_several(cloud: RecordedCloud) -> None:
+    assert not any(choice.startswith("region") for choice in look(cloud).choices)
+    cloud.with_region("RegionZero")
+    assert look(cloud).choices[0] == "region: RegionOne, of RegionOne, RegionZero (identity.region)"
+
+
+def test_a_network_service_that_tempest_cannot_address_takes_no_server_tests_along(cloud: RecordedCloud) -> None:
+    for service in cloud.token["catalog"]:
+        for endpoint in service["endpoints"] if service["type"] == "network" else ():
+            endpoint["url"] += "/v2.0"
+    findings = look(cloud)
+    assert needs(findings)[0] == "networks" and "Tempest appends the version itself" in findings.gaps[0].text
+    assert impossible(findings.gaps, ALL) == {}
+
+
+def test_another_name_of_a_service_is_set(cloud: RecordedCloud) -> None:
+    for service in cloud.token["catalog"]:
+        service["type"] = {"object-store": "object-storage"}.get(service["type"], service["type"])
+    findings = look(cloud)
+    assert findings.gaps == [] and findings.conf["object-storage"]["catalog_type"] == "object-storage"
+
+
 def test_a_region_that_the_catalogue_does_not_have(cloud: RecordedCloud) -> None:
     findings = look(cloud, identity={**cloud.conf["identity"], "region": "Nowhere"})
     assert needs(findings) == ["compute", "images", "networks", "volumes", "objects"]

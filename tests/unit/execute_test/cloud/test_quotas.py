@@ -31,7 +31,17 @@ def test_quotas_of_new_projects_count_for_an_administrator() -> None:
     assert gap.lacks.startswith(
         "quota: a project may have only 1 servers (tests need 3), 2 volumes (tests need 3), 1 net"
     )
+    assert "gigabytes" not in gap.text and "cores" not in gap.text
     assert "snapshots" not in gap.text and "new projects" in gap.text
+
+
+def test_servers_and_volumes_need_cores_and_gigabytes() -> None:
+    findings = found(
+        True,
+        {"/v2.1/os-quota-class-sets/default": {"quota_class_set": {"instances": 9, "cores": 2}}},
+        {"/v3/mine/os-quota-class-sets/default": {"quota_class_set": {"volumes": 9, "gigabytes": 1}}},
+    )
+    assert "only 2 cores (tests need 3), 1 gigabytes of volumes (tests need 3)" in findings.gaps[0].text
 
 
 def test_what_is_used_counts_for_a_user() -> None:
