@@ -63,7 +63,7 @@ class Image:
 
 
 class Size(Protocol):
-    """A flavor."""
+    """A flavor, as far as the choice of an image needs one."""
 
     def fits(self, image: Image | None) -> bool:
         """Return whether a server of this size can be made from an image."""
