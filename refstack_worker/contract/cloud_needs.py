@@ -29,6 +29,8 @@ class Need(str, Enum):
     """A network service for servers, which Nova cannot do without."""
     PROJECT_ROUTER = "project-router"
     """A router for each project that Tempest makes."""
+    IMAGE_CLIENT = "image-client"
+    """An image service, without which Tempest cannot set up some of its classes for volumes."""
     IMAGE = "image"
     """One to make servers from."""
     FLAVOR = "flavor"
@@ -84,6 +86,10 @@ _TESTS = {
         r"compute\.(?:security_groups|floating_ips)\.",
         r"volume\.test_volumes_(?:snapshots|actions|extend|backup)\.",
     ),
+    Need.IMAGE_CLIENT: (
+        r"volume\.test_volumes_get\.VolumesGetTest\.",
+        r"volume\.test_volumes_negative\.VolumesNegativeTest\.",
+    ),
     Need.IMAGE: (*_SERVER, *_IMAGE),
     Need.FLAVOR: (*_SERVER, r"compute\.flavors\.test_flavors\."),
     Need.RESIZE: (r".*resize",),
@@ -112,7 +118,7 @@ _QUOTA = re.compile(
 _CONCERNS = {Need.QUOTA: re.compile(r"tempest\.api\.(?:compute|network|volume)\.")}
 """Needs of which it is not known which of these tests run."""
 
-_TOLD_AS_FAILURES = frozenset({Need.SERVER_NETWORK, Need.PROJECT_ROUTER, Need.IMAGE, Need.FLAVOR})
+_TOLD_AS_FAILURES = frozenset({Need.SERVER_NETWORK, Need.PROJECT_ROUTER, Need.IMAGE_CLIENT, Need.IMAGE, Need.FLAVOR})
 """Needs without which Tempest lets tests fail. The others it skips for."""
 
 

@@ -104,6 +104,9 @@ class OptionFinder:
         if "neutron" in missing and "nova" not in missing and not reasons["neutron"]:
             text = "network: without a network service, no server can be created; such tests are left out"
             findings.lacks(Need.SERVER_NETWORK, text)
+        if "glance" in missing and "cinder" not in missing:
+            text = "image: without an image service, Tempest cannot set up some classes for volumes; they are left out"
+            findings.lacks(Need.IMAGE_CLIENT, text)
         if "glance" in missing and "nova" not in missing and not findings.is_given("compute", "image_ref"):
             findings.lacks(
                 Need.IMAGE,
