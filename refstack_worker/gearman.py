@@ -27,8 +27,8 @@ GET_STATUS_UNIQUE = 41
 STATUS_RES_UNIQUE = 42
 """Packets by which gearmand (since 1.1) tells whether it has a job of this unique; gear does not have them."""
 
-HOST = re.compile(r"\*|(?!-)[\w.-]{1,253}")
-"""A name, an IPv4 address, or ``*`` to listen on; which of them exist is the resolver's business."""
+HOST = re.compile(r"(?=.{1,253}\Z)(?!-)[\w-]{1,63}(?:\.[\w-]{1,63})*\.?")
+"""A name or an IPv4 address; which names exist is the resolver's business. It fails on empty and overlong parts."""
 
 LOG = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Address:
         else:
             host, colon, rest = rest.partition(":")
             rest = colon + rest
-            valid = HOST.fullmatch(host) is not None
+            valid = host == "*" or _is_name_or_ipv4(host)
         number = rest[1:] if rest.startswith(":") else str(port)
         if not valid or not _is_port(number) or (rest and not rest.startswith(":")):
             raise ConfigError(
@@ -117,6 +117,18 @@ def add_servers(client: gear.BaseClient, addresses: Iterable[Address]) -> None:
     """Make a client or worker connect to all these servers (it keeps trying in the background)."""
     for address in addresses:
         client.addServer(address.host, address.port, **KEEPALIVE)
+
+
+def _is_name_or_ipv4(host: str) -> bool:
+    """Tell whether a host is a name or an IPv4 address. No top-level domain is a number (RFC 3696, section 2)."""
+    if HOST.fullmatch(host) is None:
+        return False
+    if not host.rstrip(".").rpartition(".")[2].isdecimal():
+        return True
+    with suppress(ValueError):
+        ipaddress.IPv4Address(host)
+        return True
+    return False
 
 
 def _is_ipv6(host: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Union
 
 import requests
 from requests.auth import AuthBase
+from urllib3.exceptions import LocationValueError
 
 Timeout = Union[float, tuple[float, float]]
 """Seconds to connect and between two pieces of a response; one number for both."""
@@ -54,18 +55,24 @@ class HttpSession:
 
         :raises requests.RequestException: no response came; :func:`cause` puts it into words.
         """
-        with self._session.request(
-            method,
-            url,
-            timeout=timeout,
-            auth=self._auth,
-            # given with each call: a session's own setting would lose against the environment's REQUESTS_CA_BUNDLE
-            verify=self._verify,
-            allow_redirects=self._is_public,
-            stream=True,
-            **options,
-        ) as response:
+        with self._request(method, url, timeout=timeout, **options) as response:
             yield response
+
+    def _request(self, method: str, url: str, **options: Any) -> requests.Response:
+        try:
+            return self._session.request(
+                method,
+                url,
+                auth=self._auth,
+                # given with each call: a session's own setting would lose against the environment's REQUESTS_CA_BUNDLE
+                verify=self._verify,
+                allow_redirects=self._is_public,
+                stream=True,
+                **options,
+            )
+        except LocationValueError as error:
+            # requests passes on that part of a host's name is empty or longer than 63 characters
+            raise requests.exceptions.InvalidURL(str(error)) from error
 
     def close(self) -> None:
         self._session.close()

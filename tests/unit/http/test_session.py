@@ -92,3 +92,11 @@ def test_a_refused_connection_in_one_phrase() -> None:
 )
 def test_other_causes(error: Exception, phrase: str) -> None:
     assert cause(error) == phrase
+
+
+@pytest.mark.parametrize("host", ["queue..example", "a" * 64 + ".example"])
+def test_a_name_that_can_be_no_name_is_a_failed_request(host: str) -> None:
+    """urllib3 raises another kind of error for it, which no caller expects."""
+    with pytest.raises(requests.RequestException) as raised:
+        HttpSession().response("GET", f"http://{host}/", 1).__enter__()
+    assert "label empty or too long" in cause(raised.value)
