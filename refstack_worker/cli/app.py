@@ -14,6 +14,7 @@ import importlib
 import logging
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +78,8 @@ class _Deferred:
 
 def _lacking_command(message: str) -> type[Command]:
     class Lacking(Command):
+        deprecated = True  # cliff leaves it out of the list of commands
+
         def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
             parser: argparse.ArgumentParser = super().get_parser(prog_name)
             parser.add_argument("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -135,10 +138,25 @@ class RefstackApp(App):
         try:
             result = super().run(argv)
         except HelpExit:
+            if {"help", "-h", "--help"}.issuperset(argv):
+                self._tell_what_is_lacking()
             return self._failure.exit_code if isinstance(self._failure, RefstackError) else 0
         if isinstance(self._failure, RefstackError):
             return self._failure.exit_code
         return int(result or 0)
+
+    def _tell_what_is_lacking(self) -> None:
+        """Add to the list of commands those that cannot be called here, by what they need."""
+        lacking_ones: dict[str, list[str]] = {}
+        for words, command in self.program.commands.items():
+            loaded = _Deferred(words, command).load() if isinstance(command, str) else command
+            if getattr(loaded, "deprecated", False):
+                lacking_ones.setdefault(str(loaded.__doc__), []).append(words)
+        for need, commands in sorted(lacking_ones.items()):
+            self.stdout.write(f"\nNot available here {need}:\n")
+            self.stdout.write(
+                textwrap.fill(", ".join(sorted(commands)), 78, initial_indent="  ", subsequent_indent="  ") + "\n"
+            )
 
     def run_subcommand(self, argv: list[str]) -> int:
         """Carry out a command; one whose module cannot be loaded for want of an extra says which."""

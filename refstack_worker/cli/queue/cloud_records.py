@@ -26,14 +26,19 @@ class CloudShow(ShowOne):
 
 
 class CloudDelete(Command):
-    """Delete a cloud that has no runs."""
+    """Delete a cloud."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        return with_cloud(super().get_parser(prog_name))
+        parser = with_cloud(super().get_parser(prog_name))
+        parser.add_argument(
+            "--with-runs", action="store_true", help="delete its runs and results, too; none may be pinned or open"
+        )
+        return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with Api(access_of(self.app.options)) as api:
-            api.delete(f"/v1/clouds/{cloud_id(api, parsed_args.cloud)}")
+            query = "?runs=yes" if parsed_args.with_runs else ""
+            api.delete(f"/v1/clouds/{cloud_id(api, parsed_args.cloud)}{query}")
 
 
 class CloudHistory(Lister):

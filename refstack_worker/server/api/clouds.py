@@ -8,6 +8,7 @@ from refstack_worker.server.api.openapi.schemas import CLOUD, page
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import cloud_json, iso
 from refstack_worker.server.services.inputs.cloud_input import CHECK, NEW_CLOUD, conf_of
+from refstack_worker.server.services.inputs.schema import choice
 
 CLOUDS = Resource("clouds", "Add clouds and test the connection to them.")
 _ONE = "/v1/clouds/<int:cloud_id>"
@@ -46,10 +47,21 @@ def change_cloud(call: Call, cloud_id: int) -> Response:
     return jsonify(cloud_json(call.context.clouds.change(call.caller, cloud_id, call.body)))
 
 
-@CLOUDS.call("DELETE", _ONE, Who.WRITER, {204: None}, (404, 409))
+@CLOUDS.call(
+    "DELETE",
+    _ONE,
+    Who.WRITER,
+    {204: None},
+    (404, 409),
+    Takes(query={"runs": choice("yes", description="Delete its runs and their results, too")}),
+)
 def delete_cloud(call: Call, cloud_id: int) -> Response:
-    """Delete a cloud that has no runs."""
-    call.context.clouds.delete(call.caller, cloud_id)
+    """Delete a cloud.
+
+    While it has runs, this is refused (409), unless they are to be deleted, too. Then they must have ended, and none
+    may be pinned.
+    """
+    call.context.clouds.delete(call.caller, cloud_id, "runs" in call.query)
     return Response(status=204)
 
 

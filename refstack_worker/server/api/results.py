@@ -14,6 +14,7 @@ from refstack_worker.server.domain.guidelines import Choice
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.results.exports.formats import FORMATS
 from refstack_worker.server.services import signed_verdicts, uploads
+from refstack_worker.server.services.causes import causes
 from refstack_worker.server.services.compare import compare
 from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.schema import FLAG, array, fields, integer, shape, string
@@ -58,7 +59,7 @@ def list_tests(call: Call, test_id: int) -> Response:
 
 @RESULTS.call("GET", f"{_ONE}/report", Who.TOKEN, {200: reference("Report")}, (404,))
 def show_report(call: Call, test_id: int) -> Response:
-    """Show what came of a run: counts, duration, failed tests."""
+    """Show what came of a run: counts, duration, why tests failed, failed tests."""
     run = call.run(test_id)
     result = call.ledger.results.get(test_id)
     failed = call.ledger.results.tests(test_id, ResultQuery("failed", limit=MAX_TESTS))
@@ -68,6 +69,7 @@ def show_report(call: Call, test_id: int) -> Response:
             **{name: result[name] for name in ("passed", "failed", "skipped", "seconds", "attempt")},
             "accepted_at": iso(result["accepted_at"]),
             "summary": result["summary"],
+            "causes": [{"line": one.line, "fix": one.fix, "tests": len(one.tests)} for one in causes(failed)],
             "failed_tests": [test_json(test) for test in failed],
         }
     )

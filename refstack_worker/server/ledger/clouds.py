@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -54,6 +54,14 @@ class Clouds(LedgerPart):
         question = select(func.count()).select_from(_CLOUD).where(_CLOUD.c.user_id.in_(owner_ids or (-1,)))
         with self.database.reading() as connection:
             return int(connection.execute(question).scalar_one())
+
+    def labels_of(self, owner_ids: Sequence[int | None]) -> frozenset[str]:
+        """Return the names of the clouds of some users; None among them: those that belong to no user."""
+        named = [one for one in owner_ids if one is not None]
+        owned = _CLOUD.c.user_id.in_(named or (-1,))
+        where = or_(owned, _CLOUD.c.user_id.is_(None)) if len(named) < len(owner_ids) else owned
+        with self.database.reading() as connection:
+            return frozenset(connection.execute(select(_CLOUD.c.label).where(where)).scalars())
 
     def add(self, new: NewCloud) -> CloudRecord:
         """Enter a cloud.

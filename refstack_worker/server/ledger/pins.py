@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select
@@ -45,6 +46,12 @@ class Pins(LedgerPart):
         """Let a run go when its time comes."""
         with self.database.writing() as connection:
             connection.execute(delete(pin).where(pin.c.test_id == test_id))
+
+    def among(self, test_ids: Sequence[int]) -> frozenset[int]:
+        """Return those of some runs that are pinned."""
+        pinned = select(pin.c.test_id).where(pin.c.test_id.in_(test_ids or (-1,)))
+        with self.database.reading() as connection:
+            return frozenset(connection.execute(pinned).scalars())
 
     def get(self, test_id: int) -> Pin | None:
         """Return who keeps a run, and since when; None: it is not pinned."""

@@ -155,6 +155,12 @@ class Runs(LedgerPart):
             rows = connection.execute(question.limit(min(max(query.limit, 1), MAX_ROWS))).mappings().all()
         return [run_of(row) for row in rows]
 
+    def of_cloud(self, cloud_id: int) -> list[int]:
+        """Return the test ids of all runs of a cloud."""
+        question = select(legacy_tables.test.c.id).where(legacy_tables.test.c.cloud_id == cloud_id)
+        with self.database.reading() as connection:
+            return [int(number) for number in connection.execute(question).scalars()]
+
     def cancel(self, test_id: int, by: str) -> Run:
         """Cancel a run: at once if it is queued; else its worker hears of it with the next heartbeat.
 

@@ -11,6 +11,7 @@ from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.services import access, cloud_check
 from refstack_worker.server.services.callers import Caller
+from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.cloud_input import new_cloud
 
 
@@ -34,18 +35,28 @@ class CloudService:
         scope, limit = access.scope_of(self.ledger, caller), self.ledger.settings.rules.max_clouds
         if scope is not None and limit and self.ledger.clouds.count_of(scope.owner_ids) >= limit:
             raise StateError(f"Your vendor has {limit} clouds already. Delete one first.")
-        return self.ledger.clouds.add(new_cloud(body, caller))
+        new = new_cloud(body, caller)
+        self._need_other_name(caller, new.label, new.user_id)
+        return self.ledger.clouds.add(new)
 
     def change(self, caller: Caller, cloud_id: int, body: Mapping[str, Any]) -> CloudRecord:
         """Change a cloud; stored passwords stay unless new ones are given."""
         caller.need_writer()
-        self.cloud(caller, cloud_id)
-        return self.ledger.clouds.change(cloud_id, new_cloud(body, caller))
+        known, new = self.cloud(caller, cloud_id), new_cloud(body, caller)
+        if new.label != known.cloud.label:
+            self._need_other_name(caller, new.label, known.cloud.user_id)
+        return self.ledger.clouds.change(cloud_id, new)
 
-    def delete(self, caller: Caller, cloud_id: int) -> None:
-        """Remove a cloud without runs."""
+    def delete(self, caller: Caller, cloud_id: int, with_runs: bool = False) -> None:
+        """Remove a cloud.
+
+        :param with_runs: remove its runs and their results first; all of them or, if one has to stay, none.
+        :raises StateError: it has runs, or one of them is pinned or has not ended.
+        """
         caller.need_writer()
         self.cloud(caller, cloud_id)
+        if with_runs:
+            self._delete_runs(caller, cloud_id)
         self.ledger.clouds.delete(cloud_id)
 
     def check(self, caller: Caller, cloud_id: int, conf: Mapping[str, Any] | None = None) -> CloudRecord:
@@ -57,3 +68,22 @@ class CloudService:
             found = cloud_check.check(known, given, guard)
         self.ledger.clouds.note_check(cloud_id, found)
         return self.cloud(caller, cloud_id)
+
+    def _need_other_name(self, caller: Caller, label: str, user_id: int | None) -> None:
+        """Refuse the name of a cloud that the caller or the caller's vendor has: lists could not tell them apart."""
+        scope = access.scope_of(self.ledger, caller)
+        owners = (user_id,) if scope is None else scope.owner_ids
+        if label in self.ledger.clouds.labels_of(owners):
+            raise invalid("label", "You already have a cloud with this name. Edit that cloud, or choose another name.")
+
+    def _delete_runs(self, caller: Caller, cloud_id: int) -> None:
+        test_ids = self.ledger.runs.of_cloud(cloud_id)
+        pinned = self.ledger.pins.among(test_ids)
+        for test_id in test_ids:
+            run = access.owned_run(self.ledger, caller, test_id)
+            if not run.state.is_end:
+                raise StateError(f"run {test_id} has not ended; cancel it first")
+            if test_id in pinned:
+                raise StateError(f"run {test_id} is pinned; unpin it first")
+        for test_id in test_ids:
+            self.ledger.retention.delete(test_id)

@@ -12,7 +12,7 @@ from refstack_worker.contract.cloud_needs import consequences
 from refstack_worker.contract.testcases import check_testcases
 from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, UsageError
 from refstack_worker.server.domain.clouds import Cloud, CloudRecord, Conf
-from refstack_worker.server.domain.guidelines import Program
+from refstack_worker.server.domain.guidelines import ADVISORY, REQUIRED, Program
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.capacity import alive
 from refstack_worker.server.services import access, account_needs, cloud_check, proposed_version, tempest_tests
@@ -121,7 +121,7 @@ def _names(body: Mapping[str, Any], program: Program | None) -> list[str]:
 
 def _seen(inside: CloudContents) -> str:
     if inside.problem:
-        return f" The server could not look into the cloud: {inside.problem}."
+        return f" The server could not look into the cloud: {inside.problem.rstrip('.')}."
     return f" Found in the cloud: {'; '.join(inside.choices)}." if inside.choices else ""
 
 
@@ -201,9 +201,18 @@ def _catalogue(known: CloudRecord, program: Program) -> list[str]:
 
 
 def _outlook(ledger: Ledger, body: Mapping[str, Any], program: Program | None) -> str:
-    chosen = body.get("testcases") or {}
-    count = len(program.entries()) if program else len(chosen.get("names", ()))
-    what = f"{count} test{'s' if count != 1 else ''}" if count and not chosen.get("regexes") else "the tests you chose"
     free = sum(max(0, node.slots - node.busy) for node in alive(ledger) if node.state == "ready")
     version = f" with Tempest {body['tempest_version']}" if body.get("tempest_version") else ""
-    return f"This will run {what}{version}. {free} free slot{'s' if free != 1 else ''} on the fleet."
+    return f"This will run {_what(body, program)}{version}. {free} free slot{'s' if free != 1 else ''} on the fleet."
+
+
+def _what(body: Mapping[str, Any], program: Program | None) -> str:
+    """Return what a run is asked for, in words. A test that the guideline knows by several names counts once."""
+    chosen, asked = body.get("testcases") or {}, body.get("guideline") or {}
+    if asked.get("tests") == "api":
+        return "all API tests"
+    kinds = (REQUIRED, ADVISORY) if asked.get("advisory") else (REQUIRED,)
+    count = len({test.name for test in program.tests(kinds)}) if program else len(chosen.get("names", ()))
+    if not count or chosen.get("regexes"):
+        return "the tests you chose" if chosen else "all tests"
+    return f"{'up to ' if body.get('exclude') else ''}{count} test{'s' if count != 1 else ''}"

@@ -54,7 +54,7 @@ def show_cloud(cloud_id: int) -> Answer:
     history = context().ledger.clouds.history(cloud_id)
     links = context().ledger.links.of_cloud(cloud_id)
     programs = sorted({one.name for stored in context().ledger.guidelines.all(scope()) for one in programs_of(stored)})
-    values = {"links": links, "programs": programs}
+    values = {"links": links, "programs": programs, "runs": len(context().ledger.runs.of_cloud(cloud_id))}
     return show("cloud.html", known=known, history=history, plot=plot(history), **values)
 
 
@@ -87,7 +87,7 @@ def check_cloud(cloud_id: int) -> Answer:
 
 @page("POST", "/clouds/<int:cloud_id>/delete")
 def delete_cloud(cloud_id: int) -> Answer:
-    context().clouds.delete(caller(), cloud_id)
+    context().clouds.delete(caller(), cloud_id, request.form.get("runs") == "yes")
     return redirect("/clouds", 303)
 
 

@@ -32,6 +32,20 @@ from tests.system.web import look
 from tests.system.web.site import Site, beat, begin, finish, furnish, run_of, serving
 from tests.system.web.test_browser import PATIENCE, body, click, confirmed, eventually, fill, shows, until
 
+PRINTED = """
+addEventListener('beforeprint', () => {
+    const folded = [...document.querySelectorAll('main details:not(.menu)')];
+    const reasons = [...document.querySelectorAll('#tests-table td.name details[open] pre')];
+    window.printed = {open: folded.every(one => one.open),
+                      reasons: reasons.filter(one => one.textContent.includes('401')).length};
+})
+"""
+"""Notes what is open when the page is printed."""
+COLOURS = """
+const of = (css, what) => getComputedStyle(document.querySelector(css))[what];
+return [of('main h1', 'color'), of('body', 'backgroundColor'), of('.verdict', 'backgroundColor')]
+"""
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
@@ -192,10 +206,59 @@ def test_cancel_asks_and_a_cloud_with_runs_says_why_it_stays(site: Site, ann: An
     click(ann, "Cancel run")
     eventually(ann, lambda: ann.switch_to.alert).dismiss()
     assert not site.ledger.runs.get(ids["running"]).cancel_asked_at
+    # the question says what goes with it; what keeps a run keeps all of them
     ann.get(f"{site.url}/clouds/{ids['cloud']}")
+    click(ann, "Delete")
+    ann.find_element(By.NAME, "runs").click()
+    shows(ann, "Delete its 10 runs and their results, too")
+    click(ann, "Delete permanently")
+    shows(ann, "has not ended; cancel it first")
+    assert runs(site) == 10
+
+
+def test_a_cloud_goes_with_its_runs_and_alone(site: Site, ann: Any) -> None:
+    cloud = add_cloud(site)
+    job = begin(site, run_of(site, "ann", cloud, "last"))
+    finish(site, job)
+    ann.get(f"{site.url}/clouds/{cloud}")
+    click(ann, "Delete")
+    # the box has to be ticked, with or without JavaScript
+    click(ann, "Delete permanently")
+    assert runs(site) == 1
+    ann.find_element(By.NAME, "runs").click()
+    click(ann, "Delete permanently")
+    shows(ann, "No clouds yet.")
+    assert runs(site) == 0
+    ann.get(f"{site.url}/clouds/{add_cloud(site)}")
     confirmed(ann, "Delete")
-    shows(ann, "runs")
-    assert "cloud 1 has runs; delete them first" not in body(ann) or "Acme" in body(ann)
+    shows(ann, "No clouds yet.")
+
+
+def test_a_cloud_that_does_not_answer_is_entered_once(site: Site, ann: Any) -> None:
+    for said in (("Connection problem.", "nowhere.invalid"), ("to fix",)):
+        ann.get(f"{site.url}/clouds/new")
+        fill(ann, label="Demo", endpoint_v3="https://nowhere.invalid/v3", test_user="interop", password="pw-1")
+        click(ann, "Add and check")
+        shows(ann, *said)
+    assert wrong_fields(ann) == ["label"]
+    ann.get(f"{site.url}/runs/new")
+    choices = [one.text for one in Select(ann.find_element(By.NAME, "cloud_id")).options]
+    assert len([one for one in choices if one.startswith("Demo (")]) == 1
+
+
+def test_paper_has_black_on_white_and_what_was_folded(site: Site, ann: Any) -> None:
+    ids = furnish(site)
+    ann.get(f"{site.url}/runs/{ids['judged']}")
+    ann.execute_script(PRINTED)
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    ann.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
+    assert ann.execute_script(COLOURS) == ["rgb(0, 0, 0)", "rgb(255, 255, 255)", "rgb(255, 255, 255)"]
+    assert not ann.find_element(By.CSS_SELECTOR, "header.top").is_displayed()
+    ann.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": dark})
+    ann.execute_cdp_cmd("Page.printToPDF", {})
+    assert eventually(ann, lambda: ann.execute_script("return window.printed")) == {"open": True, "reasons": 4}
+    # and folded again afterwards
+    assert ann.execute_script("return [...document.querySelectorAll('#tests-table details')].some(one => !one.open)")
 
 
 def test_next_in_line_goes_when_the_run_begins(site: Site, ann: Any) -> None:

@@ -19,7 +19,7 @@ from refstack_worker.cli.api_client import Api, access_of
 from refstack_worker.cli.queue.names import cloud_id, vendor_id
 from refstack_worker.cli.queue.output import save
 from refstack_worker.cli.queue.runs.options import add_conf_options, conf_of
-from refstack_worker.cli.queue.runs.watch import Watcher, verdict
+from refstack_worker.cli.queue.runs.watch import Watcher, cause_lines, verdict
 from refstack_worker.contract.states import ENDS, RunState
 
 if TYPE_CHECKING:
@@ -182,6 +182,7 @@ class RunReport(ShowOne):
             "verdict": verdict(run),
             "tempest_version": run["tempest_version"],
             **{name: report[name] for name in ("passed", "failed", "skipped", "seconds", "attempt", "accepted_at")},
+            "why": Causes(report["causes"]),
             "failed_tests": FailedTests(report["failed_tests"]),
         }
         return tuple(shown), tuple(shown.values())
@@ -205,10 +206,17 @@ class AttemptLines(_Records):
 
 
 class FailedTests(_Records):
-    """Failed tests: name and the last line of the reason for people, records for machines."""
+    """Failed tests: their names for people, whom the causes tell why, records for machines."""
 
     def human_readable(self) -> str:
-        return "\n".join(f"{item['name']}: {last_line(item['reason'])}" for item in self._value) or "none"
+        return "\n".join(item["name"] for item in self._value) or "none"
+
+
+class Causes(_Records):
+    """Why tests failed: two lines for people, records for machines."""
+
+    def human_readable(self) -> str:
+        return "\n".join(cause_lines(self._value)) or "no test failed"
 
 
 class Warnings(_Value):

@@ -13,6 +13,9 @@ from refstack_worker.cli.queue.output import save
 from refstack_worker.contract import export_formats
 from refstack_worker.errors import UsageError
 
+MAX_REASON = 100
+"""Characters of the reason of a test in a verdict; 'run report' has the causes in full."""
+
 
 class RunVerdict(Command):
     """Show a run's verdict for a program. Exit status 0: passed; 1: not passed."""
@@ -74,4 +77,6 @@ def _verdict_text(told: dict[str, Any]) -> str:
 
 
 def _lacking(test: dict[str, Any]) -> str:
-    return f"{test['status']}: {test['name']}" + (f": {test['reason']}" if test.get("reason") else "")
+    reason = test.get("reason") or ""
+    short = f"{reason[:MAX_REASON]}…" if len(reason) > MAX_REASON else reason
+    return f"{test['status']}: {test['name']}" + (f": {short}" if short else "")

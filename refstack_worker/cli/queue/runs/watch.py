@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
 from refstack_worker.cli.queue.names import Asks
@@ -23,6 +23,8 @@ PATIENCE = 300.0
 BAR = 24
 MAX_LINES = 2000
 """Lines of the console that are asked for at once."""
+MAX_CAUSES = 5
+"""Causes of failures that the end names; 'run report' has all."""
 
 
 class Watcher:
@@ -57,10 +59,21 @@ class Watcher:
                 silent_since = self._wait_for_server(silent_since, error)
                 continue
             if RunState(run["state"]) in ENDS:
-                self._line(f"run {test_id}: {verdict(run)}")
+                self._tell_end(run)
                 return exit_code(run)
             self._show(progress_line(run))
             time.sleep(POLL_SECONDS)
+
+    def _tell_end(self, run: Mapping[str, Any]) -> None:
+        """Say how the run ended, what that means for its program, and why tests failed."""
+        self._line(f"run {run['test_id']}: {verdict(run)}")
+        if run.get("verdict"):
+            judged = run["verdict"]
+            word = "passed" if judged["passed"] else "not passed"
+            self._line(f"{run['program']}: {word}, {judged['count']} of {judged['total']} required tests")
+        if exit_code(run) == FAILED_TESTS:
+            for line in cause_lines(self._api.get(f"/v1/runs/{run['test_id']}/report")["causes"][:MAX_CAUSES]):
+                self._line(line)
 
     def _wait_for_server(self, silent_since: float, error: ServerError) -> float:
         now = time.monotonic()
@@ -140,6 +153,15 @@ def verdict(run: Mapping[str, Any]) -> str:
         return f"{word}: {counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped"
     said = ": ".join(part for part in (run["reason"], run["message"]) if part)
     return f"{state.value}{f' ({said})' if said else ''}"
+
+
+def cause_lines(causes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return causes of failures as lines: the error and how many tests it made fail, then what probably helps."""
+    lines = []
+    for cause in causes:
+        lines.append(f"{cause['tests']} test{'' if cause['tests'] == 1 else 's'}: {cause['line']}")
+        lines += [f"  -> {cause['fix']}"] if cause["fix"] else []
+    return lines
 
 
 def progress_line(run: Mapping[str, Any]) -> str:

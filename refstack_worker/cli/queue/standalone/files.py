@@ -148,6 +148,8 @@ def server_text(folder: Folder, wish: Wish) -> str:
             f'APP_ADDRESS = "http://{LOOPBACK}:{wish.port or free_port()}"',
             f"DATA_FOLDER = {str(folder.path / 'data')!r}",
             f"KEY_FOLDER = {str(folder.keys)!r}",
+            "# a cloud on this machine may be tested: who reaches this server reaches that, too",
+            'CLOUD_NETWORKS = ["127.0.0.0/8", "::1"]',
             "",
         )
     )

@@ -162,6 +162,13 @@ SCHEMAS: Json = {
     ),
     "Report": shape(
         run=RUN, passed=integer(0), failed=integer(0), skipped=integer(0), seconds=NUMBER,
+        causes=array(
+            shape(
+                line=string(description="The error, as its first test has it"),
+                fix=string(description="What probably helps; empty: not known"),
+                tests=integer(1, description="Tests that failed with it"),
+            )
+        ),
         failed_tests=array(reference("Test")),
     ),
     "Verdict": shape(

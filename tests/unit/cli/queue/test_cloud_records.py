@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.server.domain.clouds import NewCloud
-from tests.system.web.site import Site
+from tests.system.web.site import Site, begin, finish, run_of
 from tests.unit.cli.queue.conftest import CallAs
 
 
@@ -35,3 +35,32 @@ def test_it_is_checked_with_a_password_file_and_deleted(call_as: CallAs, cloud: 
     assert call_as("ann", "cloud", "history", "Prod", "-f", "json").json == []
     assert call_as("ann", "cloud", "delete", "Prod").status == 0
     assert call_as("ann", "cloud", "list", "-f", "json").json == []
+
+
+def test_its_runs_go_with_it_only_if_asked_for_and_none_has_to_stay(call_as: CallAs, site: Site, cloud: int) -> None:
+    jobs = [begin(site, run_of(site, "ann", cloud, name)) for name in ("one", "two")]
+    for job in jobs:
+        finish(site, job)
+    one, two = (job.submission.key.test_id for job in jobs)
+    refused = call_as("ann", "cloud", "delete", "Prod")
+    assert refused.status == 5 and '"Prod" has 2 runs' in refused.err
+    assert call_as("ann", "run", "pin", str(two)).status == 0
+    kept = call_as("ann", "cloud", "delete", "Prod", "--with-runs")
+    assert kept.status == 5 and f"run {two} is pinned; unpin it first" in kept.err
+    assert site.ledger.runs.of_cloud(cloud) == [one, two]
+    assert call_as("bob", "cloud", "delete", str(cloud), "--with-runs").status == 6
+    assert call_as("ann", "run", "unpin", str(two)).status == 0
+    assert call_as("ann", "cloud", "delete", "Prod", "--with-runs").status == 0
+    assert site.ledger.runs.of_cloud(cloud) == []
+    assert call_as("ann", "cloud", "list", "-f", "json").json == []
+
+
+def test_a_name_is_given_once(call_as: CallAs, site: Site, cloud: int) -> None:
+    url = f"{site.url}/v3"
+    twice = call_as("ann", "cloud", "create", "Prod", url)
+    assert twice.status == 2 and "already have a cloud with this name" in twice.err
+    assert call_as("ann", "cloud", "create", "Test", url).status == 0
+    assert call_as("ann", "cloud", "update", "Test", "--label", "Prod").status == 2
+    assert call_as("ann", "cloud", "update", "Prod", "--region", "fra").status == 0
+    # another vendor's names are its own
+    assert call_as("bob", "cloud", "create", "Prod", url).status == 0

@@ -175,6 +175,7 @@ class TestLooking:
         report = client.get(f"{url}/report", headers=operator).json
         assert (report["passed"], report["failed"], len(report["failed_tests"])) == (1, 2, 2)
         assert report["summary"] == {"exit_code": 1}
+        assert sum(one["tests"] for one in report["causes"]) == 2 and all(one["line"] for one in report["causes"])
         assert client.get(f"{url}/subunit", headers=operator).data == (tmp_path / "result").read_bytes()
         assert client.get(f"{url}/results?status=x", headers=operator).status_code == 400
 

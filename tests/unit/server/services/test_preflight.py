@@ -67,6 +67,25 @@ def test_the_guidelines_version_is_taken_where_none_is_named(
     assert "tempest_version" not in with_version(ledger, caller, {"conf_json": {}})
 
 
+def test_a_test_with_two_names_counts_once_and_what_is_not_counted_is_named(
+    ledger: Ledger, caller: Caller, clock: Clock
+) -> None:
+    node(ledger, clock, "47.0.0")
+    text = schema_2()
+    stored = ledger.guidelines.add(text, StoredGuideline(0, "", "", "", "op", None))
+    program = next(iter(ledger.guidelines.get(stored.id, None)[1].programs.values()))
+    assert len(program.entries()) > len(list(program.tests())), "no test of it has a second name"
+    conf = {"identity": {"uri_v3": "https://k/v3", "password": "p"}}
+    body: dict[str, Any] = {"guideline": {"id": stored.id, "program": program.name}, "conf_json": conf}
+    assert f"This will run {len(list(program.tests()))} tests" in preflight(ledger, caller, body).outlook
+    body["guideline"]["tests"] = "api"
+    assert "This will run all API tests with" in preflight(ledger, caller, body).outlook
+    everything = {"conf_json": conf, "tempest_version": "47.0.0"}
+    assert "This will run all tests with Tempest 47.0.0." in preflight(ledger, caller, everything).outlook
+    # one sentence's end is enough
+    assert ".." not in preflight(ledger, caller, everything).outlook
+
+
 def test_a_program_that_is_not_there_is_named(ledger: Ledger, caller: Caller, guideline: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match="guideline: "):
         with_version(ledger, caller, {"guideline": {**guideline, "program": "Nonsense"}})

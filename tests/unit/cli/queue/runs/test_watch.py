@@ -11,6 +11,11 @@ from refstack_worker.errors import RefusedError, ServerError
 
 QUIET = {"total": 0, "done": 0, "passed": 0, "failed": 0, "skipped": 0, "seconds_left": 0}
 
+CAUSES = [
+    {"tests": 4, "line": "Unauthorized: no", "fix": "Check the password."},
+    {"tests": 1, "line": "odd", "fix": ""},
+]
+
 
 def run(state, **more):
     counts = {"passed": 0, "failed": 0, "skipped": 0, **more.pop("counts", {})}
@@ -31,6 +36,8 @@ class Server:
     def get(self, path, query=None):
         if path.endswith("/messages"):
             return {"messages": [message for message in self.messages if message["id"] > query["after"]]}
+        if path.endswith("/report"):
+            return {"causes": CAUSES}
         answer = self.states.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -55,6 +62,20 @@ def test_exit_status_tells_the_verdict(end, status, said):
     out = io.StringIO()
     assert watch.Watcher(Server(run("queued"), end), out).watch(7) == status
     assert said in out.getvalue()
+
+
+def test_the_end_tells_what_it_means_and_why():
+    out = io.StringIO()
+    judged = {"passed": False, "count": 53, "total": 58}
+    end = run("finished", counts={"passed": 53, "failed": 5}, program="Powered Storage 2020.06", verdict=judged)
+    assert watch.Watcher(Server(end), out).watch(7) == 1
+    assert out.getvalue().splitlines()[-5:] == [
+        "run 7: tests failed: 53 passed, 5 failed, 0 skipped",
+        "Powered Storage 2020.06: not passed, 53 of 58 required tests",
+        "4 tests: Unauthorized: no",
+        "  -> Check the password.",
+        "1 test: odd",
+    ]
 
 
 def test_each_message_once():
