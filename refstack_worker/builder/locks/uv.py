@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import virtualenv
-
 from refstack_worker import process
 from refstack_worker.environments.lock import tomllib
 from refstack_worker.errors import BuildError, ProcessError
@@ -137,9 +135,9 @@ def find_uv(cache: Path) -> Path:
         if found and os.access(found, os.X_OK):
             return Path(found)
     try:
-        virtualenv.cli_run(["--python", sys.executable, "--no-periodic-update", str(own.parent.parent)])
+        process.run([sys.executable, "-m", "venv", own.parent.parent])
         process.run([own.parent / "python", "-m", "pip", "install", "--quiet", "uv"])
-    except (ProcessError, SystemExit, RuntimeError) as error:
+    except ProcessError as error:
         hint = "install uv, or give this machine a package index"
         raise BuildError(f"uv is missing and cannot be installed: {error}; {hint}") from error
     return own

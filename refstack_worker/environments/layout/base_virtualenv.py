@@ -1,6 +1,6 @@
-"""The virtualenv under an environment: made by virtualenv once for an interpreter, then laid out again and again.
+"""The virtualenv under an environment: made by ``venv`` once for an interpreter, then laid out again and again.
 
-What virtualenv makes differs from one folder to the next only in that folder's name. So it is asked once (100 ms),
+What ``venv`` makes differs from one folder to the next only in that folder's name. So it is called once,
 what it made is kept in the store, and an environment takes it by hard links, but for the files that name their folder.
 That spares inodes as much as time: a busy node makes and removes thousands of environments.
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -25,8 +24,6 @@ from refstack_worker.environments.store.file_locks import work_folder
 from refstack_worker.environments.store.wheel_store import WheelStore
 from refstack_worker.errors import EnvironmentBuildError, RefstackError
 from refstack_worker.filesystem import FOLDER_MODE, make_folder, place, remove_tree, sync_file_system, write_plainly
-
-LOG = logging.getLogger(__name__)
 
 FILE = "skeleton.json"
 TREE = "tree"
@@ -88,11 +85,9 @@ def make_open_folder(path: str) -> None:
 def base_virtualenv_of(interpreter: Interpreter, store: WheelStore) -> BaseVirtualenv:
     """Return the base for an interpreter, made and kept the first time.
 
-    :raises EnvironmentBuildError: neither virtualenv nor the interpreter's own ``venv`` can make one.
+    :raises EnvironmentBuildError: the interpreter cannot make one.
     """
-    import virtualenv  # only where one is made: it takes a tenth of each command
-
-    about = "\n".join([str(interpreter.path), interpreter.identity, virtualenv.__version__])
+    about = "\n".join([str(interpreter.path), interpreter.identity, "venv"])
     root = store.bases / hashlib.sha256(about.encode()).hexdigest()[:32]
     with _MAKING:
         if root not in _MADE or not root.is_dir():
@@ -110,33 +105,23 @@ def all_base_virtualenvs(store: WheelStore) -> Iterator[BaseVirtualenv]:
             remove_tree(root)
 
 
-def make_virtualenv(folder: Path, interpreter: Interpreter, store: WheelStore) -> None:
-    """Make a virtualenv without any package; by the interpreter's own ``venv`` where virtualenv is too new for it.
+def make_virtualenv(folder: Path, interpreter: Interpreter) -> None:
+    """Make a virtualenv without any package.
 
-    :raises EnvironmentBuildError: neither can.
+    By the interpreter's own ``venv``: virtualenv supports fewer Pythons, and Debian's package recommends a compiler.
+
+    :raises EnvironmentBuildError: it cannot.
     """
-    import virtualenv
-
-    words = [
-        "--python", str(interpreter.path), "--without-pip", "--activators", "bash", "--no-vcs-ignore",
-        "--app-data", str(store.root / "virtualenv"), "--no-periodic-update", str(folder),
-    ]  # fmt: skip
-    env = {name: value for name, value in os.environ.items() if not name.startswith("VIRTUALENV_")}
-    env["VIRTUALENV_CONFIG_FILE"] = os.devnull
     try:
-        virtualenv.cli_run(words, setup_logging=False, env=env)
-    except (SystemExit, RuntimeError, ValueError) as error:
-        LOG.debug("virtualenv does not support %s (%s); using its venv module instead", interpreter.path, error)
-        try:
-            process.run([interpreter.path, "-I", "-m", "venv", "--without-pip", "--clear", folder])
-        except RefstackError as own:
-            raise EnvironmentBuildError(f"{interpreter.path}: cannot create a virtualenv: {error}; {own}") from own
+        process.run([interpreter.path, "-I", "-m", "venv", "--without-pip", "--symlinks", "--clear", folder])
+    except RefstackError as error:
+        raise EnvironmentBuildError(f"{interpreter.path}: cannot create a virtualenv: {error}") from error
 
 
 def _make(root: Path, interpreter: Interpreter, store: WheelStore) -> BaseVirtualenv:
     with work_folder(store.work) as work:
         made = make_folder(work / root.name)
-        make_virtualenv(made / TREE, interpreter, store)
+        make_virtualenv(made / TREE, interpreter)
         base = _seen(root, made / TREE)
         write_plainly(made / FILE, json.dumps({**vars(base), "root": ""}).encode())
         sync_file_system(made)

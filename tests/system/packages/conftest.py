@@ -42,6 +42,10 @@ class Built:
         found = self.folder / "deb"
         return sorted([*found.glob("*.dsc"), *found.glob("*.tar.*")])
 
+    def left(self) -> list[Path]:
+        """Return everything that the build of this commit's Debian packages left, as ``dist/deb/*`` does."""
+        return sorted((self.folder / "deb").iterdir())
+
     def rpms(self) -> list[Path]:
         """Return the RPMs, sources left out."""
         return sorted(
@@ -130,7 +134,7 @@ def publish(gnupg_home: Path):  # type: ignore[no-untyped-def]
 def repository(built: Built, publish, tmp_path_factory: pytest.TempPathFactory) -> Path:  # type: ignore[no-untyped-def]
     """A repository with the packages of this commit and of both Tempest versions; nobody changes it."""
     folder = tmp_path_factory.mktemp("repository")
-    return publish(folder, [*built.debs(), *built.sources(), *built.debs("tempest")])  # type: ignore[no-any-return]
+    return publish(folder, [*built.left(), *built.debs("tempest")])  # type: ignore[no-any-return]
 
 
 @pytest.fixture
