@@ -21,6 +21,8 @@ from refstack_worker.execute_test.failures import CloudFailure
 INTERFACES = ("public", "admin", "internal")
 MAX_HOSTS = 20
 """Hosts of a catalogue that are checked; a cloud has a handful."""
+_VERSIONED = {"nova": "/v2.1", "cinder": "/v3/PROJECT_ID"}
+"""Services to whose addresses Tempest adds no version, and the end that their addresses have."""
 RESOLVE_SECONDS = 3.0
 """For all names of a catalogue together: a resolver may stay silent."""
 
@@ -76,7 +78,7 @@ def offered_types(token: KeystoneToken, name: str, region: str = "") -> list[str
     :param name: option of ``[service_available]``.
     """
     found = {kind: endpoint_of(token, (kind,), region) for kind in token.types[name]}
-    return [kind for kind, url in found.items() if url is not None and not unusable(token, name, url)]
+    return [kind for kind, url in found.items() if url and not unusable(token, name, url)]
 
 
 def service_endpoint(token: KeystoneToken, name: str, region: str = "") -> str | None:
@@ -89,14 +91,27 @@ def service_endpoint(token: KeystoneToken, name: str, region: str = "") -> str |
 
 def unusable(token: KeystoneToken, name: str, url: str) -> str:
     """Return why Tempest cannot use a service at this address; empty if it can, or if the type was set."""
-    version = re.search(r"/(v\d+(?:\.\d+)?)(?:/|$)", urllib.parse.urlsplit(url).path)
-    if token.types[name] != SERVICE_TYPES[name] or not version:
+    version = _version_in(url)
+    if token.types[name] != SERVICE_TYPES[name]:
         return ""
-    if name == "cinder" and version[1] in ("v1", "v2"):
-        return f"its address is that of the old API {version[1]}, and Tempest tests v3"
-    if name == "neutron":
-        return f"its address ends in /{version[1]}, and Tempest appends the version itself. Register it without"
+    if name == "cinder" and version in ("v1", "v2"):
+        return f"its address is that of the old API {version}, and Tempest tests v3"
+    if name == "neutron" and version:
+        return f"its address ends in /{version}, and Tempest appends the version itself. Register it without"
     return ""
+
+
+def doubtful(name: str, url: str) -> str:
+    """Return why Tempest probably cannot use a service at this address; empty if it can."""
+    if name in _VERSIONED and not _version_in(url):
+        return (f"its address in the catalogue, {url}, has no version, and Tempest adds none; its tests fail unless it "
+                f"responds there. Register it with {_VERSIONED[name]}")  # fmt: skip
+    return ""
+
+
+def _version_in(url: str) -> str:
+    found = re.search(r"/(v\d+(?:\.\d+)?)(?:/|$)", urllib.parse.urlsplit(url).path)
+    return found[1] if found else ""
 
 
 def why_not_offered(token: KeystoneToken, name: str, region: str = "") -> str:
@@ -104,7 +119,7 @@ def why_not_offered(token: KeystoneToken, name: str, region: str = "") -> str:
     for kind in token.types[name]:
         url = endpoint_of(token, (kind,), region)
         if url is not None:
-            return f"the catalogue lists {kind}, but {unusable(token, name, url)}"
+            return f"the catalogue lists {kind}, but {unusable(token, name, url) or 'without an address'}"
         listed = [one for one in token.catalog if one.get("type") == kind]
         others = KeystoneToken(token.value, {"catalog": listed[1:]}, token.interfaces, token.types)
         if endpoint_of(others, (kind,), region) is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from refstack_worker.contract.cloud_needs import NEED_OF_SERVICE, Need
 from refstack_worker.execute_test.cloud.catalog import (
+    doubtful,
     endpoint_of,
     offered_types,
     regions_of,
@@ -101,6 +102,10 @@ class OptionFinder:
             where = f" in the region {self._region}" if self._region else ""
             why = reasons[name] or f"the cloud's catalogue has no such service{where}"
             findings.lacks(NEED_OF_SERVICE[name], f"{self._token.types[name][0]}: {why}; its tests are skipped")
+        for name, kinds in SERVICE_TYPES.items():
+            api = self._api(name)
+            if api is not None and (why := doubtful(name, api.endpoint)):
+                findings.lacks(Need.OTHER, f"{kinds[0]}: {why}")
         if "neutron" in missing and "nova" not in missing and not reasons["neutron"]:
             text = "network: without a network service, no server can be created; such tests are left out"
             findings.lacks(Need.SERVER_NETWORK, text)

@@ -23,6 +23,10 @@ def find_validation(api: ServiceApi | None, findings: CloudFindings, image: Imag
     """Turn SSH into servers on if it can work; else say why not, and what that skips."""
     if findings.is_given("validation", "run_validation"):
         return
+    if image is None and not findings.value("compute", "image_ref"):
+        # there are no servers either, which is reported
+        findings.choose("validation", "run_validation", False)
+        return
     reason = _obstacle(api, findings, image)
     findings.choose("validation", "run_validation", not reason)
     if reason:

@@ -90,6 +90,12 @@ def test_a_network_address_with_a_version_is_of_no_use_to_tempest() -> None:
     assert offered_services(listed(("network", "R", "http://c/networking")), "R")["neutron"] is True
 
 
+def test_an_empty_address_is_none() -> None:
+    token = listed(("image", "R", ""))
+    assert offered_services(token, "R")["glance"] is False
+    assert why_not_offered(token, "glance", "R") == "the catalogue lists image, but without an address"
+
+
 def test_of_two_services_of_one_type_tempest_sees_the_first() -> None:
     token = listed(("compute", "A", "http://a/v2.1"), ("compute", "B", "http://b/v2.1"))
     assert service_endpoint(token, "nova", "A") == "http://a/v2.1" and service_endpoint(token, "nova", "B") is None

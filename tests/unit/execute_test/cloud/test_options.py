@@ -106,7 +106,8 @@ def test_a_service_is_away(
 def test_no_image(cloud: RecordedCloud) -> None:
     cloud.empty("/image/v2/images", "images")
     findings = look(cloud)
-    assert needs(findings)[0] == "image" and "image_ref" not in findings.conf["compute"]
+    assert needs(findings) == ["image"] and "image_ref" not in findings.conf["compute"]
+    assert findings.conf["validation"] == {"run_validation": False}
     assert impossible(findings.gaps, ALL) == {SERVER: "image: the cloud shows no active image to create servers from"}
     assert "image" not in needs(look(cloud, compute={"image_ref": "mine"}))
 
@@ -168,6 +169,17 @@ def test_a_network_service_that_tempest_cannot_address_takes_no_server_tests_alo
     findings = look(cloud)
     assert needs(findings)[0] == "networks" and "Tempest appends the version itself" in findings.gaps[0].text
     assert impossible(findings.gaps, ALL) == {}
+
+
+def test_an_address_without_a_version_is_told_where_tempest_adds_none(cloud: RecordedCloud) -> None:
+    for service in cloud.token["catalog"]:
+        for endpoint in service["endpoints"] if service["type"] == "compute" else ():
+            endpoint["url"] = endpoint["url"].removesuffix("/v2.1")
+    findings = look(cloud)
+    assert [gap.lacks for gap in findings.gaps] == [
+        f"compute: its address in the catalogue, {cloud.server.url}/compute, has no version, and Tempest adds none"
+    ]
+    assert findings.conf["compute"]["flavor_ref"] == "42"
 
 
 def test_another_name_of_a_service_is_set(cloud: RecordedCloud) -> None:
