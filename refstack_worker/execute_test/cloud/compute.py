@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,7 @@ def find_compute(
 
     :param flavors: the usable ones, the smallest first.
     """
+    _look_at_given(api, findings)
     _find_flavors(findings, flavors, image)
     oldest, newest = api.microversions("v2.1")
     if newest and api.version == "v2":
@@ -72,6 +74,15 @@ def find_compute(
         findings.choose("compute", "max_microversion", newest, f"compute: microversions {oldest or '2.1'} to {newest}")
     if is_admin:
         _find_hypervisors(api, findings)
+
+
+def _look_at_given(api: ServiceApi, findings: CloudFindings) -> None:
+    """Report flavors that were set and that the cloud does not show, among the listed or by their ids."""
+    for option in ("flavor_ref", "flavor_ref_alt"):
+        given = str(findings.given.get("compute", {}).get(option) or "")
+        if given and not api.get(f"{api.versioned('v2.1')}/flavors/{urllib.parse.quote(given, safe='')}"):
+            text = f"flavor: the cloud shows no flavor with the id {given} (compute.{option})"
+            findings.lacks(Need.OTHER, f"{text}; tests that create or resize servers fail")
 
 
 def _find_flavors(findings: CloudFindings, usable: Sequence[Flavor], image: Image | None) -> None:

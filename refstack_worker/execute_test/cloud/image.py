@@ -77,7 +77,7 @@ def find_images(api: ServiceApi, findings: CloudFindings, sizes: Sequence[Size] 
     given = str(findings.value("compute", "image_ref") or "")
     images = _images(api, sizes)
     if given:
-        return next((image for image in images if image.id == given), None)
+        return _given(api, findings, given, images)
     if not images:
         findings.lacks(
             Need.IMAGE,
@@ -86,13 +86,37 @@ def find_images(api: ServiceApi, findings: CloudFindings, sizes: Sequence[Size] 
         )
         return None
     first = images[0]
-    alike = (image for image in images[1:] if image.disk <= max(first.disk, 1) and image.min_ram <= first.min_ram)
-    second = next(alike, first)
+    second = _second(first, images)
     kind = "smallest public" if first.is_public else "smallest visible"
     alternative = f"alternative: {second.name or second.id}" if second is not first else "no second image was found"
     findings.choose("compute", "image_ref", first.id, f"image: {first.name or first.id} ({kind}); {alternative}")
     findings.choose("compute", "image_ref_alt", second.id)
     return first
+
+
+def _given(api: ServiceApi, findings: CloudFindings, given: str, images: Sequence[Image]) -> Image | None:
+    """Return the image that was set, and choose a second one if that was not set."""
+    record = api.get(f"{api.versioned('v2')}/images/{urllib.parse.quote(given, safe='')}")
+    if not isinstance(record, dict):
+        findings.lacks(
+            Need.OTHER,
+            f"image: the cloud shows no image with the id {given} (compute.image_ref); tests that create servers fail",
+        )
+        return None
+    first = Image.read(record)
+    second = _second(first, images) if first else None
+    findings.choose("compute", "image_ref_alt", second.id if second else given)
+    return first
+
+
+def _second(first: Image, images: Sequence[Image]) -> Image:
+    """Return another image for the same flavors, or the same without any."""
+    alike = (
+        image
+        for image in images
+        if image.id != first.id and image.disk <= max(first.disk, 1) and image.min_ram <= first.min_ram
+    )
+    return next(alike, first)
 
 
 def _images(api: ServiceApi, sizes: Sequence[Size]) -> list[Image]:

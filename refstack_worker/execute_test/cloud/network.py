@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ def find_network(api: ServiceApi, findings: CloudFindings, project_id: str, is_a
         if "router" not in extensions:
             _do_without_routers(findings, is_admin)
     networks = api.records(f"{base}/networks", "networks")
+    _look_at_given(api, findings)
     _find_public_network(_with_ipv4(networks, api.records(f"{base}/subnets", "subnets")), findings)
     if not is_admin:
         _find_project_network(networks, findings, project_id)
@@ -47,6 +49,20 @@ def _with_ipv4(networks: list[dict[str, Any]], subnets: list[dict[str, Any]]) ->
     """
     versions = {str(one.get("id")): one.get("ip_version", 4) for one in subnets}
     return [one for one in networks if any(versions.get(str(subnet), 4) == 4 for subnet in one.get("subnets") or ())]
+
+
+def _look_at_given(api: ServiceApi, findings: CloudFindings) -> None:
+    """Complete a public network that was set by its id; report one that the cloud does not show."""
+    given = str(findings.given.get("network", {}).get("public_network_id") or "")
+    if not given:
+        return
+    shown = api.get(f"{api.versioned('v2.0')}/networks/{urllib.parse.quote(given, safe='')}")
+    network = shown.get("network") if isinstance(shown, dict) else None
+    if isinstance(network, dict):
+        findings.choose("network", "floating_network_name", str(network.get("name") or given))
+        return
+    text = f"public network: the cloud shows no network with the id {given} (network.public_network_id)"
+    findings.lacks(Need.OTHER, f"{text}; tests of floating IPs and of routers to the outside fail")
 
 
 def _find_public_network(networks: list[dict[str, Any]], findings: CloudFindings) -> None:

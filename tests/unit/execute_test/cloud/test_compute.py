@@ -25,6 +25,7 @@ def found(
         "/v2/p/flavors/detail": {"flavors": list(flavors)},
         "/v2.1/flavors/detail": {"flavors": list(flavors)},
     }
+    table.update({f"/v2.1/flavors/{one['id']}": {"flavor": one} for one in flavors})
     if services is not None:
         table["/v2.1/os-services"] = {"services": services}
     findings = CloudFindings({"compute": given})
@@ -86,7 +87,12 @@ def test_no_flavor_fits() -> None:
 def test_the_vendors_flavor_decides_what_is_larger() -> None:
     findings = found(flavor("nano", 128, 2), flavor("medium", 512, 20), flavor("large", 1024, 20), flavor_ref="medium")
     assert "flavor_ref" not in findings.conf["compute"]
-    assert findings.conf["compute"]["flavor_ref_alt"] == "large"
+    assert findings.conf["compute"]["flavor_ref_alt"] == "large" and not findings.gaps
+
+
+def test_a_flavor_that_was_set_and_is_not_there_is_told() -> None:
+    findings = found(flavor("1", 128, 2), flavor("2", 256, 2), flavor_ref="m1.nano")
+    assert "the cloud shows no flavor with the id m1.nano (compute.flavor_ref)" in findings.gaps[0].text
 
 
 @pytest.mark.parametrize(("up", "migrates"), [(1, False), (2, True)])

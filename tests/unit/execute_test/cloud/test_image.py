@@ -21,7 +21,8 @@ def image(name: str, **more: Any) -> dict[str, Any]:
 def found(
     *images: dict[str, Any], given: dict[str, Any] | None = None, flavors: tuple[Flavor, ...] = ()
 ) -> tuple[CloudFindings, Any]:
-    api, _ = service_api({"/v2/images": {"images": list(images)}}, "http://cloud.example")
+    table = {"/v2/images": {"images": list(images)}, **{f"/v2/images/{one['id']}": one for one in images}}
+    api, _ = service_api(table, "http://cloud.example")
     findings = CloudFindings({"compute": given or {}})
     return findings, find_images(api, findings, flavors)
 
@@ -76,7 +77,16 @@ def test_no_image_is_a_gap_that_says_what_to_do() -> None:
 
 def test_the_vendors_image_wins() -> None:
     findings, first = found(image("a"), image("b"), given={"image_ref": "id-b"})
-    assert first.name == "b" and not findings.conf and not findings.choices
+    assert first.name == "b" and not findings.choices
+    assert findings.conf == {"compute": {"image_ref_alt": "id-a"}}
+    findings, first = found(image("a"), image("b"), given={"image_ref": "id-b", "image_ref_alt": "id-b"})
+    assert first.name == "b" and not findings.conf
+
+
+def test_an_image_that_was_set_and_is_not_there_is_told() -> None:
+    findings, first = found(image("cirros"), given={"image_ref": "cirros"})
+    assert first is None and not findings.conf
+    assert "the cloud shows no image with the id cirros (compute.image_ref)" in findings.gaps[0].text
 
 
 def test_the_user_of_an_image_is_known_by_its_name() -> None:

@@ -18,6 +18,7 @@ def found(
     extensions = {"extensions": [{"alias": "router"}, {"alias": "quotas"}]}
     table = {"/v2.0/networks": {"networks": list(networks)}, "/v2.0/extensions": extensions}
     table["/v2.0/subnets"] = {"subnets": list(subnets)}
+    table.update({f"/v2.0/networks/{one['id']}": {"network": one} for one in networks})
     findings = CloudFindings({"network": given})
     find_network(service_api(table, "http://cloud.example")[0], findings, "mine", is_admin)
     return findings
@@ -45,7 +46,14 @@ def test_a_public_network_with_ipv6_alone_gives_no_floating_addresses() -> None:
 
 
 def test_the_vendors_network_wins() -> None:
-    assert "network" not in found(network("a", external=True), public_network_id="x").conf
+    findings = found(network("a", external=True), network("b", external=True), public_network_id="id-b")
+    assert findings.conf["network"] == {"floating_network_name": "b"} and not findings.gaps
+
+
+def test_a_network_that_was_set_and_is_not_there_is_told() -> None:
+    findings = found(network("a", external=True), public_network_id="public")
+    assert "network" not in findings.conf
+    assert "the cloud shows no network with the id public (network.public_network_id)" in findings.gaps[0].text
 
 
 def test_an_ordinary_users_servers_join_the_projects_own_network() -> None:
