@@ -11,6 +11,8 @@ from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 
 Network = Mapping[str, Any]
+LEAST_FREE = 4
+"""Addresses of the public network that one class of tests holds at a time: of floating IPs and of routers."""
 
 
 def find_network(api: ServiceApi, findings: CloudFindings, project_id: str, is_admin: bool) -> None:
@@ -23,7 +25,8 @@ def find_network(api: ServiceApi, findings: CloudFindings, project_id: str, is_a
             _do_without_routers(findings, is_admin)
     networks = api.records(f"{base}/networks", "networks")
     _look_at_given(api, findings)
-    _find_public_network(_with_ipv4(networks, api.records(f"{base}/subnets", "subnets")), findings)
+    free = _free_addresses(api) if "network-ip-availability" in extensions and is_admin else {}
+    _find_public_network(_with_ipv4(networks, api.records(f"{base}/subnets", "subnets")), free, findings)
     if not is_admin:
         _find_project_network(networks, findings, project_id)
 
@@ -36,10 +39,23 @@ def _do_without_routers(findings: CloudFindings, is_admin: bool) -> None:
         findings.lacks(Need.PROJECT_ROUTER, text)
 
 
-def public_networks(networks: list[dict[str, Any]]) -> list[Network]:
-    """Return the external networks that can give addresses, the cloud's default one first."""
+def _free_addresses(api: ServiceApi) -> dict[str, int]:
+    """Return how many IPv4 addresses each network can still give, as an administrator sees it."""
+    query = urllib.parse.urlencode({"ip_version": 4})
+    listed = api.records(f"{api.versioned('v2.0')}/network-ip-availabilities?{query}", "network_ip_availabilities")
+    return {str(one.get("network_id")): int(one.get("total_ips") or 0) - int(one.get("used_ips") or 0)
+            for one in listed}  # fmt: skip
+
+
+def _public_networks(networks: list[dict[str, Any]], free: Mapping[str, int]) -> list[Network]:
+    """Return the external networks, first those with free addresses, of these the cloud's default one."""
     external = [one for one in networks if one.get("router:external") and one.get("subnets") and _is_up(one)]
-    return sorted(external, key=lambda one: (not one.get("is_default"), str(one.get("name"))))
+
+    def rank(network: Network) -> tuple[bool, bool, str]:
+        is_full = free.get(str(network["id"]), LEAST_FREE) < LEAST_FREE
+        return is_full, not network.get("is_default"), str(network.get("name"))
+
+    return sorted(external, key=rank)
 
 
 def _with_ipv4(networks: list[dict[str, Any]], subnets: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -65,10 +81,10 @@ def _look_at_given(api: ServiceApi, findings: CloudFindings) -> None:
     findings.lacks(Need.OTHER, f"{text}; tests of floating IPs and of routers to the outside fail")
 
 
-def _find_public_network(networks: list[dict[str, Any]], findings: CloudFindings) -> None:
+def _find_public_network(networks: list[dict[str, Any]], free: Mapping[str, int], findings: CloudFindings) -> None:
     if findings.is_given("network", "public_network_id"):
         return
-    public = public_networks(networks)
+    public = _public_networks(networks, free)
     if not public:
         findings.lacks(
             Need.PUBLIC_NETWORK,
@@ -77,6 +93,10 @@ def _find_public_network(networks: list[dict[str, Any]], findings: CloudFindings
         )
         return
     first = public[0]
+    left = free.get(str(first["id"]), LEAST_FREE)
+    if left < LEAST_FREE:
+        text = f"public network: {first.get('name')} has only {left} free addresses (tests need {LEAST_FREE})"
+        findings.lacks(Need.QUOTA, f"{text}; tests that need more fail")
     others = f", of {len(public)}" if len(public) > 1 else ""
     findings.choose("network", "public_network_id", str(first["id"]), f"public network: {first.get('name')}{others}")
     findings.choose("network", "floating_network_name", str(first.get("name") or first["id"]))

@@ -13,10 +13,19 @@ def network(name: str, **more: Any) -> dict[str, Any]:
 
 
 def found(
-    *networks: dict[str, Any], is_admin: bool = True, subnets: tuple[dict[str, Any], ...] = (), **given: str
+    *networks: dict[str, Any],
+    is_admin: bool = True,
+    subnets: tuple[dict[str, Any], ...] = (),
+    used: dict[str, int] | None = None,
+    **given: str,
 ) -> CloudFindings:
-    extensions = {"extensions": [{"alias": "router"}, {"alias": "quotas"}]}
+    extensions = {"extensions": [{"alias": "router"}, {"alias": "quotas"}, {"alias": "network-ip-availability"}]}
     table = {"/v2.0/networks": {"networks": list(networks)}, "/v2.0/extensions": extensions}
+    table["/v2.0/network-ip-availabilities"] = {
+        "network_ip_availabilities": [
+            {"network_id": name, "total_ips": 10, "used_ips": count} for name, count in (used or {}).items()
+        ]
+    }
     table["/v2.0/subnets"] = {"subnets": list(subnets)}
     table.update({f"/v2.0/networks/{one['id']}": {"network": one} for one in networks})
     findings = CloudFindings({"network": given})
@@ -27,12 +36,22 @@ def found(
 def test_the_default_public_network_and_the_extensions() -> None:
     findings = found(network("a", external=True), network("z", external=True, is_default=True), network("inner"))
     assert findings.conf["network"] == {"public_network_id": "id-z", "floating_network_name": "z"}
-    assert findings.conf["network-feature-enabled"] == {"api_extensions": ["quotas", "router"]}
+    assert findings.conf["network-feature-enabled"] == {
+        "api_extensions": ["network-ip-availability", "quotas", "router"]
+    }
 
 
 def test_an_external_network_without_addresses_is_none() -> None:
     findings = found(network("a", external=True, subnets=[]), network("b", external=True, status="DOWN"))
     assert "network" not in findings.conf and "no external network" in findings.gaps[0].text
+
+
+def test_a_public_network_that_is_full_is_the_last_choice() -> None:
+    both = (network("a", external=True, is_default=True), network("b", external=True))
+    assert found(*both, used={"id-a": 9, "id-b": 2}).conf["network"]["public_network_id"] == "id-b"
+    findings = found(*both, used={"id-a": 9, "id-b": 10})
+    assert findings.conf["network"]["public_network_id"] == "id-a"
+    assert findings.gaps[0].lacks == "public network: a has only 1 free addresses (tests need 4)"
 
 
 def test_a_public_network_with_ipv6_alone_gives_no_floating_addresses() -> None:
