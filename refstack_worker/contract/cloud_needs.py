@@ -115,8 +115,15 @@ _QUOTA = re.compile(
     r"(?: for resources: \[[^\]\n]{0,100}\]|[^'\"\n}]{0,200})"
 )
 """How Nova, Neutron and Cinder word it."""
-_CONCERNS = {Need.QUOTA: re.compile(r"tempest\.api\.(?:compute|network|volume)\.")}
-"""Needs of which it is not known which of these tests run."""
+AREAS_OF_SERVICE = {
+    "nova": ("compute",),
+    "glance": ("image", "compute", "volume"),
+    "neutron": ("network", "compute"),
+    "cinder": ("volume", "compute"),
+    "swift": ("object_storage",),
+}
+"""Option of ``[service_available]`` to the parts of ``tempest.api`` that use the service."""
+_AREAS_OF_QUOTAS = ("compute", "network", "volume")
 
 _TOLD_AS_FAILURES = frozenset({Need.SERVER_NETWORK, Need.PROJECT_ROUTER, Need.IMAGE_CLIENT, Need.IMAGE, Need.FLAVOR})
 """Needs without which Tempest lets tests fail. The others it skips for."""
@@ -129,6 +136,8 @@ class Gap:
     need: Need
     text: str
     """What is missing, what follows from it, and what can be done; for people."""
+    areas: tuple[str, ...] = ()
+    """Where no test can be named: the parts of ``tempest.api`` whose tests it may concern; without any, all."""
 
     def __str__(self) -> str:
         return self.text
@@ -176,14 +185,14 @@ def consequences(gaps: Sequence[Gap], names: Sequence[str]) -> list[str]:
         tests = needing(gap.need, names)
         if tests:
             sentences.append(f"{gap.text.rstrip('.')}. Not run for this reason: {_some(tests, len(names))}")
-        elif gap.need not in _PATTERNS and _concerns(gap.need, names):
+        elif gap.need not in _PATTERNS and _concerns(gap, names):
             sentences.append(gap.text)
     return sentences
 
 
-def _concerns(need: Need, names: Sequence[str]) -> bool:
-    pattern = _CONCERNS.get(need)
-    return pattern is None or any(map(pattern.match, names))
+def _concerns(gap: Gap, names: Sequence[str]) -> bool:
+    areas = gap.areas or (_AREAS_OF_QUOTAS if gap.need is Need.QUOTA else ())
+    return not areas or any(name.startswith(f"tempest.api.{area}.") for name in names for area in areas)
 
 
 def _is_test(name: str) -> bool:

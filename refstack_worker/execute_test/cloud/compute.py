@@ -12,6 +12,8 @@ from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image import Image
 from refstack_worker.execute_test.cloud.service_api import ServiceApi, is_up
 
+SERVER_AREAS = ("compute", "volume")
+"""Parts of ``tempest.api`` whose tests create servers."""
 LEAST_RAM = 64
 """MiB below which no image of the tests boots."""
 
@@ -82,7 +84,7 @@ def _look_at_given(api: ServiceApi, findings: CloudFindings) -> None:
         given = str(findings.given.get("compute", {}).get(option) or "")
         if given and not api.get(f"{api.versioned('v2.1')}/flavors/{urllib.parse.quote(given, safe='')}"):
             text = f"flavor: the cloud shows no flavor with the id {given} (compute.{option})"
-            findings.lacks(Need.OTHER, f"{text}; tests that create or resize servers fail")
+            findings.lacks(Need.OTHER, f"{text}; tests that create or resize servers fail", SERVER_AREAS)
 
 
 def _find_flavors(findings: CloudFindings, usable: Sequence[Flavor], image: Image | None) -> None:
@@ -102,7 +104,7 @@ def _find_flavors(findings: CloudFindings, usable: Sequence[Flavor], image: Imag
     if first.disk == 0 and not findings.is_given("compute", "flavor_ref"):
         text = (f"flavor: {first.name} has no disk of its own, as all that fit the image; by Nova's default, only "
                 "administrators may create servers of an image with it")  # fmt: skip
-        findings.lacks(Need.OTHER, text)
+        findings.lacks(Need.OTHER, text, SERVER_AREAS)
     findings.choose("compute", "flavor_ref", first.id, f"flavor: {first}, the smallest that fits the image")
     if second is None and not findings.is_given("compute", "flavor_ref_alt"):
         findings.choose("compute", "flavor_ref_alt", first.id)
@@ -135,7 +137,7 @@ def _find_hypervisors(api: ServiceApi, findings: CloudFindings) -> None:
         return
     if not up:
         text = "compute: no hypervisor (nova-compute) is up and enabled; tests that create servers fail"
-        findings.lacks(Need.OTHER, text)
+        findings.lacks(Need.OTHER, text, SERVER_AREAS)
     findings.choose("compute", "min_compute_nodes", max(1, len(up)))
     if len(up) < 2:
         for feature in ("cold_migration", "live_migration"):

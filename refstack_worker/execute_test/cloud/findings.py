@@ -21,9 +21,9 @@ class CloudFindings:
     gaps: list[Gap] = field(default_factory=list)
     """What the cloud lacks, and which tests are skipped or fail because of it."""
 
-    def lacks(self, need: Need, text: str) -> None:
-        """Note that the cloud lacks something."""
-        self.gaps.append(Gap(need, text))
+    def lacks(self, need: Need, text: str, areas: tuple[str, ...] = ()) -> None:
+        """Note that the cloud lacks something; for ``areas`` see :class:`Gap`."""
+        self.gaps.append(Gap(need, text, areas))
 
     def is_given(self, section: str, option: str) -> bool:
         """Return whether an option was set by the server or the vendor."""

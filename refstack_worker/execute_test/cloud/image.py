@@ -101,6 +101,7 @@ def _given(api: ServiceApi, findings: CloudFindings, given: str, images: Sequenc
         findings.lacks(
             Need.OTHER,
             f"image: the cloud shows no image with the id {given} (compute.image_ref); tests that create servers fail",
+            ("compute", "volume"),
         )
         return None
     first = Image.read(record)

@@ -6,7 +6,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
-from refstack_worker.contract.cloud_needs import Need
+from refstack_worker.contract.cloud_needs import AREAS_OF_SERVICE, Need
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 
@@ -78,7 +78,8 @@ def _look_at_given(api: ServiceApi, findings: CloudFindings) -> None:
         findings.choose("network", "floating_network_name", str(network.get("name") or given))
         return
     text = f"public network: the cloud shows no network with the id {given} (network.public_network_id)"
-    findings.lacks(Need.OTHER, f"{text}; tests of floating IPs and of routers to the outside fail")
+    text += "; tests of floating IPs and of routers to the outside fail"
+    findings.lacks(Need.OTHER, text, AREAS_OF_SERVICE["neutron"])
 
 
 def _find_public_network(networks: list[dict[str, Any]], free: Mapping[str, int], findings: CloudFindings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from refstack_worker.contract.cloud_needs import NEED_OF_SERVICE, Need
+from refstack_worker.contract.cloud_needs import AREAS_OF_SERVICE, NEED_OF_SERVICE, Need
 from refstack_worker.execute_test.cloud.catalog import (
     doubtful,
     endpoint_of,
@@ -105,7 +105,7 @@ class OptionFinder:
         for name, kinds in SERVICE_TYPES.items():
             api = self._api(name)
             if api is not None and (why := doubtful(name, api.endpoint)):
-                findings.lacks(Need.OTHER, f"{kinds[0]}: {why}")
+                findings.lacks(Need.OTHER, f"{kinds[0]}: {why}", AREAS_OF_SERVICE[name])
         if "neutron" in missing and "nova" not in missing and not reasons["neutron"]:
             text = "network: without a network service, no server can be created; such tests are left out"
             findings.lacks(Need.SERVER_NETWORK, text)
@@ -133,7 +133,8 @@ class OptionFinder:
             return question(api)
         except CloudFailure as error:
             self._silent.add(name)
-            findings.lacks(Need.OTHER, f"{SERVICE_TYPES[name][0]}: {error}; its tests will fail")
+            text = f"{SERVICE_TYPES[name][0]}: {error}; its tests will fail"
+            findings.lacks(Need.OTHER, text, AREAS_OF_SERVICE[name])
             return None
 
     def _api(self, name: str) -> ServiceApi | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from refstack_worker.contract.cloud_needs import Need
+from refstack_worker.contract.cloud_needs import AREAS_OF_SERVICE, Need
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.service_api import ServiceApi, is_up
 
@@ -39,7 +39,7 @@ def _find_backends(api: ServiceApi, findings: CloudFindings) -> None:
         return
     if not any(one.get("binary") == "cinder-volume" and is_up(one) for one in services):
         text = "block storage: no cinder-volume service is up and enabled; tests that create volumes fail"
-        findings.lacks(Need.OTHER, text)
+        findings.lacks(Need.OTHER, text, AREAS_OF_SERVICE["cinder"])
     if not any(one.get("binary") == "cinder-backup" and is_up(one) for one in services):
         findings.choose("volume-feature-enabled", "backup", False)
         findings.choices.append("block storage: no backup service is up; backup tests are skipped")

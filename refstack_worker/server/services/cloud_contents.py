@@ -104,5 +104,5 @@ def _look(conf: Conf, guard: OutboundGuard) -> CloudContents:
     findings = OptionFinder(keystone, token, region, is_admin, changes_nothing=True).find(conf)
     return CloudContents(
         tuple(clean_line(choice) for choice in findings.choices),
-        tuple(Gap(gap.need, clean_line(gap.text)) for gap in findings.gaps),
+        tuple(Gap(gap.need, clean_line(gap.text), gap.areas) for gap in findings.gaps),
     )

@@ -180,6 +180,7 @@ def test_an_address_without_a_version_is_told_where_tempest_adds_none(cloud: Rec
         f"compute: its address in the catalogue, {cloud.server.url}/compute, has no version, and Tempest adds none"
     ]
     assert findings.conf["compute"]["flavor_ref"] == "42"
+    assert len(consequences(findings.gaps, [SERVER, OBJECTS])) == 1 and consequences(findings.gaps, [OBJECTS]) == []
 
 
 def test_another_name_of_a_service_is_set(cloud: RecordedCloud) -> None:
