@@ -97,7 +97,7 @@ def _find_public_network(networks: list[dict[str, Any]], free: Mapping[str, int]
     left = free.get(str(first["id"]), LEAST_FREE)
     if left < LEAST_FREE:
         text = f"public network: {first.get('name')} has only {left} free addresses (tests need {LEAST_FREE})"
-        findings.lacks(Need.QUOTA, f"{text}; tests that need more fail")
+        findings.lacks(Need.OTHER, f"{text}; tests that need more fail", AREAS_OF_SERVICE["neutron"])
     others = f", of {len(public)}" if len(public) > 1 else ""
     findings.choose("network", "public_network_id", str(first["id"]), f"public network: {first.get('name')}{others}")
     findings.choose("network", "floating_network_name", str(first.get("name") or first["id"]))
