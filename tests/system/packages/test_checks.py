@@ -21,8 +21,10 @@ PLAIN = ("ca-certificates",)
 
 def test_lintian_has_nothing_to_say(built: Built) -> None:
     files = [*built.debs(), *built.debs("tempest"), *(path for path in built.sources() if path.suffix == ".dsc")]
-    words = ["lintian", "--allow-root", "--fail-on=error,warning", "--display-level=>=warning", *files]
-    done = process.run(words, process.Options(check=False))
+    # a snapshot has two changelog entries, so it is no initial upload; wheels of Tempest versions hold their licences
+    tags = "unused-override,extra-license-file,arch-dep-package-has-big-usr-share"
+    words = ["lintian", "--allow-root", "--display-level=>=pedantic", f"--suppress-tags={tags}", *files]
+    done = process.run([*words, "--fail-on=error,warning,info,pedantic"], process.Options(check=False))
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 

@@ -29,6 +29,7 @@ def test_from_bare_debian_to_a_finished_run(suite: str, repository: Path, tmp_pa
         node.add_source()
         said = node.install("refstack-worker", "refstack-queue", f"refstack-tempest-{FIRST}", "gearman-job-server")
         nothing_is_started(node)
+        assert machine.read("usr/share/doc/python3-refstack-worker/worker.md").startswith("# The worker")
         assert "installed but not started, because it is not configured yet. Next steps:" in said
         assert "runuser -u refstack-queue -- refstack-queue keys generate /etc/refstack/keys" in said
         node.set_up_queue()

@@ -56,13 +56,23 @@ def test_upgrade_lets_a_running_job_finish(node: Node, built: Built, publish, tm
 
 def test_upgrade_restarts_an_idle_daemon_at_once_and_downgrade_works(node: Node, built: Built, publish) -> None:  # type: ignore[no-untyped-def]
     old = node.status()["software"]
+    unit = "/usr/lib/systemd/system/refstack-queue-api.service"  # as if the next version had another unit
+    node.machine.sh(f"sed -i s/^WatchdogSec=.*/WatchdogSec=77/ {unit}; systemctl daemon-reload")
+    node.machine.sh("systemctl restart refstack-queue-api")
+    assert watchdog_of(node) == "WATCHDOG_USEC=77000000"
     version = node.machine.sh("dpkg-query -W -f '${Version}' refstack-worker")
     publish(node.repository, built.debs("next"))
     node.machine.sh("apt-get update && apt-get -y dist-upgrade")
     node.machine.wait("the new software", lambda: software_of(node) == NEXT, 15)
+    assert watchdog_of(node) == "WATCHDOG_USEC=120000000", "the API was started again by its old unit"
     names = "refstack-worker python3-refstack-worker refstack-execute-test refstack-queue"
     node.machine.sh(f"apt-get -y --allow-downgrades install {' '.join(f'{n}={version}' for n in names.split())}")
     node.machine.wait("the old software", lambda: software_of(node) == old, 15)
+
+
+def watchdog_of(node: Node) -> str:
+    pid = node.machine.run("systemctl", "show", "-P", "MainPID", "refstack-queue-api").stdout.strip()
+    return node.machine.sh(f"tr '\\0' '\\n' < /proc/{pid}/environ | grep WATCHDOG_USEC").strip()
 
 
 def software_of(node: Node) -> str:
