@@ -172,12 +172,13 @@ def only_region(token: KeystoneToken, url: str) -> str:
     """
     used: set[str] = set()
     for service, endpoint in _endpoints(token):
-        if service.get("type") == "identity" and url.startswith(str(endpoint.get("url", "")).rstrip("/")):
+        address = str(endpoint.get("url") or "").rstrip("/")
+        if service.get("type") == "identity" and address and url.startswith(address):
             used.add(str(endpoint.get("region_id") or endpoint.get("region") or ""))
 
-    def rank(region: str) -> tuple[bool, int]:
+    def rank(region: str) -> tuple[bool, int, bool]:
         services = sum(offered_services(token, region).values())
-        return region in used and services > 0, services
+        return region in used and services > 0, services, region in used
 
     # of equals, the first by name
     return max(regions_of(token), key=rank, default="")

@@ -123,6 +123,7 @@ def test_the_region_is_the_one_in_use_unless_its_services_are_elsewhere() -> Non
     shared = catalogue(("public", "A", here), ("public", "B", here))
     shared.body["catalog"].extend(listed(("compute", "B", "http://b/v2.1")).body["catalog"])  # type: ignore[index]
     assert only_region(shared, here) == "B"
+    assert only_region(catalogue(("public", "A", ""), ("public", "B", here)), here) == "B"
     assert only_region(KeystoneToken("t", {}), here) == ""
 
 
