@@ -33,9 +33,12 @@ TESTS = 58
 """As OpenStack Powered Storage of 2020.06 requires."""
 REQUESTS = 8
 """Of a test, as Tempest's object storage tests send."""
+BEAT_SECONDS = 2.0
+"""Between two heartbeats of a run, as servers ask for by default."""
 READ_RUNS = 5
 """Runs that somebody watches."""
-READ_SECONDS = 0.5
+READ_SECONDS = 1.0
+"""As often as the page asks."""
 
 
 @dataclass
@@ -117,13 +120,13 @@ def _beats(site: Site, job: Job, felt: Felt, stop: threading.Event) -> None:
     path = f"/worker/v1/runs/{key.test_id}/attempts/{key.attempt}/heartbeat"
     body = json.dumps({"claim": job.claim_id, "worker": "node", "progress": {"total": TESTS, "done": 3}}).encode()
     # not all at the same moment
-    stop.wait(BATCH_SECONDS * (key.test_id % 20) / 20)
+    stop.wait(BEAT_SECONDS * (key.test_id % 20) / 20)
     while not stop.is_set():
         status, seconds = site.request("POST", path, job.token, body)
         felt.heartbeats.append(seconds)
         if status != 200:
             felt.wrong.append(f"heartbeat: {status}")
-        stop.wait(BATCH_SECONDS)
+        stop.wait(BEAT_SECONDS)
 
 
 def _tests(site: Site, job: Job, felt: Felt, sent: list[dict[str, Any]], seconds: float) -> None:

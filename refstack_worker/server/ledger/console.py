@@ -22,10 +22,10 @@ MAX_BATCHES = 100
 """Batches that one page is taken from."""
 _TABLE = queue_tables.console
 _IS_OF = (_TABLE.c.test_id == bindparam("of_test")) & (_TABLE.c.attempt == bindparam("of_attempt"))
-_LAST = select(_TABLE.c.first, _TABLE.c.count).where(_IS_OF).order_by(_TABLE.c.first.desc()).limit(1)
-_STATE = select(queue_tables.run.c.state, queue_tables.run.c.attempt, queue_tables.run.c.sealed_conf).where(
-    queue_tables.run.c.test_id == bindparam("of_test")
-)
+_NEXT = select(_TABLE.c.first + _TABLE.c.count).where(_IS_OF).order_by(_TABLE.c.first.desc()).limit(1)
+_STATE = select(
+    queue_tables.run.c.attempt, queue_tables.run.c.sealed_conf, _NEXT.scalar_subquery().label("expected")
+).where(queue_tables.run.c.test_id == bindparam("of_test"))
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,7 @@ class Console(LedgerPart):
         parameters = {"of_test": key.test_id, "of_attempt": key.attempt}
         with self.database.writing() as connection:
             run, attempt = self._held(connection, proof, claim_id, parameters)
-            last = connection.execute(_LAST, parameters).mappings().first()
-            expected = last["first"] + last["count"] if last else 0
+            expected = run["expected"] or 0
             if expected >= MAX_LINES or batch.first > expected:
                 return ConsoleState(expected, expected >= MAX_LINES)
             fresh = batch.lines[expected - batch.first :][: MAX_LINES - expected]

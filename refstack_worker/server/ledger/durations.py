@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
 from refstack_worker.server.db import legacy_tables, queue_tables
@@ -33,6 +33,14 @@ class Durations(LedgerPart):
             if cloud is not None:
                 durations.update(_seconds(connection, _last_results(cloud)))
         return durations
+
+    def of_one_test(self, cloud_id: int) -> float:
+        """Return the average seconds of a test, as they ran side by side, in a cloud's last runs; 0.0: none ran."""
+        question = select(func.sum(_RESULT.c.seconds), func.sum(_RESULT.c.passed + _RESULT.c.failed))
+        with self.database.reading() as connection:
+            runs = connection.execute(_last_results(cloud_id)).scalars().all()
+            seconds, tests = connection.execute(question.where(_RESULT.c.test_id.in_(runs or (-1,)))).one()
+        return float(seconds or 0.0) / tests if tests else 0.0
 
 
 def _last_results(cloud: int | None) -> Any:

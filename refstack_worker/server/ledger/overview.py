@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,6 +16,9 @@ from refstack_worker.server.ledger.transactions import LedgerPart, Row
 
 MAX_FLAKY = 500
 """Failed tests that are looked up in former runs."""
+FLAKY_CHANGES = 2
+"""Changes between passed and failed, in the last runs of a cloud, that make a test flaky."""
+FLAKY, NEW = "flaky", "new failure"
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,18 @@ class Overview(LedgerPart):
             status = {row["test_id"]: row["status"] for row in connection.execute(found).mappings().all()}
         return [PastOutcome(number, status.get(number, "")) for number in ids]
 
-    def flaky(self, test_id: int, cloud_id: int, failed: Sequence[TestResult], limit: int = 10) -> set[str]:
-        """Return which of the failed tests passed in one of the last runs of a cloud up to this one, by name."""
+    def marks(self, test_id: int, cloud_id: int, failed: Sequence[TestResult], limit: int = 10) -> dict[str, str]:
+        """Return which failed tests are flaky in the last runs of a cloud, or passed in the run before, by name."""
         one = queue_tables.result_test
         names = [test.name for test in failed[:MAX_FLAKY]]
+        history: dict[str, list[str]] = {}
         with self.database.reading() as connection:
             ids = connection.execute(_last_runs(test_id, cloud_id, limit)).scalars().all()
-            passed = select(one.c.name).where(one.c.test_id.in_(ids), one.c.status == "passed", one.c.name.in_(names))
-            return set(connection.execute(passed.distinct()).scalars().all())
+            found = select(one.c.name, one.c.status).where(one.c.test_id.in_(ids), one.c.name.in_(names))
+            for name, status in connection.execute(found.order_by(one.c.test_id)):
+                history.setdefault(name, []).append(status)
+        found_marks = {name: _mark(statuses) for name, statuses in history.items()}
+        return {name: mark for name, mark in found_marks.items() if mark}
 
     def active(self) -> dict[int, tuple[int, float]]:
         """Return for each user the number of valid tokens and when one was last used."""
@@ -86,6 +93,19 @@ class Overview(LedgerPart):
                 is_valid = not row["revoked_at"] and (not row["expires_at"] or row["expires_at"] > now)
                 found[row["user_id"]] = (count + is_valid, max(last, row["last_used_at"]))
         return found
+
+
+def is_flaky(statuses: Iterable[str]) -> bool:
+    """Return whether a test went back and forth: one that passed and fails since, or the other way round, is not flaky.
+
+    :param statuses: of one run after the other.
+    """
+    ended = [status for status in statuses if status in ("passed", "failed")]
+    return sum(before != after for before, after in zip(ended, ended[1:])) >= FLAKY_CHANGES
+
+
+def _mark(statuses: Sequence[str]) -> str:
+    return FLAKY if is_flaky(statuses) else NEW if statuses[-2:] == ["passed", "failed"] else ""
 
 
 def _last_runs(test_id: int, cloud_id: int, limit: int) -> Any:

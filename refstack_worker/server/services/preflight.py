@@ -9,10 +9,12 @@ from typing import Any
 from refstack_worker.contract import tempest_options
 from refstack_worker.contract.accounts import accounts_in
 from refstack_worker.contract.cloud_needs import consequences
+from refstack_worker.contract.states import RunState
 from refstack_worker.contract.testcases import check_testcases
 from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, UsageError
 from refstack_worker.server.domain.clouds import Cloud, CloudRecord, Conf
 from refstack_worker.server.domain.guidelines import ADVISORY, REQUIRED, Program
+from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.capacity import alive
 from refstack_worker.server.services import access, account_needs, cloud_check, proposed_version, tempest_tests
@@ -33,6 +35,9 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
     "shared": ("sharev2", "shared-file-system"),
 }
 """First word of a capability's name to the types in the catalogue that can serve it."""
+
+MANY = 200
+"""Runs in line that are counted."""
 
 
 @dataclass(frozen=True)
@@ -203,16 +208,42 @@ def _catalogue(known: CloudRecord, program: Program) -> list[str]:
 def _outlook(ledger: Ledger, body: Mapping[str, Any], program: Program | None) -> str:
     free = sum(max(0, node.slots - node.busy) for node in alive(ledger) if node.state == "ready")
     version = f" with Tempest {body['tempest_version']}" if body.get("tempest_version") else ""
-    return f"This will run {_what(body, program)}{version}. {free} free slot{'s' if free != 1 else ''} on the fleet."
+    return f"This will run {_what(body, program)}{version}{_time(ledger, body, program)}.{_queue(ledger, free)}"
+
+
+def _queue(ledger: Ledger, free: int) -> str:
+    """Return when a run would start, in words."""
+    if ledger.queue.is_paused():
+        return " It waits until the operator resumes the queue."
+    if free:
+        return f" {free} free slot{'s' if free != 1 else ''} on the fleet."
+    waiting = len(ledger.runs.find(RunQuery(states=(RunState.QUEUED,), limit=MANY)))
+    return f" No slot is free; {waiting if waiting < MANY else 'many'} run{'s' if waiting != 1 else ''} ahead in line."
+
+
+def _time(ledger: Ledger, body: Mapping[str, Any], program: Program | None) -> str:
+    """Return how long the tests would take, from the last runs of the cloud; nothing if that is not known."""
+    count, cloud_id = _count(body, program), body.get("cloud_id")
+    seconds = count * ledger.durations.of_one_test(cloud_id) if count and cloud_id is not None else 0.0
+    if not seconds:
+        return ""
+    return f" in about {seconds / 60:.0f} min" if seconds >= 90 else f" in about {max(1, round(seconds))} s"
 
 
 def _what(body: Mapping[str, Any], program: Program | None) -> str:
     """Return what a run is asked for, in words. A test that the guideline knows by several names counts once."""
-    chosen, asked = body.get("testcases") or {}, body.get("guideline") or {}
-    if asked.get("tests") == "api":
+    count = _count(body, program)
+    if count:
+        return f"{'up to ' if body.get('exclude') else ''}{count} test{'s' if count != 1 else ''}"
+    if program is not None:
         return "all API tests"
+    return "the tests you chose" if body.get("testcases") else "all tests"
+
+
+def _count(body: Mapping[str, Any], program: Program | None) -> int:
+    """Return how many tests a run is asked for; 0: that is not known before."""
+    chosen, asked = body.get("testcases") or {}, body.get("guideline") or {}
+    if asked.get("tests") == "api" or chosen.get("regexes"):
+        return 0
     kinds = (REQUIRED, ADVISORY) if asked.get("advisory") else (REQUIRED,)
-    count = len({test.name for test in program.tests(kinds)}) if program else len(chosen.get("names", ()))
-    if not count or chosen.get("regexes"):
-        return "the tests you chose" if chosen else "all tests"
-    return f"{'up to ' if body.get('exclude') else ''}{count} test{'s' if count != 1 else ''}"
+    return len({test.name for test in program.tests(kinds)}) if program else len(chosen.get("names", ()))

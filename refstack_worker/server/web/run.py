@@ -11,6 +11,7 @@ from refstack_worker.errors import NotFoundError
 from refstack_worker.server.domain.guidelines import Choice
 from refstack_worker.server.domain.results import ResultQuery, TestResult
 from refstack_worker.server.domain.runs import Run, RunQuery
+from refstack_worker.server.ledger.overview import is_flaky
 from refstack_worker.server.queue.capacity import alive, place
 from refstack_worker.server.services import access
 from refstack_worker.server.services.causes import causes, fix_of, last_line
@@ -70,7 +71,6 @@ def show_test(test_id: int, position: int) -> Answer:
     with context().downloads.turn(caller().token.account):
         log = request_log(ledger, test_id, test.name)
     history = ledger.overview.outcomes(test_id, run.cloud.id, test) if run.cloud.id else []
-    statuses = {one.status for one in history}
     return show(
         "test.html",
         run=run,
@@ -79,7 +79,8 @@ def show_test(test_id: int, position: int) -> Answer:
         fix=fix_of(last_line(test.reason)),
         history=history if _sees_cloud(run) else [],
         log_key=log_key(test.name) if ledger.results.has_log(test_id) else "",
-        flaky={"passed", "failed"} <= statuses,
+        flaky=is_flaky(one.status for one in history),
+        passed_last=next((one.test_id for one in history if one.status == "passed"), 0),
     )
 
 
@@ -135,7 +136,7 @@ def _result(run: Run) -> dict[str, Any]:
         "tests": _failures_first(tests[:PAGE_TESTS], failed, query),
         "more": tests[PAGE_TESTS - 1].position if len(tests) > PAGE_TESTS else 0,
         "causes": causes(failed),
-        "flaky": ledger.overview.flaky(run.test_id, run.cloud.id, failed) if run.cloud.id and _sees_cloud(run) else (),
+        "marks": ledger.overview.marks(run.test_id, run.cloud.id, failed) if run.cloud.id and _sees_cloud(run) else {},
         **_judged(run),
         "uploads": ledger.uploads.of(run.test_id),
         "uploads_to": context().settings.outbound.upload_url,

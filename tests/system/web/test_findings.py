@@ -327,11 +327,17 @@ def test_many_failures_open_at_once_and_name_their_last_line(site: Site, ann: An
 
 def test_a_flaky_test_is_marked_with_its_history(site: Site, ann: Any) -> None:
     cloud = add_cloud(site)
-    for failing in ([], ["objectstore-temp-url-get"]):
+    broken = ["objectstore-temp-url-get"]
+    for failing in (broken, [], [*broken, "identity-tokens-create"]):
         job = begin(site, run_of(site, "ann", cloud, "try"))
         finish(site, job, failing)
     ann.get(f"{site.url}/runs/{job.submission.key.test_id}?status=failed")
-    assert len(ann.find_elements(By.XPATH, "//td[contains(@class, 'name')]//span[text()='flaky']")) == 4
+    for mark, count in (("flaky", 4), ("new failure", 5)):
+        marked = ann.find_elements(By.XPATH, f"//td[contains(@class, 'name')]//span[text()='{mark}']")
+        assert len(marked) == count, mark
+    ann.find_element(By.XPATH, "//table[@id='tests-table']//a[contains(., 'test_tokens_create_0')]").click()
+    shows(ann, "It passed last in #2: compare.")
+    ann.back()
     ann.find_element(By.CSS_SELECTOR, "#tests-table td.name a").click()
     shows(ann, "This test on this cloud", "Flaky")
     click(ann, "Its lines in tempest.log")

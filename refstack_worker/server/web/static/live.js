@@ -39,7 +39,7 @@
       const bar = document.getElementById("bar");
       bar.max = total; bar.value = done;
       text("done", `${done} of ${many(total, "test")}`);
-    } else if (done) text("done", many(done, "test"));
+    } else text("done", done ? many(done, "test") : run.state === "queued" ? "Waiting to start" : "Starting");
     document.title = `${total ? `${Math.floor(100 * done / total)} % ` : ""}${(words[run.state] || [run.state])[0]}: ${title}`;
     const tally = document.querySelectorAll("#tally span");
     ["passed", "failed", "skipped"].forEach((name, at) => { tally[at].textContent = `${progress[name] || 0} ${name}`; });
@@ -93,7 +93,7 @@
   document.querySelectorAll("[data-console]").forEach((section) => {
     const shown = document.getElementById("console"), onlyErrors = document.getElementById("only-errors");
     const follows = document.getElementById("follow");
-    let after = "", wait = 2000;
+    let after = "", wait = 1000;
     onlyErrors.addEventListener("change", () => shown.classList.toggle("only-errors", onlyErrors.checked));
     const more = async () => {
       try {
@@ -103,7 +103,7 @@
           lines.forEach((one) => { shown.append(consoleLine(one)); after = one.number; });
           while (shown.children.length > MAX_LINES) shown.firstChild.remove();
           if (lines.length) { section.hidden = false; if (follows.checked) shown.scrollTop = shown.scrollHeight; }
-          wait = lines.length >= 100 ? 100 : 2000;
+          wait = lines.length >= 100 ? 100 : 1000;
           if (!lines.length && "ended" in section.dataset) return;
         }
       } catch { wait = 5000; }

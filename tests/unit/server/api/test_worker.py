@@ -252,7 +252,7 @@ def test_console_lines_arrive_and_are_read(client: FlaskClient, ledger: Ledger) 
     body = {"claim": job.claim_id, "worker": "node-1", "first": 0, "lines": [line], "dropped": 2}
     headers = {"Authorization": f"Bearer {job.token}"}
     answer = client.post(path, json=body, headers=headers)
-    assert answer.json == {"next": 1, "seconds": 2.0, "full": False}
+    assert answer.json == {"next": 1, "seconds": 1.0, "full": False}
     for bad in ({"lines": [{}]}, {"first": -1}, {"lines": [line] * 501}, {"claim": ""}):
         assert client.post(path, json={**body, **bad}, headers=headers).status_code == 400
     assert client.post(path, json={**body, "claim": "x"}, headers=headers).status_code == 409

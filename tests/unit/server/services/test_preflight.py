@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ from refstack_worker.contract.accounts import account_sections
 from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.domain.guidelines import StoredGuideline
 from refstack_worker.server.domain.nodes import Node
+from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import acceptance
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.inputs.checks import InvalidInput
 from refstack_worker.server.services.preflight import preflight, warnings_for
 from refstack_worker.server.services.proposed_version import with_version
-from tests.support.ledgers import Clock
+from tests.support.ledgers import Clock, Event, claimed, stream
 from tests.unit.server.domain.test_verdict import schema_2
 
 ACCOUNTS = account_sections([{"username": "u1", "password": "pw-1"}, {"username": "u2", "password": "pw-2"}])
@@ -84,6 +87,24 @@ def test_a_test_with_two_names_counts_once_and_what_is_not_counted_is_named(
     assert "This will run all tests with Tempest 47.0.0." in preflight(ledger, caller, everything).outlook
     # one sentence's end is enough
     assert ".." not in preflight(ledger, caller, everything).outlook
+
+
+def test_time_and_line_are_told(ledger: Ledger, caller: Caller, clock: Clock, tmp_path: Path) -> None:
+    conf = {"identity": {"password": "p"}}
+    cloud = ledger.clouds.add(NewCloud("c", "https://k.example/v3", conf_json=conf)).cloud.id
+    names = {"names": [f"tempest.api.a.T.test_{number}" for number in range(100)]}
+    body = {"tempest_version": "47.0.0", "cloud_id": cloud, "testcases": names}
+    node(ledger, clock, "47.0.0", slots=1, busy=1)
+    assert preflight(ledger, caller, body).outlook.startswith(
+        "This will run 100 tests with Tempest 47.0.0. No slot is free; 0 runs ahead in line."
+    )
+    job = claimed(ledger, cloud_id=cloud)
+    file = tmp_path / "result"
+    file.write_bytes(stream([Event(f"tempest.api.a.T.test_{number}", seconds=3.0) for number in range(2)]))
+    acceptance.accept(ledger, job.proof, Upload.of(file, {}))
+    assert "with Tempest 47.0.0 in about 5 min." in preflight(ledger, caller, body).outlook
+    ledger.queue.pause("op", "")
+    assert "It waits until the operator resumes the queue." in preflight(ledger, caller, body).outlook
 
 
 def test_a_program_that_is_not_there_is_named(ledger: Ledger, caller: Caller, guideline: dict[str, Any]) -> None:
