@@ -26,7 +26,7 @@ class CloudShow(ShowOne):
 
 
 class CloudDelete(Command):
-    """Delete a cloud."""
+    """Delete a cloud; with --with-runs its runs, too."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = with_cloud(super().get_parser(prog_name))
