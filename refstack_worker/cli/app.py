@@ -22,9 +22,9 @@ from typing import Any
 from cliff.app import App
 from cliff.command import Command
 from cliff.commandmanager import CommandManager
-from cliff.help import HelpExit
+from cliff.help import HelpCommand, HelpExit
 
-from refstack_worker.cli import completion
+from refstack_worker.cli import completion, terminal
 from refstack_worker.errors import ConfigError, RefstackError, UsageError
 from refstack_worker.version import software_version
 
@@ -170,7 +170,9 @@ class RefstackApp(App):
             return ConfigError.exit_code
 
     def prepare_to_run_command(self, cmd: Command) -> None:
-        """Let a command that lacks an extra only while it runs say so as well, before cliff tells the error."""
+        """Guard the terminal, and let a command that lacks an extra only while it runs say so before cliff does."""
+        if not isinstance(cmd, HelpCommand):  # which gives the terminal to a pager
+            self.stdout = terminal.guarded(self.stdout)
         run = cmd.run
 
         def guarded(parsed_args: argparse.Namespace) -> int:

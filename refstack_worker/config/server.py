@@ -153,7 +153,8 @@ class WebSettings:
     event_streams: int = setting(
         "EVENT_STREAMS",
         8,
-        "Live streams that one process keeps open; each holds a thread. Further clients are asked to try again.",
+        "Live streams that one process keeps open; each holds a thread, and one user may have half of them. Further "
+        "clients are asked to try again.",
         bounds=(0, 10**4),
     )
 

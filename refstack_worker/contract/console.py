@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Union
 
+from refstack_worker.contract.messages import printable
+
 MAX_LINES = 100_000
 """Console lines of one attempt that are sent and kept; later ones are only counted."""
 MAX_BATCH = 500
@@ -129,7 +131,9 @@ def masked(line: ConsoleLine, mask: Callable[[str], str]) -> ConsoleLine:
 
 def _usable_value(name: str, kind: object, value: object) -> Any:
     if kind == "str":
-        return " ".join(value.split())[: _LINE_LENGTHS.get(name, MAX_WORD)] if isinstance(value, str) else None
+        return (
+            printable(" ".join(value.split()))[: _LINE_LENGTHS.get(name, MAX_WORD)] if isinstance(value, str) else None
+        )
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _LINE_BOUNDS[name]:
         return None
     return int(value) if kind == "int" else float(value)

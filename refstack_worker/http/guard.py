@@ -18,14 +18,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Union
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from refstack_worker.errors import ServerError, UsageError
 
 SECONDS = 20.0
 """For everything that one :class:`OutboundGuard` is asked for."""
 MAX_BYTES = 4 * 1024 * 1024
+MAX_VALUES = 200_000
+"""Values of an answer in JSON: each may take up to 300 bytes of memory."""
 _PIECE = 65_536
+_AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"
+"""Characters of a path that are not escaped."""
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 _Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -85,9 +89,12 @@ class Answer:
     body: bytes = field(repr=False)
 
     def json(self) -> Any:
-        """Return the JSON value in it. :raises ServerError: there is none."""
+        """Return the JSON value in it. :raises ServerError: there is none, or it would fill the memory."""
         try:
-            return json.loads(self.body)
+            text = self.body.decode(json.detect_encoding(self.body), "surrogatepass")
+            if sum(map(text.count, ",[{")) > MAX_VALUES:
+                raise ServerError(f"the answer has more than {MAX_VALUES} values")
+            return json.loads(text)
         except (ValueError, RecursionError):
             raise ServerError("the answer is not JSON") from None
 
@@ -106,7 +113,7 @@ def ask_guarded(request: GuardedRequest, guard: OutboundGuard) -> Answer:
         body = json.dumps(body).encode("utf-8")
     if body is not None:
         headers["Content-Type"] = "application/json"
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), _AS_IT_IS)
     connection = _connection(parts, address, guard.deadline)
     try:
         connection.request(request.method, path, body, headers)
@@ -244,14 +251,13 @@ def _connection(parts: SplitResult, address: str, deadline: Deadline) -> http.cl
 
 
 def _read(answer: http.client.HTTPResponse, where: str) -> bytes:
-    pieces, size = [], 0
+    body = bytearray()
     # read1: one piece as it comes, so that the deadline is looked at between them
     while piece := answer.read1(_PIECE):
-        pieces.append(piece)
-        size += len(piece)
-        if size > MAX_BYTES:
+        body += piece
+        if len(body) > MAX_BYTES:
             raise ServerError(f"{where}: the answer is larger than {MAX_BYTES} bytes")
-    return b"".join(pieces)
+    return bytes(body)
 
 
 def _shown(parts: SplitResult) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from refstack_worker.cli.terminal import guarded
 from refstack_worker.errors import UsageError
 
 STDOUT = "-"
@@ -27,7 +28,7 @@ def save(api: Saves, path: str, file: str) -> None:
 
 
 @contextmanager
-def opened(file: str, stdout: Callable[[], Any] = lambda: sys.stdout.buffer) -> Iterator[BinaryIO]:
+def opened(file: str, stdout: Callable[[], Any] = lambda: guarded(sys.stdout).buffer) -> Iterator[BinaryIO]:
     """Give a file to write, which takes its name when all is written. :raises UsageError: it cannot be written."""
     if file == STDOUT:
         yield stdout()

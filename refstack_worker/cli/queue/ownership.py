@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import ConfigError
 from refstack_worker.server.db.backup import key_paths
+from refstack_worker.server.db.sqlite_writers import ENDING
 
 
 def owner_of(settings: ServerSettings) -> tuple[int, int] | None:
@@ -27,7 +28,7 @@ def service_files(settings: ServerSettings) -> list[Path]:
     files = key_paths(settings.keys, [settings.outbound.upload_key])
     url = make_url(settings.database.url)
     if url.get_backend_name() == "sqlite" and url.database:
-        files += [path for end in ("", "-wal", "-shm") if (path := Path(url.database + end)).exists()]
+        files += [path for end in ("", "-wal", "-shm", ENDING) if (path := Path(url.database + end)).exists()]
     return files
 
 

@@ -233,7 +233,7 @@ def show_console(call: Call, test_id: int) -> Response:
 def follow_run(call: Call, test_id: int) -> Response:
     """Follow a run: server-sent events `run`, `message`, `end`."""
     call.run(test_id)
-    return event_stream(call.context.hub, test_id)
+    return event_stream(call.context.hub, call.caller, test_id)
 
 
 @RUNS.call("GET", "/v1/events", Who.TOKEN, {200: EVENT_STREAM})
@@ -243,7 +243,7 @@ def follow_runs(call: Call) -> Response:
     An event tells a run's new state; ask `GET /v1/runs/{test_id}` for the rest. With `Last-Event-ID` a client that
     comes back hears what it missed, if that was not long ago: list the runs first, then follow.
     """
-    return all_runs_stream(call.context.hub, call.scope)
+    return all_runs_stream(call.context.hub, call.caller, call.scope)
 
 
 def _created(call: Call, run: Run, more: Mapping[str, Any] = MappingProxyType({})) -> Response:

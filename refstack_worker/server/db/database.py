@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, Invalidate
 from sqlalchemy.pool import QueuePool
 
 from refstack_worker.errors import ConfigError, LedgerError
+from refstack_worker.server.db.sqlite_writers import SqliteWriters
 
 BUSY_SECONDS = 30
 """How long a writer waits for another before it gives up (SQLite), and a connect for an answer (PostgreSQL)."""
@@ -44,8 +44,7 @@ class Database:
         # connections of its own: to switch one to and fro takes as long as a statement
         self._single = self.engine if self.engine.dialect.name == "sqlite" else _engine(url, is_single=True)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
-        # waiting here is fair and prompt; SQLite's own waiting sleeps and polls
-        self._writers: Any = threading.Lock() if self.is_sqlite else nullcontext()
+        self._writers: Any = SqliteWriters(Path(self.engine.url.database or "")) if self.is_sqlite else nullcontext()
         _dispose_after_fork(self)
 
     @contextmanager
@@ -101,11 +100,14 @@ class Database:
         """Leave the parent's connections to the parent."""
         self.engine.dispose(close=False)
         self._single.dispose(close=False)
-        self._writers = threading.Lock() if self.is_sqlite else nullcontext()
+        if self.is_sqlite:
+            self._writers.renew_after_fork()
 
     def close(self) -> None:
         self.engine.dispose()
         self._single.dispose()
+        if self.is_sqlite:
+            self._writers.close()
 
 
 def _engine(text: str, is_single: bool = False) -> Engine:

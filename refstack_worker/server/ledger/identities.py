@@ -34,7 +34,10 @@ class Identities(LedgerPart):
 
         :raises StateError: that user has another identity there.
         """
-        question = select(user.c.id).where(func.lower(user.c.email) == email.strip().lower())
+        wanted = email.strip()
+        # folding case beyond ASCII makes one address of two: the Kelvin sign becomes a k, in another's mailbox
+        same = func.lower(user.c.email) == wanted.lower() if wanted.isascii() else user.c.email == wanted
+        question = select(user.c.id).where(same)
         with self.database.writing() as connection:
             found = connection.execute(question).scalars().all()
             if len(found) != 1:

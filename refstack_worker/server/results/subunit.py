@@ -37,6 +37,11 @@ NOISE_BYTES = 65_536
 MAX_PACKET = 4 * 1024 * 1024
 """By the format of subunit v2."""
 
+_HARMFUL = dict.fromkeys(
+    (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)),
+    "\N{REPLACEMENT CHARACTER}",
+)
+"""What begins a line, moves a terminal's cursor or turns the writing around, to what stands in its place in a name."""
 _PARSER = "subunit.parser"
 _PARSER_ERROR = "Parser Error"
 _NOISE = "refstack noise"
@@ -224,7 +229,7 @@ class _Collector:
         name, uuid = split_id(test_id)
         return TestResult(
             position=0,
-            name=self._masker.name(_clean(name))[:512],
+            name=self._masker.name(_clean(name).translate(_HARMFUL))[:512],
             uuid=uuid,
             status=status,
             seconds=0.0,

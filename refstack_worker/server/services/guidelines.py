@@ -18,6 +18,7 @@ from refstack_worker.server.services.exclusions import API_TESTS, Exclusions
 from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.lists import check_url
 from refstack_worker.server.services.inputs.schema import fields, string
+from refstack_worker.server.services.turns import Turns
 
 MAX_OF_VENDOR = 20
 """Guidelines that the users of one vendor may have on offer."""
@@ -25,6 +26,7 @@ MAX_OWN = 1024 * 1024
 """Characters of a vendor's own guideline: every run that names it reads it again."""
 MAX_STORED = 200
 """The same with those that were deleted, and are kept because runs were judged by them."""
+TURNS = Turns(3, 1, "Another guideline of yours is being fetched. Try again in a moment.")
 NEW_GUIDELINE = fields(
     text=string(description="The guideline file"),
     url=string(2048, description="URL to fetch it from; the operator must allow it"),
@@ -49,7 +51,7 @@ class GuidelineService:
         if bool(text) == bool(url):
             raise invalid("text", "give either text or url")
         if url:
-            text = self._fetched(url)
+            text = self._fetched(caller, url)
         if not caller.is_operator and len(text) > MAX_OWN:
             raise invalid("text", f"is larger than {MAX_OWN} characters; published guidelines have about 150,000")
         owner = None if caller.is_operator else caller.token.user_id
@@ -104,10 +106,11 @@ class GuidelineService:
                 f"Your vendor has {stored} guidelines, with deleted ones that runs were judged by. Delete such runs."
             )
 
-    def _fetched(self, url: str) -> str:
+    def _fetched(self, caller: Caller, url: str) -> str:
         outbound = self.ledger.settings.outbound
         check_url(outbound.list_urls, url, "url")
-        answer = guard.ask_guarded(guard.GuardedRequest(url), guard.OutboundGuard(outbound.cloud_networks))
+        with TURNS.turn(caller.token.account):
+            answer = guard.ask_guarded(guard.GuardedRequest(url), guard.OutboundGuard(outbound.cloud_networks))
         if answer.status != 200:
             raise invalid("url", f"{url} answers {answer.status}; the address of the file itself is needed")
         return answer.body.decode("utf-8", "replace")

@@ -132,7 +132,8 @@ class Provider:
     def _claims(self, id_token: str, nonce: str) -> dict[str, Any]:
         try:
             claims = self._verified(id_token)
-        except (jwt.PyJWTError, ValueError) as error:
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError) as error:
+            # the last ones: keys or claims of another shape than they must have
             raise refused("sign-in", f"The provider's response is not valid: {error}.") from error
         if not hmac.compare_digest(str(claims.get("nonce") or "").encode(), nonce.encode()):
             raise refused("sign-in", "The provider's response belongs to another sign-in. Try again.")
@@ -222,7 +223,7 @@ class Provider:
         except ValueError:
             value = None
         if status == 400 and isinstance(value, dict):
-            raise refused("sign-in", f"The provider refuses: {value.get('error')}.")
+            raise refused("sign-in", f"The provider refuses: {str(value.get('error'))[:80]}.")
         if status != 200 or not isinstance(value, dict):
             raise ServerError(f"{url}: unexpected response {status}")
         return value

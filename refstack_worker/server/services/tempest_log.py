@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.ledger.ledger import Ledger
 
 PAGE_LINES = 1000
 MAX_LINE = 20_000
-"""Characters of a line that are shown."""
+"""Bytes of a line that are searched and shown: to compare 32 MiB without a line break in either case takes ten times as
+much memory."""
+MAX_LINES = 1_000_000
+"""Lines that are looked at; the longest log of ordinary lines has a fifth of that."""
 _ERRORS = (" ERROR ", " CRITICAL ", "Traceback (most recent call last)")
 
 
@@ -50,22 +54,25 @@ def log_page(ledger: Ledger, test_id: int, query: LogQuery) -> LogPage:
     wanted = query.text.casefold()
     found: list[LogLine] = []
     more = total = 0
-    for total, text in enumerate(lines_of(ledger.results.log(test_id)), 1):
+    for total, text in enumerate(islice(lines_of(ledger.results.log(test_id)), MAX_LINES), 1):
         place.see(total, text)
         if total >= query.first and not more and (not wanted or wanted in text.casefold()):
             if len(found) < query.limit:
-                found.append(LogLine(total, text[:MAX_LINE]))
+                found.append(LogLine(total, text))
             else:
                 more = total
     return LogPage(tuple(found), total, more, place.line)
 
 
 def lines_of(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Yield the lines of a text that comes in pieces."""
+    """Yield the lines of a text that comes in pieces, each up to :data:`MAX_LINE`."""
     rest = b""
     for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from (line.decode("utf-8", "replace") for line in lines)
+        first, *others = piece.split(b"\n")
+        rest += first[: MAX_LINE - len(rest)]
+        for line in others:
+            yield rest.decode("utf-8", "replace")
+            rest = line[:MAX_LINE]
     if rest:
         yield rest.decode("utf-8", "replace")
 

@@ -16,11 +16,12 @@ from typing import Generic, TypeVar
 
 from refstack_worker.errors import ServerError
 from refstack_worker.server.ledger.transactions import refused
+from refstack_worker.server.services.turns import SLOW
 
 LOG = logging.getLogger(__name__)
 
 MOST = 4
-"""At the same time in one process, which has 16 threads."""
+"""At the same time in one process; they also count among its slow calls."""
 MAX_OF_ONE = 2
 PATIENCE = 60.0
 """Seconds that any reader has ..."""
@@ -45,6 +46,8 @@ class Downloads:
                 raise refused("busy", "too many downloads are running; try again in a moment")
             if self._under_way[account] >= MAX_OF_ONE:
                 raise refused("busy", f"you have {MAX_OF_ONE} downloads running already; try again when one has ended")
+            if not SLOW.take(account):
+                raise refused("busy", "too many slow calls are running; try again in a moment")
             self._under_way[account] += 1
         return Download(iter(pieces), self._clock, lambda: self._over(account))
 
@@ -60,6 +63,7 @@ class Downloads:
     def _over(self, account: str) -> None:
         with self._lock:
             self._under_way -= Counter({account: 1})
+        SLOW.free(account)
 
 
 class Download(Generic[Piece]):

@@ -46,43 +46,50 @@ class Hub:
         self._seconds = seconds
         self._changed = threading.Condition()
         self._watchers: Counter[int] = Counter()
+        self._accounts: Counter[str] = Counter()
         self._news: dict[int, News] = {}
         self._owner = 0
         self._changes: Changes | None = None
         self.rounds = 0
         """How often the database was asked."""
 
-    def stream(self, test_id: int, after: int = 0) -> Iterator[str]:
+    def stream(self, test_id: int, after: int = 0, account: str = "") -> Iterator[str]:
         """Yield the text of a stream of server-sent events, until the run ends or the watcher goes.
 
         Events: ``run`` (JSON of state, progress and counts; when something changed), ``message`` (a status message,
         with its id), ``end``. If too many streams are open already it ends after the first events; browsers ask again.
 
         :param after: id of the last message that the watcher has (``Last-Event-ID``).
+        :param account: of the watcher: each account has half of the streams.
         """
         with self._changed:
-            is_short = sum(self._watchers.values()) >= self._most
+            is_short = self._is_full(account)
             self._watchers[test_id] += 1
+            self._accounts[account] += 1
             self._start()
         try:
             yield f"retry: {RETRY_MILLISECONDS}\n\n"
             yield from self._follow(test_id, after, is_short)
         finally:
             with self._changed:
+                self._accounts -= Counter({account: 1})
                 self._watchers[test_id] -= 1
                 if not self._watchers[test_id]:
                     del self._watchers[test_id]
                     self._news.pop(test_id, None)
 
-    def stream_all(self, is_visible: Callable[[Mapping[str, Any]], bool], after: int = 0) -> Iterator[str]:
+    def stream_all(
+        self, is_visible: Callable[[Mapping[str, Any]], bool], after: int = 0, account: str = ""
+    ) -> Iterator[str]:
         """Yield an event ``run`` whenever a run changes its state, of those that a watcher sees. It never ends.
 
         :param is_visible: tells it of a run as the ledger has it, with ``owner_id``.
         :param after: number of the last event that the watcher has (``Last-Event-ID``).
         """
         with self._changed:
-            is_short = sum(self._watchers.values()) >= self._most
+            is_short = self._is_full(account)
             self._watchers[_ALL] += 1
+            self._accounts[account] += 1
             if self._changes is None:
                 self._changes = Changes(self._ledger.clock())
             changes = self._changes
@@ -102,10 +109,14 @@ class Hub:
                         yield _event("run", _changed_run(change), last)
         finally:
             with self._changed:
+                self._accounts -= Counter({account: 1})
                 self._watchers[_ALL] -= 1
                 if not self._watchers[_ALL]:
                     del self._watchers[_ALL]
                     self._changes = None
+
+    def _is_full(self, account: str) -> bool:
+        return sum(self._watchers.values()) >= self._most or self._accounts[account] >= max(1, self._most // 2)
 
     def _follow(self, test_id: int, after: int, is_short: bool) -> Iterator[str]:
         seen: Mapping[str, Any] | None = None

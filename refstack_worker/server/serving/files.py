@@ -18,18 +18,18 @@ from refstack_worker.server.serving.events import Hub
 _PIECE = 64 * 1024
 
 
-def event_stream(hub: Hub, test_id: int, after: int = 0) -> Response:
+def event_stream(hub: Hub, caller: Caller, test_id: int, after: int = 0) -> Response:
     """Return the answer that follows a run. :param after: last message that the client has, unless it says itself."""
-    return _events(hub.stream(test_id, _last_event(12) or after))
+    return _events(hub.stream(test_id, _last_event(12) or after, caller.token.account))
 
 
-def all_runs_stream(hub: Hub, scope: AccessScope | None) -> Response:
+def all_runs_stream(hub: Hub, caller: Caller, scope: AccessScope | None) -> Response:
     """Return the answer that follows the runs of a scope's users. :param scope: None: everybody's."""
 
     def is_visible(run: Mapping[str, Any]) -> bool:
         return scope is None or run["owner_id"] in scope.owner_ids
 
-    return _events(hub.stream_all(is_visible, _last_event(16)))
+    return _events(hub.stream_all(is_visible, _last_event(16), caller.token.account))
 
 
 def _last_event(digits: int) -> int:

@@ -30,8 +30,9 @@ from refstack_worker.server.serving.responses import MAX_CALL_BODY as MAX_BODY
 # waitress warns of every request that waits for a thread, if only for a millisecond: thousands of lines in an hour
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
-THREADS = 16
-"""Requests of users that one process answers at the same time; slow clients hold none until they are complete."""
+THREADS = 20
+"""Requests of users that one process answers at the same time; slow clients hold none until they are complete. All live
+streams and slow calls together leave some for calls that take no time."""
 WORKER_THREADS = 6
 """The same for calls of workers, which users' calls cannot take."""
 WORKER_PATHS = ("/worker/", "/update-test-status", "/get-miniconf", "/get-testcases", "/post-result", "/health")

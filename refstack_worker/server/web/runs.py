@@ -99,7 +99,7 @@ def follow_run(test_id: int) -> Answer:
     access.visible_run(context().ledger, caller(), test_id)
     # the page has all that happened before; a browser that comes back says where it was
     after = request.args.get("after", "0")
-    return event_stream(context().hub, test_id, number(after, "after", 0, MAX_ID))
+    return event_stream(context().hub, caller(), test_id, number(after, "after", 0, MAX_ID))
 
 
 @page("GET", f"{_ONE}/console")

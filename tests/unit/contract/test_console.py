@@ -79,3 +79,9 @@ def test_nothing_raises(value: Any) -> None:
 )
 def test_a_batch_that_makes_no_sense_is_none(value: object) -> None:
     assert read_batch(value) is None
+
+
+def test_no_control_character_of_a_cloud_gets_through() -> None:
+    line = read_line({**line_to_json(REQUEST), "path": "/a\x1b[2J\u202eb", "request_id": "\x9b1Areq"})
+    assert isinstance(line, RequestLine)
+    assert (line.path, line.request_id) == ("/a\ufffd[2J\ufffdb", "\ufffd1Areq")

@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import threading
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -143,3 +144,33 @@ def test_a_resolver_that_is_silent_holds_nobody(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ServerError, match="can't be resolved"):
         guard.allowed_address("slow.example", 80, OutboundGuard(deadline=guard.Deadline(0.2)))
     release.set()
+
+
+class TestHarmfulAnswers:
+    def test_an_answer_of_too_many_values_is_refused_unparsed(self) -> None:
+        answer = guard.Answer(200, {}, b"[" + b"{}," * (guard.MAX_VALUES + 1) + b"1]")
+        tracemalloc.start()
+        with pytest.raises(ServerError, match="values"):
+            answer.json()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 8 * len(answer.body)
+
+    def test_tiny_pieces_take_no_more_memory_than_the_answer(self) -> None:
+        body = b"2\r\nab\r\n" * 100_000 + b"0\r\n\r\n"
+        reply = http_server.Reply(200, body, {"Transfer-Encoding": "chunked"})
+        with http_server.serving() as server:
+            server.on("/x", reply)
+            tracemalloc.start()
+            answer = guard.ask_guarded(GuardedRequest(f"{server.url}/x"), OutboundGuard(LOOPBACK))
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        assert answer.body == b"ab" * 100_000
+        # as a list of pieces it would be 4 MB
+        assert peak < 2_500_000
+
+    def test_a_path_that_is_not_ascii_is_escaped(self) -> None:
+        with http_server.serving() as server:
+            server.on("/caf%C3%A9%20", http_server.as_json({"here": True}))
+            answer = guard.ask_guarded(GuardedRequest(f"{server.url}/café%20"), OutboundGuard(LOOPBACK))
+        assert answer.json() == {"here": True}

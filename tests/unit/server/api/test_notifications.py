@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -119,3 +121,25 @@ def test_a_vendor_has_a_limit_of_its_own(callers: Callers, receiver: Scripted) -
         assert who("POST", "/v1/notifications", webhook(receiver)).status_code == 201
     assert callers.ann("POST", "/v1/notifications", webhook(receiver)).status_code == 409
     assert callers.bob("POST", "/v1/notifications", webhook(receiver)).status_code == 201
+
+
+def test_names_that_no_one_resolves_hold_few_threads(callers: Callers, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def never(*_: Any, **__: Any) -> Any:
+        asked.set()
+        answer.wait(20)
+        raise OSError
+
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    wanted = {"channel": "webhook", "target": "https://slow.example/", "kinds": ["run.ended"]}
+    held: list[int] = []
+    first = threading.Thread(target=lambda: held.append(callers.ann("POST", "/v1/notifications", wanted).status_code))
+    first.start()
+    try:
+        assert asked.wait(20)
+        assert callers.ann("POST", "/v1/notifications", wanted).status_code == 429
+    finally:
+        answer.set()
+        first.join()
+    assert held == [400]

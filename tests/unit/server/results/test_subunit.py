@@ -306,3 +306,8 @@ def test_a_test_that_the_node_left_out_is_skipped_with_its_whole_reason(tmp_path
         ("t.api.T.test_a", "skipped", reason), ("t.api.T.test_b", "passed", "")
     ]  # fmt: skip
     assert (parsed.counts.passed, parsed.counts.skipped) == (1, 1) and parsed.seconds == 1.0
+
+
+def test_a_name_begins_no_line_and_moves_no_cursor(tmp_path: Path) -> None:
+    _, tests = parse(tmp_path, stream([Event("t.a\n| t.b | passed\x1bM\x9b2J\u202e(é, 中)[id-x]", "fail", "why")]))
+    assert [test.name for test in tests] == ["t.a\ufffd| t.b | passed\ufffdM\ufffd2J\ufffd(é, 中)"]

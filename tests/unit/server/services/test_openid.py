@@ -243,3 +243,21 @@ def test_one_address_begins_few_sign_ins_at_a_time(ledger: Ledger, browser: Brow
     with openid.TURNS.turn("127.0.0.1"), openid.TURNS.turn("127.0.0.1"):
         assert browser.client.get("/sign-in/openid").status_code == 429
     assert browser.client.get("/sign-in/openid").status_code == 303
+
+
+def test_an_address_that_only_becomes_a_users_when_its_case_is_folded_is_another(ledger: Ledger) -> None:
+    mike = ledger.accounts.add_user("mike", "mike@example.org")
+    kelvin = "mi\N{KELVIN SIGN}e@example.org"
+    assert kelvin.lower() == "mike@example.org", "what an attacker counts on"
+    assert ledger.identities.bind_by_email("https://issuer", "s-eve", kelvin) is None
+    assert ledger.identities.bind_by_email("https://issuer", "s-mike", "Mike@Example.org") == mike.id
+
+
+@pytest.mark.parametrize("keys", [{"keys": 3}, {"keys": [3]}, {"keys": [{"kty": "RSA", "n": 3}]}, {"keys": None}])
+def test_keys_of_another_shape_prove_nothing(provider: Provider, monkeypatch: pytest.MonkeyPatch, keys: Any) -> None:
+    flow = Flow.begin()
+    back = consent(provider.authorization_url(flow), "s-ann")
+    monkeypatch.setattr(Provider, "_jwks", lambda *_: keys)
+    with pytest.raises(RefusedError) as caught:
+        provider.identity(flow, back["state"], back["code"])
+    assert caught.value.reason == "sign-in"

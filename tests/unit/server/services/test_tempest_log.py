@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from refstack_worker.errors import NotFoundError
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
-from refstack_worker.server.services.tempest_log import FailurePlace, LogQuery, lines_of, log_key, log_page
+from refstack_worker.server.services import tempest_log
+from refstack_worker.server.services.tempest_log import MAX_LINE, FailurePlace, LogQuery, lines_of, log_key, log_page
 from tests.support.ledgers import PASSWORD, Event, claimed, stream
 
 LOG = f"""INFO start with {PASSWORD}
@@ -72,3 +74,21 @@ def test_lines_over_pieces() -> None:
 
 def test_a_test_is_called_as_the_log_calls_it() -> None:
     assert log_key("tempest.api.x.Class.test_a[id-1,smoke]") == "Class:test_a"
+
+
+def test_a_line_without_end_is_cut_and_takes_no_memory() -> None:
+    log = "é".encode() + b"x" * (16 * MAX_LINE)
+    pieces = [log[start : start + MAX_LINE] for start in range(0, len(log), MAX_LINE)]
+    tracemalloc.start()
+    lines = [line.casefold() for line in lines_of([*pieces, b"\nnext"])]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [len(line) for line in lines] == [MAX_LINE - 1, len("next")]
+    assert peak < 20 * MAX_LINE
+
+
+def test_lines_without_number_are_not_all_looked_at(
+    ledger: Ledger, test_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempest_log, "MAX_LINES", 3)
+    assert log_page(ledger, test_id, LogQuery()).total == 3

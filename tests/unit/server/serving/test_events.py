@@ -69,3 +69,18 @@ class TestEvents:
         ]
         assert "owner_id" not in told[0]
         stream.close()
+
+    def test_one_account_has_half_of_the_streams(self, ledger: Ledger) -> None:
+        hub, run = Hub(ledger, 4, 0.01), ledger.runs.add(new_run())
+        mine = [hub.stream(run.test_id, account="user 1") for _ in range(2)]
+        for one in mine:
+            next(one)
+        assert "queued" in "".join(hub.stream(run.test_id, account="user 1")), "this one ends at once"
+        other = hub.stream(run.test_id, account="user 2")
+        told = [next(other) for _ in range(3)]
+        ledger.runs.cancel(run.test_id, "ann")
+        assert "event: end" in "".join(other) and "queued" in told[2], "this one goes on"
+        for one in mine:
+            one.close()
+        again = hub.stream(run.test_id, account="user 1")
+        assert "event: end" in "".join(again)

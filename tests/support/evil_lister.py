@@ -1,0 +1,15 @@
+"""A command that lists what nobody should have written."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from cliff.lister import Lister
+
+
+class EvilLister(Lister):
+    """List a test with a harmful name."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        return ("Test", "Status"), [("\x1b]0;owned\x07test\x1b[2A\x9b1A", "failed")]
