@@ -203,8 +203,8 @@ ROWS = (
     _row("files that pages load", "static", why=BY_PROGRAMS),
     _row(
         "run the services, their database and keys",
-        commands="standalone, api, monitor, doctor, db upgrade, db downgrade, db prune, db version, keys generate, "
-        "keys show, keys rotate",
+        commands="standalone, api, monitor, config check, doctor, db upgrade, db downgrade, db prune, db version, "
+        "keys generate, keys show, keys rotate",
         why=HOST,
     ),
 )

@@ -31,10 +31,18 @@ def read(path: Path) -> tuple[Table, Mapping[str, str]]:
         for section, values in _parse(file, text).items():
             if not isinstance(values, dict):
                 raise ConfigError(f"{file}:{line_of(text, '', section)}: {section}: put settings below a [section]")
+            table = merged.setdefault(section, {})
+            if not values:
+                origins[f"{section}."] = f"{file}:{_header_line(text, section)}"
             for key, value in values.items():
-                merged.setdefault(section, {})[key] = value
+                table[key] = value
                 origins[f"{section}.{key}"] = f"{file}:{line_of(text, section, key)}"
     return merged, origins
+
+
+def _header_line(text: str, section: str) -> int:
+    lines = enumerate(text.splitlines(), 1)
+    return next((number for number, line in lines if re.match(rf"\s*\[\s*[\"']?{re.escape(section)}\b", line)), 1)
 
 
 def line_of(text: str, section: str, key: str) -> int:

@@ -25,6 +25,7 @@ COMMANDS = {
     "pause": "refstack_worker.cli.queue.queue_state:PauseQueue",
     "resume": "refstack_worker.cli.queue.queue_state:ResumeQueue",
     "status": "refstack_worker.cli.queue.queue_state:QueueStatus",
+    "config check": "refstack_worker.cli.queue.config_check:ServerConfigCheck",
     "doctor": "refstack_worker.cli.queue.doctor:DiagnoseQueue",
     "backup create": "refstack_worker.cli.queue.backup:BackupCreate",
     "backup show": "refstack_worker.cli.queue.backup:BackupShow",

@@ -46,6 +46,7 @@ def test_conf_d_goes_over_the_main_file(file: Path) -> None:
             "worker.toml:2: node.slot is not a setting; known settings: metrics_listen, name, runtime_folder",
         ),
         ("[nodes]\nslots = 1\n", "worker.toml:2: [nodes]: unknown section; known sections: environments, gearman"),
+        ("[nonsense]\n", "worker.toml:1: [nonsense]: unknown section; known sections: environments, gearman"),
         ("[node]\nslots = 0\n", "worker.toml:2: node.slots must be a whole number from 1 to 64"),
         ("[node]\nslots = true\n", "worker.toml:2: node.slots must be a whole number"),
         ("[node]\nslots = 1.5\n", "worker.toml:2: node.slots must be a whole number"),

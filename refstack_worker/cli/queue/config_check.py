@@ -1,0 +1,32 @@
+"""``refstack-queue config check``: are the server's settings and key files valid?"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from cliff.show import ShowOne
+from sqlalchemy.engine import make_url
+
+from refstack_worker.cli.queue.ledger_access import settings_of
+from refstack_worker.server.services.health import check_keys
+
+
+class ServerConfigCheck(ShowOne):
+    """Check refstack.cfg and the key files without asking any service; exits with 3 and the reason if one is wrong.
+
+    'doctor' also checks the database, the queue and the clocks.
+    """
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
+        settings = settings_of(self.app)
+        check_keys(settings)
+        shown = {
+            "address": settings.web.address,
+            "database": make_url(settings.database.url).render_as_string(hide_password=True),
+            "gearman servers": "\n".join(map(str, settings.queue.servers)),
+            "keys": str(settings.keys.sign.parent),
+            "seal to": settings.keys.seal_to,
+        }
+        return tuple(shown), tuple(shown.values())
