@@ -188,6 +188,16 @@ def test_a_check_says_it_without_a_test(cloud: WholeCloud, caller: Caller) -> No
     assert any("Not run for this reason: 2 of 9 tests (ServersTestJSON." in message for message in ran.messages)
 
 
+def test_no_routers_and_floating_ips(caller: Caller, tmp_path: Path) -> None:
+    """A cloud whose Neutron has provider networks alone."""
+    with WholeCloud(tmp_path / "flat", Options(cache_folder(), say=print), Shape(floating_ips=False)) as cloud:
+        ran = caller.run(cloud.vendor_conf(), "--concurrency", "2", "--testcases", *entries())
+    assert ran.code == 0, (ran.end, ran.messages, failed(ran))
+    skipped = {"router", "server", "ssh"}
+    assert outcomes(ran) == {name: "skip" if name in skipped else "success" for name in TESTS}
+    assert any("network: this Neutron has no routers" in message for message in ran.messages), ran.messages
+
+
 def test_a_private_authority(caller: Caller, tmp_path: Path) -> None:
     """A cloud whose certificates only its own authority's file makes trusted."""
     shape = Shape(services=("identity", "object-store"), tls=True)
