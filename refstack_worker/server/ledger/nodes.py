@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.server.db import queue_tables
@@ -15,6 +16,9 @@ from refstack_worker.server.ledger.transactions import (
     refused,
 )
 
+MAX_NODES = 5000
+"""Nodes that are known at a time: the holder of the fleet's key could report without end, each time as another node."""
+
 
 class Nodes(LedgerPart):
     """What the nodes say of themselves."""
@@ -22,7 +26,8 @@ class Nodes(LedgerPart):
     def record(self, node: Node) -> None:
         """Note what a node says of itself.
 
-        :raises RefusedError: ``replayed``: its time is not newer than that of its last message.
+        :raises RefusedError: ``replayed``: its time is not newer than that of its last message; ``busy``: it is not
+            known, and no more nodes are recorded.
         """
         values = {
             "versions": json.dumps(list(node.versions)),
@@ -39,6 +44,7 @@ class Nodes(LedgerPart):
             with self.database.writing() as connection:
                 newer = update(table).where(table.c.name == node.name, table.c.time < node.time)
                 if connection.execute(newer.values(values)).rowcount == 0:
+                    _check_room(connection, node.name)
                     connection.execute(insert(table).values(name=node.name, **values))
         except IntegrityError:
             raise refused("replayed", "the node's message is not newer than its last; is its clock right?") from None
@@ -53,6 +59,15 @@ class Nodes(LedgerPart):
         with self.database.reading() as connection:
             rows = connection.execute(select(queue_tables.node).order_by(queue_tables.node.c.name)).mappings().all()
         return [_node(row) for row in rows]
+
+
+def _check_room(connection: Connection, name: str) -> None:
+    table = queue_tables.node
+    others = select(func.count()).select_from(table).where(table.c.name != name)
+    if connection.execute(others).scalar_one() >= MAX_NODES:
+        raise refused(
+            "busy", f"{MAX_NODES} nodes are known; remove those that are gone ('refstack-queue worker forget')"
+        )
 
 
 def _node(row: Row) -> Node:

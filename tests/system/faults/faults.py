@@ -262,32 +262,54 @@ def _is_hook(pid: int) -> bool:
 
 
 FAULTS = (
-    Fault("worker-kill", "kill -9 of the worker's process; started again", _worker_killed, RESTART),
+    Fault("worker-kill", "the worker is killed (`kill -9`) and started again", _worker_killed, RESTART),
     Fault(
-        "worker-stop", "SIGSTOP of the worker's process for longer than the heartbeat limit, SIGCONT", _worker_frozen
+        "worker-stop",
+        "the worker is stopped (SIGSTOP) for longer than the heartbeat limit, then continued",
+        _worker_frozen,
     ),
-    Fault("power-off", "the node: network and all processes gone at once, its disk stays; started again", _node_off),
-    Fault("gearmand-kill", "kill -9 of gearmand with libsqlite3; started again", _queue_killed, RESTART),
+    Fault(
+        "power-off",
+        "the node loses power: network and processes end at once, the disk stays; it is started again",
+        _node_off,
+    ),
+    Fault("gearmand-kill", "gearmand with libsqlite3 is killed (`kill -9`) and started again", _queue_killed, RESTART),
     Fault(
         "gearmand-kill-builtin",
-        "the same with the built-in queue: its jobs are lost",
+        "the same with the built-in queue, which loses its jobs",
         _queue_killed,
         RESTART,
         "builtin",
     ),
-    Fault("gearmand-stop", "SIGSTOP of gearmand for longer than the heartbeat limit, SIGCONT", _queue_frozen),
-    Fault("black-hole", "packets between node and server are dropped, both ways, longer than that", _black_hole),
-    Fault("api-down", "kill -9 of the API; started again after 'ten minutes'", _api_down, OUTAGE),
-    Fault("api-500", "the API answers 500 to everything, longer than the limit", _answered_instead(500, b"oops")),
-    Fault("api-garbage", "the API answers 200 with garbage", _answered_instead(200, GARBAGE)),
-    Fault("postgresql-down", "PostgreSQL crashes and is back after longer than the limit", _database_down),
-    Fault("monitor-kill", "kill -9 of the monitor; started again after longer than the limit", _monitor_killed),
-    Fault("two-monitors", "two monitors at once find the node switched off", _two_monitors),
-    Fault("server-off", "API, monitor, gearmand and PostgreSQL killed at once; started again later", _server_off),
-    Fault("disk-full-worker", "not a byte free on the node, for a while", _disk_full(lambda _, node: node.folder)),
-    Fault("disk-full-server", "not a byte free for uploads, for a while", _disk_full(lambda place, _: place.disk)),
     Fault(
-        "disk-full-queue", "not a byte free for gearmand's libsqlite3; then gearmand started again", _queue_disk_full
+        "gearmand-stop",
+        "gearmand is stopped (SIGSTOP) for longer than the heartbeat limit, then continued",
+        _queue_frozen,
+    ),
+    Fault(
+        "black-hole",
+        "packets between node and server are dropped in both directions for longer than the limit",
+        _black_hole,
+    ),
+    Fault("api-down", 'the API is killed (`kill -9`) and started again after "ten minutes"', _api_down, OUTAGE),
+    Fault("api-500", "the API answers every call with 500 for longer than the limit", _answered_instead(500, b"oops")),
+    Fault("api-garbage", "the API answers every call with 200 and garbage", _answered_instead(200, GARBAGE)),
+    Fault("postgresql-down", "PostgreSQL crashes and is down for longer than the limit", _database_down),
+    Fault(
+        "monitor-kill",
+        "the monitor is killed (`kill -9`) and started again after longer than the limit",
+        _monitor_killed,
+    ),
+    Fault("two-monitors", "two monitors notice at the same time that the node lost power", _two_monitors),
+    Fault(
+        "server-off", "API, monitor, gearmand and PostgreSQL are killed at once and started again later", _server_off
+    ),
+    Fault("disk-full-worker", "the node's disk is full for a while", _disk_full(lambda _, node: node.folder)),
+    Fault("disk-full-server", "the disk for uploads is full for a while", _disk_full(lambda place, _: place.disk)),
+    Fault(
+        "disk-full-queue",
+        "the disk of gearmand's libsqlite3 is full for a while; then gearmand is started again",
+        _queue_disk_full,
     ),
     Fault(
         "clock-ahead-server",

@@ -120,13 +120,13 @@ STEPS = (
     Step("queued", "the node is paused; gearmand has the job", lambda p: _pause(p), _queued),
     Step(
         "claimed",
-        "the server has granted the claim; its answer is held on the way",
+        "the server has granted the claim; its answer is held back",
         lambda place: place.gate.hold(Hold(_is_claim, answered=True)),
         _claimed,
         is_let_go=True,
     ),
-    Step("building", "a hook in `pre-run.d` takes its time", _hold_hook, _building),
-    Step("running", "the cloud holds a request of Tempest's", _nothing, _running),
+    Step("building", "a hook in `pre-run.d` waits", _hold_hook, _building),
+    Step("running", "the cloud holds one of Tempest's requests", _nothing, _running),
     Step(
         "posting",
         "the result is held on its way to the server",
@@ -135,11 +135,11 @@ STEPS = (
     ),
     Step(
         "accepted",
-        "the server has accepted the result; its answer is held on the way",
+        "the server has accepted the result; its answer is held back",
         lambda place: place.gate.hold(Hold(_is_result, answered=True)),
         _accepted,
     ),
-    Step("cleaning", "cancelled while it ran; the cloud holds a request of the clean-up", _nothing, _cleaning),
+    Step("cleaning", "the run was cancelled; the cloud holds a request of the clean-up", _nothing, _cleaning),
 )
 
 

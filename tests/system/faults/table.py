@@ -15,60 +15,59 @@ from tests.system.faults.steps import STEPS
 HEAD = """\
 # Faults
 
-Whatever dies in the middle of a run: no run is lost, none is counted twice, and nothing is left behind. This page is
-written by the command below, which injects each fault at each step of a run and then looks at the ledger, the disks,
-the processes and the cloud. Don't edit it; run the command.
+No matter what fails in the middle of a run: no run is lost, none is counted twice, and nothing is left behind. The
+command below injects each fault at each step of a run, checks the ledger, the disks, the processes and the cloud
+afterwards, and writes this page. Don't edit it; run the command.
 
     {command}
 
 {date}, {seconds}, {lanes}Python {python}: **{right} of {all} cells right.**
 
 Everything is real: gearmand, PostgreSQL, `refstack-queue api` and `monitor`, `refstack-worker run` in a network
-namespace of its own with a disk of its own, `execute_test`, Tempest 47.0.0 with two tests against a Keystone. A proxy
-that can hold a request stands between node and API, another between the run and the cloud.
+namespace of its own with a disk of its own, `execute_test`, Tempest 47.0.0 with two tests against a Keystone. One
+proxy that can hold requests is between node and API, another between the run and the cloud.
 
 Limits are the product's defaults divided by {factor}: a worker is lost after {limit:g} s of silence in place of 60,
-"ten minutes" are {outage:g} s, and a fault that lasts longer than the limit lasts {silence:g} s. Not divided are calls
-(5 s), the grace between TERM and KILL, the leases of submitters (60 s), the growing pauses between a worker's tries,
-and how often the monitor looks at the queue (5 s, for jobs older than 10 s). Heartbeats come every 0.5 s in place of 2,
-and a cancel has 10 s in place of 60.
+"ten minutes" are {outage:g} s, and a fault that lasts longer than the limit lasts {silence:g} s. These are
+not divided: time limits of calls (5 s), the grace between TERM and KILL, the leases of submitters (60 s), the growing
+pauses between a worker's tries, and how often the monitor checks the queue (every 5 s, for jobs older than 10 s).
+Heartbeats come every 0.5 s in place of 2, and a cancel has 10 s in place of 60.
 """
 
 MEANING = """\
 A cell is right when all of this is true:
 
-- the run is in the state that is right: `finished`, or `cancelled` at the step *cleaning*;
-- it has one result, of its last attempt, with both tests counted once (none if it was cancelled);
-- it took as many attempts as are right, none is open, its end was reported once, and no sealed password is kept;
-- on the node there is no process but the worker, no folder, no note, nothing in the spool;
-- no upload is left on the server, and the cloud's password stands in no file;
-- Keystone has the users and projects that it had before, or the messages of the run tell the vendor what may be left;
-- no one did anything by hand but end the fault.
+- The run is `finished`; at the step *cleaning* it is `cancelled`.
+- It has one result, from its last attempt, with both tests counted once. A cancelled run has none.
+- It took the expected number of attempts. None is open, the end was reported once, and no sealed password is kept.
+- On the node only the worker runs. No folder, no record of a run and no spooled result is left.
+- No upload is left on the server, and no file contains the cloud's password.
+- Keystone has the users and projects that it had before, or the run's messages tell the vendor what may be left.
+- Nothing was done by hand except to end the fault.
 """
 
 NOTES = """\
 ## Reading the numbers
 
-- **Attempts.** A worker that is killed, or cannot be heard for longer than the limit, costs the attempt that it holds.
-  A fault of the server's side costs none, because no one is given up for silence that the server could not have heard.
-- **gearmand with the built-in queue, *queued*.** It forgets the job; the monitor submits the run as its next attempt.
-- ***claimed*** is the moment in which the server has granted the claim and the worker does not know it yet: there is no
-  note on its disk, so if it dies then, only the heartbeat limit ends the attempt. The answer goes on as soon as the
-  fault is there; at the other steps the run is held until the fault is over.
-- **The cloud.** At *running* and *cleaning* Tempest has made a project and a user. Where the node dies, with it goes
-  the knowledge which they are: the next attempt names those that it finds, and a worker that starts again after a
-  clean-up that was cut off says so.
-- ***accepted*** is the moment in which the server has the result and `execute_test` does not know it yet: it posts
-  again, and the same bytes get the same answer.
-- **Disk full, worker**: the node takes no run as soon as it has noticed; a run that meets the full disk is released.
-- **Disk full, queue**: gearmand 1.1.20 with libsqlite3 refuses every job from then on, also when there is room again.
-  It has to be started again, which is part of the fault here. Runs wait meanwhile, and the monitor's log says why.
-- PostgreSQL's own disk is not filled: it stops then, and comes back as in *postgresql-down*.
-- **Black hole**: packets between the node and the server are dropped; the run still reaches the cloud.
-- **Clocks**: API and monitor run with libfaketime; the worker's `time.time` is set in its Python, for libfaketime
-  0.9.10 breaks `time.sleep` there. gearmand, PostgreSQL and the runs keep their clocks. A jump counts as time of the
-  run itself: one that is within an hour of its time limit (plus `RUN_GRACE`) ends by a jump of an hour ahead. The runs
-  here may take two hours.
+- **Attempts.** A worker that is killed, or is silent for longer than the limit, costs the attempt that it holds. Faults
+  on the server's side cost none: a worker does not count as silent while the server could not hear it.
+- **gearmand-kill-builtin at *queued*.** gearmand loses the job, and the monitor submits the run as its next attempt.
+- ***claimed***: the server has granted the claim, and the worker does not know yet. Nothing is on the node's disk, so
+  if the worker dies now, only the heartbeat limit ends the attempt. The answer is let through once the fault is
+  there. At the other steps the run is held until the fault is over.
+- **The cloud.** At *running* and *cleaning* Tempest has made a project and a user. If the node dies, the next attempt
+  names those that it finds. A worker that starts again after its clean-up was cut off reports that.
+- ***accepted***: the server has the result, and `execute_test` does not know yet. It posts the result again, and the
+  same bytes get the same answer.
+- **disk-full-worker.** The node takes no runs once it notices. A run that needs the full disk is released.
+- **disk-full-queue.** gearmand 1.1.20 with libsqlite3 then refuses every job, even when there is room again, until it
+  is started again. The fault includes that. Runs wait meanwhile, and the monitor's log says why.
+- **PostgreSQL's disk** is not filled: PostgreSQL would stop and come back as in *postgresql-down*.
+- **black-hole.** Packets between node and server are dropped. The run still reaches the cloud.
+- **Clocks.** API and monitor run with libfaketime. The worker's `time.time` is changed inside Python, because
+  libfaketime 0.9.10 breaks `time.sleep` there. gearmand, PostgreSQL and the runs keep their clocks. A jump ahead counts
+  as running time: a run that has less than an hour left of its time limit (plus `RUN_GRACE`) ends. Runs may take two
+  hours here.
 """
 
 
@@ -102,7 +101,7 @@ def _matrix(outcomes: Sequence[Outcome]) -> Iterable[str]:
         if any(cells):
             yield f"| {fault.name} | {' | '.join(_cell(cell) for cell in cells)} |"
     yield ""
-    yield "How many attempts the run took, and how each of them ended."
+    yield "The number of attempts that the run took, and how each ended."
 
 
 def _cell(outcome: Outcome | None) -> str:
@@ -134,6 +133,6 @@ def _words() -> Iterable[str]:
     for fault in FAULTS:
         yield f"| {fault.name} | {fault.what} |"
     yield "\n## Steps\n"
-    yield "| step | what holds the run there |\n|---|---|"
+    yield "| step | how the run is held there |\n|---|---|"
     for step in STEPS:
         yield f"| {step.name} | {step.how} |"
