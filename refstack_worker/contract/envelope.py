@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -179,6 +180,12 @@ class NodeChannel:
         fleet_id, mine = private.newest
         server_id, server = servers.newest
         return cls(fleet_id, server_id, Box(mine, server.to_curve25519_public_key()))
+
+    @classmethod
+    def all_of_node(cls, private: Keyring[PrivateKey], servers: Keyring[VerifyKey]) -> list[NodeChannel]:
+        """Return a channel for each pair of keys, the newest first: while keys rotate, the server may not have those."""
+        pairs = itertools.product(private.keys, servers.keys)
+        return [cls(mine[0], server[0], Box(mine[1], server[1].to_curve25519_public_key())) for mine, server in pairs]
 
     def seal(self, message: bytes) -> bytes:
         """Return a message that only the server reads and only a node can have written."""

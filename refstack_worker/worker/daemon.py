@@ -68,8 +68,8 @@ class Daemon:
         ]
         self._sender = SpoolSender(self._services.spool, _sender_tools(self._services))
         self._overview = status.NodeOverview(self._services, self._admission, self._versions, self._slots, software)
-        channel = NodeChannel.of_node(self._services.opener.private, self._services.opener.servers)
-        self._reporter = NodeStatusReporter(settings, channel, self._overview.node_status, self._act)
+        channels = NodeChannel.all_of_node(self._services.opener.private, self._services.opener.servers)
+        self._reporter = NodeStatusReporter(settings, channels, self._overview.node_status, self._act)
         self._overview.server_problems = self._reporter.problems
         self._connections = ConnectionLog(map(str, settings.gearman.addresses))
         self._store_cleanup = StoreCleanup(settings.environments)

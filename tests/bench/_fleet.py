@@ -196,7 +196,7 @@ class Node:
         self.admission = Admission()
         self.slot = slot.Slot(0, self.services, self.admission, self._ended)
         channel = NodeChannel.of_node(opener.private, opener.servers)
-        self.reporter = NodeStatusReporter(settings, channel, self._status, lambda _: None)
+        self.reporter = NodeStatusReporter(settings, [channel], self._status, lambda _: None)
 
     def start(self) -> None:
         self.slot.connect(

@@ -7,14 +7,15 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.contract.envelope import NodeChannel
 from refstack_worker.contract.node_command import NodeAction, NodeCommand, read_command
 from refstack_worker.contract.wanted_plugins import read_wanted
-from refstack_worker.errors import RefusedError, ServerError
+from refstack_worker.errors import RefusedError, SealError, ServerError
 from refstack_worker.worker.server_api.connection import ServerConnection
 
 LOG = logging.getLogger(__name__)
@@ -47,18 +48,19 @@ class NodeStatusReporter(threading.Thread):
     def __init__(
         self,
         settings: WorkerSettings,
-        channel: NodeChannel,
+        channels: Sequence[NodeChannel],
         current: Callable[[], NodeStatus],
         obey: Callable[[NodeAction], None],
     ) -> None:
         """
+        :param channels: to each server the first that it has the keys for is used.
         :param current: returns the state to report.
         :param obey: carries out what a server asks of the node.
         """
         super().__init__(name="node status", daemon=True)
         self.wanted_plugins: dict[str, list[dict[str, str]]] = {}
         """Server → the sets of plugins that its runs ask for and that the node registers only when it is asked."""
-        self._channel = channel
+        self._channels = channels
         self._current = current
         self._obey = obey
         self._confirmed: dict[str, int] = {}
@@ -95,8 +97,7 @@ class NodeStatusReporter(threading.Thread):
 
     def _report(self, url: str, connection: ServerConnection) -> float:
         try:
-            message = self._message(self._confirmed.get(url, 0))
-            reply = connection.post(f"/worker/v1/nodes/{self._name}", message, RETRY_SECONDS, last=True)
+            reply = self._post(url, connection)
         except (ServerError, RefusedError) as error:
             if not self.problems.get(url):
                 LOG.warning("node status: %s", error)
@@ -115,6 +116,20 @@ class NodeStatusReporter(threading.Thread):
         seconds = reply.get("seconds")
         return min(max(float(seconds), 1.0), 600.0) if isinstance(seconds, (int, float)) else SECONDS
 
+    def _post(self, url: str, connection: ServerConnection) -> Mapping[str, Any]:
+        """Send the state; while keys rotate, with an older key if the server does not have the newest yet."""
+        for channel in self._channels[:-1]:
+            try:
+                return self._post_with(channel, url, connection)
+            except RefusedError as error:
+                if error.reason != SealError.reason:
+                    raise
+        return self._post_with(self._channels[-1], url, connection)
+
+    def _post_with(self, channel: NodeChannel, url: str, connection: ServerConnection) -> Mapping[str, Any]:
+        message = channel.seal(self._message(self._confirmed.get(url, 0)))
+        return connection.post(f"/worker/v1/nodes/{self._name}", message, RETRY_SECONDS, last=True)
+
     def _carry_out(self, url: str, command: NodeCommand | None) -> None:
         """Carry a command out once, and confirm it at once with the next report."""
         if command is None or command.id <= self._confirmed.get(url, 0):
@@ -130,4 +145,4 @@ class NodeStatusReporter(threading.Thread):
         status = {"name": self._name, **dataclasses.asdict(self._current()), "time": self._last}
         if confirmed:
             status["command_done"] = confirmed
-        return self._channel.seal(json.dumps(status).encode())
+        return json.dumps(status).encode()

@@ -11,7 +11,7 @@ import pytest
 
 from refstack_worker.config.worker import ServerLinkSettings, WorkerSettings
 from refstack_worker.contract import keys
-from refstack_worker.contract.envelope import NodeChannel, Opener, open_node_message
+from refstack_worker.contract.envelope import NodeChannel, Opener, open_node_message, sender_of
 from refstack_worker.contract.node_command import NodeAction, NodeCommand
 from refstack_worker.worker.server_api.node_status import NodeStatus, NodeStatusReporter
 from tests.support.http_server import Reply, Scripted, as_json
@@ -26,8 +26,8 @@ def reporting(
     settings: WorkerSettings, opener: Opener, server: Scripted, actions: list[NodeAction] | None = None
 ) -> Iterator[NodeStatusReporter]:
     named = replace(settings, node=replace(settings.node, name="node-1"), server=ServerLinkSettings((server.url,)))
-    channel = NodeChannel.of_node(opener.private, opener.servers)
-    reporter = NodeStatusReporter(named, channel, lambda: READY, (actions if actions is not None else []).append)
+    channels = NodeChannel.all_of_node(opener.private, opener.servers)
+    reporter = NodeStatusReporter(named, channels, lambda: READY, (actions if actions is not None else []).append)
     reporter.start()
     try:
         yield reporter
@@ -93,3 +93,28 @@ def test_the_sets_of_plugins_that_runs_ask_for_are_kept(
         eventually(lambda: reporter.wanted_plugins.get(server.url) == sets)
         reporter.nudge()
         eventually(lambda: reporter.wanted_plugins[server.url] == [])
+
+
+def test_while_keys_rotate_the_older_key_is_used_too(
+    settings: WorkerSettings, opener: Opener, server: Scripted, tmp_path: Path
+) -> None:
+    keys.generate_pair("seal", tmp_path / "fleet.key", tmp_path / "new.pub")  # the server has fleet.pub as it was
+    rotated = Opener(keys.load_seal_private(tmp_path / "fleet.key"), opener.servers)
+    assert len(rotated.private.keys) == 2
+    server.on(PATH, Reply(403, b'{"error": "renew the keys", "reason": "seal"}'), as_json({"seconds": 600}))
+    with reporting(settings, rotated, server) as reporter:
+        eventually(lambda: reporter.problems.get(server.url) == "")
+    first, second, *_ = server.asked
+    assert [sender_of(first.body), sender_of(second.body)] == [key for key, _ in rotated.private.keys]
+
+
+def test_another_refusal_is_not_tried_with_another_key(
+    settings: WorkerSettings, opener: Opener, server: Scripted, tmp_path: Path
+) -> None:
+    keys.generate_pair("seal", tmp_path / "fleet.key", tmp_path / "new.pub")
+    rotated = Opener(keys.load_seal_private(tmp_path / "fleet.key"), opener.servers)
+    server.on(PATH, Reply(403, b'{"error": "gone", "reason": "revoked"}'))
+    actions: list[NodeAction] = []
+    with reporting(settings, rotated, server, actions):
+        eventually(lambda: actions == [NodeAction.PAUSE])
+    assert {sender_of(asked.body) for asked in server.asked} == {rotated.private.newest[0]}
