@@ -183,7 +183,7 @@ class NodeChannel:
 
     @classmethod
     def all_of_node(cls, private: Keyring[PrivateKey], servers: Keyring[VerifyKey]) -> list[NodeChannel]:
-        """Return a channel for each pair of keys, the newest first: while keys rotate, the server may not have those."""
+        """Return a channel for each pair of keys, the newest first; while keys rotate, the server may lack those."""
         pairs = itertools.product(private.keys, servers.keys)
         return [cls(mine[0], server[0], Box(mine[1], server[1].to_curve25519_public_key())) for mine, server in pairs]
 
