@@ -3,7 +3,7 @@
     with Environment(catalogue.find(Want(version="47.0.0")), settings, folder) as built:
         ...  # built.python, built.bin / "tempest"
 
-Made of a virtualenv without pip and links into the store, in milliseconds; gone afterwards, also when making it fails.
+Made of a seedless virtualenv and links into the store, in milliseconds; gone afterwards, also when making it fails.
 """
 
 from __future__ import annotations

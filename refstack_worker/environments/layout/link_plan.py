@@ -22,7 +22,7 @@ from refstack_worker.errors import WheelError
 
 @dataclass(frozen=True)
 class LinkPlan:
-    """What is in an environment beside what ``venv`` makes. Paths are relative to the environment."""
+    """What is in an environment beside what virtualenv makes. Paths are relative to the environment."""
 
     folders: tuple[str, ...]
     """To be made, parents first."""
@@ -88,9 +88,9 @@ def make_link_plan(entries: Mapping[str, Manifest], interpreter: Interpreter, ro
 
 
 def base(interpreter: Interpreter) -> tuple[str, ...]:
-    """Return the folders that are the environment's own, never links: what ``venv`` makes, and ``__pycache__``.
+    """Return the folders that are the environment's own, never links: what virtualenv makes, and ``__pycache__``.
 
-    The last so that what Python compiles there does not go to some wheel's entry.
+    The last so that what Python compiles for virtualenv's own module does not go to some wheel's entry.
     """
     return ("bin", "include", f"lib/python{interpreter.series}/site-packages/__pycache__")
 
