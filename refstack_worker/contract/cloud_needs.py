@@ -172,6 +172,13 @@ def impossible(gaps: Sequence[Gap], names: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def concerning(gaps: Iterable[Gap], names: Sequence[str]) -> list[Gap]:
+    """Return the gaps that concern some of these tests; all gaps where ``names`` are not all full names of tests."""
+    if not all(_is_test(name) for name in names):
+        return list(gaps)
+    return [gap for gap in gaps if (needing(gap.need, names) if gap.need in _PATTERNS else _concerns(gap, names))]
+
+
 def consequences(gaps: Sequence[Gap], names: Sequence[str]) -> list[str]:
     """Return for each gap a sentence with the tests out of ``names`` that do not run because of it.
 
@@ -181,12 +188,10 @@ def consequences(gaps: Sequence[Gap], names: Sequence[str]) -> list[str]:
     if not all(_is_test(name) for name in names):
         return [gap.text for gap in gaps if gap.need not in NEED_OF_SERVICE.values()]
     sentences = []
-    for gap in gaps:
+    for gap in concerning(gaps, names):
         tests = needing(gap.need, names)
-        if tests:
-            sentences.append(f"{gap.text.rstrip('.')}. Not run for this reason: {_some(tests, len(names))}")
-        elif gap.need not in _PATTERNS and _concerns(gap, names):
-            sentences.append(gap.text)
+        skipped = f". Not run for this reason: {_some(tests, len(names))}" if tests else ""
+        sentences.append(f"{gap.text.rstrip('.')}{skipped}" if skipped else gap.text)
     return sentences
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from refstack_worker.contract.cloud_needs import concerning
 from refstack_worker.contract.execute_test import POSTING, RUNNING, ExitCode, Reason
 from refstack_worker.execute_test.arguments import Arguments
 from refstack_worker.execute_test.cloud.catalog import service_addresses
@@ -68,9 +69,9 @@ def check_cloud(args: Arguments, events: EventWriter) -> RunConclusion:
     summary = f"logged in to {prepared.discovery.conf['identity']['uri_v3']}"
     if prepared.plan.summary:
         summary += f"; {prepared.plan.summary}"
-    if not prepared.gaps:
+    gaps = concerning(prepared.gaps, prepared.selection.entries)
+    if not gaps:
         return RunConclusion(ExitCode.PASSED, Reason.PASSED, f"{summary}; nothing is missing")
-    shown = "; ".join(gap.lacks for gap in prepared.gaps)
-    count = len(prepared.gaps)
-    what = f"{count} thing{'s are' if count > 1 else ' is'} missing"
+    shown = "; ".join(gap.lacks for gap in gaps)
+    what = f"{len(gaps)} thing{'s are' if len(gaps) > 1 else ' is'} missing"
     return RunConclusion(ExitCode.PASSED, Reason.PASSED, f"{summary}; {what}: {shown}")

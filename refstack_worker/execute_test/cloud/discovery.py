@@ -10,6 +10,7 @@ from refstack_worker.contract.accounts import accounts_in, tempest_account
 from refstack_worker.execute_test.cloud.catalog import (
     check_catalog,
     cloud_id,
+    endpoint_of,
     identity_interface,
     offered_services,
     only_region,
@@ -22,6 +23,7 @@ from refstack_worker.execute_test.cloud.keystone import (
     administrator,
     ordinary_users,
 )
+from refstack_worker.execute_test.cloud.service_types import PLUGIN_SERVICES
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.http import Denied
 from refstack_worker.execute_test.tempest.conf import Conf, is_true
@@ -71,7 +73,7 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
     identity = {"uri_v3": keystone.url, "region": region, "v3_endpoint_type": in_use}
     created: Conf = {
         "identity": {option: value for option, value in identity.items() if value},
-        "service_available": {**services, "horizon": False},
+        "service_available": {**services, **_missing_for_plugins(tokens[0], region), "horizon": False},
     }
     if admin:
         created["auth"] = _administration(admin, tokens[0])
@@ -84,6 +86,11 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
     missing = tuple(name for name, offered in services.items() if not offered)
     cpid = cloud_id(tokens[0], keystone.url)
     return Discovery(created, cpid, accounts, tokens[0], tuple(tokens) if accounts else (), missing)
+
+
+def _missing_for_plugins(token: KeystoneToken, region: str) -> dict[str, bool]:
+    """Return the services that the catalogue does not have and whose plugins take them for granted."""
+    return {name: False for name, kinds in PLUGIN_SERVICES.items() if endpoint_of(token, kinds, region) is None}
 
 
 def _acting_administrator(conf: Mapping[str, Mapping[str, Any]]) -> CloudUser | None:

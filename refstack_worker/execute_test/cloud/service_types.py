@@ -17,6 +17,8 @@ SECTIONS = {"nova": "compute", "glance": "image", "neutron": "network", "cinder"
 """The same options to the sections of Tempest's configuration."""
 PLUGIN_TYPES = {"share": ("sharev2", "shared-file-system", "share"), "baremetal": ("baremetal", "bare-metal")}
 """Section of a Tempest plugin to the types under which catalogues have its service."""
+PLUGIN_SERVICES = {"designate": ("dns",), "heat": ("orchestration",), "manila": PLUGIN_TYPES["share"]}
+"""Option of ``[service_available]`` of a Tempest plugin, true unless it is set, to the catalogue's types."""
 PUBLIC = "public"
 """The interface at which Tempest reaches services unless another is set."""
 

@@ -5,6 +5,7 @@ import pytest
 from refstack_worker.contract.cloud_needs import (
     Gap,
     Need,
+    concerning,
     consequences,
     impossible,
     let_tests_fail,
@@ -95,3 +96,11 @@ def test_without_names_every_gap_is_told_but_missing_services() -> None:
 )  # fmt: skip
 def test_what_a_service_says_of_its_quota(text: str, message: str) -> None:
     assert quota_message(text) == message
+
+
+def test_gaps_that_concern_the_tests() -> None:
+    image, hosts = Gap(Need.IMAGE, "image: none"), Gap(Need.OTHER, "compute: no hypervisor is up", ("compute",))
+    unknown = Gap(Need.OTHER, "the password is refused")
+    assert concerning([image, hosts, unknown], [HOST_NAME]) == [image, hosts, unknown]
+    assert concerning([image, hosts, unknown], ["tempest.api.object_storage.test_a.B.test_c"]) == [unknown]
+    assert concerning([image, hosts, unknown], ["tempest.api.object_storage"]) == [image, hosts, unknown]

@@ -85,6 +85,9 @@ def test_a_catalogue_with_the_older_name_of_a_service(cloud: KeystoneStandin, ca
     assert call("--conf-json", json.dumps(cloud.conf())) == 0
     assert call.conf["volume"]["catalog_type"] == "volumev3" and call.conf["share"]["catalog_type"] == "share"
     assert call.conf["service_available"]["cinder"] == "True"
+    # plugins take their services for granted
+    assert "manila" not in call.conf["service_available"]
+    assert (call.conf["service_available"]["designate"], call.conf["service_available"]["heat"]) == ("False", "False")
 
 
 def test_user_and_project_in_two_domains(cloud: KeystoneStandin, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
