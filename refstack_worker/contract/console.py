@@ -90,10 +90,10 @@ class Batch:
 
 
 def line_to_json(line: ConsoleLine, mask: Callable[[str], str] = str) -> dict[str, Any]:
-    """Return a line as a JSON object. :param mask: applied to each text in it."""
+    """Return a line as a JSON object. :param mask: applied to each text in it, but to the fixed words of a status."""
     # not asdict(), which copies: the server does this for every line of every run
     values = {name: mask(value) if isinstance(value, str) else value for name, value in vars(line).items()}
-    return {"event": _LINE_NAMES[type(line)], **values}
+    return {"event": _LINE_NAMES[type(line)], **values, "status": line.status}
 
 
 def read_line(value: object) -> ConsoleLine | None:

@@ -88,7 +88,9 @@ class Console(LedgerPart):
             fresh = batch.lines[expected - batch.first :][: MAX_LINES - expected]
             if fresh:
                 mask = self.maskers.of_row(attempt, run["sealed_conf"], proof)
-                lines = json.dumps([line_to_json(line, mask.text if mask else _withheld) for line in fresh])
+                # a masker without secrets is false, and has nothing to mask
+                hide = _withheld if mask is None else mask.text
+                lines = json.dumps([line_to_json(line, hide) for line in fresh])
                 row = {"test_id": key.test_id, "attempt": key.attempt, "first": expected, "count": len(fresh)}
                 connection.execute(insert(_TABLE), {**row, "dropped": batch.dropped, "lines": lines})
         return ConsoleState(expected + len(fresh), expected + len(fresh) >= MAX_LINES)

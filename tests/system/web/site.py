@@ -12,12 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import update
+
+from refstack_worker.contract.console import Batch, RequestLine, TestLine
 from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.contract.testcases import Testcases
 from refstack_worker.gearman import Address
 from refstack_worker.server.app import create_app
+from refstack_worker.server.db import queue_tables
 from refstack_worker.server.domain.attempts import Claim
 from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.domain.guidelines import Choice, StoredGuideline
@@ -209,14 +213,39 @@ def furnish(site: Site) -> dict[str, int]:
         last = job.submission.key.test_id
         ledger.guidelines.choose(last, Choice(stored.id, PROGRAM))
         finish(site, job, failing, pace)
+        _age(site, last, 3600.0 * 20 * (len(shapes) - number), 18.0 * pace)
     running = begin(site, run_of(site, "ann", cloud.id, "Nightly"))
     beat(site, running, 9, 1)
+    _talk(site, running)
     waiting = ledger.runs.add(run_of(site, "ann", cloud.id, "After the upgrade")).test_id
     now = time.time()
     for name, busy, state in (("node-a.fra", 1, "ready"), ("node-b.fra", 2, "ready"), ("node-c.ams", 0, "draining")):
         ledger.nodes.record(Node(name, ("47.0.0", "46.3.0", "43.0.0"), 2, busy, ("eu",), state, "0.1.0", now, now))
     _add_news(site, cloud.id)
     return {"cloud": cloud.id, "judged": last, "running": running.submission.key.test_id, "waiting": waiting}
+
+
+def _age(site: Site, test_id: int, ago: float, lasted: float) -> None:
+    """Let a run have ended a while ago, and have taken as long as one does. Both in seconds."""
+    ended = time.time() - ago
+    moments = {"created_at": ended - lasted - 4, "started_at": ended - lasted, "ended_at": ended}
+    with site.ledger.database.writing() as connection:
+        connection.execute(update(queue_tables.run).where(queue_tables.run.c.test_id == test_id).values(moments))
+
+
+def _talk(site: Site, job: Job) -> None:
+    """Send what the console of a running run shows."""
+    now, lines = time.time(), []
+    for number, (_capability, name, _known) in enumerate(names()[6:10]):
+        short, at = ":".join(name.rsplit(".", 2)[1:]), now - 8 + 2 * number
+        status = 404 if number == 1 else 200
+        lines += [
+            TestLine(at, name, "started"),
+            RequestLine(at + 0.2, "PUT", "/v1/AUTH_c0ffee/container-7", 201, 41, "object-store", f"tx{number}a", short),
+            RequestLine(at + 0.6, "GET", "/v1/AUTH_c0ffee/container-7/object", status, 12, "object-store", "", short),
+            TestLine(at + 0.8, name, "failed" if number == 1 else "passed", 0.8),
+        ]
+    site.ledger.console.add(job.proof, job.claim_id, Batch(0, tuple(lines)))
 
 
 def _add_news(site: Site, cloud_id: int) -> None:

@@ -274,6 +274,15 @@ def test_a_long_label_and_one_from_right_to_left_wreck_nothing(site: Site, ann: 
     assert len(ann.find_elements(By.CSS_SELECTOR, "tbody bdi")) >= 2
     row = ann.find_element(By.XPATH, "//tr[contains(., 'תווית')]")
     assert "#2" in row.text
+    cloud = add_cloud(site, label="y" * 150, endpoint_v3=f"https://{'long-' * 30}.example/v3")
+    job = begin(site, run_of(site, "ann", cloud, "z" * 190))
+    finish(site, job, ["objectstore-object-get"])
+    for size in look.SIZES:
+        look.shape(ann, size, "light")
+        for path in ("/clouds", f"/clouds/{cloud}", f"/runs/{job.submission.key.test_id}", "/runs", "/runs/new"):
+            ann.get(site.url + path)
+            wide = ann.execute_script("return document.documentElement.scrollWidth")
+            assert wide <= look.SIZES[size][0], f"{path} is {wide} wide"
 
 
 def test_addresses_that_are_not_there_and_deep_links(site: Site, driver: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from refstack_worker.contract import console as contract
 from refstack_worker.contract.console import Batch, RequestLine, TestLine
+from refstack_worker.contract.secrets import MASK
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import RefusedError
@@ -56,6 +57,22 @@ def test_secrets_are_masked(ledger: Ledger, job: Job) -> None:
     add(ledger, job, Batch(0, (secret, TestLine(2.0, f"t.{PASSWORD}", "started"))))
     page = ledger.console.page(job.submission.key.test_id, -1, 10)
     assert len(page.lines) == 2 and PASSWORD not in str(page.lines)
+
+
+def test_a_run_without_secrets_has_nothing_to_hide(ledger: Ledger) -> None:
+    job = claimed(ledger, conf_json={})
+    add(ledger, job, Batch(0, (line(0), TestLine(2.0, "t.test_x", "started"))))
+    page = ledger.console.page(job.submission.key.test_id, -1, 10)
+    assert [one.get("path") or one["test"] for one in page.lines] == ["/v3/0", "t.test_x"]
+
+
+def test_what_cannot_be_masked_is_withheld_but_for_how_it_went(
+    ledger: Ledger, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger.console.maskers, "of_row", lambda *_: None)
+    add(ledger, job, Batch(0, (line(0), TestLine(2.0, "t.test_x", "failed", 1.0))))
+    request, test = ledger.console.page(job.submission.key.test_id, -1, 10).lines
+    assert (request["path"], request["status"], test["test"], test["status"]) == (MASK, 200, MASK, "failed")
 
 
 def test_only_who_holds_the_attempt_adds_lines(ledger: Ledger, job: Job) -> None:
