@@ -15,7 +15,7 @@ from typing import Any
 from refstack_worker.contract.cpid import cpid
 from refstack_worker.contract.networks import is_forbidden
 from refstack_worker.execute_test.cloud.keystone import KeystoneToken
-from refstack_worker.execute_test.cloud.service_types import PUBLIC, SERVICE_TYPES
+from refstack_worker.execute_test.cloud.service_types import PUBLIC, SECTIONS, SERVICE_TYPES
 from refstack_worker.execute_test.failures import CloudFailure
 
 INTERFACES = ("public", "admin", "internal")
@@ -124,7 +124,17 @@ def why_not_offered(token: KeystoneToken, name: str, region: str = "") -> str:
         others = KeystoneToken(token.value, {"catalog": listed[1:]}, token.interfaces, token.types)
         if endpoint_of(others, (kind,), region) is not None:
             return f"the catalogue lists {kind} {len(listed)} times, and Tempest looks only at the first of them"
+        if others_at := _other_interfaces(token, kind, region):
+            wanted, option = token.interfaces.get(kind, PUBLIC), f"{SECTIONS[name]}.endpoint_type"
+            return f"the catalogue lists {kind} without a {wanted} address; {option} can be {' or '.join(others_at)}"
     return ""
+
+
+def _other_interfaces(token: KeystoneToken, kind: str, region: str) -> list[str]:
+    """Return at which interfaces a service has an address in the region."""
+    found = {str(endpoint.get("interface")) for service, endpoint in _endpoints(token) if service.get("type") == kind
+             and (not region or region in (endpoint.get("region_id"), endpoint.get("region")))}  # fmt: skip
+    return [one for one in INTERFACES if one in found]
 
 
 def check_catalog(token: KeystoneToken, interfaces: Collection[str] = (PUBLIC,)) -> None:

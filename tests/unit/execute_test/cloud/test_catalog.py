@@ -56,6 +56,9 @@ def test_the_identity_endpoint_is_the_one_of_the_log_in() -> None:
 def test_services_are_found_at_the_interface_that_tempest_uses() -> None:
     token = catalogue(("internal", "R", "http://s/v1"), kind="object-store")
     assert not offered_services(token, "R")["swift"]
+    assert why_not_offered(token, "swift", "R") == (
+        "the catalogue lists object-store without a public address; object-storage.endpoint_type can be internal"
+    )
     chosen = interfaces_of({"object-storage": {"endpoint_type": "internalURL"}})
     assert offered_services(replace(token, interfaces=chosen), "R")["swift"]
     assert regions_of(token) == ["R"]
