@@ -86,10 +86,12 @@ def class_of(test: str) -> str:
     return re.split(r"[\[(]", test, maxsplit=1)[0].rpartition(".")[0]
 
 
-def is_below(test: str, group: str) -> bool:
-    """Return whether a test belongs to a class or module."""
-    parent = class_of(test)
-    return parent == group or parent.startswith(f"{group}.")
+def groups_above(parent: str) -> Iterator[str]:
+    """Yield a class and the modules and packages in whose names it is: ``a.b.C``, ``a.b``, ``a``."""
+    yield parent
+    while "." in parent:
+        parent = parent.rpartition(".")[0]
+        yield parent
 
 
 class Outcomes:
@@ -106,10 +108,10 @@ class Outcomes:
 
     def select(self, test: str) -> None:
         """Learn that a test was selected."""
-        tests = self._selected.setdefault(class_of(test), {})
         is_full = self._selected_count >= MAX_SELECTED or self._characters + len(test) > MAX_SELECTED_CHARACTERS
-        if test not in tests and not is_full:
-            tests[test] = None
+        parent = class_of(test)
+        if not is_full and test not in self._selected.get(parent, {}):
+            self._selected.setdefault(parent, {})[test] = None
             self._selected_count += 1
             self._characters += len(test)
 
@@ -144,17 +146,18 @@ class Outcomes:
 
     def answered(self) -> list[Answered]:
         """Return the selected tests for which a class or module answers."""
-        found: dict[str, Answered] = {}
-        for name, outcome in sorted(self.groups.items(), key=lambda one: WORST_FIRST.index(one[1])):
-            for test in self._selected_below(group_of(name)):
-                if test not in found and outcome_key(test) not in self._outcomes:
-                    found[test] = Answered(test, outcome, name)
-        return list(found.values())
-
-    def _selected_below(self, group: str) -> Iterator[str]:
-        for parent, tests in self._selected.items():
-            if parent == group or parent.startswith(f"{group}."):
-                yield from tests
+        worst: dict[str, tuple[int, str, str]] = {}
+        for rank, (name, outcome) in enumerate(sorted(self.groups.items(), key=lambda one: WORST_FIRST.index(one[1]))):
+            worst.setdefault(group_of(name), (rank, name, outcome))
+        found: list[tuple[int, Answered]] = []
+        # by their names: there may be 20,000 of both
+        for parent, tests in self._selected.items() if worst else ():
+            above = [worst[one] for one in groups_above(parent) if one in worst]
+            if above:
+                rank, name, outcome = min(above)
+                without = [test for test in tests if outcome_key(test) not in self._outcomes]
+                found += [(rank, Answered(test, outcome, name)) for test in without]
+        return [answer for _, answer in sorted(found, key=lambda one: one[0])]
 
     def counted(self) -> Counts:
         """Return the counts so far; tests that still run are not among them."""

@@ -124,7 +124,9 @@ def show_verdict(call: Call, test_id: int) -> Response:
     """Show what a result means for a program: the run's own, or another."""
     call.run(test_id)
     call.ledger.results.get(test_id)
-    found = call.ledger.guidelines.verdict(test_id, _choice(call))
+    # to judge reads the whole result, as giving it out does
+    with call.context.downloads.turn(call.caller.token.account):
+        found = call.ledger.guidelines.verdict(test_id, _choice(call))
     if found is None:
         raise NotFoundError(
             f"run {test_id} was not started from a guideline; name one: "

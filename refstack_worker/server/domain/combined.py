@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from refstack_worker.contract.outcomes import FAILED, PASSED, group_of, is_below
+from refstack_worker.contract.outcomes import FAILED, PASSED, class_of, group_of, groups_above
 from refstack_worker.server.domain.results import TestResult
 
 History = tuple[tuple[int, str], ...]
@@ -27,11 +27,17 @@ def combine(runs: Sequence[tuple[int, Iterable[TestResult]]]) -> CombinedTests:
     :param runs: id and tests, the oldest first.
     """
     last: dict[str, TestResult] = {}
+    groups: dict[str, set[str]] = {}
     history: dict[str, list[tuple[int, str]]] = {}
     for test_id, tests in runs:
         for test in tests:
-            _drop_healed_groups(last, test)
+            # a class that could not be set up answers no more for its tests once one of them ran
+            for above in groups_above(class_of(test.name)) if groups else ():
+                for name in groups.pop(above, ()):
+                    del last[name]
             last[test.name] = test
+            if group := group_of(test.name):
+                groups.setdefault(group, set()).add(test.name)
             history.setdefault(test.name, []).append((test_id, test.status))
     kept = {name: tuple(outcomes) for name, outcomes in history.items()} if len(runs) > 1 else {}
     return CombinedTests(tuple(last.values()), kept)
@@ -40,10 +46,3 @@ def combine(runs: Sequence[tuple[int, Iterable[TestResult]]]) -> CombinedTests:
 def is_flaky(history: History) -> bool:
     """Return whether a test both failed and passed."""
     return {FAILED, PASSED} <= {status for _, status in history}
-
-
-def _drop_healed_groups(last: dict[str, TestResult], test: TestResult) -> None:
-    """A class that could not be set up answers no more for its tests once one of them ran."""
-    for name in [name for name in last if group_of(name)]:
-        if is_below(test.name, group_of(name)):
-            del last[name]

@@ -13,7 +13,7 @@ from typing import Any
 
 from refstack_worker.contract import test_choice
 from refstack_worker.contract.cloud_needs import quota_message
-from refstack_worker.contract.outcomes import FAILED, PASSED, group_of, is_below, worse
+from refstack_worker.contract.outcomes import FAILED, PASSED, class_of, group_of, groups_above, worse
 from refstack_worker.server.domain.combined import History, is_flaky
 from refstack_worker.server.domain.guidelines import (
     ADVISORY,
@@ -34,6 +34,10 @@ BY_NAME = "name"
 BY_ID = "id"
 BY_GROUP = "class"
 """The test's class or module could not be set up, and answers for it."""
+MAX_CARRIERS = 16
+"""Names with one id of which the most alike is looked for; Tempest repeats an id for IPv6 and for boot from volume."""
+MAX_COMPARED = 5000
+"""Pairs of names that are compared for one verdict; beyond it the first name counts."""
 
 
 @dataclass(frozen=True)
@@ -235,8 +239,10 @@ class _Seen:
 
     def __init__(self, ran: Iterable[TestResult], left_out: Mapping[str, str], history: Mapping[str, History]) -> None:
         self._by_name: dict[str, _Ran] = {}
-        self._by_id: dict[str, set[str]] = {}
-        self._groups: dict[str, _Ran] = {}
+        self._by_id: dict[str, dict[str, None]] = {}
+        self._groups: dict[str, tuple[int, _Ran]] = {}
+        """Class or module to its place among them and how it ended."""
+        self._compared = 0
         self._left_out = left_out
         self._history = history
         for test in ran:
@@ -248,12 +254,19 @@ class _Seen:
         if named:
             return self._judged(test, _best(named), BY_NAME)
         if carriers := self._by_id.get(test.uuid):
-            return self._judged(test, self._by_name[test_choice.closest(test.names, list(carriers))], BY_ID)
-        for group, found in self._groups.items():
-            if any(is_below(name, group) for name in test.names):
-                return self._judged(test, found, BY_GROUP)
+            return self._judged(test, self._by_name[self._closest(test, sorted(carriers))], BY_ID)
+        above = (group for name in test.names for group in groups_above(class_of(name))) if self._groups else ()
+        answering = [self._groups[group] for group in above if group in self._groups]
+        if answering:
+            return self._judged(test, min(answering, key=lambda one: one[0])[1], BY_GROUP)
         why = next((self._left_out[name] for name in (*test.names, test.uuid) if name in self._left_out), "")
         return JudgedTest(test, MISSING, reason=f"left out: {why}" if why else "")
+
+    def _closest(self, test: GuidelineTest, carriers: list[str]) -> str:
+        self._compared += len(carriers) * len(test.names)
+        if len(carriers) == 1 or self._compared > MAX_COMPARED:
+            return carriers[0]
+        return test_choice.closest(test.names, carriers)
 
     def _judged(self, test: GuidelineTest, ran: _Ran, decided_by: str) -> JudgedTest:
         history = self._history.get(ran.name, ())
@@ -262,12 +275,14 @@ class _Seen:
     def _add(self, test: TestResult) -> None:
         found = _Ran(test.name, test.status, test.times, _short(test.reason))
         if (group := group_of(test.name)) and test.status != PASSED:
-            self._groups[group] = found
+            self._groups[group] = (self._groups.get(group, (len(self._groups),))[0], found)
             return
         known = self._by_name.get(test.name)
         self._by_name[test.name] = known.joined(found) if known else found
         if test.uuid:
-            self._by_id.setdefault(test.uuid, set()).add(test.name)
+            carriers = self._by_id.setdefault(test.uuid, {})
+            if len(carriers) < MAX_CARRIERS:
+                carriers[test.name] = None
 
 
 def _best(ran: list[_Ran]) -> _Ran:

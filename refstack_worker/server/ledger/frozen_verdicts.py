@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlalchemy.engine import Connection
 
+from refstack_worker.contract.cloud_needs import quota_message
 from refstack_worker.contract.cpid import cpid_of
 from refstack_worker.contract.outcomes import Counts
 from refstack_worker.errors import RefstackError
@@ -25,6 +26,9 @@ from refstack_worker.server.domain.verdict_facts import ResultFacts
 from refstack_worker.server.ledger.transactions import Row
 
 LOG = logging.getLogger(__name__)
+TESTS_AT_ONCE = 1000
+MAX_REASON = 500
+"""Characters of a test's reason that are kept while a result is judged."""
 GUIDELINE_COLUMNS = [column for column in guideline_tables.guideline.c if column.name != "text"]
 
 
@@ -78,7 +82,8 @@ def judged(connection: Connection, test_id: int, choice: Choice, tests: Iterable
     """Judge a stored result. :raises RefstackError: the guideline cannot be read, or has no such program."""
     stored, guideline = guideline_of(connection, choice.guideline_id)
     before = _results_before(connection, choice)
-    together = combine([*((before_id, tests_of(connection, before_id)) for before_id, _ in before), (test_id, tests)])
+    earlier = ((before_id, _shortened(tests_of(connection, before_id))) for before_id, _ in before)
+    together = combine([*earlier, (test_id, _shortened(tests))])
     found = verdict.judge(guideline, choice.program, together.tests, choice.left_out, together.history)
     facts = facts_of(connection, test_id)
     if before:
@@ -91,9 +96,21 @@ def tests_of(connection: Connection, test_id: int) -> Iterator[TestResult]:
     """Yield the tests of a stored result in the order in which they ended."""
     table = queue_tables.result_test
     columns = [column for column in table.c if column.name != "test_id"]
-    question = select(*columns).where(table.c.test_id == test_id).order_by(table.c.position)
-    for row in connection.execute(question).mappings().all():
-        yield TestResult(**row)
+    question = select(*columns).where(table.c.test_id == test_id).order_by(table.c.position).limit(TESTS_AT_ONCE)
+    after = 0
+    while rows := connection.execute(question.where(table.c.position > after)).mappings().all():
+        for row in rows:
+            yield TestResult(**row)
+        after = rows[-1]["position"]
+
+
+def _shortened(tests: Iterable[TestResult]) -> Iterator[TestResult]:
+    """Yield tests with what a verdict needs of their reasons: many long ones would fill the memory."""
+    for test in tests:
+        reason = test.reason
+        if len(reason) > MAX_REASON:
+            reason = f"{quota_message(reason)[:MAX_REASON]}\n{reason[-MAX_REASON:]}"
+        yield replace(test, reason=reason)
 
 
 def _results_before(connection: Connection, choice: Choice) -> list[tuple[int, str]]:

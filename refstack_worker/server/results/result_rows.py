@@ -12,7 +12,8 @@ from refstack_worker.contract.outcomes import PASSED, Outcomes, group_of, outcom
 from refstack_worker.errors import ResultError
 from refstack_worker.server.domain.results import TestResult
 
-MAX_TESTS = 200_000
+MAX_TESTS = 50_000
+"""Ten times what Tempest has with its plugins; others wait to write while a result is stored and judged."""
 MAX_GROUP_REASON = 2000
 """Characters of why a class could not be set up that each of its tests repeats."""
 MAX_GROUP_REASONS = 1000

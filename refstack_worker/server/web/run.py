@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from flask import request
@@ -167,8 +168,11 @@ def _judged(run: Run) -> dict[str, Any]:
         for stored in ledger.guidelines.all(scope())
         for program in programs_of(stored)
     ]
+    # to judge by another reads the whole result, as giving it out does
+    with context().downloads.turn(caller().token.account) if choice else nullcontext():
+        verdict = ledger.guidelines.verdict(run.test_id, choice)
     return {
-        "verdict": ledger.guidelines.verdict(run.test_id, choice),
+        "verdict": verdict,
         "programs": programs,
         "judge": f"{choice.guideline_id}:{choice.program}" if choice else "",
     }

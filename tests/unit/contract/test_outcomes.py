@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from subunit import ByteStreamToStreamResult
 
 from refstack_worker.contract.outcomes import (
     FAILED,
+    MAX_GROUPS,
     MAX_SELECTED,
     PASSED,
     SKIPPED,
@@ -20,7 +22,7 @@ from refstack_worker.contract.outcomes import (
     Outcomes,
     class_of,
     group_of,
-    is_below,
+    groups_above,
     selected_packet,
     skipped_packet,
 )
@@ -133,8 +135,22 @@ def test_names_are_told_apart(test: str, group: str, parent: str | None) -> None
         assert class_of(test) == parent
 
 
-def test_a_test_is_below_its_class_and_its_modules() -> None:
-    assert is_below("a.b.C.d", "a.b.C") and is_below("a.b.C.d", "a.b") and not is_below("a.b.CD.d", "a.b.C")
+def test_above_a_test_are_its_class_and_its_modules() -> None:
+    assert list(groups_above(class_of("a.b.C.d"))) == ["a.b.C", "a.b", "a"]
+    assert list(groups_above("")) == [""]
+
+
+def test_many_classes_that_fail_and_many_that_were_selected_take_no_time() -> None:
+    outcomes = Outcomes()
+    for number in range(MAX_SELECTED + 10):
+        outcomes.select(f"a.b.C{number}.test")
+    outcomes.end("setUpClass (a.b.C7)", FAILED)
+    for number in range(MAX_GROUPS):
+        outcomes.end(f"setUpClass (a.b.D{number})", FAILED)
+    assert len(outcomes._selected) == MAX_SELECTED, "what is not remembered takes no memory"
+    began = time.process_time()
+    assert [answer.test for answer in outcomes.answered()] == ["a.b.C7.test"]
+    assert time.process_time() - began < 5
 
 
 # the names that Debian 12's hypothesis knows, too

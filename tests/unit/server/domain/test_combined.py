@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from refstack_worker.server.domain.combined import combine, is_flaky
 from refstack_worker.server.domain.guideline_file import parse
 from refstack_worker.server.domain.results import TestResult
@@ -43,3 +45,23 @@ def test_the_verdict_lists_the_outcomes_and_marks_what_is_flaky() -> None:
     (put, _old) = verdict.required[0].tests
     assert put.to_json()["outcomes"] == [{"run": 1, "status": "failed"}, {"run": 2, "status": "passed"}]
     assert put.to_json()["flaky"] is True
+
+
+def test_a_class_answers_no_more_once_one_of_its_tests_ran() -> None:
+    group = "setUpClass (tempest.a.T)"
+    other = "setUpClass (tempest.a.TT)"
+    first = results((group, "", "failed"), (other, "", "failed"))
+    found = combine([(1, first), (2, ran(put="passed"))])
+    assert [test.name for test in found.tests] == [other, PUT]
+    # and again when it fails after its tests
+    again = combine([(1, ran(put="passed")), (2, results((group, "", "failed")))])
+    assert [test.name for test in again.tests] == [PUT, group]
+
+
+def test_many_tests_and_many_classes_take_no_time() -> None:
+    names = [f"tempest.a.C{number}.test" for number in range(20_000)]
+    groups = [f"setUpClass (tempest.b.C{number})" for number in range(20_000)]
+    tests = results(*((name, "", "failed") for pair in zip(names, groups) for name in pair))
+    began = time.process_time()
+    assert len(combine([(1, tests)]).tests) == 40_000
+    assert time.process_time() - began < 5

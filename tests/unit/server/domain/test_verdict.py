@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -149,3 +150,28 @@ class TestJudge:
 
     def test_a_program_without_required_tests_is_never_passed(self) -> None:
         assert not judge(parse(schema_2().replace('"required"', '"deprecated"')), "Half", []).passed
+
+
+class TestHostileResults:
+    """A vendor has a guideline and a result of its own: whatever is in them, a verdict takes no time."""
+
+    def judged(self, tests: dict[str, Any], ran: list[TestResult]) -> tuple[Verdict, float]:
+        guideline = parse(schema_2(**tests))
+        began = time.process_time()
+        verdict = judge(guideline, "Storage", ran)
+        return verdict, time.process_time() - began
+
+    def test_many_classes_that_could_not_be_set_up(self) -> None:
+        tests = {f"tempest.a.C{number}.test": {"idempotent_id": ""} for number in range(5000)}
+        ran = results(*((f"setUpClass (tempest.b.C{number})", "", "failed") for number in range(20_000)))
+        verdict, seconds = self.judged(tests, [*ran, *results(("setUpClass (tempest.a.C7)", "", "failed"))])
+        found = {test.test.name: test.status for test in verdict.tests()}
+        assert found["tempest.a.C7.test"] == "failed" and found["tempest.a.C8.test"] == "missing"
+        assert seconds < 5
+
+    def test_many_names_that_carry_one_id(self) -> None:
+        tests = {f"{'ab' * 200}{number}": {"idempotent_id": f"id-{UUIDS[1]}"} for number in range(3000)}
+        ran = results(*((f"{'ba' * 200}{number}", UUIDS[1], "passed") for number in range(10_000)))
+        verdict, seconds = self.judged(tests, ran)
+        assert verdict.by_id() == 3000
+        assert seconds < 10
