@@ -24,6 +24,10 @@ from refstack_worker.server.domain.guidelines import (
 
 MAX_BYTES = 4 * 1024 * 1024
 """Of a guideline file; real ones have about 150 KB."""
+MAX_PROGRAMS = 50
+MAX_LISTED = 5000
+"""Capabilities that one program lists, with repetitions. Both are many times what real files have: programs may list the
+same components, so that what a short file means may be thousands of times as long."""
 MAX_NAME = 60
 _UUID = re.compile(r"(?<![0-9a-f])([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f-])")
 _NAME = re.compile(rf"[A-Za-z0-9](?:[A-Za-z0-9._ -]{{0,{MAX_NAME - 2}}}[A-Za-z0-9])?")
@@ -72,6 +76,9 @@ def _guideline(value: Mapping[str, Any], name: str) -> Guideline:
         raise ValueError(f"schema {schema[:20]}")
     capabilities = {key: _capability(key, item) for key, item in value["capabilities"].items()}
     read = _programs_2 if schema.startswith("2") else _programs_1
+    offered = ("platforms", "add-ons") if read is _programs_2 else ("components",)
+    if sum(len(value.get(name) or ()) for name in offered) > MAX_PROGRAMS:
+        raise ValueError(f"it has more than {MAX_PROGRAMS} programs")
     programs = read(value, capabilities)
     if not programs:
         raise ValueError("it has no program")
@@ -103,6 +110,8 @@ def _programs_2(value: Mapping[str, Any], capabilities: Mapping[str, Capability]
 def _program_2(
     value: Mapping[str, Any], name: str, about: Mapping[str, Any], capabilities: Mapping[str, Capability]
 ) -> Program:
+    if len(about["components"]) > MAX_LISTED:
+        raise ValueError(f"{name[:80]} has more than {MAX_LISTED} components")
     components = [_component(value, item) for item in about["components"]]
     target = _TARGETS.get(name) or _name(about["components"][0]).removeprefix(_COMPONENT)
     return _program((name, str(about.get("description", "")), target), components, capabilities)
@@ -133,6 +142,8 @@ def _program(
     about: tuple[str, str, str], parts: Iterable[Mapping[str, Any]], known: Mapping[str, Capability]
 ) -> Program:
     listed = list(parts)
+    if sum(len(part.get(kind, ())) for part in listed for kind in KINDS) > MAX_LISTED:
+        raise ValueError(f"{about[0][:80]} lists more than {MAX_LISTED} capabilities")
     names = {kind: dict.fromkeys(_name(item) for part in listed for item in part.get(kind, ())) for kind in KINDS}
     kinds = {kind: tuple(_known(name, kind, known) for name in of_kind) for kind, of_kind in names.items()}
     return Program(*about, kinds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -159,3 +160,43 @@ def test_a_program_is_found_by_its_last_words_only_where_they_are_unique() -> No
     assert found.program("Powered Storage").name == "OpenStack Powered Storage"
     with pytest.raises(NotFoundError, match="several programs are called 'Storage'"):
         found.program("Storage")
+
+
+def hostile(programs: int, listed: int, components: int = 1) -> str:
+    """Return a short file whose programs all list the same."""
+    capabilities: dict[str, dict[str, str]] = {f"a{number}": {} for number in range(listed)}
+    value = {
+        "metadata": {"id": "x", "schema": "2.0"},
+        "platforms": {f"p{number}": {"components": ["c"] * components} for number in range(programs)},
+        "components": {"c": {"capabilities": {"required": list(capabilities)}}},
+        "capabilities": capabilities,
+    }
+    return json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (hostile(5000, 5000), "more than 50 programs"),
+        (hostile(1, 5001), "p0 lists more than 5000 capabilities"),
+        (hostile(1, 100, 100), "p0 lists more than 5000 capabilities"),
+        (hostile(1, 1, 5001), "p0 has more than 5000 components"),
+        (
+            json.dumps(
+                {
+                    "id": "x",
+                    "schema": "1.3",
+                    "platform": {"required": []},
+                    "capabilities": {},
+                    "components": {str(n): {} for n in range(51)},
+                }
+            ),  # fmt: skip
+            "more than 50 programs",
+        ),
+    ],
+)
+def test_a_short_file_that_means_very_much_is_refused(text: str, why: str) -> None:
+    began = time.process_time()
+    with pytest.raises(UsageError, match=why):
+        parse(text)
+    assert time.process_time() - began < 3
