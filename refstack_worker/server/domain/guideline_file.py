@@ -26,8 +26,8 @@ MAX_BYTES = 4 * 1024 * 1024
 """Of a guideline file; real ones have about 150 KB."""
 MAX_PROGRAMS = 50
 MAX_LISTED = 5000
-"""Capabilities that one program lists, with repetitions. Both are many times what real files have: programs may list the
-same components, so that what a short file means may be thousands of times as long."""
+"""Capabilities that one program lists, with repetitions. Both are many times what real files have: programs may list
+the same components, so that what a short file means may be thousands of times as long."""
 MAX_NAME = 60
 _UUID = re.compile(r"(?<![0-9a-f])([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f-])")
 _NAME = re.compile(rf"[A-Za-z0-9](?:[A-Za-z0-9._ -]{{0,{MAX_NAME - 2}}}[A-Za-z0-9])?")
