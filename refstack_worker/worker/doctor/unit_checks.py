@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from refstack_worker import process
-from refstack_worker.config.worker import CACHE, RUNTIME, STATE, WorkerSettings
+from refstack_worker.config.worker import CACHE, FILE, RUNTIME, STATE, WorkerSettings
 from refstack_worker.errors import ProcessError
 from refstack_worker.worker.admission.folders import UNIT, drop_in, written_folders
 from refstack_worker.worker.doctor.finding import BAD, GOOD, Finding
@@ -21,8 +21,8 @@ SECONDS = 10.0
 def check_units(settings: WorkerSettings) -> Iterator[Finding]:
     """Folders outside the usual places are writable for the units, which see all other folders read-only."""
     elsewhere = _elsewhere(written_folders(settings))
-    if not elsewhere:
-        return
+    if not elsewhere or settings.file != FILE:
+        return  # the units read no other file: this is of a second worker, with units of its own
     for unit in UNITS:
         allowed = _read_write_paths(unit)
         if allowed is None:

@@ -63,3 +63,8 @@ def test_a_spool_elsewhere_counts_too(systemctl: Path) -> None:
     usual = WorkerSettings(EnvironmentSettings(Path("/var/cache/refstack-worker/store")))
     moved = replace(usual, spool=replace(usual.spool, folder=Path("/data/spool")))
     assert "/data/spool" in next(iter(unit_checks.check_units(moved))).found
+
+
+def test_the_units_are_not_those_of_a_second_worker(systemctl: Path, elsewhere: WorkerSettings) -> None:
+    systemctl.write_text("LoadState=loaded\nReadWritePaths=\n")
+    assert list(unit_checks.check_units(replace(elsewhere, file=Path("/etc/refstack-b/worker.toml")))) == []
