@@ -161,7 +161,7 @@ def _guarded(operation: Operation) -> View:
                 checks.check(ID, value, name)
         query = _query(operation.takes.query)
         _check_headers(operation.takes.headers)
-        body = _body(operation.takes)
+        body = g.asked = _body(operation.takes)
         given = (Call(context(), caller, query, body),) if caller and has_call else ()
         return operation.view(*given, **path)
 

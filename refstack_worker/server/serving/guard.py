@@ -8,6 +8,8 @@ from __future__ import annotations
 import ipaddress
 import logging
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Flask, Response, g, request
 
@@ -24,6 +26,13 @@ LOG = logging.getLogger(__name__)
 
 BODY_OF_A_CALL = 8192
 """Bytes of a body that count as one more call."""
+AUDITED = (
+    "name", "label", "vendor", "vendor_id", "to_user_id", "user_id", "disabled", "max_open_runs", "action", "reason",
+    "cloud_id", "only", "priority", "pinned", "paused", "runs",
+)  # fmt: skip
+"""Fields of requests that the audit log shows, by which one change is told from another."""
+MAX_DETAIL = 60
+"""Characters of each."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _FREE = ("/worker/", "/health", "/static/", "/get-", "/post-result", "/update-test-status")
 """Calls of workers, which prove an attempt and have no API token; and what costs nothing."""
@@ -57,7 +66,7 @@ class Guard:
         if actor is None or request.method in _SAFE or answer.status_code >= 400:
             return
         action = (request.endpoint or "").rpartition(".")[2].removesuffix("_post").replace("_", " ")
-        entry = AuditEntry(actor.name, actor.id, address_of(self._context), action, request.path)
+        entry = AuditEntry(actor.name, actor.id, address_of(self._context), action, f"{request.path}{_details()}")
         try:
             self._context.ledger.audit.record(entry)
         except RefstackError as error:
@@ -69,6 +78,14 @@ class Guard:
         if allowance is not None:
             answer.headers.extend(allowance.headers)
         return answer
+
+
+def _details() -> str:
+    """Return what the request asked for, of the fields that tell one change from another; none of them is secret."""
+    given: Mapping[str, Any] = g.get("asked") or request.form
+    values = {name: given.get(name) for name in AUDITED}
+    shown = [f"{name}: {str(value)[:MAX_DETAIL]}" for name, value in values.items() if value not in (None, "")]
+    return f" ({', '.join(shown)})" if shown else ""
 
 
 def address_of(context: HttpContext) -> str:

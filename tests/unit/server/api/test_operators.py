@@ -43,6 +43,28 @@ class TestOperators:
         assert f"before={first.json['next_before']}" in first.headers["Link"]
         assert len(client.get(f"/v1/audit?before={first.json['next_before']}", headers=operator).json["entries"]) == 1
 
+    def test_the_audit_log_tells_one_change_from_another(
+        self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]
+    ) -> None:
+        user = ledger.accounts.add_user("ann", "ann@example.org", ledger.accounts.add_vendor("Acme").id)
+        for disabled in (True, False):
+            assert client.put(f"/v1/users/{user.id}", json={"disabled": disabled}, headers=operator).status_code == 200
+        client.post("/v1/queue/pause", json={"reason": "new disks"}, headers=operator)
+        cloud = {
+            "label": "Prod",
+            "endpoint_v3": "https://k.example/v3",
+            "conf_json": {"identity": {"password": "pw-9"}},
+        }
+        assert client.post("/v1/clouds", json=cloud, headers=operator).status_code == 201
+        shown = client.get("/v1/audit", headers=operator)
+        assert [one["target"] for one in reversed(shown.json["entries"])] == [
+            f"/v1/users/{user.id} (disabled: True)",
+            f"/v1/users/{user.id} (disabled: False)",
+            "/v1/queue/pause (reason: new disks)",
+            "/v1/clouds (label: Prod)",
+        ]
+        assert "pw-9" not in shown.text
+
     def test_a_check_starts_nothing(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
         body = {"tempest_version": "12.0.0", "conf_json": CONF}
         found = client.post("/v1/runs/check", json=body, headers=operator).json
