@@ -7,9 +7,11 @@ import glob
 import json
 import logging
 import os
+import platform
+import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.markers import Marker
@@ -101,13 +103,18 @@ class Interpreter:
                 return f"{wheel.filename} does not run on {self.name}, {machine} with this C library"
         return ""
 
+    def on_machine(self, machine: str) -> Interpreter:
+        """Return what the same Python is on another kind of machine (``aarch64``): to make locks for, not to be run."""
+        facts = ((name, machine if name == "platform_machine" else value) for name, value in self.facts)
+        return replace(self, facts=tuple(facts))
+
     def accepts(self, wheel: LockedWheel) -> bool:
         """Tell whether a wheel's tags are among those of this interpreter."""
         return not _tags_of(wheel.filename).isdisjoint(self.ranks())
 
     def ranks(self) -> dict[Tag, int]:
         """Return the tags that this interpreter takes, each with its rank, 0 the best."""
-        return _ranks(self.series, self.fact("_abiflags"))
+        return _ranks(self.series, self.fact("_abiflags"), self.fact("platform_machine"))
 
 
 def needed(requires_python: str) -> str:
@@ -175,11 +182,13 @@ def _minor(path: Path) -> int:
 
 
 @functools.lru_cache(maxsize=16)
-def _ranks(series: str, abiflags: str) -> dict[Tag, int]:
+def _ranks(series: str, abiflags: str, machine: str) -> dict[Tag, int]:
+    own = platform.machine()
+    platforms = [re.sub(rf"_{own}\Z", f"_{machine}", tag) for tag in platform_tags()]  # with this C library
     major, minor = (int(part) for part in series.split("."))
     abi = f"cp{major}{minor}{abiflags}"
-    tags = list(cpython_tags((major, minor), [abi]))
-    tags += compatible_tags((major, minor), f"cp{major}{minor}", list(platform_tags()))
+    tags = list(cpython_tags((major, minor), [abi], platforms))
+    tags += compatible_tags((major, minor), f"cp{major}{minor}", platforms)
     return {tag: rank for rank, tag in reversed(list(enumerate(tags)))}
 
 

@@ -43,6 +43,8 @@ class LockRequest:
     releases: tuple[str, ...] = ()
     """OpenStack releases; empty: those that are known of the version."""
     ca_file: str = ""
+    machines: tuple[str, ...] = ()
+    """Other kinds of machine (``aarch64``) to lock for too, from wheels alone: nothing of them can be run here."""
     source: TempestSource | None = None
     """Where Tempest is from, if not from the index; the requested version is then its name, or empty."""
 
@@ -69,8 +71,38 @@ def make_lock(request: LockRequest) -> Lock:
             pythons = releases.pythons(uv.work)
             hint = f"; Tempest {resolve_request.version} was made for Python {pythons} (--python)" if pythons else ""
             raise BuildError(f"{error}{hint}") from error
+        proved = read_lock(staged)
+        others = [_on_machine(request, machine, uv, gathered) for machine in request.machines]
+        for other, wheels in others:
+            _deliver(other, wheels, lock_text(other.resolve_request, wheels, _facts(other, tests)), proved)
         text = lock_text(resolve_request, gathered, _facts(request, tests))
-        return _deliver(request, gathered, text, read_lock(staged))
+        lock = _deliver(request, gathered, text, proved)
+        test_listing.carry_over(Store(request.cache / "store"), proved, lock, resolve_request.interpreter)
+        return lock
+
+
+def _on_machine(
+    request: LockRequest, machine: str, uv: Uv, proved: Sequence[Gathered]
+) -> tuple[LockRequest, list[Gathered]]:
+    """Return what a lock for another kind of machine consists of: the versions that were proved here.
+
+    :raises BuildError: something has no wheel for it, or is there in another version.
+    """
+    interpreter = request.resolve_request.interpreter.on_machine(machine)
+    question = replace(request.resolve_request, interpreter=interpreter)
+    LOG.info("resolving Tempest %s on %s, %s", question.version, interpreter.name, machine)
+    gathered = gather(question, resolve(question, uv), uv, request.ca_file)
+    lacking = [item.wheel.filename for item in gathered if not interpreter.accepts(item.wheel)]
+    if lacking:
+        raise BuildError(
+            f"{', '.join(lacking)}: no wheel of it for {machine}, and it can only be built on such a machine"
+        )
+    here = {(item.wheel.name, item.wheel.version) for item in proved}
+    other = {(item.wheel.name, item.wheel.version) for item in gathered}
+    if here != other:
+        names = ", ".join(sorted(f"{name} {version}" for name, version in here ^ other))
+        raise BuildError(f"differs between {machine} and this machine, so it was not proved: {names}")
+    return replace(request, resolve_request=question), gathered
 
 
 def _with_source(request: LockRequest, uv: Uv) -> LockRequest:
@@ -122,6 +154,4 @@ def _deliver(request: LockRequest, gathered: Sequence[Gathered], text: str, prov
             temporary.rename(target)
         path = folder / lock_name(request.resolve_request)
         write_whole(path, text.encode())
-    lock = read_lock(path)
-    test_listing.carry_over(Store(request.cache / "store"), proved, lock, request.resolve_request.interpreter)
-    return lock
+    return read_lock(path)

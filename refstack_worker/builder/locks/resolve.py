@@ -7,6 +7,7 @@ none does, the source distribution that a wheel has to be built from.
 from __future__ import annotations
 
 import logging
+import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,11 +91,15 @@ def resolve(question: ResolveRequest, uv: Uv) -> list[Artefact]:
     asked = uv.work / "requirements.in"
     asked.write_text("".join(f"{line}\n" for line in question.lines))
     answer = uv.work / "pylock.resolved.toml"
+    answer.unlink(missing_ok=True)  # uv would prefer what an earlier answer has
     words: list[str | Path] = [
         "pip", "compile", "--quiet", "--format", "pylock.toml", "--no-header", "--no-python-downloads",
         "--python", question.interpreter.path, "--python-version", question.interpreter.series,
         "--output-file", answer, asked,
     ]  # fmt: skip
+    machine = question.interpreter.fact("platform_machine")
+    if machine != platform.machine():
+        words += ["--python-platform", f"{machine}-manylinux_2_28"]
     if question.constraints is not None:
         words += ["--constraint", _constraints(question, question.constraints, uv.work)]
     done = _asked(question, uv, words, answer)
@@ -118,8 +123,9 @@ def _asked(question: ResolveRequest, uv: Uv, words: Sequence[str | Path], answer
     done = uv.run([*words, *until])
     if done.returncode == 0 or "exclude-newer" not in done.stderr:
         return done
-    if uv.run(words).returncode != 0:
-        return done
+    now = uv.run(words)
+    if now.returncode != 0:
+        return now  # the date is not what is wrong
     undated = [package["name"] for package in _packages(answer) if not _dates(package)]
     answer.unlink()
     if not undated:
@@ -163,7 +169,7 @@ def choose(package: Mapping[str, Any], interpreter: Interpreter) -> Artefact:
     table = best[1] if best else package.get("sdist")
     name, version = canonicalize_name(package["name"]), package.get("version", "")
     if table is None:
-        raise BuildError(f"{name} {version}: has no wheel for {interpreter.name} and no source distribution")
+        raise BuildError(f"{name} {version}: has no wheel for {interpreter.tag} and no source distribution")
     digest = table.get("hashes", {}).get("sha256", "")
     if not digest:
         raise BuildError(f"{_filename(table)}: the index gives no SHA-256 for it")

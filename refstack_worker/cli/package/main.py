@@ -33,6 +33,8 @@ from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.wheels.download import Downloader
 from refstack_worker.errors import BuildError, UsageError
 
+MACHINES = ("x86_64", "aarch64")
+"""Kinds of machine that packages can be for."""
 DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
 
 
@@ -143,6 +145,10 @@ def add_lock_options(parser: argparse.ArgumentParser) -> None:
         "--python", default="", metavar="X.Y|PATH", help="interpreter to lock for; default: this node's newest"
     )
     parser.add_argument(
+        "--machine", dest="machines", action="append", default=[], choices=MACHINES,
+        help="also lock for this kind of machine, from wheels alone; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
         "--with", dest="plugins", action="append", default=[], metavar="PLUGIN==V",
         help="also lock this Tempest plugin; may be repeated",
     )  # fmt: skip
@@ -182,9 +188,15 @@ def lock(parsed_args: argparse.Namespace) -> locks.Lock:
                 parsed_args.cache,
                 tuple(parsed_args.openstack),
                 parsed_args.ca_file,
+                machines_of(parsed_args.machines, resolve_request.interpreter),
                 source,
             )
         )
+
+
+def machines_of(kinds: Sequence[str], interpreter: Interpreter) -> tuple[str, ...]:
+    """Return the kinds of machine other than the interpreter's own, each once."""
+    return tuple(kind for kind in dict.fromkeys(kinds) if kind != interpreter.fact("platform_machine"))
 
 
 def _version_of(parsed_args: argparse.Namespace, source: TempestSource | None) -> str:

@@ -6,6 +6,7 @@ import base64
 import functools
 import http.server
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from refstack_worker.builder.locks.make import LockRequest, make_lock
 from refstack_worker.builder.locks.resolve import ResolveRequest
 from refstack_worker.builder.locks.tempest_source import TempestSource
 from refstack_worker.environments import interpreters
-from refstack_worker.environments.lock import Lock
+from refstack_worker.environments.lock import Lock, read_lock
 from refstack_worker.errors import BuildError, UsageError
 from tests.support.wheel_files import TEMPEST, make_tempest, make_wheel
 
@@ -78,11 +79,18 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
-    def lock(index: str, source: TempestSource | None = None, version: str = "47.0.0", *plugins: str) -> Lock:
+    def lock(
+        index: str,
+        source: TempestSource | None = None,
+        version: str = "47.0.0",
+        *plugins: str,
+        machines: tuple[str, ...] = (),
+    ) -> Lock:
         named = tuple((name, "1.0+site.1") for name in plugins)
         python = interpreters.probe(Path(sys.executable))
         question = ResolveRequest(version, named, python, None, "", "2026-11-20T00:00:00Z", index)
-        return make_lock(LockRequest(question, tmp_path / "out", tmp_path / "cache", source=source))
+        request = LockRequest(question, tmp_path / "out", tmp_path / "cache", machines=machines, source=source)
+        return make_lock(request)
 
     return lock
 
@@ -95,6 +103,40 @@ def test_a_folder(lock, index, caplog):
     ]  # fmt: skip
     assert all((made.path.parent / wheel.path).is_file() for wheel in made.wheels)
     assert "no upload time for other-pkg, tempest: using their newest versions" in caplog.text
+
+
+def with_binary(index: Path, *machines: str) -> None:
+    """Let other-pkg be there as binary wheels of these machines alone."""
+    series = "cp{}{}".format(*sys.version_info)
+    (pure,) = (index / "files").glob("other_pkg-*")
+    page = []
+    for machine in machines:
+        name = f"other_pkg-1.0+site.1-{series}-{series}-manylinux2014_{machine}.whl"
+        shutil.copy(pure, pure.with_name(name))
+        page.append(f'<a href="../../files/{quote(name)}">{name}</a>')
+    (index / "simple/other-pkg/index.html").write_text("\n".join(page))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="locks for aarch64 from an x86_64")
+def test_another_kind_of_machine(lock, index):
+    with_binary(index, "x86_64", "aarch64")
+    made = lock((index / "simple").as_uri(), None, "47.0.0", "other-pkg", machines=("aarch64",))
+    other = read_lock(made.path.with_name(made.path.name.replace("x86_64", "aarch64")))
+    assert [w.filename for lock in (made, other) for w in lock.wheels if "aarch64" in w.filename] == [
+        w.filename for w in other.wheels if w.name == "other-pkg"
+    ]
+    assert other.compatibility.tests == made.compatibility.tests == 3
+    own = interpreters.probe(Path(sys.executable))
+    assert "is locked for" in own.problem_with(other)
+    assert own.on_machine("aarch64").problem_with(other) == ""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="locks for aarch64 from an x86_64")
+def test_what_another_machine_lacks_is_named(lock, index, tmp_path):
+    with_binary(index, "x86_64")
+    with pytest.raises(BuildError, match="other-pkg"):
+        lock((index / "simple").as_uri(), None, "47.0.0", "other-pkg", machines=("aarch64",))
+    assert not (tmp_path / "out").exists(), "nothing of it is there"
 
 
 def test_a_site_that_wants_a_token(lock, guarded, index, caplog):
