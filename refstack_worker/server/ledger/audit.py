@@ -9,13 +9,15 @@ from sqlalchemy import insert, select
 from refstack_worker.server.db.account_tables import audit
 from refstack_worker.server.ledger.transactions import LedgerPart
 
+MAX_ACTOR = 200
+"""Characters of who did something."""
 _ADD = insert(audit)
 
 
 @dataclass(frozen=True)
 class AuditEntry:
     actor: str
-    """Name of the token."""
+    """Name of the token and, unless it is an operator's without a user, whose it is."""
     token_id: int | None
     address: str
     action: str
@@ -31,7 +33,7 @@ class Audit(LedgerPart):
         """Add an entry, with the present time."""
         row = {
             "at": self.clock(),
-            "actor": entry.actor[:200],
+            "actor": entry.actor[:MAX_ACTOR],
             "token_id": entry.token_id,
             "address": entry.address[:60],
             "action": entry.action[:80],

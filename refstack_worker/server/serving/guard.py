@@ -16,7 +16,7 @@ from flask import Flask, Response, g, request
 from refstack_worker.errors import RefstackError
 from refstack_worker.server import auth
 from refstack_worker.server.domain.accounts import Token
-from refstack_worker.server.ledger.audit import AuditEntry
+from refstack_worker.server.ledger.audit import MAX_ACTOR, AuditEntry
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.serving.context import HttpContext
 from refstack_worker.server.serving.rate_limit import Allowance
@@ -66,11 +66,20 @@ class Guard:
         if actor is None or request.method in _SAFE or answer.status_code >= 400:
             return
         action = (request.endpoint or "").rpartition(".")[2].removesuffix("_post").replace("_", " ")
-        entry = AuditEntry(actor.name, actor.id, address_of(self._context), action, f"{request.path}{_details()}")
         try:
+            target = f"{request.path}{_details()}"
+            entry = AuditEntry(self._named(actor), actor.id, address_of(self._context), action, target)
             self._context.ledger.audit.record(entry)
         except RefstackError as error:
             LOG.error("audit: %s %s by %s was not recorded: %s", action, request.path, actor.name, error)
+
+    def _named(self, token: Token) -> str:
+        """Return the name of a token, which its user chose, and whose it is, which operators decided."""
+        if token.user_id is None or token.is_session:
+            return token.name
+        user = self._context.ledger.accounts.user(token.user_id)
+        owner = f" (user {user.id}: {(user.name or user.email)[:80]})"
+        return f"{token.name[: MAX_ACTOR - len(owner)]}{owner}"
 
     def _after(self, answer: Response) -> Response:
         self._record(answer)

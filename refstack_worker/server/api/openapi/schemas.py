@@ -226,7 +226,7 @@ SCHEMAS: Json = {
     "AuditEntry": shape(
         id=ID,
         at=TIME,
-        actor=string(description="Name of the token"),
+        actor=string(description="Name of the token, and the user whose it is"),
         token_id=maybe(integer()),
         address=string(),
         action=string(),

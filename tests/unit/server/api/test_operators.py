@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from flask.testing import FlaskClient
 
+from refstack_worker.server.app import create_app
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.version import software_version
+from tests.support.callers import Callers
 from tests.support.ledgers import CONF, queued
 
 
@@ -64,6 +66,20 @@ class TestOperators:
             "/v1/clouds (label: Prod)",
         ]
         assert "pw-9" not in shown.text
+
+    def test_no_token_is_taken_for_anothers_in_the_audit_log(self, ledger: Ledger) -> None:
+        """Vendors choose the names of their tokens: one called as an operator's says whose it is."""
+        callers = Callers(ledger)
+        made = callers.ann("POST", "/v1/me/tokens", {"name": "operator" + "x" * 192}).json
+        headers = {"Authorization": f"Bearer {made['token']}"}
+        app = create_app(ledger).test_client()
+        assert app.post("/v1/me/tokens", json={"name": "other"}, headers=headers).status_code == 201
+        first, second = (entry.actor for entry in ledger.audit.entries())
+        assert first.startswith("operatorx") and first.endswith(f" (user {callers.ann.user_id}: ann)")
+        assert second == f"ann (user {callers.ann.user_id}: ann)"
+        browser = callers.abe.browser()
+        assert browser.send("/tokens", name="mine", scope="vendor", days="0").status_code in (200, 303)
+        assert ledger.audit.entries()[0].actor.startswith("abe")
 
     def test_a_check_starts_nothing(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
         body = {"tempest_version": "12.0.0", "conf_json": CONF}
