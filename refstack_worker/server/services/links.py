@@ -5,7 +5,7 @@ from __future__ import annotations
 from refstack_worker.contract.scopes import OPERATOR, READ
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.domain.accounts import Token
-from refstack_worker.server.domain.guidelines import OFFICIAL
+from refstack_worker.server.domain.guidelines import OFFICIAL, StoredGuideline
 from refstack_worker.server.domain.links import Link
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.services import access
@@ -18,6 +18,9 @@ MAX_LINKS = 50
 """Of one run or one cloud."""
 SHOWN_VERDICTS = 20
 """In a feed."""
+MAX_KNOWN = 1000
+"""Guidelines whose programs are remembered."""
+_PROGRAMS: dict[tuple[str, str], tuple[str, ...]] = {}
 
 
 def link_to_run(ledger: Ledger, caller: Caller, test_id: int, days: int = DEFAULT_DAYS) -> tuple[Link, str]:
@@ -39,7 +42,7 @@ def link_to_cloud(ledger: Ledger, caller: Caller, cloud_id: int, program: str) -
         for stored in ledger.guidelines.all(access.scope_of(ledger, caller))
         # without a sign-in, no one sees whose file it was
         if stored.origin == OFFICIAL
-        for one in _programs(ledger, stored.id)
+        for one in _programs(ledger, stored)
     }
     named = [one for one in sorted(known) if one == program] or [one for one in sorted(known) if one.endswith(program)]
     if not program or len(named) != 1:
@@ -62,8 +65,14 @@ def reader_of(link: Link) -> Caller:
     return Caller(Token(-link.id, "shared link", (OPERATOR, READ)))
 
 
-def _programs(ledger: Ledger, guideline_id: int) -> list[str]:
-    return list(ledger.guidelines.get(guideline_id, None)[1].programs)
+def _programs(ledger: Ledger, stored: StoredGuideline) -> tuple[str, ...]:
+    """Return the names of an official guideline's programs; each file is read once by a process."""
+    key = (stored.name, stored.digest)
+    if key not in _PROGRAMS:
+        if len(_PROGRAMS) >= MAX_KNOWN:
+            _PROGRAMS.clear()
+        _PROGRAMS[key] = tuple(ledger.guidelines.get(stored.id, None)[1].programs)
+    return _PROGRAMS[key]
 
 
 def _check_number(count: int, field: str) -> None:

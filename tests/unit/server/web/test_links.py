@@ -9,11 +9,13 @@ import pytest
 from flask.testing import FlaskClient
 
 from refstack_worker.server.app import create_app
+from refstack_worker.server.domain import guideline_file
 from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.domain.guidelines import Choice, StoredGuideline
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
+from refstack_worker.server.services import links
 from tests.support.ledgers import claimed, stream
 from tests.system.web.site import PROGRAM, events, guideline
 
@@ -93,3 +95,14 @@ def test_a_vendors_own_guideline_gives_no_badge(client: FlaskClient, ledger: Led
     assert guest.get(badge).text == before and "2099.01" not in before
     # who is signed in sees it, and whose it is
     assert "2099.01 (own)" in client.get("/matrix").text
+
+
+def test_links_read_each_guideline_once(client: FlaskClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    real = guideline_file.parse
+    monkeypatch.setattr(guideline_file, "parse", lambda text, **more: read.append(text) or real(text, **more))
+    monkeypatch.setattr(links, "_PROGRAMS", {})
+    key = key_of(client)
+    for program in (PROGRAM, "none", "none"):
+        client.post("/clouds/1/links", data={"form_key": key, "program": program})
+    assert len(read) == 1
