@@ -78,8 +78,12 @@ class TestOperators:
         assert first.startswith("operatorx") and first.endswith(f" (user {callers.ann.user_id}: ann)")
         assert second == f"ann (user {callers.ann.user_id}: ann)"
         browser = callers.abe.browser()
-        assert browser.send("/tokens", name="mine", scope="vendor", days="0").status_code in (200, 303)
-        assert ledger.audit.entries()[0].actor.startswith("abe")
+        form = {"name": "mine", "scope": "vendor", "days": "0", "reason": "no\n/v1/users/1\x1b[2J"}
+        assert browser.send("/tokens", **form).status_code in (200, 303)
+        entry = ledger.audit.entries()[0]
+        assert entry.actor.startswith("abe")
+        # nobody reads this field of that form, so nobody checked it either
+        assert entry.target.isprintable() and "reason: no /v1/users/1 [2J" in entry.target
 
     def test_a_check_starts_nothing(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:
         body = {"tempest_version": "12.0.0", "conf_json": CONF}
