@@ -119,8 +119,10 @@ class WorkerDrain(_NodeCommand):
 
 
 def state_of(node: dict[str, Any]) -> str:
-    """Return the state of a node, or ``silent``."""
-    return str(node["state"]) if silent_for(node) < SILENT_SECONDS else "silent"
+    """Return the state of a node, with the order that it has yet to carry out, or ``silent``."""
+    if silent_for(node) >= SILENT_SECONDS:
+        return "silent"
+    return f"{node['state']}, {node['asked']} asked" if node.get("asked") else str(node["state"])
 
 
 def silent_for(node: dict[str, Any]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import insert, select, update
@@ -15,6 +16,7 @@ from refstack_worker.server.db import queue_tables
 from refstack_worker.server.ledger.transactions import LedgerPart
 
 _SETTING = queue_tables.setting
+_PREFIX = "node:"
 
 
 class NodeCommands(LedgerPart):
@@ -46,6 +48,14 @@ class NodeCommands(LedgerPart):
             return None
         return NodeCommand(last["id"], NodeAction(last["action"]))
 
+    def waiting(self, nodes: Iterable[str]) -> dict[str, str]:
+        """Return what some nodes were asked for and have not confirmed yet: node → action."""
+        with self.database.reading() as connection:
+            asked = select(_SETTING.c.name, _SETTING.c.value).where(_SETTING.c.name.like(f"{_PREFIX}%"))
+            last = {name: json.loads(value) for name, value in connection.execute(asked)}
+        found = {node: last.get(_name(node), {}) for node in nodes}
+        return {node: str(command["action"]) for node, command in found.items() if command and not command["done"]}
+
     def _confirm(self, connection: Connection, node: str, confirmed: int) -> None:
         last = self._read(connection, node)
         if last.get("id") == confirmed:  # else another command came meanwhile
@@ -66,4 +76,4 @@ class NodeCommands(LedgerPart):
 
 def _name(node: str) -> str:
     """Return the name of the setting; a node's own name may be longer than one."""
-    return f"node:{hashlib.sha256(node.encode()).hexdigest()[:32]}"
+    return f"{_PREFIX}{hashlib.sha256(node.encode()).hexdigest()[:32]}"

@@ -22,9 +22,11 @@ def show_fleet() -> Answer:
     """Show nodes, queue, and what is needed."""
     caller().need_operator()
     ledger = context().ledger
+    nodes = ledger.nodes.all()
     return show(
         "fleet.html",
-        nodes=ledger.nodes.all(),
+        nodes=nodes,
+        asked=ledger.node_commands.waiting(node.name for node in nodes),
         now=ledger.clock(),
         silent=SILENT_SECONDS,
         paused=ledger.queue.is_paused(),
@@ -43,7 +45,9 @@ def show_node(name: str) -> Answer:
     if node is None:
         raise NotFoundError(f"there is no node {name[:80]}")
     runs = ledger.runs.find(RunQuery(worker=name, limit=50))
-    return show("node.html", node=node, runs=runs, silent=ledger.clock() - node.seen_at > SILENT_SECONDS)
+    asked = ledger.node_commands.waiting([name]).get(name, "")
+    silent = ledger.clock() - node.seen_at > SILENT_SECONDS
+    return show("node.html", node=node, runs=runs, silent=silent, asked=asked)
 
 
 @page("POST", "/fleet/<name>/command")

@@ -207,6 +207,7 @@ SCHEMAS: Json = {
     "Node": shape(
         name=string(), state=string(), versions=array(string()), slots=integer(0), busy=integer(0),
         silent_seconds={**NUMBER, "description": "Since its last report"},
+        asked=maybe(string(description="Order that it has not confirmed yet: pause, resume or drain")),
         key=string(description="Id of its own key; empty: it has the fleet's"),
         key_since=TIME,
     ),

@@ -24,7 +24,10 @@ def list_nodes(call: Call) -> Response:
     """List the nodes and their state."""
     now = call.ledger.clock()
     own = {key.node: key for key in call.ledger.node_keys.all() if key.state == "active"}
-    return jsonify({"nodes": [_shown(node, own.get(node.name), now) for node in call.ledger.nodes.all()]})
+    nodes = call.ledger.nodes.all()
+    asked = call.ledger.node_commands.waiting(node.name for node in nodes)
+    shown = [{**_shown(node, own.get(node.name), now), "asked": asked.get(node.name)} for node in nodes]
+    return jsonify({"nodes": shown})
 
 
 def _shown(node: Node, key: NodeKey | None, now: float) -> dict[str, Any]:

@@ -16,6 +16,8 @@ def test_a_node_is_listed_shown_asked_and_forgotten(site: Site, call_as: CallAs)
     assert call_as("operator", "worker", "show", "node-1", "-f", "json").json["versions"] == "47.0.0"
     assert call_as("operator", "worker", "show", "b").status == 6
     assert "drain within 30 s" in call_as("operator", "worker", "drain", "node-1").out
+    (row,) = call_as("operator", "worker", "list", "-f", "json").json
+    assert row["State"] == "ready, drain asked"
     command = site.ledger.node_commands.pending("node-1", 0)
     assert command is not None and command.action.value == "drain"
     assert call_as("ann", "worker", "forget", "node-1").status == 8, "operators alone"

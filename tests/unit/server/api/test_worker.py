@@ -174,9 +174,11 @@ class TestNodes:
         asked = client.post("/v1/nodes/node-1/commands", json={"action": "drain"}, headers=operator)
         assert (asked.status_code, asked.json) == (202, {"node": "node-1", "id": 1, "action": "drain"})
         command = {"id": 1, "action": "drain"}
+        assert client.get("/v1/nodes", headers=operator).json["nodes"][0]["asked"] == "drain"
         assert self.say(client, settings, time=101.0).json == {"seconds": 30.0, "command": command}
         assert self.say(client, settings, time=102.0, command_done=1).json == {"seconds": 30.0}
         assert self.say(client, settings, time=103.0).json == {"seconds": 30.0}
+        assert client.get("/v1/nodes", headers=operator).json["nodes"][0]["asked"] is None
 
     def test_a_node_with_a_large_lock_learns_which_sets_runs_ask_for(
         self, client: FlaskClient, ledger: Ledger, settings: ServerSettings
