@@ -94,7 +94,9 @@ def _details() -> str:
     """Return what the request asked for, of the fields that tell one change from another; none of them is secret."""
     given: Mapping[str, Any] = g.get("asked") or request.form
     values = {name: given.get(name) for name in AUDITED}
-    shown = [f"{name}: {clean_line(str(value)[:MAX_DETAIL])}" for name, value in values.items() if value not in (None, "")]
+    shown = [
+        f"{name}: {clean_line(str(value)[:MAX_DETAIL])}" for name, value in values.items() if value not in (None, "")
+    ]
     return f" ({', '.join(shown)})" if shown else ""
 
 
