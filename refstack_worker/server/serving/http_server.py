@@ -12,6 +12,7 @@ import logging
 import resource
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Union
@@ -39,6 +40,8 @@ WORKER_PATHS = ("/worker/", "/update-test-status", "/get-miniconf", "/get-testca
 MAX_CONNECTIONS = 8192
 """That one process keeps open. waitress's own limit is 100, and beyond it no request is answered until a client
 leaves: a fleet of 50 nodes with a run each has that many, most of them idle."""
+MAX_OF_ADDRESS = 512
+"""Connections of one address that is neither a testing host nor a proxy; such addresses together have half of all."""
 OTHER_FILES = 256
 """Open files that are kept for all else: database, uploads, live streams."""
 MEBIBYTE = 1024 * 1024
@@ -66,12 +69,26 @@ class TooLarge(Error):  # type: ignore[misc]
 
 @dataclass
 class BodyLimits:
-    """What bodies in transit take together."""
+    """What bodies in transit take together, and how many connections strangers have."""
 
     settings: ServerSettings
     total: int = 0
     results: int = 0
+    connections: Counter[str] = field(default_factory=Counter)
+    """Of each stranger's address; only the thread that accepts and closes them looks here."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def admits(self, peer: str) -> bool:
+        """Count a stranger's connection; return whether it may stay."""
+        own = self.connections[peer]
+        if own >= MAX_OF_ADDRESS or sum(self.connections.values()) >= connection_limit() // 2:
+            return False
+        self.connections[peer] = own + 1
+        return True
+
+    def forget(self, peer: str) -> None:
+        """Count a stranger's connection no more."""
+        self.connections -= Counter({peer: 1})
 
     def refusal(self, request: Request, peer: str) -> Error | None:
         """Count a request whose header has come; return why its body is not taken."""
@@ -153,6 +170,17 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     limits: BodyLimits
     request: Request | None
+    counted_as = ""
+    """Address of a stranger whose connection it is."""
+
+    def __init__(self, server: Any, sock: Any, addr: Any, adj: Any, map: Any = None) -> None:  # noqa: A002 - waitress's
+        super().__init__(server, sock, addr, adj, map=map)
+        # without a limit, connections of anyone that say nothing would keep workers from connecting
+        if isinstance(addr, tuple) and not self.limits.is_testing_host(str(addr[0])):
+            if self.limits.admits(str(addr[0])):
+                self.counted_as = str(addr[0])
+            else:
+                self.handle_close()
 
     def parser_class(self, adj: Any) -> Request:
         """Return the parser of the next request."""
@@ -165,6 +193,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def handle_close(self) -> None:
         """Give back what the request held that was on its way in."""
         super().handle_close()
+        stranger, self.counted_as = self.counted_as, ""
+        if stranger:
+            self.limits.forget(stranger)
         request, self.request = self.request, None
         if request is not None:
             request.close()

@@ -15,6 +15,7 @@ import pytest
 from refstack_worker.gearman import Address
 from refstack_worker.server.serving import http_server as service
 from tests.support.ledgers import make_settings
+from tests.support.processes import eventually
 
 IDLE = 300
 """Connections that are kept and say nothing: three times waitress's usual limit."""
@@ -26,8 +27,8 @@ def answer(_environ: Any, start: Callable[..., Any]) -> Iterable[bytes]:
 
 
 @contextmanager
-def serving(application: Callable[..., Any], folder: Path) -> Iterator[int]:
-    server = service.http_server(application, Address("127.0.0.1", 0), make_settings(folder))
+def serving(application: Callable[..., Any], folder: Path, **settings: Any) -> Iterator[int]:
+    server = service.http_server(application, Address("127.0.0.1", 0), make_settings(folder, **settings))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
@@ -174,3 +175,46 @@ class TestBodies:
         assert held is not None
         held()
         assert limits.refusal(request(), "203.0.113.5") is None
+
+
+class TestStrangers:
+    """Anyone can open connections; workers are let in all the same."""
+
+    @pytest.fixture
+    def port(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+        monkeypatch.setattr(service, "MAX_OF_ADDRESS", 3)
+        with serving(answer, tmp_path, TESTING_HOSTS=["127.0.0.2"]) as number:
+            yield number
+
+    def ask(self, port: int, address: str) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20, source_address=(address, 0))
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"ok"
+        return connection
+
+    def test_one_address_has_few_and_workers_any_number(self, port: int) -> None:
+        held = [self.ask(port, "127.0.0.1") for _ in range(3)]
+        with pytest.raises((OSError, http.client.HTTPException)):
+            self.ask(port, "127.0.0.1")
+        held += [self.ask(port, "127.0.0.3"), *(self.ask(port, "127.0.0.2") for _ in range(5))]
+        # what is closed counts no more
+        held.pop(0).close()
+        eventually("another is let in", lambda: self.is_let_in(port))
+        for connection in held:
+            connection.close()
+
+    def test_all_together_have_half(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(service, "connection_limit", lambda: 4)
+        held = [self.ask(port, "127.0.0.3"), self.ask(port, "127.0.0.4")]
+        with pytest.raises((OSError, http.client.HTTPException)):
+            self.ask(port, "127.0.0.5")
+        self.ask(port, "127.0.0.2").close()
+        for connection in held:
+            connection.close()
+
+    def is_let_in(self, port: int) -> bool:
+        try:
+            self.ask(port, "127.0.0.1").close()
+        except (OSError, http.client.HTTPException):
+            return False
+        return True
