@@ -21,11 +21,13 @@ PLAIN = ("ca-certificates",)
 
 def test_lintian_has_nothing_to_say(built: Built) -> None:
     files = [*built.debs(), *built.debs("tempest"), *(path for path in built.sources() if path.suffix == ".dsc")]
-    # a snapshot has two changelog entries, so it is no initial upload; wheels of Tempest versions hold their licences
-    tags = "unused-override,extra-license-file,arch-dep-package-has-big-usr-share"
+    # wheels of Tempest versions hold their licences
+    tags = "extra-license-file,package-contains-documentation-outside-usr-share-doc,arch-dep-package-has-big-usr-share"
     words = ["lintian", "--allow-root", "--display-level=>=pedantic", f"--suppress-tags={tags}", *files]
-    done = process.run([*words, "--fail-on=error,warning,info,pedantic"], process.Options(check=False))
-    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+    done = process.run(words, process.Options(check=False))
+    # a snapshot has two changelog entries, so it is no initial upload
+    beside = (" unused-override initial-upload-closes-no-bugs ", "N: ")
+    assert [line for line in done.stdout.splitlines() if not any(text in line for text in beside)] == [], done.stderr
 
 
 def test_every_lintian_override_has_a_reason() -> None:
