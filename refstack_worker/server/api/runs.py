@@ -20,8 +20,9 @@ from refstack_worker.server.api.openapi.schemas import (
     reference,
 )
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
-from refstack_worker.server.api.serializers import attempt_json, message_json, place_json
+from refstack_worker.server.api.serializers import attempt_json, message_json, place_json, run_json
 from refstack_worker.server.domain.runs import Run, RunQuery
+from refstack_worker.server.ledger.overview import RunFacts
 from refstack_worker.server.queue.capacity import place
 from refstack_worker.server.services.inputs.moments import moment
 from refstack_worker.server.services.inputs.run_input import NEW_RUN, RERUN
@@ -57,8 +58,12 @@ def create_run(call: Call) -> Response:
     It is queued until a node is free. The same `Idempotency-Key` with the same body returns the run that the first
     request made; with another body it is refused (422). `warnings` says what the run may lack.
     """
-    run = call.context.runs.create(call.caller, call.body, _key())
-    return _created(call, run, {"warnings": list(warnings_for(call.ledger, call.caller, call.body))})
+    recorded = call.context.runs.start(call.caller, call.body, _key())
+    run = recorded.run
+    # what it is judged by stands beside it; nothing else can stand beside a new one
+    is_plain = recorded.is_new and "guideline" not in call.body
+    facts = call.ledger.overview.facts_of_new(run.owner_id) if is_plain else None
+    return _created(call, run, {"warnings": list(warnings_for(call.ledger, call.caller, call.body))}, facts)
 
 
 @RUNS.call(
@@ -246,9 +251,12 @@ def follow_runs(call: Call) -> Response:
     return all_runs_stream(call.context.hub, call.caller, call.scope)
 
 
-def _created(call: Call, run: Run, more: Mapping[str, Any] = MappingProxyType({})) -> Response:
+def _created(
+    call: Call, run: Run, more: Mapping[str, Any] = MappingProxyType({}), facts: RunFacts | None = None
+) -> Response:
     # its place is asked for with GET: starting many runs should not pay for it
-    answer = _shown({**call.runs_json([run])[0], **more})
+    known = call.runs_json([run])[0] if facts is None else run_json(run, facts, call.context.settings.web.address)
+    answer = _shown({**known, **more})
     answer.status_code = 201
     answer.headers["Location"] = f"/v1/runs/{run.test_id}"
     return answer

@@ -21,7 +21,7 @@ TOKEN_SECONDS = 3600.0
 """For which an enrolment token works, unless another time is asked for."""
 
 _IS_ACTIVE = (node_key.c.revoked_at == 0) & (node_key.c.replaced_at == 0)
-_ACTIVE = select(node_key.c.public).where(_IS_ACTIVE).order_by(node_key.c.id)
+ACTIVE_KEYS = select(node_key.c.public).where(_IS_ACTIVE).order_by(node_key.c.id)
 
 
 class NodeKeys(LedgerPart):
@@ -124,7 +124,7 @@ def _lock(connection: Connection, node: str) -> None:
 
 def active_keys(connection: Connection) -> tuple[str, ...]:
     """Return the public keys (base64) that payloads are sealed to now, as the caller's transaction sees them."""
-    found: Sequence[str] = connection.execute(_ACTIVE).scalars().all()
+    found: Sequence[str] = connection.execute(ACTIVE_KEYS).scalars().all()
     return tuple(found)
 
 

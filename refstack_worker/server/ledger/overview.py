@@ -20,6 +20,14 @@ FLAKY_CHANGES = 2
 """Changes between passed and failed, in the last runs of a cloud, that make a test flaky."""
 FLAKY, NEW = "flaky", "new failure"
 
+_OWNER = (
+    select(legacy_tables.user.c.name.label("user"), legacy_tables.vendor.c.vendor_name)
+    .select_from(
+        legacy_tables.user.outerjoin(legacy_tables.vendor, legacy_tables.vendor.c.id == legacy_tables.user.c.vendor_id)
+    )
+    .where(legacy_tables.user.c.id == bindparam("of_owner"))
+)
+
 
 @dataclass(frozen=True)
 class FrozenVerdict:
@@ -57,6 +65,14 @@ class Overview(LedgerPart):
         with self.database.reading() as connection:
             rows = connection.execute(_facts_question(), {"of_runs": list(test_ids)}).mappings().all()
         return {row["test_id"]: _facts(row) for row in rows}
+
+    def facts_of_new(self, owner_id: int | None) -> RunFacts:
+        """Return what is known of a run that was just recorded and is judged by no guideline: whose it is."""
+        if owner_id is None:
+            return RunFacts()
+        with self.database.reading() as connection:
+            row = connection.execute(_OWNER, {"of_owner": owner_id}).mappings().first()
+        return RunFacts(owner=_owner(row), vendor=row["vendor_name"] or "") if row else RunFacts()
 
     def outcomes(self, test_id: int, cloud_id: int, test: TestResult, limit: int = 10) -> list[PastOutcome]:
         """Return how a test went in the last runs of a cloud up to this one, the newest first."""
@@ -136,8 +152,11 @@ def _facts_question() -> Any:
 
 def _facts(row: Row) -> RunFacts:
     program = " ".join(part for part in (row["program"], row["guideline"]) if part)
-    owner = ", ".join(part for part in (row["user"], row["vendor_name"]) if part)
-    return RunFacts(program, _verdict(row), owner, row["vendor_name"] or "", row["pinned_at"] is not None)
+    return RunFacts(program, _verdict(row), _owner(row), row["vendor_name"] or "", row["pinned_at"] is not None)
+
+
+def _owner(row: Row) -> str:
+    return ", ".join(part for part in (row["user"], row["vendor_name"]) if part)
 
 
 def _verdict(row: Row) -> FrozenVerdict | None:

@@ -22,10 +22,8 @@ from refstack_worker.server.domain.attempts import (
     Submission,
 )
 from refstack_worker.server.domain.runs import Message, NewRun, Run, RunQuery
-from refstack_worker.server.ledger import new_runs, single_statements
+from refstack_worker.server.ledger import new_runs, run_starts, single_statements
 from refstack_worker.server.ledger.maskers import sealed_secrets
-from refstack_worker.server.ledger.node_keys import active_keys
-from refstack_worker.server.ledger.queue_state import queue_is_paused
 from refstack_worker.server.ledger.run_rows import (
     conditions,
     one_run,
@@ -33,6 +31,7 @@ from refstack_worker.server.ledger.run_rows import (
     runs_question,
     visible_to,
 )
+from refstack_worker.server.ledger.run_starts import Recorded, Start
 from refstack_worker.server.ledger.submissions import LEASE_SECONDS
 from refstack_worker.server.ledger.transactions import (
     LedgerPart,
@@ -70,9 +69,6 @@ _OWN_LIMIT = (
     .where(_OWNER.c.id == bindparam("of_owner"))
 )
 """The limit that operators gave a user's vendor; NULL or no row: the server's."""
-_SAME = select(queue_tables.run.c.test_id, queue_tables.run.c.request_digest).where(
-    queue_tables.run.c.created_by == bindparam("who"), queue_tables.run.c.idempotency_key == bindparam("key")
-)
 
 
 class SealedRun(Protocol):
@@ -110,20 +106,23 @@ class Runs(LedgerPart):
         :raises StateError: that test was run already.
         :raises RefusedError: ``open-runs``, ``storage``: the owner's vendor has as many, or as much, as it may have.
         """
+        return self.record(new).run
+
+    def record(self, new: NewRun) -> Recorded:
+        """Record a run as :meth:`add` does, and say whether it is new."""
         new_runs.check(new, self.settings)
         sealed = self.secrets.seal(new.conf_json)
         try:
             with self.database.writing() as connection:
-                test_id = self._idempotent(connection, new)
-                if test_id is not None:
-                    return one_run(connection, test_id)
+                start = run_starts.start(connection, new, self.database.is_sqlite)
+                if (same := start.same(new)) is not None:
+                    return Recorded(one_run(connection, same), is_new=False)
                 self._check_limits(connection, new.owner_id)
-                test_id, envelope = self._insert(connection, new, sealed)
-                run = one_run(connection, test_id)
+                run, envelope = self._insert(connection, new, start, sealed)
         except IntegrityError:
-            return self.get(self._after_collision(new))
+            return Recorded(self.get(self._after_collision(new)), is_new=False)
         self._dispatch(envelope)
-        return run
+        return Recorded(run, is_new=True)
 
     def _dispatch(self, envelope: SealedRun | None) -> None:
         if self.dispatcher is not None:
@@ -136,7 +135,9 @@ class Runs(LedgerPart):
         secret = payloads.new_secret()
         with self.database.writing() as connection:
             self._check_storage(connection, new.owner_id)
-            run = self.transactions.locked_run(connection, self._insert(connection, new, sealed, is_held=True)[0])
+            start = run_starts.start(connection, new, self.database.is_sqlite)
+            added, _ = self._insert(connection, new, start, sealed, is_held=True)
+            run = self.transactions.locked_run(connection, added.test_id)
             submission = Submission(key_of(run), replace(new.spec, timeout=run["timeout"]), new.conf_json, secret)
             values = {"secret_digest": payloads.secret_digest(secret), "sealed_secrets": sealed_secrets(submission)}
             connection.execute(update(queue_tables.attempt).where(is_attempt(submission.key)).values(values))
@@ -258,15 +259,6 @@ class Runs(LedgerPart):
         with self.database.reading() as connection:
             return list(connection.execute(question).mappings().all())
 
-    def _idempotent(self, connection: Connection, new: NewRun) -> int | None:
-        if not new.idempotency_key:
-            return None
-        asked = {"who": new.created_by, "key": new.idempotency_key}
-        row = connection.execute(_SAME, asked).mappings().first()
-        if row is not None and row["request_digest"] not in (None, new.request_digest):
-            raise refused("key-reused", "this Idempotency-Key was already used for a different request; use a new one")
-        return int(row["test_id"]) if row else None
-
     def _check_limits(self, connection: Connection, owner_id: int | None) -> None:
         self._check_open_runs(connection, owner_id)
         self._check_storage(connection, owner_id)
@@ -291,39 +283,41 @@ class Runs(LedgerPart):
 
     def _after_collision(self, new: NewRun) -> int:
         with self.database.reading() as connection:
-            known = self._idempotent(connection, new)
+            known = run_starts.start(connection, new, self.database.is_sqlite).same(new)
         if known is None:
             raise StateError("the test was already run, or its cloud or owner does not exist")
         return known
 
     def _insert(
-        self, connection: Connection, new: NewRun, sealed: str, is_held: bool = False
-    ) -> tuple[int, SealedRun | None]:
-        """Add the rows of a run, and return its id and its envelope if it can be submitted at once.
+        self, connection: Connection, new: NewRun, start: Start, sealed: str, is_held: bool = False
+    ) -> tuple[Run, SealedRun | None]:
+        """Add the rows of a run, and return it and its envelope if it can be submitted at once.
 
         :param is_held: it is not for the queue.
         """
-        test_id = self._test_row(connection, new)
+        test_id = start.test_id or self._test_row(connection, new)
         now = self.clock()
-        run = new_runs.row_of(new, test_id, sealed, now, self.settings)
+        row = new_runs.row_of(new, test_id, sealed, now, self.settings)
         attempt = {"test_id": test_id, "attempt": 1, "priority": new.spec.priority, "created_at": now}
-        envelope = None if is_held else self._sealed(connection, new, attempt, now)
+        envelope = None if is_held else self._sealed(new, start, attempt, now)
         if self.database.is_sqlite:
-            connection.execute(_NEW_RUN, run)
+            connection.execute(_NEW_RUN, row)
             connection.execute(_NEW_ATTEMPT, attempt)
             self.transactions.tell(connection, {"test_id": test_id, "messages": 0}, "queued")
-        else:
-            single_statements.record(connection, run, attempt, now)
-        return test_id, envelope
+            return one_run(connection, test_id), envelope
+        is_drawn = start.test_id is not None
+        test = {"id": test_id, "cloud_id": new.cloud_id, "finished": False} if is_drawn else None
+        row = single_statements.record(connection, row, attempt, test, now)
+        return run_starts.recorded_run(start, row) if is_drawn else one_run(connection, test_id), envelope
 
-    def _sealed(self, connection: Connection, new: NewRun, attempt: dict[str, Any], now: float) -> SealedRun | None:
+    def _sealed(self, new: NewRun, start: Start, attempt: dict[str, Any], now: float) -> SealedRun | None:
         """Seal the first attempt of a run, and note that in its row."""
-        if self.dispatcher is None or queue_is_paused(connection):
+        if self.dispatcher is None or start.is_paused:
             return None
         secret = payloads.new_secret()
         spec = replace(new.spec, timeout=new.spec.timeout or self.settings.rules.run_timeout)
         key = AttemptKey(attempt["test_id"], attempt["attempt"])
-        submission = Submission(key, spec, new.conf_json, secret, active_keys(connection))
+        submission = Submission(key, spec, new.conf_json, secret, start.node_keys)
         envelope: SealedRun | None = self.dispatcher.seal(submission)
         if envelope is not None:
             attempt.update(

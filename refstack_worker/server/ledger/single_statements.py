@@ -24,7 +24,7 @@ MESSAGES_PER_RUN = 5000
 """Status messages that are kept of a run; a worker gone wild must not fill the disk."""
 
 _RUN, _ATTEMPT, _STATUS = queue_tables.run, queue_tables.attempt, legacy_tables.test_status
-_IS_PAUSED = exists(
+IS_PAUSED = exists(
     select(literal_column("1")).where(queue_tables.setting.c.name == "paused", queue_tables.setting.c.value == "yes")
 )
 IS_WITHDRAWN = ~((_ATTEMPT.c.submitted_at > 0) & (_ATTEMPT.c.claimed_at == 0))
@@ -86,16 +86,23 @@ def say(connection: Connection, key: AttemptKey, line: str, now: float) -> bool:
     return connection.execute(_say(), values).first() is not None
 
 
-def record(connection: Connection, run: dict[str, Any], attempt: dict[str, Any], now: float) -> None:
-    """Add the rows of a new run, its first attempt and its first status message."""
+def record(
+    connection: Connection, run: dict[str, Any], attempt: dict[str, Any], test: dict[str, Any] | None, now: float
+) -> dict[str, Any]:
+    """Add the rows of a new run, its first attempt and its first status message; return the run's row.
+
+    :param test: RefStack's row of the test; None: it is there.
+    """
     run, attempt = _complete(_RUN, run), _complete(_ATTEMPT, attempt)
     values = {
+        **{f"test_{name}": value for name, value in (test or {}).items()},
         **{f"run_{name}": value for name, value in run.items()},
         **{f"attempt_{name}": value for name, value in attempt.items()},
         "line": RunState.QUEUED.value,
         "stamp": stamp(now),
     }
-    connection.execute(_record(tuple(run), tuple(attempt)), values)
+    connection.execute(_record(tuple(run), tuple(attempt), tuple(test or ())), values)
+    return run
 
 
 def stamp(now: float) -> datetime:
@@ -126,7 +133,7 @@ def _software() -> Any:
 
 @cache
 def _claim() -> Any:
-    locked = _locked(_RUN.c.state == bindparam("in_state"), ~_IS_PAUSED)
+    locked = _locked(_RUN.c.state == bindparam("in_state"), ~IS_PAUSED)
     taken = (
         update(_ATTEMPT)
         .where(IS_ATTEMPT, _ATTEMPT.c.is_open, _ATTEMPT.c.claim_id.is_(None))
@@ -201,9 +208,10 @@ def _say() -> Any:
 
 
 @cache
-def _record(run: tuple[str, ...], attempt: tuple[str, ...]) -> Any:
+def _record(run: tuple[str, ...], attempt: tuple[str, ...], test: tuple[str, ...]) -> Any:
     # as text: SQLAlchemy knows no defaults of an INSERT within another statement
-    rows = f"new_run AS ({_insert(_RUN, 'run', run)}), new_attempt AS ({_insert(_ATTEMPT, 'attempt', attempt)})"
+    first = f"new_test AS ({_insert(legacy_tables.test, 'test', test)}), " if test else ""
+    rows = f"{first}new_run AS ({_insert(_RUN, 'run', run)}), new_attempt AS ({_insert(_ATTEMPT, 'attempt', attempt)})"
     return text(
         f"WITH {rows} INSERT INTO test_status (test_id, message, timestamp) VALUES (:run_test_id, :line, :stamp)"  # noqa: S608
     )

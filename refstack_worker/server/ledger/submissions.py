@@ -117,8 +117,11 @@ class Submissions(LedgerPart):
             }
             for job in jobs
         ]
-        with self.database.writing() as connection:
-            if rows:
+        if len(rows) == 1:
+            with self.database.single_write() as connection:
+                connection.execute(_SUBMITTED, rows[0])
+        elif rows:
+            with self.database.writing() as connection:
                 connection.execute(_SUBMITTED, rows)
 
     def _note_sealed(self, connection: Connection, submission: Submission, digest: str) -> bool:

@@ -14,6 +14,7 @@ from refstack_worker.server.domain.guidelines import Choice
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.domain.runs import NewRun, Run
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.ledger.run_starts import Recorded
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.queue.submitter import Submitter
 from refstack_worker.server.results.exports.report import ExportedRun
@@ -38,6 +39,10 @@ class RunService:
     submitter: Submitter
 
     def create(self, caller: Caller, body: Mapping[str, Any], key: str = "") -> Run:
+        """Record a run and return it; see :meth:`start`."""
+        return self.start(caller, body, key).run
+
+    def start(self, caller: Caller, body: Mapping[str, Any], key: str = "") -> Recorded:
         """Record a run.
 
         :param body: of the schema :data:`~refstack_worker.server.services.inputs.run_input.NEW_RUN`.
@@ -91,7 +96,7 @@ class RunService:
                 "(refstack-queue run rerun: --conf-json)",
             )
         choice = self._choice_again(test_id, only)
-        return self._add(caller, replace(new, request_digest=_digest(new, choice) if key else ""), key, choice)
+        return self._add(caller, replace(new, request_digest=_digest(new, choice) if key else ""), key, choice).run
 
     def cancel(self, caller: Caller, test_id: int) -> Run:
         self.owned(caller, test_id)
@@ -143,7 +148,7 @@ class RunService:
         if new.spec.priority > 0 and not caller.is_operator:
             raise invalid("priority", "only an operator can raise a run's priority")
 
-    def _add(self, caller: Caller, new: NewRun, key: str, choice: Choice | None) -> Run:
+    def _add(self, caller: Caller, new: NewRun, key: str, choice: Choice | None) -> Recorded:
         self.check_rights(caller, new)
         conf = new.conf_json
         if new.cloud_id is not None:
@@ -161,10 +166,10 @@ class RunService:
             owner_id=owner,
             idempotency_key=unique,
         )
-        run = self.ledger.runs.add(complete)
+        recorded = self.ledger.runs.record(complete)
         if choice is not None:
-            self.ledger.guidelines.choose(run.test_id, choice)
-        return run
+            self.ledger.guidelines.choose(recorded.run.test_id, choice)
+        return recorded
 
     def _need_cloud(self, caller: Caller, cloud_id: int) -> None:
         try:
