@@ -3,7 +3,8 @@
 ``claim``: from the trigger (HTTP) to the worker's claim in the ledger, on an idle fleet. ``dispatch``: runs that are
 recorded, sealed, queued, taken, opened, claimed and ended by 4 worker processes without a run. ``no-op run``: the same
 with 4 ``refstack-worker run``, each of which makes an environment and starts a program that ends at once. The peer is
-gear's client with 4 gear workers, TCP_NODELAY set, background jobs on the same gearmand.
+gear's client with 4 gear workers, TCP_NODELAY set, background jobs on the same gearmand. So are Celery and
+Procrastinate (``_peers.py``), on the same PostgreSQL.
 """
 
 # ruff: noqa: S603, S608 - programs and numbers are our own
@@ -31,9 +32,11 @@ import sqlalchemy
 
 from refstack_worker import gearman
 from refstack_worker.contract import gearman_functions
+from tests.bench import _peers
 from tests.bench._measure import Result, report, say
 from tests.bench._server import cluster, gunicorn
 from tests.bench._watch import cpu, tree
+from tests.support.postgresql import Cluster
 from tests.support.processes import Site, eventually, site
 from tests.support.wheel_files import make_version
 
@@ -43,6 +46,13 @@ WARM = 60
 """Runs before those that are measured: what every process does once."""
 CONF = {"identity": {"uri_v3": "http://127.0.0.1:9/v3"}}
 WORKERS = 4
+DISPATCH = "dispatch, 4 workers"
+PART = "of a dispatch, "
+PEERS = (
+    ("Celery (Redis, PostgreSQL)", _peers.celery, 1.0),
+    ("Procrastinate (PostgreSQL)", _peers.procrastinate, 1.5),
+)
+"""Name, how it is measured, and how much dearer ours may be."""
 NOTHING = """#!/bin/sh
 echo '{"event": "end", "exit_code": 2, "reason": "bad-input", "message": "nothing to do"}'
 exit 2
@@ -56,6 +66,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--processes", type=int, default=4, help="of the API, with gunicorn (default: 4); 0: refstack-queue api"
     )
+    parser.add_argument("--no-peers", action="store_true", help="leave out Celery and Procrastinate")
     asked = parser.parse_args(arguments)
     load_before = os.getloadavg()[0]
     folder = Path(tempfile.mkdtemp(prefix="refstack-bench-"))
@@ -65,7 +76,10 @@ def main(arguments: list[str]) -> int:
             with served(place, asked.processes) as api:
                 bench = Bench(place, asked.claims, asked.runs)
                 bench.processes |= {"api": lambda: tree(api), "postgresql": lambda: tree(database.pid)}
-                return report(bench.results(), load_before)
+                found = bench.results()
+            if not asked.no_peers:
+                found += against_peers(found, database, folder, asked.runs)
+            return report(found, load_before)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -84,6 +98,23 @@ def served(place: Site, processes: int) -> Iterator[int]:
     config = {"REFSTACK_CFG": str(place.config)}
     with gunicorn("refstack_worker.server.app:application()", config, port=port, workers=processes) as server:
         yield server.pid
+
+
+def against_peers(found: list[Result], database: Cluster, folder: Path, jobs: int) -> list[Result]:
+    """Return our dispatch beside the durable queues that users would take, in time and in CPU of all processes."""
+    ours = {one.name: one.ours for one in found}
+    cpu = sum(value for name, value in ours.items() if name.startswith(PART))
+    compared = []
+    for name, measure, limit in PEERS:
+        place = folder / name.split()[0].lower()
+        place.mkdir()
+        url = database.new_database()
+        peer = measure(url, database.pid, place, jobs, WORKERS)
+        say(f"{name}: {peer.seconds * 1000:.2f} ms a job, {peer.cpu * 1000:.2f} ms of a core")
+        both = (ours[DISPATCH], peer.seconds * 1000, "ms a run"), (cpu, peer.cpu * 1000, "ms of a core a run")
+        for what, (mine, theirs, unit) in zip((DISPATCH, "CPU of a dispatch"), both):
+            compared.append(Result(f"{what}, {name}", mine, theirs, unit, jobs, name, jobs, ratio_limit=limit))
+    return compared
 
 
 class Bench:
@@ -123,9 +154,9 @@ class Bench:
             spent = {name: seconds - before[name] for name, seconds in self._spent().items()}
         # before and after: a machine is not the same all the time
         bare = statistics.mean([*peer, self._bare()])
-        found.append(self._against("dispatch, 4 workers", ours, bare, 2.0))
+        found.append(self._against(DISPATCH, ours, bare, 2.0))
         found += [
-            Result(f"of a dispatch, {name}", seconds / self.runs * 1000, None, "ms of a core a run", self.runs)
+            Result(f"{PART}{name}", seconds / self.runs * 1000, None, "ms of a core a run", self.runs)
             for name, seconds in spent.items()
         ]
         with self._fleet(WORKERS):
