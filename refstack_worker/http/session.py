@@ -7,6 +7,7 @@ For servers whose addresses users gave see :mod:`refstack_worker.http.guard`.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,8 +45,11 @@ class HttpSession:
     def __init__(self, token: str = "", ca_file: str = "", is_public: bool = False) -> None:  # nosec B107 - empty: none
         self._auth = None if is_public else BearerToken(token)
         self._is_public = is_public
-        self._verify: bool | str = ca_file or True
+        self._ca_file = ca_file
         self._session = requests.Session()
+        # read once for each server: requests would read it for each call, which takes a third of the call's time
+        self._session.trust_env = is_public
+        self._environments: dict[str, dict[str, Any]] = {}
 
     @contextmanager
     def response(self, method: str, url: str, timeout: Timeout, **options: Any) -> Iterator[requests.Response]:
@@ -64,15 +68,30 @@ class HttpSession:
                 method,
                 url,
                 auth=self._auth,
-                # given with each call: a session's own setting would lose against the environment's REQUESTS_CA_BUNDLE
-                verify=self._verify,
                 allow_redirects=self._is_public,
                 stream=True,
+                **self._environment(url),
                 **options,
             )
         except LocationValueError as error:
             # requests passes on that part of a host's name is empty or longer than 63 characters
             raise requests.exceptions.InvalidURL(str(error)) from error
+
+    def _environment(self, url: str) -> dict[str, Any]:
+        """Return the authorities and proxies for a server: those of the settings before those of the environment."""
+        if self._is_public:
+            # given with each call: a session's own setting would lose against the environment's REQUESTS_CA_BUNDLE
+            return {"verify": self._ca_file or True}
+        server = "/".join(url.split("/", 3)[:3])
+        if server not in self._environments:
+            bundles = (os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
+            try:
+                proxies = requests.utils.get_environ_proxies(server)
+            except ValueError as error:
+                raise requests.exceptions.InvalidURL(str(error)) from error
+            authorities: bool | str = self._ca_file or next(filter(None, bundles), True)
+            self._environments[server] = {"verify": authorities, "proxies": proxies}
+        return self._environments[server]
 
     def close(self) -> None:
         self._session.close()

@@ -64,6 +64,34 @@ def test_a_private_authority_wins_over_the_environment(
         pass
 
 
+def test_the_environments_authority_counts_where_there_is_no_private_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "environment.pem"))
+    with pytest.raises(OSError, match=r"environment\.pem"), HttpSession().response("GET", "https://127.0.0.1:9/", 5):
+        pass
+
+
+def test_the_environments_proxy_is_used_and_read_once_for_each_server(
+    server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To read it for each call took a third of the call's time."""
+    server.on("http://elsewhere.example/x", as_json({}), as_json({}))
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    read = []
+    proxies = requests.utils.get_environ_proxies
+    monkeypatch.setattr(requests.utils, "get_environ_proxies", lambda *of: read.append(of[0]) or proxies(*of))
+    monkeypatch.setattr(requests.sessions, "get_environ_proxies", lambda url, **more: read.append(url) or proxies(url))
+    session = HttpSession("secret-token")
+    for url in ("http://elsewhere.example/x", f"{server.url}/y", "http://elsewhere.example/x"):
+        with session.response("GET", url, 5):
+            pass
+    session.close()
+    assert read == ["http://elsewhere.example", server.url]
+    assert [asked.path for asked in server.asked] == ["http://elsewhere.example/x", "/y", "http://elsewhere.example/x"]
+
+
 def test_a_large_or_slow_body_is_broken_off(server: Scripted) -> None:
     server.on("/x", Reply(body=b"x" * 1000))
     with HttpSession().response("GET", f"{server.url}/x", 5) as response:
