@@ -17,10 +17,14 @@ import requests
 from requests.auth import AuthBase
 from urllib3.exceptions import LocationValueError
 
+from refstack_worker.http.kept_sessions import KeptSessions
+
 Timeout = Union[float, tuple[float, float]]
 """Seconds to connect and between two pieces of a response; one number for both."""
 
 PIECE = 65_536
+
+_KEPT = KeptSessions()
 
 
 class BearerToken(AuthBase):
@@ -46,9 +50,8 @@ class HttpSession:
         self._auth = None if is_public else BearerToken(token)
         self._is_public = is_public
         self._ca_file = ca_file
-        self._session = requests.Session()
+        self._session: requests.Session | None = None
         # read once for each server: requests would read it for each call, which takes a third of the call's time
-        self._session.trust_env = is_public
         self._environments: dict[str, dict[str, Any]] = {}
 
     @contextmanager
@@ -63,6 +66,8 @@ class HttpSession:
             yield response
 
     def _request(self, method: str, url: str, **options: Any) -> requests.Response:
+        if self._session is None:
+            self._session = requests.Session() if self._is_public else _KEPT.take()
         try:
             return self._session.request(
                 method,
@@ -93,8 +98,20 @@ class HttpSession:
             self._environments[server] = {"verify": authorities, "proxies": proxies}
         return self._environments[server]
 
+    def disconnect(self) -> None:
+        """Close the connections; the next request makes new ones."""
+        if self._session is not None:
+            self._session.close()
+
     def close(self) -> None:
-        self._session.close()
+        """Need no connection for now: those of a private session serve the next one for a moment, then close."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        if self._is_public:
+            session.close()
+        else:
+            _KEPT.give_back(session)
 
 
 def read_body(response: requests.Response, max_bytes: int, seconds: float) -> bytes:

@@ -22,8 +22,9 @@ from refstack_worker.server.domain.attempts import (
     Submission,
 )
 from refstack_worker.server.domain.runs import Message, NewRun, Run, RunQuery
-from refstack_worker.server.ledger import new_runs, run_starts, single_statements
+from refstack_worker.server.ledger import new_runs, recording, single_statements
 from refstack_worker.server.ledger.maskers import sealed_secrets
+from refstack_worker.server.ledger.recording import Recorded, Start
 from refstack_worker.server.ledger.run_rows import (
     conditions,
     one_run,
@@ -31,7 +32,6 @@ from refstack_worker.server.ledger.run_rows import (
     runs_question,
     visible_to,
 )
-from refstack_worker.server.ledger.run_starts import Recorded, Start
 from refstack_worker.server.ledger.submissions import LEASE_SECONDS
 from refstack_worker.server.ledger.transactions import (
     LedgerPart,
@@ -114,7 +114,7 @@ class Runs(LedgerPart):
         sealed = self.secrets.seal(new.conf_json)
         try:
             with self.database.writing() as connection:
-                start = run_starts.start(connection, new, self.database.is_sqlite)
+                start = recording.start(connection, new, self.database.is_sqlite)
                 if (same := start.same(new)) is not None:
                     return Recorded(one_run(connection, same), is_new=False)
                 self._check_limits(connection, new.owner_id)
@@ -135,7 +135,7 @@ class Runs(LedgerPart):
         secret = payloads.new_secret()
         with self.database.writing() as connection:
             self._check_storage(connection, new.owner_id)
-            start = run_starts.start(connection, new, self.database.is_sqlite)
+            start = recording.start(connection, new, self.database.is_sqlite)
             added, _ = self._insert(connection, new, start, sealed, is_held=True)
             run = self.transactions.locked_run(connection, added.test_id)
             submission = Submission(key_of(run), replace(new.spec, timeout=run["timeout"]), new.conf_json, secret)
@@ -283,7 +283,7 @@ class Runs(LedgerPart):
 
     def _after_collision(self, new: NewRun) -> int:
         with self.database.reading() as connection:
-            known = run_starts.start(connection, new, self.database.is_sqlite).same(new)
+            known = recording.start(connection, new, self.database.is_sqlite).same(new)
         if known is None:
             raise StateError("the test was already run, or its cloud or owner does not exist")
         return known
@@ -308,7 +308,7 @@ class Runs(LedgerPart):
         is_drawn = start.test_id is not None
         test = {"id": test_id, "cloud_id": new.cloud_id, "finished": False} if is_drawn else None
         row = single_statements.record(connection, row, attempt, test, now)
-        return run_starts.recorded_run(start, row) if is_drawn else one_run(connection, test_id), envelope
+        return recording.recorded_run(start, row) if is_drawn else one_run(connection, test_id), envelope
 
     def _sealed(self, new: NewRun, start: Start, attempt: dict[str, Any], now: float) -> SealedRun | None:
         """Seal the first attempt of a run, and note that in its row."""

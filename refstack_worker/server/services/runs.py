@@ -14,7 +14,7 @@ from refstack_worker.server.domain.guidelines import Choice
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.domain.runs import NewRun, Run
 from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.ledger.run_starts import Recorded
+from refstack_worker.server.ledger.recording import Recorded
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.queue.submitter import Submitter
 from refstack_worker.server.results.exports.report import ExportedRun

@@ -60,7 +60,7 @@ class ServerConnection:
             raise ServerError(f"{url}: {cause(error)}") from error
         if last:
             # a server that closes it need not announce that: the next request would go into a connection that ends
-            self._session.close()
+            self._session.disconnect()
         return _parse(url, response.status_code, text)
 
     def post_with_retries(

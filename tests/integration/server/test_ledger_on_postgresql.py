@@ -13,8 +13,8 @@ from tests.unit.server.ledger.test_attempts import *  # noqa: F403
 from tests.unit.server.ledger.test_deadlines import *  # noqa: F403
 from tests.unit.server.ledger.test_new_runs import *  # noqa: F403
 from tests.unit.server.ledger.test_nodes import *  # noqa: F403
+from tests.unit.server.ledger.test_recording import *  # noqa: F403
 from tests.unit.server.ledger.test_results import *  # noqa: F403
-from tests.unit.server.ledger.test_run_starts import *  # noqa: F403
 from tests.unit.server.ledger.test_submissions import *  # noqa: F403
 from tests.unit.server.ledger.test_tokens import *  # noqa: F403
 

@@ -33,7 +33,7 @@ def due(ledger: Ledger, clock: Clock, one: Schedule) -> None:
     clock.time = ledger.schedules.get(one.id).next_at
 
 
-def test_a_run_starts_when_it_is_due_as_its_owner_would_start_it(ledger: Ledger, clock: Clock) -> None:
+def test_a_recording_when_it_is_due_as_its_owner_would_start_it(ledger: Ledger, clock: Clock) -> None:
     user = ledger.accounts.add_user("ann", "ann@x.example", ledger.accounts.add_vendor("Acme").id).id
     one = schedule(ledger, user, label="nightly")
     clock.time = one.next_at - 1
@@ -55,7 +55,7 @@ def test_monitors_that_look_at_once_start_one_run(ledger: Ledger, clock: Clock) 
     assert len(runs(ledger)) == 1
 
 
-def test_a_monitor_that_dies_after_it_started_a_run_starts_no_second(
+def test_a_monitor_that_dies_after_it_started_a_recording_no_second(
     ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = schedule(ledger)

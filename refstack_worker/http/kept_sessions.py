@@ -1,0 +1,65 @@
+"""Sessions that are used again: the next run's calls go over the last one's connections instead of new ones.
+
+A session and its first connection take a node as long as a call. What is not used again within seconds is closed: the
+server of a large fleet would hold thousands of idle connections open.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import requests
+
+IDLE_SECONDS = 2.0
+"""For which an unused session is kept."""
+MOST = 8
+"""Sessions that are kept; a node with many slots closes the others."""
+
+
+class KeptSessions:
+    """Sessions that no caller uses now; safe to use from several threads."""
+
+    def __init__(self, seconds: float = IDLE_SECONDS, most: int = MOST) -> None:
+        self._seconds = seconds
+        self._most = most
+        self._lock = threading.Lock()
+        self._idle: list[tuple[float, requests.Session]] = []
+        """Since when, by the steady clock; the longest first."""
+        self._timer: threading.Timer | None = None
+
+    def take(self) -> requests.Session:
+        """Return a session for the caller alone; it knows no cookies and reads nothing from the environment."""
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()[1]
+        session = requests.Session()
+        session.trust_env = False
+        return session
+
+    def give_back(self, session: requests.Session) -> None:
+        """Keep a session for the next caller, for a moment."""
+        session.cookies.clear()
+        with self._lock:
+            if len(self._idle) < self._most:
+                self._idle.append((time.monotonic(), session))
+                self._close_later(self._seconds)
+                return
+        session.close()
+
+    def _close_later(self, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = threading.Timer(seconds, self._close_old)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _close_old(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._timer = None
+            old = [session for since, session in self._idle if now - since >= self._seconds]
+            self._idle = self._idle[len(old) :]
+            if self._idle:
+                self._close_later(self._idle[0][0] + self._seconds - now)
+        for session in old:
+            session.close()
