@@ -43,7 +43,7 @@ class NotificationCreate(ShowOne):
             help=f"one of {', '.join(KINDS)}; repeat it for several (default: run.not_passed)",
         )
         parser.add_argument("--vendor", action="store_true", help="for the runs of all users of your vendor")
-        parser.add_argument("--label", default="", help="a name for people")
+        parser.add_argument("--label", default="", help="display name")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:

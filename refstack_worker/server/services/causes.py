@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from refstack_worker.contract.outcomes import SKIPPED
 from refstack_worker.server.domain.results import TestResult
+from refstack_worker.server.domain.verdict import MISSING, JudgedTest
 
 MAX_LINE = 300
 
@@ -63,6 +65,19 @@ FIXES = (
 )
 """The first whose pattern matches is shown. To teach it a cause, add a row and a test."""
 
+UNMET_FIXES = (
+    Fix(r"^left out: ", "The run left these tests out: run the whole program."),
+    Fix(
+        r"account|credential|\buser|\brole\b",
+        "Add accounts or an administrator to the cloud: a skipped test counts as a failed one.",
+    ),
+    Fix(
+        r"not enabled|not available|not supported|disabled|extension|catalogue|[Mm]issing",
+        "Offer this in the cloud, or correct the cloud's Tempest options: a skipped test counts as a failed one.",
+    ),
+)
+"""The same for required tests that were skipped or did not run."""
+
 _ERROR = re.compile(r"(?:\w+\.)+\w+(?::|$)")
 _VARIABLE = (
     (re.compile(r"\breq-[0-9a-f-]{36}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{32}\b"), "ID"),
@@ -90,6 +105,35 @@ def causes(failed: Iterable[TestResult]) -> list[Cause]:
         groups.setdefault(signature(last_line(test.reason)), []).append(test)
     found = [_cause(tests) for tests in groups.values()]
     return sorted(found, key=lambda cause: (-len(cause.tests), cause.line))
+
+
+@dataclass(frozen=True)
+class Unmet:
+    """Required tests that neither passed nor failed, for one reason."""
+
+    count: int
+    what: str
+    """``skipped`` or ``not run``."""
+    line: str
+    """The reason as the first one has it; empty: none was recorded."""
+    fix: str
+
+
+def unmet(judged: Iterable[JudgedTest]) -> list[Unmet]:
+    """Return required tests that were skipped or did not run, by reason, the most frequent first."""
+    groups: dict[tuple[str, str], list[JudgedTest]] = {}
+    for test in judged:
+        if test.status in (SKIPPED, MISSING):
+            groups.setdefault((test.status, signature(test.reason)), []).append(test)
+    found = [_unmet(status, tests) for (status, _line), tests in groups.items()]
+    return sorted(found, key=lambda one: (-one.count, one.line))
+
+
+def _unmet(status: str, tests: list[JudgedTest]) -> Unmet:
+    line = tests[0].reason
+    known = next((fix.advice for fix in UNMET_FIXES if re.search(fix.pattern, line)), "")
+    advice = {SKIPPED: "A skipped test counts as a failed one.", MISSING: "Run the whole program."}[status]
+    return Unmet(len(tests), "skipped" if status == SKIPPED else "not run", line, known or advice)
 
 
 def last_line(reason: str) -> str:

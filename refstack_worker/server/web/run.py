@@ -15,7 +15,7 @@ from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.ledger.overview import is_flaky
 from refstack_worker.server.queue.capacity import alive, place
 from refstack_worker.server.services import access
-from refstack_worker.server.services.causes import causes, fix_of, last_line
+from refstack_worker.server.services.causes import causes, fix_of, last_line, unmet
 from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.services.request_log import request_log
 from refstack_worker.server.services.sharing import vendors_of
@@ -171,8 +171,10 @@ def _judged(run: Run) -> dict[str, Any]:
     # to judge by another reads the whole result, as giving it out does
     with context().downloads.turn(caller().token.account) if choice else nullcontext():
         verdict = ledger.guidelines.verdict(run.test_id, choice)
+    lacking = [test for one in verdict.required for test in one.lacking] if verdict else []
     return {
         "verdict": verdict,
+        "unmet": unmet(lacking),
         "programs": programs,
         "judge": f"{choice.guideline_id}:{choice.program}" if choice else "",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.server.domain.runs import Run
@@ -21,6 +22,7 @@ class StateWord:
 
 
 PASSED = StateWord("Passed", "✓", "good")
+NOT_MET = StateWord("Not met", "✗", "bad")
 TESTS_FAILED = StateWord("Tests failed", "✗", "bad")
 STATES = {
     RunState.QUEUED: StateWord("Queued", "◷", "idle"),
@@ -46,8 +48,13 @@ FILTERS = (
 )
 
 
-def state_word(run: Run) -> StateWord:
-    """Return how the state of a run is shown."""
+def state_word(run: Run, verdict: Any = None) -> StateWord:
+    """Return how the state of a run is shown.
+
+    :param verdict: by its own program, with ``passed``: required tests may be missing although none failed.
+    """
+    if run.state is RunState.FINISHED and not run.counts.failed and verdict and not verdict.passed:
+        return NOT_MET
     if run.state is RunState.FINISHED and run.counts.failed:
         return TESTS_FAILED
     return STATES[run.state]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,8 +17,12 @@ from selenium.webdriver.support.ui import Select
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
+from refstack_worker.server.domain.guidelines import Choice, StoredGuideline
+from refstack_worker.server.domain.results import Upload
+from refstack_worker.server.results import acceptance
+from tests.support.ledgers import stream
 from tests.system.web import test_findings as findings
-from tests.system.web.site import Site, beat, begin, finish, furnish, run_of
+from tests.system.web.site import PROGRAM, Site, beat, begin, events, finish, furnish, guideline, run_of
 from tests.system.web.test_browser import click, eventually, shows
 from tests.system.web.test_findings import add_cloud
 
@@ -90,6 +95,24 @@ def test_a_flaky_test_is_marked_with_its_history(site: Site, ann: Any) -> None:
     click(ann, "Jump to the first failure")
     target = eventually(ann, lambda: ann.find_element(By.CSS_SELECTOR, "tr:target"))
     assert " 401 " in target.text
+
+
+def test_required_tests_that_were_skipped_are_no_pass(site: Site, ann: Any) -> None:
+    stored = site.ledger.guidelines.add(guideline(), StoredGuideline(0, "", "", added_by="operator"))
+    job = begin(site, run_of(site, "ann", add_cloud(site), "lacking"))
+    test_id = job.submission.key.test_id
+    site.ledger.guidelines.choose(test_id, Choice(stored.id, PROGRAM))
+    reason = "Skipped because object extension: tempurl is not enabled"
+    made = [replace(one, status="skip", text=reason) if "temp_url" in one.test_id else one for one in events()]
+    file = site.folder / "skipped"
+    file.write_bytes(stream(made))
+    acceptance.accept(site.ledger, job.proof, Upload.of(file, {}))
+    ann.get(f"{site.url}/runs/{test_id}")
+    assert ann.find_element(By.ID, "state").text == "✗ Not met" and ann.title.startswith("Not met")
+    shows(ann, f"Does not meet {PROGRAM}", "Why requirements are not met", "4 required tests skipped", reason)
+    shows(ann, "a skipped test counts as a failed one")
+    ann.get(f"{site.url}/runs")
+    shows(ann, "✗ Not met", "✗ 20/24")
 
 
 def test_a_cancelled_run_tells_what_had_run(site: Site, ann: Any) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from refstack_worker.server.domain.guidelines import GuidelineTest
 from refstack_worker.server.domain.results import TestResult
+from refstack_worker.server.domain.verdict import JudgedTest
 from refstack_worker.server.services import causes
 from refstack_worker.server.services.causes import FIXES, fix_of, last_line, signature
 
@@ -72,3 +74,22 @@ def test_the_most_frequent_comes_first() -> None:
     reasons = ["a.A: x", "b.B: y", "b.B: y"]
     tests = [TestResult(number, str(number), "", "failed", 1.0, reason=line) for number, line in enumerate(reasons, 1)]
     assert [len(cause.tests) for cause in causes.causes(tests)] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("Skipped because object extension: slo is not enabled", "Offer this in the cloud"),
+        ("Skipped because cinder is not available", "Offer this in the cloud"),
+        ("3 accounts are needed, 2 were given", "Add accounts"),
+        ("left out: takes two hours", "run the whole program"),
+        ("no realm", "counts as a failed one"),
+    ],
+)
+def test_required_tests_that_did_not_run_are_told_with_what_helps(reason: str, words: str) -> None:
+    skipped = [JudgedTest(GuidelineTest(f"t.test_{number}"), "skipped", reason=reason) for number in range(3)]
+    failed = JudgedTest(GuidelineTest("t.test_x"), "failed", reason="AssertionError")
+    never = JudgedTest(GuidelineTest("t.test_y"), "missing")
+    first, second = causes.unmet([*skipped, failed, never])
+    assert (first.count, first.what, first.line) == (3, "skipped", reason) and words in first.fix
+    assert (second.count, second.what, second.line, second.fix) == (1, "not run", "", "Run the whole program.")
