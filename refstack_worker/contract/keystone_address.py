@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 _VERSION = re.compile(r"/v(?:2\.0|3)\Z")
 
@@ -10,3 +11,16 @@ _VERSION = re.compile(r"/v(?:2\.0|3)\Z")
 def v3_address(address: str) -> str:
     """Return the address of the v3 API: openrc files and clouds.yaml often name no version, or ``/v2.0``."""
     return f"{_VERSION.sub('', address.rstrip('/'))}/v3"
+
+
+def is_same_server(one: str, other: str) -> bool:
+    """Return whether two addresses lead to the same server: scheme, host and port."""
+    return _server(one) == _server(other) != ("", "", 0)
+
+
+def _server(address: str) -> tuple[str, str, int]:
+    try:
+        parts = urlsplit(address.strip())
+        return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return "", "", 0

@@ -157,6 +157,8 @@ def _attacks(site: Site, cloud: int) -> list[Attack]:
     grows = b"".join(b"tags: t%d\n" % n for n in range(20_000)) + b"test: a\nsuccess: a\n" * 20_000
     taken_in = json.dumps({"tempest_version": "47.0.0", "content": base64.b64encode(grows).decode()}).encode()
     key = json.dumps({"private_key": _slow_key()}).encode()
+    empty = b'{"text": "x", "more": [' + b"{}," * 2_900_000 + b"1]}"
+    means_much = json.dumps({"text": _guideline_that_means_much(5000)}).encode()
 
     def call(method: str, path: str, body: bytes = b"") -> Callable[[threading.Event], int]:
         return lambda _stop: site.request(method, path, site.attacker, body)[0]
@@ -178,7 +180,23 @@ def _attacks(site: Site, cloud: int) -> list[Attack]:
         ("many names", call("POST", "/v1/runs/check", many)),
         ("a result that grows", call("POST", "/v1/imports", taken_in)),
         ("a key that is slow to prove", call("PUT", "/v1/me/upload-key", key)),
+        ("nine megabytes of empty objects", call("POST", "/v1/guidelines", empty)),
+        ("a guideline that means much", call("POST", "/v1/guidelines", means_much)),
+        ("watch all runs", lambda stop: _slow(site, "/v1/events", stop)),
     ]
+
+
+def _guideline_that_means_much(size: int) -> str:
+    """A file whose programs all list the same."""
+    capabilities: dict[str, Any] = {f"a{number}": {} for number in range(size)}
+    return json.dumps(
+        {
+            "metadata": {"id": "x", "schema": "2.0"},
+            "platforms": {f"p{number}": {"components": ["c"]} for number in range(size)},
+            "components": {"c": {"capabilities": {"required": list(capabilities)}}},
+            "capabilities": capabilities,
+        }
+    )
 
 
 def _slow_key() -> str:

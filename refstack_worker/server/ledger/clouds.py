@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.contract import tempest_options
 from refstack_worker.contract.accounts import accounts_in, is_account_section, without_accounts
+from refstack_worker.contract.keystone_address import is_same_server
 from refstack_worker.errors import NotFoundError, SealError, StateError
 from refstack_worker.server.db import account_tables, legacy_tables, queue_tables
 from refstack_worker.server.domain.accounts import AccessScope
@@ -80,11 +81,15 @@ class Clouds(LedgerPart):
         return self.get(cloud_id)
 
     def change(self, cloud_id: int, new: NewCloud) -> CloudRecord:
-        """Change a cloud; whose it is stays. :raises PayloadError: options that no run may have."""
+        """Change a cloud; whose it is stays. Passwords for another server are forgotten.
+
+        :raises PayloadError: options that no run may have.
+        """
         values = {name: getattr(new, name) for name in _LEGACY}
         extra = {"region": new.region, "release": new.release, "checked_at": 0.0}
         if new.conf_json is not None or new.accounts is not None:
-            extra["sealed_conf"] = self._sealed(_secrets(new, self.saved_passwords(cloud_id)))
+            is_same = is_same_server(self.get(cloud_id).cloud.endpoint_v3, new.endpoint_v3)
+            extra["sealed_conf"] = self._sealed(_secrets(new, self.saved_passwords(cloud_id) if is_same else {}))
         if new.options is not None:
             extra["options"] = _options(new.options)
         with self.database.writing() as connection:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from refstack_worker.contract.keystone_address import is_same_server
 from refstack_worker.errors import StateError
 from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.ledger.ledger import Ledger
@@ -45,6 +46,12 @@ class CloudService:
         known, new = self.cloud(caller, cloud_id), new_cloud(body, caller)
         if new.label != known.cloud.label:
             self._need_other_name(caller, new.label, known.cloud.user_id)
+        keeps = known.keeps_passwords and new.conf_json is None and new.accounts is None
+        if keeps and not is_same_server(known.cloud.endpoint_v3, new.endpoint_v3):
+            # otherwise a token would be enough to have them sent to any server
+            raise invalid(
+                "endpoint_v3", "The stored passwords are for another address. Enter them again, or erase them."
+            )
         return self.ledger.clouds.change(cloud_id, new)
 
     def delete(self, caller: Caller, cloud_id: int, with_runs: bool = False) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from refstack_worker.config.server import TempestSettings
 from refstack_worker.contract.accounts import accounts_in, without_accounts
+from refstack_worker.contract.keystone_address import is_same_server
+from refstack_worker.contract.secrets import is_secret_option
 from refstack_worker.server.domain.clouds import Cloud
 from refstack_worker.server.domain.runs import RunSpec
 
@@ -35,9 +37,21 @@ def merged(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
 
 
 def with_saved(
-    saved: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]]
+    saved: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]], endpoint: str
 ) -> dict[str, dict[str, Any]]:
-    """Return a run's options over those that a cloud stores; a run's accounts replace all that are stored."""
+    """Return a run's options over those that a cloud stores; a run's accounts replace all that are stored.
+
+    A run that names another server than the cloud's gets none of the passwords: they would be sent there.
+
+    :param endpoint: Keystone URL of the cloud.
+    """
+    identity = merged(saved, given).get("identity", {})
+    named = [str(identity[name]) for name in ("uri", "uri_v3") if identity.get(name)]
+    if not all(is_same_server(one, endpoint) for one in named):
+        saved = {
+            section: {name: value for name, value in values.items() if not is_secret_option(name)}
+            for section, values in without_accounts(saved).items()
+        }
     return merged(without_accounts(saved) if accounts_in(given) else saved, given)
 
 

@@ -61,7 +61,7 @@ def preflight(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Findin
     if spec.testcases is not None:
         check_testcases(spec.testcases)
     known = _cloud(ledger, caller, body)
-    conf = with_saved(ledger.clouds.saved_conf(known.cloud.id) if known else {}, conf_of(body))
+    conf = _with_saved(ledger, known, conf_of(body))
     tempest_options.check(conf)
     _check_access(known, conf)
     program = _program(ledger, caller, body)
@@ -82,11 +82,15 @@ def warnings_for(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> tup
     try:
         body = proposed_version.with_version(ledger, caller, body)
         known, program = _cloud(ledger, caller, body), _program(ledger, caller, body)
-        conf = with_saved(ledger.clouds.saved_conf(known.cloud.id) if known else {}, conf_of(body))
+        conf = _with_saved(ledger, known, conf_of(body))
     except (UsageError, PayloadError, NotFoundError):
         # it was taken all the same
         return ()
     return (*_versions(ledger, body), *_quick(body, program, known, conf))
+
+
+def _with_saved(ledger: Ledger, known: CloudRecord | None, conf: Conf) -> Conf:
+    return with_saved(ledger.clouds.saved_conf(known.cloud.id), conf, known.cloud.endpoint_v3) if known else conf
 
 
 def _quick(body: Mapping[str, Any], program: Program | None, known: CloudRecord | None, conf: Conf) -> list[str]:

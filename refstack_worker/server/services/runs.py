@@ -153,7 +153,8 @@ class RunService:
         conf = new.conf_json
         if new.cloud_id is not None:
             self._need_cloud(caller, new.cloud_id)
-            conf = mini_conf.with_saved(self.ledger.clouds.saved_conf(new.cloud_id), conf)
+            endpoint = self.ledger.clouds.get(new.cloud_id).cloud.endpoint_v3
+            conf = mini_conf.with_saved(self.ledger.clouds.saved_conf(new.cloud_id), conf, endpoint)
         if not caller.is_operator and caller.token.user_id is None:
             raise refused("scope", "This token belongs to no user, so its runs would have no owner.")
         owner = new.owner_id if caller.is_operator else caller.token.user_id

@@ -8,6 +8,7 @@ from typing import Any
 from flask import make_response, redirect, request
 
 from refstack_worker.contract.accounts import without_accounts
+from refstack_worker.contract.keystone_address import is_same_server
 from refstack_worker.errors import PayloadError, StateError, UsageError
 from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.services.inputs.checks import FieldError, check, invalid
@@ -100,7 +101,8 @@ def _body(given: Mapping[str, str], known: CloudRecord | None = None) -> dict[st
     """Return the body of the API's call; what is stored of passwords that were not typed stays."""
     conf = options_of(given)
     if given.get("keep") == "yes":
-        stored = without_accounts(context().ledger.clouds.saved_passwords(known.cloud.id)) if known else {}
+        is_same = known is not None and is_same_server(known.cloud.endpoint_v3, given.get("endpoint_v3", ""))
+        stored = without_accounts(context().ledger.clouds.saved_passwords(known.cloud.id)) if known and is_same else {}
         for layer in (stored, passwords(given)):
             for section, values in layer.items():
                 conf.setdefault(section, {}).update(values)

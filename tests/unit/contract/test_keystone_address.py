@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from refstack_worker.contract.keystone_address import v3_address
+from refstack_worker.contract.keystone_address import is_same_server, v3_address
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,21 @@ def test_any_version_leads_to_v3(address: str) -> None:
 
 def test_a_path_stays() -> None:
     assert v3_address("https://cloud.example/identity") == "https://cloud.example/identity/v3"
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [
+        ("https://Cloud.example:443/identity/v2.0", True),
+        ("https://cloud.example/v3", True),
+        ("http://cloud.example/v3", False),
+        ("https://cloud.example:5000/v3", False),
+        ("https://cloud.example.evil/v3", False),
+        ("https://cloud.example@evil/v3", False),
+        ("https://[evil/v3", False),
+        ("", False),
+    ],
+)
+def test_a_server_is_scheme_host_and_port(other: str, is_same: bool) -> None:
+    assert is_same_server("https://cloud.example/v3", other) is is_same
+    assert not is_same_server("https://[x", "https://[x")

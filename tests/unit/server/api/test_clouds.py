@@ -63,6 +63,51 @@ class TestAccounts:
         assert (answer.status_code, answer.json["errors"][0]["field"]) == (400, "accounts")
 
 
+class TestOtherServers:
+    """What is stored with a cloud goes to its own server: a stolen token must not be enough to read it elsewhere."""
+
+    STORED = {**CLOUD, "accounts": LIST, "conf_json": {"identity": {"password": "pw-9"}}}
+    ELSEWHERE = "https://evil.example/v3"
+
+    @pytest.fixture
+    def cloud(self, client: FlaskClient, headers: dict[str, str]) -> int:
+        return int(client.post("/v1/clouds", json=self.STORED, headers=headers).json["id"])
+
+    def test_a_new_address_needs_the_passwords_again(
+        self, client: FlaskClient, ledger: Ledger, headers: dict[str, str], cloud: int
+    ) -> None:
+        path, moved = f"/v1/clouds/{cloud}", {**CLOUD, "endpoint_v3": self.ELSEWHERE}
+        refused = client.put(path, json=moved, headers=headers)
+        assert refused.status_code == 400 and refused.json["errors"][0]["field"] == "endpoint_v3"
+        # one new password takes none of the others along
+        given = {**moved, "conf_json": {"auth": {"admin_password": "new"}}}
+        assert client.put(path, json=given, headers=headers).status_code == 200
+        assert ledger.clouds.saved_passwords(cloud) == {"auth": {"admin_password": "new"}}
+        assert client.put(path, json={**CLOUD, "forget_passwords": True}, headers=headers).status_code == 200
+
+    def test_another_path_of_the_same_server_keeps_them(
+        self, client: FlaskClient, ledger: Ledger, headers: dict[str, str], cloud: int
+    ) -> None:
+        moved = {**CLOUD, "endpoint_v3": "https://k.example:443/identity/v3"}
+        assert client.put(f"/v1/clouds/{cloud}", json=moved, headers=headers).status_code == 200
+        assert ledger.clouds.saved_passwords(cloud)["identity"] == {"password": "pw-9"}
+
+    @pytest.mark.parametrize("option", ["uri", "uri_v3"])
+    def test_a_run_that_names_another_gets_none_of_them(
+        self, client: FlaskClient, ledger: Ledger, headers: dict[str, str], cloud: int, option: str
+    ) -> None:
+        conf = {"identity": {option: self.ELSEWHERE}}
+        body = {"tempest_version": "47.0.0", "cloud_id": cloud}
+        made = client.post("/v1/runs", json={**body, "conf_json": conf}, headers=headers)
+        (submission,) = ledger.submissions.next(test_id=made.json["test_id"])
+        assert "pw-" not in str(submission.conf_json)
+        # nor by an option that is stored with the cloud
+        assert client.put(f"/v1/clouds/{cloud}", json={**CLOUD, "conf_json": conf}, headers=headers).status_code == 200
+        made = client.post("/v1/runs", json=body, headers=headers)
+        (submission,) = ledger.submissions.next(test_id=made.json["test_id"])
+        assert "pw-" not in str(submission.conf_json)
+
+
 class TestProposedVersion:
     @pytest.fixture
     def body(self, ledger: Ledger) -> dict[str, Any]:
