@@ -118,6 +118,7 @@ class NodeOverview:
             tags=self._settings.node.tags,
             state=self._admission.reported_state.value,
             software=self._software,
+            plugin_sets=tuple(word for word in self._versions.served if "," in word),
         )
 
     def summary(self) -> str:

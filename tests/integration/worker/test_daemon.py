@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -151,8 +152,16 @@ def test_a_run_finds_a_node_whose_large_lock_has_its_plugins_and_more(node: Node
     node.server.node_reply = {"seconds": 1}
     node.start()
     attempt = node.submit(97, "pass", function=function, tempest_version="43.0.0", plugins=three)
+    eventually("the server knows its plugins", lambda: gearman_functions.served("43.0.0", plugins) in reported(node))
     assert function not in node.ask()["functions"]
     node.server.node_reply = {"seconds": 1, "wanted_plugins": [three]}
     eventually("the result is there", lambda: attempt.results)
     node.server.node_reply = {"seconds": 1}
     eventually("the function goes when no run asks for it", lambda: node.queue_status()[function][2] == 0)
+
+
+def reported(node: Node) -> list[str]:
+    """Return the versions with plugins that the node named to the server."""
+    files = keys.load_sign_private(node.folder / "sign.key"), keys.load_seal_public(node.folder / "fleet.pub")
+    messages = [json.loads(sealing.open_node_message(said, *files)) for said in node.server.nodes]
+    return [word for message in messages for word in message["plugin_sets"]]

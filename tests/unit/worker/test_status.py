@@ -126,6 +126,12 @@ def test_what_the_servers_see(overview: NodeOverview, admission: Admission) -> N
     assert overview.node_status().state == "paused"
 
 
+def test_the_servers_see_versions_with_plugins_too(overview: NodeOverview, versions: AvailableVersions) -> None:
+    versions.offers.append(Offer("43.0.0", plugins=(("heat-tempest-plugin", "3.0.0"),)))
+    status = overview.node_status()
+    assert (status.versions, status.plugin_sets) == (("46.0.0", "47.0.0"), ("43.0.0,heat-tempest-plugin=3.0.0",))
+
+
 def test_the_summary_is_one_line(overview: NodeOverview, admission: Admission) -> None:
     assert overview.summary() == "ready, 1 of 2 slots busy, 2 Tempest versions"
     admission.set_problem("disk full")
