@@ -74,10 +74,15 @@ class Database:
                 yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that is committed unless an error leaves it. :raises LedgerError: as above."""
+    def writing(self, is_lasting: bool = True) -> Iterator[Connection]:
+        """A transaction that is committed unless an error leaves it.
+
+        :param is_lasting: false for what comes again by itself: SQLite then does not wait for the disk, while others
+            wait to write, and a power failure undoes it. The end of a process does not.
+        :raises LedgerError: as above.
+        """
         with _translated(self.engine), self._writers, self.engine.connect() as plain:
-            connection = plain.execution_options(**{_WRITING: True})
+            connection = plain.execution_options(**{_WRITING: "FULL" if is_lasting else "NORMAL"})
             with connection.begin():
                 yield connection
 
@@ -178,8 +183,10 @@ def _use_wal(connection: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    is_writing = connection.get_execution_options().get(_WRITING)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+    synchronous = connection.get_execution_options().get(_WRITING)
+    if synchronous:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if synchronous else "BEGIN")
 
 
 def _ping_when_idle(engine: Engine) -> None:

@@ -169,7 +169,7 @@ class Attempts(LedgerPart):
             if answer is not None:
                 return answer
         parameters = {"of_test": proof.test_id, "of_attempt": proof.attempt}
-        with self.database.writing() as connection:
+        with self.database.writing(is_lasting=False) as connection:
             rows = connection.execute(_HOLDER, parameters).mappings().all()
             row = self.transactions.choose(connection, proof, rows)
             answer = _answer(row, claim_id)

@@ -41,7 +41,7 @@ class Rates:
     def _take(self, name: str, per_minute: int, count: int) -> Grant:
         now = self._clock()
         row = rate.c.name == name
-        with self._database().writing() as connection:
+        with self._database().writing(is_lasting=False) as connection:
             found = connection.execute(select(rate).where(row).with_for_update()).mappings().first()
             # a clock that was set back takes nothing away
             passed = max(0.0, now - found["changed_at"]) if found else 0.0

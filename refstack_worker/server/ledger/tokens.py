@@ -152,7 +152,7 @@ class Tokens(LedgerPart):
         if row is None or row["revoked_at"] or row["is_disabled"] or 0 < row["expires_at"] <= now:
             return None
         if row["last_used_at"] < now - _USED_EVERY:
-            with self.database.writing() as connection:
+            with self.database.writing(is_lasting=False) as connection:
                 used = update(_TOKENS).where(_TOKENS.c.id == row["id"])
                 connection.execute(used.values(last_used_at=now))
             self._cache.clear()

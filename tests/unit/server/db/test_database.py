@@ -39,3 +39,12 @@ def test_a_new_file_in_which_somebody_writes_is_waited_for(settings: ServerSetti
         assert connection.execute(text("SELECT by FROM made")).scalar() == "the first"
     database.close()
     first.close()
+
+
+def test_what_comes_again_by_itself_does_not_wait_for_the_disk(settings: ServerSettings) -> None:
+    database, seen = Database(settings.database.url), []
+    for is_lasting in (True, False, True):
+        with database.writing(is_lasting) as connection:
+            seen.append(connection.execute(text("PRAGMA synchronous")).scalar())
+    database.close()
+    assert seen == [2, 1, 2], "full, normal, and full again on the same connection"
