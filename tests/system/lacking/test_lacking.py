@@ -16,8 +16,6 @@ from typing import Any
 import pytest
 
 from tests.support.run_traces import results
-from tests.support.standalone import guideline_file
-from tests.system.accounts.programs import PLATFORM
 from tests.system.execute_test.conftest import Caller, Options, Ran, cache_folder, caller, tempest_home
 
 from democloud.openstack.shape import Shape  # isort: skip - found by what is imported above
@@ -161,23 +159,6 @@ def test_a_quota_that_tests_meet_is_named_as_the_reason(cloud: WholeCloud, calle
     assert failed and words in ran.end["message"] and few in ran.end["message"], ran.end
 
 
-@pytest.mark.parametrize("types", [["compute"], ["image"], ["network"], ["volumev3", "block-storage"],
-                                   ["object-store"]], ids=lambda types: types[0])  # fmt: skip
-def test_no_required_test_of_the_platform_program_fails_without_a_service(
-    cloud: WholeCloud, caller: Caller, types: list[str]
-) -> None:
-    """What runs passes; what does not run says why."""
-    tests = caller.folder / "tests.txt"
-    tests.write_text("\n".join(PLATFORM.required_tests(guideline_file())))
-    caller.limit = PLATFORM.limit
-    with no_service(cloud, *types):
-        ran = caller.run(cloud.vendor_conf(), "--concurrency", "2", "--testcases", f"@{tests}")
-    counts = ran.summary["counts"]
-    print(types[0], counts, ran.end["message"], [text for text in ran.messages if "Not run for this reason" in text])
-    assert (ran.code, counts["failed"]) == (0, 0), (ran.end, failed(ran))
-    assert counts["passed"] and counts["skipped"] and types[0].removesuffix("v3") in " ".join(ran.messages)
-
-
 def test_a_check_says_it_without_a_test(cloud: WholeCloud, caller: Caller) -> None:
     with no_image(cloud):
         ran = caller.run(cloud.vendor_conf(), "--check", "--testcases", *entries())
@@ -186,16 +167,6 @@ def test_a_check_says_it_without_a_test(cloud: WholeCloud, caller: Caller) -> No
         "; 1 thing is missing: image: the cloud shows no active image to create servers from"
     )
     assert any("Not run for this reason: 2 of 9 tests (ServersTestJSON." in message for message in ran.messages)
-
-
-def test_no_routers_and_floating_ips(caller: Caller, tmp_path: Path) -> None:
-    """A cloud whose Neutron has provider networks alone."""
-    with WholeCloud(tmp_path / "flat", Options(cache_folder(), say=print), Shape(floating_ips=False)) as cloud:
-        ran = caller.run(cloud.vendor_conf(), "--concurrency", "2", "--testcases", *entries())
-    assert ran.code == 0, (ran.end, ran.messages, failed(ran))
-    skipped = {"router", "server", "ssh"}
-    assert outcomes(ran) == {name: "skip" if name in skipped else "success" for name in TESTS}
-    assert any("network: this Neutron has no routers" in message for message in ran.messages), ran.messages
 
 
 def test_a_private_authority(caller: Caller, tmp_path: Path) -> None:
@@ -208,11 +179,6 @@ def test_a_private_authority(caller: Caller, tmp_path: Path) -> None:
         conf["identity"].pop("ca_certificates_file")
         refused = caller.run(conf, "--check", "--testcases", *entries())
     assert refused.code == 3 and "certificate verify failed" in refused.end["message"]
-
-
-def failed(ran: Ran) -> list[str]:
-    stream = results((ran.workdir / "subunit").read_bytes())
-    return sorted(name for name, status in stream.items() if status in ("fail", "uxsuccess"))
 
 
 def entries() -> list[str]:
