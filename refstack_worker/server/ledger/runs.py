@@ -69,6 +69,10 @@ _OWN_LIMIT = (
     .where(_OWNER.c.id == bindparam("of_owner"))
 )
 """The limit that operators gave a user's vendor; NULL or no row: the server's."""
+_OPEN_AND_LIMIT = select(
+    _OPEN_RUNS.scalar_subquery().label("open"),
+    func.coalesce(_OWN_LIMIT.scalar_subquery(), bindparam("usual")).label("most"),
+)
 
 
 class SealedRun(Protocol):
@@ -274,11 +278,10 @@ class Runs(LedgerPart):
     def _check_open_runs(self, connection: Connection, owner_id: int | None) -> None:
         if owner_id is None:
             return
-        own = connection.execute(_OWN_LIMIT, {"of_owner": owner_id}).scalar()
-        limit = self.settings.rules.max_open_runs if own is None else own
-        if not limit:
-            return
-        if connection.execute(_OPEN_RUNS, {"of_owner": owner_id}).scalar_one() >= limit:
+        asked = {"of_owner": owner_id, "usual": self.settings.rules.max_open_runs}
+        found = connection.execute(_OPEN_AND_LIMIT, asked).mappings().one()
+        limit = found["most"]
+        if limit and found["open"] >= limit:
             raise refused("open-runs", f"open runs: {limit} of {limit}; wait until one ends, or cancel one")
 
     def _after_collision(self, new: NewRun) -> int:

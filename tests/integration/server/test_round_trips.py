@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, insert
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
+from refstack_worker.server.db import legacy_tables
 from refstack_worker.server.domain.attempts import Claim, QueuedJob
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.client import QueueClient, Sealed
@@ -69,3 +70,14 @@ def test_recorded_submitted_claimed_and_ended(ledger: Ledger, statements: list[s
     counts["ended"] = len(statements)
     assert ledger.runs.get(run.test_id).state is RunState.FAILED
     assert counts == {"recorded": 4, "submitted": 1, "claimed": 1, "ended": 2}, statements
+
+
+def test_a_vendors_limits_are_two_questions_more(ledger: Ledger, statements: list[str]) -> None:
+    with ledger.database.writing() as connection:
+        connection.execute(insert(legacy_tables.user).values(id=1, name="who asks"))
+    object.__setattr__(ledger.settings.rules, "max_stored", 1)
+    object.__setattr__(ledger.settings.rules, "max_open_runs", 2)
+    ledger.runs.dispatcher = Kept(QueueClient(ledger.settings))
+    statements.clear()
+    ledger.runs.add(new_run(owner_id=1))
+    assert len(statements) == 6, statements
