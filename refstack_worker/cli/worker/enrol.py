@@ -24,6 +24,10 @@ from refstack_worker.worker.server_api.connection import ServerConnection
 FROM_ENV = "REFSTACK_ENROLMENT_TOKEN"
 
 
+KEPT_KEYS = 10
+"""Keys that stay in the file: the node's own and the fleet's, to which runs that wait may be sealed."""
+
+
 class Enrol(ShowOne):
     """Give this node a key of its own: 'refstack-queue worker enrol NODE' on the server makes the token for it.
 
@@ -114,7 +118,7 @@ def rotate(settings: WorkerSettings, connection: ServerConnection) -> str:
     _write(path, [*before, line])
     body = {"name": settings.node.name, "public": enrolment.write_public(bytes(made.public_key))}
     answer = connection.post(enrolment.PATH.format(name=settings.node.name), channel.seal(json.dumps(body).encode()))
-    _write(path, [line, *before][: enrolment.MAX_LIVE_KEYS])
+    _write(path, [line, *before][:KEPT_KEYS])
     return str(answer["key"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 
-from refstack_worker.cli.worker.enrol import enrol, rotate
+from refstack_worker.cli.worker.enrol import KEPT_KEYS, enrol, rotate
 from refstack_worker.config import worker as config
 from refstack_worker.contract import keys
 from refstack_worker.contract.enrolment import EnrolmentToken
@@ -144,9 +145,25 @@ def test_a_rotation_loses_nothing_that_is_under_way(ledger, node, token) -> None
     assert first != second
     assert node.opener.open(under_way).test_id and node.opener.open(sealed(ledger, SEAL_TO="nodes")).test_id
     node.speak()
-    for _ in range(4):
+    for _ in range(KEPT_KEYS):
         node.rotate()
-    assert len(node.opener.private.keys) == 3
+    assert len(node.opener.private.keys) == KEPT_KEYS
+
+
+def test_rotations_of_node_and_fleet_lose_nothing_that_waits(ledger, node, token) -> None:
+    """A run that waits is sealed to the fleet's key of its time; the fleet's key and the node's are rotated twice."""
+    fleet = ledger.settings.keys.sign.parent
+    shutil.copy(fleet / "fleet.key", node.settings.keys.fleet_private)
+    shutil.copy(fleet / "sign.pub", node.settings.keys.server_public)
+    waiting = [sealed(ledger)]
+    keys.generate_pair("seal", fleet / "fleet.key", fleet / "fleet.pub")
+    shutil.copy(fleet / "fleet.key", node.settings.keys.fleet_private)
+    waiting.append(sealed(ledger))
+    node.enrol(token())
+    for _ in range(2):
+        node.rotate()
+        waiting.append(sealed(ledger))
+    assert [node.opener.open(envelope).attempt for envelope in waiting] == [1] * 4
 
 
 def test_a_revoked_node_opens_nothing_that_is_submitted_after(
