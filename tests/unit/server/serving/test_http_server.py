@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import resource
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -218,3 +219,8 @@ class TestStrangers:
         except (OSError, http.client.HTTPException):
             return False
         return True
+
+
+def test_a_thread_waits_little_for_those_that_calculate(port: int) -> None:
+    """A heartbeat needs the interpreter a dozen times; twenty threads that calculate had it for 5 ms each."""
+    assert asked(port) and sys.getswitchinterval() == pytest.approx(service.SWITCH_SECONDS)
