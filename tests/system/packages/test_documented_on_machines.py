@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.system.packages.conftest import FIRST, pythons
 from tests.system.packages.node import Node
 
 SERVER = "http://127.0.0.1:8000"
+
+pytestmark = pytest.mark.skipif(not os.environ.get("REFSTACK_TEST_FULL"), reason="tests/run full runs it")
 
 
 @pytest.fixture(params=["bookworm", "trixie"])

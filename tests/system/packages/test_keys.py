@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from tests.system.packages.node import Node
 
 RUNS = 12
 KEYS = "/etc/refstack/keys"
+
+pytestmark = pytest.mark.skipif(not os.environ.get("REFSTACK_TEST_FULL"), reason="tests/run full runs it")
 
 
 @pytest.fixture(params=["bookworm", "trixie"])
