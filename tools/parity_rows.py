@@ -39,6 +39,7 @@ ROWS = (
         "show_run, list_messages, list_attempts, show_place",
         "run show",
     ),
+    _row("nodes that share a run", "show_run_get", "list_shards", "run show"),
     _row("follow a run", "follow_run_get", "follow_run", "run watch"),
     _row("follow all runs", "", "follow_runs", "", "a stream for programs; the lists are asked again"),
     _row("console of a run", "show_console_get", "show_console", "run log"),

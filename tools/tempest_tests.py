@@ -1,9 +1,9 @@
 """Write what the server knows of Tempest's tests: ``python -m tools.tempest_tests FILE…``.
 
 For each version it reads the source, which has to be at hand as a wheel or as a zip file called ``tempest-VERSION.zip``
-(``git archive --format=zip -o tempest-46.3.0.zip 46.3.0 tempest``): which tests it has, with which ids, and which
-accounts each test class asks for. Nothing of Tempest is executed. From the repository (``--git``) it takes the first
-version that has each of the commits that guideline files name.
+(``git archive --format=zip -o tempest-46.3.0.zip 46.3.0 tempest``): which tests it has, with which ids and attributes,
+which accounts each test class asks for, and which classes must not run beside others. Nothing of Tempest is executed.
+From the repository (``--git``) it takes the first version that has each of the commits that guideline files name.
 """
 
 from __future__ import annotations
@@ -42,8 +42,12 @@ class _Class:
     """Module and name of each."""
     credentials: list[str] | None
     """What the class asks for; None: it does not say."""
-    tests: dict[str, str] = field(default_factory=dict)
-    """Method to idempotent id."""
+    tests: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Method to idempotent id and attributes, such as ``smoke``."""
+    is_serial: bool = False
+    """Whether it runs alone, beside no other class."""
+    locks: frozenset[str] = frozenset()
+    """What it shares with other classes that wait for one another."""
 
 
 Classes = Mapping[tuple[str, str], _Class]
@@ -58,6 +62,9 @@ class Listed:
     method: str
     uuid: str
     credentials: tuple[str, ...]
+    attributes: tuple[str, ...] = ()
+    is_serial: bool = False
+    locks: frozenset[str] = frozenset()
 
 
 def tests_of(path: Path) -> Iterator[Listed]:
@@ -81,12 +88,14 @@ def _listed(key: tuple[str, str], known: Classes) -> Iterator[Listed]:
     line = list(_line(key, known))
     if not any(name in _ROOTS for _, name in line):
         return
-    tests: dict[str, str] = {}
+    tests: dict[str, tuple[str, tuple[str, ...]]] = {}
     for one in reversed(line):
         tests.update(known[one].tests if one in known else {})
-    asked = next((known[one].credentials for one in line if one in known and known[one].credentials is not None), None)
-    for method, uuid in sorted(tests.items()):
-        yield Listed(".".join(key), method, uuid, tuple(asked or ()))
+    here = [known[one] for one in line if one in known]
+    asked = next((one.credentials for one in here if one.credentials is not None), None)
+    is_serial, locks = any(one.is_serial for one in here), frozenset().union(*(one.locks for one in here))
+    for method, (uuid, attributes) in sorted(tests.items()):
+        yield Listed(".".join(key), method, uuid, tuple(asked or ()), attributes, is_serial, locks)
 
 
 def _line(key: tuple[str, str], known: Classes, depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -103,8 +112,18 @@ def _classes(tree: ast.Module, module: str) -> dict[str, _Class]:
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             bases = [base for one in node.bases if (base := _base(one, module, imported))]
-            found[node.name] = _Class(bases, _credentials(node), dict(_methods(node)))
+            is_serial = any(ast.unparse(one).endswith("decorators.serial") for one in node.decorator_list)
+            found[node.name] = _Class(
+                bases, _credentials(node), dict(_methods(node)), is_serial, frozenset(_locks(node))
+            )
     return found
+
+
+def _locks(node: ast.ClassDef) -> Iterator[str]:
+    """Yield the names of the locks that a class takes: its tests wait for those of other classes that take them."""
+    for one in ast.walk(node):
+        if isinstance(one, ast.Call) and ast.unparse(one.func).endswith("LockFixture") and one.args:
+            yield str(ast.literal_eval(one.args[0]))
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
@@ -125,13 +144,25 @@ def _base(node: ast.expr, module: str, imported: Mapping[str, str]) -> tuple[str
     return owner, name
 
 
-def _methods(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+def _methods(node: ast.ClassDef) -> Iterator[tuple[str, tuple[str, tuple[str, ...]]]]:
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name.startswith("test"):
             calls = [one for one in item.decorator_list if isinstance(one, ast.Call)]
             uuid = next((str(ast.literal_eval(one.args[0])) for one in calls
                          if ast.unparse(one.func).endswith("idempotent_id")), "")  # fmt: skip
-            yield item.name, uuid
+            yield item.name, (uuid, tuple(sorted(set(_attributes(calls)))))
+
+
+def _attributes(calls: Sequence[ast.Call]) -> Iterator[str]:
+    """Yield what stands beside a test's id in its full name: its kinds and the services that it uses."""
+    for call in calls:
+        name = ast.unparse(call.func)
+        if name.endswith("utils.services"):
+            yield from (str(ast.literal_eval(one)) for one in call.args)
+        elif name.endswith("decorators.attr"):
+            for one in call.keywords:
+                value = ast.literal_eval(one.value) if one.arg == "type" else ()
+                yield from (value,) if isinstance(value, str) else value
 
 
 def _credentials(node: ast.ClassDef) -> list[str] | None:
@@ -150,19 +181,29 @@ def _credential(node: ast.expr) -> str:
 
 
 def table(files: Sequence[Path]) -> dict[str, Any]:
-    """Return the tests of all versions: class to method to id and spans of versions with their accounts."""
+    """Return the tests of all versions: class to method to id and spans of versions with accounts and attributes."""
     by_version = sorted((Version(_version(path)), path) for path in files)
     kinds: dict[tuple[str, ...], int] = {}
+    attributes: dict[tuple[str, ...], int] = {}
     tests: dict[str, dict[str, list[Any]]] = {}
+    serial: set[str] = set()
+    locks: dict[str, set[str]] = {}
     for number, (_, path) in enumerate(by_version):
         for one in tests_of(path):
             kind = kinds.setdefault(one.credentials, len(kinds))
+            more = attributes.setdefault(one.attributes, len(attributes))
             of_test = tests.setdefault(one.owner, {}).setdefault(one.method, [])
-            if of_test and of_test[-1][0] == one.uuid and of_test[-1][2] == number - 1 and of_test[-1][3] == kind:
+            span = [one.uuid, number, number, kind, more]
+            if of_test and of_test[-1] == [one.uuid, of_test[-1][1], number - 1, kind, more]:
                 of_test[-1][2] = number
             else:
-                of_test.append([one.uuid, number, number, kind])
+                of_test.append(span)
+            serial |= {one.owner} if one.is_serial else set()
+            for lock in one.locks:
+                locks.setdefault(lock, set()).add(one.owner)
     return {"versions": [str(version) for version, _ in by_version], "credentials": list(map(list, kinds)),
+            "attributes": list(map(list, attributes)), "serial": sorted(serial),
+            "locks": {name: sorted(classes) for name, classes in sorted(locks.items())},
             "tests": dict(sorted(tests.items()))}  # fmt: skip
 
 

@@ -23,6 +23,10 @@ RESULT_FILES = (SUBUNIT_FILE, SUMMARY_FILE, LOG_FILE, TEMPEST_LOG_FILE)
 BY_TIME_LIMIT = "stopped by the time limit"
 """Start of the message of a run that its time limit ended; any other end with :attr:`ExitCode.STOPPED` is a signal."""
 
+NOTHING_ON_CLOUD = "no test could run on this cloud"
+NOTHING_WITH_ACCOUNTS = "no test can run with these accounts"
+"""Start of the messages of a run none of whose tests can run; beside tests that can, they would count as skipped."""
+
 RUNNING = "running"
 POSTING = "posting"
 STATES = (RUNNING, POSTING)
@@ -35,6 +39,11 @@ DISCOVERERS = (KEYSTONE, TEMPESTCONF)
 """What finds the options of ``tempest.conf`` that are not set: this software itself, or python-tempestconf."""
 TEMPESTCONF_PACKAGE = "python-tempestconf"
 """Distribution that :data:`TEMPESTCONF` requires beside Tempest."""
+
+
+def is_nothing_to_run(message: str) -> bool:
+    """Return whether a run ended because none of its tests can run. :param message: what it ended with."""
+    return message.startswith((NOTHING_ON_CLOUD, NOTHING_WITH_ACCOUNTS))
 
 
 class ExitCode(enum.IntEnum):

@@ -3,6 +3,8 @@
 The tests are those that an interop guideline requires (``--guideline FILE``), or Swift's of Tempest. What the queue
 takes is counted from the command that triggers the run to the moment at which its result is accepted. Exits with 1 too
 when a test ended otherwise than by hand.
+
+With ``--shards N`` the same tests on N nodes that share the run, beside one node alone; both through the queue.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ VERSION = "47.0.0"
 SWIFT = ("tempest.api.object_storage",)
 RATIO, SECONDS = 1.05, 2.0
 """What the queue may cost: that factor, and so many seconds."""
+SHARED_RATIO = 0.6
+"""What two nodes may take of the time of one."""
 ENDED = ("finished", "failed", "cancelled")
 
 Outcomes = Mapping[str, str]
@@ -107,6 +111,7 @@ class Queued:
     work: Path
     tests: Sequence[str]
     concurrency: int
+    shards: int = 0
     outcomes: Outcomes | None = None
 
     def __call__(self) -> float:
@@ -119,7 +124,7 @@ class Queued:
         began = time.monotonic()
         made = self.site.queue(
             "run", "create", "--tempest-version", VERSION, "--conf-json", f"@{conf}", "--testcases", f"@{cases}",
-            "--concurrency", str(self.concurrency), "-f", "json",
+            "--concurrency", str(self.concurrency), "--shards", str(self.shards), "-f", "json",
         )  # fmt: skip
         test_id = int(made.json()["test_id"])
         run = eventually(f"run {test_id} ends", lambda: self._ended(test_id), 900)
@@ -162,6 +167,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--guideline", metavar="FILE", help="the tests that this interop guideline requires")
     parser.add_argument("--component", default="os_powered_storage")
     parser.add_argument("--concurrency", type=int, default=2, metavar="N")
+    parser.add_argument("--shards", type=int, default=0, metavar="N", help="nodes that share a run, beside one alone")
     asked = parser.parse_args(arguments)
     load = os.getloadavg()[0]
     tests = required_tests(asked.guideline, asked.component) if asked.guideline else list(SWIFT)
@@ -180,8 +186,11 @@ def measure(work: Path, tests: Sequence[str], asked: argparse.Namespace, load: f
     environment = Environment(Catalogue(settings).find(Want(version=VERSION)), settings, work / "env")
     with Cloud(work / "cloud") as cloud, environment as built, processes.site("embedded", work / "site", "") as site:
         site.locks = [locks]
-        site.start_worker()
-        eventually("the worker is ready", lambda: site.api.get("/v1/nodes")["nodes"])
+        for number in range(max(1, asked.shards)):
+            site.start_worker(f"node-{number + 1}")
+        eventually("the nodes are ready", lambda: len(site.api.get("/v1/nodes")["nodes"]) >= max(1, asked.shards))
+        if asked.shards:
+            return measure_shared(site, cloud, work, tests, asked, load)
         by_hand = ByHand(built.path, work, configuration(cloud, built.path, work), tests, asked.concurrency)
         queued = Queued(site, cloud.tempest_conf(), work, tests, asked.concurrency)
         say("warming up")
@@ -189,6 +198,27 @@ def measure(work: Path, tests: Sequence[str], asked: argparse.Namespace, load: f
         say(f"{len(tests)} test cases, {asked.runs} times, in turns with 'tempest run' by hand")
         ours, theirs = medians(asked.runs, queued, by_hand)
         return verdict(queued, by_hand, Result("trigger to result", ours, theirs, "s", asked.runs), load)
+
+
+def measure_shared(
+    site: Site, cloud: Cloud, work: Path, tests: Sequence[str], asked: argparse.Namespace, load: float
+) -> int:
+    """Run the same on several nodes and on one in turns; compare."""
+    shared = Queued(site, cloud.tempest_conf(), work, tests, asked.concurrency, asked.shards)
+    alone = Queued(site, cloud.tempest_conf(), work, tests, asked.concurrency)
+    say("warming up, so that the durations of the tests are known")
+    alone()
+    shared()
+    say(f"{len(tests)} test cases, {asked.runs} times, on {asked.shards} nodes in turns with one")
+    ours, theirs = medians(asked.runs, shared, alone)
+    result = Result(
+        f"{asked.shards} nodes share a run", ours, theirs, "s", asked.runs, "one node", asked.runs,
+        ratio_limit=SHARED_RATIO,
+    )  # fmt: skip
+    on_nodes, on_one = shared.outcomes or {}, alone.outcomes or {}
+    differ = {name for name in {*on_nodes, *on_one} if on_nodes.get(name) != on_one.get(name)}
+    say(f"{len(on_nodes)} tests; {len(differ)} ended otherwise than on one node")
+    return report([result, Result("tests that ended otherwise", len(differ), None, "tests", 1, limit=0)], load)
 
 
 def verdict(queued: Queued, by_hand: ByHand, measured: Result, load: float) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO
 
 from refstack_worker.contract.cloud_needs import Gap, impossible, let_tests_fail
-from refstack_worker.contract.execute_test import SUBUNIT_FILE
+from refstack_worker.contract.execute_test import NOTHING_ON_CLOUD, SUBUNIT_FILE
 from refstack_worker.contract.outcomes import selected_packet, skipped_packet
 from refstack_worker.contract.test_choice import split_entry
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
@@ -153,7 +153,7 @@ class TempestRun:
         kept = self._chosen
         if not kept:
             reasons = "; ".join(dict.fromkeys(self._left_out.values()))
-            raise CloudFailure(f"no test could run on this cloud: {reasons}")
+            raise CloudFailure(f"{NOTHING_ON_CLOUD}: {reasons}")
         self.selection = Selection(tuple(f"regex:^{re.escape(split_entry(name)[0])}(?:[\\[(]|$)" for name in kept))
 
     def _report_missing(self, names: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from refstack_worker.server.api.openapi.schemas import (
     reference,
 )
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
-from refstack_worker.server.api.serializers import attempt_json, message_json, place_json, run_json
+from refstack_worker.server.api.serializers import attempt_json, message_json, place_json, run_json, shard_json
 from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.ledger.overview import RunFacts
 from refstack_worker.server.queue.capacity import place
@@ -182,6 +182,17 @@ def list_attempts(call: Call, test_id: int) -> Response:
     callback = call.ledger.settings.web.address
     found = call.ledger.attempts.of_run(test_id)
     return jsonify({"attempts": [attempt_json(attempt, callback) for attempt in found]})
+
+
+@RUNS.call("GET", f"{_ONE}/shards", Who.TOKEN, {200: page("shards", "Shard")}, (404,))
+def list_shards(call: Call, test_id: int) -> Response:
+    """List the parts of a run that is split: which node runs or ran what.
+
+    Each part has a run id of its own, with messages, attempts and a console. It is in no list, and the result is that
+    of the whole run.
+    """
+    call.run(test_id)
+    return jsonify({"shards": [shard_json(shard) for shard in call.ledger.shards.of_run(test_id)]})
 
 
 @RUNS.call(

@@ -16,6 +16,7 @@ from refstack_worker.server.domain.node_keys import NodeKey
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.domain.results import TestResult
 from refstack_worker.server.domain.runs import Message, QueuePosition, Run
+from refstack_worker.server.domain.shards import Shard
 from refstack_worker.server.ledger.overview import RunFacts
 from refstack_worker.server.ledger.queue_state import PauseNote
 
@@ -37,6 +38,7 @@ def run_json(run: Run, facts: RunFacts, site: str) -> dict[str, Any]:
         "testcases": spec.testcases.to_json() if spec.testcases else None,
         "concurrency": spec.concurrency,
         "timeout": spec.timeout,
+        "shards": spec.shards,
         "tag": spec.tag,
         "priority": spec.priority,
         "discover": spec.discover or KEYSTONE,
@@ -72,6 +74,23 @@ def attempt_json(attempt: Attempt, callback: str) -> dict[str, Any]:
         "outcome": attempt.outcome,
         "note": attempt.note,
         **times(attempt, "created_at", "submitted_at", "claimed_at", "heartbeat_at", "ended_at"),
+    }
+
+
+def shard_json(shard: Shard) -> dict[str, Any]:
+    return {
+        "number": shard.number,
+        "test_id": shard.test_id,
+        "state": shard.state.value,
+        "attempt": shard.attempt,
+        "worker": shard.worker,
+        "reason": shard.reason,
+        "message": shard.message,
+        "tests": shard.tests,
+        "waits_for_others": shard.is_last,
+        "testcases": list(shard.names),
+        "progress": shard.progress.to_json(),
+        **times(shard, "started_at", "ended_at"),
     }
 
 

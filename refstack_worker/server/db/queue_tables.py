@@ -58,6 +58,7 @@ run = Table(
     Column("request_digest", String(64)),
     Column("discover", String(16)),
     Column("stored_kib", Integer, nullable=False, default=0),
+    Column("shards", Integer),
     UniqueConstraint("created_by", "idempotency_key", name="queue_run_idempotency"),
     Index("queue_run_state", "state", "test_id"),
     Index("queue_run_owner", "owner_id", "test_id"),

@@ -15,9 +15,14 @@ from refstack_worker.contract.testcases import Testcases
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.clouds import Cloud, Conf
 from refstack_worker.server.domain.results import Counts
+from refstack_worker.server.domain.shards import ShardPlan
 
 RUN = "run"
 IMPORTED = "imported"
+SPLIT = "split"
+"""It is carried out as several shards."""
+SHARD = "shard"
+"""It is a part of another run, and in no list."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class RunSpec:
     """-1 low, 0 normal, 1 high."""
     discover: str = ""
     """What finds the Tempest options that are not set; empty: this software itself."""
+    shards: int = 0
+    """Nodes that share the run, if it can be split; 0 or 1: it is not."""
 
     @property
     def function(self) -> str:
@@ -69,6 +76,10 @@ class NewRun:
     """See :class:`Run`."""
     idempotency_key: str = ""
     """The same key of the same owner again gives the run that it gave the first time."""
+    shards: tuple[ShardPlan, ...] = ()
+    """What each of several nodes carries out; empty: one node carries out all of it."""
+    note: str = ""
+    """The first message for people: why a run that was to be split is not."""
     request_digest: str = ""
     """Digest of the request that the key came with; another request with the same key is refused."""
 
@@ -103,7 +114,7 @@ class Run:
     """Of the accepted result."""
     rerun_of: int | None = None
     kind: str = RUN
-    """``run``, or ``imported``: its result was made elsewhere."""
+    """``run``; ``imported``: its result was made elsewhere; ``split``: shards carry it out; ``shard``: one of these."""
     revision: int = 0
     """Counted up with every change: for ETags."""
 

@@ -17,6 +17,7 @@ from refstack_worker.errors import NotFoundError, SealError, StateError
 from refstack_worker.server.db import account_tables, legacy_tables, queue_tables
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.clouds import Cloud, CloudCheck, CloudRecord, Conf, NewCloud
+from refstack_worker.server.domain.runs import SHARD
 from refstack_worker.server.ledger.run_rows import (
     CLOUD_COLUMNS,
     cloud_of,
@@ -155,7 +156,7 @@ class Clouds(LedgerPart):
             select(run.c.test_id, run.c.ended_at, run.c.label, result.c.passed, result.c.failed, result.c.seconds)
             .add_columns(result.c.skipped)
             .select_from(joined)
-            .where(legacy_tables.test.c.cloud_id == cloud_id)
+            .where(legacy_tables.test.c.cloud_id == cloud_id, run.c.kind != SHARD)
             .order_by(run.c.test_id.desc())
             .limit(limit)
         )

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
 from refstack_worker.server.db import legacy_tables, queue_tables
+from refstack_worker.server.db.shard_tables import is_no_shard
 from refstack_worker.server.domain.attempts import Proof
 from refstack_worker.server.ledger.transactions import LedgerPart, check_claim, refused
 
@@ -29,10 +30,12 @@ class Durations(LedgerPart):
             if attempt["claim_id"] != claim_id:
                 raise refused("claimed", "another worker has claimed this attempt")
             cloud = connection.execute(select(_TEST.c.cloud_id).where(_TEST.c.id == proof.test_id)).scalar()
-            durations = _seconds(connection, _last_results(None))
-            if cloud is not None:
-                durations.update(_seconds(connection, _last_results(cloud)))
-        return durations
+            return _known(connection, cloud)
+
+    def of_cloud(self, cloud: int | None) -> dict[str, float]:
+        """Return the same for a cloud; None: of any."""
+        with self.database.reading() as connection:
+            return _known(connection, cloud)
 
     def of_one_test(self, cloud_id: int) -> float:
         """Return the average seconds of a test, as they ran side by side, in a cloud's last runs; 0.0: none ran."""
@@ -43,8 +46,16 @@ class Durations(LedgerPart):
         return float(seconds or 0.0) / tests if tests else 0.0
 
 
+def _known(connection: Connection, cloud: int | None) -> dict[str, float]:
+    durations = _seconds(connection, _last_results(None))
+    if cloud is not None:
+        durations.update(_seconds(connection, _last_results(cloud)))
+    return durations
+
+
 def _last_results(cloud: int | None) -> Any:
-    question = select(_RESULT.c.test_id).order_by(_RESULT.c.test_id.desc()).limit(RUNS)
+    question = select(_RESULT.c.test_id).where(is_no_shard(_RESULT.c.test_id))
+    question = question.order_by(_RESULT.c.test_id.desc()).limit(RUNS)
     if cloud is None:
         return question
     return question.join(_TEST, _TEST.c.id == _RESULT.c.test_id).where(_TEST.c.cloud_id == cloud)

@@ -13,6 +13,7 @@ from refstack_worker.server.db.inserts import add_new
 from refstack_worker.server.domain.attempts import AttemptKey
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.domain.notifications import EventKind
+from refstack_worker.server.domain.runs import SHARD, SPLIT
 from refstack_worker.server.domain.schedules import Schedule
 from refstack_worker.server.ledger.transactions import LedgerPart
 
@@ -73,7 +74,8 @@ def _failing() -> Any:
     return (
         select(run.c.test_id)
         .select_from(joined)
-        .where(run.c.state.in_((RunState.RUNNING.value, RunState.POSTING.value)), attempt.c.is_open)
+        .where(run.c.state.in_((RunState.RUNNING.value, RunState.POSTING.value)))
+        .where(attempt.c.is_open | (run.c.kind == SPLIT), run.c.kind != SHARD)
         .where(attempt.c.progress.is_not(None), attempt.c.progress.not_like(_NO_FAILURE), event.c.id.is_(None))
         .order_by(run.c.test_id)
     )

@@ -38,6 +38,7 @@ from refstack_worker.server.ledger.retention import Retention
 from refstack_worker.server.ledger.runs import Runs
 from refstack_worker.server.ledger.schedules import Schedules
 from refstack_worker.server.ledger.server_clocks import ServerClocks
+from refstack_worker.server.ledger.shards import Shards
 from refstack_worker.server.ledger.statistics import Statistics
 from refstack_worker.server.ledger.submissions import Submissions
 from refstack_worker.server.ledger.subscriptions import Subscriptions
@@ -61,6 +62,7 @@ class Ledger:
         self.durations = Durations(self._transactions)
         self.queue = QueueState(self._transactions)
         self.results = Results(self._transactions)
+        self.shards = Shards(self._transactions, self.runs, self.results)
         self.nodes = Nodes(self._transactions)
         self.node_commands = NodeCommands(self._transactions)
         self.node_keys = NodeKeys(self._transactions)

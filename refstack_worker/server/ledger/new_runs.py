@@ -10,6 +10,7 @@ from refstack_worker.contract import payload as payloads
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import PayloadError
 from refstack_worker.server.domain.runs import NewRun, RunSpec
+from refstack_worker.server.domain.shards import MAX_SHARDS
 
 
 def check(new: NewRun, settings: ServerSettings) -> None:
@@ -33,6 +34,8 @@ def check(new: NewRun, settings: ServerSettings) -> None:
     payload.serialized()
     if spec.priority not in (-1, 0, 1):
         raise PayloadError("priority: must be -1 (low), 0 or 1 (high)")
+    if not 0 <= spec.shards <= MAX_SHARDS:
+        raise PayloadError(f"shards: must be 0 to {MAX_SHARDS}")
     spec.function  # noqa: B018 - refuses a malformed tag
 
 
@@ -54,6 +57,7 @@ def row_of(new: NewRun, test_id: int, sealed: str, now: float, settings: ServerS
         "tag": spec.tag,
         "priority": spec.priority,
         "discover": spec.discover or None,
+        "shards": spec.shards or None,
         "kind": new.kind,
         "label": new.label[:200],
         "created_by": new.created_by[:200],

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select
 
 from refstack_worker.server.db import account_tables, guideline_tables, legacy_tables, queue_tables, verdict_tables
 from refstack_worker.server.db.operator_tables import pin
+from refstack_worker.server.db.shard_tables import is_no_shard
 from refstack_worker.server.domain.results import TestResult
 from refstack_worker.server.ledger.transactions import LedgerPart, Row
 
@@ -128,7 +129,7 @@ def _last_runs(test_id: int, cloud_id: int, limit: int) -> Any:
     tests, result = legacy_tables.test, queue_tables.result
     joined = result.join(tests, tests.c.id == result.c.test_id)
     question = select(result.c.test_id).select_from(joined)
-    question = question.where(tests.c.cloud_id == cloud_id, result.c.test_id <= test_id)
+    question = question.where(tests.c.cloud_id == cloud_id, result.c.test_id <= test_id, is_no_shard(result.c.test_id))
     return question.order_by(result.c.test_id.desc()).limit(limit)
 
 

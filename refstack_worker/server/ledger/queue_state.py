@@ -14,6 +14,7 @@ from refstack_worker.contract import gearman_functions
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.wanted_plugins import MAX_SETS
 from refstack_worker.server.db import queue_tables
+from refstack_worker.server.domain.runs import RUN, SHARD, SPLIT
 from refstack_worker.server.ledger.transactions import (
     LedgerPart,
     Row,
@@ -65,7 +66,12 @@ class QueueState(LedgerPart):
     def count_states(self) -> dict[str, int]:
         """Return how many runs there are in each state; states without runs are left out."""
         run = queue_tables.run
-        question = select(run.c.state, func.count().label("runs")).group_by(run.c.state).order_by(run.c.state)
+        question = (
+            select(run.c.state, func.count().label("runs"))
+            .where(run.c.kind != SHARD)
+            .group_by(run.c.state)
+            .order_by(run.c.state)
+        )
         with self.database.reading() as connection:
             rows = connection.execute(question).mappings().all()
         return {row["state"]: row["runs"] for row in rows}
@@ -105,7 +111,7 @@ class QueueState(LedgerPart):
         kind = (run.c.tempest_version, run.c.openstack_release, run.c.plugins, run.c.tag)
         question = (
             select(*kind, run.c.state, func.count().label("runs"), func.min(run.c.queued_at).label("since"))
-            .where(run.c.state.in_((RunState.QUEUED.value, *_HELD)))
+            .where(run.c.state.in_((RunState.QUEUED.value, *_HELD)), run.c.kind != SPLIT)
             .group_by(*kind, run.c.state)
         )
         with self.database.reading() as connection:
@@ -140,6 +146,7 @@ class QueueState(LedgerPart):
         """Return how many queued runs of the same kind of node are before one."""
         run, this = queue_tables.run, queue_tables.run.alias("this")
         same = [run.c[name] == this.c[name] for name in ("tempest_version", "openstack_release", "plugins", "tag")]
+        same.append(run.c.kind != SPLIT)
         sooner = or_(
             run.c.priority > this.c.priority,
             (run.c.priority == this.c.priority) & (run.c.queued_at < this.c.queued_at),
@@ -157,7 +164,7 @@ class QueueState(LedgerPart):
         recent = (
             select((run.c.ended_at - run.c.started_at).label("took"))
             .select_from(run.join(this, this.c.test_id == test_id))
-            .where(run.c.state == RunState.FINISHED.value, run.c.started_at > 0, *same)
+            .where(run.c.state == RunState.FINISHED.value, run.c.started_at > 0, run.c.kind == RUN, *same)
             .order_by(run.c.test_id.desc())
             .limit(20)
             .subquery()

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.server.db import account_tables, copy_rows, legacy_tables, node_key_tables, queue_tables
+from refstack_worker.server.domain.runs import SPLIT
 from refstack_worker.server.ledger.transactions import LAST_ID, MAX_ATTEMPTS, LedgerPart, Move, Row, key_of
 
 IDS_AHEAD = 10_000
@@ -44,6 +45,8 @@ class Restoring(LedgerPart):
         with self.database.writing() as connection:
             table = queue_tables.run
             rows = connection.execute(select(table).where(table.c.state.in_(_OPEN)).with_for_update()).mappings().all()
+            # what is split has no job: what becomes of it follows from its shards
+            rows = [row for row in rows if row["kind"] != SPLIT]
             waiting = [row for row in rows if row["state"] == RunState.QUEUED.value]
             held = [row for row in rows if row["state"] != RunState.QUEUED.value]
             for row in waiting:

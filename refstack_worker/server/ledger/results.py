@@ -77,9 +77,9 @@ class Results(LedgerPart):
             known = self._known(connection, run, attempt, upload)
             if known is not None:
                 return known
-            self._store(connection, key_of(attempt), upload, parsed)
+            self.store(connection, key_of(attempt), upload, parsed)
             counts = parsed.counts
-            self.transactions.move(connection, run, Move(RunState.FINISHED, _counts_text(counts)), asdict(counts))
+            self.transactions.move(connection, run, Move(RunState.FINISHED, counts_text(counts)), asdict(counts))
             return Accepted(key_of(attempt), False, counts)
 
     def accept_anonymous(self, upload: Upload, parsed: ParsedResult, test_id: int | None = None) -> int:
@@ -94,7 +94,7 @@ class Results(LedgerPart):
                 test_id = self.transactions.add_test(connection)
             elif self._has_result(connection, test_id, upload.digest):
                 return test_id
-            self._store(connection, AttemptKey(test_id, 0), upload, parsed)
+            self.store(connection, AttemptKey(test_id, 0), upload, parsed)
             return test_id
 
     def _has_result(self, connection: Connection, test_id: int, digest: str) -> bool:
@@ -188,7 +188,8 @@ class Results(LedgerPart):
             raise refused("unclaimed", "no worker has claimed this attempt")
         return None
 
-    def _store(self, connection: Connection, key: AttemptKey, upload: Upload, parsed: ParsedResult) -> None:
+    def store(self, connection: Connection, key: AttemptKey, upload: Upload, parsed: ParsedResult) -> None:
+        """Add the rows of a result, in the caller's transaction."""
         row = {
             "test_id": key.test_id,
             "attempt": key.attempt,
@@ -240,5 +241,6 @@ def _why(run: Row | None) -> str:
     return f"{'' if state.is_end else ' yet'}: {state.value}{f' ({said})' if said else ''}"
 
 
-def _counts_text(counts: Counts) -> str:
+def counts_text(counts: Counts) -> str:
+    """Return counts as the message of a run that has finished."""
     return f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped"

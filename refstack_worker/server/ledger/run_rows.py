@@ -13,6 +13,7 @@ from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.testcases import Testcases
 from refstack_worker.server.db import account_tables, guideline_tables, legacy_tables, queue_tables
+from refstack_worker.server.db.shard_tables import shard
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.attempts import (
     Attempt,
@@ -20,7 +21,7 @@ from refstack_worker.server.domain.attempts import (
 )
 from refstack_worker.server.domain.clouds import Cloud
 from refstack_worker.server.domain.results import Counts
-from refstack_worker.server.domain.runs import Run, RunQuery, RunSpec
+from refstack_worker.server.domain.runs import SHARD, Run, RunQuery, RunSpec
 from refstack_worker.server.ledger.transactions import (
     Row,
     no_run,
@@ -52,7 +53,7 @@ def one_run(connection: Connection, test_id: int) -> Run:
 
 def conditions(query: RunQuery) -> list[Any]:
     run = queue_tables.run
-    found: list[Any] = []
+    found: list[Any] = [run.c.kind != SHARD]
     if query.states:
         found.append(run.c.state.in_([state.value for state in query.states]))
     if query.owner_id is not None:
@@ -64,7 +65,7 @@ def conditions(query: RunQuery) -> list[Any]:
     if query.tempest_version:
         found.append(run.c.tempest_version == query.tempest_version)
     if query.worker:
-        found.append(run.c.worker == query.worker)
+        found.append(_on(query.worker))
     if query.text:
         found.append(_has_text(query.text.lower()))
     if query.has_failures is not None:
@@ -87,6 +88,13 @@ def _of_program_and_vendor(query: RunQuery) -> Iterator[Any]:
         yield run.c.test_id.in_(select(chosen.c.test_id).where(named))
     if query.vendor_id is not None:
         yield run.c.owner_id.in_(select(user.c.id).where(user.c.vendor_id == query.vendor_id))
+
+
+def _on(worker: str) -> Any:
+    """Return the condition that a node holds or held a run, or a shard of it."""
+    run, part = queue_tables.run, queue_tables.run.alias("part")
+    parts = select(shard.c.parent_id).select_from(shard.join(part, part.c.test_id == shard.c.test_id))
+    return or_(run.c.worker == worker, run.c.test_id.in_(parts.where(part.c.worker == worker)))
 
 
 def _has_text(wanted: str) -> Any:
@@ -139,7 +147,8 @@ def spec_of(row: Row) -> RunSpec:
     testcases = Testcases.from_json(json.loads(row["testcases"])) if row["testcases"] else None
     names = ("tempest_version", "openstack_release", "concurrency", "timeout", "tag", "priority")
     values = {name: row[name] for name in names}
-    return RunSpec(plugins=json.loads(row["plugins"]), testcases=testcases, discover=row["discover"] or "", **values)
+    values |= {"discover": row["discover"] or "", "shards": row["shards"] or 0}
+    return RunSpec(plugins=json.loads(row["plugins"]), testcases=testcases, **values)
 
 
 def run_of(row: Row) -> Run:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timezone
 from typing import Any, Protocol
 
-from sqlalchemy import bindparam, false, func, insert, or_, select, update
+from sqlalchemy import false, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -14,15 +14,15 @@ from refstack_worker.contract import payload as payloads
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import NotFoundError, StateError
 from refstack_worker.server.db import legacy_tables, queue_tables
-from refstack_worker.server.db.operator_tables import vendor_state
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.attempts import (
     AttemptKey,
     Claim,
     Submission,
 )
-from refstack_worker.server.domain.runs import Message, NewRun, Run, RunQuery
-from refstack_worker.server.ledger import new_runs, recording, single_statements
+from refstack_worker.server.domain.runs import SHARD, SPLIT, Message, NewRun, Run, RunQuery
+from refstack_worker.server.ledger import new_runs, new_shards, recording, single_statements, vendor_limits
+from refstack_worker.server.ledger.cancelling import cancel_run
 from refstack_worker.server.ledger.maskers import sealed_secrets
 from refstack_worker.server.ledger.recording import Recorded, Start
 from refstack_worker.server.ledger.run_rows import (
@@ -35,44 +35,13 @@ from refstack_worker.server.ledger.run_rows import (
 from refstack_worker.server.ledger.submissions import LEASE_SECONDS
 from refstack_worker.server.ledger.transactions import (
     LedgerPart,
-    Move,
     Row,
     is_attempt,
     key_of,
-    refused,
 )
 
 MAX_ROWS = 1000
 _NEW_RUN, _NEW_ATTEMPT = insert(queue_tables.run), insert(queue_tables.attempt)
-_OWNER, _COLLEAGUE = legacy_tables.user.alias("owner"), legacy_tables.user.alias("colleague")
-_OF_VENDOR = queue_tables.run.join(_COLLEAGUE, _COLLEAGUE.c.id == queue_tables.run.c.owner_id).join(
-    _OWNER, (_OWNER.c.id == _COLLEAGUE.c.id) | (_OWNER.c.vendor_id == _COLLEAGUE.c.vendor_id)
-)
-_STORED = (
-    select(func.coalesce(func.sum(queue_tables.run.c.stored_kib), 0))
-    .select_from(_OF_VENDOR)
-    .where(_OWNER.c.id == bindparam("of_owner"))
-)
-"""KiB that the runs of a user and of the users of the same vendor take."""
-_OPEN_RUNS = (
-    select(func.count())
-    .select_from(_OF_VENDOR)
-    .where(
-        _OWNER.c.id == bindparam("of_owner"),
-        queue_tables.run.c.state.in_([state.value for state in RunState if not state.is_end]),
-    )
-)
-"""How many runs of a user and of the users of the same vendor have not ended."""
-_OWN_LIMIT = (
-    select(vendor_state.c.max_open_runs)
-    .select_from(vendor_state.join(_OWNER, _OWNER.c.vendor_id == vendor_state.c.vendor_id))
-    .where(_OWNER.c.id == bindparam("of_owner"))
-)
-"""The limit that operators gave a user's vendor; NULL or no row: the server's."""
-_OPEN_AND_LIMIT = select(
-    _OPEN_RUNS.scalar_subquery().label("open"),
-    func.coalesce(_OWN_LIMIT.scalar_subquery(), bindparam("usual")).label("most"),
-)
 
 
 class SealedRun(Protocol):
@@ -114,19 +83,36 @@ class Runs(LedgerPart):
 
     def record(self, new: NewRun) -> Recorded:
         """Record a run as :meth:`add` does, and say whether it is new."""
-        new_runs.check(new, self.settings)
+        for one in new_shards.as_runs(new):
+            new_runs.check(one, self.settings)
         sealed = self.secrets.seal(new.conf_json)
         try:
             with self.database.writing() as connection:
                 start = recording.start(connection, new, self.database.is_sqlite)
                 if (same := start.same(new)) is not None:
                     return Recorded(one_run(connection, same), is_new=False)
-                self._check_limits(connection, new.owner_id)
+                vendor_limits.check(connection, self.settings.rules, new.owner_id, len(new.shards) or 1)
                 run, envelope = self._insert(connection, new, start, sealed)
+                envelopes = self._more(connection, new, run.test_id) if new.spec.shards > 1 else [envelope]
         except IntegrityError:
             return Recorded(self.get(self._after_collision(new)), is_new=False)
-        self._dispatch(envelope)
+        for one_sealed in envelopes or [envelope]:
+            self._dispatch(one_sealed)
         return Recorded(run, is_new=True)
+
+    def _more(self, connection: Connection, new: NewRun, test_id: int) -> list[Any]:
+        """Record the shards of a run, or say why it has none; return the shards' envelopes."""
+        run = self.transactions.locked_run(connection, test_id)
+        envelopes = new_shards.record(connection, run, new.shards, self.insert)
+        if new.note:
+            self.transactions.say(connection, run, new.note)
+        return envelopes
+
+    def insert(self, connection: Connection, new: NewRun) -> tuple[int, Any]:
+        """Add the rows of a run in the caller's transaction; return its id, and its envelope if it can be submitted."""
+        start = recording.start(connection, new, self.database.is_sqlite)
+        run, envelope = self._insert(connection, new, start, self.secrets.seal(new.conf_json))
+        return run.test_id, envelope
 
     def _dispatch(self, envelope: SealedRun | None) -> None:
         if self.dispatcher is not None:
@@ -138,7 +124,7 @@ class Runs(LedgerPart):
         sealed = self.secrets.seal(new.conf_json)
         secret = payloads.new_secret()
         with self.database.writing() as connection:
-            self._check_storage(connection, new.owner_id)
+            vendor_limits.check_storage(connection, self.settings.rules, new.owner_id)
             start = recording.start(connection, new, self.database.is_sqlite)
             added, _ = self._insert(connection, new, start, sealed, is_held=True)
             run = self.transactions.locked_run(connection, added.test_id)
@@ -176,13 +162,7 @@ class Runs(LedgerPart):
             state = RunState(run["state"])
             if state.is_end:
                 raise StateError(f"run {test_id} has ended already ({state.value})")
-            message = f"cancelled by {by}" if by else "cancelled"
-            if state is RunState.QUEUED:
-                self.transactions.move(connection, run, Move(RunState.CANCELLED, message, "cancelled"))
-            elif state is not RunState.CANCELLING:
-                self.transactions.move(connection, run, Move(RunState.CANCELLING, message, "cancelled"))
-                asked = update(queue_tables.run).where(queue_tables.run.c.test_id == test_id)
-                connection.execute(asked.values(cancel_asked_at=self.clock()))
+            cancel_run(self.transactions, connection, run, f"cancelled by {by}" if by else "cancelled")
         return self.get(test_id)
 
     def conf_json(self, test_id: int) -> dict[str, dict[str, Any]]:
@@ -259,30 +239,14 @@ class Runs(LedgerPart):
         run = queue_tables.run
         names = ("test_id", "state", "attempt", "message", "reason", "worker", "label", "revision", "owner_id")
         columns = [run.c[name] for name in (*names, "passed", "failed", "skipped", "updated_at")]
-        question = select(*columns).where(run.c.updated_at >= moment).order_by(run.c.updated_at).limit(limit)
+        question = (
+            select(*columns)
+            .where(run.c.updated_at >= moment, run.c.kind != SHARD)
+            .order_by(run.c.updated_at)
+            .limit(limit)
+        )
         with self.database.reading() as connection:
             return list(connection.execute(question).mappings().all())
-
-    def _check_limits(self, connection: Connection, owner_id: int | None) -> None:
-        self._check_open_runs(connection, owner_id)
-        self._check_storage(connection, owner_id)
-
-    def _check_storage(self, connection: Connection, owner_id: int | None) -> None:
-        limit = self.settings.rules.max_stored
-        if owner_id is None or not limit:
-            return
-        stored = connection.execute(_STORED, {"of_owner": owner_id}).scalar_one() // 1024
-        if stored >= limit:
-            raise refused("storage", f"stored: {stored} of {limit} MiB; delete runs that you no longer need")
-
-    def _check_open_runs(self, connection: Connection, owner_id: int | None) -> None:
-        if owner_id is None:
-            return
-        asked = {"of_owner": owner_id, "usual": self.settings.rules.max_open_runs}
-        found = connection.execute(_OPEN_AND_LIMIT, asked).mappings().one()
-        limit = found["most"]
-        if limit and found["open"] >= limit:
-            raise refused("open-runs", f"open runs: {limit} of {limit}; wait until one ends, or cancel one")
 
     def _after_collision(self, new: NewRun) -> int:
         with self.database.reading() as connection:
@@ -302,7 +266,10 @@ class Runs(LedgerPart):
         now = self.clock()
         row = new_runs.row_of(new, test_id, sealed, now, self.settings)
         attempt = {"test_id": test_id, "attempt": 1, "priority": new.spec.priority, "created_at": now}
-        envelope = None if is_held else self._sealed(new, start, attempt, now)
+        if new.shards:
+            # no job: the attempts of its shards are what the queue gets
+            row["kind"], attempt["is_open"] = SPLIT, False
+        envelope = None if is_held or new.shards else self._sealed(new, start, attempt, now)
         if self.database.is_sqlite:
             connection.execute(_NEW_RUN, row)
             connection.execute(_NEW_ATTEMPT, attempt)

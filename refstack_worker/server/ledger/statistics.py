@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from refstack_worker.contract.states import ENDS, RunState
 from refstack_worker.server.db import queue_tables
 from refstack_worker.server.db.inserts import add_new
-from refstack_worker.server.domain.runs import RUN
+from refstack_worker.server.domain.runs import RUN, SPLIT
 from refstack_worker.server.ledger.transactions import LedgerPart, Row
 
 RUN_ENDS = ("passed", "tests-failed", "error", "cancelled")
@@ -146,7 +146,7 @@ def _runs(test_ids: Sequence[int] | None) -> Any:
     sums = [func.sum(run[status]).label(status) for status in _STATUSES]
     times = _sums(run.ended_at - run.started_at, run.started_at > 0, RUN_BOUNDS)
     is_ended = run.state.in_([state.value for state in ENDS])
-    question = select(ending, func.count().label("runs"), *sums, *times).where(is_ended, run.kind == RUN)
+    question = select(ending, func.count().label("runs"), *sums, *times).where(is_ended, run.kind.in_((RUN, SPLIT)))
     return _narrowed(question, run.test_id, test_ids).group_by(ending)
 
 

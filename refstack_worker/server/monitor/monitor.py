@@ -22,6 +22,7 @@ from refstack_worker.server.monitor.liveness import Liveness
 from refstack_worker.server.queue.capacity import lost
 from refstack_worker.server.queue.client import QueueClient
 from refstack_worker.server.queue.reports import FunctionStatus, serves
+from refstack_worker.server.services import shard_results
 
 LOG = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class Monitor:
         if time.monotonic() >= self._next_queue_look:
             self._next_queue_look = time.monotonic() + self._pace.queue
             steps += [self._pull_back, self._resubmit_lost, self._tell_unserved, self._find_news, self._start_due]
-        steps += [self._withdraw, self._submit]
+        steps += [self._advance_split, self._withdraw, self._submit]
         if self._ledger.settings.rules.retention_days and time.monotonic() >= self._next_prune:
             steps.append(self._prune)
         troubles = [trouble for trouble in map(_tried, steps) if trouble]
@@ -190,6 +191,14 @@ class Monitor:
 
     def _start_due(self) -> None:
         start_due(self._ledger)
+
+    def _advance_split(self) -> None:
+        for test_id in self._ledger.shards.going_on():
+            try:
+                shard_results.advance(self._ledger, test_id)
+            except RefstackError as error:
+                # the others must not wait for one
+                LOG.error("run %d: %s", test_id, error)
 
     def _withdraw(self) -> None:
         self._client.withdraw(self._ledger, is_last=True)

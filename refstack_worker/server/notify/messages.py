@@ -10,7 +10,7 @@ from typing import Any
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.domain.notifications import Event, EventKind, Subscription, SubscriptionScope
-from refstack_worker.server.domain.runs import RUN, Run
+from refstack_worker.server.domain.runs import RUN, SPLIT, Run
 from refstack_worker.server.ledger.deliveries import Reader
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.overview import RunFacts
@@ -35,7 +35,7 @@ class Composer:
             run = self._ledger.runs.get(event.test_id or 0)
         except NotFoundError:
             return {}  # removed meanwhile
-        if run.kind != RUN:
+        if run.kind not in (RUN, SPLIT):
             return {}
         vendor = self._vendor_of(run.owner_id)
         wanting = [

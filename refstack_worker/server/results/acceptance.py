@@ -48,7 +48,7 @@ def accept(ledger: Ledger, proof: Proof, upload: Upload) -> Accepted:
         return known
     upload = replace(upload, summary=Masker(secrets).value(upload.summary))
     # parsing takes its time: outside of any transaction
-    with _masked(upload, secrets) as result:
+    with masked(upload, secrets) as result:
         return ledger.results.accept(proof, upload, result)
 
 
@@ -61,13 +61,16 @@ def accept_anonymous(ledger: Ledger, upload: Upload, test_id: int | None = None)
     :raises NotFoundError: there is no such test.
     :raises RefusedError: ``accepted``: the test has another result.
     """
-    with _masked(upload, ()) as result:
+    with masked(upload, ()) as result:
         return ledger.results.accept_anonymous(upload, result, test_id)
 
 
 @contextmanager
-def _masked(upload: Upload, secrets: Collection[str]) -> Iterator[MaskedResult]:
-    """Parse, mask and compress an upload into files that are gone afterwards."""
+def masked(upload: Upload, secrets: Collection[str]) -> Iterator[MaskedResult]:
+    """Parse, mask and compress an upload into files that are gone afterwards.
+
+    :raises ResultError: the bytes are not a complete result.
+    """
     with tempfile.TemporaryDirectory(prefix="refstack-", dir=upload.path.parent) as folder:
         place = Path(folder)
         parse = parser_process.parse_apart if upload.size >= parser_process.MIN_BYTES else _parse_here

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from refstack_worker.errors import KeyFileError, LedgerError, ProcessError, Refs
 from refstack_worker.server.results import limited
 
 MAX_CPU_SECONDS = 10
+MAX_CHOOSING_SECONDS = 2
+"""Of processor time to look for the tests that expressions mean; ordinary ones take a tenth of a second."""
+_CHOOSING = threading.BoundedSemaphore(2)
 MAX_MEMORY = 1024 * limited.MEBIBYTE
 MAX_FILE = 64 * limited.MEBIBYTE
 MAX_SECONDS = 60.0
@@ -52,6 +56,23 @@ def from_v1(source: Path, target: Path) -> None:
         raise ResultError(TOO_MUCH) from None
 
 
+def chosen_tests(entries: Sequence[str], listed: Sequence[str]) -> list[str]:
+    """Return the tests among the listed ones that test cases mean, as ``execute_test`` chooses them.
+
+    :raises ResultError: they make no sense, or take too long to look for: expressions are users' own.
+    :raises LedgerError: this server is in trouble.
+    """
+    try:
+        with _CHOOSING:
+            words = json.dumps([list(entries), list(listed)])
+            found: list[str] = json.loads(_run("choose", given=words, cpu_seconds=MAX_CHOOSING_SECONDS))
+    except limited.RefusedInputError as error:
+        raise ResultError(str(error)) from None
+    except limited.OverLimitError:
+        raise ResultError("its expressions take too long") from None
+    return found
+
+
 def upload_key(text: str) -> UploadKey:
     """Return a private key, whose primes take long to prove.
 
@@ -67,8 +88,8 @@ def upload_key(text: str) -> UploadKey:
     return UploadKey.parse(proved.encode("ascii"), "private_key", is_checked=True)
 
 
-def _run(*words: str | Path, given: str | None = None) -> str:
-    limits = limited.Limits(MAX_CPU_SECONDS, MAX_MEMORY, MAX_FILE, MAX_SECONDS)
+def _run(*words: str | Path, given: str | None = None, cpu_seconds: int | None = None) -> str:
+    limits = limited.Limits(cpu_seconds or MAX_CPU_SECONDS, MAX_MEMORY, MAX_FILE, MAX_SECONDS)
     try:
         # the name of this module, whose main() the process calls
         return limited.run(__name__, words, limits, given)
@@ -104,4 +125,20 @@ def _convert(source: Path, target: Path) -> str:
     return ""
 
 
-_DO: Mapping[str, Callable[..., str]] = {"key": _read_key, "import": _read_result, "v1": _convert}
+def _choose_tests() -> str:
+    from refstack_worker.execute_test.failures import Failure
+    from refstack_worker.execute_test.tempest.selection import Selection
+
+    entries, listed = json.load(sys.stdin)
+    try:
+        return json.dumps(Selection(tuple(entries)).chosen_of(listed)[1])
+    except Failure as error:
+        raise ResultError(str(error)) from None
+
+
+_DO: Mapping[str, Callable[..., str]] = {
+    "choose": _choose_tests,
+    "key": _read_key,
+    "import": _read_result,
+    "v1": _convert,
+}

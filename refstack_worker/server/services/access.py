@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from refstack_worker.errors import StateError
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.clouds import CloudRecord
-from refstack_worker.server.domain.runs import Run
+from refstack_worker.server.domain.runs import SHARD, Run
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.transactions import no_run
 from refstack_worker.server.services.callers import Caller
@@ -31,10 +32,17 @@ def is_owner(ledger: Ledger, caller: Caller, run: Run) -> bool:
 
 
 def owned_run(ledger: Ledger, caller: Caller, test_id: int) -> Run:
-    """Return a run of the caller's or the caller's vendor's. :raises NotFoundError: there is none."""
+    """Return a run of the caller's or the caller's vendor's.
+
+    :raises NotFoundError: there is none.
+    :raises StateError: it is a shard of one.
+    """
     run = visible_run(ledger, caller, test_id)
     if not is_owner(ledger, caller, run):
         raise no_run(test_id)
+    if run.kind == SHARD:
+        parent = ledger.shards.parent_of(test_id)
+        raise StateError(f"run {test_id} is a shard: cancel, rerun or delete run {parent}, which it belongs to")
     return run
 
 

@@ -34,9 +34,9 @@ def warnings(conf: Conf, known: CloudRecord | None, version: str, program: Progr
 
     :param version: of Tempest; one that is not in the table is treated as the newest that is.
     """
-    if _has_administrator(conf, known):
+    if has_administrator(conf, known):
         return
-    accounts = _accounts(conf, known)
+    accounts = accounts_of(conf, known)
     needs = (tempest_tests.of_version(version) or tempest_tests.newest()).needs(program.tests())
     too_few = Counter({kinds: count for kinds, count in needs.items() if len(kinds) > len(accounts)})
     lacking = [(count, _accounts_word(size)) for size, count in sorted(_by_size(too_few).items())]
@@ -51,9 +51,9 @@ def warnings(conf: Conf, known: CloudRecord | None, version: str, program: Progr
 
 def side_by_side(conf: Conf, known: CloudRecord | None) -> str:
     """Return a sentence about how many tests can run at a time; empty where the accounts set no limit."""
-    if _has_administrator(conf, known):
+    if has_administrator(conf, known):
         return ""
-    accounts = _accounts(conf, known)
+    accounts = accounts_of(conf, known)
     processes = max(1, len(accounts) // ACCOUNTS_PER_PROCESS)
     if not accounts:
         return ""
@@ -61,13 +61,14 @@ def side_by_side(conf: Conf, known: CloudRecord | None) -> str:
     return f" With {_accounts_word(len(accounts))}, {how}: each may use two."
 
 
-def _has_administrator(conf: Conf, known: CloudRecord | None) -> bool:
+def has_administrator(conf: Conf, known: CloudRecord | None) -> bool:
+    """Return whether Tempest can make users for its tests."""
     auth, identity = conf.get("auth", {}), conf.get("identity", {})
     name = auth.get("admin_username") or identity.get("admin_username") or (known.cloud.admin_user if known else "")
     return bool(name and (auth.get("admin_password") or identity.get("admin_password")))
 
 
-def _accounts(conf: Conf, known: CloudRecord | None) -> list[Mapping[str, Any]]:
+def accounts_of(conf: Conf, known: CloudRecord | None) -> list[Mapping[str, Any]]:
     """Return the accounts that a run will have: those that are listed, else the first and the second user."""
     listed: list[Mapping[str, Any]] = list(accounts_in(conf))
     if listed:

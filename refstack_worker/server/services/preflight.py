@@ -17,7 +17,14 @@ from refstack_worker.server.domain.guidelines import ADVISORY, REQUIRED, Program
 from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.capacity import alive
-from refstack_worker.server.services import access, account_needs, cloud_check, proposed_version, tempest_tests
+from refstack_worker.server.services import (
+    access,
+    account_needs,
+    cloud_check,
+    proposed_version,
+    run_shards,
+    tempest_tests,
+)
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.cloud_contents import CloudContents, look_inside
 from refstack_worker.server.services.inputs.checks import FieldError, InvalidInput, invalid
@@ -64,8 +71,9 @@ def preflight(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Findin
     conf = _with_saved(ledger, known, conf_of(body))
     tempest_options.check(conf)
     _check_access(known, conf)
+    run_shards.check(ledger, spec, conf, known)
     program = _program(ledger, caller, body)
-    warnings = [*_versions(ledger, body)]
+    warnings = [*_versions(ledger, body), *run_shards.warnings(spec)]
     warnings += _quick(body, program, known, conf)
     inside = _inside(ledger, caller, _of_run(ledger, known, conf))
     warnings += consequences(inside.gaps, _names(body, program))

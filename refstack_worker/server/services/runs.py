@@ -10,6 +10,7 @@ from typing import Any
 
 from refstack_worker.contract.testcases import Testcases
 from refstack_worker.errors import NotFoundError, StateError
+from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.domain.guidelines import Choice
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.domain.runs import NewRun, Run
@@ -18,7 +19,15 @@ from refstack_worker.server.ledger.recording import Recorded
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.queue.submitter import Submitter
 from refstack_worker.server.results.exports.report import ExportedRun
-from refstack_worker.server.services import access, mini_conf, proposed_version, rerun, signed_verdicts, uploads
+from refstack_worker.server.services import (
+    access,
+    mini_conf,
+    proposed_version,
+    rerun,
+    run_shards,
+    signed_verdicts,
+    uploads,
+)
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.compare import all_tests
 from refstack_worker.server.services.exclusions import ALL_TESTS, Exclusions
@@ -151,10 +160,11 @@ class RunService:
     def _add(self, caller: Caller, new: NewRun, key: str, choice: Choice | None) -> Recorded:
         self.check_rights(caller, new)
         conf = new.conf_json
+        known = None
         if new.cloud_id is not None:
-            self._need_cloud(caller, new.cloud_id)
-            endpoint = self.ledger.clouds.get(new.cloud_id).cloud.endpoint_v3
-            conf = mini_conf.with_saved(self.ledger.clouds.saved_conf(new.cloud_id), conf, endpoint)
+            known = self._need_cloud(caller, new.cloud_id)
+            saved = self.ledger.clouds.saved_conf(new.cloud_id)
+            conf = mini_conf.with_saved(saved, conf, known.cloud.endpoint_v3)
         if not caller.is_operator and caller.token.user_id is None:
             raise refused("scope", "This token belongs to no user, so its runs would have no owner.")
         owner = new.owner_id if caller.is_operator else caller.token.user_id
@@ -167,14 +177,14 @@ class RunService:
             owner_id=owner,
             idempotency_key=unique,
         )
-        recorded = self.ledger.runs.record(complete)
+        recorded = self.ledger.runs.record(run_shards.with_shards(self.ledger, complete, known))
         if choice is not None:
             self.ledger.guidelines.choose(recorded.run.test_id, choice)
         return recorded
 
-    def _need_cloud(self, caller: Caller, cloud_id: int) -> None:
+    def _need_cloud(self, caller: Caller, cloud_id: int) -> CloudRecord:
         try:
-            access.visible_cloud(self.ledger, caller, cloud_id)
+            return access.visible_cloud(self.ledger, caller, cloud_id)
         except NotFoundError as error:
             raise invalid("cloud_id", str(error)) from None
 
@@ -200,7 +210,11 @@ def _digest(new: NewRun, choice: Choice | None) -> str:
 
     Keyed by the options' own bytes, passwords too: it is salted with the whole request and never shown.
     """
-    request = [asdict(new.spec), new.conf_json, new.test_id, new.cloud_id, new.label, new.rerun_of]
+    spec = asdict(new.spec)
+    if not spec["shards"]:
+        # as it was digested before runs could be split
+        del spec["shards"]
+    request = [spec, new.conf_json, new.test_id, new.cloud_id, new.label, new.rerun_of]
     text = json.dumps([*request, asdict(choice) if choice else None], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 

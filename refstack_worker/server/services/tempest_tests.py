@@ -1,4 +1,5 @@
-"""What is known of Tempest's tests without running it: which version has them, and which accounts they ask for.
+"""What is known of Tempest's tests without running it: which version has them, which accounts they ask for, and which
+must not run beside others.
 
 The table beside this module is made from Tempest's source by ``python -m tools.tempest_tests``.
 """
@@ -30,6 +31,13 @@ class VersionTests:
 
     by_name: Mapping[str, Accounts]
     by_id: Mapping[str, Accounts]
+    full_names: tuple[str, ...] = ()
+    """As ``tempest run --list-tests`` shows them, with id and attributes in brackets."""
+
+    @functools.cached_property
+    def sizes(self) -> Counter[str]:
+        """How many tests each class has."""
+        return Counter(name.rpartition(".")[0] for name in self.by_name)
 
     def accounts(self, test: GuidelineTest) -> Accounts | None:
         """Return the accounts that a test of a guideline uses; None: this version does not have it."""
@@ -83,6 +91,16 @@ def proposal(guideline: Guideline, tests: Collection[GuidelineTest], offered: It
     return Proposal(newer[0] if newer else best[-1], own)
 
 
+def is_serial(class_name: str) -> bool:
+    """Return whether Tempest runs a class alone, beside no other class (``@serial``)."""
+    return class_name in _serial()
+
+
+def locks_of(class_name: str) -> frozenset[str]:
+    """Return the locks of a class: classes that share one wait for each other, but only on the same machine."""
+    return _locks().get(class_name, frozenset())
+
+
 def written_with(guideline: Guideline) -> str:
     """Return the first version with the commit that a guideline names, or for the newest release that it names."""
     table = _table()
@@ -104,17 +122,35 @@ def _table() -> Any:
     return json.loads(_FILE.read_text(encoding="utf-8"))
 
 
+@functools.lru_cache(maxsize=1)
+def _serial() -> frozenset[str]:
+    return frozenset(_table()["serial"])
+
+
+@functools.lru_cache(maxsize=1)
+def _locks() -> Mapping[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for lock, classes in _table()["locks"].items():
+        for one in classes:
+            found[one] = found.get(one, frozenset()) | {lock}
+    return found
+
+
 @functools.lru_cache(maxsize=8)
 def _of(number: int) -> VersionTests:
     table = _table()
     kinds = [tuple(kind) for kind in table["credentials"]]
     by_name: dict[str, Accounts] = {}
     by_id: dict[str, Accounts] = {}
+    names: list[str] = []
+    attributes = table["attributes"]
     for owner, tests in table["tests"].items():
         for method, spans in tests.items():
-            for uuid, first, last, kind in spans:
+            for uuid, first, last, kind, more in spans:
                 if first <= number <= last:
                     by_name[f"{owner}.{method}"] = kinds[kind]
+                    shown = sorted([*attributes[more], *([f"id-{uuid}"] if uuid else [])])
+                    names.append(f"{owner}.{method}[{','.join(shown)}]" if shown else f"{owner}.{method}")
                     if uuid:
                         by_id.setdefault(uuid, kinds[kind])
-    return VersionTests(by_name, by_id)
+    return VersionTests(by_name, by_id, tuple(names))

@@ -11,7 +11,7 @@ from refstack_worker.contract.export_formats import ON_PAGES
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.domain.guidelines import Choice
 from refstack_worker.server.domain.results import ResultQuery, TestResult
-from refstack_worker.server.domain.runs import Run, RunQuery
+from refstack_worker.server.domain.runs import SHARD, SPLIT, Run, RunQuery
 from refstack_worker.server.ledger.overview import is_flaky
 from refstack_worker.server.queue.capacity import alive, place
 from refstack_worker.server.services import access
@@ -47,6 +47,8 @@ def show_run(test_id: int) -> Answer:
         messages=messages,
         last=messages[-1].id if messages else 0,
         attempts=ledger.attempts.of_run(test_id),
+        shards=ledger.shards.of_run(test_id) if run.kind == SPLIT else [],
+        parent=ledger.shards.parent_of(test_id) if run.kind == SHARD else None,
         is_own=access.is_owner(ledger, caller(), run),
         pin=ledger.pins.get(test_id),
         keeps=bool(run.cloud.id and ledger.clouds.get(run.cloud.id).keeps_passwords),

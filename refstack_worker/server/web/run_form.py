@@ -85,7 +85,7 @@ def body_of(given: Mapping[str, str]) -> dict[str, Any]:
     body.update(_chosen(given))
     if excluded := _excluded(given.get("exclude", "")):
         body["exclude"] = excluded
-    for name, factor in (("concurrency", 1), ("timeout", 60), ("priority", 1)):
+    for name, factor in (("concurrency", 1), ("timeout", 60), ("priority", 1), ("shards", 1)):
         if given.get(name, "").strip():
             value = _number(given[name].strip())
             body[name] = value * factor if isinstance(value, int) else value

@@ -78,6 +78,7 @@ def test_old_runs_go_with_all_that_is_known_of_them(ledger: Ledger, clock: Clock
         "queue_verdict",
         "queue_upload",
         "queue_log_chunk",
+        "queue_shard",
     }
     assert all(count for name, count in rows_of(ledger, old).items() if name not in not_of_every_run)
     clock.forward(30 * DAY)

@@ -62,7 +62,7 @@ def test_spans_of_versions(tmp_path: Path) -> None:
     files = [source(tmp_path, "26.0.0", changed), source(tmp_path, "24.0.0"), source(tmp_path, "25.0.0")]
     made = tempest_tests.table(files)
     assert made["versions"] == ["24.0.0", "25.0.0", "26.0.0"]
-    spans = [(first, last, made["credentials"][kind]) for _, first, last, kind in made["tests"][QUOTA]["test_quota"]]
+    spans = [(first, last, made["credentials"][kind]) for _, first, last, kind, _ in made["tests"][QUOTA]["test_quota"]]
     assert spans == [(0, 1, ["primary", "project_reader"]), (2, 2, ["primary", "alt"])]
 
 
@@ -83,3 +83,33 @@ def test_the_table_has_every_version_that_is_packaged() -> None:
     lines = (Path(__file__).parents[3] / "packaging" / "tempest-versions.txt").read_text().splitlines()
     packaged = [line.split()[0] for line in lines if line and not line.startswith("#")]
     assert [version for version in packaged if table_reader.of_version(version) is None] == []
+
+
+SERIAL = """
+from tempest.api.object_storage import base
+from tempest.common import tempest_fixtures as fixtures
+from tempest.common import utils
+from tempest.lib import decorators
+@decorators.serial
+class AloneTest(base.BaseObjectTest):
+    @decorators.attr(type=['slow', 'multinode'])
+    @utils.services('compute', 'volume')
+    @decorators.idempotent_id('6ea9ea50-0000-4000-8000-000000000003')
+    def test_a(self): pass
+class LockedTest(base.BaseObjectTest):
+    def setUp(self):
+        self.useFixture(fixtures.LockFixture('quotas'))
+    def test_b(self): pass
+class HeirTest(LockedTest):
+    def test_c(self): pass
+"""
+
+
+def test_attributes_locks_and_what_runs_alone(tmp_path: Path) -> None:
+    made = tempest_tests.table([source(tmp_path, "47.0.0", SERIAL)])
+    names = ("AloneTest", "LockedTest", "HeirTest")
+    alone, locked, heir = (f"tempest.api.object_storage.test_x.{name}" for name in names)
+    assert made["serial"] == [alone]
+    assert made["locks"] == {"quotas": [heir, locked]}
+    ((*_, attributes),) = made["tests"][alone]["test_a"]
+    assert made["attributes"][attributes] == ["compute", "multinode", "slow", "volume"]

@@ -8,9 +8,8 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cliff.columns import FormattableColumn
 from cliff.command import Command
 from cliff.lister import Lister
 from cliff.show import ShowOne
@@ -19,22 +18,24 @@ from refstack_worker.cli.api_client import Api, access_of
 from refstack_worker.cli.queue.names import cloud_id, vendor_id
 from refstack_worker.cli.queue.output import save
 from refstack_worker.cli.queue.runs.options import add_conf_options, conf_of
-from refstack_worker.cli.queue.runs.watch import Watcher, cause_lines, verdict
+from refstack_worker.cli.queue.runs.values import (
+    AttemptLines,
+    Causes,
+    Counted,
+    FailedTests,
+    Messages,
+    PlaceWords,
+    ShardLines,
+    Tests,
+    VerdictWords,
+)
+from refstack_worker.cli.queue.runs.watch import Watcher, verdict
 from refstack_worker.contract.states import ENDS, RunState
-
-if TYPE_CHECKING:
-    _Records = FormattableColumn[list[dict[str, Any]]]
-    _Value = FormattableColumn[Any]
-else:
-    # cliff 4.0 (Debian 12) has no type parameter there
-    _Records = _Value = FormattableColumn
 
 Columns = tuple[Sequence[str], Sequence[Any]]
 Rows = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
 MAX_A_PAGE = 200
-MAX_SHOWN_TESTS = 10
-"""Limit for the requested tests that are shown to people."""
 COLUMNS = (
     "Id", "State", "Attempt", "Tempest", "Label", "Passed", "Failed", "Skipped", "Worker", "Created", "Cloud",
     "Program", "Verdict", "Owner", "Seconds",
@@ -44,8 +45,9 @@ FOR_PEOPLE = ("Id", "State", "Label", "Cloud", "Program", "Verdict", "Passed", "
 POLL_SECONDS = 0.3
 SHOWN = (
     "test_id", "state", "attempt", "reason", "message", "tempest_version", "openstack_release", "plugins", "testcases",
-    "discover", "concurrency", "timeout", "tag", "priority", "cloud", "label", "created_by", "worker", "progress",
-    "counts", "rerun_of", "program", "verdict", "owner", "place", "url", "created_at", "started_at", "ended_at",
+    "discover", "concurrency", "timeout", "shards", "tag", "priority", "cloud", "label", "created_by", "worker",
+    "progress", "counts", "rerun_of", "program", "verdict", "owner", "place", "url", "created_at", "started_at",
+    "ended_at",
 )  # fmt: skip
 
 
@@ -91,7 +93,10 @@ class RunShow(ShowOne):
             names, values = shown_run(api.get(path))
             attempts = api.get(f"{path}/attempts")["attempts"]
             messages = api.get(f"{path}/messages")["messages"]
-        return (*names, "attempts", "messages"), (*values, AttemptLines(attempts), Messages(messages))
+            parts = api.get(f"{path}/shards")["shards"] if values[names.index("shards")] else []
+        more = {"nodes": ShardLines(parts)} if parts else {}
+        shown = {**more, "attempts": AttemptLines(attempts), "messages": Messages(messages)}
+        return (*names, *shown), (*values, *shown.values())
 
 
 class RunWatch(Command):
@@ -188,95 +193,7 @@ class RunReport(ShowOne):
         return tuple(shown), tuple(shown.values())
 
 
-class Messages(_Records):
-    """Status messages: lines for people, records for machines."""
-
-    def human_readable(self) -> str:
-        return "\n".join(f"{item['time']} {item['message']}" for item in self._value)
-
-
-class AttemptLines(_Records):
-    """The attempts of a run: lines for people, records for machines."""
-
-    def human_readable(self) -> str:
-        return "\n".join(
-            f"{item['attempt']}: {item['worker'] or 'no node'} {item['outcome'] or 'open'} {item['note']}".rstrip()
-            for item in self._value
-        )
-
-
-class FailedTests(_Records):
-    """Failed tests: their names for people, whom the causes tell why, records for machines."""
-
-    def human_readable(self) -> str:
-        return "\n".join(item["name"] for item in self._value) or "none"
-
-
-class Causes(_Records):
-    """Why tests failed: two lines for people, records for machines."""
-
-    def human_readable(self) -> str:
-        return "\n".join(cause_lines(self._value)) or "no test failed"
-
-
-class Warnings(_Value):
-    """What a run would lack: a line each for people."""
-
-    def human_readable(self) -> str:
-        return "\n".join(self._value) or "none"
-
-
-class Tests(_Value):
-    """What was asked to run: one name or expression a line for people."""
-
-    def human_readable(self) -> str:
-        asked = self._value or {}
-        lines = [*asked.get("names", ()), *(f"regex {item}" for item in asked.get("regexes", ()))]
-        if len(lines) > MAX_SHOWN_TESTS:
-            lines = [*lines[:MAX_SHOWN_TESTS], f"… and {len(lines) - MAX_SHOWN_TESTS} more ('-f json' shows all)"]
-        return "\n".join([*lines, *([asked["url"]] if asked.get("url") else [])]) or "the server's default"
-
-
-class Counted(_Value):
-    """Progress or counts: a few words for people."""
-
-    def human_readable(self) -> str:
-        counts = self._value or {}
-        said = ", ".join(f"{counts.get(name) or 0} {name}" for name in ("passed", "failed", "skipped"))
-        return f"{counts['done']} of {counts['total']}: {said}" if counts.get("total") else said
-
-
-class VerdictWords(_Value):
-    """A verdict: a few words for people."""
-
-    def human_readable(self) -> str:
-        verdict = self._value
-        if not verdict:
-            return "none"
-        return f"{'passed' if verdict['passed'] else 'not passed'}: {verdict['count']} of {verdict['total']}"
-
-
-class PlaceWords(_Value):
-    """A place in the queue: a few words for people."""
-
-    def human_readable(self) -> str:
-        place = self._value
-        if not place:
-            return "not waiting"
-        if place.get("pause"):
-            reason = place["pause"]["reason"]
-            return f"the operator paused the queue{': ' + reason if reason else ''}"
-        when = f", starts in about {place['seconds'] / 60:.0f} min" if place["seconds"] is not None else ""
-        return f"{place['ahead']} runs ahead on {place['slots']} slots{when}"
-
-
 _COLUMNS = {"testcases": Tests, "progress": Counted, "counts": Counted, "verdict": VerdictWords, "place": PlaceWords}
-
-
-def last_line(text: str) -> str:
-    """Return the last line that says something: of a traceback the error itself."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else ""
 
 
 def with_id(parser: Any) -> argparse.ArgumentParser:

@@ -12,8 +12,9 @@ from cliff.show import ShowOne
 from refstack_worker.cli.api_client import Api, access_of
 from refstack_worker.cli.queue.names import cloud_id
 from refstack_worker.cli.queue.records import Columns
-from refstack_worker.cli.queue.runs.commands import Warnings, shown_run
+from refstack_worker.cli.queue.runs.commands import shown_run
 from refstack_worker.cli.queue.runs.options import add_run_options, body_of
+from refstack_worker.cli.queue.runs.values import Warnings
 from refstack_worker.cli.queue.runs.watch import Watcher
 
 LOG = logging.getLogger(__name__)

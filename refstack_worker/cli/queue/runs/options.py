@@ -74,6 +74,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=int, default=0, help="time limit of the whole run in seconds; default: set by the server"
     )
+    parser.add_argument(
+        "--shards", type=int, default=0, metavar="N",
+        help="split the run over N nodes, by test classes; default: one node runs all of it",
+    )  # fmt: skip
     parser.add_argument("--tag", default="", help="run only on nodes with this tag")
     parser.add_argument("--priority", choices=("low", "normal", "high"), default="normal", help="high: operators only")
     parser.add_argument(
@@ -125,6 +129,7 @@ def body_of(options: argparse.Namespace) -> dict[str, Any]:
         "discover": options.discover if options.discover != KEYSTONE else "",
         "concurrency": options.concurrency,
         "timeout": options.timeout,
+        "shards": options.shards,
         "tag": options.tag,
         "priority": ("low", "normal", "high").index(options.priority) - 1,
         "label": options.label,

@@ -14,7 +14,8 @@ from cliff.lister import Lister
 from refstack_worker.cli.api_client import Api, access_of
 from refstack_worker.cli.queue.output import save
 from refstack_worker.cli.queue.records import Rows
-from refstack_worker.cli.queue.runs.commands import last_line, with_id
+from refstack_worker.cli.queue.runs.commands import with_id
+from refstack_worker.cli.queue.runs.values import last_line
 from refstack_worker.contract.states import ENDS, RunState
 from refstack_worker.errors import UsageError
 

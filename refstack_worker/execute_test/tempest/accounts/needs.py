@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from refstack_worker.contract.execute_test import NOTHING_WITH_ACCOUNTS
 from refstack_worker.contract.outcomes import class_of
 from refstack_worker.execute_test.failures import BadInput
 from refstack_worker.execute_test.tempest.accounts.plan import AccountPlan, can_be_grouped
@@ -59,7 +60,7 @@ def plan_accounts(
             left_out[name] = f"Tempest itself skips this test without an administrator (dynamic credentials): {why}"
     summary = summary_of(names, rehearsed, trial, accounts)
     if names and len(left_out) + len(rehearsed.skips.keys() - left_out.keys()) >= len(names):
-        raise BadInput(f"no test can run with these accounts: {summary}")
+        raise BadInput(f"{NOTHING_WITH_ACCOUNTS}: {summary}")
     classes = tuple(sorted({class_of(name) for name, need in rehearsed.needs.items() if need in trial.serial}))
     processes = trial.processes if not classes or can_be_grouped(classes) else 1
     return AccountPlan(listing, processes, classes if processes > 1 else (), left_out, summary)

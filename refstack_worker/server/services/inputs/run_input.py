@@ -11,6 +11,7 @@ from refstack_worker.contract.limits import MAX_CONCURRENCY, MAX_RUN_SECONDS
 from refstack_worker.contract.payload import release_trouble
 from refstack_worker.contract.testcases import Testcases
 from refstack_worker.server.domain.runs import NewRun, RunSpec
+from refstack_worker.server.domain.shards import MAX_SHARDS
 from refstack_worker.server.services.exclusions import EXCLUDE
 from refstack_worker.server.services.inputs.accounts_input import ACCOUNTS, accounts_of
 from refstack_worker.server.services.inputs.checks import invalid
@@ -42,6 +43,7 @@ NEW_RUN = fields(
     ),
     exclude=EXCLUDE,
     concurrency=integer(0, MAX_CONCURRENCY, description="Parallel workers; 0: one for each CPU core"),
+    shards=integer(0, MAX_SHARDS, description="Nodes that share the run; 0 or 1: one carries it out"),
     timeout=integer(0, MAX_RUN_SECONDS, description="Time limit in seconds; 0: set by the server"),
     tag=string(32, description="Run only on nodes with this tag"),
     priority=integer(-1, 1, description="-1 low, 0 normal, 1 high"),
@@ -73,6 +75,7 @@ def new_run(body: Mapping[str, Any]) -> NewRun:
         testcases=testcases(body.get("testcases")),
         concurrency=body.get("concurrency", 0),
         timeout=body.get("timeout", 0),
+        shards=body.get("shards", 0),
         tag=body.get("tag", ""),
         priority=body.get("priority", 0),
         discover=TEMPESTCONF if body.get("discover") == TEMPESTCONF else "",

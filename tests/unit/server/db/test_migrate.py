@@ -17,7 +17,8 @@ from refstack_worker.server.domain.results import ResultQuery, Upload
 from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
-from tests.support.ledgers import PASSES, Clock, claimed, new_run, stream
+from tests.support.ledgers import PASSES, Clock, claimed, new_run, queued, stream
+from tests.support.split_runs import held, split
 
 LEGACY = {
     "user": "id vendor_id name:60 email:200 email_verified openid:200 authorized su",
@@ -128,3 +129,19 @@ def test_a_deleted_test_takes_its_bookkeeping_along(ledger: Ledger) -> None:
         connection.execute(text("DELETE FROM test_status"))
         connection.execute(text("DELETE FROM test"))
     assert ledger.runs.find(RunQuery()) == []
+
+
+def test_down_with_runs_that_are_split(ledger: Ledger) -> None:
+    """The software before has neither shards nor a node that would end their run."""
+    before = queued(ledger).submission.key.test_id
+    run = split(ledger)
+    held(ledger, run, 1, "node-1")
+    migrate.downgrade(ledger.database, "0015")
+    with ledger.database.reading() as connection:
+        rows = connection.execute(text("SELECT test_id, kind, state, reason FROM queue_run ORDER BY test_id")).all()
+        assert [tuple(row) for row in rows] == [(before, "run", "queued", ""), (run, "run", "failed", "shards")]
+        assert connection.execute(text("SELECT count(*) FROM test")).scalar() == 2
+        opened = "SELECT test_id FROM queue_attempt WHERE is_open"
+        assert [row[0] for row in connection.execute(text(opened))] == [before]
+    migrate.upgrade(ledger.database)
+    assert [one.test_id for one in ledger.runs.find(RunQuery())] == [run, before]

@@ -36,3 +36,23 @@ def test_trouble_of_the_server_is_never_the_vendors_fault(tmp_path: Path, monkey
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(LedgerError, match="try again"):
         confined.upload_key("")
+
+
+class TestChosenTests:
+    LISTED = ("a.B.test_c[id-00000000-0000-0000-0000-000000000001,smoke]", "a.B.test_d", "a.E.test_f[slow]")
+
+    def test_as_a_node_chooses_them(self) -> None:
+        assert confined.chosen_tests(["a.B", r"regex:\[.*slow"], self.LISTED) == list(self.LISTED)
+        assert confined.chosen_tests(["tempest"], self.LISTED) == list(self.LISTED)
+        assert confined.chosen_tests(["a.X.test_c[id-00000000-0000-0000-0000-000000000001]"], self.LISTED) == [
+            self.LISTED[0]
+        ]
+
+    def test_what_makes_no_sense_is_refused(self) -> None:
+        with pytest.raises(ResultError, match="not a regular expression"):
+            confined.chosen_tests(["regex:("], self.LISTED)
+
+    def test_what_takes_for_ever_is_ended(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(confined, "MAX_CHOOSING_SECONDS", 1)
+        with pytest.raises(ResultError, match="take too long"):
+            confined.chosen_tests(["regex:(a+)+$"], ["a" * 60 + "b"])

@@ -17,9 +17,15 @@ TABLE: dict[str, Any] = {
     "versions": ["24.0.0", "25.0.0", "26.0.0", "27.0.0"],
     "credentials": [["primary"], ["primary", "project_reader"]],
     "tests": {
-        "tempest.api.a.A": {"test_old": [["id-old", 0, 1, 0]], "test_all": [["id-all", 0, 2, 0], ["id-all", 3, 3, 1]]},
-        "tempest.api.b.B": {"test_new": [["id-old", 2, 3, 1]]},
+        "tempest.api.a.A": {
+            "test_old": [["id-old", 0, 1, 0, 0]],
+            "test_all": [["id-all", 0, 2, 0, 0], ["id-all", 3, 3, 1, 1]],
+        },
+        "tempest.api.b.B": {"test_new": [["id-old", 2, 3, 1, 0]], "test_bare": [["", 3, 3, 0, 0]]},
     },
+    "attributes": [[], ["compute", "slow"]],
+    "serial": ["tempest.api.b.B"],
+    "locks": {"quotas": ["tempest.api.a.A"]},
     "releases": {"victoria": "25.0.0", "ussuri": "24.0.0"},
     "commits": {COMMIT: "25.0.0", "e" * 40: "26.0.0"},
 }
@@ -33,7 +39,7 @@ ALL = GuidelineTest("tempest.api.a.A.test_all", "id-all")
 def table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     (tmp_path / "table.json").write_text(json.dumps(TABLE))
     monkeypatch.setattr(tempest_tests, "_FILE", tmp_path / "table.json")
-    caches = (tempest_tests._table, tempest_tests._of)
+    caches = (tempest_tests._table, tempest_tests._of, tempest_tests._serial, tempest_tests._locks)
     for cache in caches:
         cache.cache_clear()
     yield
@@ -96,3 +102,21 @@ def test_the_version_that_a_guideline_was_written_with(given: Guideline, version
 )
 def test_the_version_that_fits(tests: list[GuidelineTest], offered: list[str], version: str) -> None:
     assert proposal(guideline(COMMIT), tests, offered) == Proposal(version, "25.0.0")
+
+
+def test_names_in_full_as_tempest_lists_them() -> None:
+    known = tempest_tests.of_version("27.0.0")
+    assert known is not None
+    assert sorted(known.full_names) == [
+        "tempest.api.a.A.test_all[compute,id-id-all,slow]",
+        "tempest.api.b.B.test_bare",
+        "tempest.api.b.B.test_new[id-id-old]",
+    ]
+    assert known.sizes == {"tempest.api.a.A": 1, "tempest.api.b.B": 2}
+
+
+def test_what_must_not_run_beside_others() -> None:
+    assert tempest_tests.is_serial("tempest.api.b.B")
+    assert not tempest_tests.is_serial("tempest.api.a.A")
+    assert tempest_tests.locks_of("tempest.api.a.A") == {"quotas"}
+    assert tempest_tests.locks_of("tempest.api.b.B") == frozenset()

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from refstack_worker.cli.queue.main import main
-from refstack_worker.cli.queue.runs import commands, results
+from refstack_worker.cli.queue.runs import commands, results, values
 from refstack_worker.errors import UsageError
 from tests.support import http_server
 from tests.support.http_server import as_json
@@ -60,7 +60,7 @@ def test_a_check_starts_nothing_and_shows_what_is_missing(tmp_path, capsys):
         )
         assert [one.path for one in server.asked] == ["/v1/runs/check"]
     assert json.loads(capsys.readouterr().out) == {"outlook": "This will run.", "warnings": ["one", "two"]}
-    assert commands.Warnings([]).human_readable() == "none"
+    assert values.Warnings([]).human_readable() == "none"
 
 
 def test_what_a_new_run_may_lack_is_a_warning(tmp_path, capsys):
@@ -68,3 +68,26 @@ def test_what_a_new_run_may_lack_is_a_warning(tmp_path, capsys):
         server.on("/v1/runs", as_json({"test_id": 7, "warnings": ["too few accounts"]}, 201))
         assert call(server, tmp_path, "create", "--tempest-version", "47.0.0", "--cloud", "1", "-f", "value") == 0
     assert "too few accounts" in capsys.readouterr().err
+
+
+PARTS = [
+    {"number": 1, "tests": 7, "worker": "node-1", "state": "running", "test_id": 5},
+    {"number": 2, "tests": 1, "worker": "", "state": "queued", "test_id": None},
+]
+
+
+def test_the_nodes_that_share_a_run(tmp_path, capsys):
+    with http_server.serving() as server:
+        server.on("/v1/runs/4", as_json({"test_id": 4, "state": "running", "shards": 2}))
+        server.on("/v1/runs/4/shards", as_json({"shards": PARTS}))
+        server.on("/v1/runs/4/attempts", as_json({"attempts": []}))
+        server.on("/v1/runs/4/messages", as_json({"messages": []}))
+        assert call(server, tmp_path, "show", "4", "-f", "json") == 0
+        assert json.loads(capsys.readouterr().out)["nodes"] == PARTS
+        assert call(server, tmp_path, "show", "4", "-f", "value", "-c", "nodes") == 0
+        assert capsys.readouterr().out == str(PARTS) + "\n"
+
+
+def test_lines_of_the_nodes():
+    lines = values.ShardLines(PARTS).human_readable()
+    assert lines == "1: 7 tests on node-1, running, run 5\n2: 1 tests on no node yet, queued, after the others"
