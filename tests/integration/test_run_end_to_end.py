@@ -280,3 +280,32 @@ def environments_with(text, pid):
             if text.encode() in Path(f"/proc/{child}/environ").read_bytes():
                 found.append(child)
     return found
+
+
+def test_operators_pause_resume_and_drain_a_node_from_the_server(site, worker, cloud):
+    program = worker()
+    name = program.log.parent.name
+
+    def state():
+        return {node["name"]: node["state"] for node in site.api.get("/v1/nodes")["nodes"]}.get(name)
+
+    def ask(order, expected):
+        assert site.queue("worker", order, name).status == 0
+        # the node hears of it with its next report, within 30 s
+        eventually(lambda: f"{name} is {expected}\n{program.text()[-2000:]}", lambda: state() == expected, 60)
+
+    ask("pause", "paused")
+    first = create(site, cloud, LONG)
+    time.sleep(3)
+    assert site.show(first)["state"] == "queued"
+    ask("resume", "ready")
+    in_the_middle(site, first)
+    ask("drain", "draining")
+    second = create(site, cloud, SHORT)
+    # the run goes on; it is not waited for here, where it is long enough to see the order arrive
+    assert site.show(first)["state"] == "running"
+    assert site.queue("run", "cancel", str(first), "--wait").status == 0
+    eventually("the drained node has ended", lambda: program.process.poll() is not None, 60)
+    assert site.show(second)["state"] == "queued"
+    asked = [one["target"] for one in site.api.get("/v1/audit")["entries"] if one["action"] == "ask node"]
+    assert asked[:3] == [f"/v1/nodes/{name}/commands (action: {order})" for order in ("drain", "resume", "pause")]
