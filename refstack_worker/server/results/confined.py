@@ -89,7 +89,7 @@ def upload_key(text: str) -> UploadKey:
 
 
 def _run(*words: str | Path, given: str | None = None, cpu_seconds: int | None = None) -> str:
-    limits = limited.Limits(cpu_seconds or MAX_CPU_SECONDS, MAX_MEMORY, MAX_FILE, MAX_SECONDS)
+    limits = limited.ProcessLimits(cpu_seconds or MAX_CPU_SECONDS, MAX_MEMORY, MAX_FILE, MAX_SECONDS)
     try:
         # the name of this module, whose main() the process calls
         return limited.run(__name__, words, limits, given)

@@ -1,8 +1,8 @@
 """Run a module of this package in a separate process, with limits for time, memory and disk.
 
 Some libraries take time or room that grows with the square of what they are given, and some hold Python's lock all the
-while: then nothing else in the server goes on, not even heartbeats. A process that takes too much is ended, and whether
-the bytes or this server were to blame is told apart: only the bytes may be refused.
+while: then nothing else in the server goes on, not even heartbeats. A process that takes too much is ended. Only bytes
+that take too much are refused; trouble of this server is an error of its own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TOP = str(Path(__file__).parents[3])
 
 
 @dataclass(frozen=True)
-class Limits:
+class ProcessLimits:
     """What a process may take before it is ended."""
 
     cpu_seconds: int
@@ -55,7 +55,7 @@ class RefusedInputError(Exception):
     """What was given is not what the module expects; the message says why."""
 
 
-def run(module: str, words: Sequence[str | Path], limits: Limits, given: str | None = None) -> str:
+def run(module: str, words: Sequence[str | Path], limits: ProcessLimits, given: str | None = None) -> str:
     """Run ``main(words)`` of a module with ``given`` as standard input; return what it prints.
 
     :raises OverLimitError: it met one of its limits.

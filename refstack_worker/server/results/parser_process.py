@@ -21,7 +21,7 @@ from refstack_worker.server.results.subunit import Parsed
 
 MIN_BYTES = 2 * 1024 * 1024
 """A smaller result is parsed where it is: to start a program takes longer."""
-LIMITS = limited.Limits(cpu_seconds=600, memory=1 << 30, file=1 << 32, seconds=900, niceness=5)
+LIMITS = limited.ProcessLimits(cpu_seconds=600, memory=1 << 30, file=1 << 32, seconds=900, niceness=5)
 """A result of the largest size needs a tenth of the memory. Heartbeats go first."""
 _TURN = threading.BoundedSemaphore(2)
 """Large results that are parsed at a time; the others wait."""

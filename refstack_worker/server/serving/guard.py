@@ -31,7 +31,7 @@ AUDITED = (
     "name", "label", "vendor", "vendor_id", "to_user_id", "user_id", "disabled", "max_open_runs", "action", "reason",
     "cloud_id", "only", "priority", "pinned", "paused", "runs",
 )  # fmt: skip
-"""Fields of requests that the audit log shows, by which one change is told from another."""
+"""Fields of requests that the audit log shows, to tell changes apart."""
 MAX_DETAIL = 60
 """Characters of each."""
 _SAFE = ("GET", "HEAD", "OPTIONS")

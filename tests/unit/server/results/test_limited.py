@@ -13,7 +13,7 @@ from refstack_worker.errors import ProcessError
 from refstack_worker.server.results import limited
 
 HERE = __name__
-LIMITS = limited.Limits(10, 512 * limited.MEBIBYTE, limited.MEBIBYTE, 60)
+LIMITS = limited.ProcessLimits(10, 512 * limited.MEBIBYTE, limited.MEBIBYTE, 60)
 
 
 def main(words: Sequence[str]) -> int:
