@@ -11,7 +11,7 @@ from tests.support.ledgers import CONF
 
 
 def stored_cloud(ledger: Ledger, owner_id: int | None = None, label: str = "stored") -> int:
-    new = NewCloud(label, "https://k.example/v3", test_user="u", user_id=owner_id, conf_json=CONF)
+    new = NewCloud(label, "https://cloud.example/v3", test_user="u", user_id=owner_id, conf_json=CONF)
     return int(ledger.clouds.add(new).cloud.id)
 
 
