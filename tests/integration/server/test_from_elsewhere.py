@@ -97,7 +97,7 @@ def test_the_calls_of_the_api_page(site: Site, away: Elsewhere) -> None:
 
 def test_the_commands_of_the_users_page(site: Site, away: Elsewhere) -> None:
     export, *commands = lines_of("users.md", "With the command line")
-    assert export.startswith("export ") and len(commands) == 11
+    assert export.startswith("export ") and len(commands) == 12
     now = site.ledger.clock()
     site.ledger.nodes.record(Node("node-a", ("47.0.0",), 1, 0, (), "ready", "", now, now))
     operators = away.home / "operator"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.integration.worker.conftest import PASSWORD, Node
 from tests.support.node_states import FUNCTION, clean, running
-from tests.support.process_table import below, files_with
+from tests.support.process_table import below, command_lines, files_with
 from tests.support.processes import eventually
 from tests.support.worker_parts import gone
 
@@ -94,7 +94,9 @@ def test_both_killed_at_once_leaves_work_for_the_next_start(node: Node) -> None:
     program = node.start()
     attempt = node.submit(82, "stubborn")
     running(node, attempt)
-    agents = [pid for pid in below(program.pid) if b"sandbox.agent" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    tree, lines = below(program.pid), command_lines()
+    # one that has ended meanwhile is in only one of the two
+    agents = [pid for pid in tree & set(lines) if "sandbox.agent" in lines[pid]]
     program.kill()
     for pid in agents:
         os.kill(pid, signal.SIGKILL)
