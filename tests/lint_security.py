@@ -33,6 +33,7 @@ NOT_SECRET = {
     ("tools/onefile", "Hex High Entropy String"): "the SHA-256 of a published file",
     ("installer/democloud/openstack/parts/identity.py", "Secret Keyword"): "the name of an algorithm",
     ("packaging/etc/refstack.cfg", "Basic Auth Credentials"): "an example, commented out",
+    ("docs/containers.md", "Basic Auth Credentials"): "an example: PASSWORD stands for one",
     ("refstack_worker/cli/queue/clouds.py", "Secret Keyword"): "the name of a variable",
     ("refstack_worker/cli/queue/main.py", "Secret Keyword"): "the name of a command",
     ("refstack_worker/config/server_values.py", "Basic Auth Credentials"): "an example in a message",

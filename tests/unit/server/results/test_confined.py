@@ -21,7 +21,7 @@ def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_key_is_refused() -> None:
     with pytest.raises(KeyFileError, match="private_key"):
-        confined.upload_key("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+        confined.upload_key("no key at all")
 
 
 def test_trouble_of_the_server_is_never_the_vendors_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
