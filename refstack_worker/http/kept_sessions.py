@@ -13,16 +13,16 @@ import requests
 
 IDLE_SECONDS = 2.0
 """For which an unused session is kept."""
-MOST = 8
+MAX_KEPT = 8
 """Sessions that are kept; a node with many slots closes the others."""
 
 
 class KeptSessions:
     """Sessions that no caller uses now; safe to use from several threads."""
 
-    def __init__(self, seconds: float = IDLE_SECONDS, most: int = MOST) -> None:
+    def __init__(self, seconds: float = IDLE_SECONDS, max_kept: int = MAX_KEPT) -> None:
         self._seconds = seconds
-        self._most = most
+        self._max_kept = max_kept
         self._lock = threading.Lock()
         self._idle: list[tuple[float, requests.Session]] = []
         """Since when, by the steady clock; the longest first."""
@@ -41,7 +41,7 @@ class KeptSessions:
         """Keep a session for the next caller, for a moment."""
         session.cookies.clear()
         with self._lock:
-            if len(self._idle) < self._most:
+            if len(self._idle) < self._max_kept:
                 self._idle.append((time.monotonic(), session))
                 self._close_later(self._seconds)
                 return

@@ -20,7 +20,7 @@ from refstack_worker.server.services.turns import SLOW
 
 LOG = logging.getLogger(__name__)
 
-MOST = 4
+MAX_DOWNLOADS = 4
 """At the same time in one process; they also count among its slow calls."""
 MAX_OF_ONE = 2
 PATIENCE = 60.0
@@ -42,7 +42,7 @@ class Downloads:
     def of(self, account: str, pieces: Iterable[Piece]) -> Download[Piece]:
         """Return a large answer as the HTTP server is to give it out. :raises RefusedError: reason ``busy``."""
         with self._lock:
-            if sum(self._under_way.values()) >= MOST:
+            if sum(self._under_way.values()) >= MAX_DOWNLOADS:
                 raise refused("busy", "too many downloads are running; try again in a moment")
             if self._under_way[account] >= MAX_OF_ONE:
                 raise refused("busy", f"you have {MAX_OF_ONE} downloads running already; try again when one has ended")

@@ -33,7 +33,7 @@ def test_one_that_was_given_back_is_used_again_and_then_closed(closed: list[requ
 
 
 def test_those_beyond_the_limit_are_closed_at_once(closed: list[requests.Session]) -> None:
-    kept = KeptSessions(seconds=60, most=1)
+    kept = KeptSessions(seconds=60, max_kept=1)
     first, second = kept.take(), kept.take()
     kept.give_back(first)
     kept.give_back(second)

@@ -28,7 +28,7 @@ def test_so_many_at_once_of_one_and_of_all() -> None:
     of_one = [gate.of("1", [b"x"]) for _ in range(downloads.MAX_OF_ONE)]
     with pytest.raises(RefusedError, match="running already"):
         gate.of("1", [b"x"])
-    others = [gate.of(str(number), [b"x"]) for number in range(2, 2 + downloads.MOST - downloads.MAX_OF_ONE)]
+    others = [gate.of(str(number), [b"x"]) for number in range(2, 2 + downloads.MAX_DOWNLOADS - downloads.MAX_OF_ONE)]
     with pytest.raises(RefusedError, match="too many"):
         gate.of("99", [b"x"])
     of_one[0].close()
