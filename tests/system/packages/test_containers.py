@@ -112,22 +112,23 @@ def test_a_run_through_containers(images: Images, built: Built, tmp_path: Path) 
     for target in ("queue", "worker"):
         images.build(target, context)
     queue, worker = images.container("queue"), images.container("worker")
-    etc, data = tmp_path / "etc", tmp_path / "data"
-    for path in (etc, data):
+    etc, keys, data = tmp_path / "etc", tmp_path / "keys", tmp_path / "data"
+    for path in (etc, keys, data):
         path.mkdir()
     (etc / "refstack.cfg").write_text('TEST_METHOD = "gearman"\n')
     (etc / "50-site.toml").write_text(SITE)
-    give(images, queue, "refstack-queue", etc, data)
-    server = {etc: "/etc/refstack", data: "/var/lib/refstack"}
+    give(images, queue, "refstack-queue", etc, keys, data)
+    # the keys are a volume of the image, which would hide a folder of the host's /etc/refstack
+    server = {etc: "/etc/refstack", keys: "/etc/refstack/keys", data: "/var/lib/refstack"}
     images.run(queue, server, "refstack-queue", "keys", "generate", "/etc/refstack/keys")
     images.run(queue, server, "refstack-queue", "db", "upgrade")
     images.start(queue, server, "gearmand", "--listen=127.0.0.1", "--log-file=stderr")
     images.start(queue, server, "refstack-queue", "api")
     images.start(queue, server, "refstack-queue", "monitor")
-    key = Path(shutil.copy(etc / "keys" / "fleet.key", etc / "node.key"))
+    key = Path(shutil.copy(keys / "fleet.key", etc / "node.key"))
     give(images, worker, "refstack-worker", key)
     node = {etc / "50-site.toml": "/etc/refstack-worker/conf.d/50-site.toml", key: "/etc/refstack-worker/fleet.key",
-            etc / "keys" / "sign.pub": "/etc/refstack-worker/server.pub"}  # fmt: skip
+            keys / "sign.pub": "/etc/refstack-worker/server.pub"}  # fmt: skip
     images.start(worker, node, "refstack-worker", "run")
     try:
         with cloud_in(SimpleNamespace(name=images.name), tmp_path) as conf:  # type: ignore[arg-type]
