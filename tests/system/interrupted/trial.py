@@ -34,6 +34,8 @@ END_SECONDS = 1200.0
 """For a run, with its second attempt, to end."""
 CLEAN_SECONDS = 300.0
 """For the clean-up after it."""
+SETTLE_SECONDS = 60.0
+"""For the clean-up of an earlier attempt to begin and to end."""
 WORKER = "refstack_worker.worker.main"
 
 
@@ -122,12 +124,19 @@ class Trial:
         return eventually(lambda: f"the end of run {run}\n{self.queue.logs()}", over, END_SECONDS) or {}
 
     def _left(self, before: Census) -> Census:
-        """Wait until no run is on the node any more; returns what is in the cloud more than before."""
+        """Wait until no run is on the node any more and a while for the rest; returns what is in the cloud more."""
 
         def is_quiet() -> bool:
             return not any("--tempest-home" in line or "--tempest_home" in line for line in self._commands())
 
         eventually(lambda: f"the clean-up ends\n{self.queue.logs()}", is_quiet, CLEAN_SECONDS)
+        deadline = time.monotonic() + SETTLE_SECONDS
+        # what a killed attempt left is removed after the next one has ended: seconds later
+        while (left := self._more_than(before)) and time.monotonic() < deadline:
+            time.sleep(2)
+        return left
+
+    def _more_than(self, before: Census) -> Census:
         found = added(before, census(self.cloud))
         # Neutron makes one for each project and keeps it when the project goes, also after a run that nobody stopped
         groups = found.pop("security_groups", [])
