@@ -33,3 +33,11 @@ print("2]")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [1, 2]
     assert "a package is being built" in done.stderr
+
+
+@pytest.mark.parametrize("path", sorted((TOP / "tests" / "bench").glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_every_benchmark_begins(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "tests/bench/run", path.stem, "--help"], capture_output=True, text=True, cwd=TOP
+    )
+    assert done.returncode == 0 and "usage" in done.stdout + done.stderr, done.stderr
