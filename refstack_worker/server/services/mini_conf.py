@@ -11,6 +11,12 @@ from refstack_worker.contract.keystone_address import is_same_server
 from refstack_worker.contract.secrets import is_secret_option
 from refstack_worker.server.domain.clouds import Cloud
 from refstack_worker.server.domain.runs import RunSpec
+from refstack_worker.server.services.inputs.checks import invalid
+
+_ELSEWHERE = (
+    "identity.uri_v3 names another server than the cloud does. The stored passwords are sent to the cloud's own server "
+    "alone: give the run passwords of its own, or correct one of the addresses."
+)
 
 COMMON: Mapping[str, Mapping[str, Any]] = {"identity": {"auth_version": "v3"}}
 """For every cloud."""
@@ -36,22 +42,30 @@ def merged(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
     return found
 
 
+def _without_secrets(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {
+        section: {name: value for name, value in values.items() if not is_secret_option(name)}
+        for section, values in without_accounts(conf).items()
+    }
+
+
 def with_saved(
     saved: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]], endpoint: str
 ) -> dict[str, dict[str, Any]]:
     """Return a run's options over those that a cloud stores; a run's accounts replace all that are stored.
 
-    A run that names another server than the cloud's gets none of the passwords: they would be sent there.
+    What is stored goes to the cloud's own server alone: with another one, a run has to bring its own passwords.
 
     :param endpoint: Keystone URL of the cloud.
+    :raises InvalidInput: ``conf_json``: it names another server, and only the stored passwords.
     """
     identity = merged(saved, given).get("identity", {})
     named = [str(identity[name]) for name in ("uri", "uri_v3") if identity.get(name)]
     if not all(is_same_server(one, endpoint) for one in named):
-        saved = {
-            section: {name: value for name, value in values.items() if not is_secret_option(name)}
-            for section, values in without_accounts(saved).items()
-        }
+        plain = _without_secrets(saved)
+        if plain != saved and _without_secrets(given) == given:
+            raise invalid("conf_json", _ELSEWHERE)
+        saved = plain
     return merged(without_accounts(saved) if accounts_in(given) else saved, given)
 
 

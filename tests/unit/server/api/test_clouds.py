@@ -93,19 +93,22 @@ class TestOtherServers:
         assert ledger.clouds.saved_passwords(cloud)["identity"] == {"password": "pw-9"}
 
     @pytest.mark.parametrize("option", ["uri", "uri_v3"])
-    def test_a_run_that_names_another_gets_none_of_them(
+    def test_a_run_that_names_another_brings_its_own(
         self, client: FlaskClient, ledger: Ledger, headers: dict[str, str], cloud: int, option: str
     ) -> None:
         conf = {"identity": {option: self.ELSEWHERE}}
         body = {"tempest_version": "47.0.0", "cloud_id": cloud}
-        made = client.post("/v1/runs", json={**body, "conf_json": conf}, headers=headers)
+        for path in ("/v1/runs", "/v1/runs/check"):
+            refused = client.post(path, json={**body, "conf_json": conf}, headers=headers)
+            assert refused.status_code == 400 and refused.json["errors"][0]["field"] == "conf_json"
+            assert "own server alone" in refused.text and "pw-" not in refused.text
+        own = {"identity": {option: self.ELSEWHERE, "password": "own"}}
+        made = client.post("/v1/runs", json={**body, "conf_json": own}, headers=headers)
         (submission,) = ledger.submissions.next(test_id=made.json["test_id"])
-        assert "pw-" not in str(submission.conf_json)
+        assert "pw-" not in str(submission.conf_json) and "own" in str(submission.conf_json)
         # nor by an option that is stored with the cloud
         assert client.put(f"/v1/clouds/{cloud}", json={**CLOUD, "conf_json": conf}, headers=headers).status_code == 200
-        made = client.post("/v1/runs", json=body, headers=headers)
-        (submission,) = ledger.submissions.next(test_id=made.json["test_id"])
-        assert "pw-" not in str(submission.conf_json)
+        assert client.post("/v1/runs", json=body, headers=headers).status_code == 400
 
 
 class TestProposedVersion:
