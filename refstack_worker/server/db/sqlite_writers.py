@@ -12,6 +12,11 @@ import os
 import threading
 from pathlib import Path
 
+from refstack_worker.errors import LedgerError
+
+WAIT_SECONDS = 30.0
+"""For a turn within a process. Of each process one thread at most waits longer, if another process holds its turn but
+does not go on."""
 ENDING = "-lock"
 """Of the file's name, after that of the database."""
 
@@ -25,7 +30,9 @@ class SqliteWriters:
         self._file: int | None = None
 
     def __enter__(self) -> None:
-        self._lock.acquire()
+        """Wait for the turn. :raises LedgerError: others hold it for too long."""
+        if not self._lock.acquire(timeout=WAIT_SECONDS):
+            raise LedgerError(f"the database is busy: no turn to write within {WAIT_SECONDS:g} s")
         try:
             self._flock(fcntl.LOCK_EX)
         except BaseException:

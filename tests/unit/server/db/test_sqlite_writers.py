@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from refstack_worker.errors import LedgerError
+from refstack_worker.server.db import sqlite_writers
 from refstack_worker.server.db.database import Database
 from refstack_worker.server.db.sqlite_writers import ENDING, SqliteWriters
 
@@ -99,4 +102,32 @@ def test_without_the_file_sqlites_own_waiting_has_to_do(database: Path) -> None:
     Path(f"{database}{ENDING}").symlink_to(database.parent / "gone" / "x")
     thread, done = turn(database)
     thread.join(20)
+    assert done.is_set()
+
+
+def test_a_process_that_holds_its_turn_for_ever_costs_one_thread(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_writers, "WAIT_SECONDS", 0.2)
+    writers, has_begun, done = SqliteWriters(database), threading.Event(), threading.Event()
+    flock = fcntl.flock
+
+    def noting(file: int, operation: int) -> None:
+        has_begun.set()
+        flock(file, operation)
+
+    def write() -> None:
+        with writers:
+            done.set()
+
+    monkeypatch.setattr(fcntl, "flock", noting)
+    with holder(database) as other:
+        first = threading.Thread(target=write)
+        first.start()
+        assert has_begun.wait(20)
+        with pytest.raises(LedgerError, match="the database is busy"), writers:
+            pass
+        assert not done.is_set()
+        other.communicate()
+        first.join(20)
     assert done.is_set()
