@@ -6,6 +6,7 @@ import glob
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,10 +144,25 @@ def own_repository(repository: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(repository, tmp_path / "own-repository"))
 
 
+@contextmanager
+def _machine(repository: Path, suite: str) -> Iterator[Node]:
+    with Mirror(repository) as mirror, Machine(suite) as machine:
+        node = Node(machine, mirror, repository)
+        node.add_source()
+        yield node
+
+
 @pytest.fixture
 def bare(repository: Path) -> Iterator[Node]:
     """A booted bare Debian 12 that can reach the repository; nothing of it is installed."""
-    with Mirror(repository) as mirror, Machine() as machine:
-        node = Node(machine, mirror, repository)
-        node.add_source()
+    with _machine(repository, "bookworm") as node:
+        yield node
+
+
+@pytest.fixture(params=["bookworm", "trixie"])
+def bare_machine(request: pytest.FixtureRequest, repository: Path) -> Iterator[Node]:
+    """The same with Debian 12 and 13."""
+    if request.param == "trixie" and "py313" not in pythons():
+        pytest.skip("no Python 3.13 on this machine to lock Tempest for Debian 13 with")
+    with _machine(repository, request.param) as node:
         yield node

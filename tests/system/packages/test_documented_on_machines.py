@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.documented import script
-from tests.support.machines import Machine
-from tests.support.mirror import Mirror
-from tests.system.packages.conftest import FIRST, pythons
+from tests.system.packages.conftest import FIRST
 from tests.system.packages.node import Node
 
 SERVER = "http://127.0.0.1:8000"
 
 pytestmark = pytest.mark.skipif(not os.environ.get("REFSTACK_TEST_FULL"), reason="tests/run full runs it")
-
-
-@pytest.fixture(params=["bookworm", "trixie"])
-def bare_machine(request: pytest.FixtureRequest, repository: Path) -> Iterator[Node]:
-    if request.param == "trixie" and "py313" not in pythons():
-        pytest.skip("no Python 3.13 on this machine to lock Tempest for Debian 13 with")
-    with Mirror(repository) as mirror, Machine(request.param) as machine:
-        node = Node(machine, mirror, repository)
-        node.add_source()
-        yield node
 
 
 def run(node: Node, page: str, name: str) -> str:

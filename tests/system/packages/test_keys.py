@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.clouds import TESTS, cloud_in
-from tests.support.machines import Machine
-from tests.support.mirror import Mirror
-from tests.system.packages.conftest import FIRST, pythons
+from tests.system.packages.conftest import FIRST
 from tests.system.packages.node import Node
 
 RUNS = 12
@@ -21,19 +18,15 @@ KEYS = "/etc/refstack/keys"
 pytestmark = pytest.mark.skipif(not os.environ.get("REFSTACK_TEST_FULL"), reason="tests/run full runs it")
 
 
-@pytest.fixture(params=["bookworm", "trixie"])
-def busy(request: pytest.FixtureRequest, repository: Path) -> Iterator[Node]:
+@pytest.fixture
+def busy(bare_machine: Node) -> Node:
     """A node with two slots and the server beside it."""
-    if request.param == "trixie" and "py313" not in pythons():
-        pytest.skip("no Python 3.13 on this machine to lock Tempest for Debian 13 with")
-    with Mirror(repository) as mirror, Machine(request.param) as machine:
-        node = Node(machine, mirror, repository)
-        node.add_source()
-        node.install("refstack-worker", "refstack-queue", f"refstack-tempest-{FIRST}", "gearman-job-server")
-        node.set_up_queue()
-        node.set_up_worker("[node]\nslots = 2\n")
-        machine.wait("the worker", lambda: FIRST in node.status()["versions"], 60)
-        yield node
+    node = bare_machine
+    node.install("refstack-worker", "refstack-queue", f"refstack-tempest-{FIRST}", "gearman-job-server")
+    node.set_up_queue()
+    node.set_up_worker("[node]\nslots = 2\n")
+    node.machine.wait("the worker", lambda: FIRST in node.status()["versions"], 60)
+    return node
 
 
 def test_rotations_under_load_lose_no_attempt_and_a_revoked_node_opens_nothing(busy: Node, tmp_path: Path) -> None:
