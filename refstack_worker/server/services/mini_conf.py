@@ -42,11 +42,8 @@ def merged(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
     return found
 
 
-def _without_secrets(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {
-        section: {name: value for name, value in values.items() if not is_secret_option(name)}
-        for section, values in without_accounts(conf).items()
-    }
+def _has_passwords(conf: Mapping[str, Mapping[str, Any]]) -> bool:
+    return bool(accounts_in(conf)) or any(is_secret_option(name) for values in conf.values() for name in values)
 
 
 def with_saved(
@@ -62,10 +59,12 @@ def with_saved(
     identity = merged(saved, given).get("identity", {})
     named = [str(identity[name]) for name in ("uri", "uri_v3") if identity.get(name)]
     if not all(is_same_server(one, endpoint) for one in named):
-        plain = _without_secrets(saved)
-        if plain != saved and _without_secrets(given) == given:
+        if _has_passwords(saved) and not _has_passwords(given):
             raise invalid("conf_json", _ELSEWHERE)
-        saved = plain
+        saved = {
+            section: {name: value for name, value in values.items() if not is_secret_option(name)}
+            for section, values in without_accounts(saved).items()
+        }
     return merged(without_accounts(saved) if accounts_in(given) else saved, given)
 
 
