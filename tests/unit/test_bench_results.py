@@ -37,7 +37,7 @@ print("2]")
 
 @pytest.mark.parametrize("path", sorted((TOP / "tests" / "bench").glob("[a-z]*.py")), ids=lambda path: path.stem)
 def test_every_benchmark_begins(path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "tests/bench/run", path.stem, "--help"], capture_output=True, text=True, cwd=TOP
-    )
-    assert done.returncode == 0 and "usage" in done.stdout + done.stderr, done.stderr
+    # in this interpreter: tests/bench/run would fetch what a package's build has not
+    code = f"from tests.bench import {path.stem}; {path.stem}.main(['--help'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=TOP)
+    assert done.returncode == 0 and "usage" in done.stdout, done.stderr
