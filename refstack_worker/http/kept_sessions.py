@@ -24,25 +24,30 @@ class KeptSessions:
         self._seconds = seconds
         self._max_kept = max_kept
         self._lock = threading.Lock()
-        self._idle: list[tuple[float, requests.Session]] = []
-        """Since when, by the steady clock; the longest first."""
+        self._idle: list[tuple[float, str, requests.Session]] = []
+        """Since when, by the steady clock, and whom its connections trust; the longest first."""
         self._timer: threading.Timer | None = None
 
-    def take(self) -> requests.Session:
-        """Return a session for the caller alone; it knows no cookies and reads nothing from the environment."""
+    def take(self, ca_file: str) -> requests.Session:
+        """Return a session for the caller alone; it knows no cookies and reads nothing from the environment.
+
+        :param ca_file: whom the caller trusts; requests before 2.32 would not ask again who is at the other end of a
+            connection that was made with other authorities.
+        """
         with self._lock:
-            if self._idle:
-                return self._idle.pop()[1]
+            for place in reversed(range(len(self._idle))):
+                if self._idle[place][1] == ca_file:
+                    return self._idle.pop(place)[2]
         session = requests.Session()
         session.trust_env = False
         return session
 
-    def give_back(self, session: requests.Session) -> None:
+    def give_back(self, session: requests.Session, ca_file: str) -> None:
         """Keep a session for the next caller, for a moment."""
         session.cookies.clear()
         with self._lock:
             if len(self._idle) < self._max_kept:
-                self._idle.append((time.monotonic(), session))
+                self._idle.append((time.monotonic(), ca_file, session))
                 self._close_later(self._seconds)
                 return
         session.close()
@@ -57,7 +62,7 @@ class KeptSessions:
         now = time.monotonic()
         with self._lock:
             self._timer = None
-            old = [session for since, session in self._idle if now - since >= self._seconds]
+            old = [session for since, _, session in self._idle if now - since >= self._seconds]
             self._idle = self._idle[len(old) :]
             if self._idle:
                 self._close_later(self._idle[0][0] + self._seconds - now)

@@ -67,7 +67,7 @@ class HttpSession:
 
     def _request(self, method: str, url: str, **options: Any) -> requests.Response:
         if self._session is None:
-            self._session = requests.Session() if self._is_public else _KEPT.take()
+            self._session = requests.Session() if self._is_public else _KEPT.take(self._ca_file)
         try:
             return self._session.request(
                 method,
@@ -111,7 +111,7 @@ class HttpSession:
         if self._is_public:
             session.close()
         else:
-            _KEPT.give_back(session)
+            _KEPT.give_back(session, self._ca_file)
 
 
 def read_body(response: requests.Response, max_bytes: int, seconds: float) -> bytes:

@@ -23,22 +23,32 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> list[requests.Session]:
 
 def test_one_that_was_given_back_is_used_again_and_then_closed(closed: list[requests.Session]) -> None:
     kept = KeptSessions(seconds=0.05)
-    session = kept.take()
-    assert kept.take() is not session
-    kept.give_back(session)
-    assert kept.take() is session
-    kept.give_back(session)
+    session = kept.take("")
+    assert kept.take("") is not session
+    kept.give_back(session, "")
+    assert kept.take("") is session
+    kept.give_back(session, "")
     eventually("it is closed", lambda: closed == [session], 5)
-    assert kept.take() is not session
+    assert kept.take("") is not session
+
+
+def test_one_that_trusts_other_authorities_is_not_given() -> None:
+    kept = KeptSessions(seconds=60)
+    first, second = kept.take("/etc/first.pem"), kept.take("/etc/second.pem")
+    kept.give_back(first, "/etc/first.pem")
+    kept.give_back(second, "/etc/second.pem")
+    assert kept.take("") not in (first, second)
+    assert kept.take("/etc/first.pem") is first
+    assert kept.take("/etc/first.pem") is not second
 
 
 def test_those_beyond_the_limit_are_closed_at_once(closed: list[requests.Session]) -> None:
     kept = KeptSessions(seconds=60, max_kept=1)
-    first, second = kept.take(), kept.take()
-    kept.give_back(first)
-    kept.give_back(second)
+    first, second = kept.take(""), kept.take("")
+    kept.give_back(first, "")
+    kept.give_back(second, "")
     assert closed == [second]
-    assert kept.take() is first
+    assert kept.take("") is first
 
 
 def test_the_next_session_uses_the_connection_with_its_own_token_and_no_cookies(
