@@ -71,8 +71,10 @@ class Standalone:
 
 
 @contextmanager
-def standalone(base: Path, slots: int = 1, plugins: tuple[str, ...] = (), **environment: str) -> Iterator[Standalone]:
-    """Give a queue whose one worker can run :data:`TEMPEST`; what it starts ends with the block.
+def standalone(
+    base: Path, slots: int = 1, plugins: tuple[str, ...] = (), tempest: str = TEMPEST, **environment: str
+) -> Iterator[Standalone]:
+    """Give a queue whose one worker can run one version of Tempest; what it starts ends with the block.
 
     :param plugins: what is locked beside it, as ``python-tempestconf==3.5.4``.
     """
@@ -82,7 +84,7 @@ def standalone(base: Path, slots: int = 1, plugins: tuple[str, ...] = (), **envi
         "--folder",
         str(folder),
         "--locks",
-        str(locked(TEMPEST, plugins=plugins)),
+        str(locked(tempest, plugins=plugins)),
         "--slots",
         str(slots),
     ]
@@ -96,15 +98,15 @@ def standalone(base: Path, slots: int = 1, plugins: tuple[str, ...] = (), **envi
         told: Mapping[str, Any] = json.loads(ready.read_text())
         made = Standalone(folder, program, told["url"], Path(told["token_file"]))
         with made.api() as api:
-            eventually(lambda: f"a worker\n{made.logs()}", lambda: _is_served(api), 120)
+            eventually(lambda: f"a worker\n{made.logs()}", lambda: _is_served(api, tempest), 120)
         yield made
     finally:
         program.end()
 
 
-def _is_served(api: Api) -> bool:
+def _is_served(api: Api, tempest: str) -> bool:
     nodes = api.get("/v1/nodes")["nodes"]
-    return any(node["state"] == "ready" and TEMPEST in node["versions"] for node in nodes)
+    return any(node["state"] == "ready" and tempest in node["versions"] for node in nodes)
 
 
 def _queue(*words: str | Path) -> list[str]:

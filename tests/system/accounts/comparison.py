@@ -77,7 +77,7 @@ class Comparison:
         seconds = round(took), round(time.monotonic() - began)
         self.say(f"{situation.name}: plain Tempest: {dict(Counter(plain.values()))}")
         return Compared(situation, ran.code, ran.end["message"], tuple(ran.messages), ours, plain,
-                        _of_projects_that_stay(left), seconds)  # fmt: skip
+                        of_projects_that_stay(left), seconds)  # fmt: skip
 
     def _product(self, place: Path, situation: Situation, tests: Sequence[str]) -> Ran:
         program = place / "execute_test"
@@ -104,7 +104,7 @@ class Comparison:
         return done.stdout
 
 
-def _of_projects_that_stay(left: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+def of_projects_that_stay(left: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Leave out the group that Neutron makes for each project, and keeps."""
     return tuple(f"{kind}: {name}" for kind, names in left.items() for name in names
                  if not (kind == "security_groups" and name.startswith("default ")))  # fmt: skip
