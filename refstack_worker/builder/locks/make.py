@@ -56,7 +56,7 @@ def make_lock(request: LockRequest) -> Lock:
     """
     make_folder(request.cache)
     with tempfile.TemporaryDirectory(prefix="lock-", dir=request.cache) as name:
-        uv = Uv(find_uv(request.cache), Path(name).absolute(), request.resolve_request.index)
+        uv = Uv(find_uv(request.cache), Path(name).absolute(), request.resolve_request.index, request.ca_file)
         request = _with_source(request, uv)
         resolve_request = request.resolve_request
         LOG.info("resolving Tempest %s on %s", resolve_request.version, resolve_request.interpreter.name)

@@ -38,6 +38,9 @@ INDEX_KEYS = frozenset(
 )  # fmt: skip
 """The same in ``uv.toml``."""
 
+SYSTEM_CERTS = ("UV_SYSTEM_CERTS", "UV_NATIVE_TLS")
+"""Two names of one switch: without it uv knows the public authorities alone, none that were added to the system's."""
+
 INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
 
 
@@ -50,6 +53,8 @@ class Uv:
     """An empty folder; uv is started there, and its only configuration is in it."""
     index: str = ""
     """A package index other than uv's own; may hold a user and a token."""
+    ca_file: str = ""
+    """The authorities to trust, and no others; empty: the system's."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -59,6 +64,11 @@ class Uv:
             for name, value in os.environ.items()
             if PASSED_ON.fullmatch(name) or not name.startswith(("UV_", "VIRTUAL_ENV", "PYTHON"))
         }
+        chosen = {*kept, *(f"UV_{key.upper().replace('-', '_')}" for key in _machine_settings())}
+        if chosen.isdisjoint(SYSTEM_CERTS):
+            kept.update(dict.fromkeys(SYSTEM_CERTS, "true"))
+        if self.ca_file:
+            kept["SSL_CERT_FILE"] = self.ca_file
         return {**kept, **({"UV_DEFAULT_INDEX": self.index} if self.index else {})}
 
     def run(self, words: Sequence[str | Path], extra: Mapping[str, str] | None = None) -> process.Completed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import ssl
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ from cliff.command import Command
 from cliff.lister import Lister
 from cliff.show import ShowOne
 from packaging.utils import canonicalize_name
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from refstack_worker.builder.locks.make import LockRequest, make_lock
 from refstack_worker.builder.locks.recheck import prove_locks
@@ -167,10 +169,9 @@ def lock(parsed_args: argparse.Namespace) -> locks.Lock:
     """Make the lock that the arguments ask for."""
     source = TempestSource.parse(parsed_args.version)
     version = _version_of(parsed_args, source)
-    if parsed_args.ca_file:
-        os.environ["SSL_CERT_FILE"] = parsed_args.ca_file  # the resolver looks there
     with tempfile.TemporaryDirectory(prefix="refstack-lock-") as scratch:
-        constraints, name = constraints_of(parsed_args.constraints, Path(scratch), parsed_args.ca_file)
+        ca_file = with_system_authorities(parsed_args.ca_file, Path(scratch))
+        constraints, name = constraints_of(parsed_args.constraints, Path(scratch), ca_file)
         plugins = plugins_of(parsed_args.plugins).items()
         resolve_request = ResolveRequest(
             version,
@@ -187,7 +188,7 @@ def lock(parsed_args: argparse.Namespace) -> locks.Lock:
                 parsed_args.output,
                 parsed_args.cache,
                 tuple(parsed_args.openstack),
-                parsed_args.ca_file,
+                ca_file,
                 machines_of(parsed_args.machines, resolve_request.interpreter),
                 source,
             )
@@ -224,6 +225,22 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ca-file", default="", metavar="FILE", help="certificate authorities to trust in addition to the system's"
     )
+
+
+def with_system_authorities(ca_file: str, folder: Path) -> str:
+    """Return a file with these authorities and the system's: who is given a file trusts nothing else.
+
+    :raises BuildError: the file cannot be read.
+    """
+    if not ca_file:
+        return ""
+    system = ssl.get_default_verify_paths().cafile or DEFAULT_CA_BUNDLE_PATH
+    both = folder / "authorities.pem"
+    try:
+        both.write_bytes(b"\n".join(Path(place).read_bytes() for place in (system, ca_file)))
+    except OSError as error:
+        raise BuildError(f"--ca-file: {error}") from error
+    return str(both)
 
 
 def constraints_of(place: str | None, scratch: Path, ca_file: str) -> tuple[Path | None, str]:

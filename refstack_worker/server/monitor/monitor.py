@@ -19,6 +19,7 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.retention import PRUNED_AT_ONCE
 from refstack_worker.server.monitor.due_schedules import start_due
 from refstack_worker.server.monitor.liveness import Liveness
+from refstack_worker.server.monitor.queue_watch import QueueWatch
 from refstack_worker.server.queue.capacity import lost
 from refstack_worker.server.queue.client import QueueClient
 from refstack_worker.server.queue.reports import FunctionStatus, serves
@@ -43,6 +44,8 @@ class Pace:
     """Queue: lost jobs and functions that no node serves."""
     grace: float = 10.0
     """Age of a submitted job before the queue is asked for it."""
+    watch: float = 15.0
+    """Whether the Gearman servers respond."""
     prune: float = 3600.0
     """Runs that are older than ``RETENTION_DAYS``; while there are more of them, some go in each round."""
 
@@ -61,6 +64,7 @@ class Monitor:
         self._client = client
         self._pace = pace
         self._liveness = liveness
+        self._watch = QueueWatch(client, pace.watch)
         self._next_queue_look = 0.0
         self._next_prune = 0.0
         self._told: set[tuple[int, str]] = set()
@@ -93,7 +97,7 @@ class Monitor:
         if time.monotonic() >= self._next_queue_look:
             self._next_queue_look = time.monotonic() + self._pace.queue
             steps += [self._pull_back, self._resubmit_lost, self._tell_unserved, self._find_news, self._start_due]
-        steps += [self._advance_split, self._withdraw, self._submit]
+        steps += [self._advance_split, self._withdraw, self._submit, self._watch.look]
         if self._ledger.settings.rules.retention_days and time.monotonic() >= self._next_prune:
             steps.append(self._prune)
         troubles = [trouble for trouble in map(_tried, steps) if trouble]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,15 +14,17 @@ from refstack_worker import process
 from tests.support.clouds import SLOW_TESTS, TESTS, cloud_in
 from tests.support.machines import Machine
 from tests.support.mirror import Mirror
-from tests.system.packages.conftest import FIRST, NEXT, SECOND, Built
+from tests.system.packages.conftest import FIRST, NEXT, SECOND, Built, pythons
 from tests.system.packages.node import Node
 
+SUITES = ("bookworm", "trixie") if os.environ.get("REFSTACK_TEST_FULL") and "py313" in pythons() else ("bookworm",)
 
-@pytest.fixture
-def node(repository: Path, tmp_path: Path) -> Iterator[Node]:
+
+@pytest.fixture(params=SUITES)
+def node(request: pytest.FixtureRequest, repository: Path, tmp_path: Path) -> Iterator[Node]:
     """A node at work: queue and worker set up, Tempest's first version installed; its repository is its own."""
     own = Path(shutil.copytree(repository, tmp_path / "node-repository"))
-    with Mirror(own) as mirror, Machine() as machine:
+    with Mirror(own) as mirror, Machine(request.param) as machine:
         made = Node(machine, mirror, own)
         made.add_source()
         made.install("refstack-worker", "refstack-queue", f"refstack-tempest-{FIRST}", "gearman-job-server")

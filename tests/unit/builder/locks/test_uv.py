@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from refstack_worker.builder.locks import uv as uv_module
 from refstack_worker.builder.locks.uv import Uv, find_uv
+from refstack_worker.cli.package.main import with_system_authorities
+from refstack_worker.errors import BuildError
 
 TELL = """#!/bin/sh
 env > seen.env
@@ -57,6 +60,36 @@ def test_indexes_of_the_users_settings_stay(uv: Uv, tmp_path: Path) -> None:
         "index": [{"name": "site", "url": "https://you:word@a.example/simple", "default": True}],
     }
     assert uv.with_credentials("https://a.example/files/x.whl") == "https://you:word@a.example/files/x.whl"
+
+
+def test_authorities_of_the_system_are_trusted_unless_the_user_says_otherwise(
+    uv: Uv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (*uv_module.SYSTEM_CERTS, "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    assert {name: uv.environment.get(name) for name in uv_module.SYSTEM_CERTS} == {
+        "UV_SYSTEM_CERTS": "true",
+        "UV_NATIVE_TLS": "true",
+    }
+    assert "SSL_CERT_FILE" not in uv.environment
+    assert replace(uv, ca_file="/own.pem").environment["SSL_CERT_FILE"] == "/own.pem"
+    (tmp_path / "config/uv").mkdir(parents=True)
+    (tmp_path / "config/uv/uv.toml").write_text("native-tls = false\n")
+    assert not set(uv.environment) & set(uv_module.SYSTEM_CERTS)
+    (tmp_path / "config/uv/uv.toml").unlink()
+    monkeypatch.setenv("UV_SYSTEM_CERTS", "false")
+    assert "UV_NATIVE_TLS" not in uv.environment and uv.environment["UV_SYSTEM_CERTS"] == "false"
+
+
+def test_a_file_of_authorities_comes_beside_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("system", "own"):
+        (tmp_path / name).write_text(f"{name}\n")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "system"))
+    assert with_system_authorities("", tmp_path) == ""
+    both = with_system_authorities(str(tmp_path / "own"), tmp_path)
+    assert Path(both).read_text().split() == ["system", "own"]
+    with pytest.raises(BuildError, match="--ca-file: .*nowhere"):
+        with_system_authorities(str(tmp_path / "nowhere"), tmp_path)
 
 
 def test_users_and_tokens_go_to_their_own_host_alone(uv: Uv) -> None:
