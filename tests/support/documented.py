@@ -5,6 +5,7 @@ A block that is marked ``<!-- tested: NAME -->`` is a script: the test that has 
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -14,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::([\w:]+)`")
+"""A test that a page names."""
+
 MARKED = re.compile(r"<!-- tested: (?P<name>[\w-]+) -->\n\n(?P<block>(?:(?:    .*)?\n)+)")
 """A marker, and the indented lines below it."""
 
@@ -29,6 +33,17 @@ def script(page: str, name: str) -> str:
     text = (TOP / "docs" / page).read_text(encoding="utf-8")
     found = {match["name"]: match["block"] for match in MARKED.finditer(text)}
     return textwrap.dedent(found[name]).strip() + "\n"
+
+
+def defined_in(path: Path) -> set[str]:
+    """Return the tests of a module, those of a class with its name before them."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}::{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
+    return found
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from pathlib import Path
 
 import pytest
 
+from tests.support.documented import NAMED, defined_in
+
 TOP = Path(__file__).resolve().parents[2]
 PAGE = TOP / "docs" / "threat-model.md"
-NAMED = re.compile(r"`(tests/[\w/]+\.py)::([\w:]+)`")
 ROWS = [line for line in PAGE.read_text().splitlines() if line.startswith("|") and not line.startswith("|---")]
-
-
-def defined_in(path: Path) -> set[str]:
-    """Return the tests of a module, those of a class with its name before them."""
-    found: set[str] = set()
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.FunctionDef):
-            found.add(node.name)
-        elif isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}::{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
-    return found
 
 
 @pytest.mark.parametrize(("file", "test"), sorted(set(NAMED.findall(PAGE.read_text()))))
