@@ -18,6 +18,7 @@ from packaging.markers import InvalidMarker, Marker
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
+from refstack_worker.contract.payload import release_trouble
 from refstack_worker.errors import LockError
 
 if sys.version_info >= (3, 11):
@@ -33,6 +34,9 @@ FILENAME = re.compile(r"[A-Za-z0-9_.+!-]+\.whl")
 
 MAX_SET_NAME = 60
 """Characters of the name of a version with its plugins: of files, folders and packages."""
+
+PLUGIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+"""Name of a distribution, as the packaging specifications define it."""
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -160,6 +164,8 @@ def parse_lock(path: Path, content: bytes) -> Lock:
             tuple(_wheel(package) for package in data["packages"]),
             _compatibility(data),
         )
+    except RecursionError:
+        raise LockError(f"{path}: not a lock of refstack-package: nested too deeply") from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise LockError(f"{path}: not a lock of refstack-package: {what}") from error
@@ -213,16 +219,46 @@ def _compatibility(data: Mapping[str, Any]) -> Compatibility:
     if table is None:
         raise ValueError("[tool.refstack] is missing")
     constraints = table.get("constraints", {})
+    tests = table.get("tests", 0)
+    if type(tests) is not int or tests < 0:
+        raise ValueError(f"tests = {tests!r} is not a number of tests")
     return Compatibility(
-        tempest=str(table["tempest"]),
-        releases=tuple(table.get("openstack-releases", [])),
-        plugins=tuple(sorted((canonicalize_name(name), v) for name, v in table.get("plugins", {}).items())),
-        constraints=constraints.get("name", ""),
-        constraints_sha256=constraints.get("sha256", ""),
-        interpreter=table.get("interpreter", ""),
+        tempest=_tempest(table["tempest"]),
+        releases=_releases(table.get("openstack-releases", [])),
+        plugins=tuple(sorted(_plugin(name, version) for name, version in table.get("plugins", {}).items())),
+        constraints=_text(constraints.get("name", ""), "constraints"),
+        constraints_sha256=_text(constraints.get("sha256", ""), "constraints"),
+        interpreter=_text(table.get("interpreter", ""), "interpreter"),
         exclude_newer=str(table.get("exclude-newer", "")),
-        tests=int(table.get("tests", 0)),
+        tests=tests,
     )
+
+
+def _tempest(version: Any) -> str:
+    # folders, files and packages are called after it
+    trouble = release_trouble(_text(version, "tempest"))
+    if trouble:
+        raise ValueError(f"tempest: {trouble}")
+    return str(version)
+
+
+def _releases(listed: Any) -> tuple[str, ...]:
+    if not isinstance(listed, list):
+        raise ValueError(f"openstack-releases: {listed!r} is not a list")
+    return tuple(_text(release, "openstack-releases") for release in listed)
+
+
+def _plugin(name: str, version: Any) -> tuple[str, str]:
+    # also in the names of folders, files and packages
+    if not PLUGIN.fullmatch(name):
+        raise ValueError(f"plugins: {name!r} is not the name of a distribution")
+    return canonicalize_name(name), _text(version, "plugins")
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(f"{what}: {value!r} is not a text of one line")
+    return value
 
 
 def _specifier(text: str) -> str:
