@@ -98,15 +98,16 @@ def standalone(
         told: Mapping[str, Any] = json.loads(ready.read_text())
         made = Standalone(folder, program, told["url"], Path(told["token_file"]))
         with made.api() as api:
-            eventually(lambda: f"a worker\n{made.logs()}", lambda: _is_served(api, tempest), 120)
+            eventually(lambda: f"a worker\n{made.logs()}", lambda: _is_served(api, tempest, plugins), 120)
         yield made
     finally:
         program.end()
 
 
-def _is_served(api: Api, tempest: str) -> bool:
-    nodes = api.get("/v1/nodes")["nodes"]
-    return any(node["state"] == "ready" and tempest in node["versions"] for node in nodes)
+def _is_served(api: Api, tempest: str, plugins: tuple[str, ...]) -> bool:
+    ready = [node for node in api.get("/v1/nodes")["nodes"] if node["state"] == "ready"]
+    # versions with plugins are not among those that a node shows
+    return any(tempest in node["versions"] or plugins for node in ready)
 
 
 def _queue(*words: str | Path) -> list[str]:

@@ -41,11 +41,15 @@ def expression(entry: str, where: str = "test cases") -> str:
         return ""
     if match := _TEST_ID.search(entry):
         return f"id-{match.group(1).lower()}"
-    if not re.fullmatch(r"[A-Za-z_][\w.]*(?:[\[(][^\x00-\x1f\x7f]*)?", entry) or len(entry) > 1000:
+    if not _is_name(entry):
         raise BadInput(f"{where}: {entry[:200]!r} is not a test name, id-UUID or regex:EXPRESSION")
     name = entry.partition("[")[0]
     # in a list file # begins a comment
     return "^" + re.escape(name).replace(r"\#", r"\x23") + r"(?:[.\[(]|$)"
+
+
+def _is_name(entry: str) -> bool:
+    return len(entry) <= 1000 and re.fullmatch(r"[A-Za-z_][\w.]*(?:[\[(][^\x00-\x1f\x7f]*)?", entry) is not None
 
 
 def _checked_pattern(entry: str, where: str) -> str:
@@ -80,7 +84,8 @@ class Selection:
     @property
     def listing_expressions(self) -> list[str]:
         """Expressions that match every test that may be chosen; empty for all tests."""
-        names = [expression(entry.partition("[")[0]) for entry in self.entries if _is_pair(entry)]
+        # published guidelines have names that no test can have; their ids are right
+        names = [expression(name) for name in map(_name_of_pair, self.entries) if _is_name(name)]
         return [*self.expressions, *dict.fromkeys(names)] if self.expressions else []
 
     def resolved(self, listed: Sequence[str]) -> Selection:
@@ -112,10 +117,15 @@ def _is_pair(entry: str) -> bool:
     return bool(name and test_id)
 
 
+def _name_of_pair(entry: str) -> str:
+    """Return the name in an entry that has an id too; else nothing."""
+    return entry.partition("[")[0] if _is_pair(entry) else ""
+
+
 def _matches(entry: str, listed: Sequence[str], ids: set[str]) -> bool:
     pattern = expression(entry)
     if match := None if entry.startswith("regex:") else _TEST_ID.search(entry):
         if match.group(1).lower() in ids:
             return True
-        pattern = expression(entry.partition("[")[0]) if _is_pair(entry) else pattern
+        pattern = expression(name) if _is_name(name := _name_of_pair(entry)) else pattern
     return not pattern or any(re.search(pattern, name) for name in listed)

@@ -12,7 +12,7 @@ from refstack_worker.server.domain.guidelines import ADVISORY, KINDS, REQUIRED
 from refstack_worker.server.services.guidelines import NEW_GUIDELINE
 from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.schema import string
-from refstack_worker.server.services.proposed_version import offered
+from refstack_worker.server.services.proposed_version import offered, offered_to
 from refstack_worker.server.services.tempest_tests import proposal
 
 GUIDELINES = Resource("guidelines", "Requirements of each interop program.")
@@ -54,9 +54,9 @@ def show_guideline(call: Call, guideline_id: int) -> Response:
             "name": program.name,
             "description": program.description,
             "target": program.target,
-            "required": len(list(program.tests())),
+            "required": len(tests),
             "advisory": len(list(program.tests((ADVISORY,)))),
-            "tempest_version": proposal(found, tuple(program.tests()), there).version or None,
+            "tempest_version": proposal(found, tests, offered_to(tests, there)).version or None,
             "tests": list(program.entries()),
             "capabilities": [
                 {"name": one.name, "level": level, "description": one.description, "tests": len(one.tests)}
@@ -65,6 +65,7 @@ def show_guideline(call: Call, guideline_id: int) -> Response:
             ],
         }
         for program in found.programs.values()
+        for tests in (tuple(program.tests()),)
     ]
     about = {"releases": list(found.releases), "references": dict(found.references)}
     return jsonify({**guideline_json(stored), **about, "programs": programs})

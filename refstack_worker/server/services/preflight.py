@@ -9,6 +9,7 @@ from typing import Any
 from refstack_worker.contract import tempest_options
 from refstack_worker.contract.accounts import accounts_in
 from refstack_worker.contract.cloud_needs import consequences
+from refstack_worker.contract.gearman_functions import is_served
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.testcases import check_testcases
 from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, UsageError
@@ -167,11 +168,13 @@ def _check_access(known: CloudRecord | None, conf: Mapping[str, Mapping[str, Any
 def _versions(ledger: Ledger, body: Mapping[str, Any]) -> list[str]:
     version, tag = body.get("tempest_version", ""), body.get("tag", "")
     nodes = [node for node in alive(ledger) if node.state == "ready"]
-    fitting = [node for node in nodes if (not version or version in node.versions) and (not tag or tag in node.tags)]
-    if fitting:
+    plugins = body.get("plugins") or {}
+    fitting = [node for node in nodes if not version or is_served(node.versions, version, plugins)]
+    if any(not tag or tag in node.tags for node in fitting):
         return []
     there = ", ".join(sorted({one for node in nodes for one in node.versions})) or "none"
     what = f"Tempest {version}" if version else f"OpenStack {body.get('openstack_release', '')}"
+    what += f" with {', '.join(f'{name} {number}' for name, number in plugins.items())}" if plugins else ""
     return [f"No available node runs {what}{f' with the tag {tag}' if tag else ''}. Available: {there}."]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from refstack_worker.contract.gearman_functions import is_served, plugins_of
 from refstack_worker.errors import NotFoundError
+from refstack_worker.server.domain.guidelines import GuidelineTest
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue.capacity import alive
 from refstack_worker.server.services import access, tempest_tests
@@ -26,13 +28,32 @@ def with_version(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Map
         program = guideline.program(given["program"])
     except NotFoundError as error:
         raise invalid("guideline", str(error)) from None
-    version = tempest_tests.proposal(guideline, tuple(program.tests()), offered(ledger, body.get("tag", ""))).version
+    words, plugins = offered(ledger, body.get("tag", "")), body.get("plugins") or {}
+    there = {number for word in words if is_served([word], number := word.partition(",")[0], plugins)}
+    version = tempest_tests.proposal(guideline, tuple(program.tests()), there).version
     if not version:
         raise invalid("tempest_version", "is required: no node is available that a version could be chosen from")
     return {**body, "tempest_version": version}
 
 
+def offered_to(tests: Collection[GuidelineTest], words: Iterable[str]) -> set[str]:
+    """Return the versions out of :func:`offered` that have the plugins in which these tests are, and no others' tests.
+
+    The plugins' own versions are left to the run.
+    """
+    packages = {test.name.partition(".")[0] for test in tests} - {"tempest", ""}
+    there = set()
+    for word in words:
+        plugins = {name.replace("-", "_") for name in plugins_of(word)}
+        if packages <= plugins and bool(packages) == bool(plugins):
+            there.add(word.partition(",")[0])
+    return there
+
+
 def offered(ledger: Ledger, tag: str = "") -> set[str]:
-    """Return the Tempest versions of the nodes that take runs. :param tag: only of nodes that carry it."""
+    """Return what the nodes that take runs serve: Tempest versions, each with its plugins.
+
+    :param tag: only of nodes that carry it.
+    """
     nodes = [node for node in alive(ledger) if node.state == "ready" and (not tag or tag in node.tags)]
     return {version for node in nodes for version in node.versions}

@@ -12,6 +12,7 @@ from refstack_worker.server.domain import guideline_file
 from refstack_worker.server.domain.guidelines import KINDS, OFFICIAL, Guideline, StoredGuideline
 from refstack_worker.server.services import tempest_tests
 from refstack_worker.server.services.inputs.checks import FieldError, invalid
+from refstack_worker.server.services.proposed_version import offered_to
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.forms import errors_of
 from refstack_worker.server.web.pages import Answer, caller, page, scope, show
@@ -84,7 +85,8 @@ def _programs(guideline_id: int, digest: str) -> tuple[ProgramRow, ...]:
 @functools.lru_cache(maxsize=2000)
 def _proposed(guideline_id: int, digest: str, program: str, offered: frozenset[str]) -> str:
     guideline = _guideline(guideline_id, digest)
-    return tempest_tests.proposal(guideline, tuple(guideline.program(program).tests()), offered).version
+    tests = tuple(guideline.program(program).tests())
+    return tempest_tests.proposal(guideline, tests, offered_to(tests, offered)).version
 
 
 @functools.lru_cache(maxsize=4)  # Few: a parsed guideline takes some megabytes, and vendors store their own

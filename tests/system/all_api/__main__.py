@@ -6,9 +6,10 @@
 
 The run is followed from its start to its end: progress, console, memory of all parts. Then its result is read in every
 form: tests, exports, page, verdict. What failed is run once more by plain Tempest with a tempest.conf by hand. The exit
-status is 1, and the page says why, if a part contradicts another, something is left in the cloud, or a test that failed
-passes by hand. Needs root, and the guideline 2020.06 (``REFSTACK_TEST_INTEROP``). The cloud and Tempest come from PyPI;
-for an older Tempest, ``REFSTACK_TEST_CONSTRAINTS`` names the folder of the upper constraints.
+status is 1, and the page says why, if a part contradicts another, a test that failed passes by hand, or something is
+left in the cloud that ``execute_test --cleanup-only`` with the run's record does not remove. Needs root, and the
+guideline 2020.06 (``REFSTACK_TEST_INTEROP``). The cloud and Tempest come from PyPI; for an older Tempest,
+``REFSTACK_TEST_CONSTRAINTS`` names the folder of the upper constraints.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from tests.support.census import added, census
+from tests.support.cleanup_by_record import clean_up_by_record
 from tests.support.standalone import GUIDELINE, INTEROP, Standalone, standalone
 from tests.system.accounts.comparison import of_projects_that_stay
 from tests.system.accounts.programs import PLATFORM
@@ -36,6 +39,8 @@ from democloud.openstack.whole import WholeCloud  # isort: skip - found by what 
 TEMPEST_OF_PROCEDURE = "43.0.0"
 MAX_AGAIN = 60
 """Tests that failed and are run once more."""
+SETTLE_SECONDS = 30.0
+"""For what is being deleted when the run ends."""
 
 
 def main() -> int:
@@ -75,19 +80,37 @@ def carry_out(
         wrong += [*kept.wrong, *table.differences(run, kept)]
     else:
         wrong.append(f"the run is {run.run['state']}: {run.run['message']}\n{queue.logs()}")
-    wrong += [f"left in the cloud: {what}" for what in of_projects_that_stay(added(before, census(cloud)))]
+    left, (said, stays) = _leftovers(before, cloud, queue, number)
+    wrong += [f"left in the cloud after --cleanup-only: {what}" for what in stays]
     failed = [test["name"] for test in kept.tests if test["status"] == "failed"]
     _say(f"{len(failed)} tests failed; once more by hand")
     by_hand = again(failed[:MAX_AGAIN], given.tempest, cloud.tempest_conf(), folder / "again") if failed else {}
     wrong += [f"{name} failed and passes by hand" for name, status in by_hand.items() if status == "passed"]
     command = " ".join(["python -m tests.system.all_api", *given.words])
-    return table.page(run, kept, by_hand, wrong, table.About(command, given.tempest, load)), wrong
+    about = table.About(command, given.tempest, load, left, said)
+    return table.page(run, kept, by_hand, wrong, about), wrong
+
+
+def _leftovers(
+    before: dict[str, list[str]], cloud: Cloud | WholeCloud, queue: Standalone, number: int
+) -> tuple[tuple[str, ...], tuple[str, tuple[str, ...]]]:
+    """Return what is left in the cloud; what a clean-up by the run's record says, and what is left after it."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while (left := of_projects_that_stay(added(before, census(cloud)))) and time.monotonic() < deadline:
+        time.sleep(2)
+    if not left:
+        return (), ("", ())
+    said = clean_up_by_record(queue, number, _vendor_conf(cloud))
+    return left, (said, of_projects_that_stay(added(before, census(cloud))))
+
+
+def _vendor_conf(cloud: Cloud | WholeCloud) -> dict[str, dict[str, Any]]:
+    return cloud.vendor_conf() if isinstance(cloud, WholeCloud) else cloud.tempest_conf()
 
 
 def _body(cloud: Cloud | WholeCloud, queue: Standalone, given: argparse.Namespace) -> dict[str, Any]:
     """What the run is asked for: with what a vendor gives, address and administrator."""
-    conf = cloud.vendor_conf() if isinstance(cloud, WholeCloud) else cloud.tempest_conf()
-    body = {"tempest_version": given.tempest, "conf_json": conf, "concurrency": given.concurrency,
+    body = {"tempest_version": given.tempest, "conf_json": _vendor_conf(cloud), "concurrency": given.concurrency,
             "timeout": 60 * given.minutes}  # fmt: skip
     if given.tests:
         return {**body, "testcases": {"names": given.tests}}

@@ -33,6 +33,10 @@ class About:
     tempest: str
     load: Sequence[float]
     """Of the machine, before the run."""
+    left: Sequence[str] = ()
+    """What the tests left in the cloud."""
+    removed: str = ""
+    """What a clean-up by the run's record said."""
 
 
 def differences(run: LongRun, kept: KeptResult) -> list[str]:
@@ -53,13 +57,13 @@ def page(run: LongRun, kept: KeptResult, by_hand: Mapping[str, str], wrong: Sequ
         python=platform.python_version(), cores=os.cpu_count(), load=" ".join(f"{each:.1f}" for each in about.load),
         verdict="Nothing contradicts." if not wrong else f"{len(wrong)} things are wrong.",
     )  # fmt: skip
-    lines = [head.rstrip(), "", *_figures(run, kept), "", *_areas(kept), "", *_forms(kept)]
+    lines = [head.rstrip(), "", *_figures(run, kept, about), "", *_areas(kept), "", *_forms(kept)]
     if wrong:
         lines += ["", "What is wrong:", "", *(f"- {one}" for one in wrong)]
     return "\n".join([*lines, *_failed(kept, by_hand)])
 
 
-def _figures(run: LongRun, kept: KeptResult) -> list[str]:
+def _figures(run: LongRun, kept: KeptResult, about: About) -> list[str]:
     memory = ", ".join(f"{part} {size}" for part, size in run.memory.items())
     required = kept.verdict.get("required", {})
     rows = {
@@ -67,6 +71,8 @@ def _figures(run: LongRun, kept: KeptResult) -> list[str]:
         "console, read while it ran": f"{sum(run.console.values())} lines, of them {run.console['request']} requests",
         "slowest answer of the API about the run": f"{run.slowest:.2f} s",
         "most memory, MiB (PSS)": memory,
+        "left in the cloud by the tests": ", ".join(about.left) or "nothing",
+        "`execute_test --cleanup-only` with the run's record": about.removed,
         "required tests of 2020.06 Platform": f"{required['passed']} of {required['total']}" if required else "",
     }
     return ["| what | figure |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows.items() if text)]

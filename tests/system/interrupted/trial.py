@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -15,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refstack_worker import execute_test_program
 from refstack_worker.cli.api_client import Api
 from refstack_worker.contract.payload import MIN_RUN_SECONDS
 from refstack_worker.contract.states import ENDS, RunState
 from tests.support.census import added, census
+from tests.support.cleanup_by_record import clean_up_by_record
 from tests.support.process_table import below, command_lines
 from tests.support.processes import TOP, eventually
 from tests.support.standalone import TEMPEST, Standalone, standalone
@@ -146,20 +145,7 @@ class Trial:
     def _clean_up_by_record(self, run: int) -> str:
         """Remove what is left with nothing but the run's record and the vendor's credentials; returns what was said."""
         eventually("the killed clean-up has ended", lambda: not any("--cleanup-only" in x for x in self._commands()))
-        attempts = self.api.get(f"/v1/runs/{run}/attempts")["attempts"]
-        folder = self.queue.folder.parent / f"record-{run}"
-        folder.mkdir()
-        program, conf = folder / "execute_test", folder / "conf.json"
-        program.write_text(execute_test_program.script())
-        conf.touch(mode=0o600)
-        conf.write_text(json.dumps(self._vendor_conf()))
-        said = []
-        for attempt in attempts:
-            words = [sys.executable, str(program), "--cleanup-only", "--resource-prefix", attempt["resource_prefix"]]
-            words += ["--conf-json", f"@{conf}", "--workdir", str(folder / "work"), "--progress", "json"]
-            done = subprocess.run(words, capture_output=True, text=True, cwd=folder, timeout=CLEAN_SECONDS)
-            said.append(json.loads(done.stdout.splitlines()[-1])["message"])
-        return "; ".join(said)
+        return clean_up_by_record(self.queue, run, self._vendor_conf())
 
     def _commands(self) -> list[str]:
         lines = command_lines()

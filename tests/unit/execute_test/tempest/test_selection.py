@@ -67,6 +67,15 @@ def test_a_name_that_is_gone_is_found_by_its_id() -> None:
     assert [bool(re.search(expression_, name)) for name in listed] == [True, False]
 
 
+def test_a_name_in_a_guideline_that_no_test_can_have_counts_by_its_id() -> None:
+    """As in the guidelines of Orchestration, which the interop working group published."""
+    entry, listed = f"m.Test.test_a:Wherej[id-{UUID}]", [f"m.Test.test_a[id-{UUID}]", "m.Test.test_b"]
+    selection = Selection((entry,))
+    assert [any(re.search(one, name) for one in selection.listing_expressions) for name in listed] == [True, False]
+    assert selection.chosen_of(listed)[1] == listed[:1]
+    assert (selection.unmatched(listed), selection.unmatched(listed[1:])) == ([], [entry])
+
+
 def test_what_is_listed_to_choose_from_has_names_and_ids() -> None:
     listed = [f"m.Test.test_a[id-{OTHER}]", f"x.Y.z[id-{UUID}]", "m.Test.test_ab", "q.R.s"]
     expressions = Selection((f"m.Test.test_a[id-{UUID}]", "q.R")).listing_expressions

@@ -122,7 +122,7 @@ class TestProposedVersion:
     def test_it_is_taken_shown_and_no_part_of_the_request(
         self, client: FlaskClient, ledger: Ledger, headers: dict[str, str], body: dict[str, Any], clock: Clock
     ) -> None:
-        node(ledger, clock, "47.0.0")
+        node(ledger, clock, "47.0.0", "48.0.0,heat-tempest-plugin=3.0.0")
         found = client.get(f"/v1/guidelines/{body['guideline']['id']}", headers=headers).json
         assert {one["tempest_version"] for one in found["programs"]} == {"47.0.0"}
         key = {**headers, "Idempotency-Key": "nightly"}

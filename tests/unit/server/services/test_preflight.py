@@ -9,7 +9,7 @@ import pytest
 
 from refstack_worker.contract.accounts import account_sections
 from refstack_worker.server.domain.clouds import NewCloud
-from refstack_worker.server.domain.guidelines import StoredGuideline
+from refstack_worker.server.domain.guidelines import GuidelineTest, StoredGuideline
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.ledger.ledger import Ledger
@@ -17,7 +17,7 @@ from refstack_worker.server.results import acceptance
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.inputs.checks import InvalidInput
 from refstack_worker.server.services.preflight import preflight, warnings_for
-from refstack_worker.server.services.proposed_version import with_version
+from refstack_worker.server.services.proposed_version import offered_to, with_version
 from tests.support.ledgers import Clock, Event, claimed, stream
 from tests.unit.server.domain.test_verdict import schema_2
 
@@ -68,6 +68,35 @@ def test_the_guidelines_version_is_taken_where_none_is_named(
     assert with_version(ledger, caller, {**body, "tempest_version": "46.3.0"})["tempest_version"] == "46.3.0"
     assert "tempest_version" not in with_version(ledger, caller, {**body, "openstack_release": "2025.1"})
     assert "tempest_version" not in with_version(ledger, caller, {"conf_json": {}})
+
+
+def test_nodes_with_plugins_serve_the_programs_whose_tests_are_in_them(
+    ledger: Ledger, caller: Caller, guideline: dict[str, Any], clock: Clock
+) -> None:
+    node(ledger, clock, "43.0.0", "47.0.0,heat-tempest-plugin=3.0.0")
+    conf = {"identity": {"uri_v3": "https://k/v3", "password": "p"}}
+    body: dict[str, Any] = {"guideline": guideline, "conf_json": conf}
+    assert with_version(ledger, caller, body)["tempest_version"] == "43.0.0"
+    text = schema_2().replace("tempest.a.T.", "heat_tempest_plugin.tests.T.").replace("2020.06", "add-on.2020.06")
+    stored, program = ledger.guidelines.add(text, StoredGuideline(0, "", "", "", "op", None)), guideline["program"]
+    body = {"guideline": {"id": stored.id, "program": program}, "conf_json": conf,
+            "plugins": {"heat-tempest-plugin": "3.0.0"}}  # fmt: skip
+    assert with_version(ledger, caller, body)["tempest_version"] == "47.0.0"
+    assert not any("No available node" in one for one in preflight(ledger, caller, body).warnings)
+    other = {**body, "tempest_version": "47.0.0", "plugins": {"heat-tempest-plugin": "2.0.0"}}
+    wanted = "No available node runs Tempest 47.0.0 with heat-tempest-plugin 2.0.0."
+    assert any(one.startswith(wanted) for one in preflight(ledger, caller, other).warnings)
+
+
+def test_the_version_for_a_program_is_one_with_its_plugins() -> None:
+    words = (
+        "47.0.0,heat-tempest-plugin=3.0.0",
+        "43.0.0",
+        "46.3.0,designate-tempest-plugin=1.0,heat-tempest-plugin=2.9",
+    )
+    assert offered_to([GuidelineTest("heat_tempest_plugin.tests.T.test_x")], words) == {"47.0.0", "46.3.0"}
+    assert offered_to([GuidelineTest("tempest.api.a.T.test_x")], words) == {"43.0.0"}
+    assert offered_to([GuidelineTest("tempest.a"), GuidelineTest("designate_tempest_plugin.b")], words) == {"46.3.0"}
 
 
 def test_a_test_with_two_names_counts_once_and_what_is_not_counted_is_named(

@@ -283,7 +283,10 @@ def test_tests_are_left_out_with_a_reason(vendor: Vendor) -> None:
 
 
 def test_plugins_have_a_version(vendor: Vendor) -> None:
-    vendor.run(plugins="heat-tempest-plugin == 2.0.0\r\n\r\n")
+    asked = vendor.run(plugins="heat-tempest-plugin == 2.0.0\r\n\r\n")
+    # the node has no plugin
+    assert "with heat-tempest-plugin 2.0.0" in asked.text and not vendor.ledger.runs.find(RunQuery())
+    vendor.run(plugins="heat-tempest-plugin == 2.0.0\r\n\r\n", anyway="yes")
     (run,) = vendor.ledger.runs.find(RunQuery())
     assert run.spec.plugins == {"heat-tempest-plugin": "2.0.0"}
     answer = vendor.run(plugins="heat-tempest-plugin")
