@@ -44,6 +44,34 @@ ENDS = frozenset({RunState.FINISHED, RunState.FAILED, RunState.CANCELLED})
 HELD = frozenset({RunState.CLAIMED, RunState.BUILDING, RunState.RUNNING, RunState.POSTING, RunState.CANCELLING})
 """States in which a worker holds the run and must be heard of."""
 
+PASSED = "Passed"
+NOT_MET = "Not met"
+TESTS_FAILED = "Tests failed"
+STATUS_WORDS = {
+    RunState.QUEUED: "Queued",
+    RunState.CLAIMED: "Starting",
+    RunState.BUILDING: "Preparing Tempest",
+    RunState.RUNNING: "Running",
+    RunState.POSTING: "Uploading results",
+    RunState.FINISHED: PASSED,
+    RunState.FAILED: "Error",
+    RunState.CANCELLING: "Cancelling",
+    RunState.CANCELLED: "Cancelled",
+}
+"""How pages and tables call a state."""
+
+
+def status_word(state: RunState, failed: int = 0, is_met: bool = True) -> str:
+    """Return how pages and tables call the state of a run.
+
+    :param failed: tests of its result that failed.
+    :param is_met: by its own program: required tests may be missing although none failed.
+    """
+    if state is RunState.FINISHED and failed:
+        return TESTS_FAILED
+    return NOT_MET if state is RunState.FINISHED and not is_met else STATUS_WORDS[state]
+
+
 _FORWARD = {
     RunState.QUEUED: {RunState.CLAIMED},
     RunState.CLAIMED: {RunState.BUILDING, RunState.RUNNING, RunState.POSTING},

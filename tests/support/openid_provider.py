@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 from unittest import mock
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -97,7 +98,10 @@ class Code:
 
 @dataclass
 class OpenIDProvider:
-    """A provider with its users; ``POST /authorize?…`` with ``sub`` is somebody who signs in and agrees."""
+    """A provider with its users; ``POST /authorize?…`` with ``sub`` is somebody who signs in and agrees.
+
+    Browsers get a page with a button for each user.
+    """
 
     users: dict[str, dict[str, Any]]
     """Subject to claims."""
@@ -164,6 +168,13 @@ def _app(provider: OpenIDProvider) -> Flask:
     @app.get("/jwks")
     def publish_keys() -> dict[str, Any]:
         return {"keys": [_public(provider)]}
+
+    @app.get("/authorize")
+    def ask_who_it_is() -> str:
+        choices = "".join(
+            f'<button name="sub" value="{escape(subject)}">{escape(subject)}</button>' for subject in provider.users
+        )
+        return f'<!doctype html><title>Provider</title><form method="post">{choices}</form>'
 
     @app.post("/authorize")
     def authorize() -> Any:

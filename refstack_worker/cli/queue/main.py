@@ -66,7 +66,7 @@ COMMANDS = {
     "about": "refstack_worker.cli.queue.operators:ShowVersions",
     "token revoke": "refstack_worker.cli.queue.tokens:TokenRevoke",
     "run create": "refstack_worker.cli.queue.runs.create:RunCreate",
-    "run list": "refstack_worker.cli.queue.runs.commands:RunList",
+    "run list": "refstack_worker.cli.queue.runs.listing:RunList",
     "run show": "refstack_worker.cli.queue.runs.commands:RunShow",
     "run watch": "refstack_worker.cli.queue.runs.commands:RunWatch",
     "run log": "refstack_worker.cli.queue.runs.tests:RunLog",

@@ -9,10 +9,15 @@ import enum
 from dataclasses import dataclass, field
 
 from refstack_worker.contract import gearman_functions
-from refstack_worker.contract.states import RunState
+from refstack_worker.contract.states import HELD, RunState
 from refstack_worker.server.domain.clouds import Conf
 from refstack_worker.server.domain.results import Counts
 from refstack_worker.server.domain.runs import RunSpec
+
+MISSED_BEATS = 5
+"""Heartbeats that a node may miss before people are told."""
+SILENCE_STEP = 5
+"""Seconds to which a silence is rounded down."""
 
 
 @dataclass(frozen=True)
@@ -144,3 +149,15 @@ class Accepted:
     repeated: bool
     """The same bytes had been accepted before."""
     counts: Counts
+
+
+def silent_seconds(state: RunState, heartbeat_at: float, now: float, interval: float) -> int:
+    """Return for how long the node of a run has missed its heartbeats; 0 while it is heard, or no node holds the run.
+
+    :param heartbeat_at: the last heartbeat; 0: no node sends any.
+    :param interval: between two heartbeats, in seconds.
+    """
+    silence = now - heartbeat_at
+    if state not in HELD or not heartbeat_at or silence < MISSED_BEATS * interval:
+        return 0
+    return max(SILENCE_STEP, int(silence // SILENCE_STEP) * SILENCE_STEP)

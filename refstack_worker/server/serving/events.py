@@ -18,6 +18,7 @@ from typing import Any
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import RefstackError
+from refstack_worker.server.domain.attempts import silent_seconds
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.serving.changes import Changes
 
@@ -185,22 +186,25 @@ class Hub:
         said: dict[int, list[Mapping[str, Any]]] = {}
         for row in messages:
             said.setdefault(row["test_id"], []).append(_message(row))
+        now, interval = self._ledger.clock(), self._ledger.settings.rules.heartbeat_seconds
         with self._changed:
             for row in rows:
+                silence = silent_seconds(RunState(row["state"]), row["heartbeat_at"], now, interval)
                 known = self._news.get(row["test_id"], ({}, ()))[1]
                 last = known[-1]["id"] if known else 0
                 fresh = tuple(one for one in said.get(row["test_id"], ()) if one["id"] > last)
                 if row["test_id"] in self._watchers:
-                    self._news[row["test_id"]] = (_state(row), (known + fresh)[-KEPT_MESSAGES:])
+                    self._news[row["test_id"]] = (_state(row, silence), (known + fresh)[-KEPT_MESSAGES:])
             self._changed.notify_all()
 
 
-def _state(row: Any) -> dict[str, Any]:
+def _state(row: Any, silence: int) -> dict[str, Any]:
     progress = json.loads(row["progress"] or "{}")
     names = ("test_id", "state", "attempt", "message", "reason", "worker", "passed", "failed", "skipped")
     return {
         **{name: row[name] for name in names},
         "progress": progress,
+        "silent_seconds": silence,
         "is_end": RunState(row["state"]).is_end,
     }
 

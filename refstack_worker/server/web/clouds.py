@@ -29,6 +29,8 @@ def list_clouds() -> Answer:
 
 @page("GET", "/clouds/new")
 def new_cloud() -> Answer:
+    """Show the form for a new cloud."""
+    caller().need_writer()
     return show_form({}, ())
 
 
@@ -62,6 +64,7 @@ def show_cloud(cloud_id: int) -> Answer:
 @page("GET", "/clouds/<int:cloud_id>/change")
 def edit_cloud(cloud_id: int) -> Answer:
     """Show the form with what is known."""
+    caller().need_writer()
     known = context().clouds.cloud(caller(), cloud_id)
     kept = {name: str(getattr(known.cloud, name, "")) for name in _FIELDS}
     kept.update(region=known.region, release=known.release, **shown_options(known.options))

@@ -194,5 +194,5 @@ def add_headers(answer: Response) -> Response:
     return answer
 
 
-for _name in ("moment", "clock_time", "lasting", "ago", "stamp", "plural", "state_word"):
+for _name in ("moment", "clock_time", "lasting", "ago", "stamp", "plural", "state_word", "field_name"):
     WEB.add_app_template_filter(getattr(words, _name), _name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -9,6 +10,7 @@ from flask import request
 
 from refstack_worker.contract.export_formats import ON_PAGES
 from refstack_worker.errors import NotFoundError
+from refstack_worker.server.domain.attempts import Attempt, silent_seconds
 from refstack_worker.server.domain.guidelines import Choice
 from refstack_worker.server.domain.results import ResultQuery, TestResult
 from refstack_worker.server.domain.runs import SHARD, SPLIT, Run, RunQuery
@@ -41,12 +43,15 @@ def show_run(test_id: int) -> Answer:
     ledger = context().ledger
     run = access.visible_run(ledger, caller(), test_id)
     messages = ledger.runs.messages(test_id)
+    attempts = ledger.attempts.of_run(test_id)
     return show(
         "run.html",
         run=run,
         messages=messages,
         last=messages[-1].id if messages else 0,
-        attempts=ledger.attempts.of_run(test_id),
+        attempts=attempts,
+        now=ledger.clock(),
+        silence=_silence(run, attempts),
         shards=ledger.shards.of_run(test_id) if run.kind == SPLIT else [],
         parent=ledger.shards.parent_of(test_id) if run.kind == SHARD else None,
         is_own=access.is_owner(ledger, caller(), run),
@@ -112,6 +117,12 @@ def _waiting(run: Run) -> dict[str, Any]:
         return {"pause": None, "place": None, "versions": ()}
     versions = {version for node in alive(ledger) if node.state == "ready" for version in node.versions}
     return {"pause": ledger.queue.pause_note(), "place": place(ledger, run), "versions": sorted(versions)}
+
+
+def _silence(run: Run, attempts: Sequence[Attempt]) -> int:
+    ledger = context().ledger
+    heard_at = attempts[-1].heartbeat_at if attempts else 0.0
+    return silent_seconds(run.state, heard_at, ledger.clock(), ledger.settings.rules.heartbeat_seconds)
 
 
 def _result(run: Run) -> dict[str, Any]:

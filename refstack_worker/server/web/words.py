@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from refstack_worker.contract.states import RunState
+from refstack_worker.contract.states import STATUS_WORDS, RunState, status_word
 from refstack_worker.server.domain.runs import Run
 
 
@@ -21,19 +21,16 @@ class StateWord:
     """Class in the style sheet: ``good``, ``bad``, ``idle`` or ``busy``."""
 
 
-PASSED = StateWord("Passed", "✓", "good")
-NOT_MET = StateWord("Not met", "✗", "bad")
-TESTS_FAILED = StateWord("Tests failed", "✗", "bad")
-STATES = {
-    RunState.QUEUED: StateWord("Queued", "◷", "idle"),
-    RunState.CLAIMED: StateWord("Starting", "▸", "busy"),
-    RunState.BUILDING: StateWord("Preparing Tempest", "▸", "busy"),
-    RunState.RUNNING: StateWord("Running", "▸", "busy"),
-    RunState.POSTING: StateWord("Uploading results", "▸", "busy"),
-    RunState.FINISHED: PASSED,
-    RunState.FAILED: StateWord("Error", "!", "bad"),
-    RunState.CANCELLING: StateWord("Cancelling", "◷", "idle"),
-    RunState.CANCELLED: StateWord("Cancelled", "–", "idle"),
+_SIGNS = {
+    RunState.QUEUED: ("◷", "idle"),
+    RunState.CLAIMED: ("▸", "busy"),
+    RunState.BUILDING: ("▸", "busy"),
+    RunState.RUNNING: ("▸", "busy"),
+    RunState.POSTING: ("▸", "busy"),
+    RunState.FINISHED: ("✓", "good"),
+    RunState.FAILED: ("!", "bad"),
+    RunState.CANCELLING: ("◷", "idle"),
+    RunState.CANCELLED: ("–", "idle"),
 }
 FILTERS = (
     ("", "All"),
@@ -47,22 +44,65 @@ FILTERS = (
     ("cancelled", "Cancelled"),
 )
 
+FIELD_NAMES = {
+    "endpoint_v3": "Keystone URL",
+    "label": "Name",
+    "release": "OpenStack release",
+    "password": "Test user's password",
+    "project_name": "Test user's project",
+    "domain_name": "Test user's domain",
+    "alt_user": "Second user",
+    "alt_password": "Second user's password",
+    "alt_project_name": "Second user's project",
+    "alt_domain_name": "Second user's domain",
+    "admin_user": "Administrator",
+    "admin_password": "Administrator's password",
+    "admin_project_name": "Administrator's project",
+    "admin_domain_name": "Administrator's domain",
+    "options": "Tempest options",
+    "cloud_id": "Cloud",
+    "by": "Select by",
+    "exclude": "Leave tests out",
+    "concurrency": "Parallel workers",
+    "timeout": "Time limit",
+    "shards": "Nodes that share the run",
+    "tag": "Run on nodes tagged",
+    "discover": "Find missing options with",
+    "plugins": "Tempest plugins",
+    "scope": "Access",
+    "days": "Expires",
+    "user_id": "Owner",
+    "vendor_id": "Vendor",
+    "vendor_name": "Vendor's name",
+    "user_name": "User's name",
+    "contact_name": "Contact",
+    "contact_email": "Contact's e-mail",
+    "email": "E-mail",
+    "address": "E-mail address",
+    "url": "URL",
+    "max_open_runs": "Open runs at a time",
+}
+"""Fields of forms whose label differs from their name."""
+
+
+def field_name(field: str) -> str:
+    """Return the name of a field as its label has it."""
+    return FIELD_NAMES.get(field) or field.replace("_", " ").capitalize()
+
 
 def state_word(run: Run, verdict: Any = None) -> StateWord:
     """Return how the state of a run is shown.
 
     :param verdict: by its own program, with ``passed``: required tests may be missing although none failed.
     """
-    if run.state is RunState.FINISHED and not run.counts.failed and verdict and not verdict.passed:
-        return NOT_MET
-    if run.state is RunState.FINISHED and run.counts.failed:
-        return TESTS_FAILED
-    return STATES[run.state]
+    word = status_word(run.state, run.counts.failed, not verdict or verdict.passed)
+    icon, kind = _SIGNS[run.state] if word == STATUS_WORDS[run.state] else ("✗", "bad")
+    return StateWord(word, icon, kind)
 
 
 def live_words() -> dict[str, tuple[str, str, str]]:
     """Return the words for a script that follows a run."""
-    return {state.value: (one.word, one.icon, one.kind) for state, one in STATES.items()}
+    return {state.value: (STATUS_WORDS[state], *signs) for state, signs in _SIGNS.items()}
 
 
 def stamp(seconds: float) -> str:

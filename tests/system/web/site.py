@@ -169,10 +169,13 @@ def beat(site: Site, job: Job, done: int, failed: int = 0) -> Any:
 
 
 @contextmanager
-def serving(folder: Path, prepare: Callable[[Any], object] | None = None, **settings: Any) -> Iterator[Site]:
+def serving(
+    folder: Path, prepare: Callable[[Any], object] | None = None, port: int = 0, **settings: Any
+) -> Iterator[Site]:
     """Serve an empty ledger with two vendors, ann of Acme and bob of Bravo, and an operator.
 
     :param prepare: is given the Flask application before it serves.
+    :param port: 0: a free one.
     """
     made = make_settings(folder, CLOUD_NETWORKS="127.0.0.0/8", **settings)
     ledger = Ledger(made)
@@ -186,7 +189,7 @@ def serving(folder: Path, prepare: Callable[[Any], object] | None = None, **sett
     app = create_app(ledger)
     if prepare is not None:
         prepare(app)
-    server = http_server(app, Address("127.0.0.1", 0), made)
+    server = http_server(app, Address("127.0.0.1", port), made)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import re
 import time
 import uuid
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from cliff.command import Command
-from cliff.lister import Lister
 from cliff.show import ShowOne
 
 from refstack_worker.cli.api_client import Api, access_of
-from refstack_worker.cli.queue.names import cloud_id, vendor_id
 from refstack_worker.cli.queue.output import save
 from refstack_worker.cli.queue.runs.options import add_conf_options, conf_of
 from refstack_worker.cli.queue.runs.values import (
@@ -33,15 +29,7 @@ from refstack_worker.cli.queue.runs.watch import Watcher, verdict
 from refstack_worker.contract.states import ENDS, RunState
 
 Columns = tuple[Sequence[str], Sequence[Any]]
-Rows = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
-MAX_A_PAGE = 200
-COLUMNS = (
-    "Id", "State", "Attempt", "Tempest", "Label", "Passed", "Failed", "Skipped", "Worker", "Created", "Cloud",
-    "Program", "Verdict", "Owner", "Seconds",
-)  # fmt: skip
-FOR_PEOPLE = ("Id", "State", "Label", "Cloud", "Program", "Verdict", "Passed", "Failed", "Skipped", "Created")
-"""Columns of a table, unless ``--long`` asks for all."""
 POLL_SECONDS = 0.3
 SHOWN = (
     "test_id", "state", "attempt", "reason", "message", "tempest_version", "openstack_release", "plugins", "testcases",
@@ -49,36 +37,6 @@ SHOWN = (
     "progress", "counts", "rerun_of", "program", "verdict", "owner", "place", "url", "created_at", "started_at",
     "ended_at",
 )  # fmt: skip
-
-
-class RunList(Lister):
-    """List runs, newest first; options narrow the list."""
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        states = [state.value for state in RunState]
-        parser.add_argument("--state", action="append", default=[], choices=states, help="may be repeated")
-        parser.add_argument("--tempest-version", metavar="V", help="runs of this version")
-        parser.add_argument("--worker", metavar="NODE", help="runs that this node holds or held last")
-        parser.add_argument("--cloud", metavar="CLOUD", help="runs against this cloud: name or id")
-        parser.add_argument("--text", help="part of the label, the cloud's label or the creator")
-        parser.add_argument(
-            "--since", default="", metavar="DATE", help="created on this date or later, e.g. 2026-11-25"
-        )
-        parser.add_argument("--until", default="", metavar="DATE", help="created before this date")
-        parser.add_argument("--program", default="", help="runs judged by this program: in full, or its last words")
-        parser.add_argument("--vendor", default="", help="runs of this vendor's users: name or id (operators)")
-        parser.add_argument("--limit", type=int, default=50, help="default: 50; 0: all")
-        parser.add_argument("--long", action="store_true", help="all columns in a table, too")
-        return parser
-
-    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
-        with Api(access_of(self.app.options)) as api:
-            rows = [_row(run) for run in _pages(api, parsed_args)]
-        if parsed_args.formatter != "table" or parsed_args.long or parsed_args.columns:
-            return COLUMNS, rows
-        places = [COLUMNS.index(name) for name in FOR_PEOPLE]
-        return FOR_PEOPLE, [tuple(row[place] for place in places) for row in rows]
 
 
 class RunShow(ShowOne):
@@ -207,55 +165,3 @@ def shown_run(run: dict[str, Any]) -> Columns:
     """Return a run as the commands print it."""
     values = ((name, run.get(name)) for name in SHOWN)
     return SHOWN, tuple(_COLUMNS[name](value) if name in _COLUMNS else value for name, value in values)
-
-
-def _row(run: dict[str, Any]) -> tuple[Any, ...]:
-    counts = run["counts"] if run["state"] == RunState.FINISHED.value else run["progress"]
-    tests = tuple(counts[name] for name in ("passed", "failed", "skipped"))
-    what = run["tempest_version"] or run["openstack_release"]
-    verdict = run.get("verdict")
-    judged = (
-        f"{'passed' if verdict['passed'] else 'not passed'} {verdict['count']}/{verdict['total']}" if verdict else ""
-    )
-    return (
-        run["test_id"], run["state"], run["attempt"], what, run["label"], *tests, run["worker"],
-        _to_the_second(run["created_at"]), (run["cloud"] or {}).get("label", ""), run.get("program") or "", judged,
-        run.get("owner") or "", _seconds(run),
-    )  # fmt: skip
-
-
-def _to_the_second(moment: str | None) -> str:
-    return re.sub(r"\.\d+", "", moment or "")
-
-
-def _seconds(run: dict[str, Any]) -> int | None:
-    """Return how long an ended run took; None: it has not begun, or not ended."""
-    if not run["started_at"] or not run["ended_at"]:
-        return None
-    began, ended = (datetime.fromisoformat(run[name].replace("Z", "+00:00")) for name in ("started_at", "ended_at"))
-    return round((ended - began).total_seconds())
-
-
-def _pages(api: Api, options: argparse.Namespace) -> Iterable[dict[str, Any]]:
-    asked = {
-        "state": options.state,
-        "tempest_version": options.tempest_version,
-        "worker": options.worker,
-        "cloud_id": cloud_id(api, options.cloud) if options.cloud else None,
-        "q": options.text,
-        "program": options.program,
-        "vendor_id": vendor_id(api, options.vendor) if options.vendor else None,
-        "since": options.since,
-        "until": options.until,
-    }
-    query = {name: value for name, value in asked.items() if value}
-    left = options.limit or float("inf")
-    before: int | None = None
-    while left > 0:
-        page = {**query, "limit": int(min(left, MAX_A_PAGE)), **({"before": before} if before else {})}
-        found = api.get("/v1/runs", page)
-        yield from found["runs"]
-        left -= len(found["runs"])
-        before = found["next_before"]
-        if before is None:
-            return

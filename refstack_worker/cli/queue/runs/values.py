@@ -109,7 +109,9 @@ class PlaceWords(_Value):
             reason = place["pause"]["reason"]
             return f"the operator paused the queue{': ' + reason if reason else ''}"
         when = f", starts in about {place['seconds'] / 60:.0f} min" if place["seconds"] is not None else ""
-        return f"{place['ahead']} runs ahead on {place['slots']} slots{when}"
+        ahead, slots = place["ahead"], place["slots"]
+        waits = f"{ahead} run{'' if ahead == 1 else 's'} ahead" if ahead else "next in line"
+        return f"{waits}, {slots} slot{'' if slots == 1 else 's'}{when}"
 
 
 def last_line(text: str) -> str:

@@ -32,6 +32,11 @@
   };
   const title = document.title.replace(/^[^:]*: /, "");
 
+  const elapsed = document.getElementById("elapsed");
+  let began = elapsed && elapsed.dataset.elapsed ? Date.now() - 1000 * elapsed.dataset.elapsed : 0;
+  const elapse = () => text("elapsed", began ? `running for ${lasting((Date.now() - began) / 1000)}` : "");
+  if (elapsed) setInterval(elapse, 1000);
+
   const show = (section, run, words) => {
     const progress = run.progress, done = progress.done || 0, total = progress.total || 0;
     badge(run, words);
@@ -45,6 +50,12 @@
     ["passed", "failed", "skipped"].forEach((name, at) => { tally[at].textContent = `${progress[name] || 0} ${name}`; });
     text("left", progress.seconds_left ? `about ${lasting(progress.seconds_left)} left` : "");
     text("now", progress.test || run.message);
+    const silent = document.getElementById("silent");
+    silent.hidden = !run.silent_seconds;
+    if (run.silent_seconds) silent.textContent = `${run.worker} has not reported for ${lasting(run.silent_seconds)}. If it stays silent, the run is taken away from this node.`;
+    if (run.state === "queued") began = 0;
+    else if (!began) began = Date.now();
+    elapse();
     const place = document.getElementById("place");
     if (place && run.state !== "queued") place.remove();
   };
@@ -92,21 +103,40 @@
   };
   document.querySelectorAll("[data-console]").forEach((section) => {
     const shown = document.getElementById("console"), onlyErrors = document.getElementById("only-errors");
-    const follows = document.getElementById("follow");
-    let after = "", wait = 1000;
+    const follows = document.getElementById("follow"), away = document.getElementById("away");
+    const notes = {};
+    let after = "", attempt = 0, wait = 1000, lost = false;
     onlyErrors.addEventListener("change", () => shown.classList.toggle("only-errors", onlyErrors.checked));
     const more = async () => {
       try {
-        const answer = await fetch(`/runs/${section.dataset.console}/console${after === "" ? "" : `?after=${after}`}`, { credentials: "same-origin" });
+        const answer = await fetch(`/runs/${section.dataset.console}/console${after === "" ? "" : `?after=${after}`}`, { credentials: "same-origin", signal: AbortSignal.timeout(8000) });
+        if (lost && away) away.hidden = true;
+        lost = false;
         if (answer.ok) {
-          const { lines } = await answer.json();
+          const { lines, attempt: current, dropped } = await answer.json();
+          if (current !== attempt) {
+            // the next attempt counts its lines from 0 again
+            attempt = current;
+            shown.replaceChildren();
+            if (after !== "") { after = ""; return void more(); }
+          }
           lines.forEach((one) => { shown.append(consoleLine(one)); after = one.number; });
-          while (shown.children.length > MAX_LINES) shown.firstChild.remove();
+          if (dropped) notes.dropped = `The node could not send ${many(dropped, "line")}.`;
+          while (shown.children.length > MAX_LINES) {
+            shown.firstChild.remove();
+            notes.cut = `The first lines are left out here: refstack-queue run log ${section.dataset.console} prints all.`;
+          }
+          text("console-note", Object.values(notes).join(" "));
           if (lines.length) { section.hidden = false; if (follows.checked) shown.scrollTop = shown.scrollHeight; }
           wait = lines.length >= 100 ? 100 : 1000;
           if (!lines.length && "ended" in section.dataset) return;
         }
-      } catch { wait = 5000; }
+      } catch {
+        // a server that stands still keeps the stream of events open
+        lost = true;
+        if (away) away.hidden = false;
+        wait = 3000;
+      }
       setTimeout(more, document.hidden ? 10000 : wait);
     };
     more();

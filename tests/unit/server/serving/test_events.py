@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.server.domain.attempts import Claim
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.serving.events import Hub
-from tests.support.ledgers import new_run, submit
+from tests.support.ledgers import Clock, new_run, submit
 
 
 class TestEvents:
@@ -39,6 +40,18 @@ class TestEvents:
         assert all(len(after) == 1 for after in asked)
         for one in streams:
             one.close()
+
+    def test_a_node_that_falls_silent_is_told_and_one_that_is_back(self, ledger: Ledger, clock: Clock) -> None:
+        run = ledger.runs.add(new_run())
+        job = submit(ledger, run.test_id)
+        ledger.attempts.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
+        stream = (one for one in Hub(ledger, 10, 0.01).stream(run.test_id) if one.startswith("event: run"))
+        told = [json.loads(next(stream).partition("data: ")[2])["silent_seconds"]]
+        clock.forward(12)
+        told.append(json.loads(next(stream).partition("data: ")[2])["silent_seconds"])
+        ledger.attempts.heartbeat(job.proof, job.claim_id, Progress())
+        told.append(json.loads(next(stream).partition("data: ")[2])["silent_seconds"])
+        assert told == [0, 10, 0]
 
     def test_who_comes_back_hears_only_what_is_new(self, ledger: Ledger) -> None:
         run = ledger.runs.add(new_run())

@@ -64,6 +64,7 @@ def test_what_a_run_did_is_read_from_anywhere(site: Site, call_as: CallAs, cloud
     other = begin(site, run_of(site, "ann", cloud, "again"))
     finish(site, other)
     table, told = call_as("ann", "run", "list").out, call_as("ann", "run", "list", "-f", "json").json
+    assert "Tests failed" in table and "4 of 24 failed" in table and "just now" in table
     assert "Cloud" in table and "Worker" not in table and "Worker" in call_as("ann", "run", "list", "--long").out
     assert (told[-1]["Cloud"], told[-1]["Owner"], told[-1]["Worker"]) == ("Prod", "ann, Acme Cloud", "node-a")
     assert told[-1]["Seconds"] >= 0 and "." not in told[-1]["Created"]
@@ -84,4 +85,4 @@ def test_the_place_in_the_queue_is_shown(site: Site, call_as: CallAs, cloud: int
     submit(site.ledger, site.ledger.runs.add(run_of(site, "ann", cloud, "")).test_id)
     second = site.ledger.runs.add(run_of(site, "ann", cloud, "")).test_id
     assert call_as("ann", "run", "show", str(second), "-f", "json").json["place"]["ahead"] == 1
-    assert "1 runs ahead on 0 slots" in call_as("ann", "run", "show", str(second)).out
+    assert "1 run ahead, 0 slots" in call_as("ann", "run", "show", str(second)).out
