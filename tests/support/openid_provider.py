@@ -169,13 +169,6 @@ def _app(provider: OpenIDProvider) -> Flask:
     def publish_keys() -> dict[str, Any]:
         return {"keys": [_public(provider)]}
 
-    @app.get("/authorize")
-    def ask_who_it_is() -> str:
-        choices = "".join(
-            f'<button name="sub" value="{escape(subject)}">{escape(subject)}</button>' for subject in provider.users
-        )
-        return f'<!doctype html><title>Provider</title><form method="post">{choices}</form>'
-
     @app.post("/authorize")
     def authorize() -> Any:
         user = {"sub": request.form["sub"], **provider.users[request.form["sub"]]}
@@ -193,7 +186,14 @@ def _app(provider: OpenIDProvider) -> Flask:
     def user_info() -> Any:
         return dict(tokens[request.headers["Authorization"].partition(" ")[2]])
 
+    app.add_url_rule("/authorize", "ask", lambda: _consent_page(provider))
     return app
+
+
+def _consent_page(provider: OpenIDProvider) -> str:
+    names = [escape(subject) for subject in provider.users]
+    buttons = "".join(f'<button name="sub" value="{name}">{name}</button>' for name in names)
+    return f'<!doctype html><title>Provider</title><form method="post">{buttons}</form>'
 
 
 def _code_grant(provider: OpenIDProvider) -> type[grants.AuthorizationCodeGrant]:

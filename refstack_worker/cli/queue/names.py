@@ -1,4 +1,4 @@
-"""Names where the API wants numbers: clouds, vendors, users and guidelines as people call them."""
+"""Names where the API wants numbers: clouds, vendors, users, schedules and so on, as people call them."""
 
 from __future__ import annotations
 
@@ -33,6 +33,20 @@ def token_id(api: Asks, path: str, word: str) -> int:
     """Return the id of a token that is still valid. :raises UsageError: none or several fit."""
     valid = [token for token in api.get(path)["tokens"] if not token["revoked_at"]]
     return _number(word) or _one("token", word, valid, ("name",))
+
+
+def schedule_id(api: Asks, word: str) -> int:
+    """Return the id of a schedule. :param word: its id or its name. :raises UsageError: none or several fit."""
+    return _number(word) or _one("schedule", word, api.get("/v1/schedules")["schedules"], ("label",))
+
+
+def notification_id(api: Asks, word: str) -> int:
+    """Return the id of a notification, called by id, name, URL or e-mail address.
+
+    :raises UsageError: none or several fit.
+    """
+    found = api.get("/v1/notifications")["notifications"]
+    return _number(word) or _one("notification", word, found, ("label", "target"))
 
 
 def guideline_id(api: Asks, word: str) -> int:

@@ -10,6 +10,7 @@ from cliff.lister import Lister
 from cliff.show import ShowOne
 
 from refstack_worker.cli.api_client import Api, access_of
+from refstack_worker.cli.queue.names import notification_id
 from refstack_worker.cli.queue.records import Columns, Rows
 
 KINDS = ("run.ended", "run.not_passed", "run.failing", "run.waiting", "schedule.skipped", "node.lost")
@@ -21,8 +22,10 @@ class NotificationList(Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         with Api(access_of(self.app.options)) as api:
             found = api.get("/v1/notifications")["notifications"]
-        rows = [(one["id"], one["target"], " ".join(one["kinds"]), one["scope"], _state(one)) for one in found]
-        return ("Id", "To", "When", "Runs of", "State"), rows
+        rows = [
+            (one["id"], one["target"], " ".join(one["kinds"]), one["scope"], _state(one), one["label"]) for one in found
+        ]
+        return ("Id", "To", "When", "Runs of", "State", "Label"), rows
 
 
 class NotificationCreate(ShowOne):
@@ -65,9 +68,7 @@ class _NotificationCommand(Command):
     """A command about one notification."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("id", type=int, help="as 'notification list' shows it")
-        return parser
+        return _with_notification(super().get_parser(prog_name))
 
 
 class NotificationDelete(_NotificationCommand):
@@ -75,7 +76,9 @@ class NotificationDelete(_NotificationCommand):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with Api(access_of(self.app.options)) as api:
-            api.delete(f"/v1/notifications/{parsed_args.id}")
+            number = notification_id(api, parsed_args.notification)
+            api.delete(f"/v1/notifications/{number}")
+        self.app.stdout.write(f"notification {number} is deleted\n")
 
 
 class NotificationPause(_NotificationCommand):
@@ -83,7 +86,9 @@ class NotificationPause(_NotificationCommand):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with Api(access_of(self.app.options)) as api:
-            api.put(f"/v1/notifications/{parsed_args.id}", {"paused": True})
+            number = notification_id(api, parsed_args.notification)
+            api.put(f"/v1/notifications/{number}", {"paused": True})
+        self.app.stdout.write(f"notification {number} is paused\n")
 
 
 class NotificationResume(_NotificationCommand):
@@ -91,20 +96,21 @@ class NotificationResume(_NotificationCommand):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with Api(access_of(self.app.options)) as api:
-            api.put(f"/v1/notifications/{parsed_args.id}", {"paused": False})
+            number = notification_id(api, parsed_args.notification)
+            api.put(f"/v1/notifications/{number}", {"paused": False})
+        self.app.stdout.write(f"notification {number} is active again\n")
 
 
 class NotificationSecret(ShowOne):
     """Make a new secret for a webhook; the former signs no more."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("id", type=int, help="as 'notification list' shows it")
-        return parser
+        return _with_notification(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         with Api(access_of(self.app.options)) as api:
-            made = api.post(f"/v1/notifications/{parsed_args.id}/secret")
+            number = notification_id(api, parsed_args.notification)
+            made = api.post(f"/v1/notifications/{number}/secret")
         return ("id", "secret"), (made["id"], made["secret"])
 
 
@@ -113,23 +119,33 @@ class NotificationTest(_NotificationCommand):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with Api(access_of(self.app.options)) as api:
-            api.post(f"/v1/notifications/{parsed_args.id}/test")
+            number = notification_id(api, parsed_args.notification)
+            api.post(f"/v1/notifications/{number}/test")
+        self.app.stdout.write(
+            f"notification {number}: the test message is sent within seconds; "
+            f"'notification log {number}' shows whether it arrived\n"
+        )
 
 
 class NotificationLog(Lister):
     """List the last messages of a notification, newest first."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("id", type=int, help="as 'notification list' shows it")
-        return parser
+        return _with_notification(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         with Api(access_of(self.app.options)) as api:
-            found = api.get(f"/v1/notifications/{parsed_args.id}/deliveries")["deliveries"]
+            number = notification_id(api, parsed_args.notification)
+            found = api.get(f"/v1/notifications/{number}/deliveries")["deliveries"]
         columns = ("created_at", "kind", "test_id", "state", "tries", "error")
         rows = [[one[name] if one[name] is not None else "" for name in columns] for one in found]
         return ("Created", "About", "Run", "State", "Tries", "Error"), rows
+
+
+def _with_notification(parser: Any) -> argparse.ArgumentParser:
+    found: argparse.ArgumentParser = parser
+    found.add_argument("notification", help="id, name, URL or e-mail address, as 'notification list' shows it")
+    return found
 
 
 def _state(one: dict[str, Any]) -> str:

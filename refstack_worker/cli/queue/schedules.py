@@ -10,6 +10,7 @@ from cliff.lister import Lister
 from cliff.show import ShowOne
 
 from refstack_worker.cli.api_client import Api, access_of
+from refstack_worker.cli.queue.names import cloud_id, schedule_id
 from refstack_worker.cli.queue.records import Columns, Rows
 from refstack_worker.errors import UsageError
 
@@ -33,7 +34,7 @@ class ScheduleCreate(ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("cloud", help="id or label of a cloud, as 'cloud list' shows it")
+        parser.add_argument("cloud", help="id or name of a cloud, as 'cloud list' shows it")
         parser.add_argument("--at", required=True, metavar="HH:MM", help="time of the day, UTC")
         parser.add_argument("--days", default="", metavar="mon,thu", help="days of the week (default: every day)")
         parser.add_argument("--program", default="", help="program of a guideline, e.g. storage")
@@ -50,7 +51,7 @@ class ScheduleCreate(ShowOne):
         if parsed_args.days:
             body["days"] = [day.strip().lower() for day in parsed_args.days.split(",")]
         with Api(access_of(self.app.options)) as api:
-            body["cloud_id"] = _cloud_id(api, parsed_args.cloud)
+            body["cloud_id"] = cloud_id(api, parsed_args.cloud)
             made = api.post("/v1/schedules", body)
         return ("id", "cloud", "time", "days", "next_at"), (
             made["id"], made["cloud"]["label"], made["time"], " ".join(made["days"]), made["next_at"],
@@ -62,7 +63,7 @@ class _ScheduleCommand(Command):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("id", type=int, help="as 'schedule list' shows it")
+        parser.add_argument("schedule", help="id or name, as 'schedule list' shows it")
         return parser
 
 
@@ -71,7 +72,9 @@ class ScheduleDelete(_ScheduleCommand):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with Api(access_of(self.app.options)) as api:
-            api.delete(f"/v1/schedules/{parsed_args.id}")
+            number = schedule_id(api, parsed_args.schedule)
+            api.delete(f"/v1/schedules/{number}")
+        self.app.stdout.write(f"schedule {number} is deleted; its runs stay\n")
 
 
 class SchedulePause(_ScheduleCommand):
@@ -79,7 +82,9 @@ class SchedulePause(_ScheduleCommand):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with Api(access_of(self.app.options)) as api:
-            api.put(f"/v1/schedules/{parsed_args.id}", {"paused": True})
+            number = schedule_id(api, parsed_args.schedule)
+            api.put(f"/v1/schedules/{number}", {"paused": True})
+        self.app.stdout.write(f"schedule {number} is paused\n")
 
 
 class ScheduleResume(_ScheduleCommand):
@@ -87,7 +92,9 @@ class ScheduleResume(_ScheduleCommand):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with Api(access_of(self.app.options)) as api:
-            api.put(f"/v1/schedules/{parsed_args.id}", {"paused": False})
+            number = schedule_id(api, parsed_args.schedule)
+            api.put(f"/v1/schedules/{number}", {"paused": False})
+        self.app.stdout.write(f"schedule {number} is active again\n")
 
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
@@ -103,15 +110,6 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     if "guideline" not in run and "tempest_version" not in run:
         raise UsageError("give --tempest-version, or --guideline and --program")
     return run
-
-
-def _cloud_id(api: Api, given: str) -> int:
-    if given.isdigit():
-        return int(given)
-    found = [one["id"] for one in api.get("/v1/clouds")["clouds"] if one["label"] == given]
-    if len(found) != 1:
-        raise UsageError(f"{given!r}: {'no cloud has' if not found else 'several clouds have'} this label; give the id")
-    return int(found[0])
 
 
 def _row(one: dict[str, Any]) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from refstack_worker.server.domain.results import Counts
 from refstack_worker.server.domain.runs import RunSpec
 
 MISSED_BEATS = 5
-"""Heartbeats that a node may miss before people are told."""
+"""Heartbeats that a node may miss before its silence is shown."""
 SILENCE_STEP = 5
 """Seconds to which a silence is rounded down."""
 

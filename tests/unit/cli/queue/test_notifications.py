@@ -41,18 +41,22 @@ def test_from_create_to_delete(callers: Callers, call: Callable[..., int], capsy
     made = rows("create", URL, "--on", "run.ended", "--on", "run.waiting", "--vendor", "--label", "chat")
     assert made["secret"].startswith("whsec_") and made["kinds"] == "run.ended run.waiting"
     assert rows("list") == [
-        {"Id": 1, "To": URL, "When": "run.ended run.waiting", "Runs of": "vendor", "State": "active"}
+        {"Id": 1, "To": URL, "When": "run.ended run.waiting", "Runs of": "vendor", "State": "active", "Label": "chat"}
     ]
-    assert call(callers.ann, "notification", "test", "1") == 0
+    assert call(callers.ann, "notification", "test", "chat") == 0
+    assert "'notification log 1' shows" in capsys.readouterr().out
     (due,) = callers.ledger.deliveries.take(9)
     callers.ledger.deliveries.note(due.id, Sent(True, 200))
     assert [(row["About"], row["State"]) for row in rows("log", "1")] == [("test", "accepted")]
-    assert call(callers.ann, "notification", "pause", "1") == 0 and rows("list")[0]["State"] == "paused"
-    assert call(callers.ann, "notification", "resume", "1") == 0 and rows("list")[0]["State"] == "active"
+    assert call(callers.ann, "notification", "pause", URL) == 0
+    assert capsys.readouterr().out == "notification 1 is paused\n" and rows("list")[0]["State"] == "paused"
+    assert call(callers.ann, "notification", "resume", "1") == 0
+    assert capsys.readouterr().out == "notification 1 is active again\n" and rows("list")[0]["State"] == "active"
     again = rows("secret", "1")["secret"]
     assert again.startswith("whsec_") and again != made["secret"]
     assert call(callers.bob, "notification", "delete", "1") != 0
-    assert call(callers.ann, "notification", "delete", "1") == 0 and rows("list") == []
+    assert call(callers.ann, "notification", "delete", "1") == 0
+    assert capsys.readouterr().out == "notification 1 is deleted\n" and rows("list") == []
 
 
 def test_an_address_makes_an_email(

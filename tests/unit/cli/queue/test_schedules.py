@@ -29,15 +29,20 @@ def test_from_create_to_delete(callers: Callers, call: Callable[..., int], capsy
         "active",
         "nightly",
     )
-    assert call(callers.ann, "schedule", "pause", "1") == 0 and rows("list")[0]["State"] == "paused"
-    assert call(callers.ann, "schedule", "resume", "1") == 0 and rows("list")[0]["State"] == "active"
-    assert call(callers.ann, "schedule", "delete", "1") == 0 and rows("list") == []
+    assert call(callers.ann, "schedule", "pause", "1") == 0
+    assert capsys.readouterr().out == "schedule 1 is paused\n" and rows("list")[0]["State"] == "paused"
+    assert call(callers.ann, "schedule", "resume", "Nightly") == 0
+    assert capsys.readouterr().out == "schedule 1 is active again\n" and rows("list")[0]["State"] == "active"
+    assert call(callers.ann, "schedule", "delete", "weekly") != 0
+    assert "there is no schedule 'weekly'" in capsys.readouterr().err
+    assert call(callers.ann, "schedule", "delete", "nightly") == 0
+    assert "its runs stay" in capsys.readouterr().out and rows("list") == []
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("nowhere", "--at", "02:30", "--tempest-version", "47.0.0"), "no cloud has this label"),
+        (("nowhere", "--at", "02:30", "--tempest-version", "47.0.0"), "there is no cloud 'nowhere'"),
         (("1", "--at", "02:30"), "--tempest-version"),
         (("1", "--at", "02:30", "--program", "storage"), "--guideline"),
         (("1", "--at", "25:00", "--tempest-version", "47.0.0"), "time of day"),
