@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
+from socketserver import ThreadingMixIn
 from typing import Any
 from unittest import mock
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -124,7 +125,7 @@ def openid_provider(users: dict[str, dict[str, Any]], client: Client) -> Iterato
     # authlib of Debian 12 wants https on loopback, too
     with (
         mock.patch.dict(os.environ, AUTHLIB_INSECURE_TRANSPORT="1"),
-        make_server("127.0.0.1", 0, _app(provider), WSGIServer, _Quiet) as server,
+        make_server("127.0.0.1", 0, _app(provider), _Threaded, _Quiet) as server,
     ):
         provider.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
@@ -134,6 +135,12 @@ def openid_provider(users: dict[str, dict[str, Any]], client: Client) -> Iterato
         finally:
             server.shutdown()
             thread.join()
+
+
+class _Threaded(ThreadingMixIn, WSGIServer):
+    """A browser keeps a connection open on which it asks nothing."""
+
+    daemon_threads = True
 
 
 class _Quiet(WSGIRequestHandler):
