@@ -1,4 +1,4 @@
-"""A Python client that openapi-python-client makes of this server's description works against this server."""
+"""The server's description of itself: valid, and the Python client that openapi-python-client makes of it works."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import venv
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.system.web.site import PROGRAM, Site, furnish, serving
 
 CACHE = Path(os.environ.get("REFSTACK_TEST_CACHE", Path.home() / ".cache" / "refstack-worker-tests"))
 GENERATOR = "openapi-python-client==0.29.1"
+VALIDATOR = "openapi-spec-validator==0.9.0"
 CALLS = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -58,17 +60,32 @@ print(json.dumps({
 
 @pytest.fixture
 def generator() -> Path:
-    """The Python of a virtualenv with the generator and what its clients need; kept in the cache."""
-    folder = CACHE / GENERATOR.replace("==", "-")
-    if not (folder / "bin" / "openapi-python-client").exists():
+    """The Python of a virtualenv with the generator and what its clients need."""
+    return installed(GENERATOR, "openapi-python-client")
+
+
+def installed(requirement: str, program: str) -> Path:
+    """Return the Python of a virtualenv with a program; it is kept in the cache."""
+    if sys.version_info < (3, 10):
+        pytest.skip(f"{requirement} needs Python 3.10")
+    folder = CACHE / requirement.replace("==", "-")
+    if not (folder / "bin" / program).exists():
         venv.create(folder, with_pip=True)
-        subprocess.run([folder / "bin" / "pip", "install", "-q", GENERATOR], check=True)
+        subprocess.run([folder / "bin" / "pip", "install", "-q", requirement], check=True)
     return folder / "bin" / "python"
 
 
+def test_the_description_is_valid(tmp_path: Path) -> None:
+    validator = installed(VALIDATOR, "openapi-spec-validator").with_name("openapi-spec-validator")
+    with serving(tmp_path) as site:
+        described = requests.get(f"{site.url}/v1/openapi.json", timeout=30)
+    file = tmp_path / "openapi.json"
+    file.write_bytes(described.content)
+    done = subprocess.run([validator, "--errors", "all", file], capture_output=True, text=True)
+    assert done.returncode == 0 and "OK" in done.stdout, done.stdout + done.stderr
+
+
 def test_a_generated_client_works(tmp_path: Path, generator: Path) -> None:
-    if sys.version_info < (3, 10):
-        pytest.skip("the generator needs Python 3.10")
     with serving(tmp_path) as site:
         furnish(site)
         told = calls_of(site, tmp_path, generator)
