@@ -7,6 +7,7 @@ The server's ledger is the only place where a state changes; a worker reports wh
 from __future__ import annotations
 
 import enum
+import re
 
 from refstack_worker.errors import StateError
 
@@ -59,6 +60,7 @@ STATUS_WORDS = {
     RunState.CANCELLED: "Cancelled",
 }
 """How pages and tables call a state."""
+_WORDS = {**{state.value: word for state, word in STATUS_WORDS.items()}, RunState.FINISHED.value: "Finished"}
 
 
 def status_word(state: RunState, failed: int = 0, is_met: bool = True) -> str:
@@ -70,6 +72,25 @@ def status_word(state: RunState, failed: int = 0, is_met: bool = True) -> str:
     if state is RunState.FINISHED and failed:
         return TESTS_FAILED
     return NOT_MET if state is RunState.FINISHED and not is_met else STATUS_WORDS[state]
+
+
+_TAKEN = re.compile(r"claimed: attempt (\d+) by (.*)", re.DOTALL)
+_PREFIXED = re.compile(r"(\w+)(?:: (.*))?", re.DOTALL)
+
+
+def status_text(message: str) -> str:
+    """Return a status message as people read it: the state in front is called as in :data:`STATUS_WORDS`."""
+    shard, mark, rest = message.partition(": ") if message.startswith("shard ") else ("", "", message)
+    if taken := _TAKEN.fullmatch(rest):
+        attempt = "" if taken[1] == "1" else f" (attempt {taken[1]})"
+        return f"{shard.capitalize()}{mark}Picked up by {taken[2]}{attempt}"
+    found = _PREFIXED.fullmatch(rest)
+    word = _WORDS.get(found[1]) if found else None
+    if found is None or word is None:
+        return message
+    said = found[2] or ""
+    text = said if said.startswith(word) else f"{word}: {said}" if said else word
+    return f"{shard.capitalize()}{mark}{text}"
 
 
 _FORWARD = {

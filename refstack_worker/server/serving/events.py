@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timezone
 from typing import Any
 
-from refstack_worker.contract.states import RunState
+from refstack_worker.contract.states import RunState, status_text
 from refstack_worker.errors import RefstackError
 from refstack_worker.server.domain.attempts import silent_seconds
 from refstack_worker.server.ledger.ledger import Ledger
@@ -216,7 +216,7 @@ def _changed_run(change: Mapping[str, Any]) -> dict[str, Any]:
 
 def _message(row: Any) -> dict[str, Any]:
     stamp = row["timestamp"].replace(tzinfo=timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return {"id": row["id"], "message": row["message"], "time": stamp}
+    return {"id": row["id"], "message": row["message"], "text": status_text(row["message"] or ""), "time": stamp}
 
 
 def _event(name: str, value: Mapping[str, Any], number: int = 0) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request, send_from_directory
 from werkzeug.wrappers import Response as AnyResponse
 
+from refstack_worker.contract.states import status_text
 from refstack_worker.errors import RefstackError
 from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.ledger.transactions import refused
@@ -194,5 +195,6 @@ def add_headers(answer: Response) -> Response:
     return answer
 
 
+WEB.add_app_template_filter(status_text)
 for _name in ("moment", "clock_time", "lasting", "ago", "stamp", "plural", "state_word", "field_name"):
     WEB.add_app_template_filter(getattr(words, _name), _name)

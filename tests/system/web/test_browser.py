@@ -145,7 +145,7 @@ def follow_run(driver: Any, site: Site, test_id: int) -> None:
     assert len(job.submission.spec.testcases.names) == 24  # type: ignore[union-attr]
     site.ledger.attempts.claim(job.proof, Claim(job.claim_id, "node-a", "47.0.0"))
     site.ledger.attempts.report(job.proof, Report(RunState.BUILDING, "an environment"))
-    until(driver, "#timeline", "building: an environment")
+    until(driver, "#timeline", "Preparing Tempest: an environment")
     site.ledger.attempts.report(job.proof, Report(RunState.RUNNING))
     beat(site, job, 7, 1)
     until(driver, "#done", "7 of 24 tests")

@@ -213,7 +213,7 @@ def watch_to_the_end(driver: Any, place: Place, state: str) -> None:
 
     eventually(lambda: f"{state}: {pages.body(driver)}\n{place.queue.logs()}", is_there, RUN_SECONDS)
     assert len(seen) > 1, f"the page did not follow: {seen}"
-    pages.shows(driver, "queued", f"claimed: attempt 1 by standalone with Tempest {TEMPEST}", "running", "posting")
+    pages.shows(driver, "Queued", f"Picked up by standalone with Tempest {TEMPEST}", "Running", "Uploading results")
 
 
 def shown(driver: Any, css: str) -> str:

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from refstack_worker.contract.states import ENDS, HELD, RunState, check_move, may_move
+from refstack_worker.contract.states import ENDS, HELD, RunState, check_move, may_move, status_text
 from refstack_worker.errors import StateError
 
 
@@ -37,3 +37,26 @@ def test_work_goes_forward_only() -> None:
 def test_the_message_names_both_states() -> None:
     with pytest.raises(StateError, match="finished cannot become running"):
         check_move(RunState.FINISHED, RunState.RUNNING)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("queued", "Queued"),
+        ("claimed: attempt 1 by node-1 with Tempest 47.0.0", "Picked up by node-1 with Tempest 47.0.0"),
+        ("claimed: attempt 2 by node-1 with Tempest 47.0.0", "Picked up by node-1 with Tempest 47.0.0 (attempt 2)"),
+        ("building: Preparing Tempest 47.0.0", "Preparing Tempest 47.0.0"),
+        ("posting: 42 passed, 16 failed", "Uploading results: 42 passed, 16 failed"),
+        # how the tests went is in the rest
+        ("finished: 42 passed, 16 failed", "Finished: 42 passed, 16 failed"),
+        ("failed: the cloud is away", "Error: the cloud is away"),
+        ("shard 2: claimed: attempt 1 by b with Tempest 47.0.0", "Shard 2: Picked up by b with Tempest 47.0.0"),
+        ("shard 2: running: 5 tests", "Shard 2: Running: 5 tests"),
+        ("5 of 60 tests", "5 of 60 tests"),
+        ("clean-up: nothing is left", "clean-up: nothing is left"),
+        ("failed to find a flavor", "failed to find a flavor"),
+        ("", ""),
+    ],
+)
+def test_messages_have_the_words_of_the_pages(message: str, shown: str) -> None:
+    assert status_text(message) == shown

@@ -77,7 +77,7 @@
       const time = document.createElement("time"), what = document.createElement("span");
       time.dateTime = said.time;
       time.dataset.clock = "";
-      what.textContent = said.message;
+      what.textContent = said.text;
       line.append(time, " ", what);
       times(line);
       document.getElementById("timeline").append(line);
@@ -128,7 +128,7 @@
           }
           text("console-note", Object.values(notes).join(" "));
           if (lines.length) { section.hidden = false; if (follows.checked) shown.scrollTop = shown.scrollHeight; }
-          wait = lines.length >= 100 ? 100 : 1000;
+          wait = lines.length >= 100 ? 100 : lines.length ? 500 : 1000;
           if (!lines.length && "ended" in section.dataset) return;
         }
       } catch {
