@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.system.web.axe import serious
-from tests.system.web.site import Site, furnish, serving
+from tests.system.web.site import Site, furnish, heard, serving
 
 SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
 
@@ -99,6 +99,7 @@ def main(out: Path) -> int:
                     shot(driver, out / f"sign-in-{size}-{scheme}.png")
                     sign_in(driver, site, "operator")
                     for name, path in pages(ids).items():
+                        heard(site, ids["running"])
                         driver.get(site.url + path)
                         shot(driver, out / f"{name}-{size}-{scheme}.png")
                         width = driver.execute_script("return document.documentElement.scrollWidth - innerWidth")

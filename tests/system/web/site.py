@@ -236,6 +236,13 @@ def _age(site: Site, test_id: int, ago: float, lasted: float) -> None:
         connection.execute(update(queue_tables.run).where(queue_tables.run.c.test_id == test_id).values(moments))
 
 
+def heard(site: Site, test_id: int) -> None:
+    """Let the node of a run have sent a heartbeat just now."""
+    attempt = queue_tables.attempt
+    with site.ledger.database.writing() as connection:
+        connection.execute(update(attempt).where(attempt.c.test_id == test_id).values(heartbeat_at=time.time()))
+
+
 def _talk(site: Site, job: Job) -> None:
     """Send what the console of a running run shows."""
     now, lines = time.time(), []
@@ -265,4 +272,4 @@ def _add_news(site: Site, cloud_id: int) -> None:
         ledger.deliveries.note(ledger.deliveries.add_test(number, {"type": "test"}), sent)
 
 
-__all__ = ["Site", "beat", "begin", "claimed", "finish", "furnish", "guideline", "run_of", "serving"]
+__all__ = ["Site", "beat", "begin", "claimed", "finish", "furnish", "guideline", "heard", "run_of", "serving"]
