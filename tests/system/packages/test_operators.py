@@ -46,14 +46,14 @@ def test_what_operators_ran_into(node: Node, tmp_path: Path) -> None:
 
 def systemd_knows_every_key(node: Node) -> None:
     units = node.machine.sh("ls /usr/lib/systemd/system/refstack-*")
-    said = node.machine.run("systemd-analyze", "verify", *units.split(), check=False)
+    said = node.machine.run("systemd-analyze", "verify", "--man=no", *units.split(), check=False)
     assert [line for line in said.stderr.splitlines() if "refstack" in line] == []
 
 
 def who_may_not_ask_is_told_so(node: Node) -> None:
     done = node.machine.run("runuser", "-u", "nobody", "--", "refstack-worker", "status", check=False)
     assert done.returncode != 0 and "ermission denied" in done.stderr, done
-    assert "fault of this program" not in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "fault of this program" not in done.stderr, done.stderr
 
 
 def a_wrong_file_is_not_loaded(node: Node) -> None:
@@ -122,7 +122,7 @@ def a_column_that_is_not_there_is_named(node: Node, conf: dict[str, Any]) -> Non
     done = node.machine.run("refstack-queue", *words, "-c", "id", "-f", "value", check=False, env=env)
     assert done.returncode == 2 and "the command itself was carried out" in done.stderr, done
     [started] = node.queue("run", "list", "-f", "json")
-    assert node.wait_state(started["test_id"], ENDED, 120)["state"] == "finished", started
+    assert node.wait_state(started["Id"], ENDED, 120)["state"] == "finished", started
 
 
 def a_package_that_is_removed_during_a_run_leaves_the_store(node: Node, conf: dict[str, Any]) -> None:
