@@ -118,6 +118,14 @@ class EndEvent:
     message: str = ""
 
 
+def says_posted(status: int | None, last: EndEvent | None) -> bool:
+    """Return whether a program says, by its exit status and its last event, that the server has the result.
+
+    The status alone does not: that of tests that failed is also the one of a Python that breaks off.
+    """
+    return last is not None and status in (ExitCode.PASSED, ExitCode.TESTS_FAILED)
+
+
 Event = Union[StateEvent, Progress, MessageEvent, EndEvent]
 
 _EVENT_NAMES = {StateEvent: "state", Progress: "progress", MessageEvent: "message", EndEvent: "end"}

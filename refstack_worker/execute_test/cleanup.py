@@ -7,7 +7,7 @@ from refstack_worker.execute_test.arguments import Arguments
 from refstack_worker.execute_test.cloud.cleanup.leftovers import Leftovers
 from refstack_worker.execute_test.cloud.cleanup.removal import Removal
 from refstack_worker.execute_test.cloud.discovery import discover
-from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user, ordinary_users
+from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user, ordinary_users, sensible_answers
 from refstack_worker.execute_test.failures import CloudFailure, RunConclusion, ServerFailure
 from refstack_worker.execute_test.log import LOG
 from refstack_worker.execute_test.preparation import requested_conf
@@ -41,8 +41,9 @@ def _remove_all(args: Arguments, workspace: Workspace, removal: Removal) -> None
     is_admin = not discovery.accounts
     users = [acting_user(merge(discovery.conf, requested))] if is_admin else ordinary_users(requested)
     for user in users:
-        leftovers = Leftovers(keystone, user, args.prefix, removal, region, is_admin)
-        leftovers.remove(workspace.folder, [workspace.running_log, workspace.kept_log])
+        with sensible_answers():
+            leftovers = Leftovers(keystone, user, args.prefix, removal, region, is_admin)
+            leftovers.remove(workspace.folder, [workspace.running_log, workspace.kept_log])
 
 
 def _conf_of_run(args: Arguments, workspace: Workspace) -> Conf:

@@ -24,6 +24,8 @@ READ_SECONDS = 60.0
 MAX_PAUSE_SECONDS = 30.0
 MAX_RESPONSE = 64 * 1024 * 1024
 """Bytes of a response body."""
+MAX_VALUES = 2_000_000
+"""JSON values in it: each takes up to 300 bytes of memory; the largest lists of real clouds have a tenth."""
 
 Result = TypeVar("Result")
 
@@ -57,8 +59,10 @@ class HttpResponse:
     def json(self) -> Any:
         """Return the body, parsed.
 
-        :raises Unavailable: it is not JSON, as with the page of a proxy.
+        :raises Unavailable: it is not JSON, as with the page of a proxy, or too much of it.
         """
+        if sum(map(self.body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+            raise Unavailable(f"{self.url} answers {self.status} with more than {MAX_VALUES} JSON values")
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from refstack_worker.contract.execute_test import LOG_FILE
+from refstack_worker.contract.messages import printable
 from refstack_worker.contract.secrets import KnownSecrets
 
 LOG = logging.getLogger("execute_test")
@@ -17,11 +18,14 @@ SECRETS = KnownSecrets()
 
 
 class MaskingFormatter(logging.Formatter):
-    """Masks secrets in each record."""
+    """Masks secrets in each record, and lets no record move a cursor or begin another."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record without secrets."""
-        return SECRETS.mask(super().format(record))
+        """Return the record without secrets; only a traceback has lines of its own."""
+        return printable(SECRETS.mask(super().format(record)), kept="\n")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return super().formatMessage(record).replace("\n", " ")
 
 
 class _LogFile(logging.FileHandler):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from refstack_worker.contract.execute_test import ExitCode
 from refstack_worker.execute_test.arguments import parse_arguments, wants_json_progress
-from refstack_worker.execute_test.failures import Failure, MachineFailure, RunConclusion
+from refstack_worker.execute_test.failures import Failure, MachineFailure, RunConclusion, TempestFailure
 from refstack_worker.execute_test.log import LOG, SECRETS
 from refstack_worker.execute_test.progress import EventWriter
 
@@ -30,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         verdict = RunConclusion.of(MachineFailure(f"this machine: {error}; install python3-requests"))
     except OSError as error:
         verdict = RunConclusion.of(MachineFailure(f"this machine: {error}"))
+    except Exception as error:  # left to Python, it would show secrets, and end as if tests had failed
+        if LOG.handlers:
+            LOG.exception("this program met what it does not expect")
+        verdict = RunConclusion.of(TempestFailure(f"fault of execute_test: {type(error).__name__}: {error}"[:500]))
     code, reason, message = verdict
     if LOG.handlers:
         (LOG.info if code == ExitCode.PASSED else LOG.error)("%s: %s", reason.value, message)

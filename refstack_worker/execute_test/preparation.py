@@ -17,7 +17,7 @@ from refstack_worker.execute_test.cloud.cleanup.resources import floating_ips
 from refstack_worker.execute_test.cloud.cleanup.run_traces import CloudSnapshot
 from refstack_worker.execute_test.cloud.discovery import Discovery, discover
 from refstack_worker.execute_test.cloud.findings import CloudFindings
-from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user
+from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user, sensible_answers
 from refstack_worker.execute_test.cloud.options import OptionFinder
 from refstack_worker.execute_test.cloud.service_types import SECTIONS
 from refstack_worker.execute_test.inputs import accounts_from_file, conf_from_environment, with_absolute_paths
@@ -80,8 +80,9 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
         events.message("the accounts are not used: Tempest makes users of its own as the administrator "
                        "(auth.use_dynamic_credentials = false uses the accounts)")  # fmt: skip
     region = str(discovery.conf["identity"].get("region") or "")
-    addresses = floating_ips(keystone, discovery.token, region)
-    CloudSnapshot.take(workspace.folder, args.prefix, keystone, discovery.token, addresses)
+    with sensible_answers():
+        addresses = floating_ips(keystone, discovery.token, region)
+        CloudSnapshot.take(workspace.folder, args.prefix, keystone, discovery.token, addresses)
     findings = _find_options(keystone, discovery, requested, args, events)
     found = findings.conf
     if args.discover == TEMPESTCONF:

@@ -17,6 +17,7 @@ from refstack_worker.contract.execute_test import (
     StateEvent,
     event_line,
 )
+from refstack_worker.contract.messages import printable
 from refstack_worker.contract.progress import Progress
 from refstack_worker.execute_test.log import SECRETS
 
@@ -49,14 +50,14 @@ class EventWriter:
         if self.as_json:
             self._print(json.dumps(line_to_json(line, SECRETS.mask)))
         elif self.shows_console:
-            self._print(SECRETS.mask(_text_of(line)))
+            self._print(printable(SECRETS.mask(_text_of(line)), instead="?"))
 
     def end(self, exit_code: ExitCode, reason: Reason, message: str) -> None:
         """Report how the run ended; nothing may follow."""
         self._write(EndEvent(int(exit_code), reason.value, message), f"{reason.value} (exit {exit_code:d}): {message}")
 
     def _write(self, event: Event, text: str) -> None:
-        self._print(event_line(event, SECRETS.mask) if self.as_json else SECRETS.mask(text))
+        self._print(event_line(event, SECRETS.mask) if self.as_json else printable(SECRETS.mask(text), instead="?"))
 
     def _print(self, line: str) -> None:
         # the tests go on when the reader has gone

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from refstack_worker.execute_test.cloud.catalog import service_endpoint
-from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken
+from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken, sensible_answers
 from refstack_worker.execute_test.cloud.network import project_network
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 from refstack_worker.execute_test.failures import CloudFailure
@@ -24,7 +24,7 @@ def add_networks(keystone: Keystone, accounts: Iterable[tuple[dict[str, Any], Ke
             continue
         api = ServiceApi(keystone, token, endpoint)
         # a network service that does not respond is reported by the search for options
-        with contextlib.suppress(CloudFailure):
+        with contextlib.suppress(CloudFailure), sensible_answers():
             networks = api.records(f"{api.versioned('v2.0')}/networks", "networks")
             if name := project_network(networks, token.project_id):
                 account["resources"] = {"network": name}

@@ -22,6 +22,7 @@ from refstack_worker.execute_test.cloud.keystone import (
     KeystoneToken,
     administrator,
     ordinary_users,
+    sensible_answers,
 )
 from refstack_worker.execute_test.cloud.service_types import PLUGIN_SERVICES
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
@@ -50,6 +51,7 @@ class Discovery:
     """Services that the catalogue does not have."""
 
 
+@sensible_answers()
 def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Discovery:
     """Log in to the cloud and find missing options.
 

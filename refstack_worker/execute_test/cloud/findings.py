@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refstack_worker.contract.cloud_needs import Gap, Need
+from refstack_worker.execute_test.tempest.conf import is_plain
 
 
 @dataclass
@@ -37,6 +38,10 @@ class CloudFindings:
     def choose(self, section: str, option: str, value: Any, why: str = "") -> None:
         """Set an option unless it was set from outside; ``why`` is the sentence about it."""
         if self.is_given(section, option):
+            return
+        if not is_plain(value):
+            # whoever may name a resource in the cloud would otherwise write options for Tempest
+            self.choices.append(f"{section}.{option} is left out: what the cloud has for it is not one line of text")
             return
         self.conf.setdefault(section, {})[option] = value
         if why:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +16,29 @@ from refstack_worker.execute_test.addresses import base_url
 from refstack_worker.execute_test.cloud.service_types import SERVICE_TYPES, interfaces_of, types_of
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.http import Denied, HttpClient, HttpResponse, Unavailable, patiently
+from refstack_worker.execute_test.log import LOG
 from refstack_worker.execute_test.tempest.conf import is_true
 
 CLOUD_PATIENCE = 5.0
 """Seconds to retry a cloud that fails."""
+NONSENSE = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
+"""What reading an answer meets that has not the form of such answers."""
+
+
+@contextlib.contextmanager
+def sensible_answers() -> Iterator[None]:
+    """In this context, an answer that cannot be read is the cloud's failure, and no fault of this program.
+
+    :raises CloudFailure: there was one, or a service refused what it was asked.
+    """
+    try:
+        yield
+    except (Denied, Unavailable) as error:
+        raise CloudFailure(f"the cloud: {error}") from error
+    except NONSENSE as error:
+        LOG.error("an answer of the cloud cannot be read", exc_info=True)
+        what = f"{type(error).__name__}: {error}"[:200]
+        raise CloudFailure(f"the cloud answers what makes no sense ({what}); execute_test.log says where") from error
 
 
 @dataclass(frozen=True)

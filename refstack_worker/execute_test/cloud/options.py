@@ -18,7 +18,7 @@ from refstack_worker.execute_test.cloud.compute import find_compute, set_flavors
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image import Image, find_images
 from refstack_worker.execute_test.cloud.image_format import find_format_enforcement
-from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken
+from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken, sensible_answers
 from refstack_worker.execute_test.cloud.network import find_network
 from refstack_worker.execute_test.cloud.object_features import find_object_storage
 from refstack_worker.execute_test.cloud.quotas import Quotas
@@ -44,6 +44,7 @@ class OptionFinder:
         self._silent: set[str] = set()
         """Services that did not respond; each is waited for once."""
 
+    @sensible_answers()
     def find(self, given: Mapping[str, Mapping[str, Any]], prefix: str = "") -> CloudFindings:
         """Return what was found. A service that does not respond is a gap, not an error.
 
@@ -121,7 +122,8 @@ class OptionFinder:
 
     def _validate(self, network: ServiceApi | None, findings: CloudFindings, image: Image | None) -> None:
         try:
-            find_validation(network, findings, image)
+            with sensible_answers():
+                find_validation(network, findings, image)
         except CloudFailure:
             find_validation(None, findings, image)
 
@@ -130,7 +132,8 @@ class OptionFinder:
         if api is None or name in self._silent:
             return None
         try:
-            return question(api)
+            with sensible_answers():
+                return question(api)
         except CloudFailure as error:
             self._silent.add(name)
             text = f"{SERVICE_TYPES[name][0]}: {error}; its tests will fail"

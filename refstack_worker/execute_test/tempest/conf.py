@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from refstack_worker.execute_test.failures import BadInput
+from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.log import SECRETS
 
 Conf = dict[str, dict[str, Any]]
@@ -53,7 +53,7 @@ def check_conf(value: Any, where: str) -> Conf:
         if not _CONF_NAME.fullmatch(section) or not isinstance(options, dict):
             raise BadInput(f"{where}: section {section[:80]!r}: not a name with an object of options")
         for option, setting in options.items():
-            if not _CONF_NAME.fullmatch(option) or not _is_plain(setting):
+            if not _CONF_NAME.fullmatch(option) or not is_plain(setting):
                 raise BadInput(f"{where}: {section}.{option[:80]}: not an option with a value of one line")
             into, name = RENAMED_OPTIONS.get((section, option), (section, option))
             conf.setdefault(into, {}).setdefault(name, setting)
@@ -61,9 +61,10 @@ def check_conf(value: Any, where: str) -> Conf:
     return conf
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
+    """Return whether a value fits on one line of ``tempest.conf``, and so cannot begin another."""
     if isinstance(value, list):
-        return all(not isinstance(item, list) and _is_plain(item) for item in value)
+        return all(not isinstance(item, list) and is_plain(item) for item in value)
     if isinstance(value, str):
         return not re.search(r"[\x00\n\r]", value)
     return value is None or isinstance(value, (bool, int, float))
@@ -93,8 +94,15 @@ def without_users(conf: Mapping[str, Mapping[str, Any]]) -> Conf:
 
 
 def write_conf(path: Path, conf: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write ``tempest.conf``, readable by its owner only."""
+    """Write ``tempest.conf``, readable by its owner only.
+
+    :raises CloudFailure: a value would begin a line of its own. What comes from outside was checked before, so the
+        cloud has given it.
+    """
     lines: list[str] = []
+    for section, option in ((section, option) for section in conf for option in conf[section]):
+        if not is_plain(conf[section][option]):
+            raise CloudFailure(f"{section}.{option}: the cloud has more than one line of text for it")
     for section in sorted(conf):
         lines.append(f"[{section}]")
         lines += [f"{option} = {written_value(value)}" for option, value in sorted(conf[section].items())]

@@ -27,6 +27,7 @@ from refstack_worker.contract.execute_test import (
     Reason,
     StateEvent,
     read_event_line,
+    says_posted,
 )
 from refstack_worker.contract.heartbeat import HeartbeatReply
 from refstack_worker.contract.payload import resource_prefix
@@ -131,7 +132,7 @@ class LocalRun:
             acceptance.accept(self.ledger, self.proof, Upload.of(self._workdir / SUBUNIT_FILE, summary))
         elif is_cancelled:
             self._say(Report(RunState.CANCELLED, "all its processes are gone"))
-        elif code not in (ExitCode.PASSED, ExitCode.TESTS_FAILED):
+        elif not says_posted(code, last):
             message = (last.message if last else "") or f"execute_test ended with status {code}"
             self._say(Report(RunState.FAILED, message, (last.reason if last else "") or Reason.TEMPEST.value))
 

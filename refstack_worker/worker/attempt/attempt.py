@@ -205,7 +205,7 @@ class AttemptExecution:
         end = sandbox.run(command, listener)
         reason = self._stop_request.reason
         if reason is not None:
-            return after_stop(reason, self._stop_request.message, end)
+            return after_stop(reason, self._stop_request.message, end, listener.last)
         attempt = self.claimed.payload.attempt if self.claimed else 1
         return after_exit(end, listener.last, attempt)
 
@@ -273,7 +273,7 @@ class AttemptExecution:
 
     def _stopped_or(self, outcome: AttemptOutcome) -> AttemptOutcome:
         reason = self._stop_request.reason
-        return outcome if reason is None else after_stop(reason, self._stop_request.message, None)
+        return outcome if reason is None else after_stop(reason, self._stop_request.message, None, None)
 
     def _after_error(self, error: RefstackError, payload: Payload) -> AttemptOutcome:
         functions = set()

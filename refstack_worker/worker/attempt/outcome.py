@@ -6,7 +6,7 @@ import enum
 import logging
 from dataclasses import dataclass
 
-from refstack_worker.contract.execute_test import BY_TIME_LIMIT, EndEvent, ExitCode, Reason
+from refstack_worker.contract.execute_test import BY_TIME_LIMIT, EndEvent, ExitCode, Reason, says_posted
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import (
@@ -73,9 +73,9 @@ class AttemptOutcome:
     """The cause may be this node: other nodes should get the next runs for a while."""
 
 
-def after_stop(reason: StopReason, message: str, end: ProcessExit | None) -> AttemptOutcome:
+def after_stop(reason: StopReason, message: str, end: ProcessExit | None, last: EndEvent | None) -> AttemptOutcome:
     """Return the outcome of an attempt that had to end early."""
-    if end is not None and end.status in (ExitCode.PASSED, ExitCode.TESTS_FAILED):
+    if end is not None and says_posted(end.status, last):
         return AttemptOutcome(OutcomeKind.POSTED)  # it finished before the request took effect
     if reason is StopReason.CANCELLED:
         return AttemptOutcome(OutcomeKind.CANCELLED, "cancelled", "cancelled; all processes stopped")
@@ -96,7 +96,7 @@ def after_exit(end: ProcessExit, last: EndEvent | None, attempt: int) -> Attempt
     :param attempt: number of this attempt of the run.
     """
     reason, message = (last.reason[:MAX_REASON], last.message[:MAX_MESSAGE]) if last else ("", "")
-    if end.status in (ExitCode.PASSED, ExitCode.TESTS_FAILED):
+    if says_posted(end.status, last):
         return AttemptOutcome(OutcomeKind.POSTED, reason, message)
     if end.status == ExitCode.NOT_POSTED and reason == Reason.REFUSED:
         return AttemptOutcome(OutcomeKind.FAILED, "result-refused", message)

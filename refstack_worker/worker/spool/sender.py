@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.contract.envelope import Opener
-from refstack_worker.contract.execute_test import ExitCode, Reason
+from refstack_worker.contract.execute_test import Reason, says_posted
 from refstack_worker.contract.heartbeat import HeartbeatReply
 from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.secrets import secret_values
@@ -202,7 +202,7 @@ class SpoolSender(threading.Thread):
             end = self._sandbox.run(commands.post(str(self._spool.path(entry)), SPOOL_PATIENCE), listener)
         self._sandbox = None
         message = listener.last.message if listener.last else end.message
-        if end.status in (ExitCode.PASSED, ExitCode.TESTS_FAILED):
+        if says_posted(end.status, listener.last):
             self._spool.remove(entry)
             LOG.info("result posted from the spool")
         elif listener.last and listener.last.reason == Reason.REFUSED:

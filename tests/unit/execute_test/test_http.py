@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.contract import networks
-from refstack_worker.execute_test.http import Denied, HttpClient, Unavailable
+from refstack_worker.execute_test.http import MAX_VALUES, Denied, HttpClient, HttpResponse, Unavailable
 from tests.support.certificate_authority import Authority
 from tests.support.http_server import Scripted, as_json, serving
 
@@ -69,3 +69,9 @@ def test_refused_connection_is_reported_without_names_of_classes() -> None:
         HttpClient().request("GET", "http://127.0.0.1:9/x")
     assert "Connection refused" in str(caught.value)
     assert "_Checked" not in str(caught.value) and "object at" not in str(caught.value)
+
+
+def test_an_answer_that_would_fill_the_memory_is_not_parsed() -> None:
+    many = HttpResponse(200, {}, b"[" + b"{}," * MAX_VALUES + b"{}]", "http://cloud.example")
+    with pytest.raises(Unavailable, match="JSON values"):
+        many.json()

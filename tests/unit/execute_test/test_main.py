@@ -7,9 +7,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from refstack_worker.execute_test.log import LOG
 from refstack_worker.execute_test.main import main
 from tests.support.http_server import Scripted, as_json, serving
 
@@ -80,3 +82,53 @@ def test_post_only_command(server: Scripted, result: Path, capsys: pytest.Captur
 def test_post_only_without_a_result(server: Scripted, tmp_path: Path) -> None:
     assert main(["--callback", server.url, "7", "--post-only", str(tmp_path)]) == 2
     assert server.asked == []
+
+
+SECRET = "adm1n-s3cret-word"
+
+
+@pytest.fixture
+def own_log() -> Iterator[None]:
+    before = list(LOG.handlers)
+    LOG.handlers.clear()
+    yield
+    for handler in LOG.handlers:
+        handler.close()
+    LOG.handlers[:] = before
+
+
+def looked_at(cloud: Scripted, folder: Path, endpoints: list[Any], *more: str) -> int:
+    """Clean up in a cloud with this catalogue."""
+    person = {"id": "u", "name": "admin"}
+    catalog = [{"type": "identity", "endpoints": endpoints}]
+    token = {"project": {"id": "p"}, "user": person, "roles": [{"name": "admin"}], "catalog": catalog}
+    cloud.on("/v3/auth/tokens", as_json({"token": token}, 201, **{"X-Subject-Token": "t"}))
+    conf = {
+        "identity": {"uri_v3": f"{cloud.url}/v3"},
+        "auth": {"admin_username": "admin", "admin_password": SECRET},
+    }
+    words = ["--conf-json", json.dumps(conf), "--workdir", str(folder / "work"), "--resource-prefix", "refstack-1-1"]
+    return main([*words, *HOME, "--cleanup-only", "--progress", "json", *more])
+
+
+@pytest.mark.usefixtures("own_log")
+def test_a_cloud_that_answers_nonsense_is_the_failure_and_not_failed_tests(
+    server: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert looked_at(server, tmp_path, ["http://cloud.example"]) == 3
+    shown = capsys.readouterr()
+    assert json.loads(shown.out.splitlines()[-1])["reason"] == "cloud"
+
+
+@pytest.mark.usefixtures("own_log")
+def test_a_fault_of_the_program_shows_no_secret_and_is_not_the_status_of_failed_tests(
+    monkeypatch: pytest.MonkeyPatch, server: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaks(*_: Any) -> None:
+        raise RuntimeError(f"at {SECRET}")
+
+    monkeypatch.setattr("refstack_worker.execute_test.cleanup.clean_up", breaks)
+    assert looked_at(server, tmp_path, []) == 4
+    shown = capsys.readouterr()
+    assert json.loads(shown.out.splitlines()[-1])["reason"] == "tempest"
+    assert SECRET not in shown.out + shown.err and SECRET not in (tmp_path / "work" / "execute_test.log").read_text()

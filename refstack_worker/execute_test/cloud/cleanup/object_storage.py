@@ -50,8 +50,8 @@ class ObjectStorage:
         gone = True
         try:
             for name in self._names(f"{account}?{urllib.parse.urlencode({'prefix': prefix})}", token):
-                url = f"{account}/{urllib.parse.quote(name, safe='')}"
-                gone = self._remove_container(url, f"container {name} of {where}", token) and gone
+                if name.startswith(prefix):  # not every Swift knows the filter
+                    gone = self._remove_container(account, name, where, token) and gone
         except Denied as error:
             if error.status != 404:
                 self._removal.failed(f"containers of {where}", error)
@@ -67,14 +67,16 @@ class ObjectStorage:
                 self._keystone.request("PUT", path, self._token.value)
         return self._keystone.scope(self._token, project_id, self._user)
 
-    def _remove_container(self, url: str, what: str, token: KeystoneToken) -> bool:
+    def _remove_container(self, account: str, container: str, where: str, token: KeystoneToken) -> bool:
+        what = f"container {container} of {where}"
         try:
+            url = _below(account, container)
             with contextlib.suppress(Denied):
                 # with versioning on, each delete would only add a version
                 self._keystone.request_url("DELETE", f"{url}?versions", token.value)
             for name in self._names(url, token):
                 with contextlib.suppress(Denied):
-                    self._keystone.request_url("DELETE", f"{url}/{urllib.parse.quote(name)}", token.value)
+                    self._keystone.request_url("DELETE", _below(url, name), token.value)
             self._keystone.request_url("DELETE", url, token.value)
         except Denied as error:
             if error.status == 404:
@@ -86,7 +88,7 @@ class ObjectStorage:
 
     def _names(self, url: str, token: KeystoneToken) -> Iterator[str]:
         """Yield names of containers or objects, listed page by page."""
-        marker = ""
+        marker, markers = "", {""}
         while True:
             join = "&" if "?" in url else "?"
             query = urllib.parse.urlencode({"format": "json", "limit": PAGE_SIZE, "marker": marker})
@@ -100,8 +102,24 @@ class ObjectStorage:
             if not names:
                 return
             marker = names[-1]
+            if marker in markers:
+                raise Denied(0, f"{url} lists the same names again and again")
+            markers.add(marker)
 
     def _account_url(self, token: KeystoneToken, project_id: str) -> str:
         """Return the address of a project's Swift account; empty in a region without Swift."""
         endpoint = service_endpoint(token, "swift", self._region) or ""
         return endpoint.replace(token.project_id, project_id).rstrip("/") if token.project_id else ""
+
+
+def _below(url: str, name: str) -> str:
+    """Return the address of a container or an object.
+
+    :raises Denied: a client would take the name, or a part of it, for a way up: to another container or account.
+    """
+    path = urllib.parse.quote(name)
+    if not {".", ".."}.isdisjoint(name.split("/")):
+        path = urllib.parse.quote(name, safe="")
+    if path in (".", ".."):
+        raise Denied(0, f"{path} at {url} cannot be removed by its address")
+    return f"{url}/{path}"

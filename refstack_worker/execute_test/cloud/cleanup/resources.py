@@ -14,7 +14,7 @@ from typing import Any
 
 from refstack_worker.execute_test.cloud.catalog import service_endpoint
 from refstack_worker.execute_test.cloud.cleanup.removal import Removal
-from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken
+from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken, sensible_answers
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
 from refstack_worker.execute_test.failures import CloudFailure
 from refstack_worker.execute_test.http import Denied
@@ -153,13 +153,14 @@ class ResourceRemoval:
 
     def _remove_kind(self, kind: ResourceKind, ownership: Ownership, is_last: bool) -> dict[str, str]:
         try:
-            owned = self.owned(kind, ownership)
-            failed = {_shown(kind, one): why for one in owned if (why := self._remove_one(kind, one, is_last))}
-            if kind.is_slow and len(owned) > len(failed):
-                failed.update(self._wait(kind, ownership))
-            for one in owned:
-                if _shown(kind, one) not in failed:
-                    self.removal.done(_shown(kind, one))
+            with sensible_answers():
+                owned = self.owned(kind, ownership)
+                failed = {_shown(kind, one): why for one in owned if (why := self._remove_one(kind, one, is_last))}
+                if kind.is_slow and len(owned) > len(failed):
+                    failed.update(self._wait(kind, ownership))
+                for one in owned:
+                    if _shown(kind, one) not in failed:
+                        self.removal.done(_shown(kind, one))
         except CloudFailure as error:
             return {f"{kind.name}s": str(error)}
         return failed

@@ -16,6 +16,9 @@ SNAPSHOT_FILE = "before.json"
 TEMPEST_PREFIX = "tempest-"
 """Start of the names of the projects and users that Tempest makes for its tests, in every version."""
 
+_REQUEST = re.compile(r"[^\s{(][^{(]*\bRequest \([^){]*\): ")
+"""Start of the lines in which Tempest names its own requests. Their headers and bodies follow on lines of their own: what
+stands there has anyone written who gives a name to something in the cloud."""
 _CREDENTIALS = re.compile(r"(?:PUT|DELETE) \S*/v3/projects/([0-9a-f]{32})/users/([0-9a-f]{32})/roles/")
 _WITHOUT_PROJECT = re.compile(r"(?:PUT|DELETE) \S*/v3/(?:system|domains/([0-9a-f]{32}))/users/([0-9a-f]{32})/roles/")
 _CREATED = re.compile(r"Request \((\w+):[^)]*\): 201 POST \S*/v3/(?:projects|users|domains) ")
@@ -92,6 +95,8 @@ class RunTraces:
         return traces
 
     def _take(self, line: str) -> None:
+        if not _REQUEST.match(line):
+            return
         for project, user in _CREDENTIALS.findall(line):
             self.projects.add(project)
             self.users.add(user)

@@ -80,3 +80,14 @@ def test_an_ordinary_users_servers_join_the_projects_own_network() -> None:
     assert findings.conf["compute"] == {"fixed_network_name": "own"}
     assert found(network("shared", shared=True), is_admin=False).conf["compute"] == {"fixed_network_name": "shared"}
     assert any("no network with a subnet" in gap.text for gap in found(is_admin=False).gaps)
+
+
+def test_a_shared_network_whose_name_has_lines_writes_no_options() -> None:
+    name = "lan\n[service-clients]\nproxy_url = http://198.51.100.9:3128"
+    shared = {"id": "n", "name": name, "shared": True, "subnets": ["s"], "project_id": "another"}
+    table = {"/extensions": {"extensions": []}, "/networks": {"networks": [shared]}, "/subnets": {"subnets": []}}
+    api, _ = service_api({f"/v2.0{path}": answer for path, answer in table.items()}, "http://cloud.example")
+    findings = CloudFindings({})
+    find_network(api, findings, "vendor", is_admin=False)
+    assert "fixed_network_name" not in findings.conf.get("compute", {})
+    assert any("compute.fixed_network_name is left out" in choice for choice in findings.choices)

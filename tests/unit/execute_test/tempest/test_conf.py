@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refstack_worker.execute_test.failures import BadInput
+from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.inputs import conf_from_environment
 from refstack_worker.execute_test.tempest.conf import (
     check_conf,
@@ -68,3 +69,10 @@ LINE = st.text(st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp"), blac
 def test_clean_up_reads_values_as_they_were_given(value: str) -> None:
     written = written_value(value)
     assert read_value(written.strip()) == value
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\0b", ["x", "a\nb"]])
+def test_a_value_of_the_cloud_begins_no_line_of_its_own(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(CloudFailure, match="identity.region"):
+        write_conf(tmp_path / "tempest.conf", {"identity": {"region": value}})
+    assert not (tmp_path / "tempest.conf").exists()

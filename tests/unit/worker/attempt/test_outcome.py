@@ -38,6 +38,8 @@ from refstack_worker.worker.sandbox.runner import ProcessExit
         (-9, {}, 1, OutcomeKind.RELEASED, "killed"),
         (-9, {}, 3, OutcomeKind.FAILED, "killed"),
         (139, {}, 1, OutcomeKind.RELEASED, "killed"),
+        (1, {}, 1, OutcomeKind.RELEASED, "killed"),  # Python's own, when it breaks off
+        (0, {}, 3, OutcomeKind.FAILED, "killed"),
     ],
 )
 def test_each_exit_status(status: int, last: dict[str, str], attempt: int, kind: OutcomeKind, reason: str) -> None:
@@ -66,8 +68,10 @@ def test_a_lost_run_is_not_a_program_that_cannot_start() -> None:
     ],
 )
 def test_each_stop_reason(reason: StopReason, kind: OutcomeKind) -> None:
-    assert after_stop(reason, "why", ProcessExit(-9)).kind is kind
-    assert after_stop(reason, "why", ProcessExit(1)).kind is OutcomeKind.POSTED, "what is posted is posted"
+    assert after_stop(reason, "why", ProcessExit(-9), None).kind is kind
+    assert after_stop(reason, "why", ProcessExit(1), None).kind is kind
+    posted = after_stop(reason, "why", ProcessExit(1), EndEvent(1, "tests-failed"))
+    assert posted.kind is OutcomeKind.POSTED, "what is posted is posted"
 
 
 @pytest.mark.parametrize(

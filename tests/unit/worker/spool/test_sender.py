@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from refstack_worker.contract.envelope import Opener
 from refstack_worker.worker.sandbox.runner import EmbeddedRunner
 from refstack_worker.worker.server_api.attempts import ClaimedAttempt
 from refstack_worker.worker.spool.sender import SenderTools, SpoolSender
-from refstack_worker.worker.spool.spool import RELEASE, Spool, SpoolEntry
+from refstack_worker.worker.spool.spool import RELEASE, RESULT, Spool, SpoolEntry
 from tests.support.http_server import Scripted, as_json
 from tests.support.worker_parts import eventually
 
@@ -54,3 +55,23 @@ def test_release_of_a_run_that_had_ended_becomes_a_message_about_its_leftovers(
     reports = received(server, STATUS)
     assert len(reports) == messages
     assert all(claimed.payload.prefix in one["message"] and "status" not in one for one in reports)
+
+
+def test_a_program_that_breaks_off_has_posted_nothing_and_the_result_is_kept(
+    tmp_path: Path, claimed: ClaimedAttempt, opener: Opener, server: Scripted, link: ServerLinkSettings
+) -> None:
+    settings = replace(WorkerSettings(EnvironmentSettings(tmp_path / "store")), server=link)
+    server.on("/worker/v1/runs/7/attempts/2/heartbeat", as_json({"order": "go"}))
+    spool = Spool(tmp_path / "spool", SpoolSettings(first_retry=0.1))
+    spool.prepare()
+    with spool.writer(claimed) as writer:
+        writer.write("subunit", b"result")
+        writer.keep(SpoolEntry.of(claimed, RESULT))
+    broken = (sys.executable, "-c", "raise MemoryError")
+    sender = SpoolSender(spool, SenderTools(settings, opener, EmbeddedRunner(tmp_path / "runs", "me"), broken))
+    sender.start()
+    try:
+        eventually(lambda: len([1 for asked in server.asked if asked.path.endswith("/heartbeat")]) > 1)
+        assert spool.entries()
+    finally:
+        sender.stop()
