@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import gzip
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from refstack_worker.contract.outcomes import class_of, skipped_packet
+from refstack_worker.contract.outcomes import class_of, group_of, skipped_packet
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.test_choice import split_entry
 from refstack_worker.errors import NotFoundError, ResultError
-from refstack_worker.server.domain.results import Upload
+from refstack_worker.server.domain.results import ResultQuery, Upload
 from refstack_worker.server.domain.shards import Shard
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
 from refstack_worker.server.services import tempest_tests
+
+_PAGE = 1000
+"""Tests that are read at once."""
 
 
 def advance(ledger: Ledger, test_id: int) -> None:
@@ -34,6 +38,7 @@ def merge(ledger: Ledger, test_id: int) -> bool:
     with tempfile.TemporaryDirectory(prefix="refstack-merge-") as folder:
         stream, log = Path(folder, "stream"), Path(folder, "log")
         try:
+            _check_own_tests(ledger, shards)
             summaries = _write_stream(ledger, shards, stream)
             _write_log(ledger, shards, log)
             upload = Upload.of(stream, _summary(test_id, shards, summaries), log if log.exists() else None)
@@ -45,6 +50,29 @@ def merge(ledger: Ledger, test_id: int) -> bool:
         except ResultError as error:
             ledger.shards.fail(test_id, f"the results of the shards cannot be merged: {error}")
             return False
+
+
+def _check_own_tests(ledger: Ledger, shards: Sequence[Shard]) -> None:
+    """Refuse what a node says of tests that another has carried out: each speaks for its own shard.
+
+    :raises ResultError: one does.
+    """
+    owners = {name: shard.number for shard in shards for name in shard.names}
+    for shard in shards:
+        if shard.test_id is None or shard.state is not RunState.FINISHED:
+            continue
+        for name in _names_in(ledger, shard.test_id):
+            about = group_of(name) or name
+            owner = owners.get(about) or owners.get(class_of(about)) or shard.number
+            if owner != shard.number:
+                raise ResultError(f"shard {shard.number} has a result of {name}, which is a test of shard {owner}")
+
+
+def _names_in(ledger: Ledger, test_id: int) -> Iterator[str]:
+    page = ResultQuery(limit=_PAGE)
+    while tests := ledger.results.tests(test_id, page):
+        yield from (one.name for one in tests)
+        page = replace(page, after=tests[-1].position)
 
 
 def _write_stream(ledger: Ledger, shards: Sequence[Shard], path: Path) -> list[Mapping[str, Any]]:

@@ -202,6 +202,25 @@ class TestPartsThatEndOtherwise:
         assert beat(ledger, last, last.claim_id) is HeartbeatReply.STOP
 
 
+class TestNodesThatLie:
+    @pytest.mark.parametrize("said", [f"{BETA}.test_1", f"setUpClass ({BETA})"])
+    def test_a_node_speaks_for_no_test_of_another_shard(self, ledger: Ledger, tmp_path: Path, said: str) -> None:
+        run = split(ledger)
+        post(ledger, held(ledger, run, 1, "node-1"), tmp_path, f"{ALPHA}.test_1", said, status="fail")
+        post(ledger, held(ledger, run, 2, "node-2"), tmp_path, f"{BETA}.test_1")
+        look(ledger)
+        found = ledger.runs.get(run)
+        assert (found.state, found.reason) == (RunState.FAILED, "shards")
+        assert f"shard 1 has a result of {said}, which is a test of shard 2" in found.message
+
+    def test_what_belongs_to_no_shard_is_no_lie(self, ledger: Ledger, tmp_path: Path) -> None:
+        run = split(ledger)
+        post(ledger, held(ledger, run, 1, "node-1"), tmp_path, f"{ALPHA}.test_1", "process-returncode")
+        post(ledger, held(ledger, run, 2, "node-2"), tmp_path, f"{BETA}.test_1", "setUpModule (a.test_x)")
+        look(ledger)
+        assert ledger.runs.get(run).state is RunState.FINISHED
+
+
 class TestRemoval:
     def test_its_parts_go_with_it(self, ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
         run = finished(ledger, tmp_path)
