@@ -121,11 +121,11 @@ class TestResult:
     def test_a_node_that_posts_again_is_answered_as_before(self, ledger: Ledger, tmp_path: Path) -> None:
         run = split(ledger)
         jobs = [held(ledger, run, number, f"node-{number}") for number in (1, 2)]
-        for job in jobs:
-            post(ledger, job, tmp_path, f"{ALPHA}.test_1")
+        for job, name in zip(jobs, (ALPHA, BETA)):
+            post(ledger, job, tmp_path, f"{name}.test_1")
         look(ledger)
-        post(ledger, jobs[1], tmp_path, f"{ALPHA}.test_1")
-        assert rows(ledger) == {run: 1}
+        post(ledger, jobs[1], tmp_path, f"{BETA}.test_1")
+        assert rows(ledger) == {run: 2}
 
     def test_durations_and_history_count_it_once(self, ledger: Ledger, tmp_path: Path) -> None:
         run = split(ledger)
