@@ -133,7 +133,8 @@ class HttpClient:
             self._session.mount(scheme, _CheckedAdapter(context))
         # without authentication of its own, requests would take one from ~/.netrc
         self._session.auth = lambda request: request
-        self._session.headers.update({"User-Agent": "refstack-execute_test", **(headers or {})})
+        own = {"User-Agent": "refstack-execute_test", "Accept-Encoding": "identity"}
+        self._session.headers.update({**own, **(headers or {})})
         self._verify = verify
 
     def request(self, method: str, url: str, **options: Any) -> HttpResponse:
@@ -157,6 +158,9 @@ class HttpClient:
         with self._session.request(
             method, url, timeout=timeout, allow_redirects=False, stream=True, verify=self._verify, **options
         ) as response:
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                # it would be unpacked before anyone could count: ten kilobytes may become gigabytes
+                raise ValueError("a compressed response, which was not asked for")
             body = bytearray()
             for piece in response.iter_content(65536):
                 body += piece

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Union
 
@@ -63,15 +63,21 @@ class HttpSession:
         :raises requests.RequestException: no response came; :func:`cause` puts it into words.
         """
         with self._request(method, url, timeout=timeout, **options) as response:
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                # requests would unpack it before anyone could count: ten kilobytes may become gigabytes
+                raise requests.exceptions.ContentDecodingError("a compressed response, which was not asked for")
             yield response
 
-    def _request(self, method: str, url: str, **options: Any) -> requests.Response:
+    def _request(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> requests.Response:
         if self._session is None:
             self._session = requests.Session() if self._is_public else _KEPT.take(self._ca_file)
         try:
             return self._session.request(
                 method,
                 url,
+                headers={"Accept-Encoding": "identity", **(headers or {})},
                 auth=self._auth,
                 allow_redirects=self._is_public,
                 stream=True,

@@ -84,7 +84,7 @@ class Downloader:
         """
         try:
             with self._get(url, headers) as answer:
-                content = answer.raw.read(MAX_PAGE + 1, decode_content=True)
+                content = answer.raw.read(MAX_PAGE + 1, decode_content=False)
         except (OSError, ValueError) as error:  # all that requests raises is an OSError
             raise WheelError(f"{shown(url)}: cannot be downloaded: {_said(error)}") from error
         if len(content) > MAX_PAGE:

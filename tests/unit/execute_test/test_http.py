@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import ipaddress
 import ssl
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 from refstack_worker.contract import networks
 from refstack_worker.execute_test.http import MAX_VALUES, Denied, HttpClient, HttpResponse, Unavailable
 from tests.support.certificate_authority import Authority
-from tests.support.http_server import Scripted, as_json, serving
+from tests.support.http_server import Reply, Scripted, as_json, serving
 
 
 @pytest.fixture
@@ -75,3 +76,11 @@ def test_an_answer_that_would_fill_the_memory_is_not_parsed() -> None:
     many = HttpResponse(200, {}, b"[" + b"{}," * MAX_VALUES + b"{}]", "http://cloud.example")
     with pytest.raises(Unavailable, match="JSON values"):
         many.json()
+
+
+def test_a_compressed_answer_of_a_cloud_is_not_unpacked(server: Scripted) -> None:
+    bomb = gzip.compress(gzip.compress(bytes(1 << 26)))
+    server.on("/bomb", Reply(200, bomb, {"Content-Encoding": "gzip, gzip"}))
+    with pytest.raises(Denied, match="compressed"):
+        HttpClient().request("GET", f"{server.url}/bomb")
+    assert server.asked[0].headers["Accept-Encoding"] == "identity"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,3 +129,13 @@ def test_a_name_that_can_be_no_name_is_a_failed_request(host: str) -> None:
     with pytest.raises(requests.RequestException) as raised:
         HttpSession().response("GET", f"http://{host}/", 1).__enter__()
     assert "label empty or too long" in cause(raised.value)
+
+
+def test_a_compressed_body_is_not_asked_for_and_never_unpacked(server: Scripted) -> None:
+    bomb = gzip.compress(gzip.compress(bytes(1 << 26)))
+    server.on("/bomb", Reply(200, bomb, {"Content-Encoding": "gzip, gzip"}))
+    session = HttpSession()
+    with pytest.raises(requests.RequestException, match="compressed"), session.response("GET", f"{server.url}/bomb", 5):
+        pass
+    session.close()
+    assert {asked.headers["Accept-Encoding"] for asked in server.asked} == {"identity"}
