@@ -19,11 +19,11 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.retention import PRUNED_AT_ONCE
 from refstack_worker.server.monitor.due_schedules import start_due
 from refstack_worker.server.monitor.liveness import Liveness
+from refstack_worker.server.monitor.merging import BackgroundMerges
 from refstack_worker.server.monitor.queue_watch import QueueWatch
 from refstack_worker.server.queue.capacity import lost
 from refstack_worker.server.queue.client import QueueClient
 from refstack_worker.server.queue.reports import FunctionStatus, serves
-from refstack_worker.server.services import shard_results
 
 LOG = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class Monitor:
         self._pace = pace
         self._liveness = liveness
         self._watch = QueueWatch(client, pace.watch)
+        self.merges = BackgroundMerges(ledger)
         self._next_queue_look = 0.0
         self._next_prune = 0.0
         self._told: set[tuple[int, str]] = set()
@@ -199,7 +200,8 @@ class Monitor:
     def _advance_split(self) -> None:
         for test_id in self._ledger.shards.going_on():
             try:
-                shard_results.advance(self._ledger, test_id)
+                if self._ledger.shards.advance(test_id):
+                    self.merges.want(test_id)
             except RefstackError as error:
                 # the others must not wait for one
                 LOG.error("run %d: %s", test_id, error)

@@ -38,6 +38,7 @@ def merge(ledger: Ledger, test_id: int) -> bool:
     with tempfile.TemporaryDirectory(prefix="refstack-merge-") as folder:
         stream, log = Path(folder, "stream"), Path(folder, "log")
         try:
+            _check_size(ledger, shards)
             _check_own_tests(ledger, shards)
             summaries = _write_stream(ledger, shards, stream)
             _write_log(ledger, shards, log)
@@ -50,6 +51,14 @@ def merge(ledger: Ledger, test_id: int) -> bool:
         except ResultError as error:
             ledger.shards.fail(test_id, f"the results of the shards cannot be merged: {error}")
             return False
+
+
+def _check_size(ledger: Ledger, shards: Sequence[Shard]) -> None:
+    """Refuse shards whose results together are larger than one run's may be. :raises ResultError: they are."""
+    ended = [one.test_id for one in shards if one.test_id is not None and one.state is RunState.FINISHED]
+    size, most = sum(ledger.results.get(one)["size"] for one in ended), ledger.settings.web.max_result_bytes
+    if size > most:
+        raise ResultError(f"together they have {size >> 20} MiB, more than the {most >> 20} MiB of one result")
 
 
 def _check_own_tests(ledger: Ledger, shards: Sequence[Shard]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from refstack_worker.contract.console import Batch, TestLine
 from refstack_worker.contract.execute_test import NOTHING_ON_CLOUD
@@ -212,6 +213,15 @@ class TestNodesThatLie:
         found = ledger.runs.get(run)
         assert (found.state, found.reason) == (RunState.FAILED, "shards")
         assert f"shard 1 has a result of {said}, which is a test of shard 2" in found.message
+
+    def test_shards_have_together_no_more_than_one_run(self, ledger: Ledger, tmp_path: Path) -> None:
+        run = split(ledger)
+        for number, name in enumerate((ALPHA, BETA), 1):
+            post(ledger, held(ledger, run, number, f"node-{number}"), tmp_path, f"{name}.test_1")
+        with ledger.database.writing() as connection:
+            connection.execute(update(queue_tables.result).values(size=300 << 20))
+        look(ledger)
+        assert "together they have 600 MiB" in ledger.runs.get(run).message
 
     def test_what_belongs_to_no_shard_is_no_lie(self, ledger: Ledger, tmp_path: Path) -> None:
         run = split(ledger)

@@ -9,8 +9,10 @@ from refstack_worker.errors import LedgerError
 from refstack_worker.server.domain.attempts import Release
 from refstack_worker.server.monitor.liveness import HOLD_LIMITS, Clocks, Liveness
 from refstack_worker.server.monitor.monitor import Monitor
+from refstack_worker.server.services import shard_results
 from tests.support.ledgers import new_run
 from tests.support.monitors import EVERY_TIME, Site
+from tests.support.split_runs import ALPHA, BETA, held, post, split
 
 
 def test_submits_what_is_recorded(site):
@@ -263,3 +265,30 @@ def both_look(*monitors):
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def test_a_merge_that_takes_long_holds_up_no_round(site, tmp_path, monkeypatch):
+    run = split(site.ledger)
+    for number, name in enumerate((ALPHA, BETA), 1):
+        post(site.ledger, held(site.ledger, run, number, f"node-{number}"), tmp_path, f"{name}.test_1")
+    go_on, merge = threading.Event(), shard_results.merge
+    monkeypatch.setattr(shard_results, "merge", lambda *given: go_on.wait(30) and merge(*given))
+    for _ in range(2):
+        assert site.monitor.look() == ""
+    assert site.ledger.runs.get(run).state is RunState.POSTING
+    go_on.set()
+    assert site.monitor.merges.wait(30)
+    assert site.ledger.runs.get(run).state is RunState.FINISHED
+
+
+def test_a_merge_that_fails_is_tried_again(site, tmp_path, monkeypatch):
+    run = split(site.ledger)
+    for number, name in enumerate((ALPHA, BETA), 1):
+        post(site.ledger, held(site.ledger, run, number, f"node-{number}"), tmp_path, f"{name}.test_1")
+    with monkeypatch.context() as patched:
+        patched.setattr(shard_results, "merge", lambda *given: 1 // 0)
+        site.monitor.look()
+        assert site.monitor.merges.wait(30)
+    site.monitor.look()
+    assert site.monitor.merges.wait(30)
+    assert site.ledger.runs.get(run).state is RunState.FINISHED
