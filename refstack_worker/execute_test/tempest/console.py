@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 import urllib.parse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -33,13 +35,19 @@ class ServiceAddresses:
     catalog: Sequence[tuple[str, str]] = ()
     """Address of an endpoint and type of its service."""
 
+    @cached_property
+    def _known(self) -> list[tuple[urllib.parse.SplitResult, str]]:
+        known = []
+        for address, service in self.catalog:
+            with contextlib.suppress(ValueError):
+                known.append((urllib.parse.urlsplit(address), service))
+        return known
+
     def service_of(self, url: str) -> str:
         """Return the type of the service; empty if the catalogue does not tell."""
         parts = urllib.parse.urlsplit(url)
         same_host = [
-            (_common_steps(urllib.parse.urlsplit(address).path, parts.path), service)
-            for address, service in self.catalog
-            if urllib.parse.urlsplit(address)[:2] == parts[:2]
+            (_common_steps(known.path, parts.path), service) for known, service in self._known if known[:2] == parts[:2]
         ]
         best = max((steps for steps, _ in same_host), default=0)
         services = {service for steps, service in same_host if steps == best}
@@ -85,7 +93,9 @@ class RunConsole:
             *lines, self._rest = (self._rest + data).split(b"\n")
             self._rest = self._rest[:MAX_LOG_LINE]
             for line in lines:
-                self._take(line)
+                # an address or a time that is none: a cloud may write it
+                with contextlib.suppress(ValueError):
+                    self._take(line)
 
     def close(self) -> None:
         """Read the end of the log and close it."""

@@ -127,3 +127,11 @@ def test_the_service_is_found_by_the_catalogue(url: str, service: str) -> None:
         ]
     )
     assert addresses.service_of(url) == service
+
+
+def test_addresses_and_times_that_are_none_end_no_run(log: Path, lines: list[ConsoleLine]) -> None:
+    services = ServiceAddresses([("http://[internal", "volumev3"), ("http://cloud:8774/v2.1", "compute")])
+    run = RunConsole(lines.append, log, services)
+    log.write_text(LINE.replace("http://cloud", "http://[cloud") + LINE.replace("2026-11", "2026-99") + LINE)
+    run.read_log()
+    assert [line.service for line in lines if isinstance(line, RequestLine)] == ["compute"]
