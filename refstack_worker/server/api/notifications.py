@@ -86,7 +86,7 @@ def renew_notification_secret(call: Call, number: int) -> Response:
     return jsonify({**notification_json(added.subscription), "secret": added.secret})
 
 
-@NOTIFICATIONS.call("POST", f"{_ONE}/test", Who.WRITER, {202: reference("Delivery")}, (404,), Takes(cost=10))
+@NOTIFICATIONS.call("POST", f"{_ONE}/test", Who.WRITER, {202: reference("Delivery")}, (404, 409), Takes(cost=10))
 def test_notification(call: Call, number: int) -> tuple[Response, int]:
     """Send a test message within seconds. The log shows whether it was accepted."""
     return jsonify(delivery_json(NotificationService(call.ledger).test(call.caller, number))), 202

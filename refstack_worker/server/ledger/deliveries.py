@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import case, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
-from refstack_worker.errors import SealError
+from refstack_worker.errors import SealError, StateError
 from refstack_worker.server.db.legacy_tables import user
 from refstack_worker.server.db.notify_tables import delivery, event, subscription
 from refstack_worker.server.domain.notifications import (
@@ -42,6 +42,10 @@ MAX_FAILURES = 5
 KEPT_SECONDS = 30 * 86400.0
 """Age at which a message goes from the log, and an event without a run is forgotten."""
 
+MAX_TESTS = 3
+"""Messages that try a subscription and wait to be sent."""
+
+_OWNED = delivery.join(subscription).outerjoin(user, user.c.id == subscription.c.owner_id)
 Reader = tuple[Subscription, Any]
 """A subscription, and the vendor of its owner."""
 Compose = Callable[[Event, Sequence[Reader]], Mapping[int, Mapping[str, Any]]]
@@ -71,8 +75,12 @@ class Deliveries(LedgerPart):
         return len(rows)
 
     def add_test(self, number: int, body: Mapping[str, Any]) -> int:
-        """Make the message that tries a subscription; return its id."""
+        """Make the message that tries a subscription; return its id. :raises StateError: others wait to be sent."""
+        is_test = delivery.c.is_open & (delivery.c.kind == EventKind.TEST.value)
+        waiting = select(func.count()).where(is_test, delivery.c.subscription_id == number)
         with self.database.writing() as connection:
+            if connection.execute(waiting).scalar_one() >= MAX_TESTS:
+                raise StateError(f"{MAX_TESTS} test messages are waiting to be sent already")
             added = connection.execute(insert(delivery).values(self._row(number, EventKind.TEST, body)))
         return new_id(added)
 
@@ -81,13 +89,11 @@ class Deliveries(LedgerPart):
         if limit < 1:
             return []
         now = self.clock()
-        is_due = delivery.c.is_open & (delivery.c.due_at <= now) & (delivery.c.leased_until < now)
-        joined = delivery.join(subscription).outerjoin(user, user.c.id == subscription.c.owner_id)
         columns = (subscription.c.channel, subscription.c.target, subscription.c.sealed_secret)
         question = (
             select(*delivery.c, *columns, subscription.c.owner_id, user.c.vendor_id)
-            .select_from(joined)
-            .where(is_due, (subscription.c.paused_at == 0) | (delivery.c.kind == EventKind.TEST.value))
+            .select_from(_OWNED)
+            .where(delivery.c.id.in_(_first_due(now)))
             .order_by(delivery.c.due_at)
             .limit(MAX_WAITING)
         )
@@ -177,6 +183,20 @@ class Deliveries(LedgerPart):
         )
 
 
+def _first_due(now: float) -> Any:
+    """Return the question for the first messages of each vendor that are due; those of one never hide the others'."""
+    is_due = delivery.c.is_open & (delivery.c.due_at <= now) & (delivery.c.leased_until < now)
+    no_vendor = case((user.c.vendor_id.is_(None), subscription.c.owner_id))
+    place = func.row_number().over(partition_by=(user.c.vendor_id, no_vendor), order_by=delivery.c.due_at)
+    ranked = (
+        select(delivery.c.id, place.label("place"))
+        .select_from(_OWNED)
+        .where(is_due, (subscription.c.paused_at == 0) | (delivery.c.kind == EventKind.TEST.value))
+        .subquery()
+    )
+    return select(ranked.c.id).where(ranked.c.place <= MAX_OF_VENDOR_AT_ONCE)
+
+
 def _waiting(connection: Connection) -> Counter[int]:
     number = delivery.c.subscription_id
     question = select(number, func.count().label("count")).where(delivery.c.is_open).group_by(number)
@@ -186,8 +206,7 @@ def _waiting(connection: Connection) -> Counter[int]:
 
 def _under_way(connection: Connection, now: float) -> Counter[Any]:
     """Return how many messages of each vendor are being sent."""
-    joined = delivery.join(subscription).outerjoin(user, user.c.id == subscription.c.owner_id)
-    question = select(subscription.c.owner_id, user.c.vendor_id).select_from(joined)
+    question = select(subscription.c.owner_id, user.c.vendor_id).select_from(_OWNED)
     rows = connection.execute(question.where(delivery.c.is_open, delivery.c.leased_until >= now)).mappings()
     return Counter(map(_vendor, rows))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from refstack_worker.errors import StateError
 from refstack_worker.server.domain.notifications import DueDelivery, Event, EventKind, Sent
 from refstack_worker.server.ledger import deliveries
 from refstack_worker.server.ledger.deliveries import BACK_OFF, KEPT_SECONDS, LEASE_SECONDS, MAX_FAILURES, Reader
@@ -126,6 +127,30 @@ def test_one_vendor_cannot_keep_the_others_waiting(ledger: Ledger) -> None:
     assert len(ledger.deliveries.take(9)) == 0
     ledger.deliveries.note(first[0].id, Sent(True, 200))
     assert len(ledger.deliveries.take(9)) == 1
+
+
+def test_a_vendor_with_a_thousand_waiting_messages_hides_nobody_elses(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "MAX_WAITING", 5)
+    users = [ledger.accounts.add_user(name, f"{name}@x", ledger.accounts.add_vendor(name).id).id for name in "ab"]
+    for _ in range(3):
+        subscribe(ledger, owner_id=users[0])
+    ends(ledger, 2)
+    ledger.deliveries.fan_out(to_all)
+    clock.forward(1)
+    ledger.deliveries.add_test(subscribe(ledger, owner_id=users[1]).id, {"type": "test"})
+    assert [one.body["type"] for one in ledger.deliveries.take(9)] == ["run.ended", "run.ended", "test"]
+
+
+def test_few_test_messages_wait(ledger: Ledger) -> None:
+    number = subscribe(ledger).id
+    for _ in range(deliveries.MAX_TESTS):
+        ledger.deliveries.add_test(number, {"type": "test"})
+    with pytest.raises(StateError):
+        ledger.deliveries.add_test(number, {"type": "test"})
+    ledger.deliveries.note(ledger.deliveries.take(9)[0].id, Sent(True, 200))
+    ledger.deliveries.add_test(number, {"type": "test"})
 
 
 def test_messages_that_pile_up_are_bounded(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
