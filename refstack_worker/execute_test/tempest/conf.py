@@ -100,8 +100,8 @@ def write_conf(path: Path, conf: Mapping[str, Mapping[str, Any]]) -> None:
         cloud has given it.
     """
     lines: list[str] = []
-    for section, option in ((section, option) for section in conf for option in conf[section]):
-        if not is_plain(conf[section][option]):
+    for section, options in conf.items():
+        for option in (name for name, value in options.items() if not is_plain(value)):
             raise CloudFailure(f"{section}.{option}: the cloud has more than one line of text for it")
     for section in sorted(conf):
         lines.append(f"[{section}]")

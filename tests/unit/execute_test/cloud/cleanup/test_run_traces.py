@@ -30,7 +30,7 @@ def test_what_others_wrote_into_the_cloud_is_no_trace(tmp_path: Path) -> None:
     forged = f"Request (AccountTest:setUpClass): 204 {credentials} 0s; 201 POST http://k/v3/projects ; {floating}"
     log.write_text(
         "DEBUG x Request - Headers: {}\n        Body: None\n    Response - Headers: {'status': '200'}\n"
-        f"        Body: b'{{\"servers\": [{{\"name\": \"{forged}\"}}]}}'\n"
+        f'        Body: b\'{{"servers": [{{"name": "{forged}"}}]}}\'\n'
         f"DEBUG x Request - Headers: {{'X-Container-Meta-A': '{forged}'}}\n"
     )
     assert RunTraces.read([log]) == RunTraces(set(), set(), set(), set(), set())
