@@ -17,8 +17,10 @@ TEMPEST_PREFIX = "tempest-"
 """Start of the names of the projects and users that Tempest makes for its tests, in every version."""
 
 _REQUEST = re.compile(r"[^\s{(][^{(]*\bRequest \([^){]*\): ")
-"""Start of the lines in which Tempest names its own requests. Headers and bodies follow on lines of their own: there may
-stand what anyone else wrote into the cloud."""
+"""Start of the lines in which Tempest names its own requests.
+
+Headers and bodies follow on lines of their own: there may stand what anyone else wrote into the cloud.
+"""
 _CREDENTIALS = re.compile(r"(?:PUT|DELETE) \S*/v3/projects/([0-9a-f]{32})/users/([0-9a-f]{32})/roles/")
 _WITHOUT_PROJECT = re.compile(r"(?:PUT|DELETE) \S*/v3/(?:system|domains/([0-9a-f]{32}))/users/([0-9a-f]{32})/roles/")
 _CREATED = re.compile(r"Request \((\w+):[^)]*\): 201 POST \S*/v3/(?:projects|users|domains) ")
