@@ -40,7 +40,7 @@ class CloudFindings:
         if self.is_given(section, option):
             return
         if not is_plain(value):
-            # anyone who may name a resource in the cloud would otherwise write options for Tempest
+            # a name of a resource in the cloud would otherwise be able to set options of Tempest
             self.choices.append(f"{section}.{option} is left out: what the cloud has for it is not one line of text")
             return
         self.conf.setdefault(section, {})[option] = value
