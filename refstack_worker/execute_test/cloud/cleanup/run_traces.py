@@ -16,7 +16,7 @@ SNAPSHOT_FILE = "before.json"
 TEMPEST_PREFIX = "tempest-"
 """Start of the names of the projects and users that Tempest makes for its tests, in every version."""
 
-_REQUEST = re.compile(r"[^\s{(][^{(]*\bRequest \([^){]*\): ")
+_REQUEST = re.compile(r"(?:[^\s{(][^{(]*\b)?Request \([^){]*\): ")
 """Start of the lines in which Tempest names its own requests.
 
 Headers and bodies follow on lines of their own: there may stand what anyone else wrote into the cloud.
