@@ -41,6 +41,8 @@ from refstack_worker.execute_test.tempest.test_facts import TestFacts, give_dura
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
 PROGRESS_SECONDS = 0.25
+LOG_SECONDS = 0.25
+"""Between two looks into Tempest's log while a test runs on; its requests are shown live."""
 LIST_AFTER_TEST_SECONDS = 3.0
 """How long after its first test a run is given a total."""
 LIST_AFTER_START_SECONDS = 15.0
@@ -257,7 +259,7 @@ class _ProgressReport:
 
 
 def _read_ready(selector: selectors.BaseSelector) -> None:
-    for key, _ in selector.select(timeout=1):
+    for key, _ in selector.select(LOG_SECONDS):
         data = os.read(key.fd, 65536)
         if not data:
             selector.unregister(key.fileobj)

@@ -158,6 +158,17 @@ def test_a_cloud_is_called_by_its_name(client: Client) -> None:
     assert shown["id"] == ids["cloud"]
 
 
+def test_a_run_that_is_started_says_where_it_is(client: Client) -> None:
+    furnish(client.site)
+    words = ("run", "create", "--cloud", "acme public, frankfurt", "--tempest-version", "47.0.0", "--label", "short")
+    started = client.on_a_terminal("ann", *words)
+    assert "/runs/11" in started and "1 run ahead" in started and "short" in started
+    assert width(started) <= WIDTH and len(started.splitlines()) < 12, started
+    assert len(client.call("ann", *words, "-f", "json").json()) > 20
+    cancelled = client.on_a_terminal("ann", "run", "cancel", "11")
+    assert "cancelled" in cancelled and len(cancelled.splitlines()) < 12, cancelled
+
+
 def test_a_run_is_watched_with_its_page_and_has_advisory_tests(client: Client) -> None:
     furnish(client.site)
     ledger = client.site.ledger

@@ -30,6 +30,8 @@ from refstack_worker.contract.states import ENDS, RunState
 
 Columns = tuple[Sequence[str], Sequence[Any]]
 
+_STARTED = ("test_id", "state", "message", "tempest_version", "openstack_release", "label", "program", "place", "url")
+"""What a table shows of a run that was just started or changed."""
 POLL_SECONDS = 0.3
 SHOWN = (
     "test_id", "state", "attempt", "reason", "message", "tempest_version", "openstack_release", "plugins", "testcases",
@@ -88,7 +90,7 @@ class RunCancel(ShowOne):
             while parsed_args.wait and RunState(run["state"]) not in ENDS:
                 time.sleep(POLL_SECONDS)
                 run = api.get(f"/v1/runs/{parsed_args.id}")
-        return shown_run(run)
+            return started_run(api, run, parsed_args)
 
 
 class RunDelete(Command):
@@ -120,7 +122,8 @@ class RunRerun(ShowOne):
         if parsed_args.label:
             body["label"] = parsed_args.label
         with Api(access_of(self.app.options)) as api:
-            return shown_run(api.post(f"/v1/runs/{parsed_args.id}/rerun", body, key=uuid.uuid4().hex))
+            run = api.post(f"/v1/runs/{parsed_args.id}/rerun", body, key=uuid.uuid4().hex)
+            return started_run(api, run, parsed_args)
 
 
 class RunReport(ShowOne):
@@ -159,6 +162,16 @@ def with_id(parser: Any) -> argparse.ArgumentParser:
     found: argparse.ArgumentParser = parser
     found.add_argument("id", type=int, help="id of the run, as 'run create' and 'run list' show it")
     return found
+
+
+def started_run(api: Api, run: dict[str, Any], options: argparse.Namespace) -> Columns:
+    """Return a run that was just started or changed: in a table what is to be known of it, else all of it."""
+    if options.formatter != "table" or options.columns:
+        return shown_run(run)
+    # the answer to the start has no place in the queue
+    run = api.get(f"/v1/runs/{run['test_id']}")
+    shown = [(name, value) for name, value in zip(*shown_run(run)) if name in _STARTED and run.get(name)]
+    return tuple(name for name, _value in shown), tuple(value for _name, value in shown)
 
 
 def shown_run(run: dict[str, Any]) -> Columns:

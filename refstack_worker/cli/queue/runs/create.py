@@ -12,7 +12,7 @@ from cliff.show import ShowOne
 from refstack_worker.cli.api_client import Api, access_of
 from refstack_worker.cli.queue.names import cloud_id
 from refstack_worker.cli.queue.records import Columns
-from refstack_worker.cli.queue.runs.commands import shown_run
+from refstack_worker.cli.queue.runs.commands import started_run
 from refstack_worker.cli.queue.runs.options import add_run_options, body_of
 from refstack_worker.cli.queue.runs.values import Warnings
 from refstack_worker.cli.queue.runs.watch import Watcher
@@ -55,7 +55,7 @@ class RunCreate(ShowOne):
             if parsed_args.check:
                 found = api.post("/v1/runs/check", _body(api, parsed_args))
                 return ("outlook", "warnings"), (found["outlook"], Warnings(found["warnings"]))
-            return shown_run(self._create(api, parsed_args))
+            return started_run(api, self._create(api, parsed_args), parsed_args)
 
     def _create(self, api: Api, parsed_args: argparse.Namespace) -> dict[str, Any]:
         key = parsed_args.idempotency_key or uuid.uuid4().hex
