@@ -44,10 +44,12 @@ def differences(run: LongRun, kept: KeptResult) -> list[str]:
     if run.dropped:
         return [f"{run.dropped} lines of the console were dropped"]
     listed = {test["name"].partition("[")[0]: test["status"] for test in kept.tests}
-    differ = {name for name in {*listed, *run.shown} if listed.get(name) != run.shown.get(name)}
-    return [
-        f"{name}: {run.shown.get(name)} in the console, {listed.get(name)} in the result" for name in sorted(differ)
-    ]
+    # a class that could not be set up is one line of the console, and answers for all its tests
+    groups = {name.partition("(")[2].rstrip(")"): status for name, status in run.shown.items() if "(" in name}
+    shown = {name: run.shown.get(name) or groups.get(name.rpartition(".")[0]) for name in listed}
+    shown |= {name: status for name, status in run.shown.items() if "(" not in name}
+    differ = sorted(name for name in shown if listed.get(name) != shown[name])
+    return [f"{name}: {shown[name]} in the console, {listed.get(name)} in the result" for name in differ]
 
 
 def page(run: LongRun, kept: KeptResult, by_hand: Mapping[str, str], wrong: Sequence[str], about: About) -> str:
