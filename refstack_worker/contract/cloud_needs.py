@@ -89,6 +89,7 @@ _TESTS = {
     Need.IMAGE_CLIENT: (
         r"volume\.test_volumes_get\.VolumesGetTest\.",
         r"volume\.test_volumes_negative\.VolumesNegativeTest\.",
+        r"volume\.test_volumes_actions\.VolumesActionsTest\.",
     ),
     Need.IMAGE: (*_SERVER, *_IMAGE),
     Need.FLAVOR: (*_SERVER, r"compute\.flavors\.test_flavors\."),

@@ -45,6 +45,12 @@ def test_which_tests_do_not_run(need: Need, expected: list[str]) -> None:
     assert len(needing(need, tagged)) == len(expected)
 
 
+def test_classes_for_volumes_that_ask_for_images_in_their_set_up() -> None:
+    classes = ("actions.VolumesActions", "get.VolumesGet", "negative.VolumesNegative", "extend.VolumesExtend")
+    names = [f"tempest.api.volume.test_volumes_{name}Test.test_x" for name in classes]
+    assert needing(Need.IMAGE_CLIENT, names) == names[:3]
+
+
 def test_only_what_tempest_would_let_fail_is_left_out() -> None:
     image = Gap(Need.IMAGE, "image: none; tests are left out. Upload one")
     ssh = Gap(Need.SSH, "SSH: unreachable; tests are skipped")
