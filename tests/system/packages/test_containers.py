@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +20,7 @@ from tests.support.clouds import TESTS, cloud_in
 from tests.support.machines import cache
 from tests.support.processes import eventually
 from tests.system.packages.conftest import FIRST, TOP, Built, pythons
+from tests.system.packages.node import URL
 
 BASE = "localhost/debian-base"
 SITE = """[server]
@@ -82,7 +83,8 @@ class Images:
 
     def end(self) -> None:
         for pid in process.run(["ip", "netns", "pids", self.name]).stdout.split():
-            os.kill(int(pid), signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may have ended with the one before
+                os.kill(int(pid), signal.SIGKILL)
         for started in self._started:
             started.wait(30)
 
@@ -112,34 +114,33 @@ def test_a_run_through_containers(images: Images, built: Built, tmp_path: Path) 
     for target in ("queue", "worker"):
         images.build(target, context)
     queue, worker = images.container("queue"), images.container("worker")
-    etc, keys, data = tmp_path / "etc", tmp_path / "keys", tmp_path / "data"
-    for path in (etc, keys, data):
-        path.mkdir()
+    etc = tmp_path / "etc"
+    etc.mkdir()
     (etc / "refstack.cfg").write_text('TEST_METHOD = "gearman"\n')
     (etc / "50-site.toml").write_text(SITE)
-    give(images, queue, "refstack-queue", etc, keys, data)
-    # the keys are a volume of the image, which would hide a folder of the host's /etc/refstack
-    server = {etc: "/etc/refstack", keys: "/etc/refstack/keys", data: "/var/lib/refstack"}
+    give(images, queue, "refstack-queue", etc)
+    # keys and data are volumes of the image: buildah keeps them with the container, and mounts them over ours
+    server = {etc: "/etc/refstack"}
     images.run(queue, server, "refstack-queue", "keys", "generate", "/etc/refstack/keys")
     images.run(queue, server, "refstack-queue", "db", "upgrade")
+    make_token(images, queue, server, etc)
     images.start(queue, server, "gearmand", "--listen=127.0.0.1", "--log-file=stderr")
     images.start(queue, server, "refstack-queue", "api")
     images.start(queue, server, "refstack-queue", "monitor")
-    key = Path(shutil.copy(keys / "fleet.key", etc / "node.key"))
-    give(images, worker, "refstack-worker", key)
-    node = {etc / "50-site.toml": "/etc/refstack-worker/conf.d/50-site.toml", key: "/etc/refstack-worker/fleet.key",
-            keys / "sign.pub": "/etc/refstack-worker/server.pub"}  # fmt: skip
+    node = node_files(images, queue, server, tmp_path)
+    give(images, worker, "refstack-worker", *(path for path in node if path.parent == tmp_path))
     images.start(worker, node, "refstack-worker", "run")
     try:
         with cloud_in(SimpleNamespace(name=images.name), tmp_path) as conf:  # type: ignore[arg-type]
             (etc / "conf.json").write_text(json.dumps(conf))
             words = [word for test in TESTS for word in ("--testcases", test)]
             options = ("--tempest-version", FIRST, "--conf-json", "@/etc/refstack/conf.json", *words)
-            made = images.run(queue, server, "refstack-queue", "run", "create", *options, "-f", "json")
+            client = ("refstack-queue", "--url", URL, "--token-file", "/etc/refstack/token")
+            made = images.run(queue, server, *client, "run", "create", *options, "-f", "json")
             number = str(json.loads(made)["test_id"])
 
             def run() -> dict[str, Any]:
-                shown = images.run(queue, server, "refstack-queue", "run", "show", number, "-f", "json")
+                shown = images.run(queue, server, *client, "run", "show", number, "-f", "json")
                 return dict(json.loads(shown))
 
             eventually("the run ends", lambda: run()["state"] in ("finished", "failed", "cancelled"), 300)
@@ -150,6 +151,25 @@ def test_a_run_through_containers(images: Images, built: Built, tmp_path: Path) 
         raise
     images.buildah("push", "--quiet", "localhost/refstack-worker", f"oci-archive:{tmp_path}/worker.tar")
     assert (tmp_path / "worker.tar").stat().st_size > 10**7
+
+
+def make_token(images: Images, queue: str, server: dict[Path, str], etc: Path) -> None:
+    """Make an operator's token, in a file that the programs in the container can read."""
+    made = images.run(queue, server, "refstack-queue", "token", "create", "test", "--scope", "operator", "-f", "json")
+    (etc / "token").write_text(json.loads(made)["token"] + "\n")
+    (etc / "token").chmod(0o600)
+    give(images, queue, "refstack-queue", etc)
+
+
+def node_files(images: Images, queue: str, server: dict[Path, str], folder: Path) -> dict[Path, str]:
+    """Return the files of a worker's container and where they are in it: its settings, and keys of the server's."""
+    key, public = folder / "fleet.key", folder / "server.pub"
+    for path, name in ((key, "fleet.key"), (public, "sign.pub")):
+        path.write_text(images.run(queue, server, "cat", f"/etc/refstack/keys/{name}"))
+        path.chmod(0o600)
+    places = ("conf.d/50-site.toml", "fleet.key", "server.pub")
+    files = (folder / "etc" / "50-site.toml", key, public)
+    return {path: f"/etc/refstack-worker/{place}" for path, place in zip(files, places)}
 
 
 def give(images: Images, container: str, user: str, *paths: Path) -> None:
