@@ -20,7 +20,7 @@ from typing import Any, Union
 
 import waitress
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ThreadedTaskDispatcher
 from waitress.utilities import Error
 
@@ -138,14 +138,19 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
 
     limits: BodyLimits
     error: Error | None
+    path = ""
+    """Empty also of a request whose header cannot be read."""
     peer = ""
     held: Callable[[], None] | None = None
     refused: Error | None = None
     is_result = False
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Read the header, and look whether the body may come."""
-        super().parse_header(header_plus)
+        """Read the header, and look whether the body may come. :raises ParsingError: it cannot be read."""
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:  # of an address like http://[, which waitress leaves to its caller
+            raise ParsingError(str(error)) from error
         self.is_result = self.command == "POST" and self.path.rstrip("/") == "/post-result"
         self.refused = self.limits.refusal(self, self.peer)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import resource
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -59,6 +60,22 @@ def test_idle_connections_of_a_fleet_keep_nobody_from_being_answered(port: int) 
     finally:
         for connection in kept:
             connection.close()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"get / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
+        b"GET http://[ HTTP/1.1\r\n\r\n",
+    ],
+)
+def test_a_request_that_cannot_be_read_is_refused_with_a_response(port: int, header: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), 20) as connection:
+        connection.sendall(header)
+        assert connection.recv(65536).split()[1] == b"400"
+    asked(port).close()
 
 
 @pytest.mark.parametrize(
