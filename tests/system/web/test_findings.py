@@ -250,15 +250,20 @@ def test_a_paused_queue_is_said_with_its_reason(site: Site, ann: Any) -> None:
     assert "Next in line" not in body(ann)
 
 
+def follow(driver: Any, far: hostile.Site) -> None:
+    """Sign in to a server in a process of its own, and open its run."""
+    url, (job,) = f"http://127.0.0.1:{far.port}", far.jobs
+    driver.get(f"{url}/sign-in")
+    fill(driver, token=far.ledger.tokens.add("op", ["operator"])[1])
+    driver.find_element(By.CSS_SELECTOR, "main button").click()
+    eventually(driver, lambda: "/sign-in" not in driver.current_url)
+    driver.get(f"{url}/runs/{job.submission.key.test_id}")
+    until(driver, "#state", "Running")
+
+
 def test_a_server_that_goes_away_is_said(tmp_path: Path, driver: Any) -> None:
     with hostile.site(tmp_path, 1) as far:
-        url, (job,) = f"http://127.0.0.1:{far.port}", far.jobs
-        driver.get(f"{url}/sign-in")
-        fill(driver, token=far.ledger.tokens.add("op", ["operator"])[1])
-        driver.find_element(By.CSS_SELECTOR, "main button").click()
-        eventually(driver, lambda: "/sign-in" not in driver.current_url)
-        driver.get(f"{url}/runs/{job.submission.key.test_id}")
-        until(driver, "#state", "Running")
+        follow(driver, far)
         far.process.kill()
         shows(driver, "The connection to the server is interrupted.")
 

@@ -29,7 +29,7 @@ from tests.support.ledgers import Job, submit
 from tests.system.web import test_findings as findings
 from tests.system.web.site import Site, beat, begin, furnish, run_of
 from tests.system.web.test_browser import body, eventually, fill, shows, until
-from tests.system.web.test_findings import add_cloud
+from tests.system.web.test_findings import add_cloud, follow
 
 site, driver, ann = findings.site, findings.driver, findings.ann
 SILENCE = "has not reported for"
@@ -37,13 +37,7 @@ SILENCE = "has not reported for"
 
 def test_a_server_that_stands_still_for_twelve_seconds_is_said(tmp_path: Path, driver: Any) -> None:
     with hostile.site(tmp_path, 1) as far:
-        url, (job,) = f"http://127.0.0.1:{far.port}", far.jobs
-        driver.get(f"{url}/sign-in")
-        fill(driver, token=far.ledger.tokens.add("op", ["operator"])[1])
-        driver.find_element(By.CSS_SELECTOR, "main button").click()
-        eventually(driver, lambda: "/sign-in" not in driver.current_url)
-        driver.get(f"{url}/runs/{job.submission.key.test_id}")
-        until(driver, "#state", "Running")
+        follow(driver, far)
         os.kill(far.process.pid, signal.SIGSTOP)
         try:
             shows(driver, "The connection to the server is interrupted.")
