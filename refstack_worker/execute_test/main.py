@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         verdict = RunConclusion.of(MachineFailure(f"this machine: {error}; install python3-requests"))
     except OSError as error:
         verdict = RunConclusion.of(MachineFailure(f"this machine: {error}"))
+    except MemoryError:
+        verdict = RunConclusion.of(MachineFailure("this machine: not enough memory"))
     except Exception as error:  # left to Python, it would show secrets, and end as if tests had failed
         if LOG.handlers:
             LOG.exception("this program met what it does not expect")

@@ -121,6 +121,18 @@ def test_a_cloud_that_answers_nonsense_is_the_failure_and_not_failed_tests(
 
 
 @pytest.mark.usefixtures("own_log")
+def test_a_node_without_memory_is_not_the_clouds_failure(
+    monkeypatch: pytest.MonkeyPatch, server: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fills(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("refstack_worker.execute_test.cloud.discovery.administrator", fills)
+    assert looked_at(server, tmp_path, []) not in (0, 1, 3)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["message"] == "this machine: not enough memory"
+
+
+@pytest.mark.usefixtures("own_log")
 def test_a_fault_of_the_program_shows_no_secret_and_is_not_the_status_of_failed_tests(
     monkeypatch: pytest.MonkeyPatch, server: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
