@@ -43,9 +43,10 @@ def warnings(conf: Conf, known: CloudRecord | None, version: str, program: Progr
     lacking += [(count, name) for name, count in _special(needs, accounts).items()]
     if lacking:
         total = sum(needs.values())
+        unless = "" if accounts_in(conf) or not accounts else ", unless the user is an administrator"
         yield (
             f"Without an administrator, {_phrases(lacking, total)}; the run has {_accounts_word(len(accounts))}. These "
-            "tests will be skipped or fail. Add accounts to the cloud, or give them for this run."
+            f"tests will be skipped or fail{unless}. Add accounts to the cloud, or give them for this run."
         )
 
 

@@ -32,6 +32,10 @@ FIXES = (
         "Give the test user the role that the service's policy asks for, or add an administrator.",
     ),
     Fix(
+        r'No "[^"]*" role found',
+        "Create this role in the cloud, or correct the option with its name in the cloud's Tempest options.",
+    ),
+    Fix(
         r"EndpointNotFound|ndpoint.*not (?:be )?found|not in (?:the )?(?:service )?catalog",
         "The service is not in the catalogue of this region: check the region, or leave these tests out.",
     ),
@@ -79,6 +83,8 @@ UNMET_FIXES = (
 """The same for required tests that were skipped or did not run."""
 
 _ERROR = re.compile(r"(?:\w+\.)+\w+(?::|$)")
+_DETAILS = re.compile(r"Details: (?!b?['\"{\[<])(.+)")
+"""Words of Tempest itself; those of a response are bytes, JSON or HTML."""
 _VARIABLE = (
     (re.compile(r"\breq-[0-9a-f-]{36}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{32}\b"), "ID"),
     (re.compile(r"https?://[^\s'\"<>]+"), "URL"),
@@ -137,10 +143,17 @@ def _unmet(status: str, tests: list[JudgedTest]) -> Unmet:
 
 
 def last_line(reason: str) -> str:
-    """Return the line of a traceback that names the error; what a REST error quotes after it is left out."""
+    """Return the line of a traceback that names the error, with Tempest's own details.
+
+    What a REST error quotes of a response is left out.
+    """
     lines = [line.strip() for line in reason.splitlines() if line.strip()]
-    named = [line for line in lines if _ERROR.match(line)]
-    return ((named or lines or ["no reason was recorded"])[-1])[:MAX_LINE]
+    named = [place for place, line in enumerate(lines) if _ERROR.match(line)]
+    if not named:
+        return (lines or ["no reason was recorded"])[-1][:MAX_LINE]
+    following = lines[named[-1] + 1] if lines[named[-1] + 1 :] else ""
+    details = _DETAILS.match(following)
+    return (lines[named[-1]] + (f": {details[1]}" if details else ""))[:MAX_LINE]
 
 
 def signature(line: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,8 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
 }
 """First word of a capability's name to the types in the catalogue that can serve it."""
 
+_ONE_TEST = re.compile(r"^id-|\[|\.[A-Z_]\w*\.test_\w+$")
+"""What names a test, and no module or class with many."""
 MANY = 200
 """Runs in line that are counted."""
 
@@ -261,4 +264,7 @@ def _count(body: Mapping[str, Any], program: Program | None) -> int:
     if asked.get("tests") == "api" or chosen.get("regexes"):
         return 0
     kinds = (REQUIRED, ADVISORY) if asked.get("advisory") else (REQUIRED,)
-    return len({test.name for test in program.tests(kinds)}) if program else len(chosen.get("names", ()))
+    if program:
+        return len({test.name for test in program.tests(kinds)})
+    names = chosen.get("names", ())
+    return len(names) if all(map(_ONE_TEST.search, names)) else 0

@@ -25,7 +25,7 @@ from refstack_worker.cli.queue.runs.values import (
     Tests,
     VerdictWords,
 )
-from refstack_worker.cli.queue.runs.watch import Watcher, verdict
+from refstack_worker.cli.queue.runs.watch import Watcher, program_verdict, verdict
 from refstack_worker.contract.states import ENDS, RunState
 
 Columns = tuple[Sequence[str], Sequence[Any]]
@@ -146,6 +146,7 @@ class RunReport(ShowOne):
         shown = {
             "test_id": run["test_id"],
             "verdict": verdict(run),
+            "program": program_verdict(run),
             "tempest_version": run["tempest_version"],
             **{name: report[name] for name in ("passed", "failed", "skipped", "seconds", "attempt", "accepted_at")},
             "why": Causes(report["causes"]),

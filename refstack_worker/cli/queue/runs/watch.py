@@ -67,10 +67,8 @@ class Watcher:
     def _tell_end(self, run: Mapping[str, Any]) -> None:
         """Say how the run ended, what that means for its program, and why tests failed."""
         self._line(f"run {run['test_id']}: {verdict(run)}")
-        if run.get("verdict"):
-            judged = run["verdict"]
-            word = "passed" if judged["passed"] else "not passed"
-            self._line(f"{run['program']}: {word}, {judged['count']} of {judged['total']} required tests")
+        if judged := program_verdict(run):
+            self._line(judged)
         if exit_code(run) == FAILED_TESTS:
             for line in cause_lines(self._api.get(f"/v1/runs/{run['test_id']}/report")["causes"][:MAX_CAUSES]):
                 self._line(line)
@@ -153,6 +151,15 @@ def verdict(run: Mapping[str, Any]) -> str:
         return f"{word}: {counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped"
     said = ": ".join(part for part in (run["reason"], run["message"]) if part)
     return f"{state.value}{f' ({said})' if said else ''}"
+
+
+def program_verdict(run: Mapping[str, Any]) -> str:
+    """Return what a run means for its program; empty if it has none, or no result."""
+    judged = run.get("verdict")
+    if not judged:
+        return ""
+    word = "passed" if judged["passed"] else "not passed"
+    return f"{run['program']}: {word}, {judged['count']} of {judged['total']} required tests"
 
 
 def cause_lines(causes: Iterable[Mapping[str, Any]]) -> list[str]:

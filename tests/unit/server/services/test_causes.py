@@ -22,6 +22,7 @@ REAL = (
     ("tempest.exceptions.InvalidConfiguration: No admin credentials", "second user"),
     ("tempest.lib.exceptions.Unauthorized: Unauthorized", "password"),
     ("tempest.lib.exceptions.Forbidden: Forbidden", "role"),
+    ('tempest.lib.exceptions.NotFound: Object not found: No "nosuchrole" role found', "Create this role"),
     ("tempest.lib.exceptions.EndpointNotFound: Endpoint not found", "catalogue"),
     ("tempest.lib.exceptions.OverLimit: Request entity is too large", "quota"),
     ("tempest.exceptions.BuildErrorException: Server failed to build: No valid host was found.", "compute host"),
@@ -40,6 +41,14 @@ def test_a_known_cause_has_its_fix(line: str, words: str) -> None:
     found = last_line(TRACEBACK.format(last=f"{line}\nDetails: b'<html><h1>Something</h1></html>'"))
     assert found == line or "began and did not end" in line
     assert words in fix_of(line)
+
+
+def test_what_tempest_itself_says_of_an_error_is_told() -> None:
+    """A wrong ``object-storage.operator_role``: without the details it would be "Object not found" alone."""
+    reason = TRACEBACK.format(
+        last='tempest.lib.exceptions.NotFound: Object not found\nDetails: No "nosuchrole" role found'
+    )
+    assert last_line(reason) == 'tempest.lib.exceptions.NotFound: Object not found: No "nosuchrole" role found'
 
 
 def test_every_row_of_the_table_is_tried() -> None:

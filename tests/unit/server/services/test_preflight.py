@@ -118,6 +118,23 @@ def test_a_test_with_two_names_counts_once_and_what_is_not_counted_is_named(
     assert ".." not in preflight(ledger, caller, everything).outlook
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("tempest.api.object_storage.test_account_services", "the tests you chose"),
+        ("tempest.api.object_storage.test_account_services.AccountTest", "the tests you chose"),
+        ("tempest.api.object_storage.test_account_services.AccountTest.test_list_containers", "1 test"),
+        ("id-3499406a-ae53-4f8c-b43a-133d4dc6fe3f", "1 test"),
+    ],
+)
+def test_a_module_is_not_counted_as_a_test(ledger: Ledger, caller: Caller, clock: Clock, name: str, words: str) -> None:
+    conf = {"identity": {"password": "p"}}
+    cloud = ledger.clouds.add(NewCloud("c", "https://k.example/v3", conf_json=conf)).cloud.id
+    node(ledger, clock, "47.0.0")
+    body = {"tempest_version": "47.0.0", "cloud_id": cloud, "testcases": {"names": [name]}}
+    assert f"This will run {words} with Tempest 47.0.0." in preflight(ledger, caller, body).outlook
+
+
 def test_time_and_line_are_told(ledger: Ledger, caller: Caller, clock: Clock, tmp_path: Path) -> None:
     conf = {"identity": {"password": "p"}}
     cloud = ledger.clouds.add(NewCloud("c", "https://k.example/v3", conf_json=conf)).cloud.id
