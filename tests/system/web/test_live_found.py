@@ -46,6 +46,18 @@ def test_a_server_that_stands_still_for_twelve_seconds_is_said(tmp_path: Path, d
         eventually(driver, lambda: "interrupted" not in body(driver))
 
 
+def test_a_page_that_was_opened_often_is_not_called_interrupted(site: Site, ann: Any) -> None:
+    """The streams of pages that were left are ended late; the next page's own is then ended early by the server."""
+    job = begin(site, run_of(site, "ann", add_cloud(site), "nightly"))
+    for _ in range(12):
+        ann.get(f"{site.url}/runs/{job.submission.key.test_id}")
+        until(ann, "#state", "Running")
+    end = time.monotonic() + 8
+    while time.monotonic() < end:
+        assert "interrupted" not in body(ann)
+        time.sleep(0.1)
+
+
 def test_a_node_that_falls_silent_is_said_while_it_lasts(site: Site, ann: Any) -> None:
     job = begin(site, run_of(site, "ann", add_cloud(site), "nightly"))
     ann.get(f"{site.url}/runs/{job.submission.key.test_id}")

@@ -69,7 +69,9 @@
     setInterval(() => { if (Date.now() - heard > 40000) away.hidden = false; }, 5000);
     source.addEventListener("open", here);
     source.addEventListener("alive", here);
-    source.addEventListener("error", () => { if (source.readyState !== EventSource.CLOSED) away.hidden = false; else location.reload(); });
+    // a server with many watchers ends a stream, and the browser comes back after 3 seconds: nothing is interrupted
+    const missed = () => { if (Date.now() - heard > 5000) away.hidden = false; };
+    source.addEventListener("error", () => { if (source.readyState !== EventSource.CLOSED) setTimeout(missed, 6000); else location.reload(); });
     source.addEventListener("run", (event) => { here(); show(section, JSON.parse(event.data), words); });
     source.addEventListener("message", (event) => {
       here();
