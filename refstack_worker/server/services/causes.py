@@ -83,8 +83,8 @@ UNMET_FIXES = (
 """The same for required tests that were skipped or did not run."""
 
 _ERROR = re.compile(r"(?:\w+\.)+\w+(?::|$)")
-_DETAILS = re.compile(r"Details: (?!b?['\"{\[<])(.+)")
-"""Words of Tempest itself; those of a response are bytes, JSON or HTML."""
+_DETAILS = re.compile(r"Details: (?!b?['\"{\[<]|\d+$)(.+)")
+"""Words of Tempest itself; what it quotes of a response is bytes, JSON, HTML or a number."""
 _VARIABLE = (
     (re.compile(r"\breq-[0-9a-f-]{36}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{32}\b"), "ID"),
     (re.compile(r"https?://[^\s'\"<>]+"), "URL"),

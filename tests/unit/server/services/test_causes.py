@@ -51,6 +51,12 @@ def test_what_tempest_itself_says_of_an_error_is_told() -> None:
     assert last_line(reason) == 'tempest.lib.exceptions.NotFound: Object not found: No "nosuchrole" role found'
 
 
+@pytest.mark.parametrize("quoted", ["401", "{'code': 401}", "b'<html>'", "<html>", "['x']", '"x"'])
+def test_what_tempest_quotes_of_a_response_is_left_out(quoted: str) -> None:
+    line = "tempest.lib.exceptions.Unauthorized: Unauthorized"
+    assert last_line(TRACEBACK.format(last=f"{line}\nDetails: {quoted}")) == line
+
+
 def test_every_row_of_the_table_is_tried() -> None:
     tried = {fix_of(line) for line, _words in REAL}
     assert tried == {fix.advice for fix in FIXES}
