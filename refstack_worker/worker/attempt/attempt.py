@@ -95,6 +95,7 @@ class AttemptExecution:
         self.since = time.time()
         self.claimed: ClaimedAttempt | None = None
         self.heartbeat: Heartbeat | None = None
+        self._hooks_began = False
 
     def carry_out(self) -> AttemptOutcome:
         """Do everything that the job asks for; nothing of it stays on the node except what is in the spool."""
@@ -164,10 +165,11 @@ class AttemptExecution:
                 reporter.heartbeat.state = RunState.BUILDING
                 reporter.reports.add(Report(RunState.BUILDING, f"Preparing Tempest {claimed.tempest_version}"))
                 commands = replace(commands, testcases=testcases.entries(claimed, self._settings))
+                self._hooks_began = True
                 hooks.run(self._settings.run.pre_run_hooks, claimed, self._hook_mark)
                 environment = build.wait(self._stop_request.requested)
                 if environment is not None:
-                    return self._run(commands, reporter, environment)
+                    return self._hooked(self._run(commands, reporter, environment), claimed)
                 outcome = self._stopped_or(AttemptOutcome(OutcomeKind.STOPPED))
             except RefstackError as error:
                 LOG.warning("%s", error)
@@ -175,7 +177,14 @@ class AttemptExecution:
             except Exception as error:  # a bug must not leave a run that no node carries out
                 LOG.exception("the attempt ends because of an unexpected error")
                 outcome = unexpected(OutcomeKind.RELEASED, error)
-            return reporter.report_end(outcome)
+            return self._hooked(reporter.report_end(outcome), claimed)
+
+    def _hooked(self, outcome: AttemptOutcome, claimed: ClaimedAttempt) -> AttemptOutcome:
+        """Run the hooks after a run, once, however it ended: they undo what those before it did, even in part."""
+        if self._hooks_began:
+            self._hooks_began = False
+            hooks.run(self._settings.run.post_run_hooks, claimed, self._hook_mark, outcome.kind.value)
+        return outcome
 
     def _run(self, commands: Commands, reporter: AttemptReporter, environment: BuiltEnvironment) -> AttemptOutcome:
         """Run the tests in the environment, then clean up the cloud."""
@@ -197,7 +206,6 @@ class AttemptExecution:
                 over.set()
                 cleanup = CloudCleanup(sandbox, commands, reporter.api, self._stop_request)
                 cleanup.after(outcome, environment.path, listener.started)
-        hooks.run(self._settings.run.post_run_hooks, claimed, self._hook_mark, outcome.kind.value)
         return outcome
 
     def _execute(self, sandbox: Sandbox, command: Command, listener: RunListener) -> AttemptOutcome:

@@ -194,9 +194,26 @@ def test_a_bug_releases_the_attempt(
 def test_a_hook_that_fails_releases_the_attempt(
     carry_out: Callable[..., AttemptOutcome], claimed: ClaimedAttempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(*_: object) -> None:
-        raise RunError("hook /x: exit status 3")
+    def failing(folder: Path, claimed: ClaimedAttempt, mark: str, outcome: str = "") -> None:
+        if not outcome:
+            raise RunError("hook /x: exit status 3")
 
     monkeypatch.setattr("refstack_worker.worker.attempt.hooks.run", failing)
     outcome = carry_out(claimed.envelope)
     assert outcome.kind is OutcomeKind.RELEASED and "problem on this node: hook /x" in outcome.message
+
+
+@pytest.mark.parametrize("text", ["exit 0", "exit 3"], ids=["no environment", "a hook fails"])
+def test_the_hooks_after_a_run_undo_those_before_it_however_it_ended(
+    services: NodeServices, claimed: ClaimedAttempt, tmp_path: Path, text: str
+) -> None:
+    run = replace(services.settings.run, pre_run_hooks=tmp_path / "pre", post_run_hooks=tmp_path / "post")
+    for folder, line in ((run.pre_run_hooks, text), (run.post_run_hooks, f"echo $REFSTACK_ENDING >> {tmp_path}/ended")):
+        folder.mkdir()
+        (folder / "hook").write_text(f"#!/bin/sh\n{line}\n")
+        (folder / "hook").chmod(0o755)
+    hooked = replace(services, settings=replace(services.settings, run=run))
+    job = ReceivedJob("refstack:tempest:47.0.0", "7:2", claimed.envelope)
+    outcome = AttemptExecution(hooked, job, StopRequest()).carry_out()
+    assert outcome.kind is OutcomeKind.RELEASED
+    assert (tmp_path / "ended").read_text() == "released\n"
