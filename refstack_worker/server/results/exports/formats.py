@@ -30,4 +30,4 @@ FORMATS: Mapping[str, Format] = {
         Format(export_formats.REFSTACK, "refstack.json", "application/json", as_refstack),
     )
 }
-"""All but the subunit stream, which is given out as it was posted, but for the secrets."""
+"""All but the subunit streams, which are given out as they were posted, without secrets, and the signed verdict."""
