@@ -200,14 +200,14 @@ def messages(texts: list[Text]) -> list[Text]:
         text
         for text in texts
         if text.file.startswith(product)
-        and (text.kind in shown_kinds or is_help(text))
+        and (text.kind in shown_kinds or is_shown_docstring(text))
         and (text.kind == "page" or SENTENCE.search(text.text))
         and not QUERY.match(text.text)
     ]
     return sorted(found, key=lambda text: (text.file, text.line))
 
 
-def is_help(text: Text) -> bool:
-    """Return whether a docstring is what ``--help`` shows: that of a command, or of a program."""
-    in_commands = text.file.startswith("refstack_worker/cli/") or not text.file.endswith(".py")
-    return text.kind == "docstring" and in_commands
+def is_shown_docstring(text: Text) -> bool:
+    """Return whether a docstring is shown: of a command or program by ``--help``, of a view by the API's reference."""
+    has_reader = text.file.startswith(("refstack_worker/cli/", "refstack_worker/server/api/"))
+    return text.kind == "docstring" and (has_reader or not text.file.endswith(".py"))

@@ -77,6 +77,7 @@ def test_of_a_script_its_texts() -> None:
         ("refstack_worker/a.py", "string", "SELECT name FROM run", False),
         ("refstack_worker/a.py", "docstring", "What it is for.", False),
         ("refstack_worker/cli/a.py", "docstring", "List the runs.", True),
+        ("refstack_worker/server/api/a.py", "docstring", "Return the runs.", True),
         ("refstack_worker/server/web/run.html", "page", "Runs", True),
         ("tests/a.py", "string", "no such file", False),
     ],
