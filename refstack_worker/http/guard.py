@@ -70,6 +70,12 @@ class OutboundGuard:
     deadline: Deadline = field(default_factory=Deadline)
     setting: str = "CLOUD_NETWORKS"
     """Name of the server's setting with which an operator allows such networks."""
+    max_bytes: int = MAX_BYTES
+
+    def check(self, address: str) -> None:
+        """Check an IP address. :raises UsageError: it is not public and not allowed by the operator."""
+        if not _may(address, self.networks):
+            raise UsageError(f"{address} is a private address. Ask the operator to allow its network ({self.setting}).")
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ def ask_guarded(request: GuardedRequest, guard: OutboundGuard) -> Answer:
     try:
         connection.request(request.method, path, body, headers)
         answer = connection.getresponse()
-        data = _read(answer, _shown(parts))
+        data = _read(answer, _shown(parts), guard.max_bytes)
     except (OSError, http.client.HTTPException) as error:
         raise ServerError(f"{_shown(parts)}: no answer: {why(error)}") from error
     finally:
@@ -129,13 +135,12 @@ def ask_guarded(request: GuardedRequest, guard: OutboundGuard) -> Answer:
 def allowed_address(host: str, port: int, guard: OutboundGuard) -> str:
     """Return an address of a host that may be asked.
 
-    :raises UsageError: one of its addresses is not public and not allowed by the operator.
+    :raises UsageError: one of its addresses is not allowed by the guard.
     :raises ServerError: it has none.
     """
     addresses = list(dict.fromkeys(str(item[4][0]).partition("%")[0] for item in _resolve(host, port, guard.deadline)))
     for text in addresses:
-        if not _may(text, guard.networks):
-            raise UsageError(f"{text} is a private address. Ask the operator to allow its network ({guard.setting}).")
+        guard.check(text)
     return addresses[0]
 
 
@@ -187,17 +192,21 @@ def _resolve(host: str, port: int, deadline: Deadline) -> Sequence[Any]:
 
 
 def _may(text: str, networks: Sequence[Network]) -> bool:
-    address = ipaddress.ip_address(text)
-    plain = getattr(address, "ipv4_mapped", None) or address
-    if _is_in(plain, networks):
-        return True
-    return plain.is_global and not plain.is_multicast and not _leads_inside(plain)
+    plain = _parsed(text)
+    return _is_in(plain, networks) or (plain.is_global and not is_never_public(text))
 
 
-def _leads_inside(address: _Address) -> bool:
+def is_never_public(text: str) -> bool:
+    """Return whether an IP address leads to many hosts, to a metadata service, or to whatever another address names."""
+    plain = _parsed(text)
     # 6to4 and Teredo addresses lead to the IPv4 address inside
-    tunnels = isinstance(address, ipaddress.IPv6Address) and bool(address.sixtofour or address.teredo)
-    return tunnels or _is_in(address, NEVER)
+    tunnels = isinstance(plain, ipaddress.IPv6Address) and bool(plain.sixtofour or plain.teredo)
+    return tunnels or plain.is_multicast or _is_in(plain, NEVER)
+
+
+def _parsed(text: str) -> _Address:
+    address = ipaddress.ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _is_in(address: _Address, networks: Sequence[Network]) -> bool:
@@ -250,13 +259,13 @@ def _connection(parts: SplitResult, address: str, deadline: Deadline) -> http.cl
     return connection
 
 
-def _read(answer: http.client.HTTPResponse, where: str) -> bytes:
+def _read(answer: http.client.HTTPResponse, where: str, max_bytes: int) -> bytes:
     body = bytearray()
     # read1: one piece as it comes, so that the deadline is looked at between them
     while piece := answer.read1(_PIECE):
         body += piece
-        if len(body) > MAX_BYTES:
-            raise ServerError(f"{where}: the answer is larger than {MAX_BYTES} bytes")
+        if len(body) > max_bytes:
+            raise ServerError(f"{where}: the answer is larger than {max_bytes} bytes")
     return bytes(body)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +27,7 @@ from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.domain.runs import NewRun, RunSpec
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
+from tests.support.dripping import dripping
 from tests.support.hostile_attacks import ANSWER_SECONDS, Attack, attacks
 from tests.support.ledgers import CONF, Event, Job, make_settings, stream, submit
 from tests.support.processes import free_port
@@ -105,7 +105,7 @@ def site(folder: Path, nodes: int, url: str = "", processes: int = 1) -> Iterato
     with ExitStack() as ends:
         ends.callback(ledger.close)
         port = free_port()
-        drip = ends.enter_context(_dripping())
+        drip = ends.enter_context(dripping(pause=0.5)) + "/v3"
         attacker, other = (_vendor(ledger, name) for name in ("attacker", "other"))
         jobs = [_held(ledger, number) for number in range(nodes)]
         result = _large_result(ledger, folder, _user_of(ledger, attacker))
@@ -242,33 +242,3 @@ def _wait(site: Site) -> None:
         except OSError:
             time.sleep(0.05)
     raise AssertionError("the server ended")
-
-
-@contextmanager
-def _dripping() -> Iterator[str]:
-    """A cloud that sends one byte of its answer now and then."""
-    listener, stop = socket.create_server(("127.0.0.1", 0), backlog=128), threading.Event()
-
-    def drip(peer: socket.socket) -> None:
-        with peer:
-            try:
-                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-                while not stop.wait(0.5):
-                    peer.sendall(b"x")
-            except OSError:
-                pass
-
-    def serve() -> None:
-        while not stop.is_set():
-            try:
-                peer, _address = listener.accept()
-            except OSError:
-                return
-            _thread(drip, peer).start()
-
-    _thread(serve).start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v3"
-    finally:
-        stop.set()
-        listener.close()

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import requests
+from dataclasses import dataclass
 
 from refstack_worker.config.worker import WorkerSettings
-from refstack_worker.contract import text_lists
+from refstack_worker.contract import networks, text_lists
 from refstack_worker.contract.testcases import Testcases, check_testcases
 from refstack_worker.errors import PayloadError, ServerError, UsageError
+from refstack_worker.http.guard import Deadline, GuardedRequest, OutboundGuard, ask_guarded, is_never_public
 from refstack_worker.worker.server_api.attempts import ClaimedAttempt
 
 MAX_BYTES = 8 * 1024 * 1024
-PLAIN = {"Accept-Encoding": "identity"}
-"""Eight compressed megabytes may hold gigabytes."""
+SECONDS = 60.0
+"""For the whole download of a list: an address that a vendor gave must not hold the node."""
+
+
+@dataclass(frozen=True)
+class _NodeGuard(OutboundGuard):
+    """Allows what runs may reach: an operator's own network too, but no metadata service and no way into the queue."""
+
+    def check(self, address: str) -> None:
+        if networks.is_forbidden(address) or is_never_public(address):
+            raise UsageError(f"{address} is an address that nodes must not ask")
 
 
 def entries(claimed: ClaimedAttempt, settings: WorkerSettings) -> tuple[str, ...] | None:
@@ -31,26 +41,29 @@ def entries(claimed: ClaimedAttempt, settings: WorkerSettings) -> tuple[str, ...
                 f"payload: testcases.url: this node does not download test lists ({requested.url[:200]}); "
                 "list the tests in the run, or set run.allow_testcase_urls"
             )
-        names += parse(fetch(requested.url, settings))
+        names += parse(fetch(requested.url))
     return tuple(names)
 
 
-def fetch(url: str, settings: WorkerSettings) -> str:
-    """Return the text of a list. :raises ServerError: it cannot be downloaded, or is larger than 8 MiB."""
+def fetch(url: str) -> str:
+    """Return the text of a list.
+
+    :raises PayloadError: a node must not ask this address.
+    :raises ServerError: the list cannot be downloaded, or is larger than 8 MiB.
+    """
+    guard = _NodeGuard(deadline=Deadline(SECONDS), max_bytes=MAX_BYTES)
     try:
-        with requests.get(
-            url, headers=PLAIN, timeout=settings.server.timeout, stream=True, allow_redirects=False
-        ) as response:
-            if response.status_code != 200:
-                raise ServerError(f"test list {url}: response {response.status_code}")
-            if response.headers.get("Content-Encoding", "identity") != "identity":
-                raise ServerError(f"test list {url}: compressed; serve it uncompressed")
-            data = response.raw.read(MAX_BYTES + 1, decode_content=False)
-    except (requests.RequestException, OSError, ValueError) as error:
-        raise ServerError(f"test list {url}: {error}") from error
-    if len(data) > MAX_BYTES:
-        raise ServerError(f"test list {url}: larger than {MAX_BYTES} bytes")
-    return str(data.decode("utf-8-sig", "replace"))
+        answer = ask_guarded(GuardedRequest(url, headers={"Accept": "text/plain, application/json"}), guard)
+    except UsageError as error:
+        raise PayloadError(f"payload: testcases.url: {error}") from None
+    except ServerError as error:
+        raise ServerError(f"test list {error}") from error
+    if answer.status != 200:
+        raise ServerError(f"test list {url}: response {answer.status}")
+    if answer.headers.get("content-encoding", "identity") != "identity":
+        # eight compressed megabytes may hold gigabytes
+        raise ServerError(f"test list {url}: compressed; serve it uncompressed")
+    return answer.body.decode("utf-8-sig", "replace")
 
 
 def parse(text: str) -> list[str]:

@@ -15,6 +15,7 @@ from refstack_worker.errors import ServerError, UsageError
 from refstack_worker.http import guard
 from refstack_worker.http.guard import GuardedRequest, OutboundGuard
 from tests.support import http_server
+from tests.support.dripping import HEAD, dripping
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 
@@ -90,50 +91,11 @@ class TestAsk:
             guard.ask_guarded(GuardedRequest(f"http://127.0.0.1:{port}/"), OutboundGuard(LOOPBACK))
 
 
-class Drip:
-    """A server that sends one byte now and then, for ever."""
-
-    def __init__(self, head: bytes) -> None:
-        self._head = head
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while not self._stop.is_set():
-            try:
-                peer, _address = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._drip, args=(peer,), daemon=True).start()
-
-    def _drip(self, peer: socket.socket) -> None:
-        with peer:
-            try:
-                peer.sendall(self._head)
-                while not self._stop.wait(0.05):
-                    peer.sendall(b"x")
-            except OSError:
-                pass
-
-    def close(self) -> None:
-        self._stop.set()
-        self._listener.close()
-
-
-@pytest.mark.parametrize(
-    "head", [b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Long: ", b""], ids=repr
-)
+@pytest.mark.parametrize("head", [HEAD, b"HTTP/1.1 200 OK\r\nX-Long: ", b""], ids=repr)
 def test_a_server_that_drips_holds_nobody_beyond_the_deadline(head: bytes) -> None:
-    server = Drip(head)
     began = time.monotonic()
-    try:
-        with pytest.raises(ServerError, match="took too long|timed out"):
-            guard.ask_guarded(GuardedRequest(f"{server.url}/"), OutboundGuard(LOOPBACK, guard.Deadline(0.5)))
-    finally:
-        server.close()
+    with dripping(head) as url, pytest.raises(ServerError, match="took too long|timed out"):
+        guard.ask_guarded(GuardedRequest(f"{url}/"), OutboundGuard(LOOPBACK, guard.Deadline(0.5)))
     # each byte came in time for a limit between two pieces, and a limit for all of them was kept
     assert time.monotonic() - began < 10
 

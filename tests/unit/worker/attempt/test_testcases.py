@@ -10,6 +10,7 @@ from refstack_worker.contract.testcases import Testcases
 from refstack_worker.errors import PayloadError, ServerError
 from refstack_worker.worker.attempt import testcases
 from refstack_worker.worker.server_api.attempts import ClaimedAttempt
+from tests.support.dripping import dripping
 from tests.support.http_server import Reply, Scripted
 
 
@@ -53,3 +54,17 @@ def test_lists_of_tests(claimed: ClaimedAttempt, settings: WorkerSettings, serve
         with pytest.raises(ServerError, match="test list"):
             testcases.entries(listed, allowing)
     assert not [asked for asked in server.asked if asked.path == "/other"]
+
+
+@pytest.mark.parametrize(
+    "host", ["169.254.169.254", "[fd00:ec2::254]", "127.47.30.1", "[::ffff:169.254.169.254]", "[2002:a9fe:a9fe::1]"]
+)
+def test_a_list_at_a_metadata_service_or_the_queue_is_not_asked_for(host: str) -> None:
+    with pytest.raises(PayloadError, match="must not ask"):
+        testcases.fetch(f"http://{host}/latest/user-data")
+
+
+def test_a_list_that_drips_holds_the_node_until_the_deadline_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testcases, "SECONDS", 0.5)
+    with dripping() as url, pytest.raises(ServerError, match="took too long|timed out"):
+        testcases.fetch(url)
