@@ -39,7 +39,7 @@ FIXES = (
         r"EndpointNotFound|ndpoint.*not (?:be )?found|not in (?:the )?(?:service )?catalog",
         "The service is not in the catalogue of this region: check the region, or leave these tests out.",
     ),
-    Fix(r"OverLimit|[Qq]uota|\b413\b", "Raise the project's quota, or use fewer parallel workers."),
+    Fix(r"OverLimit|[Qq]uota|\b413\b", "Raise the project's quota, or use fewer test processes."),
     Fix(
         r"NoValidHost|No valid host",
         "No compute host had room: use a smaller flavor or free capacity.",
@@ -62,7 +62,7 @@ FIXES = (
     ),
     Fix(
         r"[Tt]imeoutException|[Tt]imed out|within the required time",
-        "The cloud was too slow: raise the service's timeout in the Tempest options, or use fewer parallel workers.",
+        "The cloud was too slow: raise the service's timeout in the Tempest options, or use fewer test processes.",
     ),
     Fix(r"ServerFault|[Ii]nternal ?[Ss]erver|\b50[0234]\b", "The cloud answered with a server error: see its logs."),
     Fix(r"process was killed or died", "Tempest's process ended: the node ran out of memory or time."),

@@ -64,7 +64,7 @@ FIELD_NAMES = dict(
         ("cloud_id", "Cloud"),
         ("by", "Select by"),
         ("exclude", "Leave tests out"),
-        ("concurrency", "Parallel workers"),
+        ("concurrency", "Test processes"),
         ("timeout", "Time limit"),
         ("shards", "Nodes that share the run"),
         ("tag", "Run on nodes tagged"),

@@ -79,7 +79,7 @@ def test_an_error_has_the_name_of_its_field_and_the_focus(site: Site, ann: Any) 
     click(ann, "Start run")
     shows(ann, "2 problems to fix")
     assert ann.title.startswith("Error:")
-    assert "Parallel workers:" in summary(ann) and "Time limit:" in summary(ann)
+    assert "Test processes:" in summary(ann) and "Time limit:" in summary(ann)
     assert ann.execute_script("return document.activeElement.className") == "alert"
     assert sorted(wrong_fields(ann)) == ["concurrency", "timeout"]
     # they were folded away when the page came; its own rule opens them again

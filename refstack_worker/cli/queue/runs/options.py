@@ -69,7 +69,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="finds Tempest options that are not set; tempestconf: python-tempestconf, on nodes that have it",
     )  # fmt: skip
     parser.add_argument(
-        "--concurrency", type=int, default=0, help="parallel workers; default: one for each CPU core of the node"
+        "--concurrency", type=int, default=0, help="test processes; default: one for each CPU core of the node"
     )
     parser.add_argument(
         "--timeout", type=int, default=0, help="time limit of the whole run in seconds; default: set by the server"

@@ -42,7 +42,7 @@ NEW_RUN = fields(
         )
     ),
     exclude=EXCLUDE,
-    concurrency=integer(0, MAX_CONCURRENCY, description="Parallel workers; 0: one for each CPU core"),
+    concurrency=integer(0, MAX_CONCURRENCY, description="Test processes; 0: one for each CPU core"),
     shards=integer(0, MAX_SHARDS, description="Nodes that share the run; 0 or 1: one carries it out"),
     timeout=integer(0, MAX_RUN_SECONDS, description="Time limit in seconds; 0: set by the server"),
     tag=string(32, description="Run only on nodes with this tag"),
