@@ -40,7 +40,7 @@ def test_it_shows_which_node_runs_which_part(browser: Browser, ledger: Ledger, r
 
 def test_the_page_of_a_part_leads_to_the_whole(browser: Browser, ledger: Ledger, run: int) -> None:
     page = browser.client.get(f"/runs/{part(ledger, run, 1)}").text
-    assert f'part of <a href="/runs/{run}">' in page
+    assert f'shard of <a href="/runs/{run}">' in page
     assert f'"/runs/{part(ledger, run, 1)}"' not in browser.client.get("/runs").text
     assert f'"/runs/{run}"' in browser.client.get("/runs").text
 
