@@ -62,12 +62,12 @@ class HttpResponse:
         :raises Unavailable: it is not JSON, as with the page of a proxy, or too much of it.
         """
         if sum(map(self.body.count, (b",", b"[", b"{"))) > MAX_VALUES:
-            raise Unavailable(f"{self.url} answers {self.status} with more than {MAX_VALUES} JSON values")
+            raise Unavailable(f"{self.url}: response {self.status} with more than {MAX_VALUES} JSON values")
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
             kind = self.headers.get("Content-Type", "no type")
-            raise Unavailable(f"{self.url} answers {self.status} with {kind} that is not JSON") from None
+            raise Unavailable(f"{self.url}: response {self.status} with {kind} that is not JSON") from None
 
 
 class _CheckedConnection:
@@ -203,9 +203,9 @@ def patiently(attempt: Callable[[], Result], seconds: float) -> Result:
 def _check_status(response: HttpResponse, where: str) -> None:
     status = response.status
     if status >= 500 or status in (408, 425, 429):
-        raise Unavailable(f"{where} answers {status}{_error_text(response)}", status)
+        raise Unavailable(f"{where}: response {status}{_error_text(response)}", status)
     if status >= 400:
-        raise Denied(status, f"{where} answers {status}{_error_text(response)}")
+        raise Denied(status, f"{where}: response {status}{_error_text(response)}")
     if status >= 301:
         target = response.headers.get("Location", "?")
         raise Denied(status, f"{where} redirects to {target[:200]}; redirects are not followed, use that address")

@@ -98,10 +98,10 @@ class RefstackServer:
             headers = {"Content-Type": upload.content_type}
             response = self._client.request("POST", url, data=upload, headers=headers)
         if response.status != 201:
-            raise Unavailable(f"{response.url} answers {response.status} instead of 201")
+            raise Unavailable(f"{response.url}: response {response.status}, expected 201")
         # RefStack of 2014 confirms in plain text; anything else comes from something in between
         if response.body.strip().strip(b'"') != b"thank you" and not isinstance(response.json(), dict):
-            raise Unavailable(f"{response.url} answers JSON that does not confirm the result")
+            raise Unavailable(f"{response.url}: the JSON of the response does not confirm the result")
 
     def _ask(self, url: str) -> Any:
         response = self._client.request("GET", url)

@@ -28,7 +28,7 @@ class TableKeystone:
             answer = self.table.get(path, self.table.get(path.partition("?")[0]))
         answer = answer(self) if callable(answer) else answer
         if answer is None:
-            raise Denied(404, f"{url} answers 404")
+            raise Denied(404, f"{url}: response 404")
         if isinstance(answer, Exception):
             raise answer
         return HttpResponse(200, {}, json.dumps(answer).encode(), url)

@@ -90,7 +90,7 @@ class Downloader:
         if len(content) > MAX_PAGE:
             raise WheelError(f"{shown(url)}: more than {MAX_PAGE} bytes; this is not a list of files")
         if answer.status_code >= 400 and answer.status_code not in GONE:
-            raise WheelError(f"{shown(url)}: the site answers {answer.status_code} {answer.reason}")
+            raise WheelError(f"{shown(url)}: response {answer.status_code} {answer.reason}")
         answer._content = content
         return answer
 
@@ -143,7 +143,7 @@ class Downloader:
                     return False
                 if _complete(wheel, part, url):
                     return True
-                problem = "broke off"
+                problem = "the download was interrupted"
             except requests.RequestException as error:
                 problem = _said(error)
             except WheelError:
@@ -156,7 +156,7 @@ class Downloader:
             tries = 0 if size > best else tries + 1
             best = max(best, size)  # a site that starts over each time makes no progress
             if tries >= TRIES:
-                raise WheelError(f"{wheel.filename}: {shown(url)} {problem}; is the wheelhouse up?")
+                raise WheelError(f"{wheel.filename}: {shown(url)}: {problem}; is the wheelhouse up?")
             LOG.info("%s: %s at %d bytes, trying again", wheel.filename, problem, size)
             time.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
 
@@ -251,7 +251,7 @@ def _said(error: Exception) -> str:
     reason = getattr(error, "reason", None)
     text = str(reason or error)
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        text = f"answers {error.response.status_code} {error.response.reason}"
+        text = f"response {error.response.status_code} {error.response.reason}"
     elif isinstance(error, requests.Timeout):
         text = "no response in time"
     elif isinstance(error, requests.exceptions.SSLError):

@@ -58,7 +58,7 @@ def _check_complete(run: TempestRun) -> None:
         raise _broken(run, f"Tempest ran no test (status {run.status})")
     if run.status not in (0, 1) or running or (run.status and not run.counter.counts.failed):
         unfinished = f"; unfinished: {', '.join(sorted(running)[:5])}" if running else ""
-        raise _broken(run, f"Tempest broke off (status {run.status}) after {_outcomes(run)}{unfinished}")
+        raise _broken(run, f"Tempest stopped early (status {run.status}) after {_outcomes(run)}{unfinished}")
 
 
 def _outcomes(run: TempestRun) -> str:

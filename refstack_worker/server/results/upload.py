@@ -84,7 +84,7 @@ def send(server: str, signed: Signed) -> dict[str, Any]:
         return {"test_id": str(said["test_id"]), "url": str(said.get("url", ""))}
     except (ValueError, KeyError, TypeError):
         raise ServerError(
-            f"{url}: answers {answer.status_code} without the id of a result; is this a RefStack server?"
+            f"{url}: response {answer.status_code} without the id of a result; is this a RefStack server?"
         ) from None
 
 

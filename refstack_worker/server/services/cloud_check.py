@@ -200,7 +200,7 @@ def _authenticate(base: str, auth: Mapping[str, Any], who: str, guard: OutboundG
     if answer.status == 401:
         raise ServerError(f"Keystone refuses the password of {who}")
     if answer.status != 201 or "x-subject-token" not in answer.headers:
-        raise ServerError(f"Keystone answers {answer.status} when {who} signs in")
+        raise ServerError(f"Keystone: response {answer.status} when {who} signs in")
     return answer.headers["x-subject-token"], answer.json().get("token") or {}
 
 

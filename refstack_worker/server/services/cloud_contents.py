@@ -57,9 +57,9 @@ class GuardedKeystone(Keystone):
             raise CloudFailure(str(error)) from error
         where = url.partition("?")[0]
         if answer.status >= 500:
-            raise CloudFailure(f"{where} answers {answer.status}")
+            raise CloudFailure(f"{where}: response {answer.status}")
         if answer.status >= 301:
-            raise Denied(answer.status, f"{where} answers {answer.status}")
+            raise Denied(answer.status, f"{where}: response {answer.status}")
         return HttpResponse(answer.status, _Headers(answer.headers), answer.body, where)
 
 

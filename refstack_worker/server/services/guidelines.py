@@ -112,5 +112,5 @@ class GuidelineService:
         with TURNS.turn(caller.token.account):
             answer = guard.ask_guarded(guard.GuardedRequest(url), guard.OutboundGuard(outbound.cloud_networks))
         if answer.status != 200:
-            raise invalid("url", f"{url} answers {answer.status}; the address of the file itself is needed")
+            raise invalid("url", f"{url}: response {answer.status}; the address of the file itself is needed")
         return answer.body.decode("utf-8", "replace")

@@ -21,7 +21,7 @@ def test_what_was_listed_and_not_carried_out_is_told(tmp_path: Path) -> None:
     assert judge(run, []) == (0, "passed", "1 passed, 0 failed, 0 skipped, 1 not run")
 
 
-@pytest.mark.parametrize("ended", [0, 1], ids=["no test ran", "broke off"])
+@pytest.mark.parametrize("ended", [0, 1], ids=["no test ran", "stopped early"])
 def test_tempest_that_broke_on_a_full_disk_is_the_machines_fault(tmp_path: Path, ended: int) -> None:
     run = a_run(tmp_path / "tempest", tmp_path)
     run.status = 2
