@@ -35,7 +35,7 @@ class Values:
         if isinstance(value, str):
             value = [part.strip() for part in value.split(",") if part.strip()]
         if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
-            raise self.wrong(name, "must be text or a list of texts")
+            raise self.wrong(name, "must be a string or a list of strings")
         return tuple(value)
 
     def number(self, name: str, default: float, least: float, most: float) -> float:

@@ -190,7 +190,7 @@ def _filled(address: str, entry: Mapping[str, Any]) -> str:
 
 def _text(value: Any, where: str, option: str) -> str:
     if isinstance(value, (bool, list, dict)):
-        raise ValueError(f"{where}: auth.{option} is not a text; put it in quotes")
+        raise ValueError(f"{where}: auth.{option} is not a string; put it in quotes")
     return str(value)
 
 

@@ -39,7 +39,7 @@ class Progress:
         given = {each.name: value[each.name] for each in fields(cls) if value.get(each.name) is not None}
         test = given.pop("test", "")
         if not isinstance(test, str):
-            raise ValueError("progress: test: a text is expected")
+            raise ValueError("progress: test: a string is expected")
         numbers = {name: _count(name, number) for name, number in given.items()}
         left = numbers.pop("seconds_left", 0) or None
         return cls(**numbers, seconds_left=left, test=clean_line(test))

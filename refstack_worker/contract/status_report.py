@@ -46,5 +46,5 @@ class Report:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise PayloadError("report: a text is expected")
+        raise PayloadError("report: a string is expected")
     return clean_line(value)

@@ -70,7 +70,7 @@ def check_testcases(testcases: Testcases) -> None:
             )
         if _NOT_EVERYWHERE.search(_QUOTED.sub("x", expression)):
             raise PayloadError(
-                f"payload: testcases.regexes: {expression[:80]!r}: possessive repetitions, atomic groups and flags "
+                f"payload: testcases.regexes: {expression[:80]!r}: possessive quantifiers, atomic groups and flags "
                 "after the start differ between versions of Python, and so between nodes"
             )
         try:
@@ -94,5 +94,5 @@ def split_url(url: str, what: str) -> Any:
     if parts.username is not None or parts.password is not None:
         raise PayloadError(f"payload: {what}: a URL with a user or password is not allowed")
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
-        raise PayloadError(f"payload: {what}: only printable ASCII without blanks and backslashes is allowed")
+        raise PayloadError(f"payload: {what}: only printable ASCII without spaces and backslashes is allowed")
     return parts

@@ -28,7 +28,7 @@ def parse(text: str, what: str) -> list[Line]:
     """Return the entries of a list.
 
     :param what: the file, for messages.
-    :raises UsageError: it looks like JSON and is not a JSON list of texts.
+    :raises UsageError: it looks like JSON and is not a JSON list of strings.
     """
     text = text.removeprefix("\ufeff")
     return list(_json(text, what) if text.lstrip().startswith("[") else _lines(text))
@@ -56,5 +56,5 @@ def _json(text: str, what: str) -> Iterator[Line]:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{what}: not a JSON list: {error}") from None
     if not all(isinstance(item, str) for item in value):
-        raise UsageError(f"{what}: a JSON list of texts is expected")
+        raise UsageError(f"{what}: a JSON list of strings is expected")
     yield from (Line(item) for item in value)

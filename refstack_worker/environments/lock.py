@@ -175,7 +175,7 @@ def _wheel(package: Mapping[str, Any]) -> LockedWheel:
     name = canonicalize_name(package["name"])
     wheels = package["wheels"]
     if len(wheels) != 1:
-        raise ValueError(f"{name}: {len(wheels)} wheels; a lock of ours has exactly one for each package")
+        raise ValueError(f"{name}: {len(wheels)} wheels; a refstack-package lock has exactly one per package")
     return locked_wheel(name, package["version"], wheels[0])
 
 
@@ -257,7 +257,7 @@ def _plugin(name: str, version: Any) -> tuple[str, str]:
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str) or not value.isprintable():
-        raise ValueError(f"{what}: {value!r} is not a text of one line")
+        raise ValueError(f"{what}: {value!r} is not a string of one line")
     return value
 
 

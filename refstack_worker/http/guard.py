@@ -154,7 +154,7 @@ def split(url: str) -> SplitResult:
     if not is_good:
         raise UsageError("Enter a URL that starts with http:// or https://")
     if parts.username is not None or not url.isprintable() or " " in url:
-        raise UsageError("Enter a URL without user name, password or blanks.")
+        raise UsageError("Enter a URL without user name, password or spaces.")
     return parts
 
 

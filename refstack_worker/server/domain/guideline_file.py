@@ -60,7 +60,7 @@ def parse(text: str, what: str = "guideline", name: str = "") -> Guideline:
 def check_name(name: str) -> str:
     """Return the name of a guideline. :raises ValueError: it cannot be one."""
     if not _NAME.fullmatch(name):
-        raise ValueError(f"its name must be 1 to {MAX_NAME} letters, digits, dots, dashes and blanks, as 2020.06")
+        raise ValueError(f"its name must be 1 to {MAX_NAME} letters, digits, dots, dashes and spaces, e.g. 2020.06")
     return name
 
 

@@ -50,11 +50,11 @@ def test_everything_is_read(tmp_path):
         ("tests = 1542", "tests = inf", "tests = inf"),
         ("tests = 1542", "tests = -4", "tests = -4"),
         ('["2025.2", "2025.1"]', '"zed"', "'zed' is not a list"),
-        ('["2025.2", "2025.1"]', "[1]", "1 is not a text of one line"),
+        ('["2025.2", "2025.1"]', "[1]", "1 is not a string of one line"),
         ('tempest = "43.0.0"', 'tempest = "../../43.0.0"', "is not a version of Tempest"),
         ('"Keystone_Tempest.Plugin" =', '"a/../b" =', "'a/../b' is not the name of a distribution"),
-        ('"0.22.0"', "22", "plugins: 22 is not a text of one line"),
-        ('name = "2025.1.txt"', "name = []", "constraints: [] is not a text"),
+        ('"0.22.0"', "22", "plugins: 22 is not a string of one line"),
+        ('name = "2025.1.txt"', "name = []", "constraints: [] is not a string"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, old, new, says):

@@ -38,7 +38,8 @@ def accounts_of(body: Mapping[str, Any]) -> dict[str, dict[str, Any]] | None:
     for section, options in found.items():
         for option, value in options.items():
             if not _is_plain(value):
-                raise invalid("accounts", f"{section.replace('.', ' ')}: {option} must be a text or a list of texts")
+                rule = "must be a string, an integer, true or false, or a list of those"
+                raise invalid("accounts", f"{section.replace('.', ' ')}: {option} {rule}")
     tempest_options.check(found)
     return found
 
