@@ -96,7 +96,7 @@ class Interpreter:
             return f"needs Python {needed(lock.requires_python)}; this node has {self.series}"
         environment = {name: value for name, value in self.facts if not name.startswith("_")}
         if lock.environments and not any(Marker(text).evaluate(environment) for text in lock.environments):
-            return f"is locked for {' or '.join(lock.environments)}; {self.path} is not that"
+            return f"is locked for {' or '.join(lock.environments)}, which {self.path} does not match"
         for wheel in lock.wheels:
             if not self.accepts(wheel):
                 machine = self.fact("platform_machine")

@@ -94,14 +94,12 @@ def _on_machine(
     gathered = gather(question, resolve(question, uv), uv, request.ca_file)
     lacking = [item.wheel.filename for item in gathered if not interpreter.accepts(item.wheel)]
     if lacking:
-        raise BuildError(
-            f"{', '.join(lacking)}: no wheel of it for {machine}, and it can only be built on such a machine"
-        )
+        raise BuildError(f"{', '.join(lacking)}: no wheel for {machine}; must be built on such a machine")
     here = {(item.wheel.name, item.wheel.version) for item in proved}
     other = {(item.wheel.name, item.wheel.version) for item in gathered}
     if here != other:
         names = ", ".join(sorted(f"{name} {version}" for name, version in here ^ other))
-        raise BuildError(f"differs between {machine} and this machine, so it was not proved: {names}")
+        raise BuildError(f"the lock for {machine} could not be checked here, because these packages differ: {names}")
     return replace(request, resolve_request=question), gathered
 
 

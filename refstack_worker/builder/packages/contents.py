@@ -158,7 +158,7 @@ def series_of(lock: Lock) -> str:
     """Return the series of Python that a lock is for: ``3.11``."""
     name = lock.compatibility.interpreter
     if not name.startswith("cpython-"):
-        raise BuildError(f"{lock.path}: interpreter {name!r}: only CPython has packages (as cpython-3.11)")
+        raise BuildError(f"{lock.path}: interpreter {name!r}: only CPython has packages (e.g. cpython-3.11)")
     return name.removeprefix("cpython-")
 
 

@@ -57,7 +57,7 @@ def add(repository: Repository, built: Path, published: Path, undo: ExitStack) -
         return False
     value = provenance.read(beside)
     if provenance.subject_of(value) != (built.name, provenance.digest_of(built)):
-        raise BuildError(f"{beside}: is about another file than {built.name}; build the package again")
+        raise BuildError(f"{beside}: describes a file other than {built.name}; build the package again")
     undo.callback(place.unlink, missing_ok=True)
     _keep(place, provenance.payload_of(provenance.about(value, published)), {})
     return True
@@ -106,7 +106,7 @@ def check(repository: Repository, package: Path, keyring: Path | None = None) ->
     signers = [key for sig in signatures.values() for key in _signers(payload, sig, trusted)]
     good = tuple(sorted({key for key in signers if allowed is None or key in allowed}))
     if not good:
-        raise BuildError(f"{place}: no good signature by a key of {trusted}; the provenance cannot be trusted")
+        raise BuildError(f"{place}: has no valid signature from a key in {trusted}; the provenance cannot be trusted")
     value = provenance.checked(json.loads(payload), str(place))
     if provenance.subject_of(value) != (package.name, provenance.digest_of(package)):
         raise BuildError(f"{package}: differs from the file that its provenance describes; it was changed since")

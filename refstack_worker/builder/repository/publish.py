@@ -60,7 +60,9 @@ class Publisher:
         for name in names:
             matching = [item.path for item in listing(self.repository) if item.matches(name)]
             if not matching:
-                raise NotFoundError(f"{name}: not in {self.repository.root}; 'refstack-package list' shows what is")
+                raise NotFoundError(
+                    f"{name}: not in {self.repository.root}; 'refstack-package list' shows what is there"
+                )
             found += matching
         return self._change(lambda undo, aside: self._take(found, undo, aside))
 

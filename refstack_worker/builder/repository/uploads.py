@@ -46,7 +46,7 @@ def _named(changes: Path) -> Iterator[Path]:
                 if sha256_of(stream) != digest:
                     raise BuildError(f"{path}: is not the file that {changes.name} names; build the packages again")
         except OSError as error:
-            raise BuildError(f"{path}: {error.strerror}, though {changes.name} names it") from error
+            raise BuildError(f"{path}: {error.strerror} (listed in {changes.name})") from error
         yield path
 
 

@@ -121,7 +121,7 @@ class Publish(RepositoryCommand):
     """Add packages to the signed apt and yum repositories in a folder, which is created if missing.
 
     A package that is there already with the same content is left alone; the same version with other content is
-    refused. Without a key, or with another than the repository's, nothing is changed.
+    refused. Without a key, or with a key that is not the repository's, nothing is changed.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -225,9 +225,9 @@ class ListPublished(Lister):
 class VerifyPublished(Lister):
     """Check that published packages work: install them into a clean Debian with no network but the repository.
 
-    First the provenance of the versions' packages is checked: signature, and digest of the file. Then Debian's own
-    packages are put there; without network and from the repository alone, the version is installed with its signatures
-    checked, and its tests are listed. Needs root and mmdebstrap, except with --provenance.
+    First checks the provenance of the versions' packages (signature and file digest). Then installs Debian's own
+    packages, installs the version offline from the repository alone with signatures checked, and lists its tests. Needs
+    root and mmdebstrap, except with --provenance.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -259,7 +259,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of what installs packages into clean roots."""
     parser.add_argument(
         "--suite", action="append", choices=sorted(PYTHONS),
-        help="Debian release; may be repeated; default: those for whose Python a version is locked",
+        help="Debian release; may be repeated; default: all whose Python has a lock",
     )  # fmt: skip
     parser.add_argument(
         "--cache", type=Path, default=default_cache(), metavar="DIR", help="folder that keeps the clean roots"

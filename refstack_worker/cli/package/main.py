@@ -206,13 +206,13 @@ def _version_of(parsed_args: argparse.Namespace, source: TempestSource | None) -
         if trouble := release_trouble(parsed_args.version):
             raise UsageError(trouble)
         if parsed_args.name:
-            raise UsageError("--as: a version from the index keeps its name; give the SOURCE of another Tempest")
+            raise UsageError("--as renames only a SOURCE; a version from the index keeps its name")
         return str(parsed_args.version)
     if parsed_args.name and (trouble := release_trouble(parsed_args.name)):
         raise UsageError(f"--as: {trouble}")
     if is_release(parsed_args.name):
         raise UsageError(
-            f"--as {parsed_args.name}: that is the name of a release; add to it, as {parsed_args.name}+site1"
+            f"--as {parsed_args.name}: that is the name of a release; add to it, e.g. {parsed_args.name}+site1"
         )
     return str(parsed_args.name)
 
@@ -254,7 +254,7 @@ def constraints_of(place: str | None, scratch: Path, ca_file: str) -> tuple[Path
     if is_url(place):
         answer = Downloader(ca_file).page(place)
         if answer.status_code != 200:
-            raise BuildError(f"{place}: the site answers {answer.status_code}; is the URL right?")
+            raise BuildError(f"{place}: response {answer.status_code}; is the URL right?")
         (scratch / "constraints.txt").write_bytes(answer.content)
         return scratch / "constraints.txt", name
     if not Path(place).is_file():
