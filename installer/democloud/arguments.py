@@ -15,7 +15,7 @@ def parser(commands: Iterable[str], description: str) -> argparse.ArgumentParser
     result.add_argument("command", choices=tuple(commands))
     result.add_argument("folder", type=Path)
     result.add_argument("--cache", type=Path, help="folder for software and prepared databases, kept between clouds")
-    result.add_argument("--user", help="openrc: whose login (default: the administrator's)")
+    result.add_argument("--user", help="openrc: user to log in as (default: the administrator)")
     _add_services(result.add_argument_group("services (up)"))
     _add_variations(result.add_argument_group("variations of the whole cloud (up)"))
     return result
@@ -26,7 +26,7 @@ def _add_services(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--services", type=_words, default=SERVICES, metavar="NAME,…", help=every)
     group.add_argument("--without", type=_words, default=(), metavar="NAME,…", help="leave out of --services")
     group.add_argument("--release", choices=RELEASES, default=RELEASES[0], help="OpenStack release (%(default)s)")
-    group.add_argument("--run-as", metavar="ACCOUNT", help="whom the services of the small cloud run as")
+    group.add_argument("--run-as", metavar="ACCOUNT", help="user that runs the services of the small cloud")
     group.add_argument("--without-middleware", action="append", default=[], metavar="NAME",
                        help="leave out of the Swift of the small cloud (identity and object-store)")  # fmt: skip
 

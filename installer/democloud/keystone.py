@@ -117,8 +117,8 @@ def start(software: Software, keystone: Keystone, services: Services) -> None:
             return True
         return False
 
-    ports.wait(listens, "Keystone's port opening", READY_SECONDS)
-    ports.wait(answers, "an answer of Keystone", READY_SECONDS)
+    ports.wait(listens, "Keystone's port to open", READY_SECONDS)
+    ports.wait(answers, "Keystone to respond", READY_SECONDS)
 
 
 def renew_passwords(keystone: Keystone, service_password: str) -> Keystone:

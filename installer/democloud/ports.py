@@ -55,5 +55,5 @@ def wait(condition: Callable[[], bool], what: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise CloudError(f"{what} did not happen within {seconds:g} s")
+            raise CloudError(f"timed out after {seconds:g} s waiting for {what}")
         time.sleep(POLL_SECONDS)

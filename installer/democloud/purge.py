@@ -97,7 +97,7 @@ def _detach(admin: Session, router: str) -> None:
 
 
 def _await_none(admin: Session, service: str, path: str, name: str) -> None:
-    ports.wait(lambda: not admin.every(service, path, name), f"the end of all {name}", GONE_SECONDS)
+    ports.wait(lambda: not admin.every(service, path, name), f"all {name} to be deleted", GONE_SECONDS)
 
 
 def _drop(admin: Session, service: str, path: str, things: Iterable[Any]) -> Iterator[str]:

@@ -57,7 +57,7 @@ class Queue:
             self._process = process.start(
                 command, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        wait(lambda: self._is_ready(ready), "the queue's start", READY_SECONDS)
+        wait(lambda: self._is_ready(ready), "the queue to start", READY_SECONDS)
         told = json.loads(ready.read_text())
         self.url, self.token_file = told["url"], told["token_file"]
 

@@ -160,7 +160,7 @@ def start(software: Software, swift: Swift, services: Services) -> None:
         command: list[str | Path] = [software.program(f"swift-{kind}-server"), swift.folder / f"{kind}.conf", "-v"]
         services.start(f"swift-{kind}", command, _environment(swift))
     for name, port in zip(names(), (swift.memcached_port, *swift.backend_ports, swift.port)):
-        ports.wait(partial(_listens, services, name, port), f"{name} listening", READY_SECONDS)
+        ports.wait(partial(_listens, services, name, port), f"{name} to listen", READY_SECONDS)
 
 
 def names() -> tuple[str, ...]:

@@ -61,7 +61,7 @@ def await_daemons(site: Site, admin: Session) -> None:
     """
     for service, wanted in (("compute", COMPUTE), ("volume", VOLUME)):
         if site.shape.has(service):
-            what = f"the start of {', '.join(sorted(wanted))}"
+            what = f"{', '.join(sorted(wanted))} to start"
             ports.wait(lambda s=service, w=wanted: w <= _up(admin, s), what, DAEMONS_SECONDS)  # type: ignore[misc]
 
 

@@ -109,7 +109,7 @@ class Runtime:
         :raises CloudError: a service ended, or does not answer in time.
         """
         for name, url in addresses:
-            ports.wait(partial(self._answers, name, url), f"an answer of {name}", READY_SECONDS)
+            ports.wait(partial(self._answers, name, url), f"{name} to respond", READY_SECONDS)
 
     def _answers(self, name: str, url: str) -> bool:
         self.services.check(name)

@@ -17,8 +17,8 @@ module: refstack_install
 short_description: Make a machine a RefStack worker node, or undo it
 version_added: 1.0.0
 description:
-  - Carries the installer to the node, calls it there, and removes it again.
-  - What changed is what the installer says; a second run changes nothing.
+  - Copies the installer to the node, runs it there and removes it.
+  - C(changed) is what the installer reports; a second run changes nothing.
 options:
   command:
     description: What to do. In check mode V(apply) and V(remove) only report what they would do.
@@ -47,7 +47,7 @@ attributes:
     description: V(plan) and V(verify) change nothing in any case.
   diff_mode:
     support: full
-    description: Shows the difference of each change, and of a secret only a digest.
+    description: Shows a diff of each change; for secrets, only a digest.
 author: RefStack developers (@openstack)
 """
 
@@ -79,7 +79,7 @@ pending_steps:
   elements: str
   returned: always
 notes:
-  description: What the installer says beside its steps.
+  description: Other messages from the installer.
   type: list
   elements: str
   returned: always

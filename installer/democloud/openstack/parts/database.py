@@ -46,7 +46,7 @@ def start(site: Site, runtime: Runtime, statements: list[str]) -> None:
         f"--pid-file={site.folder}/database.pid", f"--init-file={first}",
     ]  # fmt: skip
     runtime.services.start("mariadb", command, {})
-    ports.wait(lambda: _is_up(runtime, socket), "MariaDB's start", READY_SECONDS)
+    ports.wait(lambda: _is_up(runtime, socket), "MariaDB to start", READY_SECONDS)
 
 
 def stop(runtime: Runtime) -> None:

@@ -29,7 +29,7 @@ def await_ready(site: Site, runtime: Runtime) -> None:
         runtime.services.check("rabbitmq")
         return ports.listening(site.ports["messages"])
 
-    ports.wait(listens, "RabbitMQ's start", READY_SECONDS)
+    ports.wait(listens, "RabbitMQ to start", READY_SECONDS)
 
 
 def _environment(site: Site) -> dict[str, str]:
