@@ -89,7 +89,7 @@ class _StatusCollector(Collector):
 
         slots, servers = status["slots"], status["gearman"]
         yield gauge("up", "The worker is running.", 1)
-        yield gauge("slots", "Runs that the node can carry out side by side.", len(slots))
+        yield gauge("slots", "Runs that the node can carry out at the same time.", len(slots))
         yield gauge("busy_slots", "Runs that the node is carrying out.", sum(slot["busy"] for slot in slots))
         yield gauge(
             "accepting",

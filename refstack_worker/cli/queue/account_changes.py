@@ -90,7 +90,7 @@ class UserUpdate(ShowOne):
         parser.add_argument("user", help="name, e-mail address or id")
         parser.add_argument("--name")
         parser.add_argument("--email")
-        parser.add_argument("--vendor", metavar="VENDOR", help="name or id; runs and clouds of the user go along")
+        parser.add_argument("--vendor", metavar="VENDOR", help="name or id; the user's runs and clouds move too")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:

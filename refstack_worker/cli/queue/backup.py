@@ -25,7 +25,7 @@ class BackupCreate(ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("file", type=Path, help="new file, as /srv/backup/refstack-2026-11-26.tar.gz")
+        parser.add_argument("file", type=Path, help="new file, e.g. /srv/backup/refstack-2026-11-26.tar.gz")
         parser.add_argument(
             "--without-keys", action="store_true", help="only the database; keep the keys elsewhere then"
         )

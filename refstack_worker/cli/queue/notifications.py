@@ -102,7 +102,7 @@ class NotificationResume(_NotificationCommand):
 
 
 class NotificationSecret(ShowOne):
-    """Make a new secret for a webhook; the former signs no more."""
+    """Create a new secret for a webhook; the old one stops working."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         return _with_notification(super().get_parser(prog_name))

@@ -41,7 +41,7 @@ class WhoAmI(ShowOne):
 class TokenCreate(ShowOne):
     """Create an API token. Its secret is shown only once.
 
-    With a vendor's token you create further tokens of your own. Operators create them for any user.
+    With a vendor's token, you can create more tokens for yourself. Operators create them for any user.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -67,7 +67,7 @@ class TokenCreate(ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         if not set(parsed_args.columns or _SHOWN) & set(_SHOWN):
             # found out afterwards, the secret would be lost
-            raise UsageError(f"-c: there are the columns {', '.join(_SHOWN)}")
+            raise UsageError(f"-c: available columns: {', '.join(_SHOWN)}")
         scope = parsed_args.scope
         expiry = {"expires_in": parsed_args.expires} if parsed_args.expires else {}
         with operator_api(self.app) as api:

@@ -42,7 +42,7 @@ class Enrol(ShowOne):
         parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token; -: stdin")
         parser.add_argument("--rotate", action="store_true", help="replace the key that this node enrolled before")
         parser.add_argument(
-            "--only", action="store_true", help="remove the other keys, as the fleet's, from keys.fleet_private"
+            "--only", action="store_true", help="remove the other keys, such as the fleet's, from keys.fleet_private"
         )
         return parser
 

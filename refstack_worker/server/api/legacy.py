@@ -43,7 +43,7 @@ LEGACY = Blueprint("legacy", __name__)
 
 @LEGACY.get("/get-miniconf")
 def get_miniconf() -> Response:
-    """Tell what is known of the cloud under test."""
+    """Return the options of the cloud under test."""
     test_id = test_id_of(request.args.get("test_id"))
     _admit(test_id)
     cloud = context().ledger.clouds.of_test(test_id)

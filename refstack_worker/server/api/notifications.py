@@ -81,7 +81,7 @@ def delete_notification(call: Call, number: int) -> Response:
 
 @NOTIFICATIONS.call("POST", f"{_ONE}/secret", Who.WRITER, {200: _WITH_SECRET}, (404, 409))
 def renew_notification_secret(call: Call, number: int) -> Response:
-    """Make a new secret for a webhook; the former signs no more."""
+    """Create a new secret for a webhook; the old one stops working."""
     added = NotificationService(call.ledger).renew_secret(call.caller, number)
     return jsonify({**notification_json(added.subscription), "secret": added.secret})
 

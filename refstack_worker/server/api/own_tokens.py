@@ -41,7 +41,7 @@ def list_own_tokens(call: Call) -> Response:
 def create_own_token(call: Call) -> Response:
     """Create an API token of your own. Its secret is shown only in this answer.
 
-    It is revoked with the token that creates it, and does not outlive that one.
+    It is revoked with the token that creates it, and expires no later.
     """
     scope, user_id = call.body.get("scope", VENDOR), call.caller.token.user_id
     wanted = WantedToken(call.body["name"], scope, user_id, seconds_until_expiry(call.body))

@@ -21,6 +21,6 @@ def pin_run(call: Call, test_id: int) -> Response:
 
 @RUNS.call("DELETE", _PIN, Who.WRITER, {204: None}, (404,))
 def unpin_run(call: Call, test_id: int) -> Response:
-    """Let a run go when its time comes."""
+    """Unpin a run: from then on it is removed like other old runs."""
     call.context.runs.unpin(call.caller, test_id)
     return Response(status=204)

@@ -59,7 +59,7 @@ def list_tests(call: Call, test_id: int) -> Response:
 
 @RESULTS.call("GET", f"{_ONE}/report", Who.TOKEN, {200: reference("Report")}, (404,))
 def show_report(call: Call, test_id: int) -> Response:
-    """Show what came of a run: counts, duration, why tests failed, failed tests."""
+    """Show a run's result: counts, duration, why tests failed, failed tests."""
     run = call.run(test_id)
     result = call.ledger.results.get(test_id)
     failed = call.ledger.results.tests(test_id, ResultQuery("failed", limit=MAX_TESTS))

@@ -56,7 +56,7 @@ def create_run(call: Call) -> Response:
     """Start a run.
 
     It is queued until a node is free. The same `Idempotency-Key` with the same body returns the run that the first
-    request made; with another body it is refused (422). `warnings` says what the run may lack.
+    request made; with another body it is refused (422). `warnings` lists likely problems.
     """
     recorded = call.context.runs.start(call.caller, call.body, _key())
     run = recorded.run
@@ -75,7 +75,7 @@ def create_run(call: Call) -> Response:
     Takes(NEW_RUN, "NewRun", _EXAMPLE, cost=5),
 )
 def check_run(call: Call) -> Response:
-    """Check what a run would lack, without starting it.
+    """Check a run for likely problems without starting it.
 
     What makes it fail for certain (no password, no such version) is refused (400); what may be in its way is a warning.
     With passwords it looks into the cloud, for at most 10 seconds, and changes nothing there.
@@ -96,7 +96,7 @@ def check_run(call: Call) -> Response:
             "tempest_version": string(40),
             "worker": string(200, description="Name of a node"),
             "cloud_id": ID,
-            "program": string(200, description="What a run is judged by, in full or its last words"),
+            "program": string(200, description="Program that the run is evaluated against, in full or its last words"),
             "vendor_id": {**ID, "description": "Runs of this vendor's users"},
             "since": string(40, description="Created at this date or time or later, e.g. 2026-11-25T21:36:00Z"),
             "until": string(40, description="Created before"),
@@ -254,7 +254,7 @@ def follow_run(call: Call, test_id: int) -> Response:
 
 @RUNS.call("GET", "/v1/events", Who.TOKEN, {200: EVENT_STREAM})
 def follow_runs(call: Call) -> Response:
-    """Follow all runs of your vendor's users, operators those of everybody: server-sent events `run`.
+    """Follow all runs of your vendor's users (operators: all runs): server-sent events `run`.
 
     An event tells a run's new state; ask `GET /v1/runs/{test_id}` for the rest. With `Last-Event-ID` a client that
     comes back hears what it missed, if that was not long ago: list the runs first, then follow.

@@ -52,7 +52,7 @@ _ATTEMPT = "/worker/v1/runs/<int:test_id>/attempts/<int:attempt>"
 
 @WORKER.post(f"{_ATTEMPT}/claim")
 def claim(test_id: int, attempt: int) -> Response:
-    """Give an attempt to the worker that asks first."""
+    """Let the first worker that asks claim an attempt."""
     proof = _proof(test_id, attempt)
     body = json_body()
     about = [text(body, name, longest) for name, longest in _CLAIMED_WITH]
@@ -114,7 +114,7 @@ def durations(test_id: int, attempt: int) -> Response:
 
 @WORKER.post("/worker/v1/nodes/<name>")
 def node(name: str) -> Response:
-    """Hear what a node says of itself."""
+    """Receive the status report of a node."""
     _check_host()
     limit(MAX_NODE_BYTES)
     if not _NODE_NAME.match(name):

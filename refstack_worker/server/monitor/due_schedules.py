@@ -60,4 +60,4 @@ def _obstacle(ledger: Ledger, due: Schedule) -> str:
     # the run of this very time, recorded by a monitor that died before it could say so
     if last.state.is_end or last.created_at >= due.next_at:
         return ""
-    return f"run {last.test_id}, the one before, has not ended"
+    return f"the previous run {last.test_id} has not ended"

@@ -47,7 +47,8 @@ class Liveness:
         self._looked = now = self._clocks.steady()
         offset = self._clocks.wall() - now
         if abs(offset - self._offset) > MAX_DRIFT:
-            LOG.warning("the clock was set by %+.0f s; silent workers get %g s", offset - self._offset, self._limit)
+            jump = offset - self._offset
+            LOG.warning("the clock jumped by %+.0f s; silent workers get another %g s", jump, self._limit)
             self._since = now
         self._offset = offset
 
@@ -73,7 +74,9 @@ class Liveness:
         if answers:
             self._unanswered_since = None
         elif self._unanswered_since is None:
-            LOG.warning("heartbeats are missing, but the API does not respond: no attempt is given up for that")
+            LOG.warning(
+                "heartbeats are missing, but the API does not respond: no attempt is marked lost because of this"
+            )
             self._unanswered_since = self._since = now
         return now - self._since >= self._limit
 

@@ -24,7 +24,7 @@ MAX_MEMORY = 1024 * limited.MEBIBYTE
 MAX_FILE = 64 * limited.MEBIBYTE
 MAX_SECONDS = 60.0
 """By the clock, on a machine that has much else to do."""
-TOO_MUCH = "result: takes too long to read, or too much room; send subunit version 2"
+TOO_MUCH = "result: takes too long, or too much space, to read; send subunit version 2"
 
 
 def import_result(source: Path, target: Path) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _run(*words: str | Path, given: str | None = None, cpu_seconds: int | None =
         # the name of this module, whose main() the process calls
         return limited.run(__name__, words, limits, given)
     except ProcessError as error:
-        raise LedgerError(f"what was sent cannot be read now; try again: {error}") from error
+        raise LedgerError(f"the data cannot be read at the moment; try again: {error}") from error
 
 
 def main(words: Sequence[str]) -> int:

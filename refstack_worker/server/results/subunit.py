@@ -171,7 +171,7 @@ class _Collector:
             return
         test = self._open.setdefault(test_id, _Open())
         if len(self._open) > MAX_OPEN:
-            raise ResultError(f"result: more than {MAX_OPEN} tests begin and do not end")
+            raise ResultError(f"result: more than {MAX_OPEN} tests start but do not end")
         if event.get("file_name") and _is_reason(event["file_name"]):
             self._keep(test, event["file_name"], bytes(event.get("file_bytes") or b""))
         if test_status == "inprogress":
@@ -195,7 +195,7 @@ class _Collector:
         test.keep(name, data)
         self._kept += test.size - before
         if self._kept > MAX_KEPT:
-            raise ResultError("result: the tests that begin and do not end carry too much text")
+            raise ResultError("result: the unfinished tests contain too much text")
 
     def _overlook(self, event: dict[str, Any]) -> None:
         if event.get("file_name") == _NOISE:

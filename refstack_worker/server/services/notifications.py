@@ -107,7 +107,7 @@ class NotificationService:
         return self.get(caller, number)
 
     def renew_secret(self, caller: Caller, number: int) -> Added:
-        """Make another secret for a webhook; the former signs no more."""
+        """Make a new secret for a webhook; the old one stops working."""
         found = self._own(caller, number)
         if found.channel is not MessageChannel.WEBHOOK:
             raise StateError("e-mails are not signed; only a webhook has a secret")

@@ -26,11 +26,11 @@ _SECRET_OR_ONCE = ("conf_json", "accounts", "test_id", "cloud_id", "label")
 _TIME = string(
     5,
     "^([01][0-9]|2[0-3]):[0-5][0-9]$",
-    description="UTC, as 02:30",
+    description="UTC, e.g. 02:30",
     **{"x-expected": "must be a time of day (UTC), e.g. 02:30"},
 )
 _DAYS = array(choice(*DAYS), minItems=1, maxItems=7, description="Default: every day")
-_LABEL = string(200, description="Label of the schedule and its runs")
+_LABEL = string(200, description="Name of the schedule and its runs")
 _RUN: Json = {
     **fields(**{name: one for name, one in NEW_RUN["properties"].items() if name not in _SECRET_OR_ONCE}),
     "description": "As for a new run; without passwords and accounts, which the cloud stores",

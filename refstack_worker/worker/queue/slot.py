@@ -133,7 +133,7 @@ class Slot(threading.Thread):
         if self._faults:
             seconds = min(FIRST_REST * 2 ** (self._faults - 1), MAX_REST)
             LOG.warning(
-                "slot %d rests for %.0f s so that other nodes take the next run: %s",
+                "slot %d pauses for %.0f s so that other nodes take the next run: %s",
                 self.number,
                 seconds,
                 outcome.message,

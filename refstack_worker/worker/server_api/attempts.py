@@ -105,7 +105,7 @@ class AttemptApi:
         try:
             answer = HeartbeatAnswer.from_json(reply)
         except ValueError:
-            raise ServerError(f"heartbeat: unknown order {str(reply.get('order'))[:40]!r} in the reply") from None
+            raise ServerError(f"heartbeat: unknown instruction {str(reply.get('order'))[:40]!r} in the reply") from None
         self._pause = answer.heartbeat_seconds
         return answer
 

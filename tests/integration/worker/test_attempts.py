@@ -183,7 +183,7 @@ def test_a_tampered_payload_is_dropped_and_the_slot_rests(node: Node) -> None:
     clean(node)
     eventually("it is in the log", lambda: "the seal is broken" in program.text())
     assert known.claims == 0
-    assert "rests" in program.text()
+    assert "pauses for" in program.text()
     assert node.ask()["last_errors"][0]["reason"] == "seal"
 
 

@@ -37,7 +37,7 @@ def test_a_resting_slot_wakes_when_the_missing_package_arrives(node: Node) -> No
     saved = lock.read_bytes()
     lock.write_bytes(saved.replace(b"shared_one-1.0", b"shared_no-1.0"))
     attempt = node.submit(95, "pass", tempest_version="46.4.0")
-    eventually("the slot rests", lambda: "rests for" in node.log())
+    eventually("the slot rests", lambda: "pauses for" in node.log())
     lock.write_bytes(saved)
     again = node.submit(95, "pass", attempt=2, tempest_version="46.4.0")
     eventually("it goes on", lambda: again.results or attempt.results)

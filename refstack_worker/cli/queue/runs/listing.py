@@ -32,14 +32,16 @@ class RunList(Lister):
         states = [state.value for state in RunState]
         parser.add_argument("--state", action="append", default=[], choices=states, help="may be repeated")
         parser.add_argument("--tempest-version", metavar="V", help="runs of this version")
-        parser.add_argument("--worker", metavar="NODE", help="runs that this node holds or held last")
+        parser.add_argument("--worker", metavar="NODE", help="runs that are, or last were, on this node")
         parser.add_argument("--cloud", metavar="CLOUD", help="runs against this cloud: name or id")
-        parser.add_argument("--text", help="part of the label, the cloud's label or the creator")
+        parser.add_argument("--text", help="part of the name, the cloud's name or the creator")
         parser.add_argument(
             "--since", default="", metavar="DATE", help="created on this date or later, e.g. 2026-11-25"
         )
         parser.add_argument("--until", default="", metavar="DATE", help="created before this date")
-        parser.add_argument("--program", default="", help="runs judged by this program: in full, or its last words")
+        parser.add_argument(
+            "--program", default="", help="runs evaluated against this program: in full, or its last words"
+        )
         parser.add_argument("--vendor", default="", help="runs of this vendor's users: name or id (operators)")
         parser.add_argument("--limit", type=int, default=50, help="default: 50; 0: all")
         parser.add_argument("--long", action="store_true", help="all columns in a table, too")

@@ -39,7 +39,7 @@ class RunVerdict(Command):
 
 
 class RunExport(Command):
-    """Save a run's result to a file: subunit, JUnit XML, HTML, CSV, JSON, for RefStack, or its signed verdict."""
+    """Save a run's result: subunit, JUnit XML, HTML, CSV, JSON, RefStack's upload format, or the signed verdict."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)

@@ -81,7 +81,7 @@ class RunLog(Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = with_id(super().get_parser(prog_name))
         what = parser.add_mutually_exclusive_group()
-        what.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
+        what.add_argument("-f", "--follow", action="store_true", help="keep printing until the run ends")
         what.add_argument("--tempest", nargs="?", const="-", metavar="FILE", help="tempest.log; default: print it")
         parser.add_argument("--json", action="store_true", help="lines of JSON, as the API returns them")
         parser.add_argument("--test", default="", help="only lines of tests whose names contain this")

@@ -46,7 +46,7 @@ class RunUpload(ShowOne):
         rows = {
             "test_id": done["test_id"],
             "url": done["url"],
-            "uploaded": "before; nothing was sent" if done["repeated"] else "now",
+            "uploaded": "already; nothing was sent" if done["repeated"] else "now",
             "note": "; ".join(done["notes"]),
         }
         return tuple(rows), tuple(rows.values())

@@ -14,7 +14,7 @@ from refstack_worker.errors import UsageError
 
 
 class VerifyVerdict(Command):
-    """Check the signature of a verdict that a server signed, and say what the verdict says.
+    """Check the signature of a verdict that a server signed, and print the verdict.
 
     FILE is what 'run export N verdict' wrote, or a report that 'run export N html' wrote. No server is asked. Exit
     status 0: the signature is right (whether the program passed or not); 13: the verdict was changed or is signed by

@@ -68,7 +68,7 @@ NOTIFICATION = shape(
     label=string(),
     created_by=string(),
     paused=FLAG,
-    problem=string(description="Why the server paused it; empty: it did not"),
+    problem=string(description="Why the server paused it; empty if it did not"),
     created_at=TIME,
     paused_at=TIME,
 )
@@ -183,7 +183,7 @@ SCHEMAS: Json = {
         run=RUN, passed=integer(0), failed=integer(0), skipped=integer(0), seconds=NUMBER,
         causes=array(
             shape(
-                line=string(description="The error, as its first test has it"),
+                line=string(description="The error, as in the first test that failed with it"),
                 fix=string(description="What probably helps; empty: not known"),
                 tests=integer(1, description="Tests that failed with it"),
             )
@@ -226,7 +226,7 @@ SCHEMAS: Json = {
     "Node": shape(
         name=string(), state=string(), versions=array(string()), slots=integer(0), busy=integer(0),
         silent_seconds={**NUMBER, "description": "Since its last report"},
-        asked=maybe(string(description="Order that it has not confirmed yet: pause, resume or drain")),
+        asked=maybe(string(description="Command that it has not confirmed yet: pause, resume or drain")),
         key=string(description="Id of its own key; empty: it has the fleet's"),
         key_since=TIME,
     ),
@@ -246,7 +246,7 @@ SCHEMAS: Json = {
     "AuditEntry": shape(
         id=ID,
         at=TIME,
-        actor=string(description="Name of the token, and the user whose it is"),
+        actor=string(description="Name of the token and its user"),
         token_id=maybe(integer()),
         address=string(),
         action=string(),
@@ -274,7 +274,7 @@ SCHEMAS: Json = {
         created_by=string(),
         paused=FLAG,
         last_test_id=maybe(integer()),
-        problem=string(description="Why no run started when it was due last; empty: one did"),
+        problem=string(description="Why no run started when it was last due; empty if one started"),
         created_at=TIME,
         last_at=TIME,
         next_at=TIME,

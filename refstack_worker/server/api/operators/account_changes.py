@@ -30,8 +30,8 @@ _VENDOR, _USER = "/v1/vendors/<int:vendor_id>", "/v1/users/<int:user_id>"
 def change_vendor(call: Call, vendor_id: int) -> Response:
     """Change, disable or enable a vendor, or set its limit of open runs; what is left out stays.
 
-    The tokens and browsers of all users of a disabled vendor are refused, and its schedules and notifications rest.
-    Runs under way go on.
+    The tokens and browsers of all users of a disabled vendor are refused, and its schedules and notifications are
+    paused. Open runs continue.
     """
     service = AccountService(call.ledger)
     return jsonify(vendor_json(service.change_vendor(call.caller, vendor_id, call.body), service.states()))
@@ -75,6 +75,6 @@ def transfer_user(call: Call, user_id: int) -> Response:
 
 @ACCOUNTS.call("DELETE", _USER, Who.OPERATOR, {204: None}, (404, 409))
 def remove_user(call: Call, user_id: int) -> Response:
-    """Remove a user who has nothing any more, with tokens; transfer first what the user has."""
+    """Remove a user and their tokens. Transfer what the user owns first."""
     AccountService(call.ledger).remove_user(call.caller, user_id)
     return Response(status=204)

@@ -67,7 +67,7 @@ class LedgerCollector(Collector):
         )
         yield GaugeMetricFamily(
             "refstack_unsubmitted_seconds",
-            "How long the oldest recorded run has not been given to gearmand.",
+            "How long the oldest run not yet in gearmand has been recorded.",
             value=self._ledger.statistics.unsubmitted_seconds(),
         )
         for name, meaning, value in _DEMAND:
@@ -85,7 +85,7 @@ class LedgerCollector(Collector):
 
     def _totals(self) -> Iterator[Metric]:
         totals = self._ledger.statistics.totals()
-        yield _counter("refstack_runs_ended", "Runs that ended, by their end.", "end", RUN_ENDS, totals.runs)
+        yield _counter("refstack_runs_ended", "Ended runs, by outcome.", "end", RUN_ENDS, totals.runs)
         yield _counter("refstack_tests", "Tests of accepted results.", "status", STATUSES, totals.tests)
         yield _counter("refstack_attempts_ended", "Attempts of runs that ended.", "outcome", OUTCOMES, totals.attempts)
         times = HistogramMetricFamily(

@@ -89,7 +89,7 @@ def test_runs_do_not_pile_up(ledger: Ledger, clock: Clock) -> None:
     start_due(ledger)
     due(ledger, clock, one)
     assert start_due(ledger) == 0 and len(runs(ledger)) == 1
-    assert ledger.schedules.get(one.id).problem == "run 1, the one before, has not ended"
+    assert ledger.schedules.get(one.id).problem == "the previous run 1 has not ended"
     ledger.runs.cancel(1, "me")
     due(ledger, clock, one)
     assert start_due(ledger) == 1 and ledger.schedules.get(one.id).problem == ""

@@ -119,7 +119,7 @@ def test_a_result_that_grows_when_it_is_read_is_stopped(vendor: Vendor, monkeypa
     assert vendor.take_in(GROWS).status_code == 201
     monkeypatch.setattr(confined, "MAX_FILE", 100_000)
     answer = vendor.take_in(GROWS)
-    assert answer.status_code == 400 and "too much room" in answer.text
+    assert answer.status_code == 400 and "too much space" in answer.text
     assert len(vendor.ask("GET", "/v1/runs").json["runs"]) == 1
 
 
@@ -127,7 +127,7 @@ def test_a_result_that_takes_too_long_is_stopped(vendor: Vendor, monkeypatch: py
     """Lines of a traceback are put together one by one: a megabyte of short ones takes minutes."""
     monkeypatch.setattr(confined, "MAX_CPU_SECONDS", 1)
     answer = vendor.take_in(b"test: a\nfailure: a [\n" + b"x\n" * 1_000_000 + b"]\n")
-    assert answer.status_code == 400 and "too long to read" in answer.text
+    assert answer.status_code == 400 and "takes too long" in answer.text
 
 
 def test_a_result_has_so_many_tests_and_no_more(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:

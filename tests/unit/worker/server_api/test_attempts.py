@@ -109,7 +109,7 @@ def test_a_heartbeat_brings_orders(api: AttemptApi, server: Scripted) -> None:
 @pytest.mark.parametrize("answer", [{}, {"order": "jump"}, {"order": 3}])
 def test_an_answer_without_an_order_is_no_answer(api: AttemptApi, server: Scripted, answer: object) -> None:
     server.on(BEAT, as_json(answer))
-    with pytest.raises(ServerError, match="unknown order"):
+    with pytest.raises(ServerError, match="unknown instruction"):
         api.heartbeat(Progress())
 
 

@@ -46,7 +46,7 @@ def downgrade() -> None:
         .where(_ATTEMPT.c.test_id.in_(sa.select(_RUN.c.test_id).where(open_ones)))
         .values(is_open=sa.false())
     )
-    message = "the server was taken back to a version without shards"
+    message = "the server was downgraded to a version without shards"
     ended = {"state": "failed", "reason": "shards", "message": message, "ended_at": _RUN.c.updated_at}
     op.execute(_RUN.update().where(open_ones).values(sealed_conf=sa.null(), **ended))
     op.drop_table("queue_shard")
