@@ -24,7 +24,9 @@ MIN_BYTES = 2 * 1024 * 1024
 LIMITS = limited.ProcessLimits(cpu_seconds=600, memory=1 << 30, file=1 << 32, seconds=900, niceness=5)
 """A result of the largest size needs a tenth of the memory. Heartbeats go first."""
 _TURN = threading.BoundedSemaphore(2)
-"""Large results that are parsed at a time; the others wait."""
+"""Large results that are parsed at a time; the others wait ..."""
+WAIT_SECONDS = 20.0
+"""... so long, and are posted again then: each that waits holds a thread."""
 
 
 def parse_apart(stream: Path, folder: Path, secrets: Collection[str]) -> Parsed:
@@ -34,15 +36,18 @@ def parse_apart(stream: Path, folder: Path, secrets: Collection[str]) -> Parsed:
     :raises LedgerError: this server is in trouble: the result is to be posted again.
     """
     request = {"stream": str(stream), "folder": str(folder), "secrets": sorted(secrets)}
+    if not _TURN.acquire(timeout=WAIT_SECONDS):
+        raise LedgerError("result: other large results are being read; post it again")
     try:
-        with _TURN:
-            answer = json.loads(limited.run(__name__, (), LIMITS, json.dumps(request)))
+        answer = json.loads(limited.run(__name__, (), LIMITS, json.dumps(request)))
     except limited.RefusedInputError as error:
         raise ResultError(str(error)) from None
     except limited.OverLimitError:
         raise ResultError("result: takes too long to read, or too much memory") from None
     except (ProcessError, ValueError) as error:
         raise LedgerError(f"result: cannot be parsed now: {error}") from error
+    finally:
+        _TURN.release()
     times = {int(position): times for position, times in answer["times"]}
     rows = RowFile(folder / masked_copy.TESTS, frozenset(answer["superseded"]), times)
     return Parsed(Counts(**answer["counts"]), answer["seconds"], rows)

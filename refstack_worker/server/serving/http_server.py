@@ -37,7 +37,10 @@ THREADS = 20
 streams and slow calls together leave some for calls that take no time."""
 WORKER_THREADS = 6
 """The same for calls of workers, which users' calls cannot take."""
-WORKER_PATHS = ("/worker/", "/update-test-status", "/get-miniconf", "/get-testcases", "/post-result", "/health")
+RESULT_THREADS = 4
+"""The same for results: a large one is read for minutes, while heartbeats are to be answered at once."""
+WORKER_PATHS = ("/worker/", "/update-test-status", "/get-miniconf", "/get-testcases", "/health")
+RESULT_PATH = "/post-result"
 MAX_CONNECTIONS = 8192
 """That one process keeps open. waitress's own limit is 100, and beyond it no request is answered until a client
 leaves: a fleet of 50 nodes with a run each has that many, most of them idle."""
@@ -151,7 +154,7 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
             super().parse_header(header_plus)
         except ValueError as error:  # of an address like http://[, which waitress leaves to its caller
             raise ParsingError(str(error)) from error
-        self.is_result = self.command == "POST" and self.path.rstrip("/") == "/post-result"
+        self.is_result = self.command == "POST" and self.path.rstrip("/") == RESULT_PATH
         self.refused = self.limits.refusal(self, self.peer)
 
     def received(self, data: bytes) -> int:
@@ -210,29 +213,33 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             request.close()
 
     @property
-    def is_of_a_worker(self) -> bool:
-        """Whether the request that waits is a worker's."""
-        requests = self.requests
-        return bool(requests) and str(requests[0].path).startswith(WORKER_PATHS)
+    def path(self) -> str:
+        """Path of the request that waits."""
+        return str(self.requests[0].path) if self.requests else ""
 
 
 class RequestDispatcher:
-    """Gives requests to threads: a few are reserved for workers, the rest serve all others."""
+    """Gives requests to threads: a few are reserved for workers and for results, the rest serve all others."""
 
     def __init__(self) -> None:
-        self._users, self._workers = ThreadedTaskDispatcher(), ThreadedTaskDispatcher()
+        self._users, self._workers, self._results = (ThreadedTaskDispatcher() for _ in range(3))
         self._users.set_thread_count(THREADS)
         self._workers.set_thread_count(WORKER_THREADS)
+        self._results.set_thread_count(RESULT_THREADS)
 
     def add_task(self, channel: Channel) -> None:
         """Answer the next request of a connection."""
-        (self._workers if channel.is_of_a_worker else self._users).add_task(channel)
+        path = channel.path
+        if path.rstrip("/") == RESULT_PATH:
+            self._results.add_task(channel)
+        else:
+            (self._workers if path.startswith(WORKER_PATHS) else self._users).add_task(channel)
 
     def set_thread_count(self, _count: int) -> None:
         """Ignore the number that waitress asks for."""
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
-        return all([one.shutdown(cancel_pending, timeout) for one in (self._users, self._workers)])
+        return all([one.shutdown(cancel_pending, timeout) for one in (self._users, self._workers, self._results)])
 
 
 Listening = Union[gearman.Address, Sequence[socket.socket]]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from refstack_worker import process
 from refstack_worker.errors import LedgerError, ResultError
-from refstack_worker.server.results import masked_copy
+from refstack_worker.server.results import masked_copy, parser_process
 from refstack_worker.server.results.parser_process import parse_apart
 from tests.support.ledgers import Event, stream
 
@@ -66,3 +67,14 @@ def test_secrets_are_on_no_command_line(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(process, "run", lambda argv, options: words.extend(argv) or run(argv, options))
     parse_apart(file, apart, ["hunter22"])
     assert words and "hunter22" not in str(words)
+
+
+def test_a_large_result_that_gets_no_turn_in_time_is_posted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, _, apart = in_both(tmp_path, stream(EVENTS))
+    monkeypatch.setattr(parser_process, "_TURN", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(parser_process, "WAIT_SECONDS", 0.1)
+    with parser_process._TURN, pytest.raises(LedgerError, match="post it again"):
+        parse_apart(file, apart, ())
+    assert parse_apart(file, apart, ()).counts.passed == 1, "the turn was given back"

@@ -138,6 +138,33 @@ def test_users_cannot_take_the_threads_of_workers(tmp_path: Path) -> None:
                 one.close()
 
 
+def test_results_that_are_read_for_long_cannot_take_the_threads_of_heartbeats(tmp_path: Path) -> None:
+    stuck, release = threading.Semaphore(0), threading.Event()
+
+    def application(environ: Any, start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith("/post-result"):
+            stuck.release()
+            release.wait(60)
+        return answer(environ, start)
+
+    with serving(application, tmp_path) as port:
+        count = service.WORKER_THREADS + service.RESULT_THREADS
+        held = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(count)]
+        try:
+            for number, one in enumerate(held):
+                one.request("POST", "/post-result/" if number % 2 else "/post-result", b"x")
+            for _ in range(service.RESULT_THREADS):
+                assert stuck.acquire(timeout=30)
+            worker = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            worker.request("POST", "/worker/v1/runs/1/attempts/1/heartbeat", b"{}")
+            assert worker.getresponse().read() == b"ok"
+            worker.close()
+        finally:
+            release.set()
+            for one in held:
+                one.close()
+
+
 def upload(port: int, path: str, size: int, sent: bytes = b"") -> http.client.HTTPConnection:
     """Announce a body, and send only the start of it."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
