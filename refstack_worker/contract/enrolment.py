@@ -19,8 +19,11 @@ from refstack_worker.errors import KeyFileError, UsageError
 PATH = "/worker/v1/nodes/{name}/key"
 """Where a node sends its new key: with a token as JSON, with its present key as a sealed node message."""
 
-MAX_LIVE_KEYS = 3
-"""Keys of one node to which payloads may still be under way; older ones are removed from its file."""
+NOT_ITS_KEY = "key"
+"""A server's reason for refusing a key that is not the node's, or no longer speaks for it."""
+
+MAX_LIVE_KEYS = 10
+"""Keys that a rotation leaves in a node's file: its own and the fleet's, to which runs that wait may be sealed."""
 
 _TOKEN = re.compile(r"rse1\.([0-9a-f]{16})\.([A-Za-z0-9_-]{43})")
 _FILE = Path("enrolment")

@@ -23,9 +23,8 @@ from refstack_worker.worker.server_api.connection import ServerConnection
 
 FROM_ENV = "REFSTACK_ENROLMENT_TOKEN"
 
-
-KEPT_KEYS = 10
-"""Keys that stay in the file: the node's own and the fleet's, to which runs that wait may be sealed."""
+_NOT_CONFIRMED = "# sent to the server, which has not confirmed it: 'refstack-worker enrol --rotate' sends it again"
+"""Stands before the last line of the key file while a rotation is under way."""
 
 
 class Enrol(ShowOne):
@@ -107,30 +106,67 @@ def enrol(settings: WorkerSettings, connection: ServerConnection, token: Enrolme
 def rotate(settings: WorkerSettings, connection: ServerConnection) -> str:
     """Enrol another key with the one that this node has and return its id; the old ones stay for runs under way.
 
+    A key that an earlier rotation sent, and whose answer was lost, is sent again: the server may have taken it.
+
     :raises RefusedError: the key was revoked, or is not this node's.
     """
     path = settings.keys.fleet_private
-    before = _lines(path)
-    channel = NodeChannel.of_node(keys.load_seal_private(path), keys.load_sign_public(settings.keys.server_public))
-    made = PrivateKey.generate()
-    line = keys.public_line(keys.SEAL_PRIVATE, bytes(made))
+    lines = _lines(path)
+    own, servers = keys.load_seal_private(path), keys.load_sign_public(settings.keys.server_public)
+    is_again = _is_under_way(path)
+    before, line = (lines[:-1], lines[-1]) if is_again else (lines, _new_line())
     # last: it opens what is sealed to it, should the answer not arrive; the node still signs its messages with the old
-    _write(path, [*before, line])
-    body = {"name": settings.node.name, "public": enrolment.write_public(bytes(made.public_key))}
-    answer = connection.post(enrolment.PATH.format(name=settings.node.name), channel.seal(json.dumps(body).encode()))
-    _write(path, [line, *before][:KEPT_KEYS])
-    return str(answer["key"])
+    _write(path, [*before, _NOT_CONFIRMED, line])
+    made = PrivateKey(keys.parse_line(path, len(lines), line, keys.SEAL_PRIVATE))
+    # a key that was replaced does not speak for ever, but the one that the server took then speaks for itself
+    senders = [own.newest, *([own.keys[-1]] if is_again else [])]
+    try:
+        key = _send(settings, connection, [NodeChannel.of_node(keys.Keyring((one,)), servers) for one in senders], made)
+    except RefusedError as error:
+        # refused for another reason, the key may still have been taken when it was sent before
+        if not is_again or error.reason == enrolment.NOT_ITS_KEY:
+            _write(path, before)
+        raise
+    _write(path, [line, *before][: enrolment.MAX_LIVE_KEYS])
+    return key
+
+
+def _send(
+    settings: WorkerSettings, connection: ServerConnection, channels: Sequence[NodeChannel], made: PrivateKey
+) -> str:
+    """Send a new key over the first channel whose key still speaks for the node, and return its id."""
+    body = json.dumps({"name": settings.node.name, "public": enrolment.write_public(bytes(made.public_key))}).encode()
+    address = enrolment.PATH.format(name=settings.node.name)
+    for channel in channels[:-1]:
+        try:
+            return str(connection.post(address, channel.seal(body))["key"])
+        except RefusedError as error:
+            if error.reason != enrolment.NOT_ITS_KEY:
+                raise
+    return str(connection.post(address, channels[-1].seal(body))["key"])
+
+
+def _new_line() -> str:
+    return keys.public_line(keys.SEAL_PRIVATE, bytes(PrivateKey.generate()))
+
+
+def _is_under_way(path: Path) -> bool:
+    """Return whether the last key of the file was sent to the server and is not confirmed."""
+    return _text(path).splitlines()[-2:-1] == [_NOT_CONFIRMED]
 
 
 def _lines(path: Path) -> list[str]:
     """Return the lines of a key file that are keys; none of a file that is not there."""
+    return [line for line in _text(path).splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="ascii")
+        return path.read_text(encoding="ascii")
     except FileNotFoundError:
-        return []
+        return ""
     except (OSError, UnicodeDecodeError) as error:
         raise KeyFileError(f"{path}: cannot be read: {error}; run this as root") from error
-    return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
 def _write(path: Path, lines: Sequence[str], mode: int = 0o600) -> None:

@@ -10,12 +10,13 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 
-from refstack_worker.cli.worker.enrol import KEPT_KEYS, enrol, rotate
+from refstack_worker.cli.worker.enrol import enrol, rotate
 from refstack_worker.config import worker as config
 from refstack_worker.contract import keys
-from refstack_worker.contract.enrolment import EnrolmentToken
+from refstack_worker.contract.enrolment import MAX_LIVE_KEYS, EnrolmentToken
 from refstack_worker.contract.envelope import NodeChannel, Opener
-from refstack_worker.errors import KeyFileError, RefusedError, SealError
+from refstack_worker.contract.limits import MAX_RUN_SECONDS
+from refstack_worker.errors import KeyFileError, RefusedError, SealError, ServerError
 from refstack_worker.server.app import create_app
 from refstack_worker.server.queue.client import QueueClient
 from refstack_worker.worker.server_api.connection import ServerConnection
@@ -145,9 +146,65 @@ def test_a_rotation_loses_nothing_that_is_under_way(ledger, node, token) -> None
     assert first != second
     assert node.opener.open(under_way).test_id and node.opener.open(sealed(ledger, SEAL_TO="nodes")).test_id
     node.speak()
-    for _ in range(KEPT_KEYS):
+    for _ in range(MAX_LIVE_KEYS):
         node.rotate()
-    assert len(node.opener.private.keys) == KEPT_KEYS
+    assert len(node.opener.private.keys) == MAX_LIVE_KEYS
+
+
+class AnswersAreLost:
+    """A connection whose requests arrive, and whose answers do not."""
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self._connection = connection
+
+    def post(self, path: str, body: bytes) -> None:
+        self._connection.post(path, body)
+        raise ServerError("the answer did not arrive")
+
+
+def rotate_and_lose_the_answer(node: EnrollingNode) -> None:
+    with pytest.raises(ServerError, match="did not arrive"):
+        rotate(node.settings, AnswersAreLost(node.connection))
+
+
+def key_lines(node: EnrollingNode) -> list[str]:
+    return node.settings.keys.fleet_private.read_text().splitlines()
+
+
+def test_a_rotation_whose_answer_is_lost_can_be_repeated(ledger, node, token) -> None:
+    first = node.enrol(token())
+    for _ in range(3):
+        rotate_and_lose_the_answer(node)
+        assert len(node.opener.private.keys) == 2, "the key that was sent is sent again"
+        node.speak()  # with the old key, which comes first until the server confirms the new one
+    waiting = sealed(ledger, SEAL_TO="nodes")
+    assert node.opener.open(waiting).test_id
+    second = node.rotate()
+    assert {key.id: key.state for key in ledger.node_keys.all()} == {first: "replaced", second: "active"}
+    assert node.opener.private.newest[0] == second and len(key_lines(node)) == 2
+    third = node.rotate()
+    assert third not in (first, second)
+
+
+def test_it_can_be_repeated_when_the_old_key_no_longer_speaks_for_the_node(ledger, node, token) -> None:
+    node.enrol(token())
+    rotate_and_lose_the_answer(node)
+    ledger.clock.forward(MAX_RUN_SECONDS + 1)
+    second = node.rotate()
+    assert [key.id for key in ledger.node_keys.all() if key.state == "active"] == [second]
+    node.speak()
+
+
+def test_a_rotation_that_is_refused_leaves_the_file_as_it_was(ledger, node, token, tmp_path, url) -> None:
+    node.enrol(token())
+    old = shutil.copytree(tmp_path / "node-1", tmp_path / "backup")
+    node.rotate()
+    shutil.copy(old / "fleet.key", node.settings.keys.fleet_private)
+    before = key_lines(node)
+    for _ in range(2):
+        with pytest.raises(RefusedError, match="was replaced before"):
+            node.rotate()
+        assert key_lines(node) == before
 
 
 def test_rotations_of_node_and_fleet_lose_nothing_that_waits(ledger, node, token) -> None:
