@@ -19,6 +19,9 @@ def is_same_server(one: str, other: str) -> bool:
 
 
 def _server(address: str) -> tuple[str, str, int]:
+    if "\\" in address or not address.strip().isprintable():
+        # here libraries differ about where the host ends
+        return "", "", 0
     try:
         parts = urlsplit(address.strip())
         return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

@@ -89,13 +89,18 @@ def check(conf_json: Mapping[str, Mapping[str, Any]]) -> None:
         )
 
 
-def is_the_nodes(section: str, option: str) -> bool:
-    """Return whether an option is the node's alone to set, however it is spelt.
+def as_oslo_reads(section: str, option: str) -> tuple[str, str]:
+    """Return section and option in the one spelling that stands for all.
 
     oslo.config reads ``[Auth]`` as ``[auth]``, and ``-`` in names as ``_``.
     """
     group = "DEFAULT" if section.upper() == "DEFAULT" else section.lower()
-    name = option.replace("-", "_").replace(".", "_").lower()
+    return group, option.replace("-", "_").replace(".", "_").lower()
+
+
+def is_the_nodes(section: str, option: str) -> bool:
+    """Return whether an option is the node's alone to set, however it is spelt."""
+    group, name = as_oslo_reads(section, option)
     if (group, name) in _OF_THE_GUEST:
         return False
     return name in FORBIDDEN.get(group, frozenset()) or _OF_THE_NODE.match(name) is not None

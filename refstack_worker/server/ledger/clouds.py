@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from refstack_worker.contract import tempest_options
 from refstack_worker.contract.accounts import accounts_in, is_account_section, without_accounts
 from refstack_worker.contract.keystone_address import is_same_server
+from refstack_worker.contract.option_addresses import elsewhere
 from refstack_worker.errors import NotFoundError, SealError, StateError
 from refstack_worker.server.db import account_tables, legacy_tables, queue_tables
 from refstack_worker.server.domain.accounts import AccessScope
@@ -82,15 +83,15 @@ class Clouds(LedgerPart):
         return self.get(cloud_id)
 
     def change(self, cloud_id: int, new: NewCloud) -> CloudRecord:
-        """Change a cloud; whose it is stays. Passwords for another server are forgotten.
+        """Change a cloud; whose it is stays. If it names another server, passwords stored before are forgotten.
 
         :raises PayloadError: options that no run may have.
         """
         values = {name: getattr(new, name) for name in _LEGACY}
         extra = {"region": new.region, "release": new.release, "checked_at": 0.0}
         if new.conf_json is not None or new.accounts is not None:
-            is_same = is_same_server(self.get(cloud_id).cloud.endpoint_v3, new.endpoint_v3)
-            extra["sealed_conf"] = self._sealed(_secrets(new, self.saved_passwords(cloud_id) if is_same else {}))
+            kept = self.saved_passwords(cloud_id) if self._stays_on_its_servers(cloud_id, new) else {}
+            extra["sealed_conf"] = self._sealed(_secrets(new, kept))
         if new.options is not None:
             extra["options"] = _options(new.options)
         with self.database.writing() as connection:
@@ -162,6 +163,12 @@ class Clouds(LedgerPart):
         )
         with self.database.reading() as connection:
             return list(reversed(connection.execute(question).mappings().all()))
+
+    def _stays_on_its_servers(self, cloud_id: int, new: NewCloud) -> bool:
+        """Return whether a changed cloud names only servers that got the stored passwords before."""
+        endpoint, saved = self.get(cloud_id).cloud.endpoint_v3, self.saved_conf(cloud_id)
+        layers = (new.options or {}, new.conf_json or {})
+        return is_same_server(endpoint, new.endpoint_v3) and not any(elsewhere(one, saved, endpoint) for one in layers)
 
     def _add_extra(self, connection: Connection, cloud_id: int, new: NewCloud) -> None:
         row = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from refstack_worker.contract.keystone_address import is_same_server
+from refstack_worker.contract.option_addresses import elsewhere
 from refstack_worker.errors import StateError
 from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.ledger.ledger import Ledger
@@ -47,10 +48,17 @@ class CloudService:
         if new.label != known.cloud.label:
             self._need_other_name(caller, new.label, known.cloud.user_id)
         keeps = known.keeps_passwords and new.conf_json is None and new.accounts is None
+        # otherwise a token would be enough to have them sent to any server
         if keeps and not is_same_server(known.cloud.endpoint_v3, new.endpoint_v3):
-            # otherwise a token would be enough to have them sent to any server
             raise invalid(
                 "endpoint_v3", "The stored passwords are for another address. Enter them again, or erase them."
+            )
+        named = elsewhere(new.options or {}, known.options, known.cloud.endpoint_v3) if keeps else []
+        if named:
+            raise invalid(
+                "conf_json",
+                f"{named[0]} names another server than the cloud does. The stored passwords were not meant for it: "
+                "enter them again, or erase them.",
             )
         return self.ledger.clouds.change(cloud_id, new)
 

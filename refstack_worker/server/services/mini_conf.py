@@ -6,17 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from refstack_worker.config.server import TempestSettings
-from refstack_worker.contract.accounts import accounts_in, without_accounts
-from refstack_worker.contract.keystone_address import is_same_server
+from refstack_worker.contract.accounts import accounts_in, is_account_section, without_accounts
+from refstack_worker.contract.option_addresses import elsewhere, keystone_elsewhere
 from refstack_worker.contract.secrets import is_secret_option
 from refstack_worker.server.domain.clouds import Cloud
 from refstack_worker.server.domain.runs import RunSpec
 from refstack_worker.server.services.inputs.checks import invalid
-
-_ELSEWHERE = (
-    "identity.uri_v3 names another server than the cloud does. The stored passwords are sent to the cloud's own server "
-    "alone: give the run passwords of its own, or correct one of the addresses."
-)
 
 COMMON: Mapping[str, Mapping[str, Any]] = {"identity": {"auth_version": "v3"}}
 """For every cloud."""
@@ -42,30 +37,47 @@ def merged(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
     return found
 
 
-def _has_passwords(conf: Mapping[str, Mapping[str, Any]]) -> bool:
-    return bool(accounts_in(conf)) or any(is_secret_option(name) for values in conf.values() for name in values)
-
-
 def with_saved(
     saved: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]], endpoint: str
 ) -> dict[str, dict[str, Any]]:
     """Return a run's options over those that a cloud stores; a run's accounts replace all that are stored.
 
-    What is stored goes to the cloud's own server alone: with another one, a run has to bring its own passwords.
+    What is stored goes to the cloud's own server alone, and to those that it stores as addresses of plugins. With
+    another one, a run has to bring its own passwords.
 
     :param endpoint: Keystone URL of the cloud.
     :raises InvalidInput: ``conf_json``: it names another server, and only the stored passwords.
     """
-    identity = merged(saved, given).get("identity", {})
-    named = [str(identity[name]) for name in ("uri", "uri_v3") if identity.get(name)]
-    if not all(is_same_server(one, endpoint) for one in named):
-        if _has_passwords(saved) and not _has_passwords(given):
-            raise invalid("conf_json", _ELSEWHERE)
+    named = [*keystone_elsewhere(merged(saved, given), endpoint), *elsewhere(given, saved, endpoint)]
+    if named:
+        if _has_passwords(saved) and not _brings_its_own(saved, given):
+            raise invalid(
+                "conf_json",
+                f"{named[0]} names another server than the cloud does. The stored passwords are sent to the cloud's "
+                "own server alone: give the run passwords of its own, or correct one of the addresses.",
+            )
         saved = {
             section: {name: value for name, value in values.items() if not is_secret_option(name)}
             for section, values in without_accounts(saved).items()
         }
     return merged(without_accounts(saved) if accounts_in(given) else saved, given)
+
+
+def _has_passwords(conf: Mapping[str, Mapping[str, Any]]) -> bool:
+    return bool(accounts_in(conf)) or any(is_secret_option(name) for values in conf.values() for name in values)
+
+
+def _brings_its_own(saved: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether a run can do without the stored passwords: one of a plugin does not let Tempest sign in."""
+    return _has_passwords(_login(given)) if _has_passwords(_login(saved)) else _has_passwords(given)
+
+
+def _login(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    return {
+        name: values
+        for name, values in conf.items()
+        if name.lower() in ("identity", "auth") or is_account_section(name)
+    }
 
 
 def _identity(cloud: Cloud) -> dict[str, str]:

@@ -9,8 +9,9 @@ from flask import make_response, redirect, request
 
 from refstack_worker.contract.accounts import without_accounts
 from refstack_worker.contract.keystone_address import is_same_server
+from refstack_worker.contract.option_addresses import elsewhere
 from refstack_worker.errors import PayloadError, StateError, UsageError
-from refstack_worker.server.domain.clouds import CloudRecord
+from refstack_worker.server.domain.clouds import CloudRecord, Conf
 from refstack_worker.server.services.inputs.checks import FieldError, check, invalid
 from refstack_worker.server.services.inputs.cloud_input import NEW_CLOUD, conf_of
 from refstack_worker.server.serving.context import context
@@ -104,9 +105,7 @@ def _body(given: Mapping[str, str], known: CloudRecord | None = None) -> dict[st
     """Return the body of the API's call; what is stored of passwords that were not typed stays."""
     conf = options_of(given)
     if given.get("keep") == "yes":
-        is_same = known is not None and is_same_server(known.cloud.endpoint_v3, given.get("endpoint_v3", ""))
-        stored = without_accounts(context().ledger.clouds.saved_passwords(known.cloud.id)) if known and is_same else {}
-        for layer in (stored, passwords(given)):
+        for layer in (_kept_passwords(given, known), passwords(given)):
             for section, values in layer.items():
                 conf.setdefault(section, {}).update(values)
     body = {**stripped(given, *_FIELDS), "conf_json": conf, "forget_passwords": given.get("keep") == "forget"}
@@ -117,6 +116,16 @@ def _body(given: Mapping[str, str], known: CloudRecord | None = None) -> dict[st
         body["accounts"] = accounts
     check(NEW_CLOUD, body)
     return body
+
+
+def _kept_passwords(given: Mapping[str, str], known: CloudRecord | None) -> Conf:
+    """Return the passwords that stay stored: none for a server that did not get them before."""
+    if known is None or not is_same_server(known.cloud.endpoint_v3, given.get("endpoint_v3", "")):
+        return {}
+    clouds = context().ledger.clouds
+    if elsewhere(options_of(given), clouds.saved_conf(known.cloud.id), known.cloud.endpoint_v3):
+        return {}
+    return without_accounts(clouds.saved_passwords(known.cloud.id))
 
 
 def _conf(given: Mapping[str, str]) -> dict[str, Any]:

@@ -34,6 +34,8 @@ def test_a_path_stays() -> None:
         ("https://cloud.example.evil/v3", False),
         ("https://cloud.example@evil/v3", False),
         ("https://[evil/v3", False),
+        ("https://evil.example\\@cloud.example/v3", False),
+        ("https://evil.example\t@cloud.example/v3", False),
         ("", False),
     ],
 )

@@ -110,6 +110,66 @@ class TestOtherServers:
         assert client.put(f"/v1/clouds/{cloud}", json={**CLOUD, "conf_json": conf}, headers=headers).status_code == 200
         assert client.post("/v1/runs", json=body, headers=headers).status_code == 400
 
+    HEAT = {"username": "u", "password": "pw-heat", "auth_url": "https://k.example/v3"}
+    OF_PLUGINS = (
+        {"heat_plugin": {"auth_url": ELSEWHERE}},
+        {"Heat-Plugin": {"auth-url": ELSEWHERE}},
+        {"dashboard": {"login_url": "https://evil.example/auth/login/"}},
+        {"any": {"where": ["https://k.example/v3", ELSEWHERE]}},
+    )
+
+    @pytest.fixture
+    def with_plugin(self, client: FlaskClient, headers: dict[str, str]) -> int:
+        stored = {**self.STORED, "conf_json": {"identity": {"password": "pw-9"}, "heat_plugin": self.HEAT}}
+        return int(client.post("/v1/clouds", json=stored, headers=headers).json["id"])
+
+    @pytest.mark.parametrize("conf", OF_PLUGINS)
+    def test_a_plugins_address_sends_stored_passwords_nowhere_else(
+        self, client: FlaskClient, ledger: Ledger, headers: dict[str, str], with_plugin: int, conf: dict[str, Any]
+    ) -> None:
+        body = {"tempest_version": "47.0.0", "cloud_id": with_plugin, "conf_json": conf}
+        for path in ("/v1/runs", "/v1/runs/check"):
+            refused = client.post(path, json=body, headers=headers)
+            assert refused.status_code == 400 and refused.json["errors"][0]["field"] == "conf_json"
+            named = next(f"{section}.{option}" for section, values in conf.items() for option in values)
+            assert named in refused.text and "own server alone" in refused.text and "pw-" not in refused.text
+        # a password of the plugin is not enough: Tempest would still sign in with the stored ones
+        section = next(iter(conf))
+        partly = {section: {**conf[section], "password": "own"}}
+        assert client.post("/v1/runs", json={**body, "conf_json": partly}, headers=headers).status_code == 400
+        own = {**partly, "identity": {"password": "own"}}
+        made = client.post("/v1/runs", json={**body, "conf_json": own}, headers=headers)
+        (submission,) = ledger.submissions.next(test_id=made.json["test_id"])
+        assert "pw-" not in str(submission.conf_json) and "own" in str(submission.conf_json)
+
+    @pytest.mark.parametrize("conf", OF_PLUGINS)
+    def test_a_plugins_new_address_stored_with_the_cloud_needs_the_passwords_again(
+        self, client: FlaskClient, ledger: Ledger, headers: dict[str, str], with_plugin: int, conf: dict[str, Any]
+    ) -> None:
+        path = f"/v1/clouds/{with_plugin}"
+        refused = client.put(path, json={**CLOUD, "conf_json": conf}, headers=headers)
+        assert refused.status_code == 400 and refused.json["errors"][0]["field"] == "conf_json"
+        assert ledger.clouds.saved_passwords(with_plugin)["heat_plugin"] == {"password": "pw-heat"}
+        # one new password takes none of the others along
+        given = {**conf, "auth": {"admin_password": "new"}}
+        assert client.put(path, json={**CLOUD, "conf_json": given}, headers=headers).status_code == 200
+        assert ledger.clouds.saved_passwords(with_plugin) == {"auth": {"admin_password": "new"}}
+        # from now on it is the cloud's
+        body = {"tempest_version": "47.0.0", "cloud_id": with_plugin, "conf_json": conf}
+        assert client.post("/v1/runs", json=body, headers=headers).status_code == 201
+
+    def test_a_run_sets_the_address_that_the_cloud_has_and_the_url_of_an_image(
+        self, client: FlaskClient, ledger: Ledger, headers: dict[str, str], with_plugin: int
+    ) -> None:
+        conf = {
+            "heat_plugin": {"auth_url": "https://k.example:443/v3"},
+            "image": {"http_qcow2_image": "https://images.example/x.img"},
+        }
+        body = {"tempest_version": "47.0.0", "cloud_id": with_plugin, "conf_json": conf}
+        made = client.post("/v1/runs", json=body, headers=headers)
+        (submission,) = ledger.submissions.next(test_id=made.json["test_id"])
+        assert submission.conf_json["heat_plugin"]["password"] == "pw-heat"
+
 
 class TestProposedVersion:
     @pytest.fixture

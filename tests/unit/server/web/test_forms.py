@@ -174,6 +174,14 @@ class TestClouds:
         assert vendor.ledger.clouds.saved_passwords(cloud) == {}
         assert vendor.ledger.clouds.saved_conf(cloud)["identity"]["project_name"] == "interop"
 
+    def test_a_plugins_address_on_another_server_takes_no_stored_password_along(self, vendor: Vendor) -> None:
+        cloud = self.add(vendor, password="pw-1", alt_password="pw-2", keep="yes")
+        moved = {**self.FORM, "options": "heat_plugin.auth_url = http://evil.example/v3", "keep": "yes"}
+        answer = vendor.send(f"/clouds/{cloud}/change", **moved)
+        assert answer.status_code == 400 and "heat_plugin.auth_url names another server" in answer.text
+        assert vendor.send(f"/clouds/{cloud}/change", **moved, password="pw-3").status_code == 303
+        assert vendor.ledger.clouds.saved_passwords(cloud) == {"identity": {"password": "pw-3"}}
+
     @pytest.mark.parametrize(
         ("form", "field"),
         [({"label": ""}, "label"), ({"endpoint_v3": "ftp://x/y"}, "endpoint_v3"), ({"region": "r" * 99}, "region"),
