@@ -34,6 +34,9 @@ MAX_SELECTED = 20_000
 MAX_SELECTED_CHARACTERS = 8 * 1024 * 1024
 MAX_GROUPS = 20_000
 """Classes and modules that could not be set up; more count as tests of their own."""
+MAX_ABOVE = 50
+"""Names that are looked for above a test; Tempest's have about six. All those of a long name take the square of its
+length."""
 _GROUP = re.compile(r"(?:setUpClass|tearDownClass|setUpModule|tearDownModule) \((.+)\)", re.DOTALL)
 
 
@@ -87,9 +90,11 @@ def class_of(test: str) -> str:
 
 
 def groups_above(parent: str) -> Iterator[str]:
-    """Yield a class and the modules and packages in whose names it is: ``a.b.C``, ``a.b``, ``a``."""
+    """Yield a class and the modules and packages in whose names it is: ``a.b.C``, ``a.b``, ``a``; the nearest 50."""
     yield parent
-    while "." in parent:
+    for _ in range(MAX_ABOVE - 1):
+        if "." not in parent:
+            return
         parent = parent.rpartition(".")[0]
         yield parent
 

@@ -24,7 +24,7 @@ from packaging.version import InvalidVersion, Version
 from refstack_worker.contract import strict_json, tempest_options
 from refstack_worker.contract.execute_test import DISCOVERERS
 from refstack_worker.contract.limits import DEFAULT_RUN_SECONDS, MAX_CONCURRENCY, MAX_RUN_SECONDS, MIN_RUN_SECONDS
-from refstack_worker.contract.testcases import MAX_REGEXES, Testcases, check_testcases, split_url
+from refstack_worker.contract.testcases import MAX_REGEXES, MAX_TEST_NAME, Testcases, check_testcases, split_url
 from refstack_worker.errors import PayloadError
 
 VERSION = 1
@@ -80,7 +80,7 @@ SCHEMA: Mapping[str, Any] = {
                 "names": {
                     "type": "array",
                     "minItems": 1,
-                    "items": {"type": "string", "minLength": 1, "maxLength": 512},
+                    "items": {"type": "string", "minLength": 1, "maxLength": MAX_TEST_NAME},
                 },
                 "regexes": {
                     "type": "array",

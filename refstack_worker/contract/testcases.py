@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from refstack_worker.errors import PayloadError
 
+MAX_TEST_NAME = 512
+"""Characters of a test's name, wherever one is given: in a run, a result or a guideline."""
 MAX_REGEXES = 1000
 """Limited because checking each one means compiling it; names need no compiling and are limited only by size."""
 MAX_REGEX_CHARACTERS = 8192

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from refstack_worker.contract import strict_json
+from refstack_worker.contract.testcases import MAX_TEST_NAME
 from refstack_worker.errors import PayloadError, UsageError
 from refstack_worker.server.domain.guidelines import (
     ADVISORY,
@@ -182,7 +183,10 @@ def _test(name: str, about: Mapping[str, Any]) -> GuidelineTest:
 
 def _split(test: str) -> tuple[str, str]:
     name, _, attributes = test.partition("[")
-    return name.strip(), _uuid(attributes)
+    name = name.strip()
+    if len(name) > MAX_TEST_NAME:
+        raise ValueError(f"the test name {name[:60]}… has {len(name)} characters; the limit is {MAX_TEST_NAME}")
+    return name, _uuid(attributes)
 
 
 def _uuid(text: Any) -> str:

@@ -5,7 +5,7 @@ Times are seconds since 1970 (UTC); 0 means "not yet".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from refstack_worker.contract import test_choice
@@ -40,10 +40,14 @@ class GuidelineTest:
         """Its name and its aliases."""
         return (self.name, *self.aliases)
 
-    def joined(self, other: GuidelineTest) -> GuidelineTest:
-        """Return the test with what another description of it adds."""
-        aliases = tuple(dict.fromkeys((*self.aliases, *other.aliases)))
-        return replace(self, uuid=self.uuid or other.uuid, aliases=aliases)
+    def joined(self, others: Sequence[GuidelineTest]) -> GuidelineTest:
+        """Return the test with what other descriptions of it add."""
+        if not others:
+            return self
+        # all at once: there may be thousands of descriptions, and of aliases
+        described = (self, *others)
+        aliases = tuple(dict.fromkeys(alias for one in described for alias in one.aliases))
+        return replace(self, uuid=next((one.uuid for one in described if one.uuid), ""), aliases=aliases)
 
     @property
     def entries(self) -> tuple[str, ...]:
@@ -74,12 +78,12 @@ class Program:
 
     def tests(self, kinds: Iterable[str] = (REQUIRED,), *, flagged: bool = False) -> Iterator[GuidelineTest]:
         """Yield the tests of some kinds, each name once. :param flagged: those that do not count, too."""
-        seen: dict[str, GuidelineTest] = {}
+        seen: dict[str, list[GuidelineTest]] = {}
         for test in self._listed(kinds):
             if flagged or not test.flagged:
                 # a test of two capabilities is described twice, and not always with the same aliases
-                seen[test.name] = seen[test.name].joined(test) if test.name in seen else test
-        yield from seen.values()
+                seen.setdefault(test.name, []).append(test)
+        yield from (first.joined(others) for first, *others in seen.values())
 
     def _listed(self, kinds: Iterable[str]) -> Iterator[GuidelineTest]:
         for kind in kinds:

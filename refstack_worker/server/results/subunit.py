@@ -17,6 +17,7 @@ from subunit import ByteStreamToStreamResult
 
 from refstack_worker.contract.outcomes import FAILED, OUTCOME_OF, PASSED, SELECTED
 from refstack_worker.contract.secrets import Masker
+from refstack_worker.contract.testcases import MAX_TEST_NAME
 from refstack_worker.errors import ResultError
 from refstack_worker.server.domain.results import Counts, TestResult
 from refstack_worker.server.results.masking import PIECE, MaskedStream
@@ -229,7 +230,7 @@ class _Collector:
         name, uuid = split_id(test_id)
         return TestResult(
             position=0,
-            name=self._masker.name(_clean(name).translate(_HARMFUL))[:512],
+            name=self._masker.name(_clean(name).translate(_HARMFUL))[:MAX_TEST_NAME],
             uuid=uuid,
             status=status,
             seconds=0.0,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from refstack_worker.contract.test_choice import split_entry
-from refstack_worker.contract.testcases import MAX_REGEX_CHARACTERS, Testcases, check_testcases
+from refstack_worker.contract.testcases import MAX_REGEX_CHARACTERS, MAX_TEST_NAME, Testcases, check_testcases
 from refstack_worker.errors import PayloadError
 from refstack_worker.server.domain.guidelines import KINDS, Program
 from refstack_worker.server.services.inputs.checks import invalid
@@ -18,7 +18,7 @@ from refstack_worker.server.services.inputs.schema import array, fields, string
 EXCLUDE = array(
     fields(
         "test",
-        test=string(512, minLength=1, description="Test, class or module by name, or id-<uuid>"),
+        test=string(MAX_TEST_NAME, minLength=1, description="Test, class or module by name, or id-<uuid>"),
         reason=string(200, description="Why; the verdict shows it"),
     ),
     maxItems=2000,
@@ -52,13 +52,16 @@ class Exclusions:
         """Return why a test is left out; None: it is not."""
         if uuid and f"id-{uuid}" in self.reasons:
             return self.reasons[f"id-{uuid}"]
-        parts = name.split(".")
+        # no deeper than the reasons: to join every part of a long name costs the square of its length
+        parts = name.split(".", self._deepest)[: self._deepest]
         tried = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
         return next((self.reasons[one] for one in tried if one in self.reasons), None)
 
     def left_out(self, program: Program) -> dict[str, str]:
         """Return the tests of a program that are left out, name to reason; what one name is left out of, is out."""
-        found = {}
+        found: dict[str, str] = {}
+        if not self.reasons:
+            return found
         for test in program.tests(KINDS, flagged=True):
             reasons = [self.reason(name, test.uuid) for name in test.names]
             if (why := next((one for one in reasons if one is not None), None)) is not None:
@@ -92,6 +95,11 @@ class Exclusions:
         below = f"{entry}."
         place = bisect.bisect_left(self._sorted, below)
         return place < len(self._sorted) and self._sorted[place].startswith(below)
+
+    @cached_property
+    def _deepest(self) -> int:
+        """How many parts the name with the most of them has."""
+        return max((name.count(".") + 1 for name in self.reasons), default=0)
 
     @cached_property
     def _sorted(self) -> list[str]:

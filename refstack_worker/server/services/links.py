@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from refstack_worker.contract.scopes import OPERATOR, READ
-from refstack_worker.errors import NotFoundError
+from refstack_worker.errors import NotFoundError, UsageError
 from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.domain.guidelines import OFFICIAL, StoredGuideline
 from refstack_worker.server.domain.links import Link
@@ -71,7 +71,10 @@ def _programs(ledger: Ledger, stored: StoredGuideline) -> tuple[str, ...]:
     if key not in _PROGRAMS:
         if len(_PROGRAMS) >= MAX_KNOWN:
             _PROGRAMS.clear()
-        _PROGRAMS[key] = tuple(ledger.guidelines.get(stored.id, None)[1].programs)
+        try:
+            _PROGRAMS[key] = tuple(ledger.guidelines.get(stored.id, None)[1].programs)
+        except UsageError:  # stored by an older version, and refused by this one
+            _PROGRAMS[key] = ()
     return _PROGRAMS[key]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from refstack_worker.contract import test_choice
 from refstack_worker.contract.outcomes import group_of
-from refstack_worker.contract.testcases import MAX_REGEX_CHARACTERS, MAX_REGEXES, Testcases
+from refstack_worker.contract.testcases import MAX_REGEX_CHARACTERS, MAX_REGEXES, MAX_TEST_NAME, Testcases
 from refstack_worker.server.domain.results import TestResult
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
@@ -16,8 +16,8 @@ _PARSER = "subunit.parser"
 MAX_LETTERS = 250
 """Limit for a name that becomes an expression; escaping can double its length."""
 MAX_EXPRESSION = 2 * MAX_LETTERS + 1
-MAX_NAME = 480
-"""A test case may have 512 characters, with the id."""
+MAX_NAME = MAX_TEST_NAME - len("[id-00000000-0000-0000-0000-000000000000]")
+"""The limit holds for a test case with the id."""
 
 
 def selection(failed: Iterable[TestResult]) -> Testcases:

@@ -65,7 +65,10 @@ def delete_guideline(guideline_id: int) -> Answer:
 
 
 def programs_of(stored: StoredGuideline) -> tuple[ProgramRow, ...]:
-    """Return the programs of a guideline; each file is read once by a process, however often pages show it."""
+    """Return the programs of a guideline; each file is read once by a process, however often pages show it.
+
+    None, if the file was stored by an older version and is refused by this one: its own page says why.
+    """
     return _programs(stored.id, stored.digest)
 
 
@@ -76,9 +79,13 @@ def proposed(stored: StoredGuideline, program: str, offered: frozenset[str]) -> 
 
 @functools.lru_cache(maxsize=500)
 def _programs(guideline_id: int, digest: str) -> tuple[ProgramRow, ...]:
+    try:
+        programs = _guideline(guideline_id, digest).programs.values()
+    except UsageError:
+        return ()
     return tuple(
         ProgramRow(one.name, one.description, len(list(one.tests())), len(one.capabilities["required"]))
-        for one in _guideline(guideline_id, digest).programs.values()
+        for one in programs
     )
 
 

@@ -13,6 +13,7 @@ from subunit import ByteStreamToStreamResult
 
 from refstack_worker.contract.outcomes import (
     FAILED,
+    MAX_ABOVE,
     MAX_GROUPS,
     MAX_SELECTED,
     PASSED,
@@ -138,6 +139,11 @@ def test_names_are_told_apart(test: str, group: str, parent: str | None) -> None
 def test_above_a_test_are_its_class_and_its_modules() -> None:
     assert list(groups_above(class_of("a.b.C.d"))) == ["a.b.C", "a.b", "a"]
     assert list(groups_above("")) == [""]
+
+
+def test_what_is_above_a_long_name_takes_no_more_than_its_length() -> None:
+    parent = ".".join("a" * 2000)
+    assert sum(map(len, groups_above(parent))) <= MAX_ABOVE * len(parent)
 
 
 def test_many_classes_that_fail_and_many_that_were_selected_take_no_time() -> None:

@@ -9,7 +9,7 @@ from refstack_worker.contract.accounts import without_accounts
 from refstack_worker.contract.execute_test import DISCOVERERS, TEMPESTCONF
 from refstack_worker.contract.limits import MAX_CONCURRENCY, MAX_RUN_SECONDS
 from refstack_worker.contract.payload import release_trouble
-from refstack_worker.contract.testcases import Testcases
+from refstack_worker.contract.testcases import MAX_TEST_NAME, Testcases
 from refstack_worker.server.domain.runs import NewRun, RunSpec
 from refstack_worker.server.domain.shards import MAX_SHARDS
 from refstack_worker.server.services.exclusions import EXCLUDE
@@ -18,7 +18,7 @@ from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.schema import CONF, FLAG, ID, array, choice, fields, integer, maybe, string
 
 TESTCASES = fields(
-    names=array(string(512), description="Test names, module or package prefixes, or id-<uuid>"),
+    names=array(string(MAX_TEST_NAME), description="Test names, module or package prefixes, or id-<uuid>"),
     regexes=array(string(2048), description="Regular expressions, searched for in the full names"),
     url=string(2048, description="Address of a list, one name per line; only where the operator allows it"),
 )

@@ -123,3 +123,31 @@ class TestFairness:
         assert answer.status_code == 409 and "open runs: 1 of 1" in answer.json["detail"]
         bobs = {"tempest_version": "47.0.0", "conf_json": {"identity": {"uri_v3": "https://b.example/v3"}}}
         assert world.bob("POST", "/v1/runs", bobs).status_code == 201
+
+    def test_a_stored_guideline_with_a_name_that_is_too_long_is_refused_by_name(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Such files were taken before there was a limit; what they judged stays."""
+        run = world.ann("POST", "/v1/runs", world.wish(guideline={"id": world.guideline, "program": "Storage"})).json
+        world.finish(run["test_id"], 1)
+        verdict = f"/v1/runs/{run['test_id']}/verdict"
+        before = world.ann("GET", verdict).json
+        long = ".".join("a" * 20_000)
+        text = schema_2().replace("tempest.a.T.test_get", long)
+        assert long in text
+        answer = world.ann("POST", "/v1/guidelines", {"text": text, "name": "long"})
+        assert answer.status_code == 400 and "has 39999 characters" in answer.json["detail"]
+        with monkeypatch.context() as patched:
+            patched.setattr("refstack_worker.server.domain.guideline_file.MAX_TEST_NAME", 100_000)
+            old = world.ann("POST", "/v1/guidelines", {"text": text, "name": "long"}).json["id"]
+        chosen = {"id": old, "program": "Storage"}
+        for answer in (
+            world.ann("GET", f"/v1/guidelines/{old}"),
+            world.ann("GET", f"{verdict}?guideline=long&program=Storage"),
+            world.ann("POST", "/v1/runs", world.wish(guideline=chosen)),
+            world.ann("POST", "/v1/runs/check", world.wish(guideline=chosen)),
+        ):
+            assert answer.status_code == 400 and "the test name a.a." in answer.json["detail"]
+        assert world.ann("GET", verdict).json == before
+        assert [one["name"] for one in world.ann("GET", "/v1/guidelines").json["guidelines"]] == ["long", "2020.06"]
+        assert world.ann("DELETE", f"/v1/guidelines/{old}").status_code in (200, 204)

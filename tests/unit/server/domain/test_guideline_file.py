@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 
+from refstack_worker.contract.testcases import MAX_TEST_NAME
 from refstack_worker.errors import NotFoundError, UsageError
 from refstack_worker.server.domain import guideline_file
 from refstack_worker.server.domain.guideline_file import parse
@@ -200,3 +202,26 @@ def test_a_short_file_that_means_very_much_is_refused(text: str, why: str) -> No
     with pytest.raises(UsageError, match=why):
         parse(text)
     assert time.process_time() - began < 3
+
+
+LONG = ".".join("a" * (MAX_TEST_NAME // 2 + 1))
+
+
+@pytest.mark.parametrize("tests", [{LONG: {}}, {"a.T.test": {"aliases": [LONG]}}, [LONG]])
+def test_a_name_longer_than_that_of_a_result_is_refused(tests: Any) -> None:
+    value = json.loads(schema_2())
+    value["capabilities"]["get"]["tests"] = tests
+    with pytest.raises(UsageError, match=rf"test name a\.a\..*… has {len(LONG)} characters; the limit is 512"):
+        parse(json.dumps(value))
+    value["capabilities"]["get"]["tests"] = json.loads(json.dumps(tests).replace(LONG, LONG[2:] + f"[id-{UUIDS[1]}]"))
+    assert parse(json.dumps(value)).id == "2020.06"
+
+
+def test_a_test_that_thousands_of_capabilities_list_takes_no_time() -> None:
+    value = json.loads(hostile(1, 5000))
+    for number, capability in enumerate(value["capabilities"].values()):
+        capability["tests"] = {"x": {"aliases": [f"a{number}.{place}" for place in range(20)]}}
+    program = parse(json.dumps(value)).program("p0")
+    began = time.process_time()
+    (test,) = program.tests()
+    assert len(test.aliases) == 100_000 and time.process_time() - began < 3

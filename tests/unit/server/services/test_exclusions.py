@@ -11,6 +11,7 @@ import pytest
 from refstack_worker.contract.testcases import Testcases
 from refstack_worker.errors import UsageError
 from refstack_worker.server.domain.guideline_file import parse
+from refstack_worker.server.domain.guidelines import Program
 from refstack_worker.server.services.exclusions import ALL_TESTS, API_TESTS, Exclusions
 from tests.unit.server.domain.test_verdict import UUIDS, schema_2
 
@@ -91,3 +92,31 @@ def test_what_is_below_a_name_is_found_among_many() -> None:
     assert [excluded._is_within(name) for name in ("a", "a.b", "a.bc", "a.b.c", "z", "y", "a.b_x")] == [
         *(True, True, True, False, True, False, False)
     ]
+
+
+class Asked(dict[str, str]):
+    """Reasons that keep which names were looked up."""
+
+    def __init__(self, reasons: dict[str, str]) -> None:
+        super().__init__(reasons)
+        self.names: list[object] = []
+
+    def __contains__(self, name: object) -> bool:
+        self.names.append(name)
+        return super().__contains__(name)
+
+
+def test_a_long_name_is_looked_up_only_as_deep_as_the_reasons() -> None:
+    """To look up each part of a name with 250,000 dots took hours."""
+    reasons = Asked({"a.b.C": "bug"})
+    assert Exclusions(reasons).reason(".".join("a" * 100_000)) is None
+    assert reasons.names == ["a.a.a", "a.a", "a"]
+    assert Exclusions(reasons).reason("a.b.C.test") == "bug" and Exclusions(reasons).reason("a.b") is None
+
+
+def test_without_exclusions_no_test_is_looked_at() -> None:
+    class Unread(Program):
+        def tests(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError
+
+    assert Exclusions({}).left_out(Unread("x")) == {}

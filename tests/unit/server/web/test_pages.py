@@ -136,3 +136,19 @@ def test_pages_read_each_guideline_once(browser: Browser, monkeypatch: pytest.Mo
         shown = browser.client.get(path).text
         assert all(name in shown for name in names)
     assert len(read) <= len(names)
+
+
+def test_pages_are_shown_beside_a_guideline_that_is_no_longer_taken(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files stored by older versions may have test names without a limit."""
+    text = schema_2().replace("tempest.a.T.test_get", "a" * 600)
+    with monkeypatch.context() as patched:
+        patched.setattr(guideline_file, "MAX_TEST_NAME", 1000)
+        old = browser.ledger.guidelines.add(text, StoredGuideline(0, f"old {browser.token[-8:]}", "", "", "op")).id
+    browser.sign_in()
+    for path in ("/guidelines", "/runs/new"):
+        shown = browser.client.get(path)
+        assert shown.status_code == 200
+    refused = browser.client.get(f"/guidelines/{old}")
+    assert refused.status_code == 400 and "has 600 characters" in refused.text
