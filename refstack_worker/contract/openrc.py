@@ -78,12 +78,13 @@ def check_login_kind(kind: str, has_application_credential: bool, where: str) ->
     """
     if "applicationcredential" in kind.lower() or (has_application_credential and not kind):
         raise ValueError(
-            f"{where} has an application credential, which Tempest cannot use: it logs in as a user and needs to get "
-            "tokens for its project; give user name, password and project instead"
+            f"{where} has an application credential. Tempest cannot use it: Tempest must log in as a user and get "
+            "tokens for its project. Give user name, password and project instead"
         )
     if kind.lower() not in _PASSWORD_LOGINS:
         raise ValueError(
-            f"{where} logs in by {kind[:40]!r}, which Tempest cannot; give user name, password and project instead"
+            f"{where} uses the login method {kind[:40]!r}, which Tempest does not support; give user name, password "
+            "and project instead"
         )
 
 

@@ -34,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         verdict = RunConclusion.of(MachineFailure("this machine: not enough memory"))
     except Exception as error:  # left to Python, it would show secrets, and end as if tests had failed
         if LOG.handlers:
-            LOG.exception("this program met what it does not expect")
-        verdict = RunConclusion.of(TempestFailure(f"fault of execute_test: {type(error).__name__}: {error}"[:500]))
+            LOG.exception("unexpected error")
+        verdict = RunConclusion.of(TempestFailure(f"bug in execute_test: {type(error).__name__}: {error}"[:500]))
     code, reason, message = verdict
     if LOG.handlers:
         (LOG.info if code == ExitCode.PASSED else LOG.error)("%s: %s", reason.value, message)

@@ -77,8 +77,8 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
     keystone = Keystone(requested)
     discovery = discover(requested, keystone)
     if accounts_in(requested) and not discovery.accounts:
-        events.message("the accounts are not used: Tempest makes users of its own as the administrator "
-                       "(auth.use_dynamic_credentials = false uses the accounts)")  # fmt: skip
+        events.message("the accounts are not used, because Tempest creates its own users as the administrator; to use "
+                       "the accounts, set auth.use_dynamic_credentials = false")  # fmt: skip
     region = str(discovery.conf["identity"].get("region") or "")
     with sensible_answers():
         addresses = floating_ips(keystone, discovery.token, region)
@@ -189,11 +189,12 @@ def _concurrency(args: Arguments, plan: AccountPlan, accounts: int, events: Even
         return args.concurrency
     wanted = args.concurrency or len(os.sched_getaffinity(0))
     if wanted > plan.processes:
-        given = "one account is" if accounts == 1 else f"{accounts} accounts are"
+        given = "one account" if accounts == 1 else f"{accounts} accounts"
         processes = "one test process" if plan.processes == 1 else f"{plan.processes} test processes"
-        events.message(f"{given} enough for {processes} (instead of {wanted})")
+        events.message(f"with {given}, only {processes} can run (instead of {wanted})")
     if plan.serial_classes:
-        events.message(f"one process alone uses the rare accounts: it runs {', '.join(plan.serial_classes[:10])}")
+        classes = ", ".join(plan.serial_classes[:10])
+        events.message(f"few accounts suit these tests, so one process runs them all: {classes}")
     return min(wanted, plan.processes)
 
 

@@ -95,9 +95,10 @@ def unusable(token: KeystoneToken, name: str, url: str) -> str:
     if token.types[name] != SERVICE_TYPES[name]:
         return ""
     if name == "cinder" and version in ("v1", "v2"):
-        return f"its address is that of the old API {version}, and Tempest tests v3"
+        return f"its URL is for the old API {version}, while Tempest tests v3"
     if name == "neutron" and version:
-        return f"its address ends in /{version}, and Tempest appends the version itself. Register it without"
+        return (f"its URL ends in /{version}, and Tempest appends the version itself. Register the URL without the "
+                "version")  # fmt: skip
     return ""
 
 

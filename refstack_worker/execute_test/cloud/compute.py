@@ -102,8 +102,8 @@ def _find_flavors(findings: CloudFindings, usable: Sequence[Flavor], image: Imag
     larger = [flavor for flavor in flavors if flavor.id != first.id and flavor.disk >= first.disk]
     second = larger[0] if larger else None
     if first.disk == 0 and not findings.is_given("compute", "flavor_ref"):
-        text = (f"flavor: {first.name} has no disk of its own, as all that fit the image; by Nova's default, only "
-                "administrators may create servers of an image with it")  # fmt: skip
+        text = (f"flavor: {first.name} has no disk of its own, nor has any other flavor that fits the image; by "
+                "default, Nova lets only administrators create servers from an image with such a flavor")  # fmt: skip
         findings.lacks(Need.OTHER, text, SERVER_AREAS)
     findings.choose("compute", "flavor_ref", first.id, f"flavor: {first}, the smallest that fits the image")
     if second is None and not findings.is_given("compute", "flavor_ref_alt"):

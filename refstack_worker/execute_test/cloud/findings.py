@@ -41,7 +41,7 @@ class CloudFindings:
             return
         if not is_plain(value):
             # a name of a resource in the cloud would otherwise be able to set options of Tempest
-            self.choices.append(f"{section}.{option} is left out: what the cloud has for it is not one line of text")
+            self.choices.append(f"{section}.{option} is left out: the cloud's value for it is not a single line")
             return
         self.conf.setdefault(section, {})[option] = value
         if why:

@@ -38,7 +38,7 @@ def sensible_answers() -> Iterator[None]:
     except NONSENSE as error:
         LOG.error("an answer of the cloud cannot be read", exc_info=True)
         what = f"{type(error).__name__}: {error}"[:200]
-        raise CloudFailure(f"the cloud answers what makes no sense ({what}); execute_test.log says where") from error
+        raise CloudFailure(f"the cloud sent an invalid response ({what}); see execute_test.log") from error
 
 
 @dataclass(frozen=True)
@@ -280,7 +280,7 @@ def _unused_proxy() -> str:
     names = [name for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY") if os.environ.get(name)]
     if not names:
         return ""
-    return f"; {names[0]} is set, but Tempest uses no proxy from the environment, so the cloud is called without it"
+    return f"; {names[0]} is set, but Tempest ignores proxy variables, so this call does not use the proxy either"
 
 
 def _domain(name: str, domain_id: str) -> dict[str, str]:

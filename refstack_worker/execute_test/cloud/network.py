@@ -78,7 +78,7 @@ def _look_at_given(api: ServiceApi, findings: CloudFindings) -> None:
         findings.choose("network", "floating_network_name", str(network.get("name") or given))
         return
     text = f"public network: the cloud shows no network with the id {given} (network.public_network_id)"
-    text += "; tests of floating IPs and of routers to the outside fail"
+    text += "; tests of floating IPs and of external routers fail"
     findings.lacks(Need.OTHER, text, AREAS_OF_SERVICE["neutron"])
 
 
@@ -89,7 +89,7 @@ def _find_public_network(networks: list[dict[str, Any]], free: Mapping[str, int]
     if not public:
         findings.lacks(
             Need.PUBLIC_NETWORK,
-            "public network: the cloud shows no external network with IPv4 addresses; tests of routers to the outside, "
+            "public network: the cloud shows no external network with IPv4 addresses; tests of external routers, "
             "floating IPs and SSH are skipped. Create one, or set network.public_network_id",
         )
         return

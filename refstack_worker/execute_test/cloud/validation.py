@@ -34,7 +34,8 @@ def find_validation(api: ServiceApi | None, findings: CloudFindings, image: Imag
         return
     findings.choose("validation", "connect_method", "floating")
     if image is not None:
-        findings.choose("validation", "image_ssh_user", image.ssh_user, f"SSH: as {image.ssh_user} by floating IPs")
+        login = f"SSH: login as {image.ssh_user} through floating IPs"
+        findings.choose("validation", "image_ssh_user", image.ssh_user, login)
 
 
 def _obstacle(api: ServiceApi | None, findings: CloudFindings, image: Image | None) -> str:

@@ -102,7 +102,7 @@ def write_conf(path: Path, conf: Mapping[str, Mapping[str, Any]]) -> None:
     lines: list[str] = []
     for section, options in conf.items():
         for option in (name for name, value in options.items() if not is_plain(value)):
-            raise CloudFailure(f"{section}.{option}: the cloud has more than one line of text for it")
+            raise CloudFailure(f"{section}.{option}: the cloud's value has more than one line")
     for section in sorted(conf):
         lines.append(f"[{section}]")
         lines += [f"{option} = {written_value(value)}" for option, value in sorted(conf[section].items())]

@@ -11,6 +11,8 @@ from tests.system.accounts.comparison import Compared, trouble
 from tests.system.accounts.outcomes import FAILED, NO_ACCOUNT, PASSED, SKIPPED
 from tests.system.accounts.programs import Program
 
+ABOUT_ACCOUNTS = ("this run has", "(instead of", "few accounts")
+"""Words of the messages about what the accounts are enough for."""
 HEAD = """\
 # Vendors without an administrator: the required tests of a guideline
 
@@ -55,6 +57,6 @@ def _rows(compared: Sequence[Compared]) -> list[str]:
 def _sentences(compared: Sequence[Compared]) -> list[str]:
     said = ["What `execute_test` says before the tests start, and at the end:", ""]
     for one in compared:
-        before = [text for text in one.messages if "you gave" in text or "enough for" in text or "rare" in text]
+        before = [text for text in one.messages if any(words in text for words in ABOUT_ACCOUNTS)]
         said.append(f"- {one.situation.about}: " + "; ".join([*before, one.message]))
     return said

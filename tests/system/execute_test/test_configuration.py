@@ -65,11 +65,11 @@ def test_check_says_what_the_accounts_are_too_few_for(cloud: Cloud, caller: Call
     conf = {"identity": {"uri_v3": cloud.auth_url, **person.identity()}}
     ran = caller.run(conf, "--check", "--testcases", "tempest.api.object_storage")
     assert ran.code == 0, ran.stderr
-    (said,) = [text for text in ran.messages if "you gave" in text]
+    (said,) = [text for text in ran.messages if "this run has" in text]
     assert re.search(
-        r"of \d+ tests \d+ need two accounts at a time, \d+ need an account with the role ResellerAdmin", said
+        r"of \d+ tests, \d+ need two accounts at a time, \d+ need an account with the role ResellerAdmin", said
     )
-    assert "you gave one account (roles: member, reader)" in said and "cannot run and are skipped" in said
+    assert "this run has one account (roles: member, reader)" in said and "cannot run and are skipped" in said
     assert said in ran.end["message"] and not (ran.workdir / "subunit").exists()
 
 

@@ -102,7 +102,7 @@ def test_older_names_and_values_beside_auth(home: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("app", CLOUDS, "application credential, which Tempest cannot use"),
+        ("app", CLOUDS, "application credential. Tempest cannot use it"),
         ("none", CLOUDS, "no cloud 'none' in .*it has app, mycloud, two"),
         ("two", CLOUDS.replace("vendor", "otherwise"), "profile 'otherwise', which no clouds-public.yaml has"),
         ("c", "clouds: {c: {auth: {auth_url: u, username: n}}}", "no password; write it into secure.yaml"),

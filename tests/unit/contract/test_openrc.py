@@ -45,9 +45,9 @@ def test_a_user_by_id_needs_no_name() -> None:
     ("more", "message"),
     [
         ({"OS_PASSWORD": ""}, "OS_PASSWORD not set"),
-        ({"OS_AUTH_TYPE": "v3applicationcredential"}, "application credential, which Tempest cannot use"),
-        ({"OS_APPLICATION_CREDENTIAL_ID": "a"}, "give user name, password and project instead"),
-        ({"OS_AUTH_TYPE": "v3oidcpassword"}, "logs in by 'v3oidcpassword', which Tempest cannot"),
+        ({"OS_AUTH_TYPE": "v3applicationcredential"}, "application credential. Tempest cannot use it"),
+        ({"OS_APPLICATION_CREDENTIAL_ID": "a"}, "Give user name, password and project instead"),
+        ({"OS_AUTH_TYPE": "v3oidcpassword"}, "uses the login method 'v3oidcpassword', which Tempest does not support"),
     ],
 )
 def test_what_tempest_cannot_log_in_with(more: dict[str, str], message: str) -> None:

@@ -149,7 +149,8 @@ class Leftovers:
     def _report_names(self, kind: str, names: Sequence[str]) -> None:
         for start in range(0, len(names), MAX_NAMES):
             some = ", ".join(names[start : start + MAX_NAMES])
-            self._removal.events.message(f"left in place: {kind} of this run or another of the same tests: {some}")
+            why = "because they may belong to another run of the same tests"
+            self._removal.events.message(f"left in place, {why}: {kind} {some}")
 
     def _delete_domain(self, domain: Resource) -> None:
         with contextlib.suppress(Denied):

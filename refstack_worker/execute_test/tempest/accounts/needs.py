@@ -84,7 +84,7 @@ def summary_of(names: Sequence[str], rehearsed: Rehearsed, trial: AccountsTrial,
     found.append((dynamic, "an administrator (dynamic credentials)"))
     parts = [f"{count} {'needs' if count == 1 else 'need'} {what}" for count, what in found if count]
     needed = ", ".join(parts) or "each needs one account"
-    given = f"of {len(names)} tests {needed}; you gave {_accounts(len(accounts))}{_roles_of(accounts)}"
+    given = f"of {len(names)} tests, {needed}; this run has {_accounts(len(accounts))}{_roles_of(accounts)}"
     lacking = sum(need in trial.lacking for need in needs) + dynamic
     skipped = f"{lacking} tests cannot run and are skipped" if lacking > 1 else "1 test cannot run and is skipped"
     return f"{given}; {skipped}" if lacking else given

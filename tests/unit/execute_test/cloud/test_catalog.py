@@ -77,7 +77,7 @@ def test_remnants_of_old_block_storage_are_not_taken_for_it() -> None:
     assert offered_types(token, "cinder", "R") == ["volumev3"]
     assert service_endpoint(token, "cinder", "R") == "http://c:8776/v3/p"
     assert offered_services(listed(old), "R")["cinder"] is False
-    assert "is that of the old API v2, and Tempest tests v3" in why_not_offered(listed(old), "cinder", "R")
+    assert "its URL is for the old API v2, while Tempest tests v3" in why_not_offered(listed(old), "cinder", "R")
     # the alias, whose address says that it is version 3
     alias = listed(old, ("volume", "R", "http://c/volume/v3/p"))
     assert offered_types(alias, "cinder", "R") == ["volume"]
@@ -89,7 +89,7 @@ def test_remnants_of_old_block_storage_are_not_taken_for_it() -> None:
 def test_a_network_address_with_a_version_is_of_no_use_to_tempest() -> None:
     token = listed(("network", "R", "http://c:9696/v2.0"))
     assert offered_services(token, "R")["neutron"] is False
-    assert "its address ends in /v2.0, and Tempest appends the version itself" in why_not_offered(token, "neutron", "R")
+    assert "its URL ends in /v2.0, and Tempest appends the version itself" in why_not_offered(token, "neutron", "R")
     assert offered_services(listed(("network", "R", "http://c/networking")), "R")["neutron"] is True
 
 

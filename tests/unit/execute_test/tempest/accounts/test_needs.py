@@ -37,8 +37,8 @@ def test_what_cannot_run_is_left_out_with_the_reason() -> None:
     )
     assert "two accounts (roles: member, ResellerAdmin) at a time" in plan.left_out["t.api.C.test_4"]
     assert plan.summary == (
-        "of 4 tests 3 need two accounts at a time, 1 needs an account with the role ResellerAdmin, "
-        "2 need an account with the role reader; you gave one account (roles: member); "
+        "of 4 tests, 3 need two accounts at a time, 1 needs an account with the role ResellerAdmin, "
+        "2 need an account with the role reader; this run has one account (roles: member); "
         "3 tests cannot run and are skipped"
     )
 
@@ -62,7 +62,7 @@ def test_what_tempest_itself_skips_without_an_administrator() -> None:
 
 def test_nothing_that_could_run_is_bad_input() -> None:
     trial = AccountsTrial(dict.fromkeys((ONE, TWO, RESELLER), "No credentials with role: member"))
-    with pytest.raises(BadInput, match="no test can run with these accounts: of 4 tests 3 need two accounts"):
+    with pytest.raises(BadInput, match="no test can run with these accounts: of 4 tests, 3 need two accounts"):
         plan_accounts(NAMES, LISTING, Rehearsed(NEEDS), trial, [account("u", "other")])
 
 
@@ -74,7 +74,7 @@ def test_enough_accounts_leave_nothing_out_and_limit_the_processes() -> None:
     trial = AccountsTrial(processes=3, serial=(RESELLER,), cost=0.4)
     plan = plan_accounts(NAMES, LISTING, Rehearsed(NEEDS), trial, [account("u", "member")] * 9)
     assert (plan.left_out, plan.processes, plan.serial_classes) == ({}, 3, ("t.api.C",))
-    assert plan.summary.endswith("you gave nine accounts (roles: member)")
+    assert plan.summary.endswith("this run has nine accounts (roles: member)")
 
 
 def test_classes_that_cannot_be_grouped_mean_one_process() -> None:
