@@ -142,7 +142,7 @@ def _check_place(store: Store, lock: Lock, interpreter: Interpreter, environment
     """Raise StoreError if something else than the lock can be the reason why no tests were listed."""
     problem = _lost(store, lock, interpreter, environment) or _place_problem(environment, str(error))
     if problem:
-        raise StoreError(f"{problem}, so that it listed no tests is not held against Tempest {lock.label}") from error
+        raise StoreError(f"{problem}; Tempest {lock.label} is not rejected for listing no tests") from error
 
 
 def _place_problem(environment: Path, output: str) -> str:

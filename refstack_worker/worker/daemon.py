@@ -144,7 +144,7 @@ class Daemon:
         before = set(self._versions.labels)
         if self._versions.update():
             self._store_cleanup.versions_changed(before, set(self._versions.labels))
-            LOG.info("can build Tempest %s", ", ".join(self._versions.labels) or "in no version")
+            LOG.info("Tempest versions that can be built: %s", ", ".join(self._versions.labels) or "none")
             self._offer()
             self._admission.end_rests()
             self._reporter.nudge()

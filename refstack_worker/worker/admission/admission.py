@@ -85,7 +85,9 @@ class Admission:
                 self._pause_file.touch()
             except OSError as error:
                 why = f"{self._pause_file}: {error.strerror}"
-                raise ConfigError(f"paused, but a restart would resume the node: {why}") from error
+                raise ConfigError(
+                    f"paused, but the pause could not be saved and will not survive a restart: {why}"
+                ) from error
 
     def resume(self) -> None:
         """Take runs again. A draining node stays draining: its operator may count on its end."""

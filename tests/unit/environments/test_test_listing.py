@@ -121,7 +121,7 @@ def test_a_folder_whose_name_a_shell_reads_otherwise(
 
 @pytest.mark.parametrize("text", ["sh: 0: cannot fork: Resource temporarily unavailable", "MemoryError"])
 def test_a_machine_that_lacks_something_is_no_refusal(text: str, settings: EnvironmentSettings, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"is not held against Tempest 44\.0\.0"):
+    with pytest.raises(StoreError, match=r"Tempest 44\.0\.0 is not rejected for listing no tests"):
         Environment(a_version(settings, BREAKS.format(text=text)), settings, tmp_path / "env").__enter__()
     assert not Catalogue(settings).find(Want(version="44.0.0")).problem
 
@@ -191,7 +191,7 @@ def test_an_environment_that_lost_its_parts_meanwhile_is_no_refusal(
     make_lock(version, "44.0.0", wheels)
     trouble.touch()
     offer = Catalogue(settings).find(Want(version="44.0.0"))
-    with pytest.raises(StoreError, match=r"is not held against Tempest 44\.0\.0"):
+    with pytest.raises(StoreError, match=r"Tempest 44\.0\.0 is not rejected for listing no tests"):
         Environment(offer, settings, tmp_path / "env").__enter__()
     assert offer.lock is not None and offer.interpreter is not None
     assert not test_listing.refused(Store(settings.store), offer.lock, offer.interpreter)

@@ -48,11 +48,11 @@ def path(tmp_path: Path) -> Iterator[Path]:
 
 
 def refuse() -> dict[str, object]:
-    raise ConfigError("paused, but a restart would resume the node: /x: No space left on device")
+    raise ConfigError("paused, but the pause could not be saved: /x: No space left on device")
 
 
 def test_a_command_that_fails_says_why(path: Path) -> None:
-    with pytest.raises(UsageError, match="a restart would resume the node: /x: No space left"):
+    with pytest.raises(UsageError, match="the pause could not be saved: /x: No space left"):
         control_socket.ask(path, "refuse")
 
 

@@ -91,6 +91,6 @@ def test_a_drain_is_over_with_the_process(tmp_path: Path) -> None:
 
 def test_a_pause_that_cannot_be_kept_says_so_and_pauses_all_the_same(tmp_path: Path) -> None:
     admission = Admission(tmp_path / "absent" / "paused")
-    with pytest.raises(ConfigError, match="a restart would resume the node"):
+    with pytest.raises(ConfigError, match="will not survive a restart"):
         admission.pause()
     assert not admission.is_open
