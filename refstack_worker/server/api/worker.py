@@ -17,7 +17,7 @@ from refstack_worker.contract import envelope as sealing
 from refstack_worker.contract import keys, strict_json
 from refstack_worker.contract.console import BATCH_SECONDS, MAX_BATCH_BYTES, read_batch
 from refstack_worker.contract.durations import durations_body
-from refstack_worker.contract.enrolment import EnrolmentToken, read_public
+from refstack_worker.contract.enrolment import NOT_ITS_KEY, EnrolmentToken, read_public
 from refstack_worker.contract.messages import clean_line
 from refstack_worker.contract.progress import Progress
 from refstack_worker.errors import PayloadError, UsageError
@@ -119,10 +119,11 @@ def node(name: str) -> Response:
     limit(MAX_NODE_BYTES)
     if not _NODE_NAME.match(name):
         raise UsageError("the node's name must consist of letters, digits, '.', '_' and '-'")
-    _, message = _node_message(name)
+    sender, message = _node_message(name)
     body = _node_body(name, message)
     said = _node(name, body)
     context().ledger.nodes.record(said)
+    context().ledger.node_keys.note_spoken(name, sender)
     confirmed = number(body.get("command_done", 0), "command_done", 0, MAX_ID)
     command = context().ledger.node_commands.pending(name, confirmed)
     wanted = context().ledger.queue.wanted_plugins(said.versions)
@@ -155,14 +156,15 @@ def node_key(name: str) -> Response:
 def _node_message(name: str) -> tuple[str, bytes]:
     """Return the key and the content of a node's sealed message.
 
-    :raises RefusedError: the key was revoked, is another node's, or is the fleet's where only enrolled nodes count.
+    :raises RefusedError: the key was revoked or replaced, is another node's, or is the fleet's where only enrolled
+        nodes count.
     """
     files = context().settings.keys
     envelope = request.stream.read(MAX_NODE_BYTES + 1).strip()
     sender = sealing.sender_of(envelope)
     own = context().ledger.node_keys.get(sender)
     if own is not None:
-        check_speaks_for(own, name)
+        check_speaks_for(own, name, context().ledger.clock())
         trusted = keys.Keyring(((own.id, PublicKey(base64.b64decode(own.public))),))
     elif context().ledger.node_keys.is_revoked(name):
         # the fleet's key, say, which may still lie beside the revoked one
@@ -170,7 +172,7 @@ def _node_message(name: str) -> tuple[str, bytes]:
     elif files.seal_to == FLEET:
         trusted = keys.load_seal_public(files.fleet)
     else:
-        raise refused("key", f"node {name} is not enrolled here; 'refstack-worker enrol' does it")
+        raise refused(NOT_ITS_KEY, f"node {name} is not enrolled here; 'refstack-worker enrol' does it")
     return sender, sealing.open_node_message(envelope, keys.load_sign_private(files.sign), trusted)
 
 

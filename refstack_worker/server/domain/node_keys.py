@@ -19,10 +19,11 @@ class NodeKey:
     revoked_at: float = 0.0
     """Nothing is sealed to it, and messages signed with it are refused."""
     revoked_by: str = ""
+    """Empty if ``revoked_at`` is when the node first used the key that replaced this one."""
 
     @property
     def state(self) -> str:
-        if self.revoked_at:
+        if self.revoked_at and self.revoked_by:
             return "revoked"
         return "replaced" if self.replaced_at else "active"
 

@@ -9,8 +9,9 @@ from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from refstack_worker.contract.enrolment import EnrolmentToken
+from refstack_worker.contract.enrolment import NOT_ITS_KEY, EnrolmentToken
 from refstack_worker.contract.keys import key_id
+from refstack_worker.contract.limits import MAX_RUN_SECONDS
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.db.node_key_tables import enrolment, node_key
 from refstack_worker.server.domain.node_keys import NewToken, NodeKey
@@ -22,6 +23,8 @@ TOKEN_SECONDS = 3600.0
 
 _IS_ACTIVE = (node_key.c.revoked_at == 0) & (node_key.c.replaced_at == 0)
 ACTIVE_KEYS = select(node_key.c.public).where(_IS_ACTIVE).order_by(node_key.c.id)
+
+_USE_NEWER = "use the one that replaced it (reload the worker), or enrol the node again"
 
 
 class NodeKeys(LedgerPart):
@@ -60,14 +63,14 @@ class NodeKeys(LedgerPart):
             _lock(connection, node)
             row = connection.execute(select(node_key).where(node_key.c.id == old)).mappings().first()
             former = _key(row) if row else None
-            check_speaks_for(former, node)
+            check_speaks_for(former, node, self.clock())
             is_known = select(node_key).where(node_key.c.id == key_id(public), node_key.c.node == node, _IS_ACTIVE)
             known = connection.execute(is_known).mappings().first()
             if known:
                 return _key(known)
             if former is not None and former.state != "active":
                 # in a backup of the node, say: its holder must not take the node's place
-                raise refused("key", f"the key {old} of node {node} was replaced before; use the one that replaced it")
+                raise refused(NOT_ITS_KEY, f"the key {old} of node {node} was replaced before; {_USE_NEWER}")
             return self._replace(connection, node, public)
 
     def revoke(self, name: str, by: str) -> list[NodeKey]:
@@ -75,7 +78,7 @@ class NodeKeys(LedgerPart):
 
         :raises NotFoundError: there is none that is not revoked yet.
         """
-        named = or_(node_key.c.node == name, node_key.c.id == name) & (node_key.c.revoked_at == 0)
+        named = or_(node_key.c.node == name, node_key.c.id == name) & (node_key.c.revoked_by == "")
         with self.database.writing() as connection:
             connection.execute(delete(enrolment).where(enrolment.c.node == name))
             _lock(connection, name)
@@ -85,6 +88,17 @@ class NodeKeys(LedgerPart):
             values = {"revoked_at": self.clock(), "revoked_by": by[:200]}
             connection.execute(update(node_key).where(named).values(values))
         return [_key({**row, **values}) for row in rows]
+
+    def note_spoken(self, node: str, key: str) -> None:
+        """Let the keys that a node's active key replaced speak no more: the worker uses the new one now."""
+        with self.database.reading() as connection:
+            rows = connection.execute(select(node_key).where(node_key.c.node == node)).mappings().all()
+        is_active = any(one.id == key and one.state == "active" for one in map(_key, rows))
+        former = [row["id"] for row in rows if row["replaced_at"] and not row["revoked_at"]]
+        if is_active and former:
+            ended = update(node_key).where(node_key.c.id.in_(former), node_key.c.revoked_at == 0)
+            with self.database.writing() as connection:
+                connection.execute(ended.values(revoked_at=self.clock()))
 
     def all(self) -> list[NodeKey]:
         """Return every key, by node, the newest first."""
@@ -128,15 +142,20 @@ def active_keys(connection: Connection) -> tuple[str, ...]:
     return tuple(found)
 
 
-def check_speaks_for(key: NodeKey | None, node: str) -> None:
-    """Refuse a message signed with a key that is not the node's, or was revoked.
+def check_speaks_for(key: NodeKey | None, node: str, now: float) -> None:
+    """Refuse a message signed with a key that is not the node's, was revoked, or was replaced and is used no more.
+
+    A worker reads a new key when its runs have ended, and until then it speaks with the old one.
 
     :raises RefusedError: ``revoked``, ``key``.
     """
     if key is None or key.node != node:
-        raise refused("key", f"this is not a key of node {node}")
+        raise refused(NOT_ITS_KEY, f"this is not a key of node {node}")
     if key.state == "revoked":
         raise refused("revoked", f"the key {key.id} of node {node} was revoked; enrol it again if it is yours")
+    if key.state == "replaced" and (key.revoked_at or now > key.replaced_at + MAX_RUN_SECONDS):
+        # in a backup of the node, say
+        raise refused(NOT_ITS_KEY, f"the key {key.id} of node {node} was replaced before; {_USE_NEWER}")
 
 
 def _key(row: Row) -> NodeKey:

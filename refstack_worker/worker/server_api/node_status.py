@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from refstack_worker.config.worker import WorkerSettings
+from refstack_worker.contract.enrolment import NOT_ITS_KEY
 from refstack_worker.contract.envelope import NodeChannel
 from refstack_worker.contract.node_command import NodeAction, NodeCommand, read_command
 from refstack_worker.contract.wanted_plugins import read_wanted
@@ -24,6 +25,8 @@ SECONDS = 30.0
 RETRY_SECONDS = 5.0
 REVOKED = "revoked"
 """Word of a server that no longer accepts this node's key."""
+_OTHER_KEY = (SealError.reason, NOT_ITS_KEY)
+"""Words of a server that may accept another of this node's keys."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +120,16 @@ class NodeStatusReporter(threading.Thread):
         return min(max(float(seconds), 1.0), 600.0) if isinstance(seconds, (int, float)) else SECONDS
 
     def _post(self, url: str, connection: ServerConnection) -> Mapping[str, Any]:
-        """Send the state; while keys rotate, with an older key if the server does not have the newest yet."""
-        for channel in self._channels[:-1]:
+        """Send the state; while keys rotate, with the next key if the server does not accept the first."""
+        refusals: list[RefusedError] = []
+        for channel in self._channels:
             try:
                 return self._post_with(channel, url, connection)
             except RefusedError as error:
-                if error.reason != SealError.reason:
+                if error.reason not in _OTHER_KEY:
                     raise
-        return self._post_with(self._channels[-1], url, connection)
+                refusals.append(error)
+        raise refusals[0]
 
     def _post_with(self, channel: NodeChannel, url: str, connection: ServerConnection) -> Mapping[str, Any]:
         message = channel.seal(self._message(self._confirmed.get(url, 0)))

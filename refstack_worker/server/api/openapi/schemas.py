@@ -232,7 +232,9 @@ SCHEMAS: Json = {
     ),
     "NodeKey": shape(
         id=string(), node=string(), state=string(description="active, replaced or revoked"), enrolled_at=TIME,
-        replaced_at=TIME, revoked_at=TIME, revoked_by=string(),
+        replaced_at=TIME,
+        revoked_at={**TIME, "description": "Since when messages with it are refused"},
+        revoked_by=string(description="Empty for a replaced key: the node has used the new one"),
     ),
     "EnrolmentToken": shape(
         node=string(), token=string(description="Works once; it is not shown again"), expires_at=TIME

@@ -7,8 +7,9 @@ from nacl.public import PrivateKey
 
 from refstack_worker.contract.enrolment import EnrolmentToken
 from refstack_worker.contract.keys import key_id
+from refstack_worker.contract.limits import MAX_RUN_SECONDS
 from refstack_worker.errors import NotFoundError, RefusedError
-from refstack_worker.server.ledger.node_keys import active_keys
+from refstack_worker.server.ledger.node_keys import active_keys, check_speaks_for
 
 
 def public() -> bytes:
@@ -71,6 +72,41 @@ def test_a_key_that_was_replaced_makes_no_further_one(ledger) -> None:
         ledger.node_keys.rotate("node-1", key_id(first), public())
     assert no.value.reason == "key"
     assert [key.id for key in ledger.node_keys.all() if key.state == "active"] == [key_id(second)]
+
+
+def speaks(ledger, key: bytes) -> bool:
+    try:
+        check_speaks_for(ledger.node_keys.get(key_id(key)), "node-1", ledger.clock())
+    except RefusedError as error:
+        assert error.reason == "key"
+        return False
+    return True
+
+
+def test_a_key_that_was_replaced_speaks_until_the_new_one_has_spoken(ledger) -> None:
+    """Security: its holder, who has it from a backup of the node, say, would take the node's commands."""
+    first = enrolled(ledger, "node-1")
+    second, third = public(), public()
+    ledger.node_keys.rotate("node-1", key_id(first), second)
+    ledger.node_keys.rotate("node-1", key_id(second), third)
+    ledger.node_keys.note_spoken("node-1", key_id(first))
+    ledger.node_keys.note_spoken("node-2", key_id(third))
+    assert speaks(ledger, first) and speaks(ledger, second), "the worker reads the new key when its runs have ended"
+    ledger.node_keys.note_spoken("node-1", key_id(third))
+    assert not speaks(ledger, first) and not speaks(ledger, second) and speaks(ledger, third)
+    assert {key.state for key in ledger.node_keys.all()} == {"replaced", "active"}
+    assert not ledger.node_keys.is_revoked("node-1")
+    assert len(ledger.node_keys.revoke("node-1", "olga")) == 3
+
+
+def test_a_key_that_was_replaced_speaks_no_longer_than_a_run_lasts(ledger) -> None:
+    first = enrolled(ledger, "node-1")
+    second = public()
+    ledger.node_keys.rotate("node-1", key_id(first), second)
+    ledger.clock.forward(MAX_RUN_SECONDS)
+    assert speaks(ledger, first)
+    ledger.clock.forward(1)
+    assert not speaks(ledger, first) and speaks(ledger, second)
 
 
 def test_a_key_speaks_for_its_node_alone(ledger) -> None:

@@ -95,13 +95,15 @@ def test_the_sets_of_plugins_that_runs_ask_for_are_kept(
         eventually(lambda: reporter.wanted_plugins[server.url] == [])
 
 
-def test_while_keys_rotate_the_older_key_is_used_too(
-    settings: WorkerSettings, opener: Opener, server: Scripted, tmp_path: Path
+@pytest.mark.parametrize("reason", ["seal", "key"])
+def test_while_keys_rotate_the_next_key_is_used_too(
+    settings: WorkerSettings, opener: Opener, server: Scripted, tmp_path: Path, reason: str
 ) -> None:
     keys.generate_pair("seal", tmp_path / "fleet.key", tmp_path / "new.pub")  # the server has fleet.pub as it was
     rotated = Opener(keys.load_seal_private(tmp_path / "fleet.key"), opener.servers)
     assert len(rotated.private.keys) == 2
-    server.on(PATH, Reply(403, b'{"error": "renew the keys", "reason": "seal"}'), as_json({"seconds": 600}))
+    refused = Reply(403, b'{"error": "renew the keys", "reason": "%s"}' % reason.encode())
+    server.on(PATH, refused, as_json({"seconds": 600}))
     with reporting(settings, rotated, server) as reporter:
         eventually(lambda: reporter.problems.get(server.url) == "")
     first, second, *_ = server.asked

@@ -207,6 +207,21 @@ def test_a_rotation_that_is_refused_leaves_the_file_as_it_was(ledger, node, toke
         assert key_lines(node) == before
 
 
+def test_a_copy_of_a_replaced_key_gets_no_command_of_the_node(ledger, node, token, tmp_path) -> None:
+    """Security: the copy, from a backup of the node, would report its status and confirm what an operator asked."""
+    node.enrol(token())
+    shutil.copytree(tmp_path / "node-1", tmp_path / "backup")
+    stolen = tmp_path / "backup" / "fleet.key"
+    shutil.copy(node.settings.keys.server_public, stolen.with_name("sign.pub"))
+    node.rotate()
+    node.speak_with(stolen)  # as the worker does until its runs have ended
+    node.speak()
+    with pytest.raises(RefusedError, match="was replaced before") as no:
+        node.speak_with(stolen)
+    assert no.value.reason == "key"
+    node.speak()
+
+
 def test_rotations_of_node_and_fleet_lose_nothing_that_waits(ledger, node, token) -> None:
     """A run that waits is sealed to the fleet's key of its time; the fleet's key and the node's are rotated twice."""
     fleet = ledger.settings.keys.sign.parent
