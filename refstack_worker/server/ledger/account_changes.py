@@ -15,6 +15,7 @@ from refstack_worker.server.db.operator_tables import user_state, vendor_state
 from refstack_worker.server.db.schedule_tables import schedule
 from refstack_worker.server.domain.accounts import AccountStates
 from refstack_worker.server.ledger.disabled import is_disabled
+from refstack_worker.server.ledger.links import end_links
 from refstack_worker.server.ledger.transactions import LedgerPart
 
 _USER, _VENDOR = legacy_tables.user, legacy_tables.vendor
@@ -56,7 +57,7 @@ class AccountChanges(LedgerPart):
         self._change(_VENDOR, vendor_id, values, "vendor")
 
     def change_user(self, user_id: int, values: Mapping[str, Any]) -> None:
-        """Set ``name``, ``email`` or ``vendor_id``; see :meth:`_change`."""
+        """Set ``name``, ``email`` or ``vendor_id``; see :meth:`_change`. Another vendor ends the user's links."""
         self._change(_USER, user_id, values, "user")
 
     def disable_user(self, user_id: int, by: str) -> None:
@@ -87,13 +88,16 @@ class AccountChanges(LedgerPart):
     def transfer(self, user_id: int, to_user_id: int) -> None:
         """Hand over a user's runs, clouds, guidelines, schedules and notifications. Tokens stay with the user.
 
-        Notifications are paused: they would tell the former user's mailbox or webhook about the new one's runs.
+        Notifications are paused: they would tell the former user's mailbox or webhook about the new one's runs. Links
+        that need no sign-in end if the new user is of another vendor.
 
         :raises NotFoundError: there is no such user.
         """
         with self.database.writing() as connection:
             self._need(connection, _USER, user_id, "user")
             self._need(connection, _USER, to_user_id, "user")
+            if not _are_of_one_vendor(connection, user_id, to_user_id):
+                end_links(connection, user_id)
             told = notify_tables.subscription
             stopped = {"paused_at": self.clock(), "problem": HANDED_OVER}
             connection.execute(update(told).where(told.c.owner_id == user_id).values(stopped))
@@ -137,6 +141,9 @@ class AccountChanges(LedgerPart):
                 self._need(connection, table, number, what)
                 if values.get("vendor_id") is not None:
                     self._need(connection, _VENDOR, values["vendor_id"], "vendor")
+                if table is _USER and "vendor_id" in values:
+                    if values["vendor_id"] != _vendor_of(connection, number):
+                        end_links(connection, number)
                 connection.execute(update(table).where(table.c.id == number).values(dict(values)))
         except IntegrityError:
             raise StateError(f"another {what} has this name or address") from None
@@ -151,3 +158,12 @@ class AccountChanges(LedgerPart):
     def _need(self, connection: Connection, table: Any, number: int, what: str) -> None:
         if connection.execute(select(table.c.id).where(table.c.id == number)).scalar() is None:
             raise NotFoundError(f"there is no {what} {number}")
+
+
+def _are_of_one_vendor(connection: Connection, *user_ids: int) -> bool:
+    vendors = {_vendor_of(connection, user_id) for user_id in user_ids}
+    return len(vendors) == 1 and None not in vendors
+
+
+def _vendor_of(connection: Connection, user_id: int) -> int | None:
+    return connection.execute(select(_USER.c.vendor_id).where(_USER.c.id == user_id)).scalar()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, or_, select
+from sqlalchemy.engine import Connection
 
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.db import guideline_tables, legacy_tables, queue_tables, verdict_tables
@@ -13,10 +14,19 @@ from refstack_worker.server.db.link_tables import link
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.guidelines import OFFICIAL
 from refstack_worker.server.domain.links import CloudVerdict, Link
+from refstack_worker.server.ledger.disabled import is_disabled
 from refstack_worker.server.ledger.tokens import digest
 from refstack_worker.server.ledger.transactions import LedgerPart, Row, new_id
 
 _COLUMNS = [column for column in link.c if column.name != "digest"]
+_RUN, _CLOUD = queue_tables.run, legacy_tables.cloud
+
+
+def end_links(connection: Connection, user_id: int) -> None:
+    """Remove the links to all runs and clouds of a user: another vendor's verdicts are not for those who have them."""
+    runs = select(_RUN.c.test_id).where(_RUN.c.owner_id == user_id)
+    clouds = select(_CLOUD.c.id).where(_CLOUD.c.user_id == user_id)
+    connection.execute(delete(link).where(or_(link.c.test_id.in_(runs), link.c.cloud_id.in_(clouds))))
 
 
 class Links(LedgerPart):
@@ -38,9 +48,17 @@ class Links(LedgerPart):
         return Link(**made), secret
 
     def find(self, secret: str) -> Link:
-        """Return the link with a secret. :raises NotFoundError: it is unknown or has expired."""
+        """Return the link with a secret.
+
+        :raises NotFoundError: it is unknown or has expired, or the owner of what it leads to is disabled.
+        """
+        joined = link.outerjoin(_RUN, _RUN.c.test_id == link.c.test_id).outerjoin(
+            _CLOUD, _CLOUD.c.id == link.c.cloud_id
+        )
+        is_known = link.c.digest == digest(secret)
+        works = ~is_disabled(func.coalesce(_RUN.c.owner_id, _CLOUD.c.user_id))
         with self.database.reading() as connection:
-            row = connection.execute(select(*_COLUMNS).where(link.c.digest == digest(secret))).mappings().first()
+            row = connection.execute(select(*_COLUMNS).select_from(joined).where(is_known, works)).mappings().first()
         if row is None or 0 < row["expires_at"] <= self.clock():
             raise NotFoundError("This link is unknown or has expired.")
         return Link(**row)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from refstack_worker.errors import NotFoundError, RefusedError, StateError
+from refstack_worker.server.domain.links import Link
 from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.monitor.due_schedules import start_due
@@ -57,6 +58,56 @@ def test_nothing_happens_in_the_name_of_who_is_disabled(ledger: Ledger, clock: C
     assert ledger.deliveries.of(told) == []
     clock.time = one.next_at
     assert start_due(ledger) == 0 and ledger.schedules.get(one.id).problem == "its owner is disabled"
+
+
+class TestLinks:
+    """Links that need no sign-in tell verdicts of now and later: to whom, is for the owner of now to say."""
+
+    @pytest.fixture
+    def secrets(self, ledger: Ledger, team: Team) -> list[str]:
+        cloud = stored_cloud(ledger, team.ann)
+        run = ledger.runs.add(new_run(owner_id=team.ann)).test_id
+        return [ledger.links.add(one)[1] for one in (Link(0, run, None), Link(0, None, cloud, "P"))]
+
+    def work(self, ledger: Ledger, secrets: list[str]) -> list[bool]:
+        return [self.works(ledger, one) for one in secrets]
+
+    def works(self, ledger: Ledger, secret: str) -> bool:
+        try:
+            return bool(ledger.links.find(secret))
+        except NotFoundError:
+            return False
+
+    @pytest.mark.parametrize("who", ["user", "vendor"])
+    def test_those_of_the_disabled_work_again_when_they_are_enabled(
+        self, ledger: Ledger, team: Team, secrets: list[str], who: str
+    ) -> None:
+        number = team.ann if who == "user" else team.vendor
+        assert self.work(ledger, secrets) == [True, True]
+        getattr(ledger.account_changes, f"disable_{who}")(number, "op")
+        assert self.work(ledger, secrets) == [False, False]
+        getattr(ledger.account_changes, f"enable_{who}")(number)
+        assert self.work(ledger, secrets) == [True, True]
+
+    def test_they_end_when_all_is_handed_over_to_another_vendor(
+        self, ledger: Ledger, team: Team, secrets: list[str]
+    ) -> None:
+        changes = ledger.account_changes
+        bob = ledger.accounts.add_user("bob", "bob@x", ledger.accounts.add_vendor("Bravo").id).id
+        changes.transfer(team.ann, team.abe)
+        assert self.work(ledger, secrets) == [True, True], "a badge of the vendor goes on"
+        changes.transfer(team.abe, bob)
+        assert self.work(ledger, secrets) == [False, False]
+        changes.transfer(bob, team.ann)
+        assert self.work(ledger, secrets) == [False, False]
+
+    def test_they_end_when_their_owner_changes_the_vendor(self, ledger: Ledger, team: Team, secrets: list[str]) -> None:
+        change, bravo = ledger.account_changes.change_user, ledger.accounts.add_vendor("Bravo").id
+        change(team.ann, {"name": "Ann", "vendor_id": team.vendor})
+        change(team.abe, {"vendor_id": bravo})
+        assert self.work(ledger, secrets) == [True, True]
+        change(team.ann, {"vendor_id": None})
+        assert self.work(ledger, secrets) == [False, False]
 
 
 def test_a_vendor_can_have_a_limit_of_its_own(ledger: Ledger, team: Team) -> None:
