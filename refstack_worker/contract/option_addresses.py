@@ -85,7 +85,7 @@ def _text(value: Any) -> str:
 
 
 def _addresses(name: str, value: str) -> Iterator[str]:
-    """Yield the addresses in a value; each reaches to the end of the value, because plugins differ in where they end one."""
+    """Yield the addresses in a value, each up to the end of the value: plugins differ in where an address ends."""
     text = value.strip()
     for match in re.finditer("://", text):
         scheme = _SCHEME.search(text[max(0, match.start() - _MAX_SCHEME) : match.start()])
