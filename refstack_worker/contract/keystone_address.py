@@ -15,10 +15,11 @@ def v3_address(address: str) -> str:
 
 def is_same_server(one: str, other: str) -> bool:
     """Return whether two addresses lead to the same server: scheme, host and port."""
-    return _server(one) == _server(other) != ("", "", 0)
+    return server_of(one) == server_of(other) != ("", "", 0)
 
 
-def _server(address: str) -> tuple[str, str, int]:
+def server_of(address: str) -> tuple[str, str, int]:
+    """Return scheme, host and port of an address; empty ones if it is none."""
     if "\\" in address or not address.strip().isprintable():
         # here libraries differ about where the host ends
         return "", "", 0

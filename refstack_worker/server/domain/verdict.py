@@ -128,6 +128,8 @@ class Verdict:
     """Of the guideline's file."""
     combined: tuple[int, ...] = ()
     """Ids of the runs that it is over, the oldest first; empty: over one run."""
+    not_combined: str = ""
+    """Why it is over this run alone although the run continues another."""
 
     @property
     def required(self) -> tuple[CapabilityVerdict, ...]:
@@ -175,6 +177,7 @@ class Verdict:
             "target": self.target,
             "passed": self.passed,
             "combined": list(self.combined),
+            "not_combined": self.not_combined,
             **{kind: self._kind_json(kind) for kind in KINDS if kind in ALWAYS or self.capabilities.get(kind)},
         }
 

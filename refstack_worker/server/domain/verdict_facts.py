@@ -15,7 +15,27 @@ from typing import Any
 from refstack_worker.contract.outcomes import Counts
 from refstack_worker.contract.signed_verdict import FORMAT, canonical
 from refstack_worker.server.domain.guidelines import KINDS, Capability, GuidelineTest, StoredGuideline
+from refstack_worker.server.domain.tested_cloud import TestedCloud
 from refstack_worker.server.domain.verdict import BY_NAME, CapabilityVerdict, JudgedTest, Verdict
+
+
+@dataclass(frozen=True)
+class CombinedResult:
+    """One of the results that a verdict is over."""
+
+    test_id: int
+    digest: str
+    cpid: str = ""
+    tempest_version: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as the document lists it."""
+        return {
+            "run": self.test_id,
+            "sha256": self.digest,
+            "cpid": self.cpid,
+            "tempest_version": self.tempest_version,
+        }
 
 
 @dataclass(frozen=True)
@@ -43,8 +63,13 @@ class ResultFacts:
     cpid: str = ""
     cloud: str = ""
     """Label of the cloud."""
-    combined: tuple[tuple[int, str], ...] = ()
-    """Id and SHA-256 of each result that the verdict is over, the oldest first; empty: this one alone."""
+    tested: TestedCloud = TestedCloud()
+    combined: tuple[CombinedResult, ...] = ()
+    """The results that the verdict is over, the oldest first; empty: this one alone."""
+
+    def as_combined(self) -> CombinedResult:
+        """Return this result as one of several that a verdict is over."""
+        return CombinedResult(self.test_id, self.digest, self.cpid, self.tempest_version)
 
 
 def document(facts: ResultFacts, guideline: StoredGuideline, verdict: Verdict, frozen_at: float) -> dict[str, Any]:
@@ -87,7 +112,8 @@ def document(facts: ResultFacts, guideline: StoredGuideline, verdict: Verdict, f
             "passed": verdict.passed,
             "capabilities": {kind: [_capability(one) for one in verdict.capabilities.get(kind, ())] for kind in KINDS},
         },
-        "combined": [{"run": test_id, "sha256": sha256} for test_id, sha256 in facts.combined],
+        "combined": [one.to_json() for one in facts.combined],
+        "not_combined": verdict.not_combined,
         "frozen_at": moment(frozen_at),
     }
 
@@ -111,6 +137,7 @@ def verdict_of(of: Mapping[str, Any]) -> Verdict:
         origin=guideline["origin"],
         digest=guideline["sha256"],
         combined=tuple(one["run"] for one in of.get("combined", ())),
+        not_combined=of.get("not_combined", ""),
     )
 
 

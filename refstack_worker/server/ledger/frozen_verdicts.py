@@ -12,7 +12,6 @@ from sqlalchemy import insert, select
 from sqlalchemy.engine import Connection
 
 from refstack_worker.contract.cloud_needs import quota_message
-from refstack_worker.contract.cpid import cpid_of
 from refstack_worker.contract.outcomes import Counts
 from refstack_worker.errors import RefstackError
 from refstack_worker.server.db import guideline_tables, legacy_tables, queue_tables, verdict_tables
@@ -21,6 +20,7 @@ from refstack_worker.server.domain.combined import combine
 from refstack_worker.server.domain.guidelines import Choice, Guideline, StoredGuideline
 from refstack_worker.server.domain.results import TestResult
 from refstack_worker.server.domain.runs import IMPORTED
+from refstack_worker.server.domain.tested_cloud import cloud_in
 from refstack_worker.server.domain.verdict import Verdict
 from refstack_worker.server.domain.verdict_facts import ResultFacts
 from refstack_worker.server.ledger.transactions import Row
@@ -81,14 +81,15 @@ def frozen(connection: Connection, test_id: int) -> Frozen | None:
 def judged(connection: Connection, test_id: int, choice: Choice, tests: Iterable[TestResult], now: float) -> Frozen:
     """Judge a stored result. :raises RefstackError: the guideline cannot be read, or has no such program."""
     stored, guideline = guideline_of(connection, choice.guideline_id)
-    before = _results_before(connection, choice)
-    earlier = ((before_id, _shortened(tests_of(connection, before_id))) for before_id, _ in before)
+    facts = facts_of(connection, test_id)
+    before, why_not = _results_before(connection, choice, facts)
+    earlier = ((one.test_id, _shortened(tests_of(connection, one.test_id))) for one in before)
     together = combine([*earlier, (test_id, _shortened(tests))])
     found = verdict.judge(guideline, choice.program, together.tests, choice.left_out, together.history)
-    facts = facts_of(connection, test_id)
     if before:
-        facts = replace(facts, combined=(*before, (test_id, facts.digest)))
-    found = replace(verdict.by_guideline(found, stored), combined=tuple(one for one, _ in facts.combined))
+        facts = replace(facts, combined=tuple(one.as_combined() for one in (*before, facts)))
+    runs = tuple(one.test_id for one in facts.combined)
+    found = replace(verdict.by_guideline(found, stored), combined=runs, not_combined=why_not)
     return Frozen(found, verdict_facts.document(facts, stored, found, now))
 
 
@@ -113,18 +114,23 @@ def _shortened(tests: Iterable[TestResult]) -> Iterator[TestResult]:
         yield replace(test, reason=reason)
 
 
-def _results_before(connection: Connection, choice: Choice) -> list[tuple[int, str]]:
-    """Return id and digest of the results that a rerun continues, the oldest first."""
-    found: list[tuple[int, str]] = []
+def _results_before(connection: Connection, choice: Choice, now: ResultFacts) -> tuple[list[ResultFacts], str]:
+    """Return the results that a rerun continues, the oldest first, and why an older one is not among them.
+
+    One that is about another cloud says nothing of this one: it ends the search.
+    """
+    found: list[ResultFacts] = []
     table, known = queue_tables.result, set()
     asked: Choice | None = choice
     while asked is not None and asked.combines is not None and asked.combines not in known:
         known.add(asked.combines)
-        digest = connection.execute(select(table.c.digest).where(table.c.test_id == asked.combines)).scalar()
-        if digest is not None:
-            found.insert(0, (asked.combines, digest))
+        if connection.execute(select(table.c.test_id).where(table.c.test_id == asked.combines)).scalar() is not None:
+            facts = facts_of(connection, asked.combines)
+            if difference := facts.tested.difference(now.tested):
+                return found, f"The result of run {facts.test_id} is not included: {difference}."
+            found.insert(0, facts)
         asked = choice_of(connection, asked.combines)
-    return found
+    return found, ""
 
 
 def choice_of(connection: Connection, test_id: int) -> Choice | None:
@@ -155,7 +161,8 @@ def facts_of(connection: Connection, test_id: int) -> ResultFacts:
     known = dict(connection.execute(select(run).where(run.c.test_id == test_id)).mappings().first() or {})
     tried = select(attempt).where(attempt.c.test_id == test_id, attempt.c.attempt == stored["attempt"])
     how = dict(connection.execute(tried).mappings().first() or {})
-    summary, cloud = json.loads(stored["summary"] or "{}"), _cloud_of(connection, test_id)
+    cloud = cloud_of(connection, test_id)
+    tested = cloud_in(json.loads(stored["summary"] or "{}"), is_imported=known.get("kind") == IMPORTED)
     return ResultFacts(
         test_id=test_id,
         attempt=stored["attempt"],
@@ -174,19 +181,15 @@ def facts_of(connection: Connection, test_id: int) -> ResultFacts:
         node="" if known.get("kind") == IMPORTED else how.get("worker", ""),
         software=how.get("software", ""),
         cloud=cloud["label"] or "",
-        cpid=_cpid(summary, cloud["endpoint_v3"] or ""),
+        cpid=tested.cpid_or_of(cloud["endpoint_v3"] or ""),
+        tested=tested,
     )
 
 
-def _cloud_of(connection: Connection, test_id: int) -> Mapping[str, Any]:
+def cloud_of(connection: Connection, test_id: int) -> Mapping[str, Any]:
+    """Return label and Keystone URL of the saved cloud of a test; empty ones if it has none."""
     test, cloud = legacy_tables.test, legacy_tables.cloud
     joined = test.join(cloud, cloud.c.id == test.c.cloud_id)
     question = select(cloud.c.label, cloud.c.endpoint_v3).select_from(joined).where(test.c.id == test_id)
     row = connection.execute(question).mappings().first()
     return dict(row) if row else {"label": "", "endpoint_v3": ""}
-
-
-def _cpid(summary: Mapping[str, Any], endpoint: str) -> str:
-    found = summary.get("cpid")
-    given = found if isinstance(found, str) else ""
-    return given or (cpid_of(endpoint) if endpoint else "")

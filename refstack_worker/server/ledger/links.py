@@ -14,6 +14,7 @@ from refstack_worker.server.db.link_tables import link
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.domain.guidelines import OFFICIAL
 from refstack_worker.server.domain.links import CloudVerdict, Link
+from refstack_worker.server.domain.tested_cloud import ELSEWHERE
 from refstack_worker.server.ledger.disabled import is_disabled
 from refstack_worker.server.ledger.tokens import digest
 from refstack_worker.server.ledger.transactions import LedgerPart, Row, new_id
@@ -104,19 +105,23 @@ class Links(LedgerPart):
 
 
 def _verdicts() -> Any:
+    """Ask for the verdicts of clouds. One whose run named another server than the cloud's says nothing of the cloud."""
     frozen, chosen, guideline = verdict_tables.verdict, guideline_tables.run_guideline, guideline_tables.guideline
-    test, cloud, run = legacy_tables.test, legacy_tables.cloud, queue_tables.run
+    test, cloud = legacy_tables.test, legacy_tables.cloud
+    run, result = queue_tables.run, queue_tables.result
     joined = (
         frozen.join(run, run.c.test_id == frozen.c.test_id)
         .join(test, test.c.id == frozen.c.test_id)
         .join(cloud, cloud.c.id == test.c.cloud_id)
         .join(chosen, chosen.c.test_id == frozen.c.test_id)
         .join(guideline, guideline.c.id == chosen.c.guideline_id)
+        .join(result, result.c.test_id == frozen.c.test_id)
     )
+    is_elsewhere = func.coalesce(result.c.summary, "").contains(ELSEWHERE, autoescape=True)
     columns = (frozen.c.test_id, frozen.c.is_passed, frozen.c.passed, frozen.c.total, run.c.ended_at, chosen.c.program)
     question = select(*columns, cloud.c.id.label("cloud_id"), cloud.c.label, guideline.c.name.label("guideline"))
     question = question.add_columns(guideline.c.origin)
-    return question.select_from(joined).order_by(frozen.c.test_id.desc())
+    return question.select_from(joined).where(~is_elsewhere).order_by(frozen.c.test_id.desc())
 
 
 def _verdict(row: Row) -> CloudVerdict:

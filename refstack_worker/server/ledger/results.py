@@ -25,6 +25,7 @@ from refstack_worker.server.domain.attempts import (
 )
 from refstack_worker.server.domain.clouds import Conf
 from refstack_worker.server.domain.results import Counts, ParsedResult, ResultQuery, TestResult, Upload
+from refstack_worker.server.domain.tested_cloud import cloud_in, noted, without_note
 from refstack_worker.server.ledger import frozen_verdicts
 from refstack_worker.server.ledger.transactions import (
     LedgerPart,
@@ -117,7 +118,8 @@ class Results(LedgerPart):
             run = None if row else connection.execute(_run_of(test_id)).mappings().first()
         if row is None:
             raise NotFoundError(f"run {test_id} has no result{_why(run)}")
-        return {**row, "summary": json.loads(row["summary"] or "{}")}
+        summary = json.loads(row["summary"] or "{}")
+        return {**row, "summary": without_note(summary), "tested": cloud_in(summary)}
 
     def tests(self, test_id: int, query: ResultQuery) -> list[TestResult]:
         """Return tests of a result in the order in which they ended; see :class:`ResultQuery`."""
@@ -170,6 +172,14 @@ class Results(LedgerPart):
         values = {"stored_kib": run.c.stored_kib + size // 1024}
         connection.execute(update(run).where(run.c.test_id == test_id).values(values))
 
+    def _options(self, connection: Connection, test_id: int) -> Conf:
+        run = queue_tables.run
+        sealed = connection.execute(select(run.c.sealed_conf).where(run.c.test_id == test_id)).scalar()
+        return self._conf({"test_id": test_id, "sealed_conf": sealed})
+
+    def _endpoint(self, connection: Connection, test_id: int) -> str:
+        return frozen_verdicts.cloud_of(connection, test_id)["endpoint_v3"] or ""
+
     def _known(self, connection: Connection, run: Row, attempt: Row, upload: Upload) -> Accepted | None:
         """Return the answer that was given before; None: these bytes may be accepted now; else raise."""
         found = connection.execute(select(queue_tables.result).where(queue_tables.result.c.test_id == run["test_id"]))
@@ -189,13 +199,14 @@ class Results(LedgerPart):
         return None
 
     def store(self, connection: Connection, key: AttemptKey, upload: Upload, parsed: ParsedResult) -> None:
-        """Add the rows of a result, in the caller's transaction."""
+        """Add the rows of a result, in the caller's transaction; before its run ends and its options are erased."""
+        summary = noted(upload.summary, self._options(connection, key.test_id), self._endpoint(connection, key.test_id))
         row = {
             "test_id": key.test_id,
             "attempt": key.attempt,
             "digest": upload.digest,
             "size": upload.size,
-            "summary": strict_json.dumps(dict(upload.summary)),
+            "summary": strict_json.dumps(summary),
             "accepted_at": self.clock(),
             "seconds": parsed.seconds,
             **asdict(parsed.counts),

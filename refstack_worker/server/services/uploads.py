@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from refstack_worker.contract import upload_key
-from refstack_worker.contract.cpid import cpid_of
 from refstack_worker.contract.upload_key import UploadKey
 from refstack_worker.errors import RefstackError, SignatureError, StateError
 from refstack_worker.server.domain.runs import IMPORTED, Run
+from refstack_worker.server.domain.tested_cloud import TestedCloud
 from refstack_worker.server.domain.uploads import StoredKey, UploadRecord
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import upload
@@ -34,8 +34,8 @@ class Uploaded:
 
 def cpid_of_run(ledger: Ledger, run: Run) -> str:
     """Return the cpid that the node found, or that of the cloud's address."""
-    known = ledger.results.get(run.test_id)["summary"].get("cpid")
-    return known if isinstance(known, str) and known else cpid_of(run.cloud.endpoint_v3)
+    tested: TestedCloud = ledger.results.get(run.test_id)["tested"]
+    return tested.cpid_or_of(run.cloud.endpoint_v3)
 
 
 def request_of(ledger: Ledger, run: Run) -> bytes:

@@ -67,6 +67,8 @@ def _verdict_text(told: dict[str, Any]) -> str:
     ]
     if told["combined"]:
         lines.append(f"combined over the runs {', '.join(map(str, told['combined']))}")
+    if told.get("not_combined"):
+        lines.append(told["not_combined"])
     if required["by_id"]:
         lines.append(
             f"{required['by_id']} of them under names that the guideline does not list; RefStack will not count them"

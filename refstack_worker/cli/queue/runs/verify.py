@@ -51,7 +51,16 @@ def summary(document: Mapping[str, Any], key: str) -> str:
         f"Tempest: {tempest}, lock SHA-256 {document['tempest']['lock_sha256'] or 'unknown'}",
         f"node: {document['node']['name'] or 'unknown'}, cloud: {document['cloud']['cpid'] or 'unknown'}",
     ]
+    lines += [_combined(one) for one in document.get("combined", ())]
+    if document.get("not_combined"):
+        lines.append(document["not_combined"])
     return "\n".join(lines) + "\n"
+
+
+def _combined(one: Mapping[str, Any]) -> str:
+    # verdicts of early versions name run and digest alone
+    cloud, tempest = (one.get(name) or "unknown" for name in ("cpid", "tempest_version"))
+    return f"combined with the others here: run {one['run']}, Tempest {tempest}, cloud {cloud}"
 
 
 def _text(path: Path) -> str:

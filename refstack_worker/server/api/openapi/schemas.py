@@ -198,6 +198,7 @@ SCHEMAS: Json = {
         target=string(description="RefStack's word for the program"),
         passed=FLAG,
         combined=array(integer(1), description="Ids of the runs that it combines; empty: this run alone"),
+        not_combined=string(description="Why it does not include the run that this one reran; empty: it does, or none"),
         **{kind: _KIND for kind in ("required", "advisory")},
     ),
     "Comparison": shape(**{name: array(reference("Test")) for name in ("broken", "mended", "other", "added", "gone")}),

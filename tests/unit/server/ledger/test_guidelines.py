@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, update
 
+from refstack_worker.contract import attempt_token
 from refstack_worker.contract.outcomes import Counts
 from refstack_worker.errors import NotFoundError, UsageError
 from refstack_worker.server.db import guideline_tables, legacy_tables
 from refstack_worker.server.domain.accounts import AccessScope
+from refstack_worker.server.domain.attempts import Claim, Proof
 from refstack_worker.server.domain.guideline_file import parse
 from refstack_worker.server.domain.guidelines import OFFICIAL, OWN, Choice, StoredGuideline
 from refstack_worker.server.domain.results import Upload
+from refstack_worker.server.domain.runs import IMPORTED, NewRun, RunSpec
 from refstack_worker.server.domain.verdict import judge
 from refstack_worker.server.domain.verdict_facts import verdict_of
 from refstack_worker.server.ledger.ledger import Ledger
@@ -227,6 +231,69 @@ class TestCombined:
             runs.append(before)
         verdict = ledger.guidelines.verdict(before)
         assert verdict is not None and verdict.passed and verdict.combined == tuple(runs)
+
+    def test_each_run_is_listed_with_its_cloud_and_version(self, ledger: Ledger, tmp_path: Path) -> None:
+        first, second = self.rerun(ledger, tmp_path, {"cpid": "c" * 32})
+        found = ledger.guidelines.verdict_facts(second)
+        assert found is not None and found.verdict.passed and found.verdict.not_combined == ""
+        shown = [(one["run"], one["cpid"], one["tempest_version"]) for one in found.document["combined"]]
+        assert shown == [(first, "c" * 32, "47.0.0"), (second, "c" * 32, "47.0.0")]
+
+    def test_what_passed_on_another_cloud_does_not_count(self, ledger: Ledger, tmp_path: Path) -> None:
+        """What failed is run again on a weak cloud: its verdict must not be that of the strong one."""
+        first, second = self.rerun(ledger, tmp_path, {"cpid": "d" * 32})
+        found = ledger.guidelines.verdict_facts(second)
+        assert found is not None and (found.verdict.passed, found.verdict.count()) == (False, (2, 3))
+        assert found.verdict.combined == () and found.document["combined"] == []
+        assert f"run {first} is not included: it tested another cloud" in found.verdict.not_combined
+        assert verdict_of(json.loads(json.dumps(found.document))) == found.verdict
+        laid_over = ledger.guidelines.verdict(second, Choice(official(ledger).id, "Storage"))
+        assert laid_over is not None and not laid_over.passed and laid_over.combined == ()
+
+    @pytest.mark.parametrize(("server", "is_same"), [("cloud.example", True), ("other.example", False)])
+    def test_where_a_cloud_has_no_id_its_keystone_counts(
+        self, ledger: Ledger, tmp_path: Path, server: str, is_same: bool
+    ) -> None:
+        conf = {"identity": {"uri_v3": f"https://{server}:443/identity/v3", "password": "pw-of-the-second"}}
+        _, second = self.rerun(ledger, tmp_path, {}, conf_json=conf)
+        verdict = ledger.guidelines.verdict(second)
+        assert verdict is not None and verdict.passed is is_same
+        assert verdict.not_combined == "" or "its Keystone is another server" in verdict.not_combined
+
+    def test_an_imported_result_is_not_continued(self, ledger: Ledger, tmp_path: Path) -> None:
+        """Anything can be imported; what continues it would be signed as if all of it had run here."""
+        guideline = official(ledger)
+        claim = Claim("claim-of-imported", "imported", "47.0.0")
+        held = ledger.runs.add_held(NewRun(RunSpec(tempest_version="47.0.0"), kind=IMPORTED), claim)
+        first = held.key.test_id
+        ledger.guidelines.choose(first, Choice(guideline.id, "Storage"))
+        (tmp_path / "result").write_bytes(stream([Event(f"tempest.a.T.test_put[id-{UUIDS[1]}]")]))
+        proof = Proof(first, held.secret, held.key.attempt, attempt_token.mark(claim.claim_id))
+        acceptance.accept(ledger, proof, Upload.of(tmp_path / "result", {"cpid": "c" * 32}))
+        verdict = ledger.guidelines.verdict(self.continued(ledger, tmp_path, guideline, first, {"cpid": "c" * 32}))
+        assert verdict is not None and not verdict.passed and "imported, not run here" in verdict.not_combined
+
+    def rerun(self, ledger: Ledger, folder: Path, summary: dict[str, str], **given: Any) -> tuple[int, int]:
+        """A run that fails two tests, and one of those two alone, which passes them."""
+        guideline = official(ledger)
+        first = finished(ledger, folder, guideline).submission.key.test_id
+        return first, self.continued(ledger, folder, guideline, first, summary, **given)
+
+    def continued(
+        self,
+        ledger: Ledger,
+        folder: Path,
+        guideline: StoredGuideline,
+        first: int,
+        summary: dict[str, str],
+        **more: Any,
+    ) -> int:
+        job = claimed(ledger, rerun_of=first, **more)
+        test_id = job.submission.key.test_id
+        ledger.guidelines.choose(test_id, Choice(guideline.id, "Storage", combines=first))
+        (folder / "result").write_bytes(stream([Event("tempest.a.T.test_get"), Event("tempest.a.T.test_old")]))
+        acceptance.accept(ledger, job.proof, Upload.of(folder / "result", summary))
+        return test_id
 
 
 def test_lists_show_the_frozen_verdict_in_short(ledger: Ledger, tmp_path: Path) -> None:

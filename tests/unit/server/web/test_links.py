@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from tests.system.web.site import PROGRAM, events, guideline
 def run(ledger: Ledger, tmp_path: Path) -> int:
     stored = ledger.guidelines.add(guideline(), StoredGuideline(0, "", ""))
     user = ledger.accounts.add_user("ann", "ann@x")
-    cloud = ledger.clouds.add(NewCloud("Prod", "https://prod.example/v3", user_id=user.id)).cloud.id
+    cloud = ledger.clouds.add(NewCloud("Prod", "https://cloud.example/v3", user_id=user.id)).cloud.id
     job = claimed(ledger, cloud_id=cloud, owner_id=user.id, label="nightly")
     ledger.guidelines.choose(job.submission.key.test_id, Choice(stored.id, PROGRAM))
     (tmp_path / "stream").write_bytes(stream(events()))
@@ -95,6 +96,31 @@ def test_a_vendors_own_guideline_gives_no_badge(client: FlaskClient, ledger: Led
     assert guest.get(badge).text == before and "2099.01" not in before
     # who is signed in sees it, and whose it is
     assert "2099.01 (own)" in client.get("/matrix").text
+
+
+def test_a_run_of_another_server_gives_no_badge(client: FlaskClient, ledger: Ledger, tmp_path: Path, run: int) -> None:
+    """It names the cloud, and with its own options a server that passes; what failed there is rerun on the cloud."""
+    made = client.post("/clouds/1/links", data={"form_key": key_of(client), "program": PROGRAM})
+    paths = re.findall(r"/(?:badges|feeds)/[\w-]+\.(?:svg|atom)", made.text)
+    guest = create_app(ledger).test_client()
+    before = [guest.get(path).text for path in paths]
+    matrix = client.get("/matrix").text
+    conf = {"identity": {"uri_v3": "https://devstack.example/v3", "password": "another-password-1"}}
+    job = claimed(ledger, cloud_id=1, owner_id=1, conf_json=conf)
+    elsewhere, choice = job.submission.key.test_id, ledger.guidelines.choice(run)
+    assert choice is not None
+    ledger.guidelines.choose(elsewhere, choice)
+    (tmp_path / "elsewhere").write_bytes(stream(events()))
+    acceptance.accept(ledger, job.proof, Upload.of(tmp_path / "elsewhere", {"cpid": "abc"}))
+    assert [guest.get(path).text for path in paths] == before and client.get("/matrix").text == matrix
+    job = claimed(ledger, cloud_id=1, owner_id=1)
+    ledger.guidelines.choose(job.submission.key.test_id, replace(choice, combines=elsewhere))
+    (tmp_path / "again").write_bytes(stream(events()[:1]))
+    acceptance.accept(ledger, job.proof, Upload.of(tmp_path / "again", {"cpid": "abc"}))
+    verdict = ledger.links.verdicts_of(1, PROGRAM, 1)[0]
+    assert (verdict.test_id, verdict.passed) == (job.submission.key.test_id, False)
+    shown = client.get(f"/runs/{verdict.test_id}").text
+    assert f"The result of run {elsewhere} is not included" in shown and "Combined over" not in shown
 
 
 def test_links_read_each_guideline_once(client: FlaskClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,16 @@ def test_a_genuine_verdict_is_summed_up(key: Path, capsys: pytest.CaptureFixture
     assert "required tests passed: 1 of 2" in said
 
 
+def test_the_runs_and_clouds_of_a_combined_verdict_are_named(key: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = [{"run": 6, "sha256": "ab", "cpid": "c1", "tempest_version": "47.0.0"}, {"run": 7, "sha256": "cd"}]
+    assert main(["verify", str(write(key, {**DOCUMENT, "combined": listed})), "--key", str(key)]) == 0
+    said = capsys.readouterr().out
+    assert "run 6, Tempest 47.0.0, cloud c1" in said and "run 7, Tempest unknown, cloud unknown" in said
+    without = {**DOCUMENT, "not_combined": "The result of run 6 is not included: it tested another cloud."}
+    assert main(["verify", str(write(key, without)), "--key", str(key)]) == 0
+    assert "run 6 is not included" in capsys.readouterr().out
+
+
 def test_a_vendors_own_guideline_is_said_to_be_one(key: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = {**DOCUMENT, "guideline": {**DOCUMENT["guideline"], "origin": "own"}}
     assert main(["verify", str(write(key, own)), "--key", str(key)]) == 0
