@@ -97,9 +97,10 @@ class Shards(LedgerPart):
                 return False
             return self._moved_on(connection, run, rows)
 
-    def finish(self, test_id: int, upload: Upload, parsed: ParsedResult) -> bool:
+    def finish(self, test_id: int, upload: Upload, parsed: ParsedResult, notes: Sequence[str] = ()) -> bool:
         """Accept the merged result of a run whose shards have all ended, and forget theirs: all or nothing.
 
+        :param notes: what the run's messages say of the merging.
         :returns: whether this call did it; not if the run has ended, or is being cancelled.
         """
         with self.database.writing() as connection:
@@ -107,6 +108,8 @@ class Shards(LedgerPart):
             if RunState(run["state"]).is_end or run["state"] == RunState.CANCELLING.value:
                 return False
             self._reflect(connection, run, rows)
+            for note in notes:
+                self.transactions.say(connection, self.transactions.locked_run(connection, test_id), note)
             run = dict(self.transactions.locked_run(connection, test_id))
             change_attempt(connection, key_of(run), self._attempt_values(rows))
             self._results.store(connection, key_of(run), upload, parsed)

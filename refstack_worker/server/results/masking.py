@@ -42,7 +42,7 @@ class MaskedStream:
     _noise: bytes = b""
 
     def __post_init__(self) -> None:
-        self._packets = StreamResultToBytes(_Unflushed(self.out))
+        self._packets = StreamResultToBytes(Unflushed(self.out))
 
     def status(self, test_id: str | None = None, test_status: str | None = None, **event: Any) -> None:
         if test_id is None and event.get("file_name") == self.noise:
@@ -103,7 +103,7 @@ class MaskedStream:
             self.out.write(good)
 
 
-class _Unflushed:
+class Unflushed:
     """A file for the writer of packets, which would flush after each of them."""
 
     def __init__(self, file: BinaryIO) -> None:

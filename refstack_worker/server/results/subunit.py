@@ -43,7 +43,8 @@ _HARMFUL = dict.fromkeys(
     "\N{REPLACEMENT CHARACTER}",
 )
 """What begins a line, moves a terminal's cursor or turns the writing around, to what stands in its place in a name."""
-_PARSER = "subunit.parser"
+PARSER = "subunit.parser"
+"""The test by which the library says that a stream is damaged."""
 _PARSER_ERROR = "Parser Error"
 _NOISE = "refstack noise"
 _NAME = re.compile(r"(?P<name>[^\[(]*(?:\([^)]*\))?[^\[]*)(?:\[(?P<attributes>[^\]]*)\])?(?P<scenario>.*)\Z", re.DOTALL)
@@ -207,7 +208,7 @@ class _Collector:
     def _check(self, test_id: str, event: dict[str, Any]) -> None:
         # stestr writes a failed test of this name where a test printed stray bytes; the library does so where this very
         # stream is damaged, and then leaves out what it gives of every packet
-        if test_id == _PARSER and "timestamp" not in event:
+        if test_id == PARSER and "timestamp" not in event:
             if event.get("file_name") == _PARSER_ERROR:
                 error = bytes(event.get("file_bytes") or b"").decode("utf-8", "replace")[:200]
                 raise ResultError(f"result: damaged or cut off subunit stream: {error}")

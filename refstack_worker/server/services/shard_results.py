@@ -17,7 +17,8 @@ from refstack_worker.server.domain.results import ResultQuery, Upload
 from refstack_worker.server.domain.shards import Shard
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
-from refstack_worker.server.services import tempest_tests
+from refstack_worker.server.services import own_tests, tempest_tests
+from refstack_worker.server.services.own_tests import OwnTests
 
 _PAGE = 1000
 """Tests that are read at once."""
@@ -40,11 +41,11 @@ def merge(ledger: Ledger, test_id: int) -> bool:
         try:
             _check_size(ledger, shards)
             _check_own_tests(ledger, shards)
-            summaries = _write_stream(ledger, shards, stream)
+            summaries, notes = _write_stream(ledger, test_id, shards, stream)
             _write_log(ledger, shards, log)
             upload = Upload.of(stream, _summary(test_id, shards, summaries), log if log.exists() else None)
             with acceptance.masked(upload, ()) as result:
-                return ledger.shards.finish(test_id, upload, result)
+                return ledger.shards.finish(test_id, upload, result, notes)
         except NotFoundError:
             # another monitor has merged them meanwhile
             return False
@@ -84,19 +85,29 @@ def _names_in(ledger: Ledger, test_id: int) -> Iterator[str]:
         page = replace(page, after=tests[-1].position)
 
 
-def _write_stream(ledger: Ledger, shards: Sequence[Shard], path: Path) -> list[Mapping[str, Any]]:
-    """Write the streams of shards, in which secrets are masked; return their summaries."""
-    summaries = []
+def _write_stream(
+    ledger: Ledger, test_id: int, shards: Sequence[Shard], path: Path
+) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Write what the streams of shards, in which secrets are masked, say of their own tests.
+
+    :returns: their summaries, and what the run's messages say of the rest.
+    """
+    summaries, notes = [], []
+    version = ledger.runs.get(test_id).spec.tempest_version
     with path.open("wb") as out:
         for shard in shards:
             if shard.test_id is None:
                 continue
             if shard.state is RunState.FINISHED:
                 summaries.append(ledger.results.get(shard.test_id)["summary"])
-                out.writelines(ledger.results.stream(shard.test_id))
+                with tempfile.TemporaryFile(dir=path.parent) as whole:
+                    whole.writelines(ledger.results.stream(shard.test_id))
+                    whole.seek(0)
+                    left_out = own_tests.copy_own(whole, out, OwnTests(shard, version))
+                notes += [own_tests.note(shard.number, left_out)] if left_out else []
             else:
-                _write_skipped(ledger.runs.get(shard.test_id).spec.tempest_version, shard, out)
-    return summaries
+                _write_skipped(version, shard, out)
+    return summaries, notes
 
 
 def _write_skipped(version: str, shard: Shard, out: BinaryIO) -> None:

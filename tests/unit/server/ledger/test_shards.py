@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import StateError
 from refstack_worker.server.db import queue_tables
+from refstack_worker.server.domain.guidelines import Choice, StoredGuideline
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.domain.runs import SHARD, SPLIT, RunQuery
 from refstack_worker.server.domain.shards import ShardPlan
@@ -213,6 +215,28 @@ class TestNodesThatLie:
         found = ledger.runs.get(run)
         assert (found.state, found.reason) == (RunState.FAILED, "shards")
         assert f"shard 1 has a result of {said}, which is a test of shard 2" in found.message
+
+    def test_a_node_speaks_for_no_test_of_another_shard_by_a_former_name(self, ledger: Ledger, tmp_path: Path) -> None:
+        known = {f"{BETA}.test_1": {"aliases": ["old.place.Beta.test_1"]}, f"{ALPHA}.test_1": {}}
+        text = {
+            "metadata": {"id": "2099.01", "schema": "2.0"},
+            "platforms": {"P": {"components": [{"name": "c"}]}},
+            "components": {"c": {"capabilities": {"required": [{"name": "k"}]}}},
+            "capabilities": {"k": {"tests": known}},
+        }
+        guideline = ledger.guidelines.add(json.dumps(text), StoredGuideline(0, "", "", "", "op"))
+        run = split(ledger)
+        ledger.guidelines.choose(run, Choice(guideline.id, "P"))
+        post(ledger, held(ledger, run, 1, "node-1"), tmp_path, f"{ALPHA}.test_1", "old.place.Beta.test_1")
+        post(ledger, held(ledger, run, 2, "node-2"), tmp_path, f"{BETA}.test_1", status="fail")
+        look(ledger)
+        verdict = ledger.guidelines.verdict(run)
+        assert verdict is not None and (verdict.passed, verdict.count()) == (False, (1, 2))
+        assert {one.name for one in ledger.results.tests(run, ResultQuery())} == {f"{ALPHA}.test_1", f"{BETA}.test_1"}
+        assert b"old.place" not in b"".join(ledger.results.stream(run))
+        assert [text for text in texts(ledger, run) if "left out" in text] == [
+            "shard 1: left out of the result, because its tests do not include them: old.place.Beta.test_1"
+        ]
 
     def test_shards_have_together_no_more_than_one_run(self, ledger: Ledger, tmp_path: Path) -> None:
         run = split(ledger)
