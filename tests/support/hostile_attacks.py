@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 60.0
 """A heartbeat or a call of the other vendor that takes longer has failed."""
 
+_SPLIT_CONF = {"identity": {"password": "x"}, "auth": {"admin_username": "a", "admin_password": "x"}}
 Attack = tuple[str, Callable[[threading.Event], int]]
 
 
@@ -37,6 +38,9 @@ def attacks(site: Site, cloud: int) -> list[Attack]:
     key = json.dumps({"private_key": _slow_key()}).encode()
     empty = b'{"text": "x", "more": [' + b"{}," * 2_900_000 + b"1]}"
     means_much = json.dumps({"text": _guideline_that_means_much(5000)}).encode()
+
+    split = json.dumps({"tempest_version": "47.0.0", "shards": 2, "cloud_id": cloud, "conf_json": _SPLIT_CONF,
+                        "testcases": {"regexes": [r"(.*.*.*.*.*)*zz$"]}}).encode()  # fmt: skip
 
     def call(method: str, path: str, body: bytes = b"") -> Callable[[threading.Event], int]:
         return lambda _stop: site.request(method, path, site.attacker, body)[0]
@@ -60,6 +64,7 @@ def attacks(site: Site, cloud: int) -> list[Attack]:
         ("a key that is slow to prove", call("PUT", "/v1/me/upload-key", key)),
         ("nine megabytes of empty objects", call("POST", "/v1/guidelines", empty)),
         ("a guideline that means much", call("POST", "/v1/guidelines", means_much)),
+        ("runs that are slow to split", call("POST", "/v1/runs", split)),
         ("watch all runs", lambda stop: _slow(site, "/v1/events", stop)),
     ]
 

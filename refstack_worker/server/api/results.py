@@ -169,7 +169,8 @@ def upload_result(call: Call, test_id: int) -> Response:
 
 def _signed_verdict(call: Call, test_id: int) -> Response:
     call.run(test_id)
-    answer = jsonify(signed_verdicts.signed(call.ledger, test_id, _choice(call)))
+    with call.context.downloads.turn(call.caller.token.account):
+        answer = jsonify(signed_verdicts.signed(call.ledger, test_id, _choice(call)))
     answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.verdict.json"
     return answer
 

@@ -24,9 +24,12 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import confined
 from refstack_worker.server.services import mini_conf, shard_accounts, tempest_tests
 from refstack_worker.server.services.tempest_tests import VersionTests
+from refstack_worker.server.services.turns import Turns
 
 CLASS_SECONDS = 1.0
 """What a class costs beside its tests: projects and users are made for it."""
+TURNS = Turns(4, 2, "Other runs are being split. Try again in a moment.")
+"""For requests: each holds a thread while it waits until its tests are looked for."""
 
 
 class NotSplit(RefstackError):

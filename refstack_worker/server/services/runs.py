@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -35,6 +36,7 @@ from refstack_worker.server.services.guidelines import GuidelineService
 from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.lists import check_url
 from refstack_worker.server.services.inputs.run_input import new_run
+from refstack_worker.server.services.turns import Turns
 
 MAX_RERUN = 20_000
 """Failed tests that one rerun takes by name."""
@@ -46,6 +48,8 @@ class RunService:
 
     ledger: Ledger
     submitter: Submitter
+    split_turns: Turns | None = run_shards.TURNS
+    """None: no request waits for the run."""
 
     def create(self, caller: Caller, body: Mapping[str, Any], key: str = "") -> Run:
         """Record a run and return it; see :meth:`start`."""
@@ -177,10 +181,15 @@ class RunService:
             owner_id=owner,
             idempotency_key=unique,
         )
-        recorded = self.ledger.runs.record(run_shards.with_shards(self.ledger, complete, known))
+        recorded = self.ledger.runs.record(self._with_shards(caller, complete, known))
         if choice is not None:
             self.ledger.guidelines.choose(recorded.run.test_id, choice)
         return recorded
+
+    def _with_shards(self, caller: Caller, new: NewRun, known: CloudRecord | None) -> NewRun:
+        turns = self.split_turns if new.spec.shards > 1 else None
+        with turns.turn(caller.token.account) if turns else nullcontext():
+            return run_shards.with_shards(self.ledger, new, known)
 
     def _need_cloud(self, caller: Caller, cloud_id: int) -> CloudRecord:
         try:

@@ -105,7 +105,7 @@ class ScheduleService:
         body = {**due.body, "cloud_id": due.cloud_id, "label": due.label or f"Schedule {due.id}"}
         self._need_passwords(due.cloud_id)
         key = f"schedule {due.id} at {due.next_at:.0f}"
-        return RunService(self.ledger, self.submitter).create(_owner(due), body, key)
+        return RunService(self.ledger, self.submitter, split_turns=None).create(_owner(due), body, key)
 
     def _check_cloud(self, caller: Caller, cloud_id: int) -> None:
         try:

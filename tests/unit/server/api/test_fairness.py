@@ -7,6 +7,7 @@ import base64
 import pytest
 from sqlalchemy import select, update
 
+from refstack_worker.contract.export_formats import SIGNED_VERDICT
 from refstack_worker.server.db import queue_tables
 from refstack_worker.server.domain.attempts import Claim
 from refstack_worker.server.domain.results import Upload
@@ -151,3 +152,12 @@ class TestFairness:
         assert world.ann("GET", verdict).json == before
         assert [one["name"] for one in world.ann("GET", "/v1/guidelines").json["guidelines"]] == ["long", "2020.06"]
         assert world.ann("DELETE", f"/v1/guidelines/{old}").status_code in (200, 204)
+
+    def test_to_sign_a_verdict_counts_as_a_download(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By another guideline it judges the whole result."""
+        run = world.ann("POST", "/v1/runs", world.wish(guideline={"id": world.guideline, "program": "Storage"})).json
+        world.finish(run["test_id"], 1)
+        path = f"/v1/runs/{run['test_id']}/exports/{SIGNED_VERDICT}"
+        assert world.ann("GET", path).status_code == 200
+        monkeypatch.setattr("refstack_worker.server.serving.downloads.MAX_OF_ONE", 0)
+        assert world.ann("GET", path).status_code == 429

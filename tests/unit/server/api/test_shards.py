@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from flask.testing import FlaskClient
 
 from refstack_worker.contract.accounts import account_sections
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.results import confined
 from refstack_worker.server.services import tempest_tests
 from tests.support.api_calls import WISH
 from tests.support.ledgers import CONF
@@ -86,6 +89,36 @@ def test_too_few_accounts_are_refused_before_the_run(client: FlaskClient, operat
     (error,) = answer.json["errors"]
     assert error["field"] == "shards"
     assert "each shard needs at least 2 accounts of its own" in error["message"]
+
+
+def test_who_waits_for_runs_to_be_split_holds_few_threads(
+    client: FlaskClient, operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, go_on = threading.Semaphore(0), threading.Event()
+    real = confined._run
+
+    def slow(*words: Any, **more: Any) -> str:
+        looking.release()
+        assert go_on.wait(60)
+        return real(*words, **more)
+
+    monkeypatch.setattr(confined, "_run", slow)
+
+    def ask() -> Any:
+        return client.application.test_client().post("/v1/runs", json=ASKED, headers=operator)
+
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(ask) for _ in range(2)]
+        try:
+            assert all(looking.acquire(timeout=60) for _ in waiting)
+            refused = [pool.submit(ask).result(timeout=60) for _ in range(3)]
+        finally:
+            go_on.set()
+    assert {(one.status_code, one.json["reason"]) for one in refused} == {(429, "busy")}
+    assert all(int(one.headers["Retry-After"]) > 0 for one in refused)
+    assert [one.result().status_code for one in waiting] == [201, 201]
+    # who was refused, and who is done, holds nothing
+    assert ask().status_code == 201
 
 
 @pytest.mark.parametrize("shards", [-1, 17, "2"])
