@@ -26,6 +26,7 @@ from refstack_worker.server.domain.attempts import Claim, Proof
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.ledger.node_keys import check_speaks_for
 from refstack_worker.server.ledger.transactions import refused
+from refstack_worker.server.services import tempest_tests
 from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import failure, json_body, limit, number, text
@@ -109,7 +110,8 @@ def durations(test_id: int, attempt: int) -> Response:
     """Say how long tests took in earlier runs, so that this one divides them evenly among its processes."""
     proof = _proof(test_id, attempt)
     body = json_body()
-    return jsonify(durations_body(context().ledger.durations.of_attempt(proof, _claim_id(body))))
+    found = context().ledger.durations.of_attempt(proof, _claim_id(body), tempest_tests.is_known)
+    return jsonify(durations_body(found))
 
 
 @WORKER.post("/worker/v1/nodes/<name>")

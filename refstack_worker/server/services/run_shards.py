@@ -91,7 +91,7 @@ def _split(ledger: Ledger, new: NewRun, conf: Conf, known: CloudRecord | None) -
         raise NotSplit(why_unknown(new.spec))
     names = _chosen(ledger, new, version)
     accounts = shard_accounts.divided(conf, known, new.spec.shards)
-    groups = _groups(names, ledger.durations.of_cloud(new.cloud_id))
+    groups = _groups(names, ledger.durations.of_cloud(new.cloud_id, new.owner_id, tempest_tests.is_known))
     alone = [one for one in groups if _is_alone(one, version, accounts.can_run)]
     beside = [one for one in groups if one not in alone]
     if len(beside) < 2:

@@ -75,6 +75,12 @@ def newest() -> VersionTests:
     return _of(len(_table()["versions"]) - 1)
 
 
+def is_known(name: str) -> bool:
+    """Return whether any version that is known has a test of this name, in full and without attributes."""
+    owner, _, method = name.rpartition(".")
+    return method in _table()["tests"].get(owner, {})
+
+
 def proposal(guideline: Guideline, tests: Collection[GuidelineTest], offered: Iterable[str]) -> Proposal:
     """Return the version to judge a guideline's tests with.
 
