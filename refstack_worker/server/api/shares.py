@@ -5,10 +5,9 @@ from __future__ import annotations
 from flask import Response, jsonify
 
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
-from refstack_worker.server.services import access
+from refstack_worker.server.services import access, sharing
 from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.schema import ID, array, fields, integer, shape, string
-from refstack_worker.server.services.sharing import vendor_named, vendors_of
 
 SHARES = Resource("shares", "Share a run with other vendors.")
 _ALL = "/v1/runs/<int:test_id>/shares"
@@ -38,13 +37,15 @@ def list_shares(call: Call, test_id: int) -> Response:
     ),
 )
 def share_run(call: Call, test_id: int) -> Response:
-    """Share a run with a vendor, given by name or id."""
+    """Share a run with a vendor, given by name.
+
+    The id is enough for operators, and for a vendor that one of your runs is shared with.
+    """
     call.context.runs.owned(call.caller, test_id)
     given = call.body
     if len(given) != 1:
         raise invalid("vendor", "give either vendor or vendor_id")
-    vendor_id = given["vendor_id"] if "vendor_id" in given else vendor_named(call.ledger, given["vendor"]).id
-    call.ledger.accounts.share(test_id, vendor_id)
+    sharing.share(call.ledger, call.caller, test_id, given["vendor_id"] if "vendor_id" in given else given["vendor"])
     return _listed(call, test_id)
 
 
@@ -57,6 +58,6 @@ def unshare_run(call: Call, test_id: int, vendor_id: int) -> Response:
 
 
 def _listed(call: Call, test_id: int) -> Response:
-    shared = vendors_of(call.ledger, test_id)
+    shared = sharing.vendors_of(call.ledger, test_id)
     shown = [{"id": one.id, "name": one.name} for one in shared]
     return jsonify({"vendors": [one.id for one in shared], "shares": shown})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.errors import NotFoundError, StateError
-from refstack_worker.server.db import account_tables, legacy_tables
+from refstack_worker.server.db import account_tables, legacy_tables, queue_tables
 from refstack_worker.server.domain.accounts import AccessScope, User, Vendor
 from refstack_worker.server.ledger.transactions import (
     LedgerPart,
@@ -111,6 +112,15 @@ class Accounts(LedgerPart):
         question = select(table.c.vendor_id).where(table.c.test_id == test_id).order_by(table.c.vendor_id)
         with self.database.reading() as connection:
             return list(connection.execute(question).scalars().all())
+
+    def shared_with(self, owner_ids: Sequence[int]) -> frozenset[int]:
+        """Return the vendors that any run of these users is shared with."""
+        run, table = queue_tables.run, account_tables.share
+        joined = table.join(run, run.c.test_id == table.c.test_id)
+        question = select(table.c.vendor_id).distinct().select_from(joined)
+        with self.database.reading() as connection:
+            found = connection.execute(question.where(run.c.owner_id.in_(owner_ids or (-1,)))).scalars()
+            return frozenset(found)
 
 
 def _is_share(test_id: int, vendor_id: int) -> Any:

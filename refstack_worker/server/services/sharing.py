@@ -5,6 +5,33 @@ from __future__ import annotations
 from refstack_worker.errors import NotFoundError
 from refstack_worker.server.domain.accounts import Vendor
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.services import access
+from refstack_worker.server.services.callers import Caller
+from refstack_worker.server.services.inputs.checks import invalid
+
+MAX_SHARES = 100
+"""Vendors that a run can be shared with."""
+
+
+def share(ledger: Ledger, caller: Caller, test_id: int, vendor: str | int) -> None:
+    """Let a vendor look at a run of the caller's.
+
+    :param vendor: its name, or the id that the caller knows it by.
+    :raises NotFoundError: there is none, or the caller has an id from elsewhere.
+    """
+    vendor_id = vendor_named(ledger, vendor).id if isinstance(vendor, str) else _known_id(ledger, caller, vendor)
+    shared = ledger.accounts.shares(test_id)
+    if vendor_id not in shared and len(shared) >= MAX_SHARES:
+        raise invalid("vendor", f"the run is shared with {len(shared)} vendors; stop sharing it with one first")
+    ledger.accounts.share(test_id, vendor_id)
+
+
+def _known_id(ledger: Ledger, caller: Caller, vendor_id: int) -> int:
+    """Return an id that the caller may use: by trying out ids, one vendor could learn the names of all."""
+    scope = access.scope_of(ledger, caller)
+    if scope is not None and vendor_id not in ledger.accounts.shared_with(scope.owner_ids):
+        raise NotFoundError(f"You have not shared a run with a vendor {vendor_id} yet. Give the vendor's name.")
+    return vendor_id
 
 
 def vendor_named(ledger: Ledger, name: str) -> Vendor:

@@ -13,14 +13,13 @@ from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, Us
 from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.ledger.overview import FrozenVerdict
 from refstack_worker.server.results.exports.formats import FORMATS
-from refstack_worker.server.services import access, uploads
+from refstack_worker.server.services import access, sharing, uploads
 from refstack_worker.server.services.compare import compare
 from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.moments import moment
 from refstack_worker.server.services.inputs.run_input import RERUN
 from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.services.preflight import preflight
-from refstack_worker.server.services.sharing import vendor_named
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.files import event_stream, exported_file, log_file, subunit_file
 from refstack_worker.server.serving.responses import number, text
@@ -161,10 +160,11 @@ def rerun(test_id: int) -> Answer:
 def share_run(test_id: int) -> Answer:
     """Share a run with the vendor of a name, or stop sharing it."""
     context().runs.owned(caller(), test_id)
-    accounts = context().ledger.accounts
-    vendor = vendor_named(context().ledger, text(request.form, "vendor", 80))
-    change = accounts.unshare if request.form.get("action") == "stop" else accounts.share
-    change(test_id, vendor.id)
+    ledger, name = context().ledger, text(request.form, "vendor", 80)
+    if request.form.get("action") == "stop":
+        ledger.accounts.unshare(test_id, sharing.vendor_named(ledger, name).id)
+    else:
+        sharing.share(ledger, caller(), test_id, name)
     return redirect(f"/runs/{test_id}", 303)
 
 

@@ -53,7 +53,7 @@ class RunShares(Lister):
 
 def _with_vendor(parser: Any) -> argparse.ArgumentParser:
     found = with_id(parser)
-    found.add_argument("vendor", help="name or id of the vendor")
+    found.add_argument("vendor", help="name of the vendor; or its id, for operators or if you share a run with it")
     return found
 
 

@@ -15,6 +15,7 @@ from refstack_worker.server.api.openapi.document import path_of
 from refstack_worker.server.api.routing import Operation
 from refstack_worker.server.app import create_app
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.services import sharing
 from tests.support.ledgers import Clock
 from tests.support.notifications import subscribe
 from tests.support.two_vendors import PASSWORD, Who, World
@@ -83,7 +84,7 @@ class TestWhose:
 
     def test_shared_runs_may_be_looked_at_and_no_more(self, world: World, runs: tuple[int, int]) -> None:
         path = f"/v1/runs/{runs[0]}"
-        assert world.ann("POST", f"{path}/shares", {"vendor_id": world.vendors[1]}).status_code == 200
+        assert world.ann("POST", f"{path}/shares", {"vendor": "Bravo"}).status_code == 200
         assert world.bob("GET", path).status_code == 200
         assert [run["test_id"] for run in world.bob("GET", "/v1/runs").json["runs"]] == [runs[0]]
         calls: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -95,6 +96,31 @@ class TestWhose:
             assert world.bob(method, path + tail, body).status_code == 404, tail
         assert world.ann("DELETE", f"{path}/shares/{world.vendors[1]}").status_code == 204
         assert world.bob("GET", path).status_code == 404
+
+    def test_ids_do_not_tell_which_vendors_there_are(self, world: World, runs: tuple[int, int]) -> None:
+        path, other = f"/v1/runs/{runs[0]}/shares", world.vendors[1]
+        refused = [world.ann("POST", path, {"vendor_id": number}) for number in (other, 999)]
+        assert [one.status_code for one in refused] == [404, 404]
+        assert refused[0].text.replace(str(other), "N") == refused[1].text.replace("999", "N")
+        assert world.ann("GET", path).json["vendors"] == []
+        # known from a share of one's own, also of a colleague's
+        assert world.abe("POST", f"/v1/runs/{runs[1]}/shares", {"vendor": "bravo"}).status_code == 200
+        assert world.ann("POST", path, {"vendor_id": other}).json["shares"] == [{"id": other, "name": "Bravo"}]
+        third = world.ledger.accounts.add_vendor("Charlie").id
+        assert world.bob("POST", path, {"vendor_id": third}).status_code == 404
+        assert world.operator("POST", path, {"vendor_id": third}).json["vendors"] == [other, third]
+
+    def test_a_run_is_shared_with_so_many_vendors_and_no_more(
+        self, world: World, runs: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sharing, "MAX_SHARES", 1)
+        world.ledger.accounts.add_vendor("Charlie")
+        path = f"/v1/runs/{runs[0]}/shares"
+        assert [world.ann("POST", path, {"vendor": name}).status_code for name in ("Bravo", "Bravo", "Charlie")] == [
+            200,
+            200,
+            400,
+        ]
 
     def test_ones_own_run_is_compared_with_nobody_elses(self, world: World, runs: tuple[int, int]) -> None:
         own = world.bob("POST", "/v1/runs", {"tempest_version": "47.0.0"}).json["test_id"]
