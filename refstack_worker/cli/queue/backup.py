@@ -57,7 +57,8 @@ class BackupRestore(ShowOne):
 
     Stop the API and the monitor first. The queue is paused afterwards: look at it, then 'refstack-queue resume'.
     Runs that waited get a new attempt; jobs that gearmand still has for the old ones are refused. Runs that a node had
-    go on if it still has them; else they end as lost and are not started again.
+    go on if it still has them; else they end as lost and are not started again. Schedules go on at their next time, and
+    messages that waited are not sent: the runs may have been started and the messages sent after the backup.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -73,7 +74,7 @@ class BackupRestore(ShowOne):
             backup.load(ledger.database, folder, manifest, parsed_args.replace)
             settled = _settled(ledger, f"restored from the backup of {manifest.made_at}")
         columns, values = _shown(parsed_args.file, manifest)
-        more = {"keys": "\n".join(map(str, keys)), "queued again": settled.queued, "held by nodes": settled.held}
+        more = {"keys": "\n".join(map(str, keys)), **_report(settled)}
         return (*columns, *more), (*values, *more.values())
 
 
@@ -87,12 +88,22 @@ class BackupSettle(ShowOne):
         with open_ledger(settings_of(self.app)) as ledger:
             migrate.check(ledger.database)
             settled = _settled(ledger, "restored from a backup")
-        return ("queued again", "held by nodes"), (settled.queued, settled.held)
+        report = _report(settled)
+        return tuple(report), tuple(report.values())
 
 
 def _settled(ledger: Ledger, reason: str) -> Settled:
     ledger.queue.pause("refstack-queue backup", reason)
     return ledger.restoring.settle()
+
+
+def _report(settled: Settled) -> dict[str, int]:
+    return {
+        "queued again": settled.queued,
+        "held by nodes": settled.held,
+        "schedules moved on": settled.schedules,
+        "messages not sent": settled.messages,
+    }
 
 
 def _shown(file: Path, manifest: BackupManifest) -> Columns:

@@ -9,8 +9,17 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from refstack_worker.contract.states import RunState
-from refstack_worker.server.db import account_tables, copy_rows, legacy_tables, node_key_tables, queue_tables
+from refstack_worker.server.db import (
+    account_tables,
+    copy_rows,
+    legacy_tables,
+    node_key_tables,
+    notify_tables,
+    queue_tables,
+    schedule_tables,
+)
 from refstack_worker.server.domain.runs import SPLIT
+from refstack_worker.server.domain.schedules import Times
 from refstack_worker.server.ledger.transactions import LAST_ID, MAX_ATTEMPTS, LedgerPart, Move, Row, key_of
 
 IDS_AHEAD = 10_000
@@ -20,6 +29,8 @@ ATTEMPTS_AHEAD = 100
 """Attempts of a run that the lost ledger may have made after the backup; none of their numbers is used again."""
 
 REASON = "restored from a backup"
+MAY_HAVE_RUN = f"{REASON}: not started again, because it may have run after the backup"
+MAY_BE_SENT = f"{REASON}: not sent again, because it may have been sent after the backup"
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,10 @@ class Settled:
     """Runs that waited; each gets an attempt of which the old queue knows nothing."""
     held: int
     """Runs that a node had; they go on if it still has them, and are not started again if not."""
+    schedules: int
+    """Schedules that were due since the backup; they go on at their next time."""
+    messages: int
+    """Messages that waited to be sent; they are not, for they may have been sent since the backup."""
 
 
 class Restoring(LedgerPart):
@@ -40,9 +55,10 @@ class Restoring(LedgerPart):
 
         A job of the old queue carries the secret of an attempt that is over now, or of none: who takes it is refused
         when claiming. Browsers are signed out, and secrets that work once end, for they may have been used, or taken
-        back, after the backup.
+        back, after the backup. Schedules that were due since may have started their runs, and messages may have gone.
         """
         with self.database.writing() as connection:
+            schedules, messages = self._skip_due(connection), self._close_messages(connection)
             table = queue_tables.run
             rows = connection.execute(select(table).where(table.c.state.in_(_OPEN)).with_for_update()).mappings().all()
             # what is split has no job: what becomes of it follows from its shards
@@ -56,7 +72,7 @@ class Restoring(LedgerPart):
             self._skip_ids(connection)
             for one in (account_tables.session, account_tables.invitation, node_key_tables.enrolment):
                 connection.execute(delete(one))
-        return Settled(len(waiting), len(held))
+        return Settled(len(waiting), len(held), schedules, messages)
 
     def _start_over(self, connection: Connection, run: Row) -> None:
         number = run["attempt"] + ATTEMPTS_AHEAD
@@ -80,6 +96,23 @@ class Restoring(LedgerPart):
         lost = max(run["lost"], self.settings.rules.attempt_limit - 1)
         values = {"lost": lost, "message": f"{REASON}; waiting for {run['worker'] or 'its node'}"}
         connection.execute(update(queue_tables.run).where(_is(run)).values(values))
+
+    def _skip_due(self, connection: Connection) -> int:
+        """Let schedules go on at their next time, and return how many were due since the backup."""
+        now, table = self.clock(), schedule_tables.schedule
+        due = connection.execute(select(table).where(table.c.next_at <= now)).mappings().all()
+        for row in due:
+            times = Times(row["minute"], tuple(row["days"].split()))
+            values = {"next_at": times.after(now), "leased_until": 0.0, "last_at": row["next_at"]}
+            connection.execute(update(table).where(table.c.id == row["id"]).values(**values, problem=MAY_HAVE_RUN))
+        return len(due)
+
+    def _close_messages(self, connection: Connection) -> int:
+        """Send none of the messages that waited, and make none of older events; return how many messages waited."""
+        events, messages = notify_tables.event, notify_tables.delivery
+        connection.execute(update(events).where(events.c.is_open).values(is_open=False))
+        closed = {"is_open": False, "leased_until": 0.0, "ended_at": self.clock(), "error": MAY_BE_SENT}
+        return connection.execute(update(messages).where(messages.c.is_open).values(closed)).rowcount
 
     def _skip_ids(self, connection: Connection) -> None:
         copy_rows.advance_ids(connection, IDS_AHEAD)

@@ -37,6 +37,7 @@ def test_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["--config", other, "backup", "restore", file, "-f", "json"]) == 0
     restored = shown(capsys)
     assert (restored["queued again"], restored["held by nodes"]) == (0, 0)
+    assert (restored["schedules moved on"], restored["messages not sent"]) == (0, 0)
     assert (tmp_path / "other/keys/store.key").read_bytes() == (tmp_path / "one/keys/store.key").read_bytes()
     assert main(["--config", other, "backup", "settle", "-f", "json"]) == 0
 

@@ -13,8 +13,12 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.errors import BackupError, RefusedError
 from refstack_worker.server.db import account_tables, backup, legacy_tables, node_key_tables
 from refstack_worker.server.domain.attempts import Claim, Release
+from refstack_worker.server.domain.schedules import Times
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.monitor.due_schedules import start_due
 from tests.support.ledgers import claimed, make_settings, new_run, queued
+from tests.support.notifications import finished, subscribe
+from tests.support.schedules import schedule
 
 
 @pytest.fixture
@@ -153,6 +157,41 @@ def test_what_may_have_been_used_or_taken_back_since_is_over(ledger, other, file
     with other.database.reading() as connection:
         assert [connection.execute(select(func.count()).select_from(table)).scalar() for table in tables] == [0, 0, 0]
     assert other.tokens.all()
+
+
+def test_a_schedule_that_was_due_since_starts_no_second_run(ledger, clock, file) -> None:
+    due, later = schedule(ledger), schedule(ledger, times=Times.of("03:59"))
+    back_up(ledger, file)
+    clock.time = due.next_at + 1
+    assert start_due(ledger) == 1
+    clock.forward(3600)
+    assert restore(ledger, file, replace=True).schedules == 1
+    assert start_due(ledger) == 0
+    settled = ledger.schedules.get(due.id)
+    assert settled.next_at == due.next_at + 86400 and "may have run after the backup" in settled.problem
+    assert ledger.schedules.get(later.id) == later
+    clock.time = settled.next_at + 1
+    assert start_due(ledger) == 1, "it goes on"
+
+
+def test_a_message_that_waited_is_not_sent_again(ledger, clock, file, tmp_path) -> None:
+    number = subscribe(ledger).id
+    finished(ledger, tmp_path)
+    fan_out(ledger)
+    finished(ledger, tmp_path)  # of this one no message is made yet
+    back_up(ledger, file)
+    assert len(ledger.deliveries.take(10)) == 1 and fan_out(ledger) == 1
+    clock.forward(3600)
+    assert restore(ledger, file, replace=True).messages == 1
+    assert ledger.deliveries.take(10) == [] and fan_out(ledger) == 0
+    (closed,) = ledger.deliveries.of(number)
+    assert "may have been sent after the backup" in closed.error
+    finished(ledger, tmp_path)
+    assert fan_out(ledger) == 1 and len(ledger.deliveries.take(10)) == 1, "it goes on"
+
+
+def fan_out(ledger: Ledger) -> int:
+    return ledger.deliveries.fan_out(lambda event, readers: {reader.id: {"n": event.id} for reader, _ in readers})
 
 
 def test_a_member_that_the_manifest_does_not_name_is_refused(ledger, other, file, tmp_path) -> None:
