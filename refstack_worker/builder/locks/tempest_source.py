@@ -35,6 +35,9 @@ GIT = re.compile(r"git\+((?:https?|ssh|git|file)://[^\s#]+)@([A-Za-z0-9][A-Za-z0
 LEFT_OUT = (".tox", ".venv", "venv", ".stestr", "__pycache__", "*.pyc", "build", "dist", "*.egg-info")
 """What a checkout holds beside its sources."""
 
+_SETTINGS = (("safe.directory", "*"), ("core.fsmonitor", "false"), ("core.hooksPath", os.devnull))
+"""A repository may belong to another user than the one who locks; git must execute nothing that it names."""
+
 SECONDS = 900
 """A clone that takes longer is given up."""
 
@@ -138,14 +141,35 @@ def _copied(folder: Path, work: Path) -> tuple[Path, str, bool]:
     if not (folder / ".git").exists():
         return tree, "", True
     commit = _git("-C", str(folder), "rev-parse", "HEAD", what=f"{folder}: not a repository")
-    changes = _git("-C", str(folder), "status", "--porcelain", "--untracked-files=no", what=f"{folder}: no status")
-    return tree, commit, bool(changes)
+    return tree, commit, _is_changed(folder, commit, work / "status.git")
+
+
+def _is_changed(folder: Path, commit: str, beside: Path) -> bool:
+    """Return whether a checkout differs from its commit.
+
+    ``git status`` executes what the configuration of a repository names, and that may be another user's: filters,
+    ``core.fsmonitor``, transports that fetch a missing object. So the question is asked in a repository of our own that
+    borrows the objects and has a copy of the index.
+    """
+    what = f"{folder}: no status"
+    inside = ("-C", str(folder), "rev-parse", "--git-path")
+    objects, index = ((folder / _git(*inside, name, what=what)).absolute() for name in ("objects", "index"))
+    kind = ("--object-format=sha256",) if len(commit) == hashlib.sha256().digest_size * 2 else ()
+    _git("init", "--quiet", "--bare", "--template=", *kind, str(beside), what=what)
+    (beside / "objects" / "info").mkdir(exist_ok=True)
+    (beside / "objects" / "info" / "alternates").write_text(f"{objects}\n")
+    (beside / "HEAD").write_text(f"{commit}\n")
+    for file in (*index.parent.glob(index.name), *index.parent.glob("sharedindex.*")):
+        shutil.copy2(file, beside / file.name)
+    own = (f"--git-dir={beside}", f"--work-tree={folder}", "-c", "core.bare=false")
+    return bool(_git(*own, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all", what=what))
 
 
 def _git(*words: str, what: str) -> str:
-    # a repository may belong to another user than the one who locks; nothing of it is executed by git
-    trust = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
-    env = {**os.environ, **trust, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
+    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C.UTF-8"}
+    env["GIT_CONFIG_COUNT"] = str(len(_SETTINGS))
+    for number, (name, value) in enumerate(_SETTINGS):
+        env.update({f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value})
     if not shutil.which("git"):
         raise BuildError("git: not found; install git, or give a source distribution")
     try:
