@@ -74,6 +74,12 @@ def start(connection: Connection, new: NewRun, is_sqlite: bool) -> Start:
     )  # fmt: skip
 
 
+def is_known(connection: Connection, new: NewRun) -> bool:
+    """Return whether a request with the same idempotency key made a run before."""
+    given = {"who": new.created_by, "key": new.idempotency_key}
+    return bool(new.idempotency_key) and connection.execute(SAME, given).first() is not None
+
+
 def recorded_run(start: Start, row: Mapping[str, Any]) -> Run:
     """Return the run of a row that was just recorded. :param row: with all columns that have a default."""
     columns: dict[str, Any] = {column.name: None for column in queue_tables.run.c}

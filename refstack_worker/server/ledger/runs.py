@@ -100,6 +100,17 @@ class Runs(LedgerPart):
             self._dispatch(one_sealed)
         return Recorded(run, is_new=True)
 
+    def check_limits(self, new: NewRun) -> None:
+        """Refuse a run, before anything costly is done for it, whose owner's vendor can have no further one.
+
+        A run that was recorded already, by the same idempotency key, is not refused.
+
+        :raises RefusedError: ``open-runs``, ``storage``.
+        """
+        with self.database.reading() as connection:
+            if not recording.is_known(connection, new):
+                vendor_limits.check(connection, self.settings.rules, new.owner_id, 1)
+
     def _more(self, connection: Connection, new: NewRun, test_id: int) -> list[Any]:
         """Record the shards of a run, or say why it has none; return the shards' envelopes."""
         run = self.transactions.locked_run(connection, test_id)

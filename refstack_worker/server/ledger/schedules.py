@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
 
 from refstack_worker.errors import NotFoundError, StateError
-from refstack_worker.server.db.legacy_tables import cloud
+from refstack_worker.server.db.legacy_tables import cloud, user
 from refstack_worker.server.db.schedule_tables import schedule
 from refstack_worker.server.domain.schedules import NewSchedule, Schedule, Times
 from refstack_worker.server.ledger.transactions import LedgerPart, Row, new_id
@@ -18,6 +20,8 @@ MAX_OF_VENDOR = 20
 """Schedules that the users of one vendor, or one user without a vendor, may have; so may the operators."""
 LEASE_SECONDS = 120.0
 DUE_AT_ONCE = 20
+DUE_OF_ONE = 2
+"""Of one vendor, or one user without a vendor: the schedules of the others do not wait until all of one are started."""
 
 
 class Schedules(LedgerPart):
@@ -85,20 +89,26 @@ class Schedules(LedgerPart):
             if connection.execute(delete(schedule).where(schedule.c.id == number)).rowcount == 0:
                 raise NotFoundError(f"there is no schedule {number}")
 
-    def take_due(self) -> list[Schedule]:
-        """Take schedules that are due, under a lease; close each with :meth:`close`."""
-        now = self.clock()
-        is_due = (schedule.c.next_at <= now) & (schedule.c.paused_at == 0) & (schedule.c.leased_until < now)
+    def is_any_due(self) -> bool:
+        """Return whether :meth:`take_due` would find one."""
         with self.database.reading() as connection:
-            if connection.execute(select(schedule.c.id).where(is_due).limit(1)).first() is None:
-                return []
+            return connection.execute(select(schedule.c.id).where(_is_due(self.clock())).limit(1)).first() is not None
+
+    def take_due(self) -> list[Schedule]:
+        """Take schedules that are due, under a lease, few of one vendor; close each with :meth:`close`."""
+        now = self.clock()
+        is_due = _is_due(now)
+        with self.database.reading() as connection:
+            wanted = _first_of_each(connection.execute(_with_vendor().where(is_due)).all())
+        if not wanted:
+            return []
         with self.database.writing() as connection:
-            locked = select(schedule.c.id).where(is_due).limit(DUE_AT_ONCE).with_for_update(skip_locked=True)
-            ids = connection.execute(locked).scalars().all()
+            still_due = select(schedule.c.id).where(is_due, schedule.c.id.in_(wanted))
+            ids = connection.execute(still_due.with_for_update(skip_locked=True)).scalars().all()
             leased = update(schedule).where(schedule.c.id.in_(ids))
             connection.execute(leased.values(leased_until=now + LEASE_SECONDS))
             rows = connection.execute(_schedules().where(schedule.c.id.in_(ids))).mappings().all()
-        return [_schedule(row) for row in rows]
+        return sorted(map(_schedule, rows), key=lambda one: wanted.index(one.id))
 
     def close(self, due: Schedule, test_id: int | None, problem: str = "") -> bool:
         """Note what became of a schedule that was due, and when it is due next; False: another did that before.
@@ -126,6 +136,26 @@ class Schedules(LedgerPart):
 
 def _columns(times: Times, now: float) -> dict[str, Any]:
     return {"minute": times.minute, "days": " ".join(times.days), "next_at": times.after(now), "leased_until": 0.0}
+
+
+def _is_due(now: float) -> Any:
+    return (schedule.c.next_at <= now) & (schedule.c.paused_at == 0) & (schedule.c.leased_until < now)
+
+
+def _with_vendor() -> Any:
+    """Select the ids of schedules with owner and vendor, those first that have been due for the longest."""
+    joined = schedule.outerjoin(user, user.c.id == schedule.c.owner_id)
+    question = select(schedule.c.id, schedule.c.owner_id, user.c.vendor_id).select_from(joined)
+    return question.order_by(schedule.c.next_at, schedule.c.id)
+
+
+def _first_of_each(due: Sequence[Any]) -> list[int]:
+    """Return the ids of the schedules to take: the first of each vendor, then the second, up to the limits."""
+    places: defaultdict[tuple[str, int | None], list[int]] = defaultdict(list)
+    for number, owner, vendor in due:
+        places[("user", owner) if vendor is None else ("vendor", vendor)].append(number)
+    turns = (of_one[place] for place in range(DUE_OF_ONE) for of_one in places.values() if len(of_one) > place)
+    return list(islice(turns, DUE_AT_ONCE))
 
 
 def _schedules() -> Any:

@@ -1,8 +1,12 @@
-"""Starts the runs of schedules that are due, each once however many monitors look."""
+"""Starts the runs of schedules that are due, each once however many monitors look.
+
+Beside the watch over the runs: to look for the tests of a run that is to be split takes seconds.
+"""
 
 from __future__ import annotations
 
 import logging
+import threading
 
 from refstack_worker.errors import LedgerError, NotFoundError, RefstackError
 from refstack_worker.server.domain.schedules import Schedule
@@ -14,6 +18,41 @@ LOG = logging.getLogger(__name__)
 
 MAX_LATE_SECONDS = 6 * 3600.0
 """After which a run that no monitor could start is left out: a nightly run must not start at noon."""
+
+
+class BackgroundStarts:
+    """Starts what is due in a thread that ends when nothing is."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def look(self) -> None:
+        """Start soon what is due, unless that is under way. :raises LedgerError: database trouble."""
+        if not self._ledger.schedules.is_any_due():
+            return
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="schedules", daemon=True)
+                self._thread.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until nothing is under way; return whether that is so."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(seconds)
+        return self._thread is None
+
+    def _work(self) -> None:
+        try:
+            while start_due(self._ledger):
+                pass  # few of one vendor are taken at once
+        except Exception as error:  # the monitor looks again in its next round
+            LOG.error("schedules: the runs that are due are not started yet: %s", error or type(error).__name__)
+        finally:
+            with self._lock:
+                self._thread = None
 
 
 def start_due(ledger: Ledger) -> int:

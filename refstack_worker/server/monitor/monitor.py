@@ -17,7 +17,7 @@ from refstack_worker.errors import LedgerError, RefstackError
 from refstack_worker.server.domain.attempts import AttemptKey, QueuedJob, Release
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.retention import PRUNED_AT_ONCE
-from refstack_worker.server.monitor.due_schedules import start_due
+from refstack_worker.server.monitor.due_schedules import BackgroundStarts
 from refstack_worker.server.monitor.liveness import Liveness
 from refstack_worker.server.monitor.merging import BackgroundMerges
 from refstack_worker.server.monitor.queue_watch import QueueWatch
@@ -66,6 +66,7 @@ class Monitor:
         self._liveness = liveness
         self._watch = QueueWatch(client, pace.watch)
         self.merges = BackgroundMerges(ledger)
+        self.starts = BackgroundStarts(ledger)
         self._next_queue_look = 0.0
         self._next_prune = 0.0
         self._told: set[tuple[int, str]] = set()
@@ -97,7 +98,7 @@ class Monitor:
         steps: list[Callable[[], None]] = [self._expire_leases, self._lose_silent, self._end_overdue]
         if time.monotonic() >= self._next_queue_look:
             self._next_queue_look = time.monotonic() + self._pace.queue
-            steps += [self._pull_back, self._resubmit_lost, self._tell_unserved, self._find_news, self._start_due]
+            steps += [self._pull_back, self._resubmit_lost, self._tell_unserved, self._find_news, self.starts.look]
         steps += [self._advance_split, self._withdraw, self._submit, self._watch.look]
         if self._ledger.settings.rules.retention_days and time.monotonic() >= self._next_prune:
             steps.append(self._prune)
@@ -193,9 +194,6 @@ class Monitor:
                 self._lost.add((node.name, node.seen_at))
                 if self._ledger.events.node_lost(node):
                     LOG.warning("the node %s has stopped reporting", node.name)
-
-    def _start_due(self) -> None:
-        start_due(self._ledger)
 
     def _advance_split(self) -> None:
         for test_id in self._ledger.shards.going_on():

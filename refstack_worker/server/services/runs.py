@@ -187,6 +187,8 @@ class RunService:
         return recorded
 
     def _with_shards(self, caller: Caller, new: NewRun, known: CloudRecord | None) -> NewRun:
+        if new.spec.shards > 1:
+            self.ledger.runs.check_limits(new)
         turns = self.split_turns if new.spec.shards > 1 else None
         with turns.turn(caller.token.account) if turns else nullcontext():
             return run_shards.with_shards(self.ledger, new, known)

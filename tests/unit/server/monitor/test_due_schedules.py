@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,9 +14,10 @@ from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.domain.schedules import Schedule, Times
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.schedules import LEASE_SECONDS
-from refstack_worker.server.monitor.due_schedules import MAX_LATE_SECONDS, start_due
+from refstack_worker.server.monitor.due_schedules import MAX_LATE_SECONDS, BackgroundStarts, start_due
 from refstack_worker.server.notify import mail
 from refstack_worker.server.notify.messages import Composer
+from refstack_worker.server.results import confined
 from refstack_worker.server.services.schedules import ScheduleService
 from tests.support.ledgers import PASSWORD, Clock
 from tests.support.notifications import subscribe
@@ -136,3 +138,55 @@ def test_a_vendors_limit_of_open_runs_holds_here_too(ledger: Ledger, clock: Cloc
     assert start_due(ledger) == 1
     assert [run.state for run in runs(ledger)] == [RunState.QUEUED]
     assert "open runs" in ledger.schedules.get(second.id).problem
+
+
+def test_the_schedules_of_one_vendor_do_not_go_before_those_of_others(ledger: Ledger, clock: Clock) -> None:
+    acme = ledger.accounts.add_vendor("Acme").id
+    ann, abe = (ledger.accounts.add_user(name, f"{name}@x", acme).id for name in ("ann", "abe"))
+    bob = ledger.accounts.add_user("bob", "b@x").id
+    many = [schedule(ledger, owner).id for owner in (ann, abe) * 3]
+    other = schedule(ledger, bob)
+    due(ledger, clock, other)
+    taken = [one.id for one in ledger.schedules.take_due()]
+    assert taken == [many[0], other.id, many[1]]
+    assert [one.id for one in ledger.schedules.take_due()] == many[2:4]
+
+
+def test_what_takes_long_to_start_is_started_beside_the_caller(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts, go_on, start = BackgroundStarts(ledger), threading.Event(), ScheduleService.start
+    for one in [schedule(ledger) for _ in range(5)]:
+        due(ledger, clock, one)
+    monkeypatch.setattr(ScheduleService, "start", lambda *given: go_on.wait(30) and start(*given))
+    for _ in range(3):
+        starts.look()
+    assert not runs(ledger) and not starts.wait(0.0)
+    go_on.set()
+    assert starts.wait(30) and len(runs(ledger)) == 5
+
+
+def test_trouble_in_the_background_is_tried_again(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    starts = BackgroundStarts(ledger)
+    due(ledger, clock, schedule(ledger))
+    with monkeypatch.context() as patched:
+        patched.setattr(ScheduleService, "start", lambda *_: (_ for _ in ()).throw(LedgerError("away")))
+        starts.look()
+        assert starts.wait(30) and "not started yet: away" in caplog.text
+    clock.forward(LEASE_SECONDS + 1)
+    starts.look()
+    assert starts.wait(30) and len(runs(ledger)) == 1
+
+
+def test_no_tests_are_looked_for_where_the_limit_of_open_runs_is_reached(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = ledger.accounts.add_user("ann", "ann@x.example").id
+    object.__setattr__(ledger.settings.rules, "max_open_runs", 1)
+    first, second = schedule(ledger, user), schedule(ledger, user, body={"tempest_version": "47.0.0", "shards": 2})
+    monkeypatch.setattr(confined, "chosen_tests", lambda *_: pytest.fail("tests were looked for"))
+    due(ledger, clock, first)
+    assert start_due(ledger) == 1
+    assert "open runs: 1 of 1" in ledger.schedules.get(second.id).problem

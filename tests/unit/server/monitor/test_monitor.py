@@ -10,8 +10,10 @@ from refstack_worker.server.domain.attempts import Release
 from refstack_worker.server.monitor.liveness import HOLD_LIMITS, Clocks, Liveness
 from refstack_worker.server.monitor.monitor import Monitor
 from refstack_worker.server.services import shard_results
+from refstack_worker.server.services.schedules import ScheduleService
 from tests.support.ledgers import new_run
 from tests.support.monitors import EVERY_TIME, Site
+from tests.support.schedules import schedule
 from tests.support.split_runs import ALPHA, BETA, held, post, split
 
 
@@ -292,3 +294,14 @@ def test_a_merge_that_fails_is_tried_again(site, tmp_path, monkeypatch):
     site.monitor.look()
     assert site.monitor.merges.wait(30)
     assert site.ledger.runs.get(run).state is RunState.FINISHED
+
+
+def test_runs_that_are_slow_to_start_hold_up_no_round(site, monkeypatch):
+    one = schedule(site.ledger)
+    site.clock.time = site.ledger.schedules.get(one.id).next_at
+    go_on, start = threading.Event(), ScheduleService.start
+    monkeypatch.setattr(ScheduleService, "start", lambda *given: go_on.wait(30) and start(*given))
+    assert site.monitor.look() == ""
+    go_on.set()
+    assert site.monitor.starts.wait(30)
+    assert site.ledger.schedules.get(one.id).last_test_id is not None
