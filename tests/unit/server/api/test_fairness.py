@@ -161,3 +161,13 @@ class TestFairness:
         assert world.ann("GET", path).status_code == 200
         monkeypatch.setattr("refstack_worker.server.serving.downloads.MAX_OF_ONE", 0)
         assert world.ann("GET", path).status_code == 429
+
+    def test_a_split_run_that_is_asked_for_again_is_the_same_at_the_limit_too(self, world: World) -> None:
+        object.__setattr__(world.ledger.settings.rules, "max_open_runs", 2)
+        admin = {"auth": {"admin_username": "admin", "admin_password": "a-pass-2846"}}
+        wish = world.wish(shards=2, conf_json=admin, testcases={"names": ["tempest.api.object_storage"]})
+        first, again = (world.ann("POST", "/v1/runs", wish, **{"Idempotency-Key": "a"}) for _ in range(2))
+        assert first.status_code == again.status_code == 201 and first.json["kind"] == "split"
+        assert again.json["test_id"] == first.json["test_id"]
+        other = world.ann("POST", "/v1/runs", wish, **{"Idempotency-Key": "b"})
+        assert (other.status_code, other.json["reason"]) == (409, "open-runs"), other.json
