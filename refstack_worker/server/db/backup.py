@@ -141,8 +141,8 @@ def restore_keys(folder: Path, settings: KeySettings) -> list[Path]:
     for name, target in targets.items():
         if target.exists() and target.read_bytes() != (folder / "keys" / name).read_bytes():
             raise BackupError(
-                f"{target}: is another key than that of the backup, without which its passwords cannot be read; "
-                "move it away and restore again"
+                f"{target}: differs from the key in the backup, whose keys are needed to read the stored passwords; "
+                "move this file away and restore again"
             )
     restored = []
     for name, target in targets.items():

@@ -114,7 +114,9 @@ class AccountChanges(LedgerPart):
             for table, column in _OWNED:
                 if connection.execute(select(func.count()).select_from(table).where(column == user_id)).scalar_one():
                     what = table.name.removeprefix("queue_")
-                    raise StateError(f"user {user_id} still has a {what}; transfer what the user has, then remove")
+                    raise StateError(
+                        f"user {user_id} still owns a {what}; transfer it first ('user transfer'), then remove the user"
+                    )
             keys = legacy_tables.apikey
             connection.execute(delete(keys).where(keys.c.user_id == user_id))
             token = account_tables.token

@@ -206,7 +206,7 @@ class Attempts(LedgerPart):
                 return
             _check_current(run, attempt)
             if not _is_claim(attempt, claim_id):
-                raise refused("claimed", "the attempt is not held by this claim")
+                raise refused("claimed", "this is not the attempt's current claim")
             said = self._masked(run, attempt, proof, reason or "no reason given")
             self.transactions.requeue(connection, run, Release.RELEASED, f"released by {attempt['worker']}: {said}")
 

@@ -102,7 +102,7 @@ class Console(LedgerPart):
             raise refused("superseded", f"attempt {run['attempt']} follows this one")
         held_by = attempt["claim_id"] or ""
         if not held_by or not hmac.compare_digest(held_by.encode(), claim_id.encode("utf-8", "replace")):
-            raise refused("claimed", "the attempt is not held by this claim")
+            raise refused("claimed", "this is not the attempt's current claim")
         return run, attempt
 
 

@@ -50,7 +50,10 @@ class NodeKeys(LedgerPart):
         )
         with self.database.writing() as connection:
             if connection.execute(known).rowcount == 0:
-                raise refused("enrolment", f"the token is used, too old, or not for node {node}; make another")
+                raise refused(
+                    "enrolment",
+                    f"the token was already used, has expired, or is for a different node (not {node}); make another",
+                )
             _lock(connection, node)
             return self._replace(connection, node, public)
 

@@ -36,7 +36,7 @@ class Pins(LedgerPart):
         count = select(func.count()).select_from(pin.join(run, run.c.test_id == pin.c.test_id))
         with self.database.writing() as connection:
             if not self.transactions.locked_run(connection, test_id)["ended_at"]:
-                raise StateError(f"run {test_id} has not ended; it can be pinned then")
+                raise StateError(f"run {test_id} has not ended; only ended runs can be pinned")
             mine = connection.execute(count.where(run.c.owner_id.in_(team or ()))).scalar_one()
             if team is not None and mine >= MAX_OF_VENDOR:
                 raise StateError(f"{MAX_OF_VENDOR} runs are pinned already; unpin one first")

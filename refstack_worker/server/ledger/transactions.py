@@ -269,7 +269,9 @@ def check_claim(attempt: Row, proof: Proof) -> None:
     :raises RefusedError: ``claimed``.
     """
     if attempt["claim_id"] is not None and not proofs.is_marked(proof.mark, attempt["claim_id"]):
-        raise refused("claimed", "another claim holds the attempt, or the mark of the claim is missing in the proof")
+        raise refused(
+            "claimed", "another worker has claimed the attempt, or the proof does not contain the claim's mark"
+        )
 
 
 def key_of(row: Row) -> AttemptKey:

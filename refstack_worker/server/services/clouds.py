@@ -57,8 +57,8 @@ class CloudService:
         if named:
             raise invalid(
                 "conf_json",
-                f"{named[0]} names another server than the cloud does. The stored passwords were not meant for it: "
-                "enter them again, or erase them.",
+                f"{named[0]} points to a different server than the cloud's Keystone URL. The stored passwords were not "
+                "meant for it: enter them again, or erase them.",
             )
         return self.ledger.clouds.change(cloud_id, new)
 

@@ -115,7 +115,7 @@ class Exclusions:
         ahead = (f"(?!(?:{names}){_END})" if names else "") + (f"(?!.*(?:{ids}))" if ids else "")
         # before they are written: many times much would fill the memory
         if len(expressions) * len(ahead) + sum(map(len, expressions)) > MAX_REGEX_CHARACTERS:
-            raise invalid("exclude", f"is too long: each expression needs all of it; {_TOO_LONG}")
+            raise invalid("exclude", f"is too long: the whole list is added to each regular expression; {_TOO_LONG}")
         return tuple(
             f"^{ahead}(?=.*(?:{one}))" if not one.startswith("^") else f"^{ahead}{one[1:]}" for one in expressions
         )

@@ -103,7 +103,8 @@ class GuidelineService:
             raise StateError(f"Your vendor has {offered} guidelines already. Delete one first.")
         if stored >= MAX_STORED:
             raise StateError(
-                f"Your vendor has {stored} guidelines, with deleted ones that runs were judged by. Delete such runs."
+                f"Your vendor has {stored} guidelines, including deleted ones that runs were evaluated against. "
+                "Delete those runs first."
             )
 
     def _fetched(self, caller: Caller, url: str) -> str:

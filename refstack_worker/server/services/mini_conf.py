@@ -53,8 +53,8 @@ def with_saved(
         if _has_passwords(saved) and not _brings_its_own(saved, given):
             raise invalid(
                 "conf_json",
-                f"{named[0]} names another server than the cloud does. The stored passwords are sent to the cloud's "
-                "own server alone: give the run passwords of its own, or correct one of the addresses.",
+                f"{named[0]} points to a different server than the cloud's Keystone URL. Stored passwords are sent "
+                "only to the cloud's own server: enter passwords for this run, or correct one of the URLs.",
             )
         saved = {
             section: {name: value for name, value in values.items() if not is_secret_option(name)}

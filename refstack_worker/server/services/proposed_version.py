@@ -32,7 +32,7 @@ def with_version(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Map
     there = {number for word in words if is_served([word], number := word.partition(",")[0], plugins)}
     version = tempest_tests.proposal(guideline, tuple(program.tests()), there).version
     if not version:
-        raise invalid("tempest_version", "is required: no node is available that a version could be chosen from")
+        raise invalid("tempest_version", "is required: no node is available to choose a version from")
     return {**body, "tempest_version": version}
 
 

@@ -95,7 +95,7 @@ def _split(ledger: Ledger, new: NewRun, conf: Conf, known: CloudRecord | None) -
     alone = [one for one in groups if _is_alone(one, version, accounts.can_run)]
     beside = [one for one in groups if one not in alone]
     if len(beside) < 2:
-        raise NotSplit("its tests are of one class, or must not run beside one another")
+        raise NotSplit("its tests are all in one class, or cannot run in parallel")
     count = min(new.spec.shards, len(beside))
     plans = [
         _plan(part, version, accounts.conf_of(new.conf_json, number))
@@ -105,7 +105,7 @@ def _split(ledger: Ledger, new: NewRun, conf: Conf, known: CloudRecord | None) -
         plans.append(replace(_plan(alone, version, {}), is_last=True))
     said = [f"split over {count} nodes: {', '.join(str(one.tests) for one in plans if not one.is_last)} tests"]
     if alone:
-        said.append(f"{plans[-1].tests} tests follow that cannot run beside others")
+        said.append(f"then {plans[-1].tests} tests that cannot run in parallel with others")
     return replace(new, shards=tuple(plans), note="; ".join(said))
 
 
@@ -122,7 +122,7 @@ def _chosen(ledger: Ledger, new: NewRun, version: VersionTests) -> tuple[str, ..
     :raises NotSplit: they cannot be listed, or there are none.
     """
     if new.spec.testcases is not None and new.spec.testcases.url:
-        raise NotSplit("its list of tests lies at an address, which only nodes read")
+        raise NotSplit("its test list is a URL, and only nodes download test lists")
     entries = mini_conf.testcases(ledger.settings.tempest, new.spec)
     try:
         names = confined.chosen_tests(entries, version.full_names)

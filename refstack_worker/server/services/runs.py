@@ -207,7 +207,7 @@ class RunService:
             raise StateError(f"run {old.test_id} has no failed tests to rerun")
         chosen = rerun.selection(failed)
         if not chosen.to_json():
-            raise StateError(f"what failed in run {old.test_id} cannot be run by the name of a test; rerun all tests")
+            raise StateError(f"none of the failures in run {old.test_id} can be rerun by test name; rerun all tests")
         return chosen
 
     def _choice_again(self, test_id: int, only: str) -> Choice | None:

@@ -123,8 +123,8 @@ def _key(ledger: Ledger, caller: Caller, run: Run) -> StoredKey:
     if caller.is_operator and operators is not None:
         if run.kind == IMPORTED:
             raise StateError(
-                "an imported result is not uploaded with the operator's key, which vouches for runs made here: its "
-                "owner can store a key or sign it elsewhere"
+                "imported results cannot be uploaded with the operator's key, which vouches only for runs made here; "
+                "the owner can store a key, or sign the upload elsewhere"
             )
         key = UploadKey.read(operators)
         return StoredKey(key.pem, key.public)

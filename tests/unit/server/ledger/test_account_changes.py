@@ -138,7 +138,7 @@ def test_a_user_is_removed_after_what_the_user_has_is_handed_over(ledger: Ledger
     run = ledger.runs.add(new_run(owner_id=team.ann)).test_id
     cloud = stored_cloud(ledger, team.ann)
     one, told = schedule(ledger, team.ann, cloud_id=cloud), subscribe(ledger, owner_id=team.ann)
-    with pytest.raises(StateError, match="still has a run"):
+    with pytest.raises(StateError, match="still owns a run"):
         changes.remove_user(team.ann)
     changes.transfer(team.ann, team.abe)
     assert ledger.runs.get(run).owner_id == team.abe

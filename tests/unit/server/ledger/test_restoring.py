@@ -136,7 +136,7 @@ def test_keys_come_back_where_they_are_missing(ledger, file, tmp_path) -> None:
         assert files.store in restored and files.store.read_bytes() == before
         assert files.store.stat().st_mode & 0o777 == 0o600
         files.store.write_text("another")
-        with pytest.raises(BackupError, match="is another key than that of the backup"):
+        with pytest.raises(BackupError, match="differs from the key in the backup"):
             backup.restore_keys(folder, files)
 
 

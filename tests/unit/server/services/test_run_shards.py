@@ -80,7 +80,7 @@ class TestSplitting:
         assert {name for plan in new.shards for name in meant_by(plan) if name.startswith(SERIAL)} == set(
             meant_by(last[0])
         )
-        assert "tests follow that cannot run beside others" in new.note
+        assert "tests that cannot run in parallel with others" in new.note
 
     def test_shards_take_about_as_long(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
         took = {name.partition("[")[0]: 60.0 if name.startswith("tempest.scenario") else 1.0 for name in listed()}
@@ -111,10 +111,10 @@ class TestNotSplit:
             ({"tempest_version": "99.0.0"}, "does not know the tests of Tempest 99.0.0"),
             ({"tempest_version": "", "openstack_release": "2025.1"}, "give a Tempest version"),
             ({"plugins": {"heat-tempest-plugin": "2.0.0"}}, "does not know the tests of Tempest plugins"),
-            ({"testcases": {"url": "http://lists.example/a"}}, "only nodes read"),
+            ({"testcases": {"url": "http://lists.example/a"}}, "only nodes download test lists"),
             ({"testcases": {"names": ("no.such.test",)}}, "has none of its tests"),
-            ({"testcases": {"names": (f"{NETWORK}.test_ports.PortsTestJSON",)}}, "of one class"),
-            ({"testcases": {"names": (SERIAL,)}}, "must not run beside one another"),
+            ({"testcases": {"names": (f"{NETWORK}.test_ports.PortsTestJSON",)}}, "all in one class"),
+            ({"testcases": {"names": (SERIAL,)}}, "cannot run in parallel"),
         ],
     )
     def test_one_node_runs_it_and_the_run_says_why(self, ledger: Ledger, spec: dict[str, Any], why: str) -> None:

@@ -38,7 +38,7 @@ def test_a_user_is_moved_handed_over_and_removed(callers: Callers, browser: Brow
     assert browser.send(path, name="Ann", email="ann@y.example", vendor_id=callers.bravo).status_code == 303
     assert 'value="ann@y.example"' in browser.get(path).text
     refused = browser.send(f"{path}/remove")
-    assert refused.status_code == 409 and "still has a run" in refused.text
+    assert refused.status_code == 409 and "still owns a run" in refused.text
     browser.send(f"{path}/transfer", to_user_id=callers.bob.user_id)
     assert callers.ledger.runs.get(run).owner_id == callers.bob.user_id
     assert browser.send(f"{path}/remove").status_code == 303 and browser.get(path).status_code == 404

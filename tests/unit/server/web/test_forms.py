@@ -178,7 +178,7 @@ class TestClouds:
         cloud = self.add(vendor, password="pw-1", alt_password="pw-2", keep="yes")
         moved = {**self.FORM, "options": "heat_plugin.auth_url = http://evil.example/v3", "keep": "yes"}
         answer = vendor.send(f"/clouds/{cloud}/change", **moved)
-        assert answer.status_code == 400 and "heat_plugin.auth_url names another server" in answer.text
+        assert answer.status_code == 400 and "heat_plugin.auth_url points to a different server" in answer.text
         assert vendor.send(f"/clouds/{cloud}/change", **moved, password="pw-3").status_code == 303
         assert vendor.ledger.clouds.saved_passwords(cloud) == {"identity": {"password": "pw-3"}}
 
