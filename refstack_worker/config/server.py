@@ -97,7 +97,8 @@ class KeySettings:
     seal_to: str = setting(
         "SEAL_TO",
         read.FLEET,
-        "Whom runs are sealed to: `fleet` (its key and those of enrolled nodes) or `nodes` (enrolled nodes alone).",
+        "Which keys runs are sealed to: `fleet` (its key and those of enrolled nodes) or `nodes` (only those of "
+        "enrolled nodes).",
         read=read.recipients,
     )
 
@@ -131,8 +132,8 @@ class WebSettings:
     allow_anonymous_results: bool = setting(
         "ALLOW_ANONYMOUS_RESULTS",
         False,
-        "Accept results that belong to no run, give the mini-conf of tests that are not runs to anyone, and accept "
-        "their results, once each, as RefStack did in 2014.",
+        "Work as RefStack did in 2014: accept results that belong to no run, and, for tests that are not runs, give "
+        "the mini-conf to anyone and accept one result each.",
     )
     session_hours: float = setting(
         "SESSION_HOURS", 12.0, "Hours after which a browser has to sign in again.", bounds=(0.1, 720)

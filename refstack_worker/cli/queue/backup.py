@@ -56,9 +56,10 @@ class BackupRestore(ShowOne):
     """Restore a backup to the database that refstack.cfg names (SQLite or PostgreSQL), with missing key files.
 
     Stop the API and the monitor first. The queue is paused afterwards: look at it, then 'refstack-queue resume'.
-    Runs that waited get a new attempt; jobs that gearmand still has for the old ones are refused. Runs that a node had
-    go on if it still has them; else they end as lost and are not started again. Schedules go on at their next time, and
-    messages that waited are not sent: the runs may have been started and the messages sent after the backup.
+    Runs that waited get a new attempt; jobs that gearmand still has for the old ones are refused. Runs claimed by
+    a node continue if the node still has them; otherwise they end as lost and are not restarted. Schedules go on at
+    their next time, and messages that waited are not sent: the runs may have been started and the messages sent after
+    the backup.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -79,7 +80,7 @@ class BackupRestore(ShowOne):
 
 
 class BackupSettle(ShowOne):
-    """Adjust a database that was restored with its own tools to the queue and nodes that continued without it.
+    """After restoring the database with its own tools, bring it in line with queue and nodes, which kept running.
 
     Do it once, before the services start. 'backup restore' does the same.
     """

@@ -142,7 +142,7 @@ def _names(body: Mapping[str, Any], program: Program | None) -> list[str]:
 
 def _seen(inside: CloudContents) -> str:
     if inside.problem:
-        return f" The server could not look into the cloud: {inside.problem.rstrip('.')}."
+        return f" The server could not inspect the cloud: {inside.problem.rstrip('.')}."
     return f" Found in the cloud: {'; '.join(inside.choices)}." if inside.choices else ""
 
 

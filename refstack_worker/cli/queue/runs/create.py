@@ -36,7 +36,7 @@ class RunCreate(ShowOne):
             help="with the same key and options, a second call returns the run that the first one started",
         )
         how = parser.add_mutually_exclusive_group()
-        how.add_argument("--check", action="store_true", help="only check what the run would lack; start nothing")
+        how.add_argument("--check", action="store_true", help="only check for likely problems; do not start the run")
         how.add_argument("--watch", action="store_true", help="print the page's URL and watch the run")
         return parser
 

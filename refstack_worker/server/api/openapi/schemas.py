@@ -126,7 +126,7 @@ SCHEMAS: Json = {
         ended_at=TIME,
     ),
     "CreatedRun": {
-        "allOf": [RUN, shape(warnings=array(string(), description="What the run may lack"))],
+        "allOf": [RUN, shape(warnings=array(string(), description="Likely problems of the run"))],
     },
     "PastRun": shape(test_id=ID, label=string(), passed=integer(0), failed=integer(0), seconds=NUMBER, ended_at=TIME),
     "Console": shape(

@@ -101,7 +101,7 @@ def test_a_cloud_that_only_nodes_reach_is_no_obstacle(ledger: Ledger) -> None:
     conf = {"identity": {"uri_v3": "http://10.1.2.3:5000/v3", "username": "ann", "password": "s3cret-word"}}
     found = check(ledger, conf)
     assert found["warnings"] == []
-    assert "The server could not look into the cloud: 10.1.2.3 is a private address" in found["outlook"]
+    assert "The server could not inspect the cloud: 10.1.2.3 is a private address" in found["outlook"]
 
 
 def test_a_refused_password_is_told(ledger: Ledger, cloud: RecordedCloud) -> None:
