@@ -78,7 +78,7 @@ def check_run(call: Call) -> Response:
     """Check a run for likely problems without starting it.
 
     What makes it fail for certain (no password, no such version) is refused (400); what may be in its way is a warning.
-    With passwords it looks into the cloud, for at most 10 seconds, and changes nothing there.
+    With passwords it inspects the cloud, for at most 10 seconds, and changes nothing there.
     """
     found = preflight(call.ledger, call.caller, call.body)
     return jsonify({"warnings": list(found.warnings), "outlook": found.outlook})
