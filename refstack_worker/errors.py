@@ -78,6 +78,12 @@ class ServerError(RefstackError):
     reason = "server"
 
 
+class UnansweredError(ServerError):
+    """A request reached a server, perhaps, and no answer says whether it was carried out."""
+
+    reason = "unanswered"
+
+
 class RefusedError(ServerError):
     """The server understood and says no: not allowed, superseded, cancelled."""
 

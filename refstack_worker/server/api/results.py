@@ -26,6 +26,7 @@ _ONE = "/v1/runs/<int:test_id>"
 _UPLOAD = fields(
     signature=string(2048, description="Signature made elsewhere: hex, RSA PKCS#1 v1.5 with SHA-256"),
     public_key=string(4096, description="Public key of the signature, in OpenSSH format"),
+    again={**FLAG, "description": "Send it although an earlier upload, which got no answer, may have arrived"},
 )
 _GUIDELINE = {"guideline": string(60, description="Such as 2020.06"), "program": string(200)}
 """Another guideline and program than those that the run was made by."""
@@ -157,10 +158,10 @@ def upload_result(call: Call, test_id: int) -> Response:
     """Upload the passed tests to the RefStack server that the operator configured, once.
 
     They are signed with the vendor's own key, or the signature comes along, made over the export ``refstack``.
+    If an upload gets no answer, look at the RefStack server: only `again` sends the result a second time.
     """
     run = call.context.runs.owned(call.caller, test_id)
-    given = [call.body.get(name, "") for name in ("signature", "public_key")]
-    done = uploads.upload_run(call.ledger, call.caller, run, *given)
+    done = uploads.upload_run(call.ledger, call.caller, run, uploads.UploadWish(**call.body))
     record = done.record
     return jsonify(
         {"test_id": record.remote_id, "url": record.url, "repeated": done.repeated, "notes": list(done.notes)}

@@ -12,12 +12,13 @@ class UploadRecord:
     test_id: int
     server: str
     remote_id: str = ""
-    """Empty: the upload is under way."""
+    """Empty: the upload is under way, or no answer says whether the result arrived."""
     url: str = ""
     key_digest: str = ""
     """SHA-256 of the public key."""
     uploaded_by: str = ""
     uploaded_at: float = 0.0
+    """0: an upload that got no answer."""
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,30 @@ from dataclasses import asdict, replace
 
 from sqlalchemy import delete, insert, select, update
 
+from refstack_worker.errors import StateError
 from refstack_worker.server.db.verdict_tables import upload, upload_key
 from refstack_worker.server.domain.uploads import StoredKey, UploadRecord
 from refstack_worker.server.ledger.transactions import LedgerPart, refused
 
 PENDING_SECONDS = 300.0
-"""An upload that has not ended after so long is over: its process died."""
+"""An upload that has not ended after so long is over: its process died, and whether the result arrived is unknown."""
+
+
+def unknown(wish: UploadRecord) -> str:
+    """Return what to tell the owner of a result that may be at a server."""
+    return (
+        f"an upload of run {wish.test_id} got no answer, so the result may be at {wish.server}; look there, and only "
+        "if it is missing, upload it again ('run upload --again')"
+    )
 
 
 class Uploads(LedgerPart):
-    def reserve(self, wish: UploadRecord) -> UploadRecord | None:
+    def reserve(self, wish: UploadRecord, again: bool = False) -> UploadRecord | None:
         """Begin an upload. :returns: the record of a former one, which ended well; None: go on.
 
+        :param again: go on also if the result may be there, because the answer to an earlier upload was lost.
         :raises RefusedError: ``uploading``: another call is doing it now.
+        :raises StateError: the result may be there.
         """
         same = (upload.c.test_id == wish.test_id) & (upload.c.server == wish.server)
         now = self.clock()
@@ -29,6 +40,8 @@ class Uploads(LedgerPart):
                 return UploadRecord(**row)
             if row is not None and row["uploaded_at"] > now - PENDING_SECONDS:
                 raise refused("uploading", f"the result of run {wish.test_id} is being uploaded by another call")
+            if row is not None and not again:
+                raise StateError(unknown(wish))
             connection.execute(delete(upload).where(same))
             connection.execute(insert(upload).values(asdict(replace(wish, uploaded_at=now))))
         return None
@@ -45,6 +58,19 @@ class Uploads(LedgerPart):
         same = (upload.c.test_id == wish.test_id) & (upload.c.server == wish.server) & (upload.c.remote_id == "")
         with self.database.writing() as connection:
             connection.execute(delete(upload).where(same))
+
+    def note_unknown(self, wish: UploadRecord) -> None:
+        """Note that an upload got no answer, so that its result may be there."""
+        same = (upload.c.test_id == wish.test_id) & (upload.c.server == wish.server) & (upload.c.remote_id == "")
+        with self.database.writing() as connection:
+            connection.execute(update(upload).where(same).values(uploaded_at=0.0))
+
+    def is_unknown(self, test_id: int, server: str) -> bool:
+        """Return whether a result may be at a server, because an upload got no answer."""
+        same = (upload.c.test_id == test_id) & (upload.c.server == server) & (upload.c.remote_id == "")
+        is_over = upload.c.uploaded_at <= self.clock() - PENDING_SECONDS
+        with self.database.reading() as connection:
+            return connection.execute(select(upload.c.test_id).where(same, is_over)).first() is not None
 
     def of(self, test_id: int) -> list[UploadRecord]:
         """Return where the result of a run was uploaded to."""

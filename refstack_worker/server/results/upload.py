@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from refstack_worker.contract.upload_key import UploadKey
-from refstack_worker.errors import RefusedError, ResultError, ServerError
+from refstack_worker.errors import RefusedError, ResultError, ServerError, UnansweredError
 from refstack_worker.server.domain.results import TestResult
 
 SECONDS = (10.0, 60.0)
@@ -68,13 +70,18 @@ def send(server: str, signed: Signed) -> dict[str, Any]:
     """Post a signed body and return the server's answer, ``test_id`` and ``url``.
 
     :raises RefusedError: the server does not take it.
-    :raises ServerError: it cannot be reached or answers nonsense.
+    :raises ServerError: it cannot be reached.
+    :raises UnansweredError: no answer says whether it took it.
     """
     url = f"{server.rstrip('/')}/v1/results/"
     try:
         answer = requests.post(url, signed.body, headers=signed.headers, timeout=SECONDS, allow_redirects=False)
     except requests.RequestException as error:
+        if _was_sent(error):
+            raise UnansweredError(f"{url}: no answer: {type(error).__name__}") from error
         raise ServerError(f"{url}: cannot be reached: {type(error).__name__}; is the address right?") from error
+    if 300 <= answer.status_code < 400:
+        raise RefusedError(f"{url}: redirects elsewhere ({answer.status_code}); is the address right?")
     if 400 <= answer.status_code < 500:
         raise RefusedError(f"{url}: rejects the result ({answer.status_code}): {answer.text[:300]}")
     try:
@@ -83,9 +90,18 @@ def send(server: str, signed: Signed) -> dict[str, Any]:
             raise ValueError
         return {"test_id": str(said["test_id"]), "url": str(said.get("url", ""))}
     except (ValueError, KeyError, TypeError):
-        raise ServerError(
+        raise UnansweredError(
             f"{url}: response {answer.status_code} without the id of a result; is this a RefStack server?"
         ) from None
+
+
+def _was_sent(error: requests.RequestException) -> bool:
+    """Return whether a request that failed may have reached the server."""
+    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.ProxyError, ValueError)):
+        return False
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    is_untrusted = any(isinstance(one, ssl.SSLCertVerificationError) for one in getattr(reason, "args", ()))
+    return not (isinstance(reason, NewConnectionError) or is_untrusted)
 
 
 def describe(server: str, remote_id: str, token: str, guideline: str, target: str) -> None:

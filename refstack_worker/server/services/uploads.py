@@ -8,11 +8,12 @@ from typing import Any
 
 from refstack_worker.contract import upload_key
 from refstack_worker.contract.upload_key import UploadKey
-from refstack_worker.errors import RefstackError, SignatureError, StateError
+from refstack_worker.errors import RefstackError, SignatureError, StateError, UnansweredError
 from refstack_worker.server.domain.runs import IMPORTED, Run
 from refstack_worker.server.domain.tested_cloud import TestedCloud
 from refstack_worker.server.domain.uploads import StoredKey, UploadRecord
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.ledger.uploads import unknown
 from refstack_worker.server.results import upload
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.compare import all_tests
@@ -44,24 +45,34 @@ def request_of(ledger: Ledger, run: Run) -> bytes:
     return upload.body(cpid_of_run(ledger, run), result["seconds"], all_tests(ledger, run.test_id))
 
 
-def upload_run(ledger: Ledger, caller: Caller, run: Run, signature: str = "", public_key: str = "") -> Uploaded:
+@dataclass(frozen=True)
+class UploadWish:
+    """How a result is to be uploaded."""
+
+    signature: str = ""
+    """Hex, made elsewhere over :func:`request_of`; empty: signed here."""
+    public_key: str = ""
+    """Whose signature that is, in OpenSSH's form."""
+    again: bool = False
+    """Also if it may be there, because an earlier upload got no answer."""
+
+
+def upload_run(ledger: Ledger, caller: Caller, run: Run, how: UploadWish) -> Uploaded:
     """Upload the passed tests of a run.
 
-    :param signature: hex, made elsewhere over :func:`request_of`; empty: signed here.
-    :param public_key: whose signature that is, in OpenSSH's form.
-    :raises StateError: no server is set up, or there is no key to sign with.
+    :raises StateError: no server is set up, there is no key to sign with, or the result may be there.
     :raises UsageError: the signature is not one of this request.
     """
     if not ledger.settings.outbound.upload_url:
         raise StateError("Uploads aren't set up on this server (UPLOAD_URL).")
-    if bool(signature) ^ bool(public_key):
+    if bool(how.signature) ^ bool(how.public_key):
         raise invalid("signature", "give signature and public_key together")
     with TURNS.turn(caller.token.account):
-        return _upload(ledger, caller, run, (signature, public_key))
+        return _upload(ledger, caller, run, how)
 
 
-def _upload(ledger: Ledger, caller: Caller, run: Run, given: tuple[str, str]) -> Uploaded:
-    signature, public_key = given
+def _upload(ledger: Ledger, caller: Caller, run: Run, how: UploadWish) -> Uploaded:
+    signature, public_key = how.signature, how.public_key
     server = ledger.settings.outbound.upload_url
     body = request_of(ledger, run)
     stored = None if signature else _key(ledger, caller, run)
@@ -72,7 +83,7 @@ def _upload(ledger: Ledger, caller: Caller, run: Run, given: tuple[str, str]) ->
         signed = upload.sign(body, UploadKey.parse(stored.pem.encode("ascii"), "upload key", is_checked=True))
     digest = hashlib.sha256(signed.public_key.encode("utf-8")).hexdigest()
     wish = UploadRecord(run.test_id, server, key_digest=digest, uploaded_by=caller.name)
-    known = ledger.uploads.reserve(wish)
+    known = ledger.uploads.reserve(wish, how.again)
     if known is not None:
         return Uploaded(known, True)
     return _send(ledger, run, wish, signed, stored)
@@ -88,6 +99,9 @@ def _check(public_key: str, body: bytes, signature: str) -> None:
 def _send(ledger: Ledger, run: Run, wish: UploadRecord, signed: upload.Signed, stored: StoredKey | None) -> Uploaded:
     try:
         answer = upload.send(wish.server, signed)
+    except UnansweredError as error:
+        ledger.uploads.note_unknown(wish)
+        raise UnansweredError(f"{error}; {unknown(wish)}") from error
     except RefstackError:
         ledger.uploads.give_up(wish)
         raise

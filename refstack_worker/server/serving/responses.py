@@ -54,6 +54,8 @@ STATUSES: Mapping[str, int] = {
     "key-reused": 422,
     "busy": 429,
     "server": 502,
+    "unanswered": 502,
+    "uploading": 409,
     "refused": 502,
     "ledger": 503,
     "queue": 503,

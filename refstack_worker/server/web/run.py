@@ -154,6 +154,7 @@ def _result(run: Run) -> dict[str, Any]:
         **_judged(run),
         "uploads": ledger.uploads.of(run.test_id),
         "uploads_to": context().settings.outbound.upload_url,
+        "is_upload_unknown": ledger.uploads.is_unknown(run.test_id, context().settings.outbound.upload_url),
         "has_log": ledger.results.has_log(run.test_id),
         "sort": "time" if is_slowest else "",
         "status": status,

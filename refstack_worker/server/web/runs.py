@@ -172,7 +172,8 @@ def share_run(test_id: int) -> Answer:
 def upload_run(test_id: int) -> Answer:
     """Upload the passed tests to RefStack, under the vendor's stored key."""
     run = context().runs.owned(caller(), test_id)
-    uploads.upload_run(context().ledger, caller(), run)
+    wish = uploads.UploadWish(again=request.form.get("again") == "yes")
+    uploads.upload_run(context().ledger, caller(), run, wish)
     return redirect(f"/runs/{test_id}", 303)
 
 

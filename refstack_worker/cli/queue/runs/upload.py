@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from cliff.command import Command
 from cliff.show import ShowOne
@@ -32,15 +33,18 @@ class RunUpload(ShowOne):
         parser.add_argument(
             "--public-key", type=Path, metavar="FILE", help="file with the public key of the signature (ssh-rsa …)"
         )
+        parser.add_argument(
+            "--again", action="store_true", help="send it although an earlier upload, which got no answer, may be there"
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         if bool(parsed_args.signature) ^ bool(parsed_args.public_key):
             raise UsageError("--signature, --public-key: give both or none")
-        body = {}
+        body: dict[str, Any] = {"again": True} if parsed_args.again else {}
         if parsed_args.signature:
             public_key = _bytes(parsed_args.public_key).decode("utf-8-sig", "replace").strip()
-            body = {"signature": _hex(_bytes(parsed_args.signature)), "public_key": public_key}
+            body.update(signature=_hex(_bytes(parsed_args.signature)), public_key=public_key)
         with Api(access_of(self.app.options)) as api:
             done = api.post(f"/v1/runs/{parsed_args.id}/upload", body)
         rows = {

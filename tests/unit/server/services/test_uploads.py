@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import inspect
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +21,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract.cpid import cpid_of
 from refstack_worker.contract.upload_key import UploadKey
+from refstack_worker.errors import ServerError, UnansweredError
 from refstack_worker.server.app import create_app
 from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.domain.guidelines import Choice, StoredGuideline
 from refstack_worker.server.domain.results import Upload
+from refstack_worker.server.domain.uploads import UploadRecord
 from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.results import acceptance, confined
+from refstack_worker.server.ledger.uploads import PENDING_SECONDS
+from refstack_worker.server.results import acceptance, confined, upload
 from refstack_worker.server.services import uploads
 from tests.support import http_server
 from tests.support.http_server import Scripted, as_json
@@ -132,6 +136,43 @@ def test_an_upload_that_failed_can_be_tried_again(vendor: Vendor, keys: list[Upl
     vendor.refstack.on("/v1/results/", as_json({"detail": "no"}, 401), as_json(ACCEPTED, 201))
     assert vendor.upload().status_code == 502
     assert vendor.upload().json["repeated"] is False
+
+
+def test_a_result_whose_answer_was_lost_is_sent_again_only_when_asked_for(
+    vendor: Vendor, keys: list[UploadKey], clock: Clock
+) -> None:
+    stored(vendor, keys[0])
+    vendor.refstack.on("/v1/results/", as_json({}, 504), as_json(ACCEPTED, 201))
+    lost = vendor.upload()
+    assert lost.status_code == 502 and "--again" in lost.json["detail"]
+    for seconds in (0, 86400):
+        clock.forward(seconds)
+        later = vendor.upload()
+        assert later.status_code == 409 and "may be at" in later.json["detail"]
+    assert len(vendor.refstack.asked) == 1
+    assert vendor.upload({"again": True}).json["repeated"] is False
+    assert vendor.upload({"again": True}).json["repeated"] is True
+    assert len(vendor.refstack.asked) == 2
+
+
+def test_an_upload_whose_process_died_may_have_arrived(vendor: Vendor, keys: list[UploadKey], clock: Clock) -> None:
+    stored(vendor, keys[0])
+    server = vendor.ledger.settings.outbound.upload_url
+    vendor.ledger.uploads.reserve(UploadRecord(vendor.test_id, server, key_digest="d", uploaded_by="ann"))
+    assert vendor.upload({"again": True}).status_code == 409, "it may still be under way"
+    assert not vendor.ledger.uploads.is_unknown(vendor.test_id, server)
+    clock.forward(PENDING_SECONDS)
+    assert vendor.ledger.uploads.is_unknown(vendor.test_id, server)
+    assert vendor.upload().status_code == 409
+    assert vendor.upload({"again": True}).status_code == 200
+
+
+def test_a_server_that_was_not_reached_has_no_result(keys: list[UploadKey]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        free_port = bound.getsockname()[1]
+    with pytest.raises(ServerError, match="cannot be reached") as error:
+        upload.send(f"http://127.0.0.1:{free_port}", upload.sign(b"{}", keys[0]))
+    assert not isinstance(error.value, UnansweredError)
 
 
 def test_a_signature_that_was_made_elsewhere(vendor: Vendor, keys: list[UploadKey]) -> None:
