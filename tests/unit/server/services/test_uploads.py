@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import inspect
 import json
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -153,6 +154,21 @@ def test_a_result_whose_answer_was_lost_is_sent_again_only_when_asked_for(
     assert vendor.upload({"again": True}).json["repeated"] is False
     assert vendor.upload({"again": True}).json["repeated"] is True
     assert len(vendor.refstack.asked) == 2
+
+
+def test_the_page_of_a_run_says_that_its_result_may_be_there(vendor: Vendor, keys: list[UploadKey]) -> None:
+    stored(vendor, keys[0])
+    vendor.refstack.on("/v1/results/", as_json({}, 504), as_json(ACCEPTED, 201))
+    vendor.client.post("/sign-in", data={"token": vendor.tokens["ann"]})
+    page = f"/runs/{vendor.test_id}"
+    assert "Upload to RefStack again" not in vendor.client.get(page).text
+    vendor.upload()
+    text = vendor.client.get(page).text
+    assert "the result may be at" in text and "Upload to RefStack again" in text
+    (key, *_) = re.findall(r'name="form_key" value="([0-9a-f]+)"', text)
+    assert vendor.client.post(f"{page}/upload", data={"form_key": key}).status_code == 409
+    assert vendor.client.post(f"{page}/upload", data={"form_key": key, "again": "yes"}).status_code == 303
+    assert "Uploaded to RefStack" in vendor.client.get(page).text
 
 
 def test_an_upload_whose_process_died_may_have_arrived(vendor: Vendor, keys: list[UploadKey], clock: Clock) -> None:
