@@ -13,15 +13,13 @@ from refstack_worker.worker.attempt.stop_request import StopRequest
 from refstack_worker.worker.sandbox.commands import Commands
 from refstack_worker.worker.sandbox.listeners import CleanupListener
 from refstack_worker.worker.sandbox.runner import ProcessExit, Sandbox
-from refstack_worker.worker.server_api.attempts import AttemptApi
+from refstack_worker.worker.server_api.attempts import AttemptApi, earlier_prefixes
 
 LOG = logging.getLogger(__name__)
 
 INTERRUPTED = frozenset({OutcomeKind.CANCELLED, OutcomeKind.FAILED, OutcomeKind.RELEASED, OutcomeKind.STOPPED})
 REPORTABLE = frozenset({OutcomeKind.CANCELLED, OutcomeKind.FAILED, OutcomeKind.POSTED, OutcomeKind.SPOOLED})
 """Outcomes after which the server still accepts messages of this attempt."""
-MAX_EARLIER = 3
-"""Earlier attempts whose leftovers are removed too: the node of a lost attempt could not do it."""
 PATIENCE = 5.0
 POLL_SECONDS = 0.5
 
@@ -61,8 +59,7 @@ class CloudCleanup:
         own = [payload.prefix] if started and outcome.kind in INTERRUPTED else []
         if outcome.kind is OutcomeKind.RELEASED or not started:
             return own
-        first = max(1, payload.attempt - MAX_EARLIER)
-        return own + [payload.prefix_of(number) for number in range(first, payload.attempt)]
+        return own + earlier_prefixes(payload)
 
     def _clean(self, prefix: str, tempest_home: Path, outcome: AttemptOutcome, over: threading.Event) -> None:
         LOG.info("removing resources named %s… from the cloud", prefix)

@@ -22,6 +22,8 @@ CONSOLE_TIMEOUT = 5.0
 DURATIONS_TIMEOUT = 5.0
 HEARTBEAT_TIMEOUT = 5.0
 """Seconds for a heartbeat: a late one is worth nothing, the next one is due."""
+MAX_EARLIER = 3
+"""Earlier attempts whose leftovers are removed too: the node of a lost attempt could not do it."""
 MAX_IDLE_SECONDS = 5.0
 """A connection that would be idle for longer is closed: the server of a large fleet would hold thousands open."""
 
@@ -48,6 +50,12 @@ class ClaimedAttempt:
     def token(self) -> str:
         """The bearer token that proves that this worker holds the claim."""
         return attempt_token.join(self.payload.secret, self.claim)
+
+
+def earlier_prefixes(payload: Payload) -> list[str]:
+    """Return the prefixes of the attempts before this one, as far as what they left is removed after it."""
+    first = max(1, payload.attempt - MAX_EARLIER)
+    return [payload.prefix_of(number) for number in range(first, payload.attempt)]
 
 
 @dataclass(frozen=True)

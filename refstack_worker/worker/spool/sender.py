@@ -21,14 +21,14 @@ from refstack_worker.worker import logs
 from refstack_worker.worker.sandbox.commands import Commands
 from refstack_worker.worker.sandbox.listeners import CleanupListener
 from refstack_worker.worker.sandbox.runner import Runner, Sandbox
-from refstack_worker.worker.server_api.attempts import AttemptApi, ClaimedAttempt
+from refstack_worker.worker.server_api.attempts import AttemptApi, ClaimedAttempt, earlier_prefixes
 from refstack_worker.worker.spool.spool import RESULT, Spool, SpoolEntry
 
 LOG = logging.getLogger(__name__)
 
 NOT_CLEANED_UP = (
-    "Couldn't clean up: the worker was killed. The cloud may still hold resources named {prefix}…, and the projects and"
-    " users that Tempest created for its tests (tempest-…)."
+    "Couldn't clean up: the worker was killed. The cloud may still hold resources named {prefixes}, and the projects"
+    " and users that Tempest created for its tests (tempest-…)."
 )
 """Reported to the vendor when no process is left that could remove them."""
 SPOOL_PATIENCE = 10
@@ -191,7 +191,10 @@ class SpoolSender(threading.Thread):
             api.release(entry.message or entry.reason, 0.0)
         except RefusedError as error:
             if error.reason == "ended":
-                api.report(Report(message=NOT_CLEANED_UP.format(prefix=claimed.payload.prefix)), 0.0)
+                payload = claimed.payload
+                # what a lost attempt left is removed after a later one, so that may be there too
+                prefixes = " or ".join(f"{prefix}…" for prefix in (payload.prefix, *earlier_prefixes(payload)))
+                api.report(Report(message=NOT_CLEANED_UP.format(prefixes=prefixes)), 0.0)
             raise
 
     def _post(self, entry: SpoolEntry, claimed: ClaimedAttempt) -> None:
