@@ -78,4 +78,5 @@ def test_first_failures_are_found_and_due_schedules_started(site: Site) -> None:
     assert recorded(site) == ["run.failing"]
     site.clock.time = one.next_at
     site.monitor.look()
+    assert site.monitor.starts.wait(30)
     assert site.ledger.schedules.get(one.id).last_test_id in [run.test_id for run in site.ledger.runs.find(RunQuery())]
