@@ -6,11 +6,11 @@ Beside the watch over the runs: to look for the tests of a run that is to be spl
 from __future__ import annotations
 
 import logging
-import threading
 
 from refstack_worker.errors import LedgerError, NotFoundError, RefstackError
 from refstack_worker.server.domain.schedules import Schedule
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.monitor.background import BackgroundWork
 from refstack_worker.server.queue.submitter import Submitter
 from refstack_worker.server.services.schedules import ScheduleService
 
@@ -21,38 +21,24 @@ MAX_LATE_SECONDS = 6 * 3600.0
 
 
 class BackgroundStarts:
-    """Starts what is due in a thread that ends when nothing is."""
+    """Starts due runs beside the watch, few of one vendor at a time."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._work = BackgroundWork("schedules", self._start_all)
+        self.wait = self._work.wait
 
     def look(self) -> None:
-        """Start soon what is due, unless that is under way. :raises LedgerError: database trouble."""
-        if not self._ledger.schedules.is_any_due():
-            return
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="schedules", daemon=True)
-                self._thread.start()
+        """Start soon what is due. :raises LedgerError: database trouble."""
+        if self._ledger.schedules.is_any_due():
+            self._work.want()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait until nothing is under way; return whether that is so."""
-        thread = self._thread
-        if thread is not None:
-            thread.join(seconds)
-        return self._thread is None
-
-    def _work(self) -> None:
+    def _start_all(self) -> None:
         try:
             while start_due(self._ledger):
                 pass  # few of one vendor are taken at once
         except Exception as error:  # the monitor looks again in its next round
             LOG.error("schedules: the runs that are due are not started yet: %s", error or type(error).__name__)
-        finally:
-            with self._lock:
-                self._thread = None
 
 
 def start_due(ledger: Ledger) -> int:

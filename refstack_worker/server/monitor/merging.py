@@ -6,43 +6,31 @@ import logging
 import threading
 
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.monitor.background import BackgroundWork
 from refstack_worker.server.services import shard_results
 
 LOG = logging.getLogger(__name__)
 
 
 class BackgroundMerges:
-    """Merges one result after another, in a thread that ends when there is none left."""
+    """Merges one result after another, beside the watch."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._lock = threading.Lock()
         self._wanted: dict[int, None] = {}
         """Runs, the one under way first."""
-        self._thread: threading.Thread | None = None
+        self._work = BackgroundWork("merge", self._merge_all)
+        self.wait = self._work.wait
 
     def want(self, test_id: int) -> None:
         """Merge the results of a run soon, unless that is wanted already."""
         with self._lock:
             self._wanted.setdefault(test_id)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="merge", daemon=True)
-                self._thread.start()
+        self._work.want()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait until nothing is under way; return whether that is so."""
-        thread = self._thread
-        if thread is not None:
-            thread.join(seconds)
-        return self._thread is None
-
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                test_id = next(iter(self._wanted), None)
-                if test_id is None:
-                    self._thread = None
-                    return
+    def _merge_all(self) -> None:
+        while (test_id := self._first()) is not None:
             try:
                 shard_results.merge(self._ledger, test_id)
             except Exception as error:  # the monitor wants it again in its next round
@@ -50,3 +38,7 @@ class BackgroundMerges:
             finally:
                 with self._lock:
                     del self._wanted[test_id]
+
+    def _first(self) -> int | None:
+        with self._lock:
+            return next(iter(self._wanted), None)

@@ -7,7 +7,7 @@ import resource
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -111,58 +111,51 @@ def test_a_request_that_waits_for_a_thread_is_no_line_in_the_log(
     assert [record.getMessage() for record in caplog.records] == []
 
 
-def test_users_cannot_take_the_threads_of_workers(tmp_path: Path) -> None:
+@contextmanager
+def held_threads(folder: Path, start: str, paths: Sequence[str], threads: int) -> Iterator[int]:
+    """Have requests to these paths, all of which start with ``start``, hold so many threads of a server; its port."""
     stuck, release = threading.Semaphore(0), threading.Event()
 
-    def application(environ: Any, start: Callable[..., Any]) -> Iterable[bytes]:
-        if environ["PATH_INFO"].startswith("/v1/"):
+    def application(environ: Any, begin: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith(start):
             stuck.release()
             release.wait(60)
-        return answer(environ, start)
+        return answer(environ, begin)
 
-    with serving(application, tmp_path) as port:
-        held = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(service.THREADS + 8)]
+    with serving(application, folder) as port:
+        held = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for _ in paths]
         try:
-            for one in held:
-                one.request("GET", "/v1/runs")
-            for _ in range(service.THREADS):
+            for one, path in zip(held, paths):
+                one.request("POST", path, b"x")
+            for _ in range(threads):
                 assert stuck.acquire(timeout=30)
-            for path in ("/worker/v1/runs/1/attempts/1/heartbeat", "/update-test-status/", "/health"):
-                worker = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-                worker.request("POST", path, b"{}")
-                assert worker.getresponse().read() == b"ok"
-                worker.close()
+            yield port
         finally:
             release.set()
             for one in held:
                 one.close()
+
+
+def assert_answered(port: int, *paths: str) -> None:
+    for path in paths:
+        worker = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        worker.request("POST", path, b"{}")
+        assert worker.getresponse().read() == b"ok"
+        worker.close()
+
+
+HEARTBEAT = "/worker/v1/runs/1/attempts/1/heartbeat"
+
+
+def test_users_cannot_take_the_threads_of_workers(tmp_path: Path) -> None:
+    with held_threads(tmp_path, "/v1/", ["/v1/runs"] * (service.THREADS + 8), service.THREADS) as port:
+        assert_answered(port, HEARTBEAT, "/update-test-status/", "/health")
 
 
 def test_results_that_are_read_for_long_cannot_take_the_threads_of_heartbeats(tmp_path: Path) -> None:
-    stuck, release = threading.Semaphore(0), threading.Event()
-
-    def application(environ: Any, start: Callable[..., Any]) -> Iterable[bytes]:
-        if environ["PATH_INFO"].startswith("/post-result"):
-            stuck.release()
-            release.wait(60)
-        return answer(environ, start)
-
-    with serving(application, tmp_path) as port:
-        count = service.WORKER_THREADS + service.RESULT_THREADS
-        held = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(count)]
-        try:
-            for number, one in enumerate(held):
-                one.request("POST", "/post-result/" if number % 2 else "/post-result", b"x")
-            for _ in range(service.RESULT_THREADS):
-                assert stuck.acquire(timeout=30)
-            worker = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-            worker.request("POST", "/worker/v1/runs/1/attempts/1/heartbeat", b"{}")
-            assert worker.getresponse().read() == b"ok"
-            worker.close()
-        finally:
-            release.set()
-            for one in held:
-                one.close()
+    paths = ["/post-result", "/post-result/"] * (service.WORKER_THREADS + service.RESULT_THREADS)
+    with held_threads(tmp_path, "/post-result", paths, service.RESULT_THREADS) as port:
+        assert_answered(port, HEARTBEAT)
 
 
 def upload(port: int, path: str, size: int, sent: bytes = b"") -> http.client.HTTPConnection:
