@@ -27,6 +27,8 @@ BUSY_SECONDS = 30
 """How long a writer waits for another before it gives up (SQLite), and a connect for an answer (PostgreSQL)."""
 BUSY_PAUSE = 0.02
 """Seconds between two tries where SQLite itself does not wait."""
+_WAL_REFUSALS = ("locked", "locking protocol")
+"""What SQLite says while another process writes, and while others switch the same new file; both pass."""
 CONNECTIONS = 20
 """Per process, for transactions and single statements together, and as many again at peaks. A request holds one for a
 few milliseconds."""
@@ -177,7 +179,7 @@ def _use_wal(connection: Any) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
+            if not any(word in str(error) for word in _WAL_REFUSALS) or time.monotonic() > deadline:
                 raise
         time.sleep(BUSY_PAUSE)
 

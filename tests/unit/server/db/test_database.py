@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import LedgerError
+from refstack_worker.server.db import database as database_module
 from refstack_worker.server.db.database import Database
 
 
@@ -39,6 +40,26 @@ def test_a_new_file_in_which_somebody_writes_is_waited_for(settings: ServerSetti
         assert connection.execute(text("SELECT by FROM made")).scalar() == "the first"
     database.close()
     first.close()
+
+
+def test_a_new_file_that_several_processes_switch_at_once_is_waited_for() -> None:
+    class Racing:
+        """A connection as SQLite gives it when another process has just switched the same file; cannot be had at will."""
+
+        tries = 0
+
+        def execute(self, _statement: str) -> None:
+            self.tries += 1
+            if self.tries == 1:
+                raise sqlite3.OperationalError("locking protocol")
+            if self.tries == 3:
+                raise sqlite3.OperationalError("disk I/O error")
+
+    connection = Racing()
+    database_module._use_wal(connection)
+    assert connection.tries == 2
+    with pytest.raises(sqlite3.OperationalError, match="disk"):
+        database_module._use_wal(connection)
 
 
 def test_what_comes_again_by_itself_does_not_wait_for_the_disk(settings: ServerSettings) -> None:
