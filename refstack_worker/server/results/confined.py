@@ -24,6 +24,8 @@ MAX_MEMORY = 1024 * limited.MEBIBYTE
 MAX_FILE = 64 * limited.MEBIBYTE
 MAX_SECONDS = 60.0
 """By the clock, on a machine that has much else to do."""
+NICENESS = 10
+"""Heartbeats and other requests come first on a machine that has no processor time left."""
 TOO_MUCH = "result: takes too long, or too much space, to read; send subunit version 2"
 
 
@@ -89,7 +91,7 @@ def upload_key(text: str) -> UploadKey:
 
 
 def _run(*words: str | Path, given: str | None = None, cpu_seconds: int | None = None) -> str:
-    limits = limited.ProcessLimits(cpu_seconds or MAX_CPU_SECONDS, MAX_MEMORY, MAX_FILE, MAX_SECONDS)
+    limits = limited.ProcessLimits(cpu_seconds or MAX_CPU_SECONDS, MAX_MEMORY, MAX_FILE, MAX_SECONDS, NICENESS)
     try:
         # the name of this module, whose main() the process calls
         return limited.run(__name__, words, limits, given)

@@ -38,6 +38,13 @@ def test_trouble_of_the_server_is_never_the_vendors_fault(tmp_path: Path, monkey
         confined.upload_key("")
 
 
+def test_other_requests_come_first_on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    monkeypatch.setattr(confined.limited, "run", lambda _module, _words, limits, _input: given.append(limits) or "[]")
+    confined.chosen_tests(["a"], ["a"])
+    assert given[0].niceness > 0
+
+
 class TestChosenTests:
     LISTED = ("a.B.test_c[id-00000000-0000-0000-0000-000000000001,smoke]", "a.B.test_d", "a.E.test_f[slow]")
 
