@@ -21,6 +21,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, Invalidate
 from sqlalchemy.pool import QueuePool
 
 from refstack_worker.errors import ConfigError, LedgerError
+from refstack_worker.server.db import sqlite_checkpoints
+from refstack_worker.server.db.sqlite_checkpoints import SqliteCheckpoints
 from refstack_worker.server.db.sqlite_writers import SqliteWriters
 
 BUSY_SECONDS = 30
@@ -46,7 +48,11 @@ class Database:
         # connections of its own: to switch one to and fro takes as long as a statement
         self._single = self.engine if self.engine.dialect.name == "sqlite" else _engine(url, is_single=True)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
-        self._writers: Any = SqliteWriters(Path(self.engine.url.database or "")) if self.is_sqlite else nullcontext()
+        self._writers: Any = nullcontext()
+        if self.is_sqlite:
+            path = Path(self.engine.url.database or "")
+            self._writers = SqliteWriters(path)
+            self._checkpoints = SqliteCheckpoints(path, self._writers)
         _dispose_after_fork(self)
 
     @contextmanager
@@ -87,6 +93,8 @@ class Database:
             connection = plain.execution_options(**{_WRITING: "FULL" if is_lasting else "NORMAL"})
             with connection.begin():
                 yield connection
+        if self.is_sqlite:
+            self._checkpoints.wrote()
 
     @contextmanager
     def one_statement(self) -> Iterator[Connection]:
@@ -109,11 +117,13 @@ class Database:
         self._single.dispose(close=False)
         if self.is_sqlite:
             self._writers.renew_after_fork()
+            self._checkpoints.renew_after_fork()
 
     def close(self) -> None:
         self.engine.dispose()
         self._single.dispose()
         if self.is_sqlite:
+            self._checkpoints.close()
             self._writers.close()
 
 
@@ -167,7 +177,7 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     # transactions are begun by _begin_sqlite, not by the driver's guess
     connection.isolation_level = None
     _use_wal(connection)
-    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("synchronous = FULL", "foreign_keys = ON", *sqlite_checkpoints.SETTINGS):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -44,7 +44,7 @@ def test_a_new_file_in_which_somebody_writes_is_waited_for(settings: ServerSetti
 
 def test_a_new_file_that_several_processes_switch_at_once_is_waited_for() -> None:
     class Racing:
-        """A connection as SQLite gives it when another process has just switched the same file; cannot be had at will."""
+        """A connection while another process switches the same file, which cannot be had at will."""
 
         tries = 0
 
