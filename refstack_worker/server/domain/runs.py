@@ -54,6 +54,14 @@ class RunSpec:
             return gearman_functions.for_version(self.tempest_version, self.tag, self.plugins)
         return gearman_functions.for_release(self.openstack_release, self.tag, self.plugins)
 
+    @property
+    def needs(self) -> str:
+        """What a node must have, in words: ``33.0.0``, ``2025.1 with heat-tempest-plugin 3.0.0 and the tag eu``."""
+        plugins = ", ".join(f"{name} {number}" for name, number in sorted(self.plugins.items()))
+        more = " and ".join(filter(None, (plugins, self.tag and f"the tag {self.tag}")))
+        what = self.tempest_version or self.openstack_release
+        return f"{what} with {more}" if more else what
+
 
 @dataclass(frozen=True)
 class NewRun:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from refstack_worker.contract.messages import clean_line
 from refstack_worker.errors import LedgerError, RefstackError
 from refstack_worker.server.domain.attempts import AttemptKey, QueuedJob, Release
 from refstack_worker.server.ledger.ledger import Ledger
@@ -23,7 +24,7 @@ from refstack_worker.server.monitor.merging import BackgroundMerges
 from refstack_worker.server.monitor.queue_watch import QueueWatch
 from refstack_worker.server.queue.capacity import lost
 from refstack_worker.server.queue.client import QueueClient
-from refstack_worker.server.queue.reports import FunctionStatus, serves
+from refstack_worker.server.queue.reports import FunctionStatus
 
 LOG = logging.getLogger(__name__)
 
@@ -175,10 +176,11 @@ class Monitor:
     def _tell(self, job: QueuedJob, served: Mapping[str, FunctionStatus]) -> None:
         """Say once to each run that waits in vain why; the ledger's messages are the memory of all monitors."""
         status = served.get(job.function)
-        text = f"waiting: no node serves {serves(job.function)}"
-        told = (job.key.test_id, text)
+        told = (job.key.test_id, job.function)
         if (status is not None and status.workers) or told in self._told:
             return
+        # the function has only a digest of long lists of plugins
+        text = clean_line(f"waiting: no node serves {self._ledger.runs.get(job.key.test_id).spec.needs}")
         self._told.add(told)
         # recorded once however often this is tried, so before the message that keeps it from being tried again
         self._ledger.events.waits_in_vain(job.key, text)

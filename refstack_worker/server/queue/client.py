@@ -29,7 +29,6 @@ from refstack_worker.server.queue.reports import (
     FunctionStatus,
     connected_worker,
     function_status,
-    serves,
 )
 
 LOG = logging.getLogger(__name__)
@@ -178,14 +177,6 @@ class QueueClient:
             for line in lines
         ]
         return [worker for worker in found if worker is not None and worker.functions]
-
-    def problem(self, spec_function: str) -> str:
-        """Return a sentence on why no node takes jobs of a function now; empty if one does."""
-        try:
-            status = self.functions().get(spec_function)
-        except QueueError as error:
-            return f"{WAITS} ({error})"
-        return "" if status is not None and status.workers else f"no node serves {serves(spec_function)}"
 
     def servers(self) -> dict[str, str]:
         """Return each Gearman server and its trouble (empty: it answers)."""

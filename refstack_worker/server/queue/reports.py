@@ -29,12 +29,6 @@ class ConnectedWorker:
     functions: tuple[str, ...]
 
 
-def serves(function: str) -> str:
-    """Return what a function stands for, for people: ``33.0.0``, ``2025.1 with the tag eu``."""
-    _refstack, _kind, what, *tag = function.split(":")
-    return f"{what} with the tag {tag[0]}" if tag else what
-
-
 def version_of(function: str) -> str:
     """Return the Tempest version that a function serves; empty for another kind of function."""
     prefix = functions.for_version("")

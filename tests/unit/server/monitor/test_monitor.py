@@ -7,6 +7,7 @@ import threading
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import LedgerError
 from refstack_worker.server.domain.attempts import Release
+from refstack_worker.server.domain.runs import RunSpec
 from refstack_worker.server.monitor.liveness import HOLD_LIMITS, Clocks, Liveness
 from refstack_worker.server.monitor.monitor import Monitor
 from refstack_worker.server.services import shard_results
@@ -193,6 +194,17 @@ def test_run_that_nobody_takes_is_told_why_once_and_ends(site):
     ended = site.ledger.runs.get(run.test_id)
     assert (ended.state, ended.reason) == (RunState.FAILED, "queue-timeout")
     assert site.jobs() == {}, "its job is taken out of the queue"
+
+
+def test_run_that_nobody_takes_is_told_which_plugins_it_needs_however_many(site):
+    plugins = {f"{name}-tempest-plugin": "3.0.0" for name in ("designate", "heat", "keystone")}
+    run = site.ledger.runs.add(new_run(spec=RunSpec("47.0.0", plugins=plugins)))
+    assert "heat" not in run.spec.function, "a digest stands for them"
+    site.monitor.look()
+    site.clock.forward(11)
+    site.monitor.look()
+    named = ", ".join(f"{name} {version}" for name, version in plugins.items())
+    assert f"waiting: no node serves 47.0.0 with {named}" in site.said(run.test_id)
 
 
 def test_paused_queue_gets_nothing_until_it_is_resumed(site):

@@ -271,8 +271,3 @@ def test_server_that_cannot_be_asked_has_lost_nothing_but_one_that_was_removed_h
     clock.forward(60)
     assert client.whereabouts(ledger.submissions.waiting()).lost == []
     assert len(other_client(ledger, "127.0.0.1:9").whereabouts(ledger.submissions.waiting()).lost) == 1
-
-
-def test_says_who_serves(ledger, client, server):
-    assert client.problem("refstack:tempest:33.0.0:eu") == "no node serves 33.0.0 with the tag eu"
-    assert "waiting for the queue" in other_client(ledger, "127.0.0.1:9").problem(FUNCTION)
