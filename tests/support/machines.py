@@ -4,8 +4,8 @@
         machine.run("systemctl", "is-system-running")
 
 A machine is a throw-away overlay on a cached root that is made once (``refstack_worker.builder.chroots``).
-It reaches the test's host at ``machine.host`` and nothing else: what it may fetch, a ``Mirror``
-(``tests/support/mirror.py``) hands out there.
+It reaches the test's host at ``machine.host``, machines that it is connected to, and nothing else: what it may fetch, a
+``Mirror`` (``tests/support/mirror.py``) hands out there.
 """
 
 from __future__ import annotations
@@ -143,6 +143,17 @@ class Machine:
         process.run([*within, "link", "set", "lo", "up"])
         process.run([*within, "addr", "add", f"{self.address}/30", "dev", inside])
         process.run([*within, "link", "set", inside, "up"])
+
+    def connect(self, other: Machine) -> None:
+        """Join two machines by a cable: each then reaches the other's ``address``."""
+        ends = ((self, other, f"to-{other.name}"), (other, self, f"to-{self.name}"))
+        [near, far] = [cable for _, _, cable in ends]
+        pair = ["type", "veth", "peer", "name", far, "netns", other.name]
+        process.run(["ip", "-n", self.name, "link", "add", near, *pair])
+        for machine, peer, cable in ends:
+            within = ["ip", "-n", machine.name]
+            process.run([*within, "link", "set", cable, "up"])
+            process.run([*within, "route", "add", peer.address, "dev", cable, "src", machine.address])
 
     # what is done in it
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from refstack_worker.environments.lock import set_name
+
 TOP = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("REFSTACK_TEST_CACHE", Path.home() / ".cache" / "refstack-worker-tests"))
 
@@ -56,7 +58,9 @@ def locked(version: str, python: str = "3.11", plugins: tuple[str, ...] = ()) ->
     """Return the folder of versions that holds a lock of ``version``, which is made when it is missing."""
     name = f"py{python.replace('.', '')}" if "/" not in python else Path(python).parent.parent.name
     parent = CACHE / "tempests" / "-".join([name, *plugins])
-    if not list((parent / version).glob("pylock*")):
+    words = [plugin.partition("==") for plugin in plugins]
+    folder = parent / set_name(version, ((name, number) for name, _, number in words))
+    if not list(folder.glob("pylock*")):
         done = package("lock", *lock_words(version, python, plugins), "--output", parent, "--cache", CACHE / "package")
         assert done.returncode == 0, done.stderr
     return parent

@@ -145,7 +145,8 @@ def own_repository(repository: Path, tmp_path: Path) -> Path:
 
 
 @contextmanager
-def _machine(repository: Path, suite: str) -> Iterator[Node]:
+def booted(repository: Path, suite: str) -> Iterator[Node]:
+    """A booted bare machine that can reach the repository; nothing of it is installed."""
     with Mirror(repository) as mirror, Machine(suite) as machine:
         node = Node(machine, mirror, repository)
         node.add_source()
@@ -154,8 +155,8 @@ def _machine(repository: Path, suite: str) -> Iterator[Node]:
 
 @pytest.fixture
 def bare(repository: Path) -> Iterator[Node]:
-    """A booted bare Debian 12 that can reach the repository; nothing of it is installed."""
-    with _machine(repository, "bookworm") as node:
+    """Such a machine with Debian 12."""
+    with booted(repository, "bookworm") as node:
         yield node
 
 
@@ -164,5 +165,5 @@ def bare_machine(request: pytest.FixtureRequest, repository: Path) -> Iterator[N
     """The same with Debian 12 and 13."""
     if request.param == "trixie" and "py313" not in pythons():
         pytest.skip("no Python 3.13 on this machine to lock Tempest for Debian 13 with")
-    with _machine(repository, request.param) as node:
+    with booted(repository, request.param) as node:
         yield node

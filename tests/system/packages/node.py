@@ -74,13 +74,22 @@ class Node:
         done = self.machine.run("refstack-queue", *words, check=check, env=env)
         return json.loads(done.stdout) if done.returncode == 0 else None
 
-    def trigger(self, conf: dict[str, Any], version: str, tests: list[str]) -> int:
-        """Trigger a run and return its id."""
+    def trigger(self, conf: dict[str, Any], version: str, tests: list[str], plugins: tuple[str, ...] = ()) -> int:
+        """Trigger a run and return its id. :param plugins: ``NAME==VERSION`` of each that the run asks for."""
+        return int(self.create(conf, version, tests, plugins)["test_id"])
+
+    def create(
+        self, conf: dict[str, Any], version: str, tests: list[str], plugins: tuple[str, ...] = (), *more: str
+    ) -> dict[str, Any]:
+        """Return what ``refstack-queue run create`` answers."""
         self.machine.write("root/conf.json", json.dumps(conf), 0o600)
         words = [word for test in tests for word in ("--testcases", test)]
-        made = self.queue("run", "create", "--tempest-version", version, "--conf-json", "@/root/conf.json", *words,
-                          "--concurrency", "2", "-f", "json")  # fmt: skip
-        return int(made["test_id"])
+        words += [word for plugin in plugins for word in ("--plugin", plugin)]
+        made: dict[str, Any] = self.queue(
+            "run", "create", "--tempest-version", version, "--conf-json", "@/root/conf.json", *words,
+            "--concurrency", "2", *more, "-f", "json",
+        )  # fmt: skip
+        return made
 
     def run(self, test_id: int) -> dict[str, Any]:
         """Return what the server says of a run."""
