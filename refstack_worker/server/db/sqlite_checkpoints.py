@@ -1,9 +1,9 @@
 """Copying SQLite's write-ahead log into the database while others go on writing.
 
 SQLite itself copies it in the commit that made the log long, and waits twice for the disk: on a busy disk for seconds,
-in which nobody else can write, not even a heartbeat. Here a thread copies it beside the writers (a *passive*
+in which no one else can write, not even a heartbeat. Here a thread copies it beside the writers (a *passive*
 checkpoint, https://www.sqlite.org/wal.html#ckpt). SQLite can begin the log again only when all of it was copied, which
-under constant writing is never quite so: when it has grown much longer, the little that is left is copied while nobody
+under constant writing is never quite so: when it has grown much longer, the little that is left is copied while no one
 else writes.
 """
 
@@ -23,12 +23,12 @@ LOG = logging.getLogger(__name__)
 START_BYTES = 4 * 1024 * 1024
 """Size of the log at which it is copied: about SQLite's own 1,000 pages."""
 FINISH_BYTES = 4 * START_BYTES
-"""Size at which its rest is copied while nobody writes, so that it begins again."""
+"""Size at which its rest is copied while no one writes, so that it begins again."""
 SETTINGS = ("wal_autocheckpoint = 0", f"journal_size_limit = {START_BYTES}")
 """Of each connection: it copies nothing in a commit, and shortens the log when that begins again, so that the file's
 size says how much there is to copy."""
 BUSY_SECONDS = 5.0
-"""To wait for somebody who opens or closes the file; a copy that another process makes is not waited for."""
+"""To wait for a process that opens or closes the file; a copy that another process makes is not waited for."""
 PAUSE_SECONDS = 0.5
 """Between two copies of one process: each waits for the disk."""
 CLOSE_SECONDS = 10.0
