@@ -19,8 +19,9 @@ from refstack_worker.contract.text_files import decode_text
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _OLDER_LOGIN_NAMES = {"tenant_name": "project_name", "tenant_id": "project_id", "user_name": "username",
-                      "default_domain": "domain_name", "default_domain_name": "domain_name",
+                      "default_domain": "domain_id", "default_domain_name": "domain_name",
                       "default_domain_id": "domain_id"}  # fmt: skip
+_APPLICATION = ("application_credential_id", "application_credential_secret")
 
 
 def conf_of_cloud(name: str, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -35,7 +36,7 @@ def conf_of_cloud(name: str, environ: Mapping[str, str]) -> dict[str, dict[str, 
     auth = _login(entry)
     if not auth.get("password") and environ.get("OS_PASSWORD"):
         auth["password"] = environ["OS_PASSWORD"]
-    check_login_kind(str(entry.get("auth_type") or ""), "application_credential_id" in auth, where)
+    check_login_kind(str(entry.get("auth_type") or ""), any(name in auth for name in _APPLICATION), where)
     _check_complete(auth, where)
     identity: dict[str, Any] = {"uri_v3": _filled(str(auth["auth_url"]), entry)}
     identity.update({option: _text(auth[option], where, option) for option in USER_LOGIN if auth.get(option)})
@@ -69,7 +70,11 @@ def _entry(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
             f"the cloud {name!r} has the profile {profile!r}, which no clouds-public.yaml has; "
             "write its auth_url into clouds.yaml"
         )
-    return _merged(_normalized(found) if isinstance(found, dict) else {}, entry)
+    below = _normalized(found) if isinstance(found, dict) else {}
+    if entry.get("region_name"):
+        # the profile lists all regions of the vendor; the entry says which one is meant
+        below.pop("regions", None)
+    return _merged(below, entry)
 
 
 def _places(stem: str, named: str, environ: Mapping[str, str]) -> Iterator[Path]:
@@ -162,7 +167,7 @@ def _login(entry: Mapping[str, Any]) -> dict[str, Any]:
     one entry today's counts more than the older one. So does openstacksdk.
     """
     auth, login = _mapping(entry, "auth"), {}
-    for name in (*_OLDER_LOGIN_NAMES, *USER_LOGIN, "auth_url", "application_credential_id"):
+    for name in (*_OLDER_LOGIN_NAMES, *USER_LOGIN, "auth_url", *_APPLICATION):
         of_auth, beside = auth.get(name), entry.get(name)
         first, second = (beside, of_auth) if "project" in name or "domain" in name else (of_auth, beside)
         value = second if first in (None, "") else first

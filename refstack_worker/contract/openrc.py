@@ -19,8 +19,8 @@ USER_LOGIN = {
     "user_domain_id": ("OS_USER_DOMAIN_ID",),
     "project_domain_name": ("OS_PROJECT_DOMAIN_NAME",),
     "project_domain_id": ("OS_PROJECT_DOMAIN_ID",),
-    "domain_name": ("OS_DOMAIN_NAME", "OS_DEFAULT_DOMAIN_NAME", "OS_DEFAULT_DOMAIN"),
-    "domain_id": ("OS_DOMAIN_ID", "OS_DEFAULT_DOMAIN_ID"),
+    "domain_name": ("OS_DOMAIN_NAME", "OS_DEFAULT_DOMAIN_NAME"),
+    "domain_id": ("OS_DOMAIN_ID", "OS_DEFAULT_DOMAIN_ID", "OS_DEFAULT_DOMAIN"),
 }
 """Option of ``[identity]`` for the user to the variables that set it, the newest name first."""
 
@@ -45,7 +45,8 @@ def conf_of_openrc(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """
     # a shell that reads a file saved on Windows leaves the line's end in the values
     environ = {name: value.rstrip("\r") for name, value in environ.items() if name.startswith("OS_")}
-    check_login_kind(environ.get("OS_AUTH_TYPE", ""), bool(environ.get("OS_APPLICATION_CREDENTIAL_ID")), "the openrc")
+    application = _first(environ, ("OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_SECRET"))
+    check_login_kind(environ.get("OS_AUTH_TYPE", ""), bool(application), "the openrc")
     missing = [name for name in ("OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD") if not environ.get(name)]
     if "OS_USERNAME" in missing and environ.get("OS_USER_ID"):
         missing.remove("OS_USERNAME")

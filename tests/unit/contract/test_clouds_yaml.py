@@ -76,6 +76,27 @@ def test_a_region_is_chosen_by_the_environment(home: Path) -> None:
         conf_of_cloud("two", environ(home, OS_REGION_NAME="C"))
 
 
+def test_a_region_of_the_entry_counts_more_than_the_first_of_its_profile(home: Path) -> None:
+    (home / "clouds-public.yaml").write_text(
+        "public-clouds: {vendor: {auth: {auth_url: 'https://{region_name}.example'}, regions: [A, B]}}"
+    )
+    entry = "clouds: {c: {profile: vendor, region_name: B, auth: {username: u, password: p}}}"
+    (home / "clouds.yaml").write_text(entry)
+    identity = conf_of_cloud("c", environ(home))["identity"]
+    assert (identity["uri_v3"], identity["region"]) == ("https://B.example", "B")
+    (home / "clouds.yaml").write_text(entry.replace("region_name: B, ", ""))
+    assert conf_of_cloud("c", environ(home))["identity"]["region"] == "A"
+
+
+def test_the_domain_by_default_is_an_id(home: Path) -> None:
+    """As OpenStack's own client reads it."""
+    (home / "clouds.yaml").write_text(
+        "clouds: {c: {default_domain: 0a1b, auth: {auth_url: 'http://k', username: u, password: p}}}"
+    )
+    identity = conf_of_cloud("c", environ(home))["identity"]
+    assert identity["domain_id"] == "0a1b" and "domain_name" not in identity
+
+
 def test_the_order_of_the_files(home: Path, tmp_path: Path) -> None:
     entry = "clouds: {mycloud: {auth: {auth_url: 'http://%s', username: u, password: p}}}\n"
     (tmp_path / "here" / "clouds.yml").write_text(entry % "here")
@@ -103,6 +124,12 @@ def test_older_names_and_values_beside_auth(home: Path) -> None:
     ("name", "text", "message"),
     [
         ("app", CLOUDS, "application credential. Tempest cannot use it"),
+        (
+            "c",
+            "clouds: {c: {auth: {auth_url: u, username: n, application_credential_name: a,"
+            " application_credential_secret: s}}}",
+            "application credential. Tempest cannot use it",
+        ),
         ("none", CLOUDS, "no cloud 'none' in .*it has app, mycloud, two"),
         ("two", CLOUDS.replace("vendor", "otherwise"), "profile 'otherwise', which no clouds-public.yaml has"),
         ("c", "clouds: {c: {auth: {auth_url: u, username: n}}}", "no password; write it into secure.yaml"),

@@ -24,7 +24,7 @@ def test_older_names_and_domains_by_default() -> None:
     conf = conf_of_openrc({**PLAIN, "OS_TENANT_NAME": "demo", "OS_ENDPOINT_TYPE": "publicURL",
                            "OS_DEFAULT_DOMAIN": "default", "OS_INSECURE": "True"})  # fmt: skip
     assert list(conf) == ["identity"] and conf["identity"]["v3_endpoint_type"] == "public"
-    assert conf["identity"]["project_name"] == "demo" and conf["identity"]["domain_name"] == "default"
+    assert conf["identity"]["project_name"] == "demo" and conf["identity"]["domain_id"] == "default"
     assert conf["identity"]["disable_ssl_certificate_validation"] is True
 
 
@@ -47,6 +47,7 @@ def test_a_user_by_id_needs_no_name() -> None:
         ({"OS_PASSWORD": ""}, "OS_PASSWORD not set"),
         ({"OS_AUTH_TYPE": "v3applicationcredential"}, "application credential. Tempest cannot use it"),
         ({"OS_APPLICATION_CREDENTIAL_ID": "a"}, "Give user name, password and project instead"),
+        ({"OS_APPLICATION_CREDENTIAL_NAME": "a", "OS_APPLICATION_CREDENTIAL_SECRET": "s"}, "application credential"),
         ({"OS_AUTH_TYPE": "v3oidcpassword"}, "uses the login method 'v3oidcpassword', which Tempest does not support"),
     ],
 )
