@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-_VERSION = re.compile(r"/v(?:2\.0|3)\Z")
+_VERSION = re.compile(r"/v(?:2(?:\.0)?|3(?:\.\d+)?)(?:/auth)?(?:/tokens)?\Z", re.IGNORECASE)
+"""A version at the end of an address, and what old guides have behind it: where tokens are made."""
 
 
 def v3_address(address: str) -> str:
     """Return the address of the v3 API: openrc files and clouds.yaml often name no version, or ``/v2.0``."""
-    return f"{_VERSION.sub('', address.rstrip('/'))}/v3"
+    return f"{_VERSION.sub('', address.strip().rstrip('/')).rstrip('/')}/v3"
 
 
 def is_same_server(one: str, other: str) -> bool:

@@ -14,6 +14,12 @@ from refstack_worker.contract.keystone_address import is_same_server, v3_address
         "https://cloud.example:5000/v3/",
         "https://cloud.example:5000/v2.0",
         "https://cloud.example:5000/v2.0/",
+        "https://cloud.example:5000/v2",
+        "https://cloud.example:5000/v2.0/tokens",
+        "https://cloud.example:5000/v3/auth/tokens",
+        "https://cloud.example:5000/v3.14",
+        "https://cloud.example:5000/V3",
+        " https://cloud.example:5000/v3 ",
     ],
 )
 def test_any_version_leads_to_v3(address: str) -> None:
