@@ -21,6 +21,7 @@ ACCOUNT_OPTIONS = frozenset(
         "project_name",
         "project_id",
         "domain_name",
+        "domain_id",
         "user_domain_name",
         "user_domain_id",
         "project_domain_name",
@@ -94,6 +95,8 @@ def _options(account: Mapping[str, Any], number: int) -> dict[str, Any]:
             continue
         is_single = name in ("roles", "types") and isinstance(value, str)
         options[_OLDER_NAMES.get(name, name)] = [value] if is_single else value
+    if "system" in options:
+        raise ValueError(f"account {number}: an account of the system (system: all) cannot be used; give it a project")
     unknown = sorted(set(options) - ACCOUNT_OPTIONS)
     if unknown:
         raise ValueError(

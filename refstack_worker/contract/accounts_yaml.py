@@ -7,6 +7,7 @@ it is installed. Standard library alone besides: this module is part of the sing
 from __future__ import annotations
 
 import importlib
+import re
 from typing import Any
 
 from refstack_worker.contract.accounts import read_accounts
@@ -27,9 +28,19 @@ def read_accounts_yaml(text: str) -> list[dict[str, Any]]:
         first = error
     try:
         # every scalar as the text that stands there: the password 0123 must not become a number
-        value = yaml.load(text.removeprefix("\ufeff"), Loader=yaml.BaseLoader)  # noqa: S506 - makes texts alone
+        value = yaml.load(text.removeprefix("\ufeff"), Loader=_loader(yaml))  # noqa: S506 - makes texts alone
     except (yaml.YAMLError, RecursionError):
         raise first from None
     if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
         raise first
     return value
+
+
+def _loader(yaml: Any) -> Any:
+    """Return a loader that makes texts of all values and knows ``<<``, which takes over what another account has."""
+
+    class TextLoader(yaml.SafeLoader):  # type: ignore[misc]
+        yaml_implicit_resolvers: dict[str, Any] = {}
+
+    TextLoader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"<<\Z"), ["<"])
+    return TextLoader

@@ -79,12 +79,18 @@ def test_more_than_nine_keep_their_order() -> None:
     ("account", "message"),
     [
         ({"username": "u"}, "account 1: username and password are required"),
+        ({"username": "u", "password": "p", "system": "all"}, "account 1: an account of the system"),
         ({"username": "u", "password": "p", "projcet": "x"}, "account 1: unknown field projcet"),
     ],
 )
 def test_a_bad_account_is_named(account: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         account_sections([account])
+
+
+def test_an_account_may_have_one_domain_by_id() -> None:
+    account = {"username": "u", "password": "p", "domain_id": "default"}
+    assert accounts_in(account_sections([account])) == [account]
 
 
 def test_too_many() -> None:

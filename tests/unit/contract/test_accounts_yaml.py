@@ -17,6 +17,14 @@ def test_yaml_in_any_form() -> None:
     ]
 
 
+def test_an_account_may_take_over_what_another_one_has() -> None:
+    text = "- &first\n  username: u1\n  password: 0123\n  project_name: ~\n- <<: *first\n  username: u2\n"
+    assert read_accounts_yaml(text) == [
+        {"username": "u1", "password": "0123", "project_name": "~"},
+        {"username": "u2", "password": "0123", "project_name": "~"},
+    ]
+
+
 def test_what_tempests_sample_has_needs_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str, *_more: Any) -> Any:
         raise ImportError(name)
