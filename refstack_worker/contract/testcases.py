@@ -18,8 +18,9 @@ MAX_REGEX_CHARACTERS = 8192
 """Limit for all expressions together. Compiling them costs up to 15 µs a character: about 0.1 s at most."""
 _WIDE = re.compile(r"(?<!\\)(?:\\\\)*\\[uUN]")
 """Escapes of other letters. With ``(?i)`` each range up to them takes milliseconds to compile, and many fit in."""
-_TEST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-\[\](),=:/ ]*\Z")
-
+_ID = "id-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_TEST_NAME = re.compile(rf"(?:[A-Za-z_][A-Za-z0-9_.]*(?:[\[(][A-Za-z0-9_.\-\[\](),=:/ ]*)?|{_ID})\Z")
+"""No more than ``execute_test`` takes: what it refuses would end the run on the node."""
 
 _QUOTED = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*(?:\]|\Z)")
 """What stands for characters in an expression: escapes and sets. A set without end goes on to the end: looked for from

@@ -4,6 +4,8 @@ import pytest
 
 from refstack_worker.contract import testcases
 from refstack_worker.errors import PayloadError
+from refstack_worker.execute_test.failures import BadInput
+from refstack_worker.execute_test.tempest.selection import check_testcases
 
 
 @pytest.mark.parametrize("upper", ["\U0010ffff", r"\U0010ffff", r"\\\uffff", r"\N{LATIN SMALL LETTER A}"])
@@ -36,3 +38,43 @@ def test_expressions_that_nodes_read_differently_are_refused(expression: str) ->
 )
 def test_expressions_that_all_nodes_read_alike_are_accepted(expression: str) -> None:
     testcases.check_testcases(testcases.Testcases(regexes=(expression,)))
+
+
+UUID = "0a1b2c3d-0000-1111-2222-333344445555"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tempest/api/x.py",
+        "tempest.api.x.T.test_a,tempest.api.x.T.test_b",
+        "running=OS_STDOUT_CAPTURE=1 python",
+        "export OS_USERNAME=x",
+        "setUpClass (tempest.api.x.T)",
+        "tempest.api.x.T.test_a ... ok",
+        UUID,
+        "0.api",
+    ],
+)
+def test_what_the_node_would_refuse_is_refused_before_it_is_queued(name: str) -> None:
+    with pytest.raises(BadInput):
+        check_testcases([name], "list")
+    with pytest.raises(PayloadError, match="is not a test name"):
+        testcases.check_testcases(testcases.Testcases(names=(name,)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tempest",
+        "tempest.api.object_storage.",
+        f"id-{UUID}",
+        f"id-{UUID.upper()}",
+        f"tempest.api.x.T.test_a[id-{UUID},smoke]",
+        f"tempest.api.x.T.test_a[id-{UUID}](a, b=1: c/d)",
+        "tempest.api.x.T.test_a(scenario)",
+    ],
+)
+def test_what_the_server_takes_the_node_takes_too(name: str) -> None:
+    testcases.check_testcases(testcases.Testcases(names=(name,)))
+    assert check_testcases([name], "list") == (name,)
