@@ -10,16 +10,25 @@ from typing import Any
 from subunit import StreamResultToBytes
 
 from refstack_worker.contract import strict_json
+from refstack_worker.contract.text_files import decode_text
 from refstack_worker.errors import PayloadError, ResultError
 from refstack_worker.server.results import subunit_v1
+from refstack_worker.server.results.subunit import split_id
 
+_PACKED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ": "xz", b"BZh": "bzip2", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd"}
+"""First bytes of archives; servers of logs keep streams so."""
+_BEFORE_TEXT = b"\xef\xbb\xbf\xff\xfe \t\r\n\0"
+"""What may stand before a text's first letter: marks of UTF-8 and UTF-16, and blanks."""
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
 def write_stream(data: bytes, path: Path) -> dict[str, Any]:
     """Write a result of any of the formats as subunit v2; return what else it says."""
+    for signature, what in _PACKED.items():
+        if data.startswith(signature):
+            raise ResultError(f"result: the file is compressed ({what}); decompress it and import what is in it")
     with path.open("wb") as out:
-        if data.lstrip()[:1] == b"{":
+        if data.lstrip(_BEFORE_TEXT)[:1] == b"{":
             return _from_json(data, out)
         if subunit_v1.is_v1(data[: subunit_v1.HEAD]):
             subunit_v1.to_v2(data, out)
@@ -29,15 +38,22 @@ def write_stream(data: bytes, path: Path) -> dict[str, Any]:
 
 
 def _from_json(data: bytes, out: Any) -> dict[str, Any]:
-    """Read what ``refstack-client`` makes: the tests that passed, with their ids."""
+    """Read what ``refstack-client`` makes, or RefStack's API gives: the tests that passed, with or without ids."""
     try:
-        value = strict_json.loads(data.decode("utf-8-sig"), "result")
-        results = [(str(test["name"]), str(test.get("uuid") or "")) for test in value["results"]]
+        value = strict_json.loads(decode_text(data), "result")
+        results = [_named(test) for test in value["results"]]
     except (PayloadError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ResultError(f"result: not the JSON of refstack-client: {error}") from None
     to = StreamResultToBytes(out)
     for name, uuid in results:
-        test_id = f"{name}[id-{uuid}]" if _UUID.match(uuid) else name
+        test_id = f"{name}[id-{uuid}]" if uuid else name
         to.status(test_id=test_id, test_status="success")
     known = {name: value[name] for name in ("cpid", "duration_seconds") if name in value}
     return dict(json.loads(json.dumps(known)))
+
+
+def _named(test: Any) -> tuple[str, str]:
+    """Return a test's name without attributes, and its id."""
+    name, inside = split_id(test if isinstance(test, str) else str(test["name"]))
+    given = "" if isinstance(test, str) else str(test.get("uuid") or "").lower()
+    return name, given if _UUID.match(given) else inside

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import bz2
+import gzip
 import io
 import json
+import lzma
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +74,27 @@ def test_what_refstack_client_made_is_taken_in(vendor: Vendor) -> None:
     again = vendor.ask("GET", f"/v1/runs/{run['test_id']}/exports/refstack").json
     assert again["cpid"] == "abc"
     assert again["results"] == [{"name": "tempest.a.T.test_put", "uuid": UUIDS[1]}, {"name": "tempest.a.T.test_get"}]
+
+
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
+def test_json_that_was_saved_on_windows_is_taken_in(vendor: Vendor, coding: str) -> None:
+    run = vendor.take_in(json.dumps(CLIENT).encode(coding)).json
+    assert run["counts"] == {"passed": 2, "failed": 0, "skipped": 0}
+
+
+def test_what_refstack_itself_gives_out_is_taken_in(vendor: Vendor) -> None:
+    """It lists names alone, or names as Tempest lists them, with their attributes."""
+    whole = {"name": f"tempest.a.T.test_get[id-{UUIDS[4]},smoke]", "uuid": UUIDS[4].upper()}
+    data = {"id": "1", "cpid": "abc", "results": ["tempest.a.T.test_put", whole], "meta": {}}
+    run = vendor.take_in(json.dumps(data).encode()).json
+    again = vendor.ask("GET", f"/v1/runs/{run['test_id']}/exports/refstack").json
+    assert again["results"] == [{"name": "tempest.a.T.test_put"}, {"name": "tempest.a.T.test_get", "uuid": UUIDS[4]}]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
+def test_a_compressed_result_is_named_so(vendor: Vendor, pack: Callable[[bytes], bytes]) -> None:
+    answer = vendor.take_in(pack(V2))
+    assert answer.status_code == 400 and "decompress it" in answer.json["detail"], answer.json
 
 
 @pytest.mark.parametrize(
