@@ -71,6 +71,8 @@ def plain(name: str) -> str:
 
 
 def _guideline(value: Mapping[str, Any], name: str) -> Guideline:
+    if not isinstance(value, Mapping):
+        raise ValueError("it is not a JSON object")
     metadata = value.get("metadata") or {}
     schema = str(metadata.get("schema") or value["schema"])
     if not _SCHEMA.match(schema):

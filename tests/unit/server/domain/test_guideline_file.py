@@ -80,6 +80,12 @@ def test_what_is_no_guideline_is_refused_with_a_sentence(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize("text", ["[]", "null", '"x"'])
+def test_json_that_is_no_object_is_named_so(text: str) -> None:
+    with pytest.raises(UsageError, match="it is not a JSON object"):
+        parse(text)
+
+
 def test_one_that_is_too_large() -> None:
     with pytest.raises(UsageError, match="larger"):
         parse(" " * (guideline_file.MAX_BYTES + 1))
