@@ -52,6 +52,8 @@ def body(cpid: str, seconds: float, tests: Iterable[TestResult]) -> bytes:
     :param seconds: duration of the run.
     :raises ResultError: no test passed, so that there is nothing to upload, or the cpid is none.
     """
+    if not cpid:
+        raise ResultError("upload: the result does not say which cloud it is of; import it with its cpid (--cpid)")
     if not _CPID.match(cpid):
         raise ResultError(f"upload: {cpid[:40]!r} is not the id of a cloud")
     passed = {test.name: test for test in tests if test.status == "passed"}

@@ -6,6 +6,7 @@ threads too: without a limit a handful of readers who do not read would make eve
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -75,6 +76,16 @@ class Download(Generic[Piece]):
         self._began = clock()
         self._given = 0
         self._open = True
+
+    def begin(self) -> Download[Piece]:
+        """Make the first piece now, so that an error is the answer and does not break one that is under way."""
+        try:
+            first = list(itertools.islice(self._pieces, 1))
+        except BaseException:
+            self.close()
+            raise
+        self._pieces = itertools.chain(first, self._pieces)
+        return self
 
     def __iter__(self) -> Download[Piece]:
         return self

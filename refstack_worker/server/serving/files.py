@@ -58,7 +58,7 @@ def subunit_v1_file(context: HttpContext, caller: Caller, test_id: int) -> Respo
     """Return the same as version 1, which RefStack of 2014 and ``refstack-client upload-subunit`` read."""
     context.ledger.results.get(test_id)
     pieces = context.downloads.of(caller.token.account, _as_v1(context.ledger.results.stream(test_id)))
-    answer = Response(pieces, mimetype="application/x-subunit")
+    answer = Response(pieces.begin(), mimetype="application/x-subunit")
     answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.v1.subunit"
     return answer
 
@@ -86,7 +86,7 @@ def exported_file(context: HttpContext, caller: Caller, test_id: int, name: str)
     """Return the result of a run in one of :data:`FORMATS`."""
     made = FORMATS[name]
     pieces = context.downloads.of(caller.token.account, made.make(context.runs.exported(caller, test_id)))
-    answer = Response(pieces, mimetype=made.mimetype)
+    answer = Response(pieces.begin(), mimetype=made.mimetype)
     answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.{made.suffix}"
     # the one-file page brings its style with it and nothing else
     answer.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"

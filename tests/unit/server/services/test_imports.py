@@ -91,6 +91,26 @@ def test_what_refstack_itself_gives_out_is_taken_in(vendor: Vendor) -> None:
     assert again["results"] == [{"name": "tempest.a.T.test_put"}, {"name": "tempest.a.T.test_get", "uuid": UUIDS[4]}]
 
 
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ({**CLIENT, "cpid": None}, "does not say which cloud"),
+        ({"results": CLIENT["results"]}, "does not say which cloud"),
+    ],
+)
+def test_a_request_for_refstack_that_cannot_be_made_is_refused(vendor: Vendor, data: Any, why: str) -> None:
+    run = vendor.take_in(json.dumps(data).encode()).json
+    answer = vendor.ask("GET", f"/v1/runs/{run['test_id']}/exports/refstack")
+    assert answer.status_code == 400 and why in answer.json["detail"]
+
+
+def test_a_request_for_refstack_needs_a_test_that_passed(vendor: Vendor) -> None:
+    run = vendor.take_in(stream([Event(PUT, "fail", "boom")]), cpid="abc").json
+    answers = [vendor.ask("GET", f"/v1/runs/{run['test_id']}/exports/refstack") for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {400}
+    assert "no test passed" in answers[0].json["detail"]
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
 def test_a_compressed_result_is_named_so(vendor: Vendor, pack: Callable[[bytes], bytes]) -> None:
     answer = vendor.take_in(pack(V2))
