@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from packaging.markers import InvalidMarker, Marker
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -185,7 +186,7 @@ def locked_wheel(name: str, version: str, table: Mapping[str, Any]) -> LockedWhe
     :raises ValueError: its name, hash, size or path is not what it must be.
     """
     path, url = table.get("path", ""), table.get("url", "")
-    filename = table.get("name") or (path or url).rsplit("/", 1)[-1]
+    filename = table.get("name") or path.rsplit("/", 1)[-1] or unquote(urlsplit(url).path.rsplit("/", 1)[-1])
     check_filename(filename, name, version)
     digest = table["hashes"]["sha256"].lower()
     if not SHA256.fullmatch(digest):

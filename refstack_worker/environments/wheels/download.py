@@ -105,8 +105,12 @@ class Downloader:
         base, text = found
         links = _Links()
         links.feed(text)
+        base = urljoin(base, links.base)
         for href in links.found:
-            address = _joined(base, url, href)
+            try:
+                address = _joined(base, url, href)
+            except ValueError:
+                continue  # a link that leads nowhere is another file's
             if unquote(urlsplit(address).path.rpartition("/")[2]) == filename:
                 return urlunsplit(urlsplit(address)._replace(fragment=""))
         return ""
@@ -232,11 +236,16 @@ class _Links(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
+        self.base = ""
+        """What the page says its links are relative to, in place of its own address."""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note where an anchor leads."""
+        leads = [value for name, value in attrs if name == "href" and value]
         if tag == "a":
-            self.found += [value for name, value in attrs if name == "href" and value]
+            self.found += leads
+        elif tag == "base" and leads:
+            self.base = self.base or leads[0]
 
 
 def shown(url: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from refstack_worker.environments.lock import LOCK_NAME, read_lock, set_name
+from refstack_worker.environments.lock import LOCK_NAME, locked_wheel, read_lock, set_name
 from refstack_worker.errors import LockError
 from tests.support.wheel_files import make_version
 
@@ -90,3 +90,9 @@ def test_names_of_locks(name):
 @pytest.mark.parametrize("name", ["pylock.a.b.toml", "lock.toml", "pylock..toml", "xpylock.toml"])
 def test_names_of_others(name):
     assert not LOCK_NAME.fullmatch(name)
+
+
+def test_the_name_of_a_wheel_is_read_from_its_address():
+    address = "https://wheels.example/torch-2.0%2Bcpu-py3-none-any.whl?token=a/b#sha256=00"
+    wheel = locked_wheel("torch", "2.0+cpu", {"url": address, "hashes": {"sha256": "a" * 64}})
+    assert wheel.filename == "torch-2.0+cpu-py3-none-any.whl"

@@ -136,5 +136,19 @@ def test_an_index_is_read(site, tmp_path):
     assert Downloader().link(f"{site.url}/nothing/", NAME) == ""
 
 
+def test_an_index_may_say_what_its_links_are_relative_to(site, tmp_path):
+    page = tmp_path / "site" / "pkg"
+    page.mkdir()
+    (page / "index.html").write_text(f'<base href="/files/"><a href="{NAME}">x</a>')
+    assert Downloader().link(f"{site.url}/pkg/index.html", NAME) == f"{site.url}/files/{NAME}"
+
+
+def test_a_link_of_an_index_that_is_no_address_is_overlooked(site, tmp_path):
+    page = tmp_path / "site" / "pkg"
+    page.mkdir()
+    (page / "index.html").write_text(f'<a href="http://[broken/x.whl">x</a> <a href="../{NAME}">x</a>')
+    assert Downloader().link(f"{site.url}/pkg/index.html", NAME) == f"{site.url}/{NAME}"
+
+
 def test_no_password_in_messages():
     assert shown("https://me:secret@site.example:8080/a/b?token=x#y") == "https://site.example:8080/a/b"
