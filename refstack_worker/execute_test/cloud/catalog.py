@@ -131,6 +131,14 @@ def why_not_offered(token: KeystoneToken, name: str, region: str = "") -> str:
     return ""
 
 
+def other_regions(token: KeystoneToken, name: str, region: str) -> list[str]:
+    """Return the regions in which a service is that the given one lacks.
+
+    :param name: option of ``[service_available]``.
+    """
+    return [one for one in regions_of(token) if one != region and offered_types(token, name, one)]
+
+
 def _other_interfaces(token: KeystoneToken, kind: str, region: str) -> list[str]:
     """Return at which interfaces a service has an address in the region."""
     found = {str(endpoint.get("interface")) for service, endpoint in _endpoints(token) if service.get("type") == kind

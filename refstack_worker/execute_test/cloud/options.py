@@ -10,6 +10,7 @@ from refstack_worker.execute_test.cloud.catalog import (
     doubtful,
     endpoint_of,
     offered_types,
+    other_regions,
     regions_of,
     service_endpoint,
     why_not_offered,
@@ -101,6 +102,8 @@ class OptionFinder:
         missing = [name for name in SERVICE_TYPES if self._api(name) is None]
         for name in missing:
             where = f" in the region {self._region}" if self._region else ""
+            if where and (others := other_regions(self._token, name, self._region)):
+                where += f", but in {', '.join(others)[:200]} (identity.region)"
             why = reasons[name] or f"the cloud's catalogue has no such service{where}"
             findings.lacks(NEED_OF_SERVICE[name], f"{self._token.types[name][0]}: {why}; its tests are skipped")
         for name, kinds in SERVICE_TYPES.items():

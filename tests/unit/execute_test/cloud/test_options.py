@@ -103,6 +103,15 @@ def test_a_service_is_away(
     assert list(impossible(findings.gaps, ALL)) == left_out
 
 
+def test_a_service_of_another_region_is_named_with_it(cloud: RecordedCloud) -> None:
+    for service in cloud.token["catalog"]:
+        if service["type"] == "object-store":
+            for endpoint in service["endpoints"]:
+                endpoint.update(region="North", region_id="North")
+    (gap,) = (one for one in look(cloud).gaps if one.need is Need.OBJECTS)
+    assert "no such service in the region RegionOne, but in North (identity.region); its tests are" in gap.text
+
+
 def test_no_image(cloud: RecordedCloud) -> None:
     cloud.empty("/image/v2/images", "images")
     findings = look(cloud)
