@@ -211,7 +211,7 @@ def keystone_url(identity: Mapping[str, Any]) -> str:
 
     :raises BadInput: neither is set, or it is not an address.
     """
-    text = str(identity.get("uri_v3") or identity.get("uri") or "")
+    text = str(identity.get("uri_v3") or identity.get("uri") or "").strip()
     if not text:
         raise BadInput("conf_json: identity.uri_v3 is missing: the address of the cloud's Keystone")
     address = base_url(text, "identity.uri_v3")

@@ -15,6 +15,7 @@ from tests.support.keystone_standin import ADMIN_PASSWORD, keystone_standin
     [
         ({"uri_v3": "http://k:5000/v3"}, "http://k:5000/v3"),
         ({"uri_v3": "http://k:5000/v3/"}, "http://k:5000/v3"),
+        ({"uri_v3": " http://k:5000/v3/auth/tokens "}, "http://k:5000/v3"),
         ({"uri": "http://k:5000/v2.0"}, "http://k:5000/v3"),
         ({"uri": "https://k/identity"}, "https://k/identity/v3"),
         ({"uri": "http://old/v2.0", "uri_v3": "http://new/v3"}, "http://new/v3"),
