@@ -87,7 +87,7 @@ def _guideline(value: Mapping[str, Any], name: str) -> Guideline:
         raise ValueError("it has no program")
     own = str(metadata.get("id") or value.get("id") or "").removesuffix(".json")
     approval = metadata.get("os_trademark_approval") or value
-    releases = tuple(str(release).lower() for release in approval.get("releases") or ())
+    releases = tuple(str(release).lower() for release in _list(approval, "releases", "the guideline"))
     return Guideline(check_name(name or own), schema, programs, releases, _references(value))
 
 
@@ -113,9 +113,10 @@ def _programs_2(value: Mapping[str, Any], capabilities: Mapping[str, Capability]
 def _program_2(
     value: Mapping[str, Any], name: str, about: Mapping[str, Any], capabilities: Mapping[str, Capability]
 ) -> Program:
-    if len(about["components"]) > MAX_LISTED:
+    listed = _list(about, "components", name[:80])
+    if len(listed) > MAX_LISTED:
         raise ValueError(f"{name[:80]} has more than {MAX_LISTED} components")
-    components = [_component(value, item) for item in about["components"]]
+    components = [_component(value, item) for item in listed]
     target = _TARGETS.get(name) or _name(about["components"][0]).removeprefix(_COMPONENT)
     return _program((name, str(about.get("description", "")), target), components, capabilities)
 
@@ -145,7 +146,7 @@ def _program(
     about: tuple[str, str, str], parts: Iterable[Mapping[str, Any]], known: Mapping[str, Capability]
 ) -> Program:
     listed = list(parts)
-    if sum(len(part.get(kind, ())) for part in listed for kind in KINDS) > MAX_LISTED:
+    if sum(len(_list(part, kind, about[0][:80])) for part in listed for kind in KINDS) > MAX_LISTED:
         raise ValueError(f"{about[0][:80]} lists more than {MAX_LISTED} capabilities")
     names = {kind: dict.fromkeys(_name(item) for part in listed for item in part.get(kind, ())) for kind in KINDS}
     kinds = {kind: tuple(_known(name, kind, known) for name in of_kind) for kind, of_kind in names.items()}
@@ -167,8 +168,9 @@ def _capability(name: str, item: Mapping[str, Any]) -> Capability:
         read = tuple(_test(test, about or {}) for test, about in tests.items())
     else:
         # schema 1.2: a list of names, and beside it a list of those that are flagged
-        flagged = {_split(test)[0] for test in item.get("flagged", ())}
-        read = tuple(_listed(test, flagged) for test in tests)
+        whose = f"the capability {name[:80]}"
+        flagged = {_split(test)[0] for test in _list(item, "flagged", whose)}
+        read = tuple(_listed(test, flagged) for test in _list(item, "tests", whose))
     return Capability(name, str(item.get("description", "")), read)
 
 
@@ -179,8 +181,17 @@ def _listed(test: str, flagged: set[str]) -> GuidelineTest:
 
 def _test(name: str, about: Mapping[str, Any]) -> GuidelineTest:
     plain, inside = _split(name)
-    aliases = tuple(dict.fromkeys(_split(alias)[0] for alias in about.get("aliases") or ()))
+    listed = _list(about, "aliases", f"the test {plain[:80]}")
+    aliases = tuple(dict.fromkeys(_split(alias)[0] for alias in listed))
     return GuidelineTest(plain, _uuid(about.get("idempotent_id")) or inside, aliases, bool(about.get("flagged")))
+
+
+def _list(about: Mapping[str, Any], field: str, whose: str) -> list[Any]:
+    """Return a list that may be left out. :raises ValueError: it is not a list; a string would be read by letters."""
+    value = about.get(field) or []
+    if not isinstance(value, list):
+        raise ValueError(f"{field!r} of {whose} is not a list")
+    return value
 
 
 def _split(test: str) -> tuple[str, str]:

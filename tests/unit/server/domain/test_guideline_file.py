@@ -86,6 +86,23 @@ def test_json_that_is_no_object_is_named_so(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (json.dumps({**json.loads(schema_2()), "metadata": {"id": "x", "schema": "2.0", "os_trademark_approval":
+                                                            {"releases": "Train"}}}),
+         "'releases' of the guideline is not a list"),
+        (schema_2(**{"a.T.test": {"aliases": "a.T.old"}}), "'aliases' of the test a.T.test is not a list"),
+        (schema_2().replace('"required": ["get", "put"]', '"required": "get"'), "'required' of Storage is not a list"),
+        ('{"id": "x", "schema": "1.2", "platform": {"required": []}, "components": {},'
+         ' "capabilities": {"b": {"tests": "b.T.one"}}}', "'tests' of the capability b is not a list"),
+    ],
+)  # fmt: skip
+def test_a_string_in_the_place_of_a_list_is_refused_by_its_field(text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        parse(text)
+
+
 def test_one_that_is_too_large() -> None:
     with pytest.raises(UsageError, match="larger"):
         parse(" " * (guideline_file.MAX_BYTES + 1))
