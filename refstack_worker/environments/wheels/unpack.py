@@ -14,6 +14,7 @@ import re
 import stat
 import zipfile
 from collections.abc import Iterable
+from configparser import ConfigParser
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -50,6 +51,9 @@ TWICE = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 
 LIKE_DATA = re.compile(r"[^/]*-[^/]*\.data(?!/)")
 """A member for which ``installer`` looks for the data folder above it, for ever, because there is none."""
+
+CALLABLE = re.compile(r"[\w.]+\s*:\s*[\w.]+\s*(?:\[.*\])?\s*")
+"""What a script calls, as the specification of entry points has it: ``MODULE:FUNCTION``, and extras behind it."""
 
 SCHEMES = {"purelib": "site", "platlib": "site", "scripts": "scripts", "data": "data", "headers": "headers"}
 """Where a part of a wheel goes in an entry."""
@@ -102,6 +106,7 @@ def unpack(filename: str, sha256: str, stream: BinaryIO, entry: Path) -> Manifes
             archive.filename = filename
             check_members(filename, archive.infolist(), _size(stream))
             source = WheelFile(archive)
+            _check_scripts(source)
             with disk_errors(f"unpacking {filename}"):
                 installer.install(source, destination, {"INSTALLER": b"refstack-worker\n"})
             name = source.distribution
@@ -118,7 +123,7 @@ def unpack(filename: str, sha256: str, stream: BinaryIO, entry: Path) -> Manifes
         raise
     except Exception as error:
         # for a file that is not a wheel, zipfile and installer raise all kinds of errors
-        raise WheelError(f"{filename}: is not a wheel: {error or type(error).__name__}; refused") from error
+        raise WheelError(f"{filename}: is not a wheel: {str(error) or type(error).__name__}; refused") from error
     return Manifest(filename, sha256, name, destination.files, tuple(sorted(destination.entry_points)))
 
 
@@ -159,6 +164,24 @@ def _member_problem(member: zipfile.ZipInfo, seen: set[str]) -> str:
         return "is there twice"
     seen.add(str(path))
     return ""
+
+
+def _check_scripts(source: WheelFile) -> None:
+    """See that each script names a function to call. pip refuses one that does not; ``installer`` gives no reason.
+
+    :raises ValueError: one does not, with its name.
+    """
+    if "entry_points.txt" not in source.dist_info_filenames:
+        return
+    points = ConfigParser(delimiters="=", interpolation=None)
+    points.optionxform = str  # type: ignore[assignment, method-assign]
+    points.read_string(source.read_dist_info("entry_points.txt"))
+    for section in {"console_scripts", "gui_scripts"}.intersection(points.sections()):
+        for name, value in points.items(section):
+            if not CALLABLE.fullmatch(value):
+                raise ValueError(
+                    f"entry_points.txt: the script {name[:80]!r} names no MODULE:FUNCTION ({value[:80]!r})"
+                )
 
 
 def _size(stream: BinaryIO) -> int:

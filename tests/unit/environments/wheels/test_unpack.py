@@ -93,6 +93,21 @@ def test_a_record_that_is_none(tmp_path):
         unpacked(wheel, tmp_path)
 
 
+@pytest.mark.parametrize("value", ["pkg", "pkg:", ":main", "pkg.main()"])
+def test_a_script_that_calls_no_function_is_named(tmp_path, value):
+    """pip refuses it, too; other groups may name a module alone."""
+    points = f"[plugins]\nmine = pkg\n[console_scripts]\nSay = {value}\n"
+    wheel = make_wheel(tmp_path, "pkg", "1.0", {"pkg.py": ""}, entry_points=points)
+    with pytest.raises(WheelError, match=r"pkg-1\.0.*entry_points\.txt: the script 'Say' names no MODULE:FUNCTION"):
+        unpacked(wheel, tmp_path)
+
+
+def test_entry_points_of_other_groups_are_not_looked_at(tmp_path):
+    points = "[plugins]\nmine = pkg\n[gui_scripts]\nsay = pkg : Main.run [extra]\n"
+    wheel = make_wheel(tmp_path, "pkg", "1.0", {"pkg.py": ""}, entry_points=points)
+    assert unpacked(wheel, tmp_path)[1].entry_points == (("say", "pkg", "Main.run", "gui"),)
+
+
 def test_two_ways_to_the_same_file(tmp_path):
     wheel = make_wheel(tmp_path, "pkg", "1.0", {"pkg.py": "1", "pkg-1.0.data/purelib/pkg.py": "2"})
     with pytest.raises(WheelError, match=r"pkg-1.0.*twice"):
