@@ -61,6 +61,8 @@ class Upload:
     summary: Mapping[str, Any]
     log: Path | None = None
     """Tempest's own log, compressed (gzip)."""
+    stated_seconds: float = 0.0
+    """Duration that came beside the tests: counts where the tests have no times. 0: none."""
 
     @classmethod
     def of(cls, path: Path, summary: Mapping[str, Any], log: Path | None = None) -> Upload:

@@ -208,7 +208,7 @@ class Results(LedgerPart):
             "size": upload.size,
             "summary": strict_json.dumps(summary),
             "accepted_at": self.clock(),
-            "seconds": parsed.seconds,
+            "seconds": parsed.seconds or upload.stated_seconds,
             **asdict(parsed.counts),
         }
         connection.execute(insert(queue_tables.result).values(row))

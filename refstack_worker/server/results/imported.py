@@ -19,6 +19,8 @@ _PACKED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ": "xz", b"BZh": "bzip2", b"PK\x03\x04
 """First bytes of archives; servers of logs keep streams so."""
 _BEFORE_TEXT = b"\xef\xbb\xbf\xff\xfe \t\r\n\0"
 """What may stand before a text's first letter: marks of UTF-8 and UTF-16, and blanks."""
+_MAX_SECONDS = 30 * 86400
+"""Duration of a run that is believed."""
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
@@ -48,7 +50,10 @@ def _from_json(data: bytes, out: Any) -> dict[str, Any]:
     for name, uuid in results:
         test_id = f"{name}[id-{uuid}]" if uuid else name
         to.status(test_id=test_id, test_status="success")
-    known = {name: value[name] for name in ("cpid", "duration_seconds") if name in value}
+    known = {"cpid": value["cpid"]} if "cpid" in value else {}
+    seconds = value.get("duration_seconds")
+    if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 <= seconds <= _MAX_SECONDS:
+        known["duration_seconds"] = seconds
     return dict(json.loads(json.dumps(known)))
 
 

@@ -7,6 +7,7 @@ import binascii
 import secrets
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,8 @@ def _taken_in(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Run:
         if choice is not None:
             ledger.guidelines.choose(held.key.test_id, choice)
         proof = Proof(held.key.test_id, held.secret, held.key.attempt, attempt_token.mark(claim.claim_id))
-        acceptance.accept(ledger, proof, Upload.of(stream, summary))
+        seconds = float(summary.get("duration_seconds", 0))
+        acceptance.accept(ledger, proof, replace(Upload.of(stream, summary), stated_seconds=seconds))
     return ledger.runs.get(held.key.test_id)
 
 

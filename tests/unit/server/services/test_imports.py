@@ -76,6 +76,16 @@ def test_what_refstack_client_made_is_taken_in(vendor: Vendor) -> None:
     assert again["results"] == [{"name": "tempest.a.T.test_put", "uuid": UUIDS[1]}, {"name": "tempest.a.T.test_get"}]
 
 
+@pytest.mark.parametrize(
+    ("stated", "taken"),
+    [(7, 7), (7.6, 8), (-7, 0), (10**12, 0), ("7", 0)],
+)
+def test_the_duration_that_refstack_client_states_is_passed_on(vendor: Vendor, stated: Any, taken: int) -> None:
+    run = vendor.take_in(json.dumps({**CLIENT, "duration_seconds": stated}).encode()).json
+    assert vendor.ask("GET", f"/v1/runs/{run['test_id']}/exports/refstack").json["duration_seconds"] == taken
+    assert vendor.ask("GET", f"/v1/runs/{run['test_id']}/exports/json").status_code == 200
+
+
 @pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
 def test_json_that_was_saved_on_windows_is_taken_in(vendor: Vendor, coding: str) -> None:
     run = vendor.take_in(json.dumps(CLIENT).encode(coding)).json
