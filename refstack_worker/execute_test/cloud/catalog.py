@@ -38,8 +38,8 @@ def identity_interface(token: KeystoneToken, url: str) -> str:
     By default, Tempest uses the administrators' one, which many clouds do not have, or do not show outside.
     """
     points = [point for service, point in _endpoints(token) if service.get("type") == "identity"]
-    used = urllib.parse.urlsplit(url).netloc
-    there = [point for point in points if urllib.parse.urlsplit(str(point.get("url"))).netloc == used]
+    used = _parts(url).netloc
+    there = [point for point in points if _parts(str(point.get("url"))).netloc == used]
     kinds = {point.get("interface") for point in there or points}
     return next((kind for kind in INTERFACES if kind in kinds), "")
 
@@ -90,7 +90,12 @@ def service_endpoint(token: KeystoneToken, name: str, region: str = "") -> str |
 
 
 def unusable(token: KeystoneToken, name: str, url: str) -> str:
-    """Return why Tempest cannot use a service at this address; empty if it can, or if the type was set."""
+    """Return why Tempest cannot use a service at this address; empty if it can, or if its version is up to the vendor.
+
+    That is so where the type was set.
+    """
+    if url and not is_address(url):
+        return f"its address {url[:200]!r} is not a valid URL"
     version = _version_in(url)
     if token.types[name] != SERVICE_TYPES[name]:
         return ""
@@ -102,6 +107,20 @@ def unusable(token: KeystoneToken, name: str, url: str) -> str:
     return ""
 
 
+def is_address(url: str) -> bool:
+    """Return whether a service can be called at an address of the catalogue at all."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _parts(url: str) -> urllib.parse.SplitResult:
+    """Return the parts of an address; empty ones if it is none: one bad entry must not hide all the others."""
+    return urllib.parse.urlsplit(url if is_address(url) else "")
+
+
 def doubtful(name: str, url: str) -> str:
     """Return why Tempest probably cannot use a service at this address; empty if it can."""
     if name in _VERSIONED and not _version_in(url):
@@ -111,7 +130,7 @@ def doubtful(name: str, url: str) -> str:
 
 
 def _version_in(url: str) -> str:
-    found = re.search(r"/(v\d+(?:\.\d+)?)(?:/|$)", urllib.parse.urlsplit(url).path)
+    found = re.search(r"/(v\d+(?:\.\d+)?)(?:/|$)", _parts(url).path)
     return found[1] if found else ""
 
 
@@ -154,7 +173,7 @@ def check_catalog(token: KeystoneToken, interfaces: Collection[str] = (PUBLIC,))
     """
     urls = {str(point["url"]) for _, point in _endpoints(token)
             if point.get("url") and point.get("interface", PUBLIC) in interfaces}  # fmt: skip
-    hosts = sorted({host for url in urls if (host := urllib.parse.urlsplit(url).hostname)})
+    hosts = sorted({host for url in urls if (host := _parts(url).hostname)})
     found: queue.SimpleQueue[str] = queue.SimpleQueue()
     for host in hosts[:MAX_HOSTS]:
         # a resolver cannot be interrupted: do not wait for the threads of those that stay silent

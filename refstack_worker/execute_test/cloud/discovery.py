@@ -12,6 +12,7 @@ from refstack_worker.execute_test.cloud.catalog import (
     cloud_id,
     endpoint_of,
     identity_interface,
+    is_address,
     offered_services,
     only_region,
     regions_of,
@@ -91,8 +92,9 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
 
 
 def _missing_for_plugins(token: KeystoneToken, region: str) -> dict[str, bool]:
-    """Return the services that the catalogue does not have and whose plugins take them for granted."""
-    return {name: False for name, kinds in PLUGIN_SERVICES.items() if endpoint_of(token, kinds, region) is None}
+    """Return the services that cannot be called and whose plugins take them for granted."""
+    found = {name: endpoint_of(token, kinds, region) for name, kinds in PLUGIN_SERVICES.items()}
+    return {name: False for name, url in found.items() if url is None or not is_address(url)}
 
 
 def _acting_administrator(conf: Mapping[str, Mapping[str, Any]]) -> CloudUser | None:

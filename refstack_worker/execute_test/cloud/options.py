@@ -9,6 +9,7 @@ from refstack_worker.contract.cloud_needs import AREAS_OF_SERVICE, NEED_OF_SERVI
 from refstack_worker.execute_test.cloud.catalog import (
     doubtful,
     endpoint_of,
+    is_address,
     offered_types,
     other_regions,
     regions_of,
@@ -24,7 +25,7 @@ from refstack_worker.execute_test.cloud.network import find_network
 from refstack_worker.execute_test.cloud.object_features import find_object_storage
 from refstack_worker.execute_test.cloud.quotas import Quotas
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
-from refstack_worker.execute_test.cloud.service_types import PLUGIN_TYPES, SECTIONS, SERVICE_TYPES
+from refstack_worker.execute_test.cloud.service_types import PLUGIN_SERVICES, PLUGIN_TYPES, SECTIONS, SERVICE_TYPES
 from refstack_worker.execute_test.cloud.validation import find_validation
 from refstack_worker.execute_test.cloud.volume import find_catalog_type, find_volume
 from refstack_worker.execute_test.failures import CloudFailure
@@ -54,6 +55,7 @@ class OptionFinder:
         findings = CloudFindings(given)
         self._report_region(findings)
         self._look_for_services(findings)
+        self._look_for_plugin_services(findings)
         self._choose_types(findings)
         flavors = self._ask("nova", findings, usable_flavors) or []
         image = self._ask("glance", findings, lambda api: find_images(api, findings, set_flavors(findings, flavors)))
@@ -122,6 +124,13 @@ class OptionFinder:
                 "image: without an image service, there are no images for servers; tests that create servers are "
                 "left out. Set compute.image_ref",
             )
+
+    def _look_for_plugin_services(self, findings: CloudFindings) -> None:
+        for kinds in PLUGIN_SERVICES.values():
+            url = endpoint_of(self._token, kinds, self._region)
+            if url and not is_address(url):
+                why = f"its address in the catalogue, {url[:200]!r}, is not a valid URL"
+                findings.lacks(Need.OTHER, f"{kinds[0]}: {why}; its tests are skipped")
 
     def _validate(self, network: ServiceApi | None, findings: CloudFindings, image: Image | None) -> None:
         try:

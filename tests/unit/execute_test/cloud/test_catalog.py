@@ -93,6 +93,22 @@ def test_a_network_address_with_a_version_is_of_no_use_to_tempest() -> None:
     assert offered_services(listed(("network", "R", "http://c/networking")), "R")["neutron"] is True
 
 
+@pytest.mark.parametrize("bad", ["http://[::1:8774/v2.1", "http://c:port/v2.1", "http:///v2.1", "c:8774/v2.1"])
+def test_an_address_that_is_no_url_is_the_fault_of_its_service_alone(bad: str) -> None:
+    here = "http://127.0.0.1:5000/v3"
+    token = listed(("identity", "R", here), ("compute", "R", bad), ("image", "R", "http://127.0.0.1/image"))
+    check_catalog(token)
+    assert identity_interface(token, here) == "public" and only_region(token, here) == "R"
+    assert offered_services(token, "R") == {"nova": False, "glance": True, "neutron": False, "cinder": False,
+                                            "swift": False}  # fmt: skip
+    assert why_not_offered(token, "nova", "R") == (
+        f"the catalogue lists compute, but its address {bad!r} is not a valid URL"
+    )
+    # also where the vendor set the type
+    chosen = replace(token, types=types_of({"compute": {"catalog_type": "compute"}}))
+    assert service_endpoint(chosen, "nova", "R") is None
+
+
 def test_an_empty_address_is_none() -> None:
     token = listed(("image", "R", ""))
     assert offered_services(token, "R")["glance"] is False

@@ -180,6 +180,19 @@ def test_a_network_service_that_tempest_cannot_address_takes_no_server_tests_alo
     assert impossible(findings.gaps, ALL) == {}
 
 
+def test_an_address_that_is_no_url_is_told_with_its_service(cloud: RecordedCloud) -> None:
+    for service in cloud.token["catalog"]:
+        for endpoint in service["endpoints"] if service["type"] == "compute" else ():
+            endpoint["url"] = "http://[::1:8774/v2.1"
+    bad = {"interface": "public", "region": "RegionOne", "url": "http://[::1:8004/v1"}
+    cloud.token["catalog"].append({"type": "orchestration", "endpoints": [bad]})
+    assert [gap.text for gap in look(cloud).gaps] == [
+        "compute: the catalogue lists compute, but its address 'http://[::1:8774/v2.1' is not a valid URL; its tests "
+        "are skipped",
+        "orchestration: its address in the catalogue, 'http://[::1:8004/v1', is not a valid URL; its tests are skipped",
+    ]
+
+
 def test_an_address_without_a_version_is_told_where_tempest_adds_none(cloud: RecordedCloud) -> None:
     for service in cloud.token["catalog"]:
         for endpoint in service["endpoints"] if service["type"] == "compute" else ():
