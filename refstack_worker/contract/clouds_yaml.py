@@ -14,13 +14,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from refstack_worker.contract.openrc import USER_LOGIN, check_login_kind, with_interface
+from refstack_worker.contract.openrc import UNUSED, USER_LOGIN, check_login_kind, is_true, unused, with_interface
 from refstack_worker.contract.text_files import decode_text
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _OLDER_LOGIN_NAMES = {"tenant_name": "project_name", "tenant_id": "project_id", "user_name": "username",
                       "default_domain": "domain_id", "default_domain_name": "domain_name",
                       "default_domain_id": "domain_id"}  # fmt: skip
+_NO = ("0", "f", "false", "off", "n", "no")
 _APPLICATION = ("application_credential_id", "application_credential_secret")
 
 
@@ -44,9 +45,19 @@ def conf_of_cloud(name: str, environ: Mapping[str, str]) -> dict[str, dict[str, 
         identity["region"] = str(entry["region_name"])
     if entry.get("cacert"):
         identity["ca_certificates_file"] = os.path.abspath(os.path.expanduser(str(entry["cacert"])))
-    if _is_true(entry.get("insecure")) or str(entry.get("verify", True)).lower() in ("false", "0", "no"):
+    if is_true(entry.get("insecure")) or str(entry.get("verify", True)).lower() in _NO:
         identity["disable_ssl_certificate_validation"] = True
     return with_interface({"identity": identity}, str(entry.get("interface") or entry.get("endpoint_type") or ""))
+
+
+def unused_in_cloud(name: str, environ: Mapping[str, str]) -> str:
+    """Return what a cloud sets and Tempest does not use, and the consequence; empty if there is nothing.
+
+    :raises ValueError: as :func:`conf_of_cloud`.
+    """
+    entry = _regional(_entry(name, environ), environ.get("OS_REGION_NAME", ""), f"the cloud {name!r}")
+    auth = _mapping(entry, "auth")
+    return unused({one: entry.get(one) or auth.get(one) for one in UNUSED})
 
 
 def _entry(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -197,7 +208,3 @@ def _text(value: Any, where: str, option: str) -> str:
     if isinstance(value, (bool, list, dict)):
         raise ValueError(f"{where}: auth.{option} is not a string; put it in quotes")
     return str(value)
-
-
-def _is_true(value: Any) -> bool:
-    return str(value).lower() in ("true", "1", "yes")

@@ -6,7 +6,7 @@ Standard library alone: this module is part of the single file ``execute_test``.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 USER_LOGIN = {
@@ -34,6 +34,14 @@ _OPTIONS = {
 _SERVICE_SECTIONS = ("compute", "image", "network", "object-storage", "placement", "volume")
 """Sections of Tempest's configuration that set an interface."""
 
+UNUSED = {
+    "cert": "no client certificate is sent, and a cloud that requires one refuses the connection",
+    "key": "no client certificate is sent, and a cloud that requires one refuses the connection",
+    "trust_id": "Tempest logs in without the trust, with the roles that the user itself has in the project",
+    "system_scope": "Tempest gets a token for the project, not for the system",
+}
+"""What OpenStack's clients use and Tempest cannot, as clouds.yaml calls it, to the consequence."""
+
 _PASSWORD_LOGINS = ("", "password", "v3password", "v2password")
 """Kinds of log-in (``OS_AUTH_TYPE``, ``auth_type``) that need no more than a name and a password."""
 
@@ -57,9 +65,39 @@ def conf_of_openrc(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     }
     if "ca_certificates_file" in identity:
         identity["ca_certificates_file"] = os.path.abspath(os.path.expanduser(identity["ca_certificates_file"]))
-    if environ.get("OS_INSECURE", "").lower() in ("1", "true", "yes"):
+    if is_true(environ.get("OS_INSECURE", "")):
         identity["disable_ssl_certificate_validation"] = True
     return with_interface({"identity": identity}, _first(environ, ("OS_INTERFACE", "OS_ENDPOINT_TYPE")))
+
+
+def unused_in_openrc(environ: Mapping[str, str]) -> str:
+    """Return what the variables set and Tempest does not use, and the consequence; empty if there is nothing."""
+
+    def variable(name: str) -> str:
+        return f"OS_{name.upper()}"
+
+    return unused({name: environ.get(variable(name), "").strip() for name in UNUSED}, variable)
+
+
+def unused(values: Mapping[str, Any], shown: Callable[[str], str] = str) -> str:
+    """Return a sentence for each consequence of :data:`UNUSED`; empty if none of the values is set.
+
+    :param shown: how the person calls a name.
+    """
+    names: dict[str, list[str]] = {}
+    for name, consequence in UNUSED.items():
+        if values.get(name):
+            names.setdefault(consequence, []).append(shown(name))
+    sentences = (
+        f"{' and '.join(listed)} {'are' if len(listed) > 1 else 'is'} not used: {consequence}"
+        for consequence, listed in names.items()
+    )
+    return "; ".join(sentences)
+
+
+def is_true(value: Any) -> bool:
+    """Return whether a value means yes, in one of the ways that OpenStack's own client understands."""
+    return str(value).strip().lower() in ("1", "t", "true", "on", "y", "yes")
 
 
 def with_interface(conf: dict[str, dict[str, Any]], interface: str) -> dict[str, dict[str, Any]]:

@@ -22,6 +22,7 @@ from refstack_worker.execute_test.inputs import (
     conf_from_file,
     json_value,
     read_file,
+    unused_login,
 )
 from refstack_worker.execute_test.tempest.conf import Conf, check_conf, merge
 from refstack_worker.execute_test.tempest.selection import check_testcases
@@ -41,7 +42,7 @@ class Arguments:
     conf_json: Conf = field(repr=False)
     """Options that the vendor gives: of a tempest.conf, over it a cloud of clouds.yaml, JSON, accounts."""
     remark: str
-    """What was left out of the tempest.conf that was given; empty: nothing."""
+    """What of the tempest.conf and the log-in that were given is not used; empty: nothing."""
     tempest_home: Path | None
     testcases: tuple[str, ...] | None
     known_tests: Path | None
@@ -84,7 +85,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         attempt=args.attempt,
         token=_read_token(args.token_file),
         conf_json=_conf(args, of_file),
-        remark=remark,
+        remark="; ".join(filter(None, (remark, unused_login(args.os_cloud, args.env, os.environ)))),
         tempest_home=args.tempest_home,
         testcases=_testcases_argument(args.testcases),
         known_tests=args.known_tests,

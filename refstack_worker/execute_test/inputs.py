@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -12,8 +13,8 @@ from typing import Any
 
 from refstack_worker.contract.accounts import account_sections
 from refstack_worker.contract.accounts_yaml import read_accounts_yaml
-from refstack_worker.contract.clouds_yaml import conf_of_cloud
-from refstack_worker.contract.openrc import conf_of_openrc
+from refstack_worker.contract.clouds_yaml import conf_of_cloud, unused_in_cloud
+from refstack_worker.contract.openrc import conf_of_openrc, unused_in_openrc
 from refstack_worker.contract.tempest_conf_file import is_set_by_execute_test, read_tempest_conf
 from refstack_worker.contract.text_files import decode_text
 from refstack_worker.execute_test.failures import BadInput
@@ -113,6 +114,15 @@ def conf_from_environment(environ: Mapping[str, str]) -> Conf:
             raise BadInput(f"--env: {error}") from None
     image = environ.get("TEMPEST_IMAGE_REF")
     return merge(conf, {"compute": {"image_ref": image}}) if image else conf
+
+
+def unused_login(os_cloud: str, from_env: bool, environ: Mapping[str, str]) -> str:
+    """Return what a named cloud, or the ``OS_*`` variables, set and Tempest does not use; empty if there is nothing."""
+    name = os_cloud or (environ.get("OS_CLOUD", "") if from_env else "")
+    remarks = [unused_in_openrc(environ)] if from_env else []
+    with contextlib.suppress(ValueError):  # the cloud cannot be read: that ends the run with a sentence of its own
+        remarks += [unused_in_cloud(name, environ)] if name else []
+    return "; ".join(filter(None, remarks))
 
 
 def with_absolute_paths(conf: Conf) -> Conf:

@@ -13,8 +13,8 @@ from typing import Any
 from refstack_worker.contract import text_lists
 from refstack_worker.contract.accounts import account_sections
 from refstack_worker.contract.accounts_yaml import read_accounts_yaml
-from refstack_worker.contract.clouds_yaml import conf_of_cloud
-from refstack_worker.contract.openrc import conf_of_openrc
+from refstack_worker.contract.clouds_yaml import conf_of_cloud, unused_in_cloud
+from refstack_worker.contract.openrc import conf_of_openrc, unused_in_openrc
 from refstack_worker.contract.tempest_conf_file import read_tempest_conf
 from refstack_worker.contract.tempest_options import FORBIDDEN_SECTIONS, is_the_nodes
 from refstack_worker.errors import UsageError
@@ -97,7 +97,7 @@ def _login(options: argparse.Namespace, environ: Mapping[str, str]) -> Conf:
     if not options.os_cloud:
         return {}
     try:
-        return _without_the_nodes(conf_of_cloud(options.os_cloud, environ))
+        return _of_cloud(options.os_cloud, environ)
     except ValueError as error:
         raise UsageError(f"--os-cloud: {error}") from None
 
@@ -106,9 +106,22 @@ def _environment(environ: Mapping[str, str]) -> Conf:
     try:
         # as for OpenStack's own client, a cloud that is named counts more than the variables of an openrc file
         named = environ.get("OS_CLOUD")
-        return _without_the_nodes(conf_of_cloud(named, environ) if named else conf_of_openrc(environ))
+        conf = _of_cloud(named, environ) if named else _without_the_nodes(conf_of_openrc(environ))
     except ValueError as error:
         raise UsageError(f"--env: {error}") from None
+    _warn_of_unused(unused_in_openrc(environ))
+    return conf
+
+
+def _of_cloud(name: str, environ: Mapping[str, str]) -> Conf:
+    conf = _without_the_nodes(conf_of_cloud(name, environ))
+    _warn_of_unused(unused_in_cloud(name, environ))
+    return conf
+
+
+def _warn_of_unused(sentence: str) -> None:
+    if sentence:
+        LOG.warning("%s.", sentence)
 
 
 def _without_the_nodes(conf: Conf) -> Conf:

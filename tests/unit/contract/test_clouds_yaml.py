@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from refstack_worker.contract.clouds_yaml import conf_of_cloud
+from refstack_worker.contract.clouds_yaml import conf_of_cloud, unused_in_cloud
 
 CLOUDS = """\
 clouds:
@@ -118,6 +118,25 @@ def test_older_names_and_values_beside_auth(home: Path) -> None:
         "uri_v3": "http://k", "username": "u", "project_name": "t", "user_domain_id": "d1", "password": "beside",
         "project_domain_name": "P", "v3_endpoint_type": "public", "disable_ssl_certificate_validation": True,
     }  # fmt: skip
+
+
+def test_what_tempest_does_not_use_is_named_where_it_stands(home: Path) -> None:
+    assert unused_in_cloud("mycloud", environ(home)) == ""
+    (home / "clouds.yaml").write_text(
+        "clouds: {c: {cert: a.pem, auth: {auth_url: u, username: n, trust-id: t}, regions: [{name: R,"
+        " values: {auth: {system_scope: all}}}]}}"
+    )
+    said = unused_in_cloud("c", environ(home)).split("; ")
+    assert [one.partition(":")[0] for one in said] == [
+        "cert is not used", "trust_id is not used", "system_scope is not used"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", ["insecure: 'on'", "insecure: true", "verify: false", "verify: 'off'"])
+def test_certificates_that_are_not_to_be_checked(home: Path, setting: str) -> None:
+    entry = "clouds: {c: {%s, auth: {auth_url: u, username: n, password: p}}}"
+    (home / "clouds.yaml").write_text(entry % setting)
+    assert conf_of_cloud("c", environ(home))["identity"]["disable_ssl_certificate_validation"] is True
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from refstack_worker.contract.openrc import conf_of_openrc
+from refstack_worker.contract.openrc import conf_of_openrc, unused_in_openrc
 
 PLAIN = {"OS_AUTH_URL": "https://cloud.example:5000/v3", "OS_USERNAME": "tester", "OS_PASSWORD": "s3cret"}
 
@@ -59,3 +59,35 @@ def test_what_tempest_cannot_log_in_with(more: dict[str, str], message: str) -> 
 def test_an_openrc_that_was_saved_on_windows() -> None:
     conf = conf_of_openrc({name: f"{value}\r" for name, value in PLAIN.items()})
     assert conf["identity"] == {"uri_v3": PLAIN["OS_AUTH_URL"], "username": "tester", "password": "s3cret"}
+
+
+@pytest.mark.parametrize(
+    ("value", "is_insecure"),
+    [
+        ("on", True),
+        ("1", True),
+        ("YES", True),
+        ("True", True),
+        (" on\r", True),
+        ("0", False),
+        ("off", False),
+        ("", False),
+    ],
+)
+def test_insecure_as_openstacks_own_client_reads_it(value: str, is_insecure: bool) -> None:
+    identity = conf_of_openrc({**PLAIN, "OS_INSECURE": value})["identity"]
+    assert identity.get("disable_ssl_certificate_validation", False) is is_insecure
+
+
+def test_what_tempest_does_not_use_is_named_with_the_consequence() -> None:
+    assert unused_in_openrc({**PLAIN, "OS_CERT": "", "OS_CACERT": "ca.pem"}) == ""
+    said = unused_in_openrc(
+        {**PLAIN, "OS_CERT": "a.pem", "OS_KEY": "b.pem", "OS_TRUST_ID": "t", "OS_SYSTEM_SCOPE": "all"}
+    )
+    assert said.split("; ") == [
+        "OS_CERT and OS_KEY are not used: no client certificate is sent, and a cloud that requires one refuses the "
+        "connection",
+        "OS_TRUST_ID is not used: Tempest logs in without the trust, with the roles that the user itself has in the "
+        "project",
+        "OS_SYSTEM_SCOPE is not used: Tempest gets a token for the project, not for the system",
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,18 @@ def test_no_server_is_called_without_the_id_of_a_test(words: list[str]) -> None:
 def test_callback_of_one_word_with_the_id_beside_it_as_in_april_2014() -> None:
     read = parse_arguments(["--callback", "localhost:8000", "--test-id", "3", *HOME])
     assert (read.callback, read.test_id) == ("http://localhost:8000", 3)
+
+
+def test_what_tempest_does_not_use_of_a_log_in_is_remarked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OS_TRUST_ID", "t")
+    assert parse_arguments(["--env", *HOME]).remark.startswith("OS_TRUST_ID is not used: Tempest logs in without")
+    assert parse_arguments(HOME).remark == ""
+    auth = {"auth_url": "http://k", "username": "u", "password": "p", "system_scope": "all"}
+    (tmp_path / "clouds.json").write_text(json.dumps({"clouds": {"mine": {"auth": auth}}}))
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.json"))
+    assert parse_arguments(["--os-cloud", "mine", *HOME]).remark.startswith("system_scope is not used")
+    monkeypatch.setenv("OS_CLOUD", "mine")
+    assert "; system_scope is not used" in parse_arguments(["--env", *HOME]).remark
 
 
 def test_debug_in_the_environment_raises_the_level(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,15 @@ def test_openrc_with_two_domains_and_no_path_of_this_machine(caplog: pytest.LogC
     assert "CA file is not sent" in caplog.text
 
 
+def test_what_tempest_does_not_use_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    conf_of({**OPENRC, "OS_CERT": "c.pem"}, "--env")
+    assert "OS_CERT is not used: no client certificate is sent" in caplog.text
+    file = tmp_path / "clouds.yaml"
+    file.write_text("clouds: {mine: {key: k, auth: {auth_url: 'https://k', username: ann, password: pw}}}\n")
+    conf_of({"OS_CLIENT_CONFIG_FILE": str(file)}, "--os-cloud", "mine")
+    assert "key is not used: no client certificate is sent" in caplog.text
+
+
 def test_clouds_yaml(tmp_path: Path) -> None:
     file = tmp_path / "clouds.yaml"
     file.write_text("clouds:\n  mine:\n    auth: {auth_url: 'https://k', username: ann, password: pw}\n")
