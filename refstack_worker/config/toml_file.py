@@ -41,14 +41,14 @@ def read(path: Path) -> tuple[Table, Mapping[str, str]]:
 
 
 def _header_line(text: str, section: str) -> int:
-    lines = enumerate(text.splitlines(), 1)
+    lines = enumerate(text.split("\n"), 1)
     return next((number for number, line in lines if re.match(rf"\s*\[\s*[\"']?{re.escape(section)}\b", line)), 1)
 
 
 def line_of(text: str, section: str, key: str) -> int:
     """Return the line number of a key in a section; 1 if unknown."""
     inside = not section
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         header = re.match(r"\s*\[\s*([^\]]+?)\s*\]", line)
         if header:
             inside = header.group(1).strip("\"'") == section

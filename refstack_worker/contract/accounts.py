@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from refstack_worker.contract.text_files import lines_of
+
 ACCOUNT_OPTIONS = frozenset(
     {
         "username",
@@ -114,7 +116,7 @@ def _yaml_items(text: str) -> Iterator[dict[str, Any]]:
     """
     item: dict[str, Any] | None = None
     key, depth = "", 0
-    for line in text.splitlines():
+    for line in lines_of(text):
         content = _without_comment(line).rstrip()
         if not content.strip() or content.strip() in ("---", "..."):
             continue
@@ -147,7 +149,7 @@ def _without_comment(line: str) -> str:
                 quote, last = "", letter
         elif letter in "'\"" and (last in _QUOTES_AFTER or last == letter == line[at - 1]):
             quote = letter
-        elif letter == "#" and (at == 0 or line[at - 1].isspace()):
+        elif letter == "#" and (at == 0 or line[at - 1] in " \t"):
             return line[:at]
         elif not letter.isspace():
             last = "x" if letter in "'\"" else letter

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from refstack_worker.contract.text_files import lines_of
+
 _REFERENCE = re.compile(r"\\\$|\$\$|\$\{([\w.\-]+)\}|\$([A-Za-z_]\w*)")
 _ACCOUNTS_FILE = ("auth", "test_accounts_file")
 _OF_THIS_PROGRAM = re.compile(r"(?:.*_)?log_.*|log(?:file|dir)|use_(?:stderr|syslog|journal|eventlog|json)|"
@@ -63,7 +65,7 @@ def _sections(text: str) -> dict[str, dict[str, str]]:
     """Return sections and options with their raw values; if an option occurs twice, the last value counts."""
     sections: dict[str, dict[str, str]] = {}
     section, option = "DEFAULT", ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         content = line.rstrip()
         if not content.strip():
             option = ""

@@ -6,6 +6,7 @@ Standard library alone: this module is part of the single file ``execute_test``.
 from __future__ import annotations
 
 import codecs
+import io
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -16,3 +17,11 @@ def decode_text(data: bytes) -> str:
     :raises UnicodeDecodeError: it is neither.
     """
     return data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text as Python reads a file's: ``\\n``, ``\\r\\n`` and ``\\r`` end one.
+
+    ``str.splitlines`` also splits at form feeds, U+2028 and others, which may stand in a password or a name.
+    """
+    return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from refstack_worker.contract.text_files import decode_text
+from refstack_worker.contract.text_files import decode_text, lines_of
 from refstack_worker.errors import UsageError
 
 _REMARK = re.compile(r"(?:^|\s)#\s*(.*)\Z", re.DOTALL)
@@ -43,7 +43,7 @@ def decode(data: bytes, what: str) -> str:
 
 
 def _lines(text: str) -> Iterator[Line]:
-    for line in text.splitlines():
+    for line in lines_of(text):
         remark = _REMARK.search(line)
         entry = (line[: remark.start()] if remark else line).strip()
         if entry:

@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from refstack_worker import process
+from refstack_worker.contract.text_files import lines_of
 from refstack_worker.environments.interpreters import Interpreter
 from refstack_worker.environments.lock import Lock
 from refstack_worker.environments.store.verify import Store
@@ -215,7 +216,7 @@ def _options(home: Path, environment: Path) -> process.Options:
 
 
 def _names_in(output: str, what: str) -> list[str]:
-    tests = [line.strip() for line in output.splitlines() if TEST_NAME.match(line.strip())]
+    tests = [line.strip() for line in lines_of(output) if TEST_NAME.match(line.strip())]
     if not tests:
         end = output.strip()[-500:] or "nothing"
         raise LockError(

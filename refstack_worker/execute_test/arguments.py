@@ -14,6 +14,7 @@ from typing import Any
 
 from refstack_worker.contract.accounts import without_accounts
 from refstack_worker.contract.execute_test import DISCOVERERS, KEYSTONE
+from refstack_worker.contract.text_files import lines_of
 from refstack_worker.execute_test.addresses import base_url
 from refstack_worker.execute_test.failures import BadInput
 from refstack_worker.execute_test.inputs import (
@@ -253,7 +254,7 @@ def _testcases_argument(entries: Sequence[str] | None) -> tuple[str, ...] | None
         text = read_file(entries[0][1:], "--testcases")
         if text.lstrip().startswith("["):
             return check_testcases(json_value(entries[0], "--testcases"), "--testcases")
-        lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines())
+        lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in lines_of(text))
         entries = [line for line in lines if line]
     return check_testcases(list(entries), "--testcases")
 

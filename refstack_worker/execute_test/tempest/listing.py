@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from refstack_worker.contract.text_files import lines_of
 from refstack_worker.execute_test.programs import started
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.workspace import Workspace
@@ -71,5 +72,5 @@ def list_tests(tempest: Tempest, workspace: Workspace, expressions: Sequence[str
 
 def listed_names(output: bytes) -> list[str]:
     """Return the names of tests among the lines that the command wrote."""
-    lines = output.decode("utf-8", "replace").splitlines()
+    lines = lines_of(output.decode("utf-8", "replace"))
     return [line.strip() for line in lines if re.match(r"[A-Za-z_][\w.]*\.\w+(?:[\[(].*)?$", line.strip())]

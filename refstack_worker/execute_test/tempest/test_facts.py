@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from dbm import dumb
 from pathlib import Path
 
+from refstack_worker.contract.text_files import lines_of
 from refstack_worker.execute_test.failures import BadInput
 
 MAX_SECONDS = 1e6
@@ -30,7 +31,7 @@ class TestFacts:
 
         :raises BadInput: one cannot be read, or has another format.
         """
-        names = _read(known_tests, "--known-tests").splitlines() if known_tests else []
+        names = lines_of(_read(known_tests, "--known-tests")) if known_tests else []
         seconds = _durations(_read(durations, "--durations")) if durations else {}
         return cls(tuple(name.strip() for name in names if name.strip()), seconds)
 

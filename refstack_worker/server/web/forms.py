@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from refstack_worker.contract import text_lists
+from refstack_worker.contract.text_files import lines_of
 from refstack_worker.errors import RefstackError, UsageError
 from refstack_worker.server.services.inputs.accounts_input import MAX_TEXT
 from refstack_worker.server.services.inputs.checks import FieldError, field_errors, invalid
@@ -69,7 +70,7 @@ def shown_options(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def tempest_options(text: str) -> Conf:
     """Return the options in lines such as ``compute.image_ref = 1234``. :raises InvalidInput: a line is wrong."""
     found: Conf = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         name, equals, value = line.partition("=")
         section, dot, option = name.strip().partition(".")
         if line.strip() and not (equals and dot and section and option):

@@ -9,6 +9,7 @@ from typing import Any
 from flask import request
 
 from refstack_worker.contract import text_lists
+from refstack_worker.contract.text_files import lines_of
 from refstack_worker.errors import UsageError
 from refstack_worker.server.services.inputs.checks import FieldError, check, invalid
 from refstack_worker.server.services.inputs.run_input import NEW_RUN
@@ -120,7 +121,7 @@ def _chosen(given: Mapping[str, str]) -> dict[str, Any]:
 def _lines(text: str, what: str) -> list[str]:
     """Return the tests in a field: names as in a list file, expressions one a line as they are."""
     if what == "regexes":
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        return [line.strip() for line in lines_of(text) if line.strip()]
     try:
         return [line.entry for line in text_lists.parse(text, "the list")]
     except UsageError as error:

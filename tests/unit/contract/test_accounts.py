@@ -108,6 +108,7 @@ def test_too_many() -> None:
         ("'' # empty", ""),
         ("a#b #c", "a#b"),
         ('say "x # a comment', 'say "x'),
+        ("p\x0cw\u2028#x # a comment", "p\x0cw\u2028#x"),
     ],
 )
 def test_quotes_and_comments(line: str, password: str) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from refstack_worker.contract.text_files import decode_text
+from refstack_worker.contract.text_files import decode_text, lines_of
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -13,3 +13,10 @@ def test_text_as_systems_save_it(encoding: str) -> None:
 def test_other_bytes() -> None:
     with pytest.raises(UnicodeDecodeError):
         decode_text(b"\xfc")
+
+
+def test_lines_end_where_python_ends_those_of_a_file() -> None:
+    assert lines_of("a\nb\r\nc\rd\n\ne") == ["a", "b", "c", "d", "", "e"]
+    assert lines_of("") == [] and lines_of("a\n") == ["a"]
+    within = "x\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029y"
+    assert lines_of(f"{within}\n{within}") == [within, within]

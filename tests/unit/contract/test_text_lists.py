@@ -15,6 +15,7 @@ from refstack_worker.errors import UsageError
         ("a.B.c[id-1,smoke]\r\nd\r\n", [Line("a.B.c[id-1,smoke]"), Line("d")]),
         ("a # why\nb\t# tab\nc#d\n# all\n\t#\n", [Line("a", "why"), Line("b", "tab"), Line("c#d")]),
         ("\ufeffa\n", [Line("a")]),
+        ("a(b\u2028c)\r\nd\x0ce\r", [Line("a(b\u2028c)"), Line("d\x0ce")]),
         ('["a", "b # c"]', [Line("a"), Line("b # c")]),
         ('\ufeff\n [\n"a"]\n', [Line("a")]),
         ("", []),

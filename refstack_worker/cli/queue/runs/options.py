@@ -22,6 +22,7 @@ from refstack_worker.contract.accounts import without_accounts
 from refstack_worker.contract.execute_test import DISCOVERERS, KEYSTONE
 from refstack_worker.contract.payload import release_trouble
 from refstack_worker.contract.secrets import is_secret_option
+from refstack_worker.contract.text_files import lines_of
 from refstack_worker.errors import PayloadError, UsageError
 
 Conf = dict[str, dict[str, Any]]
@@ -249,7 +250,7 @@ def _check_no_secret(conf: Mapping[str, Mapping[str, Any]]) -> None:
 def _password_lines(path: Path) -> Iterable[tuple[str, str]]:
     text = read_text(path)
     check_private(path)
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             name, equals, value = line.partition("=")
             if not equals:

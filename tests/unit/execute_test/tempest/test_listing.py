@@ -15,6 +15,11 @@ def test_names_among_other_lines() -> None:
     assert listed_names(output) == ["m.C.test_a[id-1,smoke]", "m.C.test_b(scenario x)"]
 
 
+def test_a_scenario_may_have_any_letter_in_its_name() -> None:
+    name = "m.C.test_b(one\u2028two\x85)"
+    assert listed_names(f"{name}\nm.C.test_a\n".encode()) == [name, "m.C.test_a"]
+
+
 def test_the_tests_of_a_selection(tmp_path: Path) -> None:
     home = tempest_standin(tmp_path / "tempest", b"", listing="m.C.test_a\nm.C.test_b\n")
     workspace = Workspace(tmp_path / "work")

@@ -13,10 +13,10 @@ from refstack_worker.execute_test.tempest.test_facts import TestFacts, give_dura
 
 
 def test_names_and_durations_are_read(tmp_path: Path) -> None:
-    (tmp_path / "names").write_text("a.B.test_c[id-1,smoke]\n\na.B.test_d\n")
+    (tmp_path / "names").write_text("a.B.test_c[id-1,smoke]\n\na.B.test_d(x\u2028y)\n")
     (tmp_path / "seconds").write_text(json.dumps({"a.B.test_c": 1.5, "x": -1, "y": "no", "z": True, "w": 1e12}))
     facts = TestFacts.read(tmp_path / "names", tmp_path / "seconds")
-    assert facts.names == ("a.B.test_c[id-1,smoke]", "a.B.test_d")
+    assert facts.names == ("a.B.test_c[id-1,smoke]", "a.B.test_d(x\u2028y)")
     assert facts.durations == {"a.B.test_c": 1.5}
     assert TestFacts.read(None, None) == TestFacts()
 

@@ -80,12 +80,12 @@ def test_stdin(monkeypatch):
 
 def test_password_file_adds_and_wants_to_be_private(tmp_path):
     file = tmp_path / "passwords"
-    file.write_text("# of the test cloud\nauth.admin_password = a=b \nidentity.password=c\n")
+    file.write_text("# of the test cloud\nauth.admin_password = a=b \nidentity.password=c\u2028d\x0ce\n")
     file.chmod(0o600)
     words = ("--conf-json", '{"auth": {"admin_username": "admin"}}', "--password-file", str(file))
     assert options.body_of(parsed(*words))["conf_json"] == {
         "auth": {"admin_username": "admin", "admin_password": "a=b"},
-        "identity": {"password": "c"},
+        "identity": {"password": "c\u2028d\x0ce"},
     }
     file.chmod(0o640)
     with pytest.raises(UsageError, match="chmod 600"):
