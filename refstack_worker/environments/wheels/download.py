@@ -12,13 +12,13 @@ import shutil
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from refstack_worker.environments.lock import LockedWheel
 from refstack_worker.environments.store.file_locks import passing_lock
+from refstack_worker.environments.wheels.index_page import ACCEPT, read_page
 from refstack_worker.errors import WheelError
 from refstack_worker.filesystem import disk_errors, sha256_of
 
@@ -103,17 +103,23 @@ class Downloader:
         if found is None:
             return ""
         base, text = found
-        links = _Links()
-        links.feed(text)
-        base = urljoin(base, links.base)
-        for href in links.found:
+        try:
+            page = read_page(text)
+        except ValueError as error:
+            raise WheelError(f"{shown(url)}: {error}") from None
+        base = urljoin(base, page.base)
+        named = ""
+        for link in page.links:
             try:
-                address = _joined(base, url, href)
+                address = _joined(base, url, link.address)
             except ValueError:
                 continue  # a link that leads nowhere is another file's
             if unquote(urlsplit(address).path.rpartition("/")[2]) == filename:
-                return urlunsplit(urlsplit(address)._replace(fragment=""))
-        return ""
+                return _without_fragment(address)
+            if link.name == filename:
+                # some indexes hand out files by numbers, and name them only beside the link
+                named = named or _without_fragment(address)
+        return named
 
     def _index_page(self, url: str) -> tuple[str, str] | None:
         """Return a project's page and the address that its links are relative to; None: the index has none."""
@@ -128,7 +134,9 @@ class Downloader:
                 return url, "".join(f'<a href="{quote(name.name)}"></a>' for name in names)
             except OSError as error:
                 raise WheelError(f"{shown(url)}: cannot be read: {error.strerror}") from error
-        answer = self.page(url)
+        answer = self.page(url, {"Accept": ACCEPT})
+        # requests would guess the encoding of what it does not take for a text, which takes long
+        answer.encoding = answer.encoding or "utf-8"
         return None if answer.status_code in GONE else (answer.url, answer.text)
 
     def _get(self, url: str, headers: dict[str, str] | None) -> AbstractContextManager[requests.Response]:
@@ -230,22 +238,8 @@ def _joined(base: str, asked: str, href: str) -> str:
     return urlunsplit(address)
 
 
-class _Links(HTMLParser):
-    """Collects the addresses that a page links to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.base = ""
-        """What the page says its links are relative to, in place of its own address."""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note where an anchor leads."""
-        leads = [value for name, value in attrs if name == "href" and value]
-        if tag == "a":
-            self.found += leads
-        elif tag == "base" and leads:
-            self.base = self.base or leads[0]
+def _without_fragment(address: str) -> str:
+    return urlunsplit(urlsplit(address)._replace(fragment=""))
 
 
 def shown(url: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import pytest
 
@@ -141,6 +142,48 @@ def test_an_index_may_say_what_its_links_are_relative_to(site, tmp_path):
     page.mkdir()
     (page / "index.html").write_text(f'<base href="/files/"><a href="{NAME}">x</a>')
     assert Downloader().link(f"{site.url}/pkg/index.html", NAME) == f"{site.url}/files/{NAME}"
+
+
+def test_an_index_may_answer_json(site, tmp_path):
+    """PEP 691; some servers have no other form, whatever they are asked for."""
+    page = tmp_path / "site" / "pkg"
+    page.mkdir()
+    files = [{"filename": "other-1.0-py3-none-any.whl", "url": "../other", "hashes": {}},
+             {"filename": NAME, "url": "/files/12345", "hashes": {"sha256": "00"}, "yanked": False}]  # fmt: skip
+    (page / "index.html").write_text(json.dumps({"meta": {"api-version": "1.1"}, "name": "pkg", "files": files}))
+    assert Downloader().link(f"{site.url}/pkg/", NAME) == f"{site.url}/files/12345"
+    assert Downloader().link(f"{site.url}/pkg/", "missing.whl") == ""
+    (page / "index.html").write_text('{"detail": "not a page"}')
+    with pytest.raises(WheelError, match="pkg/: not the JSON of a package index"):
+        Downloader().link(f"{site.url}/pkg/", NAME)
+
+
+def test_a_file_of_an_index_may_have_its_name_only_beside_the_link(site, tmp_path):
+    page = tmp_path / "site" / "pkg"
+    page.mkdir()
+    (page / "index.html").write_text(
+        f'<a href="/get?id=1">other.whl</a>{NAME}<a href="/get?id=2#sha256=00">\n <b>{NAME}</b>\n</a>'
+    )
+    assert Downloader().link(f"{site.url}/pkg/", NAME) == f"{site.url}/get?id=2"
+    # an address with the name counts more
+    with (page / "index.html").open("a") as file:
+        file.write(f'<a href="{NAME}">x</a>')
+    assert Downloader().link(f"{site.url}/pkg/", NAME) == f"{site.url}/pkg/{NAME}"
+
+
+def test_an_index_is_asked_for_what_is_read(site, monkeypatch):
+    asked, page = [], Downloader.page
+
+    def noted(self, url, headers):
+        asked.append(headers)
+        return page(self, url, headers)
+
+    monkeypatch.setattr(Downloader, "page", noted)
+    Downloader().link(f"{site.url}/pkg/", NAME)
+    accepted = [one.partition(";")[0].strip() for one in asked[0]["Accept"].split(",")]
+    assert accepted[:3] == [
+        "application/vnd.pypi.simple.v1+html", "text/html", "application/vnd.pypi.simple.v1+json"
+    ]  # fmt: skip
 
 
 def test_a_link_of_an_index_that_is_no_address_is_overlooked(site, tmp_path):
