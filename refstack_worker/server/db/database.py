@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ class Database:
             path = Path(self.engine.url.database or "")
             self._writers = SqliteWriters(path)
             self._checkpoints = SqliteCheckpoints(path, self._writers)
-        _dispose_after_fork(self)
+        _prepare_for_forks(self)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -110,6 +110,16 @@ class Database:
         """A connection for one statement that changes something. :raises LedgerError: as above."""
         with self.writing() if self.is_sqlite else self.one_statement() as connection:
             yield connection
+
+    def hold_for_fork(self) -> None:
+        """Let no thread of this object be at work while the process forks."""
+        if self.is_sqlite:
+            self._checkpoints.hold()
+
+    def go_on_after_fork(self) -> None:
+        """After the fork, in the parent: threads may work again."""
+        if self.is_sqlite:
+            self._checkpoints.go_on()
 
     def renew_after_fork(self) -> None:
         """Leave the parent's connections to the parent."""
@@ -244,12 +254,19 @@ def _away(error: BaseException) -> LedgerError:
     return LedgerError(f"database: {said[0]}; {todo}")
 
 
-def _dispose_after_fork(database: Database) -> None:
+def _prepare_for_forks(database: Database) -> None:
     reference = weakref.ref(database)
 
-    def renew() -> None:
-        found = reference()
-        if found is not None:
-            found.renew_after_fork()
+    def of(act: Callable[[Database], None]) -> Callable[[], None]:
+        def of_what_is_left() -> None:
+            found = reference()
+            if found is not None:
+                act(found)
 
-    os.register_at_fork(after_in_child=renew)
+        return of_what_is_left
+
+    os.register_at_fork(
+        before=of(Database.hold_for_fork),
+        after_in_parent=of(Database.go_on_after_fork),
+        after_in_child=of(Database.renew_after_fork),
+    )

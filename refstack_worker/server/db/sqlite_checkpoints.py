@@ -61,8 +61,17 @@ class SqliteCheckpoints:
         finally:
             self._starting.release()
 
+    def hold(self) -> None:
+        """Before a fork: wait for a checkpoint and start no other; amid one, the child would inherit SQLite's locks."""
+        self._starting.acquire()
+        self.close()
+
+    def go_on(self) -> None:
+        """After a fork, in the parent: checkpoints may start again."""
+        self._starting.release()
+
     def renew_after_fork(self) -> None:
-        """Forget the parent's thread, which a fork does not take along."""
+        """After a fork, in the child, which has none of the parent's threads."""
         self._under_way, self._starting = None, threading.Lock()
 
     def close(self) -> None:

@@ -118,6 +118,28 @@ def test_all_is_there_after_the_end(path: Path) -> None:
     assert not Path(f"{path}-wal").exists()
 
 
+def test_a_fork_in_the_middle_of_a_copy_waits_for_it(
+    database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_begun, may_end, order = threading.Event(), threading.Event(), []
+
+    def slow(_connection: sqlite3.Connection) -> None:
+        has_begun.set()
+        may_end.wait(20)
+        order.append("copied")
+
+    monkeypatch.setattr(sqlite_checkpoints, "_checkpoint", slow)
+    write(database, 30)
+    assert has_begun.wait(20)
+    threading.Timer(0.3, may_end.set).start()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if order else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    write(database, 30)
+    eventually(lambda: len(order) > 1)
+
+
 def test_a_child_does_not_wait_for_its_parents_thread(database: Database, path: Path) -> None:
     write(database, 30)
     child = os.fork()
