@@ -3,8 +3,8 @@
     python tests/lint_security.py [LIBRARIES]
 
 run with the interpreter of a virtualenv that has bandit, pip-audit and detect-secrets. LIBRARIES is a site-packages
-folder whose distributions are looked up; the service that knows their flaws may be away, and then this is said and is
-no failure. A finding is mended, or justified where it stands: bandit's Bnnn by ruff's ``noqa: Snnn`` with the reason
+folder whose distributions are looked up; the service that knows their flaws may be away; that is printed, and is
+not a failure. A finding is fixed, or justified where it stands: bandit's Bnnn by ruff's ``noqa: Snnn`` with the reason
 (both number the same rules), or by ``nosec`` where ruff has no such rule. Standard library alone beside the three.
 """
 
@@ -24,7 +24,7 @@ BIN = Path(sys.executable).parent
 PRODUCT = ("refstack_worker", "installer")
 
 BANDIT_SKIPS = "B404"
-"""``import subprocess`` alone starts nothing; who may is checked by tests/unit/test_architecture.py."""
+"""``import subprocess`` alone starts nothing; which modules do is checked by tests/unit/test_architecture.py."""
 
 AUDIT_SECONDS = 120.0
 
@@ -57,7 +57,7 @@ def main(words: list[str]) -> int:
 
 
 def bandit() -> bool:
-    """Return whether bandit finds what nobody has justified."""
+    """Return whether bandit finds what is not justified."""
     done = run(BIN / "bandit", "-q", "-r", *PRODUCT, "-s", BANDIT_SKIPS, "-f", "json")
     found = [item for item in json.loads(done.stdout)["results"] if not is_justified(item)]
     for item in found:
@@ -104,7 +104,7 @@ def scan(files: list[str], without: tuple[str, ...]) -> set[tuple[str, int, str]
 
 
 def audit(libraries: Path) -> bool:
-    """Return whether an installed library has a known flaw. What cannot be looked up is not proved, which is said."""
+    """Return whether an installed library has a known flaw. What cannot be looked up is not proved; that is printed."""
     try:
         done = run(BIN / "pip-audit", "--path", libraries, "--format", "json", "--progress-spinner", "off", check=False)
         listed = json.loads(done.stdout)["dependencies"]
@@ -115,8 +115,8 @@ def audit(libraries: Path) -> bool:
     unknown = [item["name"] for item in listed if "skip_reason" in item]
     for item in flawed:
         for flaw in item["vulns"]:
-            mended = ", ".join(flaw["fix_versions"]) or "no version"
-            say(f"{item['name']} {item['version']}: {flaw['id']}: mended in {mended}")
+            fixed = ", ".join(flaw["fix_versions"]) or "no version"
+            say(f"{item['name']} {item['version']}: {flaw['id']}: fixed in {fixed}")
     if unknown:
         say(f"pip-audit: NOT PROVED for {len(unknown)} of {len(listed)} libraries: the service does not know or answer")
     if flawed or len(unknown) < len(listed):

@@ -295,7 +295,7 @@ def watchers(ledger: Ledger, server: Server, job: Job, token: str, many: int = 2
 
 
 def transactions(ledger: Ledger) -> int:
-    # the statistics are written late: ask for them anew, and let them settle
+    # the statistics are written late: ask for them again, and let them settle
     time.sleep(1.1)
     return count(ledger, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
 

@@ -36,7 +36,7 @@ REQUESTS = 8
 BEAT_SECONDS = 2.0
 """Between two heartbeats of a run, as servers ask for by default."""
 READ_RUNS = 5
-"""Runs that somebody watches."""
+"""Runs that a user watches."""
 READ_SECONDS = 0.5
 """As often as the page asks while lines come."""
 

@@ -24,14 +24,14 @@ from tests.fuzz import targets
 from tests.support.ledgers import PASSWORD, claimed, make_settings, new_run
 
 FRESH = 20_000
-"""Requests after which the ledger begins anew, so that what they leave does not make it slower and larger."""
+"""Requests after which a fresh ledger is used, so that what they leave does not make it slower and larger."""
 
 NOT_HIDDEN = ("/get-miniconf",)
-"""Where the holder of the proof is told the password: that is what it is for."""
+"""Paths that give the password to the holder of the proof, on purpose."""
 
 
 def _no_network(*_: Any, **__: Any) -> Any:
-    raise OSError("the fuzzer asks nobody")
+    raise OSError("the fuzzer makes no outgoing requests")
 
 
 class Site:
@@ -113,7 +113,7 @@ def ask(data: bytes) -> None:
     if any("\n" in part or "\r" in part for header in headers for part in header):
         raise targets.Finding(f"a header with a line break: {headers}")
     if PASSWORD.encode() in text and not (who == b"w" and path.startswith(tuple(p.encode() for p in NOT_HIDDEN))):
-        raise targets.Finding(f"a password is told for {data[:300]!r}")
+        raise targets.Finding(f"a password is in the answer to {data[:300]!r}")
 
 
 def _environ(method: bytes, path: bytes, body: bytes) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def refstack_cfg_(data: bytes) -> None:
 
 
 def http(data: bytes) -> None:
-    """The server's HTTP side: never 500, no header with a line break, no password in what anybody else is told."""
+    """The server's HTTP side: never 500, no header with a line break, no password in an answer to anyone else."""
     from tests.fuzz import site
 
     site.ask(data)

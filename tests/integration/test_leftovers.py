@@ -66,7 +66,7 @@ def cleaned(site, test_id):
 
 
 def is_over(site, test_id):
-    """The run's last word of its clean-up has been said."""
+    """The run's last message about its clean-up is there."""
     return any("leftovers removed" in line or "could not be" in line for line in cleaned(site, test_id))
 
 
@@ -81,7 +81,7 @@ def assert_removed(site, test_id, had):
 
 
 def not_named(cloud, before, said):
-    """What is in the cloud more than before and is not named by what was said, kind by kind.
+    """What is in the cloud more than before and is not named in the messages, kind by kind.
 
     A project that is listed stands for what is in it: its users, who carry its name, and its containers.
     """

@@ -1,4 +1,4 @@
-"""Schedule, webhook, e-mail and audit log with the real processes: a scheduled run starts, ends, and is told of.
+"""Schedule, webhook, e-mail and audit log with the real processes: a scheduled run starts, ends, and is announced.
 
 The signature is verified by openssl, as a receiver that has never seen this project would do it.
 """

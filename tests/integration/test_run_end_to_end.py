@@ -71,7 +71,7 @@ def in_the_middle(site, test_id, done=3):
         return run if run["state"] == "running" and run["progress"]["done"] >= done else None
 
     run = eventually(lambda: f"run {test_id} is in the middle\n{site.logs()[-3000:]}", is_there, 120)
-    # how many there are is told when the run has gone on for some seconds
+    # how many there are is reported when the run has gone on for some seconds
     assert not run["progress"]["total"] or run["progress"]["done"] < run["progress"]["total"]
     return run
 

@@ -16,7 +16,7 @@ WISH = {"tempest_version": "47.0.0", "conf_json": CONF, "testcases": {"names": [
 
 
 class Queue:
-    """Says when it was told of something."""
+    """Notes when it is called."""
 
     def __init__(self) -> None:
         self.told = threading.Event()

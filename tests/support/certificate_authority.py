@@ -34,7 +34,7 @@ class Authority:
         return made
 
     def issue(self, name: str, alternative: str) -> tuple[Path, Path]:
-        """Return certificate and key for somebody; ``alternative`` as openssl has it (``DNS:localhost``)."""
+        """Return a certificate and its key; ``alternative`` as openssl has it (``DNS:localhost``)."""
         (self.folder / f"{name}.ext").write_text(f"subjectAltName={alternative}\n")
         self._openssl(f"req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr", f"/CN={name}")
         self._openssl(

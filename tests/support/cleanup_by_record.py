@@ -15,7 +15,7 @@ LIMIT_SECONDS = 300.0
 
 
 def clean_up_by_record(queue: Standalone, test_id: int, conf: Mapping[str, Any]) -> str:
-    """Return what ``execute_test --cleanup-only`` said at its end, for each attempt of the run."""
+    """Return what ``execute_test --cleanup-only`` reported at its end, for each attempt of the run."""
     with queue.api() as api:
         attempts = api.get(f"/v1/runs/{test_id}/attempts")["attempts"]
     folder = queue.folder.parent / f"record-{test_id}"

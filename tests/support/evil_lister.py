@@ -1,4 +1,4 @@
-"""A command that lists what nobody should have written."""
+"""A command that lists entries that should not exist."""
 
 from __future__ import annotations
 

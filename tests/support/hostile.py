@@ -145,7 +145,7 @@ def _attack(site: Site, attack: Attack, found: Measured, stop: threading.Event) 
             continue
         found.attacks[f"{name}: {status}"] += 1
         if status == 429:
-            # as fast as anybody goes who does not want to be a denial of service to himself
+            # as fast as a client goes that does not want to overload its own machine
             stop.wait(0.02)
 
 

@@ -34,7 +34,7 @@ CONF = {"identity": {"uri_v3": "https://cloud.example/v3", "password": PASSWORD,
 
 
 class Clock:
-    """A clock that only moves when it is told to."""
+    """A clock that only moves when a test moves it."""
 
     def __init__(self) -> None:
         self.time = 1_800_000_000.0
@@ -88,7 +88,7 @@ class Job:
         return proofs.join(self.submission.secret, self.claim_id)
 
     def by(self, claim_id: str) -> Job:
-        """The same attempt in the hands of somebody with another claim."""
+        """The same attempt, held under another claim."""
         return replace(self, claim_id=claim_id)
 
 
@@ -184,5 +184,5 @@ def beat(ledger: Ledger, job: Job, claim: str = CLAIM) -> HeartbeatReply:
 
 
 def of_others(job: Job) -> list[Proof]:
-    """What somebody can show who took the same job from the queue and did not get the claim."""
+    """The proof of a worker that took the same job from the queue and did not get the claim."""
     return [job.by("other").proof, replace(job.proof, mark=""), replace(job.proof, mark=job.claim_id)]

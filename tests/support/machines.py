@@ -201,7 +201,7 @@ class Machine:
         return self.run("journalctl", "--no-pager", "-o", "cat", "-u", unit, check=False).stdout
 
     def wait(self, what: str, condition: Callable[[], Any], seconds: float = 60) -> Any:
-        """Ask until ``condition`` holds and return what it said; fail with ``what`` after ``seconds``."""
+        """Ask until ``condition`` holds and return its output; fail with ``what`` after ``seconds``."""
         deadline = time.monotonic() + seconds
         while True:
             found = condition()

@@ -31,7 +31,7 @@ PIECE = 65536
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A namespace and the home of whoever works there."""
+    """A namespace and the home of the user who works there."""
 
     namespace: str
     home: Path

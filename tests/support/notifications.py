@@ -24,7 +24,7 @@ from tests.support.ledgers import Event, claimed, stream
 
 
 def subscribe(ledger: Ledger, *kinds: EventKind, **given: Any) -> Subscription:
-    """Add a subscription: a webhook of the operators, unless told otherwise."""
+    """Add a subscription: a webhook of the operators, unless given otherwise."""
     values: dict[str, Any] = {
         "channel": MessageChannel.WEBHOOK,
         "target": "https://receiver.example/hook",

@@ -99,7 +99,7 @@ class Code:
 
 @dataclass
 class OpenIDProvider:
-    """A provider with its users; ``POST /authorize?…`` with ``sub`` is somebody who signs in and agrees.
+    """A provider with its users; ``POST /authorize?…`` with ``sub`` is a user who signs in and agrees.
 
     Browsers get a page with a button for each user.
     """

@@ -52,7 +52,7 @@ def free_port() -> int:
 
 
 def answers(port: int) -> bool:
-    """Return whether somebody listens on a loopback port."""
+    """Return whether a program listens on a loopback port."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
@@ -278,7 +278,7 @@ class Site:
         return {**told, **run}
 
     def said(self, test_id: int) -> str:
-        """Return what was said about a run, a message a line."""
+        """Return the messages of a run, one a line."""
         return "\n".join(item["message"] for item in self.api.get(f"/v1/runs/{test_id}/messages")["messages"])
 
     def wait_for(self, test_id: int, *states: str, patience: float = PATIENCE) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from tests.support.http_server import Asked, Reply, Scripted, as_json, serving
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "clouds"
-PASSWORD = "recorded-password"  # noqa: S105 - of nobody
+PASSWORD = "recorded-password"  # noqa: S105 - of no real account
 HERE = "{here}"
 """Stands for the address of the server, in recordings."""
 

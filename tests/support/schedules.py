@@ -16,7 +16,7 @@ def stored_cloud(ledger: Ledger, owner_id: int | None = None, label: str = "stor
 
 
 def schedule(ledger: Ledger, owner_id: int | None = None, **given: Any) -> Schedule:
-    """Add a schedule: every day at 02:30, unless told otherwise."""
+    """Add a schedule: every day at 02:30, unless given otherwise."""
     values: dict[str, Any] = {
         "cloud_id": given.get("cloud_id") or stored_cloud(ledger, owner_id),
         "body": {"tempest_version": "47.0.0"},

@@ -52,7 +52,7 @@ class Standalone:
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def user(self, name: str, vendor: str) -> Path:
-        """Enter a user of a vendor of his own; return the file of a token of his."""
+        """Add a user with a vendor of its own; return the file of a token of that user."""
         made = self.command("vendor", "create", vendor, "-f", "json").json()
         user = self.command("user", "create", name, "--vendor", str(made["id"]), "-f", "json").json()
         token = self.command("token", "create", f"{name}'s", "--user", str(user["id"]), "-f", "json").json()["token"]

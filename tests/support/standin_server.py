@@ -36,7 +36,7 @@ class Attempt:
     released: str = ""
     results: list[bytes] = field(default_factory=list)
     beats_before_thanks: int = 0
-    """So many heartbeats are answered after the result is taken, before its sender is told."""
+    """So many heartbeats are answered after the result is taken, before its sender gets the answer."""
 
     def is_secret_in(self, bearer: str) -> bool:
         """Whether who asks was given the job."""

@@ -239,7 +239,7 @@ def test_subprocesses_only_through_the_one_door(path: Path) -> None:
         and (node.value.id, node.attr)
         in {("subprocess", "run"), ("subprocess", "Popen"), ("os", "system"), ("os", "popen")}
     ]
-    # naming the type is no call
+    # naming the type is not a call
     text = path.read_text().splitlines()
     assert not [place for place in calls if "Popen[" not in text[int(place.rsplit(":", 1)[1]) - 1]]
 

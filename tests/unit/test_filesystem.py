@@ -1,4 +1,4 @@
-"""Removing trees that somebody made on purpose so that they are hard to remove."""
+"""Removing trees that were made to be hard to remove."""
 
 from __future__ import annotations
 

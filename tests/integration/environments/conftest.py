@@ -53,6 +53,6 @@ def small_disk(tmp_path):
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True)
     if mounted.returncode != 0:
-        pytest.skip("this machine lets nobody mount")
+        pytest.skip("mounting is not permitted on this machine")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)

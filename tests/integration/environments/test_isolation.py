@@ -49,7 +49,7 @@ print(",".join(refused))
 @pytest.fixture
 def nobody():
     if os.geteuid() != 0:
-        pytest.skip("needs root, to become somebody else")
+        pytest.skip("needs root, to become another user")
     return pwd.getpwnam("nobody")
 
 

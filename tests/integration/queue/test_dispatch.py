@@ -175,7 +175,7 @@ def test_cancel_of_a_queued_run_is_at_once_and_takes_the_job_out(site):
     other = site.create(CONF, **VERSION)
     eventually("both are queued", lambda: set(jobs(site)) >= {f"{test_id}:1", f"{other}:1"})
     assert site.queue("run", "cancel", str(test_id), "-f", "json").json()["state"] == "cancelled"
-    eventually("nobody is waiting to take it out", lambda: withdrawn(site, test_id))
+    eventually("its job is withdrawn", lambda: withdrawn(site, test_id))
     with gearman_worker(site) as worker:
         seen = set()
         while f"{other}:1" not in seen:
@@ -237,7 +237,7 @@ def test_queue_killed_and_started_again_loses_nothing(own_site):
 
 def test_no_node_serves_is_said(site):
     test_id = site.create(CONF, tempest_version="33.0.0")
-    eventually("it is said", lambda: "no node serves 33.0.0" in site.said(test_id))
+    eventually("the message is shown", lambda: "no node serves 33.0.0" in site.said(test_id))
     assert site.show(test_id)["state"] == "queued"
 
 
@@ -276,7 +276,7 @@ def test_the_queue_tells_who_waits_from_what_somebody_keeps(site):
 
 
 def jobs(site):
-    """The jobs of the queue by their uniques, and whether somebody has them; asked for in both languages."""
+    """The jobs of the queue by their uniques, and whether a worker has them; asked for in both languages."""
     link = GearmanConnection(gearman.Address("127.0.0.1", site.queue_port))
     try:
         runs = site.api.get("/v1/runs")["runs"]
@@ -287,7 +287,7 @@ def jobs(site):
 
 
 def withdrawn(site, test_id):
-    """Whether nobody is still to take the job of a cancelled run out of the queue."""
+    """Whether the job of a cancelled run has been taken out of the queue."""
     ledger = Ledger(config.load(site.config))
     try:
         return test_id not in [job.key.test_id for job in ledger.submissions.to_withdraw()]

@@ -1,4 +1,4 @@
-"""``refstack-queue standalone`` as somebody with a laptop uses it: its own worker, its folder, its end."""
+"""``refstack-queue standalone`` as a user with a laptop uses it: its own worker, its folder, its end."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="session")
 def strangers(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """An authority that nobody here trusts."""
+    """An authority that no program here trusts."""
     return Authority.create(tmp_path_factory.mktemp("strangers") / "ca")
 
 

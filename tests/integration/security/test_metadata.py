@@ -23,9 +23,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         self.rfile.read(length)
         asked.append((self.server.server_address[0], self.path))
-        told = {"token": {"catalog": [{"type": "object-store", "endpoints": [
+        answer = {"token": {"catalog": [{"type": "object-store", "endpoints": [
             {"url": "http://169.254.169.254:8080/latest", "interface": "public"}]}], "roles": [{"name": "admin"}]}}
-        text = json.dumps(told).encode()
+        text = json.dumps(answer).encode()
         self.send_response(201)
         self.send_header("X-Subject-Token", "t")
         self.send_header("Content-Length", str(len(text)))

@@ -1,4 +1,4 @@
-"""Whoever reaches gearmand puts what he likes into the queue; a worker acts on nothing that the server did not make."""
+"""An attacker who reaches gearmand can queue any job; a worker acts only on jobs that the server made."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_submits_a_payload_sealed_and_signed_with_keys_of_its_own(node: Node, tm
 
 
 def test_signs_with_a_key_of_its_own_for_the_real_fleet(node: Node, tmp_path: Path) -> None:
-    # the fleet's public key is no secret
+    # the fleet's public key is not a secret
     node.start()
     made = node.payload(13, 1, "pass")
     theirs = strangers_keys(tmp_path / "theirs")

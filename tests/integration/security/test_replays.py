@@ -1,4 +1,4 @@
-"""Sealed jobs that somebody kept, put into the queue again: real server, queue and worker (two slots)."""
+"""Sealed jobs that an attacker kept, put into the queue again: real server, queue and worker (two slots)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def put_back(site, *jobs):
 
 
 def carried_out(site, test_id, jobs):
-    """Let a worker take all of them; return what was said of the run when it had."""
+    """Let a worker take all of them; return the run's messages when it had."""
     program = site.start_worker("node-1", node={"slots": 2})
     site.wait_for(test_id, "failed", patience=120)
     done = lambda: program.text().count("not claimed") + program.text().count("claimed; Tempest")  # noqa: E731
@@ -44,7 +44,7 @@ def test_one_job_twice_at_the_same_time_is_one_claim(site):
         kept = grab(stranger).arguments
     put_back(site, kept, kept)
     said, log = carried_out(site, test_id, 2)
-    # a slow machine may have made attempt 2 meanwhile; that is a job of its own, and the old ones are nobody's
+    # a slow machine may have made attempt 2 meanwhile; that is a job of its own, and the old ones belong to no attempt
     attempt = site.show(test_id)["attempt"]
     assert said.count(f"claimed: attempt {attempt} by node-1") == 1 and said.count("claimed: ") == 1, said
     assert log.count("claimed; Tempest") == 1, log

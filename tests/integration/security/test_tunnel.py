@@ -1,4 +1,4 @@
-"""gearmand through the tunnel as it is shipped: both ends prove who they are, and nobody else gets through."""
+"""gearmand through the tunnel as it is shipped: both ends prove who they are, and no one else gets through."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def working(site: Site) -> Iterator[threading.Event]:
             return
         job = take(site, 1)
         beat(site, job, 9, 1)
-        # whoever watches shall see it run
+        # a user who watches shall see it run
         stop.wait(4)
         finish(site, job, FAILING)
 

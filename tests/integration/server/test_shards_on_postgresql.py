@@ -43,7 +43,7 @@ def test_monitors_that_merge_at_the_same_time_accept_one_result(
 
 
 def test_a_cancel_and_a_claim_at_the_same_time(ledger: Ledger, settings: ServerSettings) -> None:
-    """Whoever is first: no part goes on, and nobody waits for the other."""
+    """Whichever is first: no part goes on, and neither waits for the other."""
     for _ in range(5):
         run = split(ledger)
         begin = threading.Barrier(2)

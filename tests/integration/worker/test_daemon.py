@@ -61,7 +61,7 @@ def test_a_reload_notices_new_keys(node: Node) -> None:
     assert node.command("config", "check").returncode == 0
     os.kill(node.programs[0].pid, signal.SIGHUP)
     # systemd is not here to start it again, so it only says what to do
-    eventually("it is said", lambda: "the keys changed; restart the worker" in node.log())
+    eventually("it is logged", lambda: "the keys changed; restart the worker" in node.log())
 
 
 def test_gearmand_going_and_coming_back_is_in_the_log(node: Node, gearmand: Gearmand) -> None:
@@ -140,7 +140,7 @@ def test_what_the_node_says_of_itself_can_only_be_read_by_the_server(node: Node)
     )
     assert b'"versions": ["47.0.0"]' in said and b'"state": "ready"' in said
     node.command("pause")
-    eventually("the pause is told", lambda: len(node.server.nodes) > 1)
+    eventually("the pause is reported", lambda: len(node.server.nodes) > 1)
 
 
 def test_a_run_finds_a_node_whose_large_lock_has_its_plugins_and_more(node: Node) -> None:

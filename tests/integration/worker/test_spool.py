@@ -62,7 +62,7 @@ def test_a_failure_that_cannot_be_told_is_told_later(node: Node, monkeypatch: py
     node.server.down = True
     eventually("the last word is in the spool", lambda: node.ask()["spool"]["entries"] == 1, 40)
     node.server.down = False
-    eventually("it is told", lambda: attempt.state == "cancelled")
+    eventually("the end is reported", lambda: attempt.state == "cancelled")
     eventually("the spool is empty", lambda: node.ask()["spool"]["entries"] == 0)
 
 

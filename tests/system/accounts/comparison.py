@@ -29,7 +29,7 @@ class Compared:
     message: str
     """Its last."""
     messages: tuple[str, ...]
-    """What it said before and while the tests ran."""
+    """Its messages before and while the tests ran."""
     ours: dict[str, str]
     plain: dict[str, str]
     left: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ class Situation:
     name: str
     about: str
     people: tuple[Person, ...] = ()
-    """Nobody: the administrator."""
+    """No accounts: the administrator."""
     as_file: bool = False
     """Given as ``accounts.yaml``, not as one or two users."""
     concurrency: int = 0

@@ -36,7 +36,7 @@ class About:
     left: Sequence[str] = ()
     """What the tests left in the cloud."""
     removed: str = ""
-    """What a clean-up by the run's record said."""
+    """The output of a clean-up by the run's record."""
 
 
 def differences(run: LongRun, kept: KeptResult) -> list[str]:

@@ -67,7 +67,7 @@ class Ran:
 
     @property
     def messages(self) -> list[str]:
-        """What was told beside progress."""
+        """The messages beside progress."""
         return [event["text"] for event in self.events if event["event"] == "message"]
 
     @property

@@ -304,7 +304,7 @@ def test_clean_up_spares_what_is_not_the_runs(cloud: Cloud, caller: Caller) -> N
 
 
 def assert_nowhere(ran: Ran, *secrets: str | bytes) -> None:
-    """No secret in any file of the run, nor in what it said."""
+    """No secret in any file of the run, nor in its output."""
     for secret in secrets:
         raw = secret.encode() if isinstance(secret, str) else secret
         assert raw not in json.dumps(ran.events).encode() and raw not in ran.stderr.encode()

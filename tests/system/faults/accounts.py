@@ -62,7 +62,7 @@ class Account:
             wrong.append("the sealed passwords were not wiped")
         ends = [row["message"] for row in self.said if row["message"].partition(":")[0] in ENDS]
         if len(ends) != 1:
-            wrong.append(f"the end was told {len(ends)} times: {ends}")
+            wrong.append(f"the end was announced {len(ends)} times: {ends}")
         return wrong
 
 

@@ -102,7 +102,7 @@ def _compare(place: Place, test_id: int, outcome: Outcome) -> None:
     outcome.wrong += [f"the password stands in {path}" for path in files_with(password, place.root)]
     untold = _untold(place, test_id, outcome.left_in_cloud)
     if untold:
-        outcome.wrong.append(f"left in the cloud, and the vendor was not told: {', '.join(untold)}")
+        outcome.wrong.append(f"left in the cloud, and not named to the vendor: {', '.join(untold)}")
 
 
 def _untold(place: Place, test_id: int, left: list[str]) -> list[str]:
@@ -114,7 +114,7 @@ def _untold(place: Place, test_id: int, left: list[str]) -> list[str]:
         return [] if "may still hold" in said else unnamed(left, said)
 
     with contextlib.suppress(AssertionError):
-        eventually("the vendor is told", lambda: not asked(), 10)
+        eventually("the messages name it", lambda: not asked(), 10)
     return asked()
 
 

@@ -92,7 +92,7 @@ class ApiGate:
         try:
             status, headers, answer = self._ask(handler, body)
         except (OSError, http.client.HTTPException):
-            # as if nobody listened
+            # as if no program listened
             handler.close_connection = True
             with contextlib.suppress(OSError):
                 handler.connection.shutdown(socket.SHUT_RDWR)

@@ -18,7 +18,7 @@ from tests.support.processes import _toml as toml
 from tests.system.faults.gates import CloudGate
 
 NOWHERE = "02:00:00:00:00:ff"
-"""A hardware address that nobody has: what is sent there is dropped without a word."""
+"""A hardware address that no machine has: what is sent there is dropped silently."""
 DISK_MB = 96
 
 HOOK = """#!/bin/sh
@@ -105,7 +105,7 @@ class Node:
         self.has_power = True
 
     def power_off(self) -> None:
-        """Cut it off and end everything at once; nobody is told, and its disk stays as it is."""
+        """Cut it off and end everything at once, without notice; its disk stays as it is."""
         if not self.has_power:
             return
         self.has_power = False

@@ -25,7 +25,7 @@ from tests.system.faults.gates import ApiGate
 from tests.system.faults.node import Node, address, mount, unmount
 
 FACTOR = 15
-"""All the limits below are the product's defaults divided by this, but where it is said."""
+"""All the limits below are the product's defaults divided by this, except where noted."""
 HEARTBEAT_LIMIT = 60 / FACTOR
 SILENCE = 2.5 * HEARTBEAT_LIMIT
 """Seconds of a fault that is longer than the heartbeat limit, and than the monitor's waiting for it after trouble."""

@@ -137,13 +137,13 @@ class Trial:
 
     def _more_than(self, before: Census) -> Census:
         found = added(before, census(self.cloud))
-        # Neutron makes one for each project and keeps it when the project goes, also after a run that nobody stopped
+        # Neutron makes one for each project and keeps it when the project goes, also after a run that was not stopped
         groups = found.pop("security_groups", [])
         found["security_groups"] = [name for name in groups if not name.startswith("default ")]
         return {kind: names for kind, names in found.items() if names}
 
     def _clean_up_by_record(self, run: int) -> str:
-        """Remove what is left with nothing but the run's record and the vendor's credentials; returns what was said."""
+        """Remove what is left with nothing but the run's record and the vendor's credentials; returns the output."""
         eventually("the killed clean-up has ended", lambda: not any("--cleanup-only" in x for x in self._commands()))
         return clean_up_by_record(self.queue, run, self._vendor_conf())
 

@@ -82,7 +82,7 @@ def test_what_is_missing_is_the_reason_of_every_test_that_did_not_pass(site: Pla
     assert any(lack.told in warning for warning in checked["warnings"]), checked
     assert lack.told in said
     assert ended["counts"]["failed"] == 0, ended
-    # nothing is missing without a word, and nothing is told as a failure
+    # nothing is missing without a message, and nothing is reported as a failure
     assert {test["status"] for test in lacking} == {"skipped"}, lacking
     assert [test["name"] for test in lacking if not test.get("reason")] == []
     assert not verdict["passed"] and required["passed"] + len({test["name"] for test in lacking}) == required["total"]

@@ -133,7 +133,7 @@ def publish(gnupg_home: Path):  # type: ignore[no-untyped-def]
 
 @pytest.fixture(scope="session")
 def repository(built: Built, publish, tmp_path_factory: pytest.TempPathFactory) -> Path:  # type: ignore[no-untyped-def]
-    """A repository with the packages of this commit and of both Tempest versions; nobody changes it."""
+    """A repository with the packages of this commit and of both Tempest versions; no test changes it."""
     folder = tmp_path_factory.mktemp("repository")
     return publish(folder, [*built.left(), *built.debs("tempest")])  # type: ignore[no-any-return]
 

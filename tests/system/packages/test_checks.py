@@ -25,7 +25,7 @@ def test_lintian_has_nothing_to_say(built: Built) -> None:
     tags = "extra-license-file,package-contains-documentation-outside-usr-share-doc,arch-dep-package-has-big-usr-share"
     words = ["lintian", "--allow-root", "--display-level=>=pedantic", f"--suppress-tags={tags}", *files]
     done = process.run(words, process.Options(check=False))
-    # a snapshot has two changelog entries, so it is no initial upload
+    # a snapshot has two changelog entries, so it is not an initial upload
     beside = (" unused-override initial-upload-closes-no-bugs ", "N: ")
     assert [line for line in done.stdout.splitlines() if not any(text in line for text in beside)] == [], done.stderr
 

@@ -1,4 +1,4 @@
-"""What operators ran into on a node and a server from packages, on booted Debian 12 and 13: each fault stays mended."""
+"""What operators ran into on a node and a server from packages, on booted Debian 12 and 13: each fault stays fixed."""
 
 from __future__ import annotations
 

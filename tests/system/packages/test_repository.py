@@ -39,7 +39,7 @@ class Apt:
 
 
 def succeeds(done: tuple[int, str]) -> bool:
-    """Whether apt was content; what it said stands in the test's output."""
+    """Whether apt was content; its messages are in the test's output."""
     print(done[1])
     return done[0] == 0
 

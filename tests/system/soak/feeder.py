@@ -29,7 +29,7 @@ class Feeder(threading.Thread):
         self._runs = runs
         self._is_over = is_over
         self.recorded: list[int] = []
-        """Ids as the API told them."""
+        """Ids as the API returned them."""
         self.repeated = 0
         """Calls that had to be made again."""
         self.problem = ""

@@ -38,7 +38,7 @@ class Verdict:
     jobs_with_dead_workers: int = 0
     """That gearmand does not know to be dead."""
     left_in_cloud: list[str] = field(default_factory=list)
-    """Of this, the vendors were told."""
+    """What the vendors' messages named."""
 
     def report(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -61,7 +61,7 @@ def judge(place: Place, recorded: Sequence[int], cloud_before: set[str]) -> Verd
             _excuse(verdict, account)
     said = "\n".join(row["message"] for account in found.values() for row in account.said)
     verdict.left_in_cloud = sorted(place.in_cloud() - cloud_before)
-    verdict.wrong += [f"left in the cloud, no vendor was told: {name}" for name in unnamed(verdict.left_in_cloud, said)]
+    verdict.wrong += [f"left in the cloud, named to no vendor: {name}" for name in unnamed(verdict.left_in_cloud, said)]
     gone = cloud_before - place.in_cloud()
     verdict.wrong += [f"gone from the cloud: {name}" for name in sorted(gone)]
     verdict.wrong += _left(place)

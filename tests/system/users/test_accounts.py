@@ -1,4 +1,4 @@
-"""A vendor without an administrator: the cloud keeps the accounts, and what they are too few for is said before a run.
+"""A vendor without an administrator: the cloud keeps the accounts, and what they are too few for is shown before a run.
 
 Everything goes through the commands, against a real Keystone and a real Swift.
 """
@@ -28,7 +28,7 @@ NOT_WITHOUT_ADMINISTRATOR = {"test_list_containers_with_marker"}
 
 @dataclass
 class Vendor:
-    """Somebody with a token and a cloud, and no administrator in it."""
+    """A user with a token and a cloud, and no administrator in it."""
 
     queue: Standalone
     token: Path
@@ -45,7 +45,7 @@ class Vendor:
         return str(path)
 
     def lacks(self, cloud: int) -> dict[str, Any]:
-        """What is said before a run of the program, with the version that fits it."""
+        """The warnings before a run of the program, with the version that fits it."""
         found = self.call("run", "create", "--cloud", str(cloud), *BY_PROGRAM, "--check", "-f", "json").json()
         assert f"with Tempest {TEMPEST}" in found["outlook"], found
         return dict(found)

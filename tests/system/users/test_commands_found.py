@@ -29,12 +29,12 @@ from tests.support.processes import TOP, Answer, eventually
 from tests.system.web.site import PROGRAM, Site, furnish, serving
 
 WIDTH = 100
-"""Columns of a terminal that nobody has widened."""
+"""Columns of a terminal of the default width."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """An installed client, and somebody who sits in front of it."""
+    """An installed client, and a user in front of it."""
 
     program: Path
     site: Site

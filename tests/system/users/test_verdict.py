@@ -40,7 +40,7 @@ Names = set[tuple[str, str]]
 
 @dataclass
 class Vendor:
-    """Somebody with a token, a cloud, and a file of options for it."""
+    """A user with a token, a cloud, and a file of options for it."""
 
     queue: Standalone
     token: Path
@@ -59,7 +59,7 @@ class Vendor:
         return number
 
     def verdict(self, number: str) -> tuple[int, dict[str, Any]]:
-        """Return the exit status and what was said."""
+        """Return the exit status and the output."""
         answer = self.call("run", "verdict", number, "--json")
         return answer.status, json.loads(answer.out)
 

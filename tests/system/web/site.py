@@ -40,7 +40,7 @@ PROGRAM = "Example Powered Storage"
 
 @dataclass(frozen=True)
 class Site:
-    """A running server and who may enter it."""
+    """A running server and the users who can enter it."""
 
     ledger: Ledger
     url: str

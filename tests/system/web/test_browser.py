@@ -1,4 +1,4 @@
-"""A real Chromium goes through the pages as a vendor, as an operator, and as somebody who has no business there."""
+"""A real Chromium goes through the pages as a vendor, as an operator, and as a user without permission."""
 
 from __future__ import annotations
 
@@ -277,7 +277,7 @@ def test_what_a_worker_or_a_vendor_writes_stays_text(site: Site, driver: Any) ->
     file.write_bytes(stream([Event(name)]))
     acceptance.accept(site.ledger, job.proof, Upload.of(file, {}))
     until(driver, "#state", "Passed")
-    # where it may be broken is no part of it
+    # where it may be broken is not part of it
     assert driver.find_element(By.CSS_SELECTOR, "td.name").get_attribute("textContent") == name
     assert driver.find_element(By.CSS_SELECTOR, "td.name").text == name
 

@@ -1,6 +1,6 @@
 """A real Chromium goes through what vendors once stumbled over: forms that let them fail, live pages, lists, results.
 
-Each test does what was done when the fault was found, and finds it mended.
+Each test does what was done when the fault was found, and finds it fixed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A real Chromium goes through it all on real parts: Keystone, Swift, queue, worker, Tempest.
 
 ``test_browser.py`` has the pages on a furnished ledger; here nothing is furnished. The Swift lacks a middleware at
-first, so that a run has failures; then it is mended, and what failed is run again.
+first, so that a run has failures; then it is repaired, and what failed is run again.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def small_guideline(tests: list[str]) -> str:
 
 @contextmanager
 def signed_in(place: Place, who: str) -> Iterator[Any]:
-    """Give a browser of somebody's own; a page that does not come fails the test with what was logged."""
+    """Give a browser of one user; a page that does not come fails the test with what was logged."""
     folder = place.base / f"downloads-of-{who}"
     folder.mkdir()
     driver = look.browser(folder)
@@ -146,7 +146,7 @@ def test_a_vendor_goes_through_it_all_and_another_gets_nothing_of_it(place: Plac
     with signed_in(place, "bob") as driver:
         nothing_of_it(driver, place, (first, cancelled, again), cloud_id)
     with place.queue.api(place.tokens["ann"]) as api:
-        assert api.get(f"/v1/runs/{first}")["state"] == "finished", "somebody else could delete it"
+        assert api.get(f"/v1/runs/{first}")["state"] == "finished", "another vendor's user could delete it"
     assert place.cloud.admin_password not in place.queue.logs()
 
 
@@ -223,7 +223,7 @@ def shown(driver: Any, css: str) -> str:
     try:
         return str(driver.execute_script(TEXT, css))
     except WebDriverException:
-        # the page is being loaded anew
+        # the page is being loaded again
         return ""
 
 
@@ -297,7 +297,7 @@ def cancel_in_the_middle(driver: Any, place: Place) -> None:
 
 
 def run_again_what_failed(driver: Any, place: Place, run: int) -> int:
-    """Mend the cloud, and run again what failed: nothing else is run, and it passes."""
+    """Repair the cloud, and run again what failed: nothing else is run, and it passes."""
     place.cloud.stop_swift()
     place.cloud.start_swift()
     driver.get(f"{place.queue.url}/runs/{run}")
@@ -313,7 +313,7 @@ def run_again_what_failed(driver: Any, place: Place, run: int) -> int:
 
 
 def nothing_of_it(driver: Any, place: Place, runs: tuple[int, ...], cloud_id: int) -> None:
-    """As somebody of another vendor: no page, no download, no change."""
+    """As a user of another vendor: no page, no download, no change."""
     for path in ("/runs", "/clouds", "/guidelines", "/runs/new"):
         driver.get(place.queue.url + path)
         pages.eventually(driver, lambda: pages.body(driver))
@@ -328,7 +328,7 @@ def nothing_of_it(driver: Any, place: Place, runs: tuple[int, ...], cloud_id: in
     asked = [(path, {}) for path in look_at] + [(path, form) for path in change]
     got = {f"{how.get('method', 'GET')} {path}": ask(driver, path, how) for path, how in asked}
     assert {call: status for call, status in got.items() if status not in (403, 404)} == {}
-    # the key was right: with it, on what is his own, he is let in
+    # the key was right: with it, the owner can open the owner's pages
     assert ask(driver, "/runs/new", form) == 400
 
 

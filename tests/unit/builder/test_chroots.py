@@ -1,4 +1,4 @@
-"""Clean roots: what can be said of them without making one."""
+"""Clean roots: what can be tested without making one."""
 
 from __future__ import annotations
 

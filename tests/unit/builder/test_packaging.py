@@ -137,7 +137,7 @@ def test_a_purge_of_the_queue_leaves_what_refstack_has_in_the_same_folder(tmp_pa
     debconf = tmp_path / "confmodule"
     script = script.replace("/usr/share/debconf/confmodule", str(debconf))
     done = subprocess.run(["sh", "-c", script, "postrm", "purge"], check=True, capture_output=True, text=True)
-    assert (data / "refstack.sqlite").exists() and (etc / "keys").exists(), "nobody said that they may go"
+    assert (data / "refstack.sqlite").exists() and (etc / "keys").exists(), "removed without a confirmation"
     assert f"left: {data}/refstack.sqlite" in done.stderr
     debconf.write_text("db_input() { :; }\ndb_go() { :; }\ndb_get() { RET=true; }\n")
     subprocess.run(["sh", "-c", script, "postrm", "purge"], check=True, capture_output=True)

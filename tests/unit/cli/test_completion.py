@@ -60,7 +60,7 @@ sys.exit(main(sys.argv[1:]))
 
 def test_help_and_completion_are_clean_without_the_servers_part() -> None:
     def call(*words: str) -> subprocess.CompletedProcess[str]:
-        # in a process of its own: modules that are imported anew would not be those that other tests know
+        # in a process of its own: modules that are imported again would not be those that other tests know
         return subprocess.run([sys.executable, "-c", WITHOUT_SERVER, *words], capture_output=True, text=True)
 
     told = call("--help")
@@ -70,7 +70,7 @@ def test_help_and_completion_are_clean_without_the_servers_part() -> None:
     )
     assert "  run create " in commands and "db upgrade" not in commands
     assert "  api, " in lacking and "db upgrade" in lacking and "run create" not in lacking, (
-        "what the others need is said"
+        "what the others need is shown"
     )
     assert "Not available" not in call("run", "create", "--help").stdout
     completed = call("complete", "fish")

@@ -1,4 +1,4 @@
-"""The formats in which a result is given out, each read back with somebody else's reader."""
+"""The formats in which a result is given out, each read back with another project's reader."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ WORKERS = some.sampled_from(["node-1", "node-2", "node-3"])
 MAX_RUNS = 12
 NUMBERS = some.integers(1, 3)
 HANDS = some.sampled_from(["holder", "node-1", "node-2"])
-"""Who speaks for an attempt: whoever claimed it, or a node that has its secret because it grabbed the job too."""
+"""Who speaks for an attempt: the worker that claimed it, or a node that has its secret as it grabbed the job too."""
 SUBMITTERS = some.sampled_from(["api", "monitor"])
 SEALING = some.sampled_from([0.5, 55.0, 62.0, 130.0])
 """Seconds that a submitter takes to seal what it took; a lease is 60."""
@@ -56,7 +56,7 @@ class LedgerMachine(LedgerWorld):
 
     @initialize(target=jobs, worker=WORKERS)
     def begin(self, worker: str) -> Any:
-        """Most of what may go wrong goes wrong with a run that somebody holds: one is held from the beginning."""
+        """Most of what may go wrong goes wrong with a run that a worker holds: one is held from the beginning."""
         self.ledger.upgrade()
         return self.hold(1, worker)
 
@@ -80,7 +80,7 @@ class LedgerMachine(LedgerWorld):
         if self.ledger.queue.is_paused() or not any(run["test_id"] == number for run in self.rows()):
             return None
         with suppress(ValueError):
-            # nothing to submit for this run: it is held, over, or somebody has it under a lease
+            # nothing to submit for this run: it is held, over, or under a lease
             return submit(self.ledger, number)
         return None
 
@@ -139,7 +139,7 @@ class LedgerMachine(LedgerWorld):
 
     @rule(job=jobs, worker=WORKERS)
     def each_worker_dies(self, job: Job, worker: str) -> None:
-        """A run that kills whoever takes it: it is given up, and takes no further worker with it."""
+        """A run that kills each worker that takes it: it is given up, and takes no further worker with it."""
         self.ledger.queue.resume("operator")
         job = self.lively(job, worker)
         for _ in range(self.ledger.settings.rules.attempt_limit + 1):
@@ -249,7 +249,7 @@ class LedgerMachine(LedgerWorld):
             assert self.ledger.runs.get(before.test_id) == before
         else:
             assert before.attempt == job.submission.key.attempt
-            assert claim_id in (None, job.claim_id), "somebody else's attempt"
+            assert claim_id in (None, job.claim_id), "another worker's attempt"
 
     @rule(job=jobs, same=some.booleans(), who=HANDS)
     def post(self, job: Job, same: bool, who: str = "holder") -> None:
@@ -287,7 +287,7 @@ class LedgerMachine(LedgerWorld):
         except RefusedError:
             assert self.ledger.runs.get(before.test_id) == before
         else:
-            # said again by who released it before, it changes nothing
+            # sent again by the one that released it before, it changes nothing
             assert held["claim_id"] == worker or self.ledger.runs.get(before.test_id) == before
 
     @rule(job=jobs)

@@ -1,4 +1,4 @@
-"""The right file of a package is chosen, and what the resolver cannot do is said in one line."""
+"""The right file of a package is chosen, and what the resolver cannot do is reported in one line."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_neither(interpreter):
 
 @pytest.fixture
 def ask(interpreter, tmp_path):
-    """Ask a resolver that answers as it is told; it is a real program, started as uv is."""
+    """Ask a resolver that gives the answer of the test; it is a real program, started as uv is."""
 
     def ask(said: str, constraints: str = "", status: int = 1) -> list[object]:
         uv = tmp_path / "uv"

@@ -40,7 +40,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def call_as(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> CallAs:
-    """Call ``refstack-queue`` with somebody's token, from anywhere: without ``refstack.cfg``."""
+    """Call ``refstack-queue`` with a user's token, from anywhere: without ``refstack.cfg``."""
 
     def call(who: str, *words: str) -> Printed:
         file = tmp_path / f"token-{who}"

@@ -20,7 +20,7 @@ def check(path: Path) -> int:
 
 
 def test_what_is_right_is_shown_without_its_password(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    url = 'DATABASE_URL = "postgresql://refstack:hidden-91@db.example/refstack"'  # nobody connects to it
+    url = 'DATABASE_URL = "postgresql://refstack:hidden-91@db.example/refstack"'  # no test connects to it
     assert check(config(tmp_path, url)) == 0
     shown = capsys.readouterr().out
     assert "db.example" in shown and "hidden-91" not in shown and "127.0.0.1:4730" in shown

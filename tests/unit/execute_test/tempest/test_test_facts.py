@@ -1,4 +1,4 @@
-"""What a run is told about its tests beforehand: read strictly, and given to stestr in its own format."""
+"""What a run gets to know about its tests beforehand: read strictly, and given to stestr in its own format."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ class TestProxies:
             ("127.0.0.1", "10.9.1.1, 192.0.2.7", 405),
             ("192.0.2.7", "10.9.1.1", 405),
             ("127.0.0.1", "nonsense", 405),
-            # an empty element is nobody, and not the proxy itself
+            # an empty element names no client, and not the proxy itself
             ("127.0.0.1", "10.9.1.1,", 405),
             ("127.0.0.1", "10.1.0.5,", 405),
             ("", "10.9.1.1", 405),

@@ -1,4 +1,4 @@
-"""``post-result``: who may post, what is accepted, and the older ways without a proof."""
+"""``post-result``: who can post, what is accepted, and the older ways without a proof."""
 
 from __future__ import annotations
 

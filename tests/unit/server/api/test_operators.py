@@ -82,7 +82,7 @@ class TestOperators:
         assert browser.send("/tokens", **form).status_code in (200, 303)
         entry = ledger.audit.entries()[0]
         assert entry.actor.startswith("abe")
-        # nobody reads this field of that form, so nobody checked it either
+        # this field of that form is not read, so it was not checked either
         assert entry.target.isprintable() and "reason: no /v1/users/1 [2J" in entry.target
 
     def test_a_check_starts_nothing(self, client: FlaskClient, ledger: Ledger, operator: dict[str, str]) -> None:

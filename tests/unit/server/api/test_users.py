@@ -180,7 +180,7 @@ class TestLimits:
         ask = [client.get(path, headers={"Authorization": f"Bearer x{n}"}).status_code for n in range(5)]
         assert ask == [401, 401, 401, 429, 429]
         assert client.post("/sign-in", data={"token": "x"}).status_code == 429
-        # and shuts nobody out whose token is good
+        # and does not shut out a user whose token is good
         assert good("GET", path).status_code == 200
 
     def test_processes_share_the_limits(self, settings: ServerSettings, clock: Clock) -> None:

@@ -27,7 +27,7 @@ ME = {"claim": "claim-of-node-1", "worker": "node-1"}
 
 
 class Queue:
-    """Counts what it is told."""
+    """Counts its calls."""
 
     def __init__(self) -> None:
         self.told = 0

@@ -1,4 +1,4 @@
-"""When people are told that the node of a run has stopped reporting."""
+"""When users see that the node of a run has stopped reporting."""
 
 from __future__ import annotations
 

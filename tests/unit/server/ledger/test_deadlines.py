@@ -138,7 +138,7 @@ class TestLosing:
         test_id = job.submission.key.test_id
         for _ in range(5):
             ledger.attempts.release(job.proof, CLAIM, "node-1 restarts")
-            ledger.attempts.release(job.proof, CLAIM, "node-1 restarts, said again")
+            ledger.attempts.release(job.proof, CLAIM, "node-1 restarts, sent again")
             job = submit(ledger, test_id)
             assert ledger.attempts.claim(job.proof, Claim(CLAIM, "node-1")).granted
         assert ledger.runs.get(test_id).attempt == 6

@@ -55,7 +55,7 @@ def test_the_first_failure_is_recorded_once_while_it_is_wanted(ledger: Ledger) -
     for one, bad in ((job, 1), (fine, 0)):
         ledger.attempts.report(one.proof, Report(RunState.RUNNING))
         ledger.attempts.heartbeat(one.proof, one.claim_id, Progress(total=9, done=3, passed=3 - bad, failed=bad))
-    assert ledger.events.find_failing() == 0  # nobody asks
+    assert ledger.events.find_failing() == 0  # there is no request
     subscribe(ledger, EventKind.RUN_FAILING)
     assert ledger.events.find_failing() == 1
     assert ledger.events.find_failing() == 0

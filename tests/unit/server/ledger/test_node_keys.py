@@ -64,7 +64,7 @@ def test_a_node_has_one_active_key(ledger) -> None:
 
 
 def test_a_key_that_was_replaced_makes_no_further_one(ledger) -> None:
-    """Whoever finds it in an old backup would get the passwords of all runs from then on."""
+    """Anyone who finds it in an old backup would get the passwords of all runs from then on."""
     first = enrolled(ledger, "node-1")
     second = public()
     ledger.node_keys.rotate("node-1", key_id(first), second)

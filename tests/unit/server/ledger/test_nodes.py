@@ -26,7 +26,7 @@ def test_nodes_without_number_are_not_recorded(ledger: Ledger, monkeypatch: pyte
     ledger.nodes.record(first)
     ledger.nodes.record(second)
     assert refusal(lambda: ledger.nodes.record(third)) == "busy"
-    # those that are known go on, and a replayed message is told from a new node
+    # those that are known go on, and a replayed message is distinguished from a new node
     ledger.nodes.record(replace(second, time=2.0))
     assert refusal(lambda: ledger.nodes.record(second)) == "replayed"
     ledger.nodes.forget("node-0")

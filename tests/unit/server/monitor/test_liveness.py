@@ -142,4 +142,4 @@ def test_api_answers_unless_it_fails(status, body, expected):
     assert question() is expected
     thread.join()
     server.server_close()
-    assert question() is False, "nobody listens any more"
+    assert question() is False, "no program listens any more"

@@ -240,7 +240,7 @@ def test_handle_from_before_a_restart_takes_nobody_elses_job_out(settings, monke
         fresh._connections[f"127.0.0.1:{port}"] = fresh._connections[f"127.0.0.1:{server.port}"]
         ledger.runs.cancel(old.test_id, "somebody")
         fresh.withdraw(ledger)
-        assert len(ledger.submissions.to_withdraw()) == 1, "left to whoever has been connected for longer"
+        assert len(ledger.submissions.to_withdraw()) == 1, "left to the client that has been connected for longer"
         fresh.withdraw(ledger, is_last=True)
         assert ledger.submissions.to_withdraw() == []
         assert [job.binary_unique for job in queue_of(server, fresh)] == [f"{new.test_id}:1".encode()]

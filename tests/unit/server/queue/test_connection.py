@@ -98,7 +98,7 @@ def test_handle_of_another_job_does_not_hide_a_lost_one():
     fresh = link.submit(job("2:1"))
     try:
         assert fresh.outcome is Outcome.QUEUED
-        assert fresh.handle == lost.handle, "handles begin anew: the case this test is about"
+        assert fresh.handle == lost.handle, "handles start again at 1: the case this test is about"
         assert set(link.known([("1:1", lost.handle), ("2:1", fresh.handle)])) == {"2:1"}
     finally:
         link.close()

@@ -1,4 +1,4 @@
-"""Whether a run's accounts are enough is said before it starts."""
+"""Whether a run's accounts are enough is shown before it starts."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_names_of_the_clouds_own_form_count() -> None:
     cloud = Cloud(test_user="u1", alt_user="u2", admin_user="root")
     assert said({"auth": {"admin_password": "p"}}, cloud) == ""
     assert "has two accounts" in said({"identity": {"password": "p", "alt_password": "q"}}, cloud)
-    assert "has one account." in said({"identity": {"password": "p"}}, cloud), "who has no password is no account"
+    assert "has one account." in said({"identity": {"password": "p"}}, cloud), "without a password it is not an account"
 
 
 @pytest.mark.parametrize(

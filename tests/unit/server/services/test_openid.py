@@ -46,7 +46,7 @@ def issuer(running: OpenIDProvider) -> str:
 
 
 def consent(url: str, subject: str) -> dict[str, str]:
-    """Do what somebody does at the provider; return the query that comes back."""
+    """Do what a user does at the provider; return the query that comes back."""
     answer = requests.post(url, data={"sub": subject}, allow_redirects=False, timeout=30)
     assert answer.status_code in (302, 303), answer.text
     return {name: values[0] for name, values in parse_qs(urlsplit(answer.headers["Location"]).query).items()}

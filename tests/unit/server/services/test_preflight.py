@@ -1,4 +1,4 @@
-"""What a run would lack is said before it is made."""
+"""What a run would lack is shown before it is made."""
 
 from __future__ import annotations
 

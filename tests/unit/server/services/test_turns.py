@@ -24,7 +24,7 @@ def test_kinds_share_places_of_one_account_and_of_all() -> None:
         held.enter_context(checks.turn("2"))
         with pytest.raises(RefusedError, match="Too many checks"), checks.turn("3"):
             pass
-    # whoever was refused, and whoever is done, holds nothing
+    # a caller that was refused or is done holds nothing
     with ExitStack() as held:
         for account in ("1", "1", "2"):
             held.enter_context(uploads.turn(account))

@@ -114,7 +114,7 @@ def test_pages_load_nothing_from_elsewhere_and_are_in_no_frame(browser: Browser)
 def test_who_guesses_tokens_waits(browser: Browser) -> None:
     wrong = [browser.client.post("/sign-in", data={"token": f"rsq_{n}"}).status_code for n in range(11)]
     assert wrong == [401] * 10 + [429]
-    # wrong tokens from an address shut nobody out who has a good one
+    # wrong tokens from an address do not shut out a user with a good one
     assert browser.sign_in().status_code == 302
 
 

@@ -118,7 +118,7 @@ def test_a_run_is_shared_by_the_vendors_name(site: Site) -> None:
     form = {"form_key": found[1], "vendor": "BOB"}
     assert ann.post("/runs/8/share", data=form).status_code == 303
     page = bob.get("/runs/8").text
-    # a cloud that the other vendor cannot open is no link
+    # a cloud that the other vendor cannot open is not a link
     assert "Acme Public, Frankfurt" in page and 'href="/clouds/1"' not in page and "/runs/8/cancel" not in page
     assert "Stop sharing with bob" in ann.get("/runs/8").text
     assert ann.post("/runs/8/share", data={**form, "action": "stop"}).status_code == 303

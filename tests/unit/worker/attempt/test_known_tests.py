@@ -1,4 +1,4 @@
-"""A run is told the names of its tests and how long they took; where that fails, it goes on without."""
+"""A run gets the names of its tests and how long they took; where that fails, it goes on without."""
 
 from __future__ import annotations
 

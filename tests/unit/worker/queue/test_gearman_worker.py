@@ -79,7 +79,7 @@ def test_of_two_servers_only_one_gives_a_job_to_one_slot(servers: list[gearman.S
         eventually(lambda: len(queue.connected()) == 2)
         taken = take(queue)
         (first,) = eventually(lambda: taken)
-        assert waiting(servers[0]) + waiting(servers[1]) == 1, "the other job stays for whoever is free"
+        assert waiting(servers[0]) + waiting(servers[1]) == 1, "the other job stays for a worker that is free"
         queue.done(first)
         taken = take(queue)
         (second,) = eventually(lambda: taken)
@@ -237,9 +237,9 @@ def received(listener: socket.socket) -> socket.socket:
 
 
 def serve(listener: socket.socket, given: list[socket.socket]) -> None:
-    """Give a job to whoever asks, as gearmand does again when he is gone: gear may close one that it just made."""
+    """Give a job to each that asks, as gearmand does again when one is gone: gear may close one that it just made."""
     job = b"\0".join((b"H:1", b"f", b"1:1", b"x"))
-    with suppress(OSError):  # the listener was closed, or nobody comes any more
+    with suppress(OSError):  # the listener was closed, or no worker comes any more
         while True:
             with suppress(AssertionError, ConnectionError):
                 given.append(received(listener))
@@ -252,7 +252,7 @@ def test_a_server_that_goes_away_as_it_is_asked_costs_neither_the_slot_nor_a_job
         with slot(gearman.Address("127.0.0.1", listener.getsockname()[1])) as queue:
             opened.enter_context(listener.accept()[0])
             eventually(queue.connected)
-            # nothing can be sent any more, as when the server was killed a moment ago, and nobody has noticed
+            # nothing can be sent any more, as when the server was killed a moment ago, and no one has noticed
             queue.active_connections[0].conn.shutdown(socket.SHUT_WR)
             taken, given = take(queue), []
             threading.Thread(target=serve, args=(listener, given), daemon=True).start()
