@@ -8,9 +8,11 @@ For servers whose addresses users gave see :mod:`refstack_worker.http.guard`.
 from __future__ import annotations
 
 import os
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Union
 
 import requests
@@ -92,16 +94,14 @@ class HttpSession:
         """Return the authorities and proxies for a server: those of the settings before those of the environment."""
         if self._is_public:
             # given with each call: a session's own setting would lose against the environment's REQUESTS_CA_BUNDLE
-            return {"verify": self._ca_file or True}
+            return {"verify": self._ca_file or _default_authorities()}
         server = "/".join(url.split("/", 3)[:3])
         if server not in self._environments:
-            bundles = (os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
             try:
                 proxies = requests.utils.get_environ_proxies(server)
             except ValueError as error:
                 raise requests.exceptions.InvalidURL(str(error)) from error
-            authorities: bool | str = self._ca_file or next(filter(None, bundles), True)
-            self._environments[server] = {"verify": authorities, "proxies": proxies}
+            self._environments[server] = {"verify": self._ca_file or _default_authorities(), "proxies": proxies}
         return self._environments[server]
 
     def disconnect(self) -> None:
@@ -118,6 +118,22 @@ class HttpSession:
             session.close()
         else:
             _KEPT.give_back(session, self._ca_file)
+
+
+def _default_authorities() -> bool | str:
+    """Return the environment's file of authorities, else the system's; True, for those of requests, without either.
+
+    Outside of a distribution's packages, requests does not know which authorities were added to the system.
+    """
+    bundles = [os.environ.get(name, "") for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")]
+    if any(bundles):
+        return bundles[0] or bundles[1]
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile:
+        return paths.cafile
+    if paths.capath and any(Path(paths.capath).iterdir()):
+        return paths.capath
+    return True
 
 
 def read_body(response: requests.Response, max_bytes: int, seconds: float) -> bytes:

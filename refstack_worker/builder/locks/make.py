@@ -68,9 +68,7 @@ def make_lock(request: LockRequest) -> Lock:
             staged = _stage(request, gathered, uv.work)
             tests = _prove(request, staged, uv.work)
         except (BuildError, EnvironmentBuildError) as error:
-            pythons = releases.pythons(uv.work)
-            hint = f"; Tempest {resolve_request.version} was made for Python {pythons} (--python)" if pythons else ""
-            raise BuildError(f"{error}{hint}") from error
+            raise BuildError(f"{error}{_hint(resolve_request, releases.pythons(uv.work))}") from error
         proved = read_lock(staged)
         others = [_on_machine(request, machine, uv, gathered) for machine in request.machines]
         for other, wheels in others:
@@ -79,6 +77,14 @@ def make_lock(request: LockRequest) -> Lock:
         lock = _deliver(request, gathered, text, proved)
         test_listing.carry_over(Store(request.cache / "store"), proved, lock, resolve_request.interpreter)
         return lock
+
+
+def _hint(request: ResolveRequest, pythons: str) -> str:
+    """Return what usually helps a version that cannot be built, or does not work."""
+    hint = f"; Tempest {request.version} was made for Python {pythons} (--python)" if pythons else ""
+    if request.constraints is None:
+        hint += "; an older Tempest needs the constraints of its OpenStack release (--constraints)"
+    return hint
 
 
 def _on_machine(

@@ -31,6 +31,9 @@ LOG = logging.getLogger(__name__)
 NO_VERSION = re.compile(r"there is no version of (\S+?),? and you require")
 """What uv says when what was asked for by name is not there."""
 
+UNREACHABLE = re.compile(r"Request failed after \d+ retries|Failed to fetch: |error sending request for url")
+"""What uv says when the index does not answer."""
+
 SAID = 1500
 """Characters of the resolver's output in a message when the output names no conflict."""
 
@@ -214,6 +217,11 @@ def _no_answer(question: ResolveRequest, output: str) -> str:
         return (
             f"{missing[1]}: the index has no such version{' for a date so early' if 'exclude-newer' in text else ''}; "
             "check the version, and --exclude-newer and --index if you gave them"
+        )
+    if UNREACHABLE.search(text):
+        return (
+            f"the package index cannot be reached: {text[-SAID:]}; "
+            "check the network, https_proxy, and --index and --ca-file if you gave them"
         )
     return (
         f"Tempest {question.version}{under} on {question.interpreter.name} cannot be resolved: {_conflict(text)}; "

@@ -26,6 +26,9 @@ Recipe = Callable[[TempestPackage, Path, Path], Path]
 RECIPES: Mapping[str, Recipe] = {"deb": deb.build, "rpm": rpm.build}
 """Format to what makes it of a package, its tree, and the folder to put it in."""
 
+TOOLS = {"deb": ("dpkg-deb", "dpkg"), "rpm": ("rpmbuild", "rpm (Debian) or rpm-build")}
+"""Format to the program that its recipe runs, and the package that has it."""
+
 
 @dataclass(frozen=True)
 class PackageRequest:
@@ -54,9 +57,7 @@ def build(request: PackageRequest) -> list[Path]:
     :raises BuildError: a lock or a wheel is not right, a tool is missing or fails, or a wheel has a known vulnerability
         and the request forbids it.
     """
-    unknown = set(request.formats) - set(RECIPES)
-    if unknown:
-        raise UsageError(f"--format {', '.join(sorted(unknown))}: choose from {', '.join(RECIPES)}")
+    check_formats(request.formats)
     locks = read_locks(request.folder)
     facts = check_wheels(request.folder, locks)
     report = look_up(request, locks)
@@ -71,6 +72,21 @@ def build(request: PackageRequest) -> list[Path]:
     for file in built:
         provenance.write(file, provenance.BuildFacts(package, locks, request.builder, report))
     return built
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Check that packages of these formats can be built here.
+
+    :raises UsageError: there is no such format.
+    :raises BuildError: the tool that builds one is missing.
+    """
+    unknown = set(formats) - set(RECIPES)
+    if unknown:
+        raise UsageError(f"--format {', '.join(sorted(unknown))}: choose from {', '.join(RECIPES)}")
+    for format_ in formats:
+        tool, provider = TOOLS[format_]
+        if not shutil.which(tool):
+            raise BuildError(f"{tool}: not found; install {provider}, or leave {format_} out of --format")
 
 
 def look_up(request: PackageRequest, locks: Sequence[Lock]) -> vulnerabilities.VulnerabilityReport | None:

@@ -40,7 +40,7 @@ class BuildPackage(Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        build_folder(parsed_args.folder, parsed_args, self.app.stdout)
+        build_folder(package_request(parsed_args.folder, parsed_args), self.app.stdout)
 
 
 def add_package_options(parser: argparse.ArgumentParser) -> None:
@@ -70,8 +70,12 @@ def add_package_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def build_folder(folder: Path, parsed_args: argparse.Namespace, out: IO[str]) -> None:
-    """Build the packages of a version's folder and print their names."""
+def package_request(folder: Path, parsed_args: argparse.Namespace) -> contents.PackageRequest:
+    """Return what the options ask for.
+
+    :raises UsageError: an option is wrong.
+    :raises BuildError: a tool is missing.
+    """
     pairs = []
     for word in parsed_args.interpreter_package:
         series, equals, name = word.partition("=")
@@ -79,9 +83,10 @@ def build_folder(folder: Path, parsed_args: argparse.Namespace, out: IO[str]) ->
             raise UsageError(f"--interpreter-package {word!r}: write it as 3.8=opt-python3.8")
         pairs.append((series, name))
     formats = tuple(word for word in parsed_args.format.split(",") if word)
+    contents.check_formats(formats)
     if parsed_args.fail_if_vulnerable and parsed_args.osv is None:
         raise UsageError("--fail-if-vulnerable needs records of vulnerabilities (--osv FILE)")
-    request = contents.PackageRequest(
+    return contents.PackageRequest(
         folder,
         parsed_args.out,
         formats,
@@ -91,9 +96,13 @@ def build_folder(folder: Path, parsed_args: argparse.Namespace, out: IO[str]) ->
         parsed_args.fail_if_vulnerable,
         parsed_args.builder_id,
     )
+
+
+def build_folder(request: contents.PackageRequest, out: IO[str]) -> None:
+    """Build the packages of a version's folder and print their names."""
     for path in contents.build(request):
         out.write(f"{path}\n")
-    there = {contents.series_of(lock) for lock in contents.read_locks(folder)}
+    there = {contents.series_of(lock) for lock in contents.read_locks(request.folder)}
     for suite, series in sorted(PYTHONS.items()):
         if series not in there:
             LOG.warning(

@@ -9,6 +9,7 @@ import ssl
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -79,12 +80,12 @@ class Build(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Lock for each interpreter, then build."""
-        folder = parsed_args.output
+        request = commands.package_request(parsed_args.output, parsed_args)  # before locking, which takes minutes
         for python in (parsed_args.python, *parsed_args.also_python):
             made = lock(argparse.Namespace(**{**vars(parsed_args), "python": python}))
             self.app.stdout.write(f"{made.path}\n")
-            folder = made.path.parent
-        commands.build_folder(folder, parsed_args, self.app.stdout)
+            request = replace(request, folder=made.path.parent)
+        commands.build_folder(request, self.app.stdout)
 
 
 class VerifyLock(Lister):

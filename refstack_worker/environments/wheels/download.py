@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import time
 from contextlib import AbstractContextManager
@@ -41,6 +42,8 @@ PAUSES = (0.2, 1.0, 3.0)
 
 MAX_PAGE = 16 << 20
 """Bytes that an index's page or a wheelhouse's list may have."""
+
+CA_HINT = "name the authority in ca_file (refstack-package: --ca-file)"
 
 GONE = (403, 404, 410)
 """Answers that say: this site does not have it."""
@@ -158,6 +161,8 @@ class Downloader:
                 problem = "the download was interrupted"
             except requests.RequestException as error:
                 problem = _said(error)
+                if _is_distrust(error):  # another try would end the same way
+                    raise WheelError(f"{wheel.filename}: {shown(url)}: {problem}") from error
             except WheelError:
                 if not leftover:
                     raise
@@ -168,7 +173,7 @@ class Downloader:
             tries = 0 if size > best else tries + 1
             best = max(best, size)  # a site that starts over each time makes no progress
             if tries >= TRIES:
-                raise WheelError(f"{wheel.filename}: {shown(url)}: {problem}; is the wheelhouse up?")
+                raise WheelError(f"{wheel.filename}: {shown(url)}: {problem}; is the site up?")
             LOG.info("%s: %s at %d bytes, trying again", wheel.filename, problem, size)
             time.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
 
@@ -248,6 +253,10 @@ def shown(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
+def _is_distrust(error: Exception) -> bool:
+    return "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
 def _said(error: Exception) -> str:
     import requests
 
@@ -257,8 +266,11 @@ def _said(error: Exception) -> str:
         text = f"response {error.response.status_code} {error.response.reason}"
     elif isinstance(error, requests.Timeout):
         text = "no response in time"
+    elif _is_distrust(error):
+        why = re.search(r"certificate verify failed: (.+?) \(_ssl", text)
+        text = f"its certificate is not trusted ({why[1] if why else text}); {CA_HINT}"
     elif isinstance(error, requests.exceptions.SSLError):
-        text = f"its certificate is not trusted ({text}); name the authority in ca_file"
+        text = f"TLS failed ({text})"
     elif isinstance(error, requests.ConnectionError):
         text = f"cannot be reached, or closed the connection ({text.rpartition(':')[2].strip(' )')})"
     return text

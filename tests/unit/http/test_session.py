@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import requests
 
 from refstack_worker.http.session import HttpSession, cause, read_body
+from tests.support.certificate_authority import Authority
 from tests.support.http_server import Reply, Scripted, as_json, serving
 
 
@@ -71,6 +73,23 @@ def test_the_environments_authority_counts_where_there_is_no_private_one(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "environment.pem"))
     with pytest.raises(OSError, match=r"environment\.pem"), HttpSession().response("GET", "https://127.0.0.1:9/", 5):
         pass
+
+
+@pytest.mark.parametrize("is_public", [False, True])
+def test_the_systems_authorities_are_trusted_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_public: bool
+) -> None:
+    """Installed with pip, requests brings its own list, which lacks what was added to the system."""
+    authority = Authority.create(tmp_path / "system")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("server", "IP:127.0.0.1"))
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.pem))  # where OpenSSL looks for the system's
+    with serving(context) as server:
+        server.on("/x", as_json({"a": 1}))
+        with HttpSession(is_public=is_public).response("GET", f"{server.url}/x", 5) as response:
+            assert response.status_code == 200
 
 
 def test_the_environments_proxy_is_used_and_read_once_for_each_server(

@@ -101,6 +101,18 @@ def test_a_version_that_is_not_there(ask):
         ask(said)
 
 
+def test_an_index_that_cannot_be_reached(ask):
+    said = (
+        "error: Request failed after 3 retries in 11.6s\n  cause: Failed to fetch: `https://index.example/simple/tempest/`"
+        "\n  cause: dns error"
+    )
+    with pytest.raises(
+        BuildError, match=r"the package index cannot be reached: .*dns error; check the network"
+    ) as refused:
+        ask(said)
+    assert "constraints" not in str(refused.value)
+
+
 def test_names_that_are_escaped_in_the_index(interpreter):
     chosen = choose(package("pkg_name-1.0%2Bsite.1-py3-none-any.whl"), interpreter)
     assert chosen.filename == "pkg_name-1.0+site.1-py3-none-any.whl"

@@ -26,6 +26,13 @@ def described(folder: Path, **request: object) -> contents.TempestPackage:
     return contents.describe(PackageRequest(folder, folder, **request), locks, contents.check_wheels(folder, locks))  # type: ignore[arg-type]
 
 
+def test_a_missing_tool_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda tool: None if tool == "rpmbuild" else f"/usr/bin/{tool}")
+    contents.check_formats(("deb",))
+    with pytest.raises(BuildError, match=r"rpmbuild: not found; install rpm \(Debian\) or rpm-build"):
+        contents.check_formats(("deb", "rpm"))
+
+
 def test_one_package_serves_all_its_interpreters(version_folder: Path) -> None:
     package = described(version_folder)
     assert (package.name, package.pythons, package.machine) == ("refstack-tempest-43.0.0", ("3.11", "3.13"), "x86_64")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 
 import pytest
 
@@ -11,6 +12,8 @@ from refstack_worker.environments.lock import LockedWheel
 from refstack_worker.environments.wheels import download
 from refstack_worker.environments.wheels.download import Downloader, Landing, shown
 from refstack_worker.errors import WheelError
+from tests.support import http_server
+from tests.support.certificate_authority import Authority
 from tests.support.wheel_sites import serving
 
 NAME = "pkg-1.0-py3-none-any.whl"
@@ -195,3 +198,14 @@ def test_a_link_of_an_index_that_is_no_address_is_overlooked(site, tmp_path):
 
 def test_no_password_in_messages():
     assert shown("https://me:secret@site.example:8080/a/b?token=x#y") == "https://site.example:8080/a/b"
+
+
+def test_a_certificate_that_is_not_trusted_is_not_tried_again(tmp_path, wheel, landing):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*Authority.create(tmp_path / "unknown").issue("server", "IP:127.0.0.1"))
+    other = Authority.create(tmp_path / "other")
+    said = r"its certificate is not trusted \(.*\); name the authority in ca_file \(refstack-package: --ca-file\)$"
+    with http_server.serving(context) as server:
+        with pytest.raises(WheelError, match=said) as refused:
+            Downloader(str(other.pem)).wheel(f"{server.url}/{NAME}", wheel, landing)
+    assert "HTTPSConnectionPool" not in str(refused.value)
