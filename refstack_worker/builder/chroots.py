@@ -97,8 +97,9 @@ def tarball(recipe: RootRecipe, cache: Path) -> Path:
 def _make(recipe: RootRecipe, folder: Path) -> None:
     if os.geteuid() != 0:
         raise BuildError("making a clean Debian root needs root: run this command as root")
-    if not shutil.which("mmdebstrap"):
-        raise BuildError("mmdebstrap: not found; apt-get install mmdebstrap systemd-container")
+    for tool in ("mmdebstrap", "systemd-nspawn"):
+        if not shutil.which(tool):
+            raise BuildError(f"{tool}: not found; apt-get install mmdebstrap systemd-container")
     part = folder.with_suffix(f".part{os.getpid()}")
     try:
         process.run(

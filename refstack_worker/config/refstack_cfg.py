@@ -36,7 +36,8 @@ def parse(data: bytes, where: str, ours: frozenset[str]) -> Mapping[str, Any]:
         tree = ast.parse(data, filename=where)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None)
-        raise ConfigError(f"{where}{f':{line}' if line else ''}: expected a line 'NAME = value'") from None
+        why = ", not indented" if isinstance(error, IndentationError) else ""
+        raise ConfigError(f"{where}{f':{line}' if line else ''}: expected a line 'NAME = value'{why}") from None
     found: dict[str, Any] = {}
     for node in tree.body:
         for name, value in _assigned(node):

@@ -236,7 +236,7 @@ class VerifyPublished(Lister):
 
     First checks the provenance of the versions' packages (signature and file digest). Then installs Debian's own
     packages, installs the version offline from the repository alone with signatures checked, and lists its tests. Needs
-    root and mmdebstrap, except with --provenance.
+    root, mmdebstrap and systemd-container, except with --provenance.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

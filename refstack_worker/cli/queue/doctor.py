@@ -64,6 +64,8 @@ def examine(ledger: Ledger) -> list[Finding]:
     """Make all the checks; one that cannot be made is a finding itself."""
     findings: list[Finding] = []
     for name, check in CHECKS:
+        if name in OF_THE_TABLES and findings[0].result == BAD:
+            continue  # it would only repeat that
         try:
             findings += check(ledger)
         except RefstackError as error:
@@ -73,6 +75,10 @@ def examine(ledger: Ledger) -> list[Finding]:
 
 def check_database(ledger: Ledger) -> Iterator[Finding]:
     """The database is there and at the revision of this software."""
+    for file in ownership.database_files(ledger.settings)[:1]:
+        if not file.exists():  # to look into it would create it, with the wrong owner
+            yield Finding("database", BAD, f"{file}: no such file; run 'refstack-queue db upgrade'")
+            return
     migrate.check(ledger.database)
     yield Finding("database", GOOD, f"revision {migrate.newest()}")
 
@@ -102,7 +108,7 @@ def check_writing(ledger: Ledger) -> Iterator[Finding]:
 
 
 def check_queue(ledger: Ledger) -> Iterator[Finding]:
-    """gearmand answers, and what waits is served by some node."""
+    """gearmand answers."""
     if ledger.settings.queue.method != "gearman":
         return
     client = QueueClient(ledger.settings)
@@ -114,6 +120,12 @@ def check_queue(ledger: Ledger) -> Iterator[Finding]:
     finally:
         client.close()
     yield Finding("queue", GOOD, f"{len(workers)} functions are served")
+
+
+def check_demand(ledger: Ledger) -> Iterator[Finding]:
+    """What waits is served by some node."""
+    if ledger.settings.queue.method != "gearman":
+        return
     for row in demand(ledger):
         if row.queued and not row.slots and row.function.startswith("refstack:tempest:"):
             yield Finding(
@@ -171,8 +183,12 @@ CHECKS: tuple[tuple[str, Callable[[Ledger], Iterator[Any]]], ...] = (
     ("owners", check_owners),
     ("writing", check_writing),
     ("queue", check_queue),
+    ("demand", check_demand),
     ("clock", check_clocks),
     ("api", check_api),
     ("nodes", check_nodes),
 )
-"""Each with the name of its finding when it cannot be made."""
+"""Each with the name of its finding when it cannot be made; the database is the first."""
+
+OF_THE_TABLES = frozenset({"writing", "demand", "clock", "nodes"})
+"""Checks that cannot be made without the queue's tables."""

@@ -23,13 +23,18 @@ def owner_of(settings: ServerSettings) -> tuple[int, int] | None:
     return found.st_uid, found.st_gid
 
 
+def database_files(settings: ServerSettings) -> list[Path]:
+    """Return the file of an SQLite database, then those that SQLite keeps beside it, whether they are there or not."""
+    url = make_url(settings.database.url)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return []
+    return [Path(url.database + end) for end in ("", "-wal", "-shm", ENDING)]
+
+
 def service_files(settings: ServerSettings) -> list[Path]:
     """Return the files that the services need: keys, and an SQLite database with what SQLite keeps beside it."""
     files = key_paths(settings.keys, [settings.outbound.upload_key])
-    url = make_url(settings.database.url)
-    if url.get_backend_name() == "sqlite" and url.database:
-        files += [path for end in ("", "-wal", "-shm", ENDING) if (path := Path(url.database + end)).exists()]
-    return files
+    return files + [path for path in database_files(settings) if path.exists()]
 
 
 def strangers(settings: ServerSettings) -> Iterator[Path]:

@@ -38,6 +38,8 @@ def test_the_message_names_the_line() -> None:
         refstack_cfg.parse(b"A = 1\nGEARMAN_PORT == = 3\n", "refstack.cfg", OURS)
     with pytest.raises(ConfigError, match="refstack.cfg:3: TEST_METHOD"):
         refstack_cfg.parse(b"A = 1\n\nTEST_METHOD = gearman\n", "refstack.cfg", OURS)
+    with pytest.raises(ConfigError, match=r"refstack\.cfg:1: expected a line 'NAME = value', not indented$"):
+        refstack_cfg.parse(b'    TEST_METHOD = "gearman"\n', "refstack.cfg", OURS)
 
 
 def test_a_missing_file_says_how_to_name_it(tmp_path: Path) -> None:

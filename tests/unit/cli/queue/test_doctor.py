@@ -112,3 +112,14 @@ def test_a_check_that_cannot_be_made_is_a_finding(tmp_path: Path) -> None:
     found = {one.check: one for one in doctor.examine(ledger)}
     ledger.close()
     assert found["database"].result == BAD and "db upgrade" in found["database"].found
+
+
+def test_a_database_that_is_not_there_is_one_finding_and_is_not_created(tmp_path: Path) -> None:
+    """Checks that need its tables are left out. Looking created the file as root, which the next check then named."""
+    ledger = Ledger(make_settings(tmp_path))
+    findings = doctor.examine(ledger)
+    ledger.close()
+    (database,) = [one for one in findings if one.check == "database"]
+    assert database.result == BAD and "no such file; run 'refstack-queue db upgrade'" in database.found
+    assert not {one.check for one in findings} & {"writing", "demand", "clock", "nodes"}
+    assert not list(tmp_path.rglob("*.sqlite*"))
