@@ -57,9 +57,12 @@ class Sealer:
     fleet: Keyring[PublicKey] | None
     """None: only the keys of single nodes count."""
 
-    def seal(self, payload: payloads.Payload) -> bytes:
-        """Return the envelope of a payload. :raises PayloadError: the payload is not valid."""
-        return self.seal_bytes(payload.to_bytes())
+    def seal(self, payload: payloads.Payload, nodes: Iterable[str] = ()) -> bytes:
+        """Return the envelope of a payload; the rest as :meth:`seal_bytes`.
+
+        :raises PayloadError: the payload is not valid.
+        """
+        return self.seal_bytes(payload.to_bytes(), nodes)
 
     def seal_bytes(self, message: bytes, nodes: Iterable[str] = ()) -> bytes:
         """Return the envelope of a payload that was checked before; see :meth:`Payload.serialized`.

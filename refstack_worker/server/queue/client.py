@@ -227,7 +227,7 @@ class QueueClient:
         while waiting and time.monotonic() < deadline:
             one = waiting.pop(0)
             try:
-                sealed.append(Sealed(one, sealer.seal(self._payload(one))))
+                sealed.append(Sealed(one, sealer.seal(self._payload(one), one.node_keys)))
             except PayloadError as error:
                 LOG.warning("%s cannot be submitted: %s", one.key, error)
                 ledger.submissions.unsubmittable(one.key, error.reason, str(error))

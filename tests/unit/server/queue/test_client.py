@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import time
 from types import SimpleNamespace
 
 import gear
 import pytest
+from nacl.public import PrivateKey
+from sqlalchemy import insert
 
 from refstack_worker import gearman
 from refstack_worker.contract import envelope, keys
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import KeyFileError
+from refstack_worker.server.db import node_key_tables
 from refstack_worker.server.domain.runs import RunSpec
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.queue import connection
@@ -70,6 +74,21 @@ def test_recorded_run_becomes_one_sealed_job(ledger, client, server, settings):
     (attempt,) = ledger.attempts.of_run(run.test_id)
     assert attempt.server == f"127.0.0.1:{server.port}"
     assert attempt.handle == job.handle.decode()
+
+
+def test_a_run_submitted_later_is_sealed_to_enrolled_nodes_too(ledger, client, server, settings):
+    """What the API cannot submit at once (a pause, an outage, a new attempt) was sealed to the fleet's key alone."""
+    own = PrivateKey.generate()
+    public = bytes(own.public_key)
+    with ledger.database.writing() as database:
+        row = {"id": keys.key_id(public), "node": "node-1", "public": base64.b64encode(public).decode()}
+        database.execute(insert(node_key_tables.node_key).values({**row, "enrolled_at": ledger.clock()}))
+    ledger.runs.add(new_run(spec=RunSpec(tempest_version="47.0.0")))
+    client.submit_pending(ledger)
+    (job,) = queue_of(server, client)
+    servers = keys.load_sign_public(settings.keys.sign.parent / "sign.pub")
+    opener = envelope.Opener(keys.Keyring(((keys.key_id(public), own),)), servers)
+    assert opener.open(job.arguments).conf_json == CONF
 
 
 def test_release_runs_go_to_the_function_of_the_release(ledger, client, server):
