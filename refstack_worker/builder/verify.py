@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from refstack_worker.errors import BuildError, ProcessError
 
 INSIDE = "/srv/refstack-repository"
 SOURCE = "etc/apt/sources.list.d/refstack.sources"
+PROXIES = ("http_proxy", "https_proxy", "no_proxy")
+"""Variables that lead to Debian's mirror; mmdebstrap, which makes the root, uses them too."""
 SIMULATED = re.compile(r"^Inst (\S+) (?:\[[^\]]*\] )?\(\S+ ([^)]*)\)", re.MULTILINE)
 """A line of ``apt-get --simulate install``: package, and where it would come from."""
 
@@ -91,8 +94,9 @@ def _add_source(root: CleanRoot, repository: Repository, suite: str) -> None:
 
 def _install_from_debian(root: CleanRoot, repository: Repository, names: Sequence[str]) -> None:
     """Put Debian's own packages there that the new ones need, with the network; of ours, none."""
-    online = Enter(network=True, binds={repository.root: INSIDE})
-    root.run(["apt-get", "-qq", "update"], online)
+    proxies = {name: value for name in PROXIES if (value := os.environ.get(name))}
+    online = Enter(network=True, env=proxies, binds={repository.root: INSIDE})
+    root.run(["apt-get", "-qq", "-o", "APT::Update::Error-Mode=any", "update"], online)
     planned = root.run(["apt-get", "--simulate", "--no-install-recommends", "install", *names], online).stdout
     theirs = sorted(name for name, origin in SIMULATED.findall(planned) if not origin.startswith("RefStack:"))
     if theirs:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import email.utils
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import requests
 from cliff.lister import Lister
+from urllib3.exceptions import InsecureRequestWarning
 
 from refstack_worker.cli.queue import ownership
 from refstack_worker.cli.queue.ledger_access import open_ledger, settings_of
@@ -145,8 +147,10 @@ def check_api(ledger: Ledger) -> Iterator[Finding]:
     """The API answers where workers look for it, and its machine's clock agrees with the database's."""
     url = f"{ledger.settings.web.address.rstrip('/')}/health"
     try:
-        # a private authority's certificate is the workers' affair: nothing secret is sent
-        answer = requests.get(url, timeout=ANSWER_SECONDS, allow_redirects=False, verify=False)  # noqa: S501 # nosec B501
+        with warnings.catch_warnings():
+            # a private authority's certificate is the workers' affair: nothing secret is sent
+            warnings.simplefilter("ignore", InsecureRequestWarning)
+            answer = requests.get(url, timeout=ANSWER_SECONDS, allow_redirects=False, verify=False)  # noqa: S501 # nosec B501
     except requests.RequestException as error:
         yield Finding("api", BAD, f"{url}: {cause(error)}", "is refstack-queue api running, and is APP_ADDRESS right?")
         return
