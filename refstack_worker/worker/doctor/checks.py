@@ -19,7 +19,7 @@ from refstack_worker.errors import ConfigError, RefstackError
 from refstack_worker.worker.doctor.finding import BAD, GOOD, WARNING, Finding
 from refstack_worker.worker.doctor.folder_checks import check_disks, check_folders
 from refstack_worker.worker.doctor.queue_checks import CONNECT_SECONDS, check_gearman, is_loopback
-from refstack_worker.worker.doctor.unit_checks import check_units
+from refstack_worker.worker.doctor.unit_checks import check_authorities, check_units
 from refstack_worker.worker.sandbox import commands
 
 MAX_SKEW_SECONDS = 60.0
@@ -37,6 +37,7 @@ def examine(settings: WorkerSettings) -> list[Finding]:
         ("folders", check_folders),
         ("disk", check_disks),
         ("units", check_units),
+        ("ca_file", check_authorities),
         ("versions", check_versions),
         ("interpreters", check_interpreters),
         ("execute_test", check_program),
@@ -57,7 +58,12 @@ def check_settings(settings: WorkerSettings) -> Iterator[Finding]:
     """A server is set; that the file is valid, doctor's start has shown."""
     yield Finding("settings", GOOD, f"{settings.file}: node {settings.node.name}, {settings.node.slots} slots")
     if not settings.server.urls:
-        yield Finding("settings", BAD, "server.urls is empty", f"add your RefStack server to {settings.file}")
+        yield Finding(
+            "settings",
+            BAD,
+            "server.urls is empty",
+            f"name your RefStack server in {settings.file.parent}/conf.d/site.toml",
+        )
 
 
 def check_keys(settings: WorkerSettings) -> Iterator[Finding]:
@@ -70,7 +76,7 @@ def check_keys(settings: WorkerSettings) -> Iterator[Finding]:
         try:
             ring = load(place)
         except RefstackError as error:
-            todo = "" if ";" in str(error) else "copy it from the RefStack server"
+            todo = "copy it from the RefStack server, or 'refstack-worker enrol' with a token from there"
             yield Finding(f"key {name}", BAD, str(error), todo)
         else:
             yield Finding(f"key {name}", GOOD, f"{place}: {', '.join(key_id for key_id, _ in ring.keys)}")

@@ -1,4 +1,4 @@
-"""Checks whether the systemd units let the worker write where the settings say."""
+"""Checks whether the systemd units let the worker read and write where the settings say."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ UNITS = (UNIT, "refstack-env-warm.service", "refstack-store-gc.service")
 """Units that write to the store; each needs the drop-in."""
 WRITABLE = (STATE, CACHE, RUNTIME)
 """Folders that the units make writable by themselves."""
+HIDDEN = (Path("/home"), Path("/root"))
+"""Folders in which the units see nothing (``ProtectHome=``)."""
 SECONDS = 10.0
 
 
@@ -33,6 +35,20 @@ def check_units(settings: WorkerSettings) -> Iterator[Finding]:
             yield Finding(f"unit {unit}", BAD, found, drop_in(unit, missing))
         else:
             yield Finding(f"unit {unit}", GOOD, f"can write to {', '.join(map(str, elsewhere))}")
+
+
+def check_authorities(settings: WorkerSettings) -> Iterator[Finding]:
+    """The files of authorities are there, and not where the units see nothing."""
+    for section, place in (("server", settings.server.ca_file), ("environments", settings.environments.ca_file)):
+        if not place:
+            continue
+        if settings.file == FILE and _is_below(Path(place), HIDDEN):
+            todo = "move it, for example to /etc/refstack-worker"
+            yield Finding(f"{section}.ca_file", BAD, f"{place}: the units cannot see /home and /root", todo)
+        elif not Path(place).exists():
+            yield Finding(
+                f"{section}.ca_file", BAD, f"{place}: no such file", f"copy it there, or fix {section}.ca_file"
+            )
 
 
 def _elsewhere(folders: Iterable[Path]) -> list[Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.config.environments import EnvironmentSettings
-from refstack_worker.config.worker import WorkerSettings
+from refstack_worker.config.worker import ServerLinkSettings, WorkerSettings
 from refstack_worker.worker.doctor import unit_checks
 from refstack_worker.worker.doctor.finding import BAD, GOOD
 
@@ -68,3 +68,15 @@ def test_a_spool_elsewhere_counts_too(systemctl: Path) -> None:
 def test_the_units_are_not_those_of_a_second_worker(systemctl: Path, elsewhere: WorkerSettings) -> None:
     systemctl.write_text("LoadState=loaded\nReadWritePaths=\n")
     assert list(unit_checks.check_units(replace(elsewhere, file=Path("/etc/refstack-b/worker.toml")))) == []
+
+
+def test_authorities_that_the_units_cannot_see_are_named(tmp_path: Path) -> None:
+    """The worker of the package saw no file below /root: doctor was content, and each report failed."""
+    there = tmp_path / "ca.pem"
+    there.touch()
+    for place, found in (("/root/ca.pem", "cannot see"), (str(tmp_path / "gone.pem"), "no such file")):
+        settings = WorkerSettings(EnvironmentSettings(tmp_path), server=ServerLinkSettings(ca_file=place))
+        (finding,) = unit_checks.check_authorities(settings)
+        assert finding.check == "server.ca_file" and finding.result == BAD and found in finding.found
+    fine = WorkerSettings(EnvironmentSettings(tmp_path), server=ServerLinkSettings(ca_file=str(there)))
+    assert list(unit_checks.check_authorities(fine)) == []
