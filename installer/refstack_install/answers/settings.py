@@ -88,7 +88,11 @@ SETTINGS = (
         _ADDRESS,
     ),
     Setting("server.urls", [], "RefStack servers whose runs this node accepts", "RefStack server URL", True, _SERVER),
-    Setting("server.ca_file", "", "PEM file of the CA that signed the server's certificate; must be on the node"),
+    Setting(
+        "server.ca_file",
+        "",
+        "PEM file on the node, of the CA that signed the server's certificate; not below /home or /root",
+    ),
     Setting("node.name", "", "name of the node; default: its host name", pattern=_NODE_NAME),
     Setting("node.slots", 0, "number of concurrent runs; 0: the worker's default"),
     Setting("node.tags", [], "routing tags of the node", pattern=_TAG),

@@ -46,7 +46,7 @@ def states(system: System, names: Sequence[str] = UNITS) -> list[UnitState]:
 
 
 def is_activating(system: System, name: str) -> bool:
-    """Return whether a oneshot unit is running."""
+    """Return whether a oneshot unit is running, or another is starting or waits to be started again."""
     return system.run(["systemctl", "show", "-p", "ActiveState", "--value", name]).out.strip() == "activating"
 
 

@@ -24,6 +24,10 @@ Problem = tuple[str, str]
 """What is wrong, and what to do."""
 
 
+HIDDEN = ("/home/", "/root/")
+"""Folders that the worker's units cannot see (``ProtectHome=``)."""
+
+
 class PreflightStep(Step):
     """The machine, the answers and the services that the node needs."""
 
@@ -75,6 +79,9 @@ class PreflightStep(Step):
         ca_file = self.answers.text("server.ca_file")
         if ca_file and not self.system.path(ca_file).is_file():
             yield f"server.ca_file = {ca_file} does not exist", "copy the CA certificate to that path"
+        elif ca_file.startswith(HIDDEN):
+            todo = "move it, for example to /etc/ssl/certs"
+            yield f"server.ca_file = {ca_file}: the worker's unit sees nothing below /home and /root", todo
 
     def _keys(self) -> Iterator[Callable[[], object]]:
         """Yield what reads each key that the answers name, and the token of a node that has yet to enrol."""

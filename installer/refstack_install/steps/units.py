@@ -88,8 +88,9 @@ class UnitsStep(Step):
 
     def _reload_or_restart(self) -> None:
         action = units.pending(self.system)
-        if action == units.RESTART:
-            # the worker finishes its runs and exits; systemd starts it again with the new keys
-            self.system.must(["systemctl", "kill", "--kill-who=main", "--signal=USR2", WORKER])
-        elif action:
-            self.system.must(["systemctl", "reload", WORKER])
+        # to restart, the worker finishes its runs and exits; systemd starts it again with the new keys
+        kill = ["systemctl", "kill", "--kill-who=main", "--signal=USR2", WORKER]
+        command = kill if action == units.RESTART else ["systemctl", "reload", WORKER]
+        # a Tempest package that was just installed reloads it too: it may be about to start again, with the new files
+        if action and self.system.run(command).status != 0 and not units.is_activating(self.system, WORKER):
+            self.system.must(command)

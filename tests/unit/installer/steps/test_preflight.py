@@ -40,6 +40,16 @@ def test_problems_and_what_to_do(machine: NodeMachine, answers: dict[str, Any], 
     assert problem in str(caught.value)
 
 
+def test_authorities_that_the_workers_unit_cannot_see(machine: NodeMachine) -> None:
+    refused = step(machine, **{"server.ca_file": "/root/ca.pem", "preflight.services": False})
+    path = refused.system.path("/root/ca.pem")
+    assert path.is_relative_to(machine.root)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    with pytest.raises(PreflightError, match="sees nothing below /home and /root; move it"):
+        refused.check()
+
+
 def test_services_are_not_asked_for_golden_images(machine: NodeMachine) -> None:
     assert step(machine, **{"gearman.servers": ["127.0.0.1:1"], "preflight.services": False}).check() == []
 

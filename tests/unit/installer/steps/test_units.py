@@ -55,6 +55,23 @@ def test_a_running_worker_reads_what_changed(machine: NodeMachine, action: str, 
     assert made.check() == []
 
 
+@pytest.mark.parametrize("action", [units.RELOAD, units.RESTART])
+def test_a_worker_that_is_about_to_start_again_need_not_be_reloaded(machine: NodeMachine, action: str) -> None:
+    """The package of a Tempest version reloads the worker, which then restarts for new settings, five seconds later."""
+    made = step(machine)
+    made.apply()
+    units.note_pending(made.system, action)
+    machine.faults = {
+        "systemctl (reload|kill)": machine.failed("refstack-worker.service is not active, cannot reload.")
+    }
+    with pytest.raises(StepError, match="failed with status 1"):
+        made.apply()
+    machine.faults["systemctl show -p ActiveState --value refstack-worker"] = machine.succeeded("activating\n")
+    made.apply()
+    assert machine.calls[-3:] == [f"systemctl start {unit}" for unit in UNITS]
+    assert units.pending(made.system) == ""
+
+
 def test_a_stopped_worker_is_only_started(machine: NodeMachine) -> None:
     made = step(machine)
     units.note_pending(made.system, units.RELOAD)
