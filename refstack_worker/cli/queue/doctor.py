@@ -110,7 +110,7 @@ def check_writing(ledger: Ledger) -> Iterator[Finding]:
 
 
 def check_queue(ledger: Ledger) -> Iterator[Finding]:
-    """gearmand answers."""
+    """At least one Gearman server answers."""
     if ledger.settings.queue.method != "gearman":
         return
     client = QueueClient(ledger.settings)
