@@ -105,7 +105,6 @@ _TESTS = {
         r"compute\.servers\.test_device_tagging\.",
         r"compute\.servers\.test_create_server\.\w+\.(?:test_host_name_is_same_as_server_name"
         r"|test_verify_created_server_vcpus|test_create_server_with_fqdn_name|test_verify_hostname_allows_fqdn)\b",
-        r"compute\.volumes\.test_attach_volume\.AttachVolumeTestJSON\.test_attach_detach_volume\b",
     ),
     Need.IMAGE_FORMAT: (r"image\.v2\.test_images\.ListUserImagesTest\.",),
 }

@@ -27,6 +27,7 @@ from refstack_worker.execute_test.tempest.counts import ProgressCounts, TestCoun
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.listing import (
     TestListing,
+    exact_names,
     list_option,
     list_tests,
     listed_names,
@@ -97,7 +98,7 @@ class TempestRun:
         elif self.plan.listing or self.selection.is_by_name_first or let_tests_fail(self.gaps):
             self._choose_by_name(self.plan.listing or self._list())
         # once for run and listing: written a second time, it would be empty while the other may read it
-        write_list(self.workspace, self._chosen if self._is_listed else self.selection.expressions)
+        write_list(self.workspace, exact_names(self._chosen) if self._is_listed else self.selection.expressions)
         self.plan.prepare(self.tempest, self.workspace)
         give_durations(self.workspace.scratch / "run", self.facts.durations, self.names or self.facts.durations)
         with open(self.workspace.folder / SUBUNIT_FILE, "wb") as kept, contextlib.ExitStack() as programs:

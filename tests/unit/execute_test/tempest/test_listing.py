@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from refstack_worker.execute_test.tempest.installation import Tempest
-from refstack_worker.execute_test.tempest.listing import list_tests, listed_names
+from refstack_worker.execute_test.tempest.listing import exact_names, list_tests, listed_names
 from refstack_worker.execute_test.tempest.workspace import Workspace
 from tests.support.tempest_standin import tempest_standin
 
@@ -18,6 +18,13 @@ def test_names_among_other_lines() -> None:
 def test_a_scenario_may_have_any_letter_in_its_name() -> None:
     name = "m.C.test_b(one\u2028two\x85)"
     assert listed_names(f"{name}\nm.C.test_a\n".encode()) == [name, "m.C.test_a"]
+
+
+def test_a_test_that_is_slow_with_some_options_is_named_in_both_forms() -> None:
+    names = ["m.C.test_a[id-1,image,slow,volume]", "m.C.test_b[compute,id-2,slow]", "m.C.test_slow[id-3,slower]"]
+    assert exact_names(names) == [
+        names[0], "m.C.test_a[id-1,image,volume]", names[1], "m.C.test_b[compute,id-2]", names[2],
+    ]  # fmt: skip
 
 
 def test_the_tests_of_a_selection(tmp_path: Path) -> None:

@@ -125,15 +125,27 @@ def test_known_tests_are_not_listed_again(tmp_path: Path, entries: tuple[str, ..
     assert (run.counter.counts.total, run.counter.counts.passed) == (len(ran), len(ran))
 
 
+def test_a_known_test_that_the_run_does_not_mark_as_slow(tmp_path: Path) -> None:
+    pytest.importorskip("subunit")
+    run = a_known_run(tmp_path, ("m.Test",), [f"m.Test.test_a[id-{ONE},slow,volume]"])
+    had = f"m.Test.test_a[id-{ONE},volume]"
+    known = KNOWN.format(python=sys.executable)
+    run.tempest.program.write_text(known.replace("file.read()", f"({had!r} if {had!r} in file.read() else '')"))
+    run.carry_out()
+    assert run.counter.ended == {had}
+    counts = run.counter.counts
+    assert (counts.total, counts.done, counts.passed) == (1, 1, 1)
+
+
 def test_test_cases_that_mean_none_of_the_known_tests(tmp_path: Path) -> None:
     for entries in (("gone.Test",), ("regex:nothing",), (f"gone.Test.test_x[id-{UNKNOWN}]",)):
         with pytest.raises(BadInput, match="match no test"):
             a_known_run(tmp_path, entries).carry_out()
 
 
-def a_known_run(folder: Path, entries: tuple[str, ...]) -> TempestRun:
+def a_known_run(folder: Path, entries: tuple[str, ...], listed: Sequence[str] = LISTED) -> TempestRun:
     """A run that knows its tests, of a Tempest that fails when it is asked for them."""
-    names = tuple(name.format(ONE, TWO) for name in LISTED)
+    names = tuple(name.format(ONE, TWO) for name in listed)
     program = program_of(folder) if not (folder / "bin").exists() else folder / "bin/tempest"
     text = KNOWN.format(python=sys.executable)
     program.write_text(text)
