@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cliff.columns import FormattableColumn
 
-from refstack_worker.cli.queue.runs.watch import cause_lines
+from refstack_worker.cli.queue.runs.watch import cause_lines, place_words
 
 if TYPE_CHECKING:
     _Records = FormattableColumn[list[dict[str, Any]]]
@@ -102,16 +102,7 @@ class PlaceWords(_Value):
     """A place in the queue: a few words for people."""
 
     def human_readable(self) -> str:
-        place = self._value
-        if not place:
-            return "not waiting"
-        if place.get("pause"):
-            reason = place["pause"]["reason"]
-            return f"the operator paused the queue{': ' + reason if reason else ''}"
-        when = f", starts in about {place['seconds'] / 60:.0f} min" if place["seconds"] is not None else ""
-        ahead, slots = place["ahead"], place["slots"]
-        waits = f"{ahead} run{'' if ahead == 1 else 's'} ahead" if ahead else "next in line"
-        return f"{waits}, {slots} slot{'' if slots == 1 else 's'}{when}"
+        return place_words(self._value) if self._value else "not waiting"
 
 
 def last_line(text: str) -> str:

@@ -177,6 +177,8 @@ def progress_line(run: Mapping[str, Any]) -> str:
     head = f"run {run['test_id']} {run['state']}"
     if run["attempt"] > 1:
         head += f" (attempt {run['attempt']})"
+    if run["state"] == RunState.QUEUED.value and run.get("place"):
+        return f"{head}: {place_words(run['place'])}"
     done, total = progress["done"], progress["total"]
     if run["state"] != RunState.RUNNING.value or not (done or total):
         return f"{head} on {run['worker']}" if run["worker"] else head
@@ -187,6 +189,17 @@ def progress_line(run: Mapping[str, Any]) -> str:
         return f"{head} {done}/?: {counts}"
     filled = BAR * min(done, total) // total
     return f"{head} [{'#' * filled}{'.' * (BAR - filled)}] {done}/{total}: {counts}{left}"
+
+
+def place_words(place: Mapping[str, Any]) -> str:
+    """Return why a run waits, or where it stands in the queue, in a few words."""
+    if place.get("pause"):
+        reason, since = place["pause"]["reason"], place["pause"]["at"]
+        return f"the operator paused the queue{': ' + reason if reason else ''} (since {since})"
+    ahead, slots = place["ahead"], place["slots"]
+    when = f", starts in about {place['seconds'] / 60:.0f} min" if place["seconds"] is not None else ""
+    waits = f"{ahead} run{'' if ahead == 1 else 's'} ahead" if ahead else "next in line"
+    return f"{waits}, {slots} slot{'' if slots == 1 else 's'}{when}" if slots else f"{waits}, no available node runs it"
 
 
 def _minutes(seconds: int) -> str:

@@ -46,7 +46,7 @@ def test_a_vendor_sees_why_a_run_waits(
     run = callers.ledger.runs.add(new_run(owner_id=callers.ann.user_id)).test_id
     assert call(callers.operator, "pause", "--reason", "new disks") == 0
     assert call(callers.ann, "run", "show", str(run)) == 0
-    assert "the operator paused the queue: new disks" in capsys.readouterr().out
+    assert "the operator paused the queue: new disks (since 2" in capsys.readouterr().out
 
 
 def test_pins_tokens_and_versions(

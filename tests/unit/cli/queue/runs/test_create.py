@@ -85,4 +85,4 @@ def test_the_place_in_the_queue_is_shown(site: Site, call_as: CallAs, cloud: int
     submit(site.ledger, site.ledger.runs.add(run_of(site, "ann", cloud, "")).test_id)
     second = site.ledger.runs.add(run_of(site, "ann", cloud, "")).test_id
     assert call_as("ann", "run", "show", str(second), "-f", "json").json["place"]["ahead"] == 1
-    assert "1 run ahead, 0 slots" in call_as("ann", "run", "show", str(second)).out
+    assert "1 run ahead, no available node runs it" in call_as("ann", "run", "show", str(second)).out

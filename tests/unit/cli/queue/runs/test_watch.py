@@ -111,6 +111,24 @@ def test_bar():
     )
 
 
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ({"pause": {"at": "2026-11-27T10:00:00Z", "reason": ""}},
+         "the operator paused the queue (since 2026-11-27T10:00:00Z)"),
+        ({"pause": {"at": "2026-11-27T10:00:00Z", "reason": "new disks"}},
+         "the operator paused the queue: new disks (since 2026-11-27T10:00:00Z)"),
+        ({"slots": 0}, "next in line, no available node runs it"),
+        ({"ahead": 2, "slots": 1, "seconds": 300}, "2 runs ahead, 1 slot, starts in about 5 min"),
+    ],
+)  # fmt: skip
+def test_a_waiting_run_says_why(place, said):
+    place = {"ahead": 0, "slots": 2, "seconds": None, "pause": None, **place}
+    out = io.StringIO()
+    watch.Watcher(Server(run("queued", place=place), run("finished", place=None)), out).watch(7)
+    assert f"run 7 queued: {said}\n" in out.getvalue()
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
