@@ -48,11 +48,14 @@ class Engine:
                     report(changes, "changed" if changes else "unchanged")
 
     def verify(self) -> None:
-        """Verify every step. :raises VerifyError: a check failed."""
+        """Verify every step and report its remarks. :raises VerifyError: a check failed."""
         for step in self.steps:
             with self._timed(step) as report:
                 step.verify()
+                remarks = step.remarks()
                 report([], "verified")
+            for remark in remarks:
+                self.reporter.note(remark)
 
     def remove(self) -> bool:
         """Undo everything in the journal, newest first. :returns: whether there was anything."""

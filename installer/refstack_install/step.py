@@ -60,6 +60,10 @@ class Step(ABC):
         if left:
             raise VerifyError(f"{left[0].what}: still {left[0].before or 'missing'!r}, expected {left[0].after!r}")
 
+    def remarks(self) -> list[str]:
+        """Return what an operator should know of a machine that passed :meth:`verify`."""
+        return []
+
     def before_remove(self) -> None:  # noqa: B027 - most steps have nothing to check
         """Check whether a removal is safe, before any step is undone. :raises StepError: it is not."""
 

@@ -85,6 +85,8 @@ class NodeMachine:
     """Versions that the repository has beside those of ``OFFERED``."""
     calls: list[str] = field(default_factory=list)
     worker: Any = None
+    paused: bool = False
+    """An operator paused the worker."""
     spool: list[dict[str, str]] = field(default_factory=list)
 
     def run(self, argv: Sequence[str], extra: Mapping[str, str], timeout: float | None) -> Completed:
@@ -174,6 +176,8 @@ class NodeMachine:
             return json.dumps(self.spool)
         if words == ["config", "check"]:
             return ""
+        if words == ["status", "-f", "json"]:
+            return json.dumps({"node": NODE, "state": "paused" if self.paused else "ready"}) if self.worker else ""
         assert words[0] == "selftest"
         return json.dumps({"state": "finished"})
 

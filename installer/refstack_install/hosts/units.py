@@ -50,6 +50,16 @@ def is_activating(system: System, name: str) -> bool:
     return system.run(["systemctl", "show", "-p", "ActiveState", "--value", name]).out.strip() == "activating"
 
 
+def is_paused(system: System) -> bool:
+    """Return whether the running worker was paused; False also if none runs here."""
+    if not system.systemd_runs() or not system.path(PROGRAM).exists():
+        return False
+    try:
+        return bool(json.loads(system.run([PROGRAM, "status", "-f", "json"]).out)["state"] == "paused")
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
 def note_pending(system: System, action: str) -> None:
     """Record that the worker must read its files again; a restart includes a reload."""
     if pending(system) != RESTART:

@@ -67,6 +67,12 @@ class UnitsStep(Step):
                 )
         super().verify()
 
+    def remarks(self) -> list[str]:
+        """Mention a pause. It is not a failure: an operator asked for it, or a server revoked the node's key."""
+        if not units.is_paused(self.system):
+            return []
+        return ["the node is paused and takes no runs; resume it with 'refstack-worker resume'"]
+
     def snapshot(self) -> Record:
         return {"units": {unit.name: [unit.enabled, unit.active] for unit in units.states(self.system)}}
 

@@ -163,7 +163,9 @@ def _shown(name: str, value: Any) -> Any:
         return "\n".join(_run_line(slot) for slot in value)
     if name == "since":
         return utc(value)
-    if name in ("spool", "store"):
+    if name == "state" and value == "paused":
+        return "paused: takes no runs until 'refstack-worker resume'"
+    if name in ("spool", "store", "ended"):
         return ", ".join(f"{count} {what}" for what, count in value.items())
     if name == "keys":
         return "\n".join(f"{kind}: {' '.join(ids)}" for kind, ids in value.items())
@@ -173,8 +175,6 @@ def _shown(name: str, value: Any) -> Any:
         return "\n".join(f"{item['url']} {item['problem'] or 'accepts reports from this node'}" for item in value)
     if name == "disks":
         return "\n".join(f"{item['folder']} {item['free_mb']} MiB free" for item in value)
-    if name == "ended":
-        return ", ".join(f"{count} {kind}" for kind, count in value.items())
     if name == "last_errors":
         return "\n".join(f"{utc(item['time'])} {item['reason']}: {item['message']}" for item in value)
     return "\n".join(map(str, value)) if isinstance(value, list) else value

@@ -53,6 +53,18 @@ def test_apply_makes_a_node_and_then_finds_nothing_to_do(machine: NodeMachine) -
     engine(machine).verify()
 
 
+def test_verify_remarks_that_the_node_is_paused(machine: NodeMachine) -> None:
+    engine(machine).apply()
+    checked = engine(machine)
+    checked.verify()
+    assert checked.reporter.notes == []
+    machine.paused = True
+    paused = engine(machine)
+    paused.verify()
+    assert set(states(paused).values()) == {"verified"}
+    assert paused.reporter.notes == ["the node is paused and takes no runs; resume it with 'refstack-worker resume'"]
+
+
 def test_apply_waits_for_a_running_fill_of_the_store_and_asks_for_its_result_once(machine: NodeMachine) -> None:
     machine.warming = True
     done = engine(machine)

@@ -87,6 +87,17 @@ def test_status_as_a_table(
         assert text in table
 
 
+def test_status_of_a_paused_node_says_how_to_resume_it(
+    worker: Callable[..., int], daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLIFF_MAX_TERM_WIDTH", "200")
+    assert worker("status") == 0
+    assert "resume" not in capsys.readouterr().out
+    daemon.status["state"] = "paused"
+    assert worker("status") == 0
+    assert "paused: takes no runs until 'refstack-worker resume'" in capsys.readouterr().out
+
+
 def test_status_as_json_is_the_daemons_own(
     worker: Callable[..., int], daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
 ) -> None:
