@@ -152,8 +152,10 @@ def read_body(response: requests.Response, max_bytes: int, seconds: float) -> by
     return bytes(body)
 
 
+UNTRUSTED = "its certificate is not trusted here"
+
 _PHRASES = (
-    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted here"),
+    ("CERTIFICATE_VERIFY_FAILED", UNTRUSTED),
     ("Could not find a suitable TLS CA certificate bundle", "ca_file cannot be read"),
     ("Name or service not known", "the host name does not resolve"),
     ("Temporary failure in name resolution", "the host name does not resolve at the moment"),

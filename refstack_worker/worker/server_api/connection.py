@@ -18,7 +18,7 @@ from refstack_worker.config.worker import ServerLinkSettings
 from refstack_worker.contract.messages import clean_line
 from refstack_worker.errors import RefusedError, ServerError
 from refstack_worker.http.retry import retrying
-from refstack_worker.http.session import HttpSession, cause, read_body
+from refstack_worker.http.session import UNTRUSTED, HttpSession, cause, read_body
 
 LOG = logging.getLogger(__name__)
 
@@ -57,7 +57,9 @@ class ServerConnection:
             with self._session.response("POST", url, seconds, data=data, headers=headers) as response:
                 text = read_body(response, MAX_RESPONSE, seconds)
         except (requests.RequestException, OSError, ValueError) as error:
-            raise ServerError(f"{url}: {cause(error)}") from error
+            why = cause(error)
+            todo = "; set server.ca_file to its certificate authority" if why == UNTRUSTED else ""
+            raise ServerError(f"{url}: {why}{todo}") from error
         if last:
             # a server that closes it need not announce that: the next request would go into a connection that ends
             self._session.disconnect()

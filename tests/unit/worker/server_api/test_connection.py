@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import ssl
 import threading
+from pathlib import Path
 
 import pytest
 
 from refstack_worker.config.worker import ServerLinkSettings
 from refstack_worker.errors import RefusedError, ServerError
 from refstack_worker.worker.server_api.connection import ServerConnection
-from tests.support.http_server import Reply, Scripted, as_json
+from tests.support.certificate_authority import Authority
+from tests.support.http_server import Reply, Scripted, as_json, serving
 
 
 def test_a_server_that_is_not_there_says_what_is_wrong() -> None:
@@ -16,6 +19,15 @@ def test_a_server_that_is_not_there_says_what_is_wrong() -> None:
         http.post("/x", {})
     with pytest.raises(ServerError, match="host name does not resolve"):
         ServerConnection("http://no.such.host.invalid", ServerLinkSettings()).post("/x", {})
+
+
+def test_an_untrusted_certificate_names_the_setting_that_helps(tmp_path: Path, link: ServerLinkSettings) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*Authority.create(tmp_path / "private").issue("server", "IP:127.0.0.1"))
+    with serving(context) as server:
+        said = "its certificate is not trusted here; set server.ca_file to its certificate authority"
+        with pytest.raises(ServerError, match=f"^{server.url}/x: {said}$"):
+            ServerConnection(server.url, link).post("/x", {})
 
 
 def test_a_proxys_page_names_the_proxy_as_a_suspect(server: Scripted, link: ServerLinkSettings) -> None:
