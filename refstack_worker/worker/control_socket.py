@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from refstack_worker.errors import RefstackError, UsageError
+from refstack_worker import process
+from refstack_worker.errors import ProcessError, RefstackError, UsageError
 
 LOG = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ MAX_LINE = 65536
 POLL_SECONDS = 1.0
 """Interval at which the server thread checks whether it has to end."""
 SECONDS = 10.0
-"""Time limit for a caller to send its command, and for the daemon to respond."""
+"""Time limit for a caller to send its command, for the daemon to respond, and for systemd to tell the unit's state."""
 
 Answer = Mapping[str, Any]
 
@@ -116,9 +117,7 @@ def ask(path: Path, command: str) -> dict[str, Any]:
             with connection.makefile("rb") as stream:
                 answer = json.loads(stream.readline())
     except (FileNotFoundError, ConnectionRefusedError):
-        raise RefstackError(
-            f"{path}: the worker is not running; start it with 'systemctl start refstack-worker'"
-        ) from None
+        raise RefstackError(f"{path}: {_why_not_running()}") from None
     except PermissionError:
         raise RefstackError(f"{path}: permission denied; run this as root or in the worker's group") from None
     except (OSError, ValueError) as error:
@@ -126,3 +125,19 @@ def ask(path: Path, command: str) -> dict[str, Any]:
     if not isinstance(answer, dict) or not answer.get("ok"):
         raise UsageError(str(answer.get("error", answer) if isinstance(answer, dict) else answer))
     return answer
+
+
+def _why_not_running() -> str:
+    # after a reload or an upgrade, systemd waits some seconds before it starts the worker again
+    if _is_starting():
+        return "systemd is about to start the worker; try again in a few seconds ('journalctl -u refstack-worker')"
+    return "the worker is not running; start it with 'systemctl start refstack-worker'"
+
+
+def _is_starting() -> bool:
+    """Return whether the worker's unit is starting, or waits to be started again; False without systemd."""
+    command = ["systemctl", "show", "--property=ActiveState", "refstack-worker.service"]
+    try:
+        return process.run(command, process.Options(timeout=SECONDS)).stdout.strip() == "ActiveState=activating"
+    except ProcessError:
+        return False

@@ -98,6 +98,21 @@ def test_a_worker_that_is_not_running(tmp_path: Path) -> None:
         control_socket.ask(tmp_path / "no.sock", "status")
 
 
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("activating", "about to start the worker; try again in a few seconds"), ("failed", "the worker is not running")],
+)
+def test_a_worker_that_systemd_is_about_to_start_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, said: str
+) -> None:
+    program = tmp_path / "systemctl"
+    program.write_text(f'#!/bin/sh\n[ "$3" = refstack-worker.service ] && echo ActiveState={state}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(RefstackError, match=said):
+        control_socket.ask(tmp_path / "no.sock", "status")
+
+
 def test_a_socket_left_by_a_crash_is_replaced(tmp_path: Path) -> None:
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(tmp_path / "control.sock"))
