@@ -99,7 +99,11 @@ def commands_of(app: Any) -> list[str]:
 
 
 class Complete(Command):
-    """Print a completion script for your shell, e.g. 'source <(refstack-queue complete bash)'."""
+    """Print a completion script for your shell."""
+
+    def get_description(self) -> str:
+        """Return the description with an example for this program."""
+        return f"Print a completion script for your shell, e.g. 'source <({self.app.NAME} complete bash)'."
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)

@@ -54,6 +54,12 @@ PROGRAM = app.CliProgram(
 )
 
 
+@pytest.mark.parametrize("words", [["help"], ["help", "complete"], ["complete", "--help"]])
+def test_the_example_for_completion_is_of_this_program(words, capsys):
+    assert app.main(PROGRAM, words) == 0
+    assert "source <(refstack-x complete bash)" in " ".join(capsys.readouterr().out.split())
+
+
 def test_domain_error_is_one_line_and_its_code(capsys):
     assert app.main(PROGRAM, ["fail"]) == StoreError.exit_code
     assert capsys.readouterr().err == "/store: read-only; remount it\n"
