@@ -68,7 +68,9 @@ class DbPrune(ShowOne):
             migrate.check(ledger.database)
             before = ledger.clock() - seconds
             found = ledger.retention.count(before)
-            while not parsed_args.dry_run and ledger.retention.prune(before):
+            if parsed_args.dry_run:
+                return ("ended before", "would be removed"), (iso(before), found)
+            while ledger.retention.prune(before):
                 pass
             left = ledger.retention.count(before)
         return ("ended before", "removed", "left"), (iso(before), found - left, left)

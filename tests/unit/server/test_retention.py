@@ -159,7 +159,9 @@ def test_by_hand(ledger: Ledger, settings: ServerSettings, tmp_path: Path, capsy
 
     status, said = prune()
     assert status == 2 and "RETENTION_DAYS" in said
-    assert json.loads(prune("--older-than", "90d", "--dry-run")[1])["left"] == 1
+    told = json.loads(prune("--older-than", "90d", "--dry-run")[1])
+    assert told["would be removed"] == 1 and "removed" not in told
+    assert len(ledger.runs.find(RunQuery())) == 3
     told = json.loads(prune("--older-than", "90d")[1])
     assert (told["removed"], told["left"]) == (1, 0)
     assert [run.test_id for run in ledger.runs.find(RunQuery())] == [runs[2], runs[1]]
