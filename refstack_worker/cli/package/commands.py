@@ -115,6 +115,9 @@ def build_folder(request: contents.PackageRequest, out: IO[str]) -> None:
 class RepositoryCommand(Lister):
     """What the commands that change a repository share."""
 
+    nothing = "nothing to withdraw"
+    """Shown to people instead of an empty table."""
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--repo", type=Path, required=True, metavar="DIR", help="folder of the repositories")
@@ -125,6 +128,14 @@ class RepositoryCommand(Lister):
     def publisher(self, parsed_args: argparse.Namespace, url: str = "") -> Publisher:
         return Publisher(Repository(parsed_args.repo), OpenPgpKeyring(parsed_args.gnupg_home), parsed_args.key, url)
 
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Iterable[Any]) -> int:
+        rows = list(data)
+        if rows or parsed_args.formatter != "table":
+            status: int = super().produce_output(parsed_args, column_names, rows)
+            return status
+        self.app.stdout.write(f"{self.nothing}\n")
+        return 0
+
 
 class Publish(RepositoryCommand):
     """Add packages to the signed apt and yum repositories in a folder, which is created if missing.
@@ -132,6 +143,8 @@ class Publish(RepositoryCommand):
     A package that is there already with the same content is left alone; the same version with other content is
     refused. Without a key, or with a key that is not the repository's, nothing is changed.
     """
+
+    nothing = "nothing to publish: the repositories have these packages already"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
