@@ -31,6 +31,9 @@ class UnitState:
     name: str
     enabled: bool
     active: bool
+    """Running, or about to: also a worker that systemd starts again in some seconds."""
+    failed: bool = False
+    """Ended, and systemd does not start it again."""
 
 
 def states(system: System, names: Sequence[str] = UNITS) -> list[UnitState]:
@@ -40,7 +43,7 @@ def states(system: System, names: Sequence[str] = UNITS) -> list[UnitState]:
     out = system.run(["systemctl", "show", "-p", "UnitFileState,ActiveState", "--value", *names]).out
     blocks = [block.split("\n") for block in out.strip("\n").split("\n\n")]
     return [
-        UnitState(name, "enabled" in block, bool({"active", "reloading", "activating"} & set(block)))
+        UnitState(name, "enabled" in block, bool({"active", "reloading", "activating"} & set(block)), "failed" in block)
         for name, block in zip(names, blocks)
     ]
 

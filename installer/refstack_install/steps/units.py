@@ -10,7 +10,8 @@ from refstack_install.hosts import units
 from refstack_install.hosts.units import TIMER, UNITS, WORKER
 from refstack_install.step import Change, Step
 
-SETTLE_SECONDS = 15.0
+SETTLE_SECONDS = 60.0
+"""For a worker to end that restarts for new settings: on a busy machine its end takes long."""
 LOOK_SECONDS = 0.1
 
 
@@ -54,11 +55,13 @@ class UnitsStep(Step):
     def verify(self) -> None:
         # a restarting worker is inactive for a moment
         deadline = time.monotonic() + SETTLE_SECONDS
-        while self._starts() and not all(unit.active for unit in units.states(self.system)):
-            if time.monotonic() > deadline:
+        found = units.states(self.system)
+        while self._starts() and not all(unit.active for unit in found):
+            if time.monotonic() > deadline or any(unit.failed for unit in found):
                 break
             time.sleep(LOOK_SECONDS)
-        for unit in units.states(self.system):
+            found = units.states(self.system)
+        for unit in found:
             if self._starts() and not unit.active:
                 raise VerifyError(
                     f"{unit.name} is not running",

@@ -86,6 +86,35 @@ def test_a_unit_that_does_not_start(machine: NodeMachine) -> None:
         step(machine).apply()
 
 
+def test_a_worker_that_takes_its_time_to_restart_is_waited_for(
+    machine: NodeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, naps = step(machine), []
+    made.apply()
+    machine.faults["systemctl show -p UnitFileState"] = machine.succeeded(
+        "enabled\nactive\n\nenabled\ndeactivating\n\nenabled\nactive"
+    )
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 3:
+            machine.faults.clear()
+
+    monkeypatch.setattr(units_module.time, "sleep", sleep)
+    made.verify()
+    assert len(naps) == 3
+
+
+def test_a_unit_that_failed_for_good_is_not_waited_for(machine: NodeMachine) -> None:
+    made = step(machine)
+    made.apply()
+    machine.faults["systemctl show -p UnitFileState"] = machine.succeeded(
+        "enabled\nactive\n\nenabled\nfailed\n\nenabled\nactive"
+    )
+    with pytest.raises(VerifyError, match="refstack-worker.service is not running"):
+        made.verify()
+
+
 def test_a_unit_that_does_not_stay_up(machine: NodeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(units_module, "SETTLE_SECONDS", 0.0)
     made = step(machine)
