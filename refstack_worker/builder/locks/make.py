@@ -61,14 +61,17 @@ def make_lock(request: LockRequest) -> Lock:
         resolve_request = request.resolve_request
         LOG.info("resolving Tempest %s on %s", resolve_request.version, resolve_request.interpreter.name)
         artefacts = resolve(resolve_request, uv)
+        is_complete = False
         try:
             LOG.info("gathering %d distributions", len(artefacts))
             gathered = gather(resolve_request, artefacts, uv, request.ca_file)
             LOG.info("checking that it lists tests")
             staged = _stage(request, gathered, uv.work)
+            is_complete = True
             tests = _prove(request, staged, uv.work)
         except (BuildError, EnvironmentBuildError) as error:
-            raise BuildError(f"{error}{_hint(resolve_request, releases.pythons(uv.work))}") from error
+            hint = _hint(resolve_request, releases.pythons(uv.work), is_complete)
+            raise BuildError(f"{error}{hint}") from error
         proved = read_lock(staged)
         others = [_on_machine(request, machine, uv, gathered) for machine in request.machines]
         for other, wheels in others:
@@ -79,10 +82,10 @@ def make_lock(request: LockRequest) -> Lock:
         return lock
 
 
-def _hint(request: ResolveRequest, pythons: str) -> str:
-    """Return what usually helps a version that cannot be built, or does not work."""
+def _hint(request: ResolveRequest, pythons: str, is_complete: bool) -> str:
+    """Return what usually helps a version that cannot be built, or, with all its wheels, does not list its tests."""
     hint = f"; Tempest {request.version} was made for Python {pythons} (--python)" if pythons else ""
-    if request.constraints is None:
+    if is_complete and request.constraints is None:
         hint += "; an older Tempest needs the constraints of its OpenStack release (--constraints)"
     return hint
 

@@ -19,12 +19,13 @@ from urllib.parse import quote
 
 import pytest
 
+from refstack_worker.builder.locks import make
 from refstack_worker.builder.locks.make import LockRequest, make_lock
 from refstack_worker.builder.locks.resolve import ResolveRequest
 from refstack_worker.builder.locks.tempest_source import TempestSource
 from refstack_worker.environments import interpreters
 from refstack_worker.environments.lock import Lock, read_lock
-from refstack_worker.errors import BuildError, UsageError
+from refstack_worker.errors import BuildError, UsageError, WheelError
 from tests.support.wheel_files import TEMPEST, make_tempest, make_wheel
 
 
@@ -103,6 +104,24 @@ def test_a_folder(lock, index, caplog):
     ]  # fmt: skip
     assert all((made.path.parent / wheel.path).is_file() for wheel in made.wheels)
     assert "no upload time for other-pkg, tempest: using their newest versions" in caplog.text
+
+
+def test_a_tempest_that_does_not_list_its_tests_may_need_constraints(lock, index):
+    main = {"tempest/__init__.py": "", "tempest/main.py": "def main():\n    raise SystemExit('too new')\n"}
+    make_wheel(
+        index / "files", "tempest", "47.0.0", main, entry_points="[console_scripts]\ntempest = tempest.main:main\n"
+    )
+    with pytest.raises(BuildError, match=r"constraints of its OpenStack release \(--constraints\)$"):
+        lock((index / "simple").as_uri())
+
+
+def test_what_cannot_be_downloaded_needs_no_other_constraints(lock, index, monkeypatch):
+    def fail(*_: object) -> None:
+        raise WheelError("tempest-47.0.0-py3-none-any.whl: connection refused")
+
+    monkeypatch.setattr(make, "gather", fail)
+    with pytest.raises(BuildError, match="connection refused$"):
+        lock((index / "simple").as_uri())
 
 
 def with_binary(index: Path, *machines: str) -> None:
