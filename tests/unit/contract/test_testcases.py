@@ -15,9 +15,9 @@ def test_expressions_that_take_long_to_compile_are_refused_uncompiled(upper: str
 
 
 def test_backslashes_in_expressions_stay() -> None:
-    testcases.check_testcases(
-        testcases.Testcases(regexes=(r"^tempest\.api\.\w+$", r"\\unit", r"[\x20-\xff]", r"\d\\\\N"))
-    )
+    made = testcases.Testcases(regexes=(r"^tempest\.api\.\w+$", r"\\unit", r"[\x20-\xff]", r"\d\\\\N"))
+    testcases.check_testcases(made)
+    assert testcases.Testcases.from_json(made.to_json()) == made
 
 
 def test_what_expressions_cost_to_compile_is_bounded_by_their_length() -> None:

@@ -46,7 +46,10 @@ def test_doctor_names_files_of_others(settings: ServerSettings) -> None:
     assert finding.result != "bad"
 
 
+@needs_root
 def test_others_change_nothing(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.chown(settings.data, 12345, 12345)
+    files = [path for path in ownership.service_files(settings) if path.exists()]
     monkeypatch.setattr(ownership.os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(ownership.os, "chown", lambda *_: pytest.fail("changed"))
     ownership.give_to_service(settings)
+    assert files and {path.stat().st_uid for path in files} == {0}
