@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
-from flask import Response, jsonify, request
+from flask import Response, g, jsonify, request
 
 from refstack_worker.contract.states import RunState
-from refstack_worker.errors import StateError
+from refstack_worker.errors import RefstackError, StateError
 from refstack_worker.server.api.links import next_page
 from refstack_worker.server.api.openapi.schemas import (
     EVENT_STREAM,
@@ -29,6 +30,7 @@ from refstack_worker.server.services.inputs.run_input import NEW_RUN, RERUN
 from refstack_worker.server.services.inputs.schema import ID, array, integer, string
 from refstack_worker.server.services.preflight import preflight, warnings_for
 from refstack_worker.server.serving.files import all_runs_stream, event_stream
+from refstack_worker.server.serving.guard import audit_entry
 
 MAX_RUNS = 200
 MAX_MESSAGES = 1000
@@ -58,7 +60,12 @@ def create_run(call: Call) -> Response:
     It is queued until a node is free. The same `Idempotency-Key` with the same body returns the run that the first
     request made; with another body it is refused (422). `warnings` lists likely problems.
     """
-    recorded = call.context.runs.start(call.caller, call.body, _key())
+    entry = None
+    # without it now, the guard records it after the run
+    with suppress(RefstackError):
+        entry = audit_entry(call.context, call.caller.token)
+    recorded = call.context.runs.start(call.caller, call.body, _key(), entry)
+    g.is_audited = recorded.is_audited
     run = recorded.run
     # what it is judged by stands beside it; nothing else can stand beside a new one
     is_plain = recorded.is_new and "guideline" not in call.body

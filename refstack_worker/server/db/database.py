@@ -22,6 +22,7 @@ from sqlalchemy.pool import QueuePool
 
 from refstack_worker.errors import ConfigError, LedgerError
 from refstack_worker.server.db import sqlite_checkpoints
+from refstack_worker.server.db.prepared import prepare_statements
 from refstack_worker.server.db.sqlite_checkpoints import SqliteCheckpoints
 from refstack_worker.server.db.sqlite_writers import SqliteWriters
 
@@ -158,6 +159,8 @@ def _engine(text: str, is_single: bool = False) -> Engine:
             **({"isolation_level": "AUTOCOMMIT"} if is_single else {}),
         )
         _ping_when_idle(engine)
+        if url.get_backend_name() == "postgresql":
+            prepare_statements(engine)
         return engine
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise ConfigError(f"DATABASE_URL: cannot be used: {error}") from None

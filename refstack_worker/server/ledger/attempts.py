@@ -17,6 +17,7 @@ from refstack_worker.contract.states import RunState, may_move
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import StateError
 from refstack_worker.server.db import queue_tables
+from refstack_worker.server.db.prepared import PREPARED
 from refstack_worker.server.db.updates import IS_ATTEMPT
 from refstack_worker.server.domain.attempts import (
     Attempt,
@@ -67,6 +68,7 @@ _CURRENT = (
     )
     .where(queue_tables.run.c.test_id == bindparam("of_test"))
     .where(queue_tables.attempt.c.attempt == queue_tables.run.c.attempt)
+    .execution_options(**PREPARED)
 )
 _GO, _CANCEL = HeartbeatAnswer(HeartbeatReply.GO), HeartbeatAnswer(HeartbeatReply.CANCEL, "cancelled")
 
@@ -100,6 +102,7 @@ _RENEW_AND_LOOK = (
     )
     .values(heartbeat_at=bindparam("now"), contested_at=0.0, progress=bindparam("so_far"))
     .returning(queue_tables.run.c.state)
+    .execution_options(**PREPARED)
 )
 """The usual heartbeat, of a claim that holds, in one statement; SQLite cannot return what stands in another table."""
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import insert, select
 
 from refstack_worker.server.db.account_tables import audit
+from refstack_worker.server.db.prepared import PREPARED
 from refstack_worker.server.ledger.transactions import LedgerPart
 
 MAX_ACTOR = 200
 """Characters of who did something."""
-_ADD = insert(audit)
+_ADD = insert(audit).execution_options(**PREPARED)
 
 
 @dataclass(frozen=True)
@@ -26,21 +28,25 @@ class AuditEntry:
     id: int = 0
 
 
+def row_of(entry: AuditEntry, now: float) -> dict[str, Any]:
+    """Return the row of an entry."""
+    return {
+        "at": now,
+        "actor": entry.actor[:MAX_ACTOR],
+        "token_id": entry.token_id,
+        "address": entry.address[:60],
+        "action": entry.action[:80],
+        "target": entry.target[:200],
+    }
+
+
 class Audit(LedgerPart):
     """Entries are added and read, never changed."""
 
     def record(self, entry: AuditEntry) -> None:
         """Add an entry, with the present time."""
-        row = {
-            "at": self.clock(),
-            "actor": entry.actor[:MAX_ACTOR],
-            "token_id": entry.token_id,
-            "address": entry.address[:60],
-            "action": entry.action[:80],
-            "target": entry.target[:200],
-        }
         with self.database.single_write() as connection:
-            connection.execute(_ADD, row)
+            connection.execute(_ADD, row_of(entry, self.clock()))
 
     def entries(self, before: int = 0, limit: int = 100) -> list[AuditEntry]:
         """Return entries, the newest first. :param before: only those with lower ids."""

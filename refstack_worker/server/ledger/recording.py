@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, case, func, select, true
 from sqlalchemy.engine import Connection
 
 from refstack_worker.server.db import legacy_tables, queue_tables
+from refstack_worker.server.db.prepared import PREPARED
 from refstack_worker.server.domain.runs import NewRun, Run
 from refstack_worker.server.ledger.node_keys import ACTIVE_KEYS, active_keys
 from refstack_worker.server.ledger.queue_state import queue_is_paused
@@ -57,6 +58,8 @@ class Recorded:
     run: Run
     is_new: bool
     """False: an earlier request with the same idempotency key made it."""
+    is_audited: bool = False
+    """The audit log has the entry that came with the request."""
 
 
 def start(connection: Connection, new: NewRun, is_sqlite: bool) -> Start:
@@ -100,11 +103,15 @@ def _start() -> Any:
     )
     number = func.nextval(func.pg_get_serial_sequence("test", "id"))
     is_drawn = same.c.test_id.is_(None) & ~bindparam("has_test", type_=queue_tables.attempt.c.is_open.type)
-    return select(
-        same.c.test_id.label("same_id"),
-        same.c.request_digest.label("same_digest"),
-        IS_PAUSED.label("is_paused"),
-        func.array(ACTIVE_KEYS.scalar_subquery()).label("node_keys"),
-        case((is_drawn, number)).label("drawn"),
-        *CLOUD_COLUMNS,
-    ).select_from(joined)
+    return (
+        select(
+            same.c.test_id.label("same_id"),
+            same.c.request_digest.label("same_digest"),
+            IS_PAUSED.label("is_paused"),
+            func.array(ACTIVE_KEYS.scalar_subquery()).label("node_keys"),
+            case((is_drawn, number)).label("drawn"),
+            *CLOUD_COLUMNS,
+        )
+        .select_from(joined)
+        .execution_options(**PREPARED)
+    )

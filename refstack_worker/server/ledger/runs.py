@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timezone
 from typing import Any, Protocol
@@ -21,7 +22,8 @@ from refstack_worker.server.domain.attempts import (
     Submission,
 )
 from refstack_worker.server.domain.runs import SHARD, SPLIT, Message, NewRun, Run, RunQuery
-from refstack_worker.server.ledger import new_runs, new_shards, recording, single_statements, vendor_limits
+from refstack_worker.server.ledger import audit, new_runs, new_shards, recording, single_statements, vendor_limits
+from refstack_worker.server.ledger.audit import AuditEntry
 from refstack_worker.server.ledger.cancelling import cancel_run
 from refstack_worker.server.ledger.maskers import sealed_secrets
 from refstack_worker.server.ledger.recording import Recorded, Start
@@ -81,24 +83,32 @@ class Runs(LedgerPart):
         """
         return self.record(new).run
 
-    def record(self, new: NewRun) -> Recorded:
-        """Record a run as :meth:`add` does, and say whether it is new."""
+    def record(self, new: NewRun, entry: AuditEntry | None = None) -> Recorded:
+        """Record a run as :meth:`add` does, and say whether it is new.
+
+        :param entry: of the audit log, recorded with the run where that is one statement.
+        """
         for one in new_shards.as_runs(new):
             new_runs.check(one, self.settings)
         sealed = self.secrets.seal(new.conf_json)
         try:
-            with self.database.writing() as connection:
+            with self._recording(new) as connection:
                 start = recording.start(connection, new, self.database.is_sqlite)
                 if (same := start.same(new)) is not None:
                     return Recorded(one_run(connection, same), is_new=False)
                 vendor_limits.check(connection, self.settings.rules, new.owner_id, len(new.shards) or 1)
-                run, envelope = self._insert(connection, new, start, sealed)
+                run, envelope = self._insert(connection, new, start, sealed, entry=entry)
                 envelopes = self._more(connection, new, run.test_id) if new.spec.shards > 1 else [envelope]
         except IntegrityError:
             return Recorded(self.get(self._after_collision(new)), is_new=False)
         for one_sealed in envelopes or [envelope]:
             self._dispatch(one_sealed)
-        return Recorded(run, is_new=True)
+        return Recorded(run, is_new=True, is_audited=entry is not None and not self.database.is_sqlite)
+
+    def _recording(self, new: NewRun) -> AbstractContextManager[Connection]:
+        """Return what a run is recorded in: a transaction, unless all its rows are added by one statement."""
+        is_one = not self.database.is_sqlite and new.test_id is None and new.spec.shards <= 1
+        return self.database.one_statement() if is_one else self.database.writing()
 
     def check_limits(self, new: NewRun) -> None:
         """Refuse a run, before anything costly is done for it, whose owner's vendor can have no further one.
@@ -267,11 +277,18 @@ class Runs(LedgerPart):
         return known
 
     def _insert(
-        self, connection: Connection, new: NewRun, start: Start, sealed: str, is_held: bool = False
+        self,
+        connection: Connection,
+        new: NewRun,
+        start: Start,
+        sealed: str,
+        is_held: bool = False,
+        entry: AuditEntry | None = None,
     ) -> tuple[Run, SealedRun | None]:
         """Add the rows of a run, and return it and its envelope if it can be submitted at once.
 
         :param is_held: it is not for the queue.
+        :param entry: of the audit log; on SQLite it is left to the caller.
         """
         test_id = start.test_id or self._test_row(connection, new)
         now = self.clock()
@@ -288,7 +305,8 @@ class Runs(LedgerPart):
             return one_run(connection, test_id), envelope
         is_drawn = start.test_id is not None
         test = {"id": test_id, "cloud_id": new.cloud_id, "finished": False} if is_drawn else None
-        row = single_statements.record(connection, row, attempt, test, now)
+        audited = audit.row_of(entry, now) if entry else None
+        row = single_statements.record(connection, row, attempt, test, audited, now)
         return recording.recorded_run(start, row) if is_drawn else one_run(connection, test_id), envelope
 
     def _sealed(self, new: NewRun, start: Start, attempt: dict[str, Any], now: float) -> SealedRun | None:

@@ -15,7 +15,8 @@ from sqlalchemy.engine import Connection
 
 from refstack_worker.contract.messages import clean_line
 from refstack_worker.contract.states import RunState
-from refstack_worker.server.db import legacy_tables, queue_tables
+from refstack_worker.server.db import account_tables, legacy_tables, queue_tables
+from refstack_worker.server.db.prepared import PREPARED
 from refstack_worker.server.db.updates import IS_ATTEMPT
 from refstack_worker.server.domain.attempts import AttemptKey, Claim, Proof
 from refstack_worker.server.ledger import run_ends
@@ -87,21 +88,23 @@ def say(connection: Connection, key: AttemptKey, line: str, now: float) -> bool:
 
 
 def record(
-    connection: Connection, run: dict[str, Any], attempt: dict[str, Any], test: dict[str, Any] | None, now: float
+    connection: Connection,
+    run: dict[str, Any],
+    attempt: dict[str, Any],
+    test: dict[str, Any] | None,
+    entry: dict[str, Any] | None,
+    now: float,
 ) -> dict[str, Any]:
     """Add the rows of a new run, its first attempt and its first status message; return the run's row.
 
     :param test: RefStack's row of the test; None: it is there.
+    :param entry: of the audit log; None: there is none, or it is added later.
     """
     run, attempt = _complete(_RUN, run), _complete(_ATTEMPT, attempt)
-    values = {
-        **{f"test_{name}": value for name, value in (test or {}).items()},
-        **{f"run_{name}": value for name, value in run.items()},
-        **{f"attempt_{name}": value for name, value in attempt.items()},
-        "line": RunState.QUEUED.value,
-        "stamp": stamp(now),
-    }
-    connection.execute(_record(tuple(run), tuple(attempt), tuple(test or ())), values)
+    rows = {"test": test or {}, "run": run, "attempt": attempt, "entry": entry or {}}
+    values = {f"{prefix}_{name}": value for prefix, row in rows.items() for name, value in row.items()}
+    values |= {"line": RunState.QUEUED.value, "stamp": stamp(now)}
+    connection.execute(_record(*map(tuple, rows.values())), values)
     return run
 
 
@@ -165,6 +168,7 @@ def _claim() -> Any:
         )
         .returning(_RUN.c.test_id)
         .add_cte(said)
+        .execution_options(**PREPARED)
     )
 
 
@@ -184,7 +188,7 @@ def _move(is_end: bool, has_message: bool, has_reason: bool) -> Any:
     if is_end:
         values |= {"ended_at": bindparam("now"), "sealed_conf": None}
     changed = update(_RUN).where(_RUN.c.test_id == locked.c.test_id).values(values).returning(_RUN.c.test_id)
-    changed = changed.add_cte(_message(locked))
+    changed = changed.add_cte(_message(locked)).execution_options(**PREPARED)
     return changed.add_cte(_ended(locked)).add_cte(run_ends.recorded(locked)) if is_end else changed
 
 
@@ -204,17 +208,17 @@ def _ended(locked: Any) -> Any:
 def _say() -> Any:
     locked = _locked()
     changed = update(_RUN).where(_RUN.c.test_id == locked.c.test_id).values(messages=_counted())
-    return changed.returning(_RUN.c.test_id).add_cte(_message(locked))
+    return changed.returning(_RUN.c.test_id).add_cte(_message(locked)).execution_options(**PREPARED)
 
 
 @cache
-def _record(run: tuple[str, ...], attempt: tuple[str, ...], test: tuple[str, ...]) -> Any:
+def _record(test: tuple[str, ...], run: tuple[str, ...], attempt: tuple[str, ...], entry: tuple[str, ...]) -> Any:
     # as text: SQLAlchemy knows no defaults of an INSERT within another statement
-    first = f"new_test AS ({_insert(legacy_tables.test, 'test', test)}), " if test else ""
-    rows = f"{first}new_run AS ({_insert(_RUN, 'run', run)}), new_attempt AS ({_insert(_ATTEMPT, 'attempt', attempt)})"
-    return text(
-        f"WITH {rows} INSERT INTO test_status (test_id, message, timestamp) VALUES (:run_test_id, :line, :stamp)"  # noqa: S608
-    )
+    tables = {"test": legacy_tables.test, "run": _RUN, "attempt": _ATTEMPT, "entry": account_tables.audit}
+    columns = {"test": test, "run": run, "attempt": attempt, "entry": entry}
+    rows = [f"new_{one} AS ({_insert(tables[one], one, names)})" for one, names in columns.items() if names]
+    first_message = "INSERT INTO test_status (test_id, message, timestamp) VALUES (:run_test_id, :line, :stamp)"
+    return text(f"WITH {', '.join(rows)} {first_message}").execution_options(**PREPARED)
 
 
 def _insert(table: Table, prefix: str, names: tuple[str, ...]) -> str:

@@ -17,6 +17,7 @@ from refstack_worker.contract import payload as payloads
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import SealError
 from refstack_worker.server.db import legacy_tables, queue_tables
+from refstack_worker.server.db.prepared import PREPARED
 from refstack_worker.server.db.updates import IS_ATTEMPT, change_attempt
 from refstack_worker.server.domain.attempts import (
     AttemptKey,
@@ -68,6 +69,7 @@ _SUBMITTED = (
             (queue_tables.attempt.c.is_open | (queue_tables.attempt.c.claimed_at > 0), True), else_=False
         ),
     )
+    .execution_options(**PREPARED)
 )
 
 

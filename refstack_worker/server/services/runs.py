@@ -15,6 +15,7 @@ from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.domain.guidelines import Choice
 from refstack_worker.server.domain.results import ResultQuery
 from refstack_worker.server.domain.runs import NewRun, Run
+from refstack_worker.server.ledger.audit import AuditEntry
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.recording import Recorded
 from refstack_worker.server.ledger.transactions import refused
@@ -55,18 +56,21 @@ class RunService:
         """Record a run and return it; see :meth:`start`."""
         return self.start(caller, body, key).run
 
-    def start(self, caller: Caller, body: Mapping[str, Any], key: str = "") -> Recorded:
+    def start(
+        self, caller: Caller, body: Mapping[str, Any], key: str = "", entry: AuditEntry | None = None
+    ) -> Recorded:
         """Record a run.
 
         :param body: of the schema :data:`~refstack_worker.server.services.inputs.run_input.NEW_RUN`.
         :param key: idempotency key.
+        :param entry: of the audit log, recorded with the run if that costs nothing.
         """
         caller.need_writer()
         new, choice = self.requested(caller, body)
         # which version was proposed does not belong to the request: sent again it may be another
         asked = replace(new.spec, tempest_version=body.get("tempest_version", ""))
         digest = _digest(replace(new, spec=asked), choice) if key else ""
-        return self._add(caller, replace(new, request_digest=digest), key, choice)
+        return self._add(caller, replace(new, request_digest=digest), key, choice, entry)
 
     def requested(self, caller: Caller, body: Mapping[str, Any]) -> tuple[NewRun, Choice | None]:
         """Return the run that a caller asks for, with version and tests, and what it is judged by.
@@ -161,7 +165,9 @@ class RunService:
         if new.spec.priority > 0 and not caller.is_operator:
             raise invalid("priority", "only an operator can raise a run's priority")
 
-    def _add(self, caller: Caller, new: NewRun, key: str, choice: Choice | None) -> Recorded:
+    def _add(
+        self, caller: Caller, new: NewRun, key: str, choice: Choice | None, entry: AuditEntry | None = None
+    ) -> Recorded:
         self.check_rights(caller, new)
         conf = new.conf_json
         known = None
@@ -181,7 +187,7 @@ class RunService:
             owner_id=owner,
             idempotency_key=unique,
         )
-        recorded = self.ledger.runs.record(self._with_shards(caller, complete, known))
+        recorded = self.ledger.runs.record(self._with_shards(caller, complete, known), entry)
         if choice is not None:
             self.ledger.guidelines.choose(recorded.run.test_id, choice)
         return recorded

@@ -64,23 +64,12 @@ class Guard:
 
     def _record(self, answer: Response) -> None:
         actor: Token | None = g.get("actor")
-        if actor is None or request.method in _SAFE or answer.status_code >= 400:
+        if actor is None or request.method in _SAFE or answer.status_code >= 400 or g.get("is_audited"):
             return
-        action = (request.endpoint or "").rpartition(".")[2].removesuffix("_post").replace("_", " ")
         try:
-            target = f"{request.path}{_details()}"
-            entry = AuditEntry(self._named(actor), actor.id, address_of(self._context), action, target)
-            self._context.ledger.audit.record(entry)
+            self._context.ledger.audit.record(audit_entry(self._context, actor))
         except RefstackError as error:
-            LOG.error("audit: %s %s by %s was not recorded: %s", action, request.path, actor.name, error)
-
-    def _named(self, token: Token) -> str:
-        """Return the name of a token, which its user chose, and whose it is, which operators decided."""
-        if token.user_id is None or token.is_session:
-            return token.name
-        user = self._context.ledger.accounts.user(token.user_id)
-        owner = f" (user {user.id}: {(user.name or user.email)[:80]})"
-        return f"{token.name[: MAX_ACTOR - len(owner)]}{owner}"
+            LOG.error("audit: %s %s by %s was not recorded: %s", _action(), request.path, actor.name, error)
 
     def _after(self, answer: Response) -> Response:
         self._record(answer)
@@ -88,6 +77,25 @@ class Guard:
         if allowance is not None:
             answer.headers.extend(allowance.headers)
         return answer
+
+
+def audit_entry(context: HttpContext, actor: Token) -> AuditEntry:
+    """Return what the audit log says of the present request. :raises RefstackError: the ledger cannot be asked."""
+    target = f"{request.path}{_details()}"
+    return AuditEntry(_named(context, actor), actor.id, address_of(context), _action(), target)
+
+
+def _action() -> str:
+    return (request.endpoint or "").rpartition(".")[2].removesuffix("_post").replace("_", " ")
+
+
+def _named(context: HttpContext, token: Token) -> str:
+    """Return the name of a token, which its user chose, and whose it is, which operators decided."""
+    if token.user_id is None or token.is_session:
+        return token.name
+    user = context.ledger.accounts.user(token.user_id)
+    owner = f" (user {user.id}: {(user.name or user.email)[:80]})"
+    return f"{token.name[: MAX_ACTOR - len(owner)]}{owner}"
 
 
 def _details() -> str:

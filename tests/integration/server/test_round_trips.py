@@ -9,6 +9,7 @@ from sqlalchemy import event, insert
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
+from refstack_worker.server.app import create_app
 from refstack_worker.server.db import legacy_tables
 from refstack_worker.server.domain.attempts import Claim, QueuedJob
 from refstack_worker.server.ledger.ledger import Ledger
@@ -69,7 +70,7 @@ def test_recorded_submitted_claimed_and_ended(ledger: Ledger, statements: list[s
     ledger.attempts.report(job.proof, Report(RunState.FAILED, "nothing to do", "bad-input"))
     counts["ended"] = len(statements)
     assert ledger.runs.get(run.test_id).state is RunState.FAILED
-    assert counts == {"recorded": 4, "submitted": 1, "claimed": 1, "ended": 2}, statements
+    assert counts == {"recorded": 2, "submitted": 1, "claimed": 1, "ended": 2}, statements
 
 
 def test_a_vendors_limits_are_two_questions_more(ledger: Ledger, statements: list[str]) -> None:
@@ -80,4 +81,29 @@ def test_a_vendors_limits_are_two_questions_more(ledger: Ledger, statements: lis
     ledger.runs.dispatcher = Kept(QueueClient(ledger.settings))
     statements.clear()
     ledger.runs.add(new_run(owner_id=1))
-    assert len(statements) == 6, statements
+    assert len(statements) == 4, statements
+
+
+def test_a_run_is_recorded_with_its_entry_in_the_audit_log(ledger: Ledger, statements: list[str]) -> None:
+    headers = {"Authorization": f"Bearer {ledger.tokens.add('ops', ['operator'])[1]}", "Idempotency-Key": "once"}
+    client = create_app(ledger).test_client()
+    body = {"tempest_version": "47.0.0", "conf_json": {"identity": {"password": "pw-9"}}, "label": "nightly"}
+    statements.clear()
+    assert client.post("/v1/runs", json=body, headers=headers).status_code == 201
+    # beside what is asked and noted of the token
+    _, recorded = (one for one in statements if one.startswith("EXECUTE"))
+    assert "run_test_id" in recorded and "entry_actor" in recorded
+    (entry,) = ledger.audit.entries()
+    assert (entry.actor, entry.action, entry.target) == ("ops", "create run", "/v1/runs (label: nightly)")
+    # the same request again makes no run, and is noted as well
+    assert client.post("/v1/runs", json=body, headers=headers).status_code == 201
+    assert [one.action for one in ledger.audit.entries()] == ["create run"] * 2
+
+
+def test_a_run_that_is_not_recorded_is_not_in_the_audit_log(ledger: Ledger) -> None:
+    headers = {"Authorization": f"Bearer {ledger.tokens.add('ops', ['operator'])[1]}"}
+    body = {"tempest_version": "47.0.0", "conf_json": {"identity": {"password": "pw-9"}}, "test_id": 4711}
+    client = create_app(ledger).test_client()
+    assert client.post("/v1/runs", json=body, headers=headers).status_code == 404
+    assert client.post("/v1/runs", json={**body, "test_id": None, "cloud_id": 99}, headers=headers).status_code == 400
+    assert ledger.audit.entries() == []
