@@ -1,8 +1,8 @@
 """A run through the queue beside ``tempest run`` by hand: same environment, cloud and tests, compared one by one.
 
-The tests are those that an interop guideline requires (``--guideline FILE``), or Swift's of Tempest. What the queue
-takes is counted from the command that triggers the run to the moment at which its result is accepted. Exits with 1 too
-when a test ended otherwise than by hand.
+The tests are those that an interop guideline requires (``--guideline FILE``), or Swift's and Keystone's of Tempest.
+What the queue takes is counted from the command that triggers the run to the moment at which its result is accepted.
+Exits with 1 too when a test ended otherwise than by hand.
 
 With ``--shards N`` the same tests on N nodes that share the run, beside one node alone; both through the queue.
 """
@@ -41,7 +41,7 @@ from democloud.cloud import Cloud  # noqa: E402 - the demo's cloud lies outside 
 from democloud.guideline import required_tests  # noqa: E402
 
 VERSION = "47.0.0"
-SWIFT = ("tempest.api.object_storage",)
+SWIFT_AND_KEYSTONE = ("tempest.api.object_storage", "tempest.api.identity")
 RATIO = 0.97
 """What the queue may take of the time by hand, from the second run on."""
 SHARED_RATIO = 0.6
@@ -170,7 +170,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--shards", type=int, default=0, metavar="N", help="nodes that share a run, beside one alone")
     asked = parser.parse_args(arguments)
     load = os.getloadavg()[0]
-    tests = required_tests(asked.guideline, asked.component) if asked.guideline else list(SWIFT)
+    tests = required_tests(asked.guideline, asked.component) if asked.guideline else list(SWIFT_AND_KEYSTONE)
     (CACHE / "bench").mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="whole-", dir=CACHE / "bench"))
     try:
