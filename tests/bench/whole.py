@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ RATIO = 0.97
 SHARED_RATIO = 0.6
 """What two nodes may take of the time of one."""
 ENDED = ("finished", "failed", "cancelled")
+ASK_SECONDS = 0.25
+"""Between two questions whether the run has ended."""
 
 Outcomes = Mapping[str, str]
 """Test to how it ended."""
@@ -121,7 +124,7 @@ class Queued:
         conf.write_text(json.dumps(self.conf))
         cases = self.work / "cases.txt"
         cases.write_text("".join(f"{test}\n" for test in self.tests))
-        began = time.monotonic()
+        began, triggered = time.monotonic(), time.time()
         made = self.site.queue(
             "run", "create", "--tempest-version", VERSION, "--conf-json", f"@{conf}", "--testcases", f"@{cases}",
             "--concurrency", str(self.concurrency), "--shards", str(self.shards), "-f", "json",
@@ -130,6 +133,7 @@ class Queued:
         run = eventually(f"run {test_id} ends", lambda: self._ended(test_id), 900)
         took = time.monotonic() - began
         assert run["state"] == "finished", f"{run}\n{self.site.logs()[-4000:]}"
+        self._say_when(test_id, triggered)
         stream = self.work / "queued.subunit"
         stream.unlink(missing_ok=True)
         kept = self.site.queue("run", "export", str(test_id), "subunit", str(stream))
@@ -138,8 +142,16 @@ class Queued:
         return took
 
     def _ended(self, test_id: int) -> dict[str, Any] | None:
+        # not all the time: server and cloud share the cores
+        time.sleep(ASK_SECONDS)
         run = self.site.show(test_id)
         return run if run["state"] in ENDED else None
+
+    def _say_when(self, test_id: int, triggered: float) -> None:
+        """Say how long after the trigger each message of the run came."""
+        for message in self.site.api.get(f"/v1/runs/{test_id}/messages")["messages"]:
+            at = datetime.fromisoformat(message["time"].replace("Z", "+00:00")).timestamp()
+            say(f"{at - triggered:7.1f} s  {message['message'][:100]}")
 
 
 def outcomes_of(stream: Path, work: Path) -> Outcomes:
