@@ -21,6 +21,13 @@ __all__ = ["postgresql", "postgresql_url"]
 
 TEMPEST = "47.0.0"
 KINDS = ("production", "embedded")
+LONGEST = ("test_run_end_to_end.py", "test_shards_end_to_end.py", "test_news_end_to_end.py", "test_leftovers.py")
+"""Modules that take minutes, mostly waiting."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest modules: each is one process's, which at the end would be alone with it."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")
