@@ -20,6 +20,7 @@ FOR_EVERY_CHANGE = (
     "tests/system/web/test_browser.py",
     "tests/system/packages/test_install.py",
 )
+LONGEST = "packages/test_install.py"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -28,7 +29,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if named or os.environ.get("REFSTACK_TEST_FULL"):
         return
     config.hook.pytest_deselected(items=[item for item in items if not for_every_change(item)])
-    items[:] = filter(for_every_change, items)
+    # the longest first: packages are built for it
+    items[:] = sorted(filter(for_every_change, items), key=lambda item: LONGEST not in item.nodeid)
 
 
 def for_every_change(item: pytest.Item) -> bool:
