@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 
 PREPARED = {"refstack_prepared": True}
 """Execution options of a statement whose text is always the same."""
-MOST = 50
+MAX_STATEMENTS = 50
 """Statements that a connection keeps; more have texts that change, and are sent as they are."""
 _KNOWN = "refstack_prepared"
 _PARAMETER = re.compile(r"%\((\w+)\)s|%%")
@@ -47,7 +47,7 @@ class _Statements:
         known: dict[str, str] = connection.info.setdefault(_KNOWN, {})
         execute = known.get(statement)
         if execute is None:
-            if len(known) >= MOST:
+            if len(known) >= MAX_STATEMENTS:
                 return statement, parameters
             try:
                 execute = known[statement] = _prepare(cursor, statement, context)
@@ -62,7 +62,7 @@ class _Statements:
         code = getattr(failure.original_exception, "pgcode", None)
         if code not in (_UNKNOWN, _OUTDATED) or not (failure.statement or "").startswith("EXECUTE refstack_"):
             return
-        # the caller is told that the database is away, and tries again
+        # for the caller the database is away; it tries again
         if failure.connection is not None:
             failure.connection.info.pop(_KNOWN, None)
         if code == _UNKNOWN and not self._is_off:

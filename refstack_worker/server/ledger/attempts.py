@@ -30,11 +30,7 @@ from refstack_worker.server.domain.attempts import (
 from refstack_worker.server.ledger import single_statements
 from refstack_worker.server.ledger.maskers import WITHHELD
 from refstack_worker.server.ledger.queue_state import queue_is_paused
-from refstack_worker.server.ledger.run_rows import (
-    attempt_of,
-    attempts_question,
-    is_current,
-)
+from refstack_worker.server.ledger.run_rows import attempt_of, attempts_question, is_current
 from refstack_worker.server.ledger.transactions import (
     LedgerPart,
     Move,

@@ -13,7 +13,7 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
 from refstack_worker.errors import LedgerError
 from refstack_worker.server.db.database import Database
-from refstack_worker.server.db.prepared import MOST, PREPARED
+from refstack_worker.server.db.prepared import MAX_STATEMENTS, PREPARED
 from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.ledgers import claimed
 
@@ -52,10 +52,10 @@ def test_parameters_used_twice_none_and_percent_signs(database: Database) -> Non
 
 def test_a_connection_keeps_only_so_many(database: Database) -> None:
     with database.one_statement() as connection:
-        for number in range(MOST + 5):
+        for number in range(MAX_STATEMENTS + 5):
             asked = text(f"SELECT {number}").execution_options(**PREPARED)
             assert connection.execute(asked).scalar_one() == number
-        assert connection.execute(KEPT).scalar_one() == MOST
+        assert connection.execute(KEPT).scalar_one() == MAX_STATEMENTS
 
 
 def test_a_statement_that_is_gone_is_an_error_once_and_none_is_prepared_again(
