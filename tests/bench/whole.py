@@ -102,7 +102,8 @@ class ByHand:
         return took
 
     def _environment(self, home: Path) -> dict[str, str]:
-        return {"PATH": f"{self.home}/bin:{os.defpath}", "HOME": str(home), "LANG": "C.UTF-8"}
+        # Tempest and stestr leave some of their temporary files
+        return {"PATH": f"{self.home}/bin:{os.defpath}", "HOME": str(home), "TMPDIR": str(home), "LANG": "C.UTF-8"}
 
 
 @dataclass
