@@ -38,10 +38,9 @@ from refstack_worker.execute_test.tempest.conf import (
     write_conf,
 )
 from refstack_worker.execute_test.tempest.installation import Tempest
-from refstack_worker.execute_test.tempest.listing import TestListing, list_tests
+from refstack_worker.execute_test.tempest.listing import TestFacts, TestListing, list_tests
 from refstack_worker.execute_test.tempest.selection import Selection
 from refstack_worker.execute_test.tempest.tempestconf import run_tempestconf
-from refstack_worker.execute_test.tempest.test_facts import TestFacts
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
 ACCOUNTS_PER_PROCESS = 2

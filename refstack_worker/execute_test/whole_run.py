@@ -13,8 +13,8 @@ from refstack_worker.execute_test.progress import EventWriter
 from refstack_worker.execute_test.refstack_server import RefstackServer
 from refstack_worker.execute_test.summary import Summary
 from refstack_worker.execute_test.tempest.console import ServiceAddresses
+from refstack_worker.execute_test.tempest.listing import TestFacts
 from refstack_worker.execute_test.tempest.tempest_run import TempestRun
-from refstack_worker.execute_test.tempest.test_facts import TestFacts
 from refstack_worker.execute_test.tempest.verdict import judge
 from refstack_worker.execute_test.tempest.workspace import Workspace
 

@@ -1,13 +1,15 @@
-"""Lists tests of Tempest, by its own command."""
+"""Which tests there are: Tempest lists them by its own command, or they are known before the run."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from refstack_worker.contract.text_files import lines_of
+from refstack_worker.execute_test.failures import BadInput
 from refstack_worker.execute_test.programs import started
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.workspace import Workspace
@@ -19,6 +21,8 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 _SLOW = re.compile(r",slow(?=[,\]])")
 """The attribute among those behind a test's name: ``[id-…,slow,volume]``."""
+MAX_SECONDS = 1e6
+"""A duration above that is not believed."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,28 @@ class TestListing:
     status: int
     """Exit status of the command; without 0 the names mean nothing."""
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TestFacts:
+    """What is known about the tests before the run: their names, and how long they took before."""
+
+    __test__ = False  # not a test case for pytest
+
+    names: tuple[str, ...] = ()
+    """All the tests that this Tempest lists; empty: ask Tempest."""
+    durations: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by test name (without the attributes in brackets)."""
+
+    @classmethod
+    def read(cls, known_tests: Path | None, durations: Path | None) -> TestFacts:
+        """Read the files of ``--known-tests`` and ``--durations``.
+
+        :raises BadInput: one cannot be read, or has another format.
+        """
+        names = lines_of(_read(known_tests, "--known-tests")) if known_tests else []
+        seconds = _durations(_read(durations, "--durations")) if durations else {}
+        return cls(tuple(name.strip() for name in names if name.strip()), seconds)
 
 
 def list_option(tempest: Tempest) -> str:
@@ -85,3 +111,24 @@ def listed_names(output: bytes) -> list[str]:
     """Return the names of tests among the lines that the command wrote."""
     lines = lines_of(output.decode("utf-8", "replace"))
     return [line.strip() for line in lines if re.match(r"[A-Za-z_][\w.]*\.\w+(?:[\[(].*)?$", line.strip())]
+
+
+def _read(path: Path, where: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{where}: {path}: {error}") from error
+
+
+def _durations(text: str) -> dict[str, float]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"--durations: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise BadInput("--durations: not a JSON object of test names to seconds")
+    return {name: float(seconds) for name, seconds in value.items() if _is_duration(seconds)}
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < MAX_SECONDS

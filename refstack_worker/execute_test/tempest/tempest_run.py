@@ -26,6 +26,7 @@ from refstack_worker.execute_test.tempest.console import RunConsole, ServiceAddr
 from refstack_worker.execute_test.tempest.counts import ProgressCounts, TestCounter
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.listing import (
+    TestFacts,
     TestListing,
     exact_names,
     list_option,
@@ -37,8 +38,8 @@ from refstack_worker.execute_test.tempest.listing import (
 )
 from refstack_worker.execute_test.tempest.result_stream import ResultStream
 from refstack_worker.execute_test.tempest.selection import Selection
+from refstack_worker.execute_test.tempest.stestr_files import give_durations, write_stestr_conf
 from refstack_worker.execute_test.tempest.subunit import Packet
-from refstack_worker.execute_test.tempest.test_facts import TestFacts, give_durations
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
 PROGRESS_SECONDS = 0.25
@@ -99,7 +100,7 @@ class TempestRun:
             self._choose_by_name(self.plan.listing or self._list())
         # once for run and listing: written a second time, it would be empty while the other may read it
         write_list(self.workspace, exact_names(self._chosen) if self._is_listed else self.selection.expressions)
-        self.plan.prepare(self.tempest, self.workspace)
+        write_stestr_conf(self.tempest, self.workspace, self.plan.group)
         give_durations(self.workspace.scratch / "run", self.facts.durations, self.names or self.facts.durations)
         with open(self.workspace.folder / SUBUNIT_FILE, "wb") as kept, contextlib.ExitStack() as programs:
             stream = ResultStream(kept.write, self.take_packet, self.take_text)

@@ -45,6 +45,11 @@ class Workspace:
         return self.scratch / "python"
 
     @property
+    def test_path(self) -> Path:
+        """Where stestr looks for the tests; it puts this path into a shell's command line, too."""
+        return self.temporary / "tests"
+
+    @property
     def accounts_file(self) -> Path:
         """The accounts that Tempest may use if there is no administrator."""
         return self.scratch / "accounts.yaml"

@@ -15,6 +15,9 @@ from refstack_worker.environments.environment import Environment
 from refstack_worker.environments.lock import read_lock
 from refstack_worker.environments.store.verify import Store
 from refstack_worker.environments.test_listing import list_tests
+from refstack_worker.execute_test.tempest.installation import Tempest
+from refstack_worker.execute_test.tempest.stestr_files import write_stestr_conf
+from refstack_worker.execute_test.tempest.workspace import Workspace
 from tests.support.tempests import RELEASES
 
 LOOK = """
@@ -29,6 +32,22 @@ print(json.dumps([
 SCRIPTS = """
 import importlib.metadata as m, json
 print(json.dumps([e.name for d in m.distributions() for e in d.entry_points if e.group == "console_scripts"]))
+"""
+
+
+AS_STESTR = """
+import json, sys
+from stestr.subunit_runner.run import program
+class Runner:
+    def __init__(self, **options): pass
+    def list(self, test, **_): pass
+    def run(self, test):
+        def ids(one):
+            return [name for each in one for name in ids(each)] if hasattr(one, "__iter__") else [one.id()]
+        modules = [name for name in sys.modules if ".test_" in name and "tempest" in name.partition(".")[0]]
+        print(json.dumps([ids(test), len(modules)]))
+        sys.exit()
+program.TestProgram(module=None, argv=sys.argv, testRunner=Runner)
 """
 
 
@@ -83,6 +102,33 @@ def test_a_plugin_comes_on_top(build_settings, tmp_path):
         seen = subprocess.run([built.python, "-I", "-c", LOOK], capture_output=True, text=True, check=True).stdout
         assert json.loads(seen)[1] == ["keystone_tests"]
         assert built.tests > 3000
+
+
+def test_a_process_imports_the_modules_of_its_tests_alone(build_settings, tmp_path):
+    """And has the same tests in the same order as with Tempest's own loader."""
+    settings, offer = build_settings("47.0.0", plugins=("keystone-tempest-plugin==0.22.0",))
+    workspace = Workspace(tmp_path / "work")
+    workspace.create()
+    with Environment(offer, settings, tmp_path / "env") as built:
+        listed = list_tests(built.path, "it")
+        tempest = Tempest.find(built.path)
+        write_stestr_conf(tempest, workspace)
+        given = tmp_path / "given.txt"
+
+        def loaded(top: str | Path, folder: str | Path) -> tuple[list[str], int]:
+            words = [built.python, "-c", AS_STESTR, "discover", "-t", top, folder, "--load-list", given]
+            environment = workspace.environment(tempest)
+            done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+            tests, modules = json.loads(done.stdout.splitlines()[-1])  # before it are lines of Tempest's log
+            return tests, modules
+
+        for part in ("object_storage", "keystone_tempest_plugin.tests.rbac.v3.test_user", "tempest"):
+            chosen = [name for name in listed if part in name]
+            given.write_text("".join(f"{name}\n" for name in reversed(chosen)))
+            ours, few = loaded(workspace.test_path, workspace.test_path)
+            theirs, all_there_are = loaded(tempest.package, f"{tempest.package}/test_discover")
+            assert ours == theirs and sorted(ours) == sorted(chosen) != []
+            assert few < all_there_are / 3 or part == "tempest"
 
 
 def test_two_versions_at_once(build_settings, tmp_path):

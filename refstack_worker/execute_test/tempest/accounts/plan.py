@@ -6,18 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.listing import TestListing
-from refstack_worker.execute_test.tempest.workspace import Workspace
-
-_STESTR_CONF = """\
-[DEFAULT]
-test_path={package}/test_discover
-top_dir={package}
-group_regex={group}
-"""
-_CLASS = r"([^\.]*\.)*"
-"""Tempest's own expression: what it matches at the start of a name is the group that one process carries out."""
+from refstack_worker.execute_test.tempest.stestr_files import BY_CLASS
 
 
 @dataclass(frozen=True)
@@ -35,11 +25,10 @@ class AccountPlan:
     summary: str = ""
     """What the tests need and what there is, in a sentence; empty without accounts."""
 
-    def prepare(self, tempest: Tempest, workspace: Workspace) -> None:
-        """Write what Tempest reads of this."""
-        if self.serial_classes and tempest.package:
-            text = _STESTR_CONF.format(package=tempest.package, group=_grouping(self.serial_classes))
-            (workspace.scratch / "run" / ".stestr.conf").write_text(text, encoding="utf-8")
+    @property
+    def group(self) -> str:
+        """The expression that matches the same text at the start of each test that one process has to carry out."""
+        return _grouping(self.serial_classes) if self.serial_classes else BY_CLASS
 
 
 def can_be_grouped(classes: Iterable[str]) -> bool:
@@ -50,4 +39,4 @@ def can_be_grouped(classes: Iterable[str]) -> bool:
 def _grouping(classes: Sequence[str]) -> str:
     """Return the expression that matches the same text at the start of each test of these classes."""
     together = "|".join(re.escape(name) for name in classes)
-    return rf"(?=(?:{together})\.)[^\.]+\.|{_CLASS}"
+    return rf"(?=(?:{together})\.)[^\.]+\.|{BY_CLASS}"

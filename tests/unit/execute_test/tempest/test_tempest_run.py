@@ -15,9 +15,9 @@ from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.progress import EventWriter
 from refstack_worker.execute_test.tempest import tempest_run
 from refstack_worker.execute_test.tempest.installation import Tempest
+from refstack_worker.execute_test.tempest.listing import TestFacts
 from refstack_worker.execute_test.tempest.selection import Selection
 from refstack_worker.execute_test.tempest.tempest_run import TempestRun
-from refstack_worker.execute_test.tempest.test_facts import TestFacts
 from refstack_worker.execute_test.tempest.verdict import judge
 from refstack_worker.execute_test.tempest.workspace import Workspace
 from tests.unit.execute_test.tempest.streams import attachments
