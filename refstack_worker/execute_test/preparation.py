@@ -27,7 +27,7 @@ from refstack_worker.execute_test.refstack_server import RefstackServer
 from refstack_worker.execute_test.tempest.account_names import name_accounts
 from refstack_worker.execute_test.tempest.accounts.needs import better_trial, plan_accounts, ways_to_list
 from refstack_worker.execute_test.tempest.accounts.plan import AccountPlan
-from refstack_worker.execute_test.tempest.accounts.rehearsal import rehearse
+from refstack_worker.execute_test.tempest.accounts.rehearsal import Rehearsal
 from refstack_worker.execute_test.tempest.conf import (
     COMMON_CONF,
     Conf,
@@ -73,6 +73,15 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
     entries = args.testcases or (RefstackServer(args).testcases() if args.callback else ("tempest",))
     _report_limits(args, tempest, events)
     name_accounts(workspace.python_path, args.prefix)
+    with Rehearsal.begun(tempest, workspace) as rehearsal:
+        return _configure(args, tempest, workspace, Selection(entries), requested, rehearsal, events)
+
+
+def _configure(
+    args: Arguments, tempest: Tempest, workspace: Workspace, selection: Selection, requested: Conf,
+    rehearsal: Rehearsal, events: EventWriter,
+) -> Prepared:  # fmt: skip
+    """Ask the cloud for what is not given, write Tempest's configuration, and try it."""
     keystone = Keystone(requested)
     discovery = discover(requested, keystone)
     if accounts_in(requested) and not discovery.accounts:
@@ -97,10 +106,9 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
     conf = without_users(merge(discovered, requested, used, forced))
     SECRETS.add_conf(conf)
     write_conf(workspace.conf, without_accounts(conf))
-    selection = Selection(entries)
-    for sentence in consequences(findings.gaps, entries):
+    for sentence in consequences(findings.gaps, selection.entries):
         events.message(sentence)
-    plan = _rehearsed_plan(args, tempest, workspace, selection, discovery, conf)
+    plan = _rehearsed_plan(args, tempest, workspace, selection, discovery, conf, rehearsal)
     if plan.summary:
         events.message(plan.summary)
     processes = _concurrency(args, plan, len(discovery.accounts), events)
@@ -108,8 +116,9 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
 
 
 def _rehearsed_plan(
-    args: Arguments, tempest: Tempest, workspace: Workspace, selection: Selection, discovery: Discovery, conf: Conf
-) -> AccountPlan:
+    args: Arguments, tempest: Tempest, workspace: Workspace, selection: Selection, discovery: Discovery, conf: Conf,
+    rehearsal: Rehearsal,
+) -> AccountPlan:  # fmt: skip
     """Let Tempest log in and, without an administrator, hand out the accounts that the selected tests need.
 
     :raises BadInput: no test could run with these accounts.
@@ -118,7 +127,7 @@ def _rehearsed_plan(
     available = conf.get("service_available", {})
     services = {name: section for name, section in SECTIONS.items() if is_true(available.get(name))}
     if not discovery.accounts:
-        rehearse(tempest, workspace, services)
+        rehearsal.ask(services)
         return AccountPlan()
     reseller = str(conf.get("object-storage", {}).get("reseller_admin_role") or DEFAULT_RESELLER_ROLE)
     variants = ways_to_list(discovery.accounts, reseller)
@@ -127,7 +136,7 @@ def _rehearsed_plan(
     listing = TestListing(0, known) if known else list_tests(tempest, workspace, selection.listing_expressions)
     names = selection.chosen_of(listing.names)[1] if listing.status == 0 else []
     processes = args.concurrency or len(os.sched_getaffinity(0))
-    rehearsed = rehearse(tempest, workspace, services, names, variants, processes)
+    rehearsed = rehearsal.ask(services, names, variants, processes)
     if not rehearsed.trials:
         return AccountPlan(processes=max(1, len(discovery.accounts) // ACCOUNTS_PER_PROCESS))
     best = better_trial(rehearsed.trials, rehearsed.needs)

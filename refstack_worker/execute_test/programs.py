@@ -67,9 +67,12 @@ INTERRUPT = Interrupt()
 
 
 @contextlib.contextmanager
-def started(argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str], stdin: int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start a program in its own process group; nothing of the group is left afterwards.
 
+    :param stdin: as for :class:`subprocess.Popen`.
     :raises TempestFailure: it cannot be started.
     """
     words = [str(word) for word in argv]
@@ -79,7 +82,7 @@ def started(argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str]) -> It
         with INTERRUPT.deferred():
             try:
                 process = subprocess.Popen(  # noqa: S603 - an argument list, no shell
-                    words, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                    words, cwd=cwd, env=dict(env), stdin=stdin, stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE, start_new_session=True, preexec_fn=_end_with_parent,
                 )  # fmt: skip
             except OSError as error:
@@ -107,6 +110,6 @@ def end_group(process: subprocess.Popen[bytes], grace: float) -> None:
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    for pipe in (process.stdout, process.stderr):
+    for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe:
             pipe.close()

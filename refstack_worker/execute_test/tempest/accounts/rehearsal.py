@@ -6,9 +6,10 @@ one test.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.log import LOG, SECRETS
 from refstack_worker.execute_test.programs import started
 from refstack_worker.execute_test.tempest.accounts.rehearsal_program import REHEARSAL_PROGRAM
-from refstack_worker.execute_test.tempest.conf import open_private
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
@@ -56,30 +56,67 @@ class Rehearsed:
     """In the order in which the ways to list the accounts were given."""
 
 
-def rehearse(
-    tempest: Tempest, workspace: Workspace, sections: Mapping[str, str], names: Sequence[str] = (),
-    variants: Sequence[Sequence[Mapping[str, Any]]] = (), processes: int = 1,
-) -> Rehearsed:  # fmt: skip
-    """Log in, look for the services, and hand the accounts out, all as Tempest does.
+@dataclass(frozen=True)
+class Rehearsal:
+    """A program in Tempest's environment that waits for its question."""
 
-    :param sections: the services that the catalogue has, each with its section in Tempest's configuration.
-    :param names: the tests that will run.
-    :param variants: ways to list the accounts; none when there is an administrator.
-    :raises CloudFailure: Tempest gets no token, or does not find Keystone in the catalogue.
-    :raises BadInput: Tempest cannot read its configuration.
-    """
-    services = [("identity", "identity"), *sections.items()]
-    asked = {"services": services, "names": list(names), "variants": variants, "processes": processes,
-             "accounts": variants[0] if variants else []}  # fmt: skip
-    answer = _ask(tempest, workspace, asked)
-    if answer is None:
-        return Rehearsed()
-    _check(answer, tempest)
-    return Rehearsed(
-        answer.get("tests", {}),
-        {name: (str(why), bool(dynamic)) for name, (why, dynamic) in answer["skips"].items()},
-        tuple(map(AccountsTrial.from_json, answer["variants"])),
-    )
+    tempest: Tempest
+    program: subprocess.Popen[bytes]
+
+    @classmethod
+    @contextlib.contextmanager
+    def begun(cls, tempest: Tempest, workspace: Workspace) -> Iterator[Rehearsal]:
+        """Start the program, which imports what it can while Tempest's configuration is not written yet.
+
+        That takes about as long as the questions to the cloud by which the configuration is found.
+
+        :raises TempestFailure: it cannot be started.
+        """
+        env = {**workspace.environment(tempest), "TEMPEST_CONFIG_DIR": str(workspace.conf.parent),
+               "TEMPEST_CONFIG": workspace.conf.name}  # fmt: skip
+        words: list[str | Path] = [tempest.program.with_name("python"), "-c", REHEARSAL_PROGRAM]
+        with started(words, workspace.scratch / "list", env, subprocess.PIPE) as program:
+            yield cls(tempest, program)
+
+    def ask(
+        self, sections: Mapping[str, str], names: Sequence[str] = (),
+        variants: Sequence[Sequence[Mapping[str, Any]]] = (), processes: int = 1,
+    ) -> Rehearsed:  # fmt: skip
+        """Log in, look for the services, and hand the accounts out, all as Tempest does; only once.
+
+        :param sections: the services that the catalogue has, each with its section in Tempest's configuration.
+        :param names: the tests that will run.
+        :param variants: ways to list the accounts; none when there is an administrator.
+        :raises CloudFailure: Tempest gets no token, or does not find Keystone in the catalogue.
+        :raises BadInput: Tempest cannot read its configuration.
+        """
+        services = [("identity", "identity"), *sections.items()]
+        asked = {"services": services, "names": list(names), "variants": variants, "processes": processes,
+                 "accounts": variants[0] if variants else []}  # fmt: skip
+        answer = self._answer(asked)
+        if answer is None:
+            return Rehearsed()
+        _check(answer, self.tempest)
+        return Rehearsed(
+            answer.get("tests", {}),
+            {name: (str(why), bool(dynamic)) for name, (why, dynamic) in answer["skips"].items()},
+            tuple(map(AccountsTrial.from_json, answer["variants"])),
+        )
+
+    def _answer(self, asked: Mapping[str, Any]) -> Any:
+        """Return what the program says; None if this Tempest is too different for it."""
+        try:
+            # not on a command line nor in a file, because passwords are in it
+            output, errors = self.program.communicate(json.dumps(asked).encode("ascii"), REHEARSAL_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise CloudFailure(f"Tempest got no token within {REHEARSAL_SECONDS:.0f} s") from None
+        try:
+            return json.loads(output.splitlines()[-1])
+        except (ValueError, IndexError):
+            last = errors.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]
+            version = self.tempest.version
+            LOG.warning("the accounts and the login could not be tested with Tempest %s: %s", version, last[0])
+            return None
 
 
 def _check(answer: Mapping[str, Any], tempest: Tempest) -> None:
@@ -93,26 +130,3 @@ def _check(answer: Mapping[str, Any], tempest: Tempest) -> None:
                            "check identity.v3_endpoint_type and identity.region")  # fmt: skip
     for name, error in missing.items():
         LOG.warning("Tempest cannot find %s in the cloud's catalogue: %s", name, error)
-
-
-def _ask(tempest: Tempest, workspace: Workspace, asked: Mapping[str, Any]) -> Any:
-    """Return what the program says; None if this Tempest is too different for it."""
-    question = workspace.scratch / "rehearsal.json"
-    with open_private(question) as file:
-        json.dump(asked, file)
-    env = {**workspace.environment(tempest), "TEMPEST_CONFIG_DIR": str(workspace.conf.parent),
-           "TEMPEST_CONFIG": workspace.conf.name}  # fmt: skip
-    words: list[str | Path] = [tempest.program.with_name("python"), "-c", REHEARSAL_PROGRAM, question]
-    try:
-        with started(words, workspace.scratch / "list", env) as program:
-            output, errors = program.communicate(timeout=REHEARSAL_SECONDS)
-    except subprocess.TimeoutExpired:
-        raise CloudFailure(f"Tempest got no token within {REHEARSAL_SECONDS:.0f} s") from None
-    finally:
-        question.unlink()
-    try:
-        return json.loads(output.splitlines()[-1])
-    except (ValueError, IndexError):
-        last = errors.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]
-        LOG.warning("the accounts and the login could not be tested with Tempest %s: %s", tempest.version, last[0])
-        return None

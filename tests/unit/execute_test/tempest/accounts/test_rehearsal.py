@@ -12,7 +12,7 @@ import pytest
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.log import SECRETS
 from refstack_worker.execute_test.tempest.accounts import rehearsal
-from refstack_worker.execute_test.tempest.accounts.rehearsal import rehearse
+from refstack_worker.execute_test.tempest.accounts.rehearsal import Rehearsal, Rehearsed
 from refstack_worker.execute_test.tempest.accounts.rehearsal_program import REHEARSAL_PROGRAM
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.workspace import Workspace
@@ -35,7 +35,7 @@ def tempest(folder: Path, script: str) -> Tempest:
     programs.mkdir()
     python = programs / "python"
     python.write_text(
-        f'#!/bin/sh\ncp "$3" {folder}/asked\necho "$TEMPEST_CONFIG_DIR/$TEMPEST_CONFIG" > {folder}/conf\n{script}\n'
+        f'#!/bin/sh\ncat > {folder}/asked\necho "$TEMPEST_CONFIG_DIR/$TEMPEST_CONFIG" > {folder}/conf\n{script}\n'
     )
     python.chmod(0o755)
     return Tempest(programs / "tempest", "47.0.0", include_list=True, name_prefix=True)
@@ -44,6 +44,11 @@ def tempest(folder: Path, script: str) -> Tempest:
 def answering(folder: Path, **changes: Any) -> Tempest:
     (folder / "answer").write_text("a line beside it\n" + json.dumps({**ANSWER, **changes}))
     return tempest(folder, f"cat {folder}/answer")
+
+
+def rehearse(tempest: Tempest, workspace: Workspace, *question: Any) -> Rehearsed:
+    with Rehearsal.begun(tempest, workspace) as begun:
+        return begun.ask(*question)
 
 
 def test_what_is_asked_and_read(tmp_path: Path, workspace: Workspace) -> None:
@@ -59,7 +64,6 @@ def test_what_is_asked_and_read(tmp_path: Path, workspace: Workspace) -> None:
     assert asked["services"] == [["identity", "identity"], ["swift", "object-storage"]]
     assert asked["accounts"] == [{"username": "u", "password": "p"}] and asked["processes"] == 4
     assert (tmp_path / "conf").read_text().strip() == str(workspace.conf)
-    assert not (workspace.scratch / "rehearsal.json").exists(), "it holds passwords"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +100,20 @@ def test_a_cloud_that_stays_silent(tmp_path: Path, workspace: Workspace, monkeyp
     monkeypatch.setattr(rehearsal, "REHEARSAL_SECONDS", 0.5)
     with pytest.raises(CloudFailure, match="no token within"):
         rehearse(tempest(tmp_path, "sleep 600"), workspace, {})
+
+
+def test_a_program_that_ended_before_it_was_asked_stops_nothing(tmp_path: Path, workspace: Workspace) -> None:
+    made = tempest(tmp_path, "exit 1")
+    (made.program.with_name("python")).write_text("#!/bin/sh\nexit 1\n")
+    with Rehearsal.begun(made, workspace) as begun:
+        begun.program.wait()
+        assert begun.ask({}, ["t.A.test" * 100_000]).trials == ()
+
+
+def test_nothing_is_left_of_a_program_that_is_never_asked(tmp_path: Path, workspace: Workspace) -> None:
+    with pytest.raises(ValueError, match="the cloud"), Rehearsal.begun(tempest(tmp_path, ""), workspace) as begun:
+        raise ValueError("the cloud does not answer")
+    assert begun.program.returncode is not None
 
 
 def test_the_program_is_python_of_every_version() -> None:
