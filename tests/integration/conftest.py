@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,10 +24,19 @@ TEMPEST = "47.0.0"
 KINDS = ("production", "embedded")
 LONGEST = ("test_run_end_to_end.py", "test_shards_end_to_end.py", "test_news_end_to_end.py", "test_leftovers.py")
 """Modules that take minutes, mostly waiting."""
+ON_PRODUCTION = ("test_shards_end_to_end.py", "test_news_end_to_end.py")
+"""Modules that every change has to pass on gearmand and PostgreSQL alone; 'tests/run full' has both kinds.
+
+What differs between the kinds is tested with a whole run, and with the ledger's own tests.
+"""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the longest modules: each is one process's, which at the end would be alone with it."""
+    if not os.environ.get("REFSTACK_TEST_FULL"):
+        left_out = [item for item in items if item.path.name in ON_PRODUCTION and "[embedded" in item.name]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
