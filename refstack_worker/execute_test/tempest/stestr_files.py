@@ -20,8 +20,7 @@ top_dir={folder}
 group_regex={group}
 """
 
-_LOADER = '''\
-"""The tests that a process of stestr is given, loaded from their own modules.
+_LOADER = r'''"""The tests that a process of stestr is given, loaded from their own modules.
 
 Tempest's own loader imports each module that Tempest and its plugins have. It is asked where a process is given no
 list, as when the tests are listed, and where one of its tests is not found this way.
@@ -29,6 +28,7 @@ list, as when the tests are listed, and where one of its tests is not found this
 
 import importlib
 import os
+import re
 import sys
 
 from tempest.test_discover import test_discover
@@ -56,7 +56,7 @@ def given_tests(loader, pattern):
         return None
     with open(sys.argv[sys.argv.index(OPTION) + 1]) as lines:
         names = {plain(line) for line in lines} - {""}
-    modules = sorted({name.rsplit(".", 2)[0] for name in names}, key=position)
+    modules = sorted({name.partition("(")[0].rsplit(".", 2)[0] for name in names}, key=position)
     suite = loader.suiteClass(
         loader.loadTestsFromModule(importlib.import_module(module), pattern=pattern) for module in modules
     )
@@ -64,8 +64,8 @@ def given_tests(loader, pattern):
 
 
 def plain(name):
-    # without the attributes in brackets, and the scenario in parentheses
-    return name.strip().partition("[")[0].partition("(")[0]
+    # without the attributes in brackets, which may depend on the configuration
+    return re.sub(r"\[[^\]]*\]", "", name.strip(), count=1)
 
 
 def position(module):

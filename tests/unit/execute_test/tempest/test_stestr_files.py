@@ -99,7 +99,7 @@ def test_its_tests_have_the_order_of_discovery(tempest: Tempest, workspace: Work
 @pytest.mark.parametrize(
     "names",
     [None, [f"{ONE}.test_a", f"{ONE}.test_gone"], ["tempest.api.test_gone.Case.test_a"], ["short"],
-     ["tempest.api.test_broken.Case.test_a"]],
+     ["tempest.api.test_broken.Case.test_a"], [f"{ONE}.test_a[id-1,smoke](a scenario)"]],
 )  # fmt: skip
 def test_tempest_loads_all_where_a_test_is_not_found(
     tempest: Tempest, workspace: Workspace, names: list[str] | None
