@@ -1,4 +1,6 @@
-"""A load generator in a process of its own: ``python _load.py PORT SECONDS THREADS`` with the requests on stdin.
+"""A load generator in a process of its own: ``python _load.py PORT SECONDS THREADS PAUSE`` with the requests on stdin.
+
+Each thread waits for its answer, and then for the pause (in seconds), before it asks again.
 
 stdin: JSON list of ``{"path", "token", "body"}``; stdout: JSON ``{"done", "wrong", "seconds", "times"}``.
 """
@@ -14,7 +16,7 @@ from typing import Any
 
 
 def main() -> None:
-    port, seconds, threads = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+    port, seconds, threads, pause = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
     requests: list[dict[str, Any]] = json.load(sys.stdin)
     times: list[list[float]] = [[] for _ in range(threads)]
     wrong = [0] * threads
@@ -39,6 +41,7 @@ def main() -> None:
                 wrong[number] += 1
                 connection.close()
             times[number].append(time.perf_counter() - began)
+            time.sleep(pause)
 
     began = time.monotonic()
     workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]

@@ -1,6 +1,7 @@
 """The HTTP side under load: gunicorn with 4 workers, PostgreSQL, load from other processes.
 
-Heartbeats and status posts beside a bare Flask INSERT; lists over 100,000 runs; a result of 2,000 tests; 200 watchers.
+Heartbeats and status posts beside a bare Flask INSERT; lists over 100,000 runs; a result of 2,000 tests, and heartbeats
+while ten such results are sent at once; 200 watchers.
 """
 
 # ruff: noqa: E501, S310, S608 - the SQL reads better whole; every address is our own
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -32,6 +34,15 @@ from tests.support.postgresql import Cluster
 
 RUNS = 64
 """Claimed runs that send heartbeats."""
+PROGRESS = {"total": 100, "done": 7, "passed": 7, "failed": 0, "skipped": 0, "seconds_left": 9.0, "test": "t"}
+FIRST_PAGE = "/v1/runs?limit=50"
+LIST_LIMIT = 50
+"""Milliseconds for the first page of the list."""
+RESULTS_AT_ONCE = 10
+PAUSE = 0.1
+"""Seconds between two heartbeats of a thread beside these results: 16 threads are as many as 320 runs, every two seconds."""
+BUSY = (429, 503)
+"""Answers after which a node sends its result again."""
 
 
 def main(arguments: list[str]) -> int:
@@ -63,7 +74,8 @@ def measure(database: Cluster, folder: Path, asked: argparse.Namespace) -> list[
         with gunicorn(
             "refstack_worker.server.app:application()", {"REFSTACK_CFG": str(folder / "refstack.cfg")}
         ) as server:
-            found += large_result(ledger, server, folder, token)
+            found += large_result(ledger, server, token)
+            found += beside_results(ledger, server, jobs, asked.seconds)
             fill(ledger, asked.runs)
             found += lists(server, token, asked.runs)
         with gunicorn(
@@ -82,16 +94,13 @@ def held(ledger: Ledger) -> Job:
 
 
 def beats(folder: Path, url: str, jobs: list[Job], seconds: float, ledger: Ledger) -> list[Result]:
-    progress = {"total": 100, "done": 7, "passed": 7, "failed": 0, "skipped": 0, "seconds_left": 9.0, "test": "t"}
     requests: list[dict[str, Any]] = []
     for job in jobs:
         key, secret = job.submission.key, job.token
-        body = {"claim": job.claim_id, "worker": "node", "state": "running", "progress": progress}
-        path = f"/worker/v1/runs/{key.test_id}/attempts/{key.attempt}/heartbeat"
-        requests += [{"path": path, "token": secret, "body": body}] * 9
+        requests += [heartbeat(job)] * 9
         said = {"payload": job.envelope.decode(), "test_id": key.test_id, "message": "goes on", "attempt": key.attempt}
         requests.append({"path": "/update-test-status/", "token": secret, "body": said})
-    bare = [{"path": "/beat", "token": "x", "body": progress}]
+    bare = [{"path": "/beat", "token": "x", "body": PROGRESS}]
     with gunicorn("tests.bench._bare:application()", {"BARE_DATABASE": url}) as server:
         say("the peer: a bare INSERT")
         peer = load(server.port, bare, seconds)
@@ -102,7 +111,6 @@ def beats(folder: Path, url: str, jobs: list[Job], seconds: float, ledger: Ledge
         ours = load(server.port, requests, seconds)
     said = count(ledger, "SELECT count(*) FROM test_status") - said_before
     say(f"status posts kept: {said}; answers that were not good: {ours['wrong']}")
-    p99 = 1000 * sorted(ours["times"])[int(len(ours["times"]) * 0.99)]
     rate, peer_rate = ours["done"] / ours["seconds"], peer["done"] / peer["seconds"]
     return [
         AtLeast(
@@ -116,7 +124,7 @@ def beats(folder: Path, url: str, jobs: list[Job], seconds: float, ledger: Ledge
             500,
             0.5,
         ),
-        Result("p99 of a heartbeat", p99, None, "ms", ours["done"], limit=100),
+        Result("p99 of a heartbeat", p99(ours), None, "ms", ours["done"], limit=100),
         Result("lost heartbeats and status posts", ours["wrong"], None, "requests", ours["done"], limit=0),
     ]
 
@@ -129,13 +137,28 @@ class AtLeast(Result):
         return self.ours >= (self.limit or 0) and (self.ratio or 0) >= (self.ratio_limit or 0)
 
 
-def load(port: int, requests: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+def heartbeat(job: Job) -> dict[str, Any]:
+    """Return the request."""
+    key = job.submission.key
+    body = {"claim": job.claim_id, "worker": "node", "state": "running", "progress": PROGRESS}
+    path = f"/worker/v1/runs/{key.test_id}/attempts/{key.attempt}/heartbeat"
+    return {"path": path, "token": job.token, "body": body}
+
+
+def p99(told: dict[str, Any]) -> float:
+    """Return the milliseconds within which 99 of 100 answers came."""
+    return 1000 * float(sorted(told["times"])[int(len(told["times"]) * 0.99)])
+
+
+def load(port: int, requests: list[dict[str, Any]], seconds: float, pause: float = 0.0) -> dict[str, Any]:
     """Let two processes of eight threads ask; one that only warms up goes first."""
     words = [sys.executable, str(Path(__file__).with_name("_load.py")), str(port)]
-    subprocess.run([*words, "1", "4"], input=json.dumps(requests), text=True, capture_output=True, check=True)
+    subprocess.run([*words, "1", "4", "0"], input=json.dumps(requests), text=True, capture_output=True, check=True)
     parts = [requests[0::2] or requests, requests[1::2] or requests]
     began = [
-        subprocess.Popen([*words, str(seconds), "8"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [*words, str(seconds), "8", str(pause)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         for _ in parts
     ]
     threads: list[threading.Thread] = []
@@ -157,18 +180,54 @@ def load(port: int, requests: list[dict[str, Any]], seconds: float) -> dict[str,
     }
 
 
-def large_result(ledger: Ledger, server: Server, folder: Path, token: str) -> list[Result]:
-    job = held(ledger)
-    data = stream([Event(f"tempest.api.m{n % 40}.T.test_{n}", "success") for n in range(2000)], padding=5000)
+def of_2000_tests() -> bytes:
+    """Return a result."""
+    return stream([Event(f"tempest.api.m{n % 40}.T.test_{n}", "success") for n in range(2000)], padding=5000)
+
+
+def large_result(ledger: Ledger, server: Server, token: str, times: int = 5) -> list[Result]:
+    data = of_2000_tests()
     say(f"a result of 2000 tests, {len(data) / 1e6:.1f} MB")
-    key = job.submission.key
+    jobs = [held(ledger) for _ in range(times)]
     before = server.memory()
-    seconds = [post_and_show(server, job, data, token)]
+    seconds = [post_and_show(server, job, data, token) for job in jobs]
     grown = (server.memory() - before) / 1024
-    assert len(ledger.results.tests(key.test_id, _all())) == 2000
+    assert {len(ledger.results.tests(job.submission.key.test_id, _all())) for job in jobs} == {2000}
+    took = statistics.median(seconds)
     return [
-        Result("result of 2,000 tests: accepted, parsed and shown", seconds[0], None, "s", 1, limit=3),
-        Result("memory that it takes", grown, None, "MiB", 1, limit=40),
+        Result("result of 2,000 tests: accepted, parsed and shown", took, None, "s", times, limit=1),
+        Result("memory that it takes", grown, None, "MiB", times, limit=40),
+    ]
+
+
+def beside_results(ledger: Ledger, server: Server, beating: list[Job], seconds: float) -> list[Result]:
+    """Send heartbeats while always ten large results are on their way."""
+    data = of_2000_tests()
+    waiting = [held(ledger) for _ in range(int(RESULTS_AT_ONCE * max(seconds, 1)))]
+    accepted: list[Job] = []
+    is_over = threading.Event()
+
+    def send() -> None:
+        while waiting and not is_over.is_set():
+            job = waiting.pop()
+            while (status := post(server, job, data)) in BUSY and not is_over.wait(1.0):
+                pass
+            assert status < 300 or is_over.is_set(), status
+            accepted.append(job)
+
+    say(f"heartbeats beside {RESULTS_AT_ONCE} such results at once")
+    threads = [threading.Thread(target=send) for _ in range(RESULTS_AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    told = load(server.port, [heartbeat(job) for job in beating], seconds, PAUSE)
+    assert any(thread.is_alive() for thread in threads), "the results were accepted before the heartbeats ended"
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    say(f"{told['done']} heartbeats, {len(accepted)} results")
+    return [
+        Result("p99 of a heartbeat beside ten large results at once", p99(told), None, "ms", told["done"], limit=100),
+        Result("lost heartbeats beside them", told["wrong"], None, "requests", told["done"], limit=0),
     ]
 
 
@@ -179,6 +238,15 @@ def _all() -> Any:
 
 
 def post_and_show(server: Server, job: Job, data: bytes, token: str) -> float:
+    began = time.perf_counter()
+    status = post(server, job, data)
+    assert status < 300, status
+    server.get(f"/v1/runs/{job.submission.key.test_id}/results?limit=2000", token)
+    return time.perf_counter() - began
+
+
+def post(server: Server, job: Job, data: bytes) -> int:
+    """Send the result of a run and return the status of the answer."""
     key = job.submission.key
     mark = b"--b0undary"
     body = (
@@ -193,11 +261,12 @@ def post_and_show(server: Server, job: Job, data: bytes, token: str) -> float:
         f"http://127.0.0.1:{server.port}/post-result?test_id={key.test_id}&attempt={key.attempt}", body,
         {"Authorization": f"Bearer {job.token}", "Content-Type": "multipart/form-data; boundary=b0undary"},
     )  # fmt: skip
-    began = time.perf_counter()
-    with urllib.request.urlopen(asked, timeout=60) as answer:
-        answer.read()
-    server.get(f"/v1/runs/{key.test_id}/results?limit=2000", token)
-    return time.perf_counter() - began
+    try:
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            answer.read()
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def fill(ledger: Ledger, runs: int) -> None:
@@ -233,7 +302,7 @@ def fill(ledger: Ledger, runs: int) -> None:
 def lists(server: Server, token: str, runs: int) -> list[Result]:
     last = 10_000 + runs - 1
     questions = {
-        "page of the run list": "/v1/runs?limit=50",
+        "page of the run list": FIRST_PAGE,
         "page in the middle": f"/v1/runs?limit=50&before={10_000 + runs // 2}",
         "filtered by state": "/v1/runs?limit=50&state=failed",
         "searched for": f"/v1/runs?limit=50&q=label%20{10_000 + runs // 3}",
@@ -244,7 +313,8 @@ def lists(server: Server, token: str, runs: int) -> list[Result]:
     for name, path in questions.items():
         server.get(path, token)
         times = sorted(server.get(path, token)[0] for _ in range(40))
-        found.append(Result(f"{name}: p95", 1000 * times[int(len(times) * 0.95)], None, "ms", len(times), limit=200))
+        limit = LIST_LIMIT if path == FIRST_PAGE else 200
+        found.append(Result(f"{name}: p95", 1000 * times[int(len(times) * 0.95)], None, "ms", len(times), limit=limit))
     return found
 
 
