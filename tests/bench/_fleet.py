@@ -44,6 +44,7 @@ from refstack_worker.worker.queue import slot
 from refstack_worker.worker.sandbox.runner import Command, ProcessExit, ProcessListener
 from refstack_worker.worker.server_api import connection
 from refstack_worker.worker.server_api.node_status import NodeStatus, NodeStatusReporter
+from refstack_worker.worker.spool.sender import SenderTools, SpoolSender
 from refstack_worker.worker.spool.spool import Spool
 from tests.support.ledgers import Event, stream
 
@@ -105,10 +106,10 @@ class Executor:
 
     def _tests(self, server: RefstackServer, settings: Arguments, listener: ProcessListener) -> bool:
         """Ask what a run asks, wait, and leave a result; return whether it was not stopped meanwhile."""
-        TALLY.add("executions")
         server.miniconf()
         if settings.testcases is None:
             server.testcases()
+        TALLY.add("executions")
         listener.event({"event": "state", "state": "running"})
         listener.event({"event": "progress", **COUNTS, "done": 1})
         if self._stopped.wait(self._seconds):
@@ -196,6 +197,8 @@ class Node:
         self.admission = Admission()
         self.slot = slot.Slot(0, self.services, self.admission, self._ended)
         channel = NodeChannel.of_node(opener.private, opener.servers)
+        tools = SenderTools(settings, opener, self.services.runner, self.services.program)
+        self.sender = SpoolSender(self.services.spool, tools)
         self.reporter = NodeStatusReporter(settings, [channel], self._status, lambda _: None)
 
     def start(self) -> None:
@@ -203,6 +206,7 @@ class Node:
             self.settings.gearman.addresses, [gearman_functions.for_version(name) for name in self.versions]
         )
         self.slot.start()
+        self.sender.start()
         self.reporter.start()
 
     def left(self) -> int:
@@ -212,6 +216,7 @@ class Node:
 
     def _ended(self, outcome: AttemptOutcome, _seconds: float) -> None:
         TALLY.add(f"{outcome.kind.value} {outcome.reason}".strip())
+        self.sender.nudge()
         self.reporter.nudge()
 
     def _status(self) -> NodeStatus:
@@ -222,7 +227,8 @@ class Warnings(logging.Handler):
     """Counts what is logged, numbers left out."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        TALLY.add("log: " + re.sub(r"[0-9][0-9.]*", "N", record.getMessage())[:160])
+        message = re.sub(r"0x[0-9a-f]+", "N", record.getMessage())
+        TALLY.add("log: " + re.sub(r"[0-9][0-9.]*", "N", message)[:160])
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -47,9 +48,6 @@ RATIO = 0.97
 """What the queue may take of the time by hand, from the second run on."""
 SHARED_RATIO = 0.6
 """What two nodes may take of the time of one."""
-ENDED = ("finished", "failed", "cancelled")
-ASK_SECONDS = 0.25
-"""Between two questions whether the run has ended."""
 
 Outcomes = Mapping[str, str]
 """Test to how it ended."""
@@ -131,8 +129,9 @@ class Queued:
             "--concurrency", str(self.concurrency), "--shards", str(self.shards), "-f", "json",
         )  # fmt: skip
         test_id = int(made.json()["test_id"])
-        run = eventually(f"run {test_id} ends", lambda: self._ended(test_id), 900)
+        self._follow(test_id)
         took = time.monotonic() - began
+        run = self.site.show(test_id)
         assert run["state"] == "finished", f"{run}\n{self.site.logs()[-4000:]}"
         self._say_when(test_id, triggered)
         stream = self.work / "queued.subunit"
@@ -142,11 +141,13 @@ class Queued:
         self.outcomes = outcomes_of(stream, self.work)
         return took
 
-    def _ended(self, test_id: int) -> dict[str, Any] | None:
-        # not all the time: server and cloud share the cores
-        time.sleep(ASK_SECONDS)
-        run = self.site.show(test_id)
-        return run if run["state"] in ENDED else None
+    def _follow(self, test_id: int) -> None:
+        """Wait for the end as the page of a run does, by its events: to ask again and again costs the cloud's cores."""
+        headers = {"Authorization": f"Bearer {self.site.token.read_text().strip()}"}
+        asked = urllib.request.Request(f"{self.site.url}/v1/runs/{test_id}/events", headers=headers)  # noqa: S310
+        with urllib.request.urlopen(asked, timeout=60) as events:  # noqa: S310 - the site's own address
+            if not any(line.strip() == b"event: end" for line in events):
+                raise AssertionError(f"the events of run {test_id} stopped before its end")
 
     def _say_when(self, test_id: int, triggered: float) -> None:
         """Say how long after the trigger each message of the run came."""

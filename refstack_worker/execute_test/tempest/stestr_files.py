@@ -20,11 +20,10 @@ top_dir={folder}
 group_regex={group}
 """
 
-_LOADER = r'''"""The tests that a process of stestr is given, loaded from their own modules.
-
-Tempest's own loader imports each module that Tempest and its plugins have. It is asked where a process is given no
-list, as when the tests are listed, and where one of its tests is not found this way.
-"""
+_LOADER = r"""# The tests that a process of stestr is given, loaded from their own modules.
+#
+# Tempest's own loader imports each module that Tempest and its plugins have. It is asked where a process is given no
+# list, as when the tests are listed, and where one of its tests is not found this way.
 
 import importlib
 import os
@@ -78,7 +77,7 @@ def plain_names(tests):
     if not hasattr(tests, "__iter__"):
         return [plain(tests.id())]
     return [name for each in tests for name in plain_names(each)]
-'''
+"""
 
 
 def write_stestr_conf(tempest: Tempest, workspace: Workspace, group: str = BY_CLASS) -> None:

@@ -100,7 +100,7 @@ def message_json(message: Message) -> dict[str, Any]:
 
 def test_json(test: TestResult) -> dict[str, Any]:
     """Return one test of a result."""
-    return {**asdict(test), "started_at": iso(test.started_at)}
+    return {**test.as_row(), "started_at": iso(test.started_at)}
 
 
 def node_json(node: Node) -> dict[str, Any]:

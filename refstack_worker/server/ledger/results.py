@@ -218,7 +218,7 @@ class Results(LedgerPart):
             for number, data in enumerate(_pieces(path) if path else ()):
                 chunk = {"test_id": key.test_id, "number": number, "data": data}
                 connection.execute(insert(table).values(chunk))
-        for rows in _batches({"test_id": key.test_id, **asdict(test)} for test in parsed.tests):
+        for rows in _batches({"test_id": key.test_id, **test.as_row()} for test in parsed.tests):
             connection.execute(insert(queue_tables.result_test), rows)
             packed += sum(_ROW_BYTES + len(row["name"]) + len(row["reason"]) for row in rows)
         self._note_size(connection, key.test_id, packed)

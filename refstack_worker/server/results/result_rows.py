@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -35,8 +35,10 @@ class RowFile:
         with self.path.open(encoding="utf-8") as lines:
             for line in lines:
                 test = TestResult(**json.loads(line))
+                if test.position in self.times:
+                    test = replace(test, times=self.times[test.position])
                 if test.position not in self.superseded:
-                    yield replace(test, times=self.times.get(test.position, 1))
+                    yield test
 
 
 class RowWriter:
@@ -89,5 +91,5 @@ class RowWriter:
         self._number += 1
         if self._number > MAX_TESTS:
             raise ResultError(f"result: more than {MAX_TESTS} tests")
-        self._out.write(json.dumps(asdict(replace(row, position=self._number))) + "\n")
+        self._out.write(json.dumps({**row.as_row(), "position": self._number}) + "\n")
         return self._number

@@ -50,7 +50,7 @@ def as_json(exported: ExportedRun) -> Pieces:
     yield json.dumps(about)[:-1] + ', "tests": [\n'
     mark = ""
     for test in exported.tests():
-        yield mark + json.dumps(asdict(test))
+        yield mark + json.dumps(test.as_row())
         mark = ",\n"
     yield "\n]}\n"
 
