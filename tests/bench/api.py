@@ -9,40 +9,29 @@ while ten such results are sent at once; 200 watchers.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
 
-from refstack_worker.server.domain.attempts import Claim
-from refstack_worker.server.domain.runs import NewRun, RunSpec
 from refstack_worker.server.ledger.ledger import Ledger
+from tests.bench._heartbeats import PROGRESS, heartbeat, held, load, p99
 from tests.bench._measure import Result, report, say
+from tests.bench._results import beside_results, large_result
 from tests.bench._server import Server, cluster, gunicorn
-from tests.support.ledgers import Event, Job, make_settings, stream, submit
+from tests.support.ledgers import Job, make_settings
 from tests.support.postgresql import Cluster
 
 RUNS = 64
 """Claimed runs that send heartbeats."""
-PROGRESS = {"total": 100, "done": 7, "passed": 7, "failed": 0, "skipped": 0, "seconds_left": 9.0, "test": "t"}
 FIRST_PAGE = "/v1/runs?limit=50"
 LIST_LIMIT = 50
 """Milliseconds for the first page of the list."""
-RESULTS_AT_ONCE = 10
-PAUSE = 0.1
-"""Seconds between two heartbeats of a thread beside these results: 16 threads are as many as 320 runs, every two seconds."""
-BUSY = (429, 503)
-"""Answers after which a node sends its result again."""
 
 
 def main(arguments: list[str]) -> int:
@@ -87,12 +76,6 @@ def measure(database: Cluster, folder: Path, asked: argparse.Namespace) -> list[
     return found
 
 
-def held(ledger: Ledger) -> Job:
-    job = submit(ledger, ledger.runs.add(NewRun(RunSpec(tempest_version="47.0.0"), label="bench")).test_id)
-    ledger.attempts.claim(job.proof, Claim(job.claim_id, "node", "47.0.0"))
-    return job
-
-
 def beats(folder: Path, url: str, jobs: list[Job], seconds: float, ledger: Ledger) -> list[Result]:
     requests: list[dict[str, Any]] = []
     for job in jobs:
@@ -135,138 +118,6 @@ class AtLeast(Result):
     @property
     def holds(self) -> bool:
         return self.ours >= (self.limit or 0) and (self.ratio or 0) >= (self.ratio_limit or 0)
-
-
-def heartbeat(job: Job) -> dict[str, Any]:
-    """Return the request."""
-    key = job.submission.key
-    body = {"claim": job.claim_id, "worker": "node", "state": "running", "progress": PROGRESS}
-    path = f"/worker/v1/runs/{key.test_id}/attempts/{key.attempt}/heartbeat"
-    return {"path": path, "token": job.token, "body": body}
-
-
-def p99(told: dict[str, Any]) -> float:
-    """Return the milliseconds within which 99 of 100 answers came."""
-    return 1000 * float(sorted(told["times"])[int(len(told["times"]) * 0.99)])
-
-
-def load(port: int, requests: list[dict[str, Any]], seconds: float, pause: float = 0.0) -> dict[str, Any]:
-    """Let two processes of eight threads ask; one that only warms up goes first."""
-    words = [sys.executable, str(Path(__file__).with_name("_load.py")), str(port)]
-    subprocess.run([*words, "1", "4", "0"], input=json.dumps(requests), text=True, capture_output=True, check=True)
-    parts = [requests[0::2] or requests, requests[1::2] or requests]
-    began = [
-        subprocess.Popen(
-            [*words, str(seconds), "8", str(pause)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in parts
-    ]
-    threads: list[threading.Thread] = []
-    told: list[dict[str, Any]] = []
-    for process, part in zip(began, parts):
-
-        def ask(process: Any = process, part: Any = part) -> None:
-            told.append(json.loads(process.communicate(json.dumps(part))[0]))
-
-        threads.append(threading.Thread(target=ask))
-        threads[-1].start()
-    for thread in threads:
-        thread.join()
-    return {
-        "done": sum(one["done"] for one in told),
-        "wrong": sum(one["wrong"] for one in told),
-        "seconds": max(one["seconds"] for one in told),
-        "times": [moment for one in told for moment in one["times"]],
-    }
-
-
-def of_2000_tests() -> bytes:
-    """Return a result."""
-    return stream([Event(f"tempest.api.m{n % 40}.T.test_{n}", "success") for n in range(2000)], padding=5000)
-
-
-def large_result(ledger: Ledger, server: Server, token: str, times: int = 5) -> list[Result]:
-    data = of_2000_tests()
-    say(f"a result of 2000 tests, {len(data) / 1e6:.1f} MB")
-    jobs = [held(ledger) for _ in range(times)]
-    before = server.memory()
-    seconds = [post_and_show(server, job, data, token) for job in jobs]
-    grown = (server.memory() - before) / 1024
-    assert {len(ledger.results.tests(job.submission.key.test_id, _all())) for job in jobs} == {2000}
-    took = statistics.median(seconds)
-    return [
-        Result("result of 2,000 tests: accepted, parsed and shown", took, None, "s", times, limit=1),
-        Result("memory that it takes", grown, None, "MiB", times, limit=40),
-    ]
-
-
-def beside_results(ledger: Ledger, server: Server, beating: list[Job], seconds: float) -> list[Result]:
-    """Send heartbeats while always ten large results are on their way."""
-    data = of_2000_tests()
-    waiting = [held(ledger) for _ in range(int(RESULTS_AT_ONCE * max(seconds, 1)))]
-    accepted: list[Job] = []
-    is_over = threading.Event()
-
-    def send() -> None:
-        while waiting and not is_over.is_set():
-            job = waiting.pop()
-            while (status := post(server, job, data)) in BUSY and not is_over.wait(1.0):
-                pass
-            assert status < 300 or is_over.is_set(), status
-            accepted.append(job)
-
-    say(f"heartbeats beside {RESULTS_AT_ONCE} such results at once")
-    threads = [threading.Thread(target=send) for _ in range(RESULTS_AT_ONCE)]
-    for thread in threads:
-        thread.start()
-    told = load(server.port, [heartbeat(job) for job in beating], seconds, PAUSE)
-    assert any(thread.is_alive() for thread in threads), "the results were accepted before the heartbeats ended"
-    is_over.set()
-    for thread in threads:
-        thread.join()
-    say(f"{told['done']} heartbeats, {len(accepted)} results")
-    return [
-        Result("p99 of a heartbeat beside ten large results at once", p99(told), None, "ms", told["done"], limit=100),
-        Result("lost heartbeats beside them", told["wrong"], None, "requests", told["done"], limit=0),
-    ]
-
-
-def _all() -> Any:
-    from refstack_worker.server.domain.results import ResultQuery
-
-    return ResultQuery(limit=3000)
-
-
-def post_and_show(server: Server, job: Job, data: bytes, token: str) -> float:
-    began = time.perf_counter()
-    status = post(server, job, data)
-    assert status < 300, status
-    server.get(f"/v1/runs/{job.submission.key.test_id}/results?limit=2000", token)
-    return time.perf_counter() - began
-
-
-def post(server: Server, job: Job, data: bytes) -> int:
-    """Send the result of a run and return the status of the answer."""
-    key = job.submission.key
-    mark = b"--b0undary"
-    body = (
-        mark
-        + b'\r\nContent-Disposition: form-data; name="file"; filename="subunit"\r\n\r\n'
-        + data
-        + b"\r\n"
-        + mark
-        + b"--\r\n"
-    )
-    asked = urllib.request.Request(
-        f"http://127.0.0.1:{server.port}/post-result?test_id={key.test_id}&attempt={key.attempt}", body,
-        {"Authorization": f"Bearer {job.token}", "Content-Type": "multipart/form-data; boundary=b0undary"},
-    )  # fmt: skip
-    try:
-        with urllib.request.urlopen(asked, timeout=60) as answer:
-            answer.read()
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
 
 
 def fill(ledger: Ledger, runs: int) -> None:
