@@ -120,25 +120,28 @@ def test_what_the_rpm_says(version_folder: Path, tmp_path: Path) -> None:
     assert "refstack-tempest = 43.0.0" in said and "(python(abi) = 3.11 or python(abi) = 3.13)" in said
 
 
+@needs_dpkg
 def test_a_changed_wheel_is_refused_by_name(version_folder: Path, tmp_path: Path) -> None:
     with (version_folder / "wheels" / "beta-1.0-py3-none-any.whl").open("ab") as stream:
         stream.write(b"x")
     with pytest.raises(BuildError, match=r"beta-1\.0-py3-none-any\.whl: not the file that was locked"):
-        contents.build(PackageRequest(version_folder, tmp_path / "out"))
+        contents.build(PackageRequest(version_folder, tmp_path / "out", ("deb",)))
     assert not (tmp_path / "out").exists()
 
 
+@needs_dpkg
 def test_a_missing_wheel_is_refused_by_name(version_folder: Path, tmp_path: Path) -> None:
     (version_folder / "wheels" / "gamma-1.0-py3-none-any.whl").unlink()
     with pytest.raises(BuildError, match="gamma"):
-        contents.build(PackageRequest(version_folder, tmp_path))
+        contents.build(PackageRequest(version_folder, tmp_path, ("deb",)))
 
 
+@needs_dpkg
 def test_a_lock_that_was_never_proved_is_refused(tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path / "wheels", "tempest")
     (tmp_path / "pylock.toml").write_text(lock_of([wheel], tests=0))
     with pytest.raises(BuildError, match="never checked"):
-        contents.build(PackageRequest(tmp_path, tmp_path / "out"))
+        contents.build(PackageRequest(tmp_path, tmp_path / "out", ("deb",)))
 
 
 def test_two_versions_in_one_folder_are_refused(version_folder: Path) -> None:

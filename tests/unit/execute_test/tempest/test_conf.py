@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
@@ -67,8 +67,14 @@ LINE = st.text(st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp"), blac
 
 @given(LINE)
 def test_clean_up_reads_values_as_they_were_given(value: str) -> None:
+    assume("\\$" not in value)  # it is refused, below
     written = written_value(value)
     assert read_value(written.strip()) == value
+
+
+def test_a_backslash_before_a_dollar_sign_is_refused() -> None:
+    with pytest.raises(BadInput, match="backslash before a dollar sign"):
+        written_value("pass\\$word")
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\0b", ["x", "a\nb"]])
