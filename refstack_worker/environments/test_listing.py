@@ -92,14 +92,21 @@ def forget(store: WheelStore, lock: Lock) -> None:
 
 
 def carry_over(store: WheelStore, proved_one: Lock, lock: Lock, interpreter: Interpreter) -> None:
-    """Take the proof of a lock for one of the same wheels that differs only in what it says about itself."""
+    """Take the proof of a lock for one of the same wheels that differs only in what it says about itself.
+
+    Two processes may do so at once: the one that comes second finds that it was done.
+    """
     if [wheel.sha256 for wheel in proved_one.wheels] != [wheel.sha256 for wheel in lock.wheels]:
         raise LockError(f"{lock.path}: its wheels differ from those of the lock that was checked")
     for suffix in (".tests", ".json"):  # the proof last
         known = _path(store, proved_one, interpreter).with_suffix(suffix)
-        if known.is_file() or suffix == ".json":
-            write_whole(_path(store, lock, interpreter).with_suffix(suffix), known.read_bytes())
-            known.unlink()
+        target = _path(store, lock, interpreter).with_suffix(suffix)
+        try:
+            write_whole(target, known.read_bytes())
+            known.unlink(missing_ok=True)
+        except FileNotFoundError:
+            if suffix == ".json" and not target.is_file():
+                raise
 
 
 def prove(store: Store, lock: Lock, interpreter: Interpreter, environment: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,19 @@ def test_refusals_of_an_older_rule_are_not_believed(settings: EnvironmentSetting
         Catalogue(settings).find(Want(version="44.0.0"))
     proof.write_text('{"refused": "/bin/sh: 1: /var/tmp/t: not found"}')
     assert not Catalogue(settings).find(Want(version="44.0.0")).problem
+
+
+def test_two_processes_carry_a_proof_over_at_once(settings: EnvironmentSettings, tmp_path: Path) -> None:
+    offer = a_version(settings, ONE_HICCUP.format(once=str(tmp_path / "once")))
+    with Environment(offer, settings, tmp_path / "env"):
+        pass
+    store, lock, interpreter = Store(settings.store), offer.lock, offer.interpreter
+    final = replace(lock, digest="f" * 64)
+    with pytest.raises(FileNotFoundError):
+        test_listing.carry_over(store, replace(lock, digest="e" * 64), final, interpreter)
+    for _ in range(2):
+        test_listing.carry_over(store, lock, final, interpreter)
+    assert (test_listing.proved(store, lock, interpreter), test_listing.proved(store, final, interpreter)) == (0, 1)
 
 
 LOSES_ITS_STORE = """
