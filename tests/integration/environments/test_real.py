@@ -16,7 +16,7 @@ from refstack_worker.environments.lock import read_lock
 from refstack_worker.environments.store.verify import Store
 from refstack_worker.environments.test_listing import list_tests
 from refstack_worker.execute_test.tempest.installation import Tempest
-from refstack_worker.execute_test.tempest.stestr_files import write_stestr_conf
+from refstack_worker.execute_test.tempest.stestr_files import give_durations, write_stestr_conf
 from refstack_worker.execute_test.tempest.workspace import Workspace
 from tests.support.tempests import RELEASES
 
@@ -129,6 +129,16 @@ def test_a_process_imports_the_modules_of_its_tests_alone(build_settings, tmp_pa
             theirs, all_there_are = loaded(tempest.package, f"{tempest.package}/test_discover")
             assert ours == theirs and sorted(ours) == sorted(chosen) != []
             assert few < all_there_are / 3 or part == "tempest"
+
+
+def test_stestr_itself_reads_the_durations(build_settings, tmp_path):
+    settings, offer = build_settings("47.0.0")
+    give_durations(tmp_path, {"a.B.test_c": 1.5}, ["a.B.test_c[id-1,smoke]"])
+    times = "file.RepositoryFactory().open('.').get_test_times(['a.B.test_c[x]'])"
+    code = f"from stestr.repository import file; print({times})"
+    with Environment(offer, settings, tmp_path / "env") as built:
+        done = subprocess.run([built.python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "'known': {'a.B.test_c[x]': 1.5}" in done.stdout
 
 
 def test_two_versions_at_once(build_settings, tmp_path):
