@@ -83,7 +83,7 @@ def plain_names(tests):
 def write_stestr_conf(tempest: Tempest, workspace: Workspace, group: str = BY_CLASS) -> None:
     """Let stestr's processes load the modules of their tests alone, and keep groups of tests together.
 
-    Without that, each process imports all modules of Tempest: at a run of 58 tests that is a second of two.
+    Without that, each process imports all modules of Tempest: 1.75 s of a core in place of 1.1 for Swift's tests.
 
     :param group: what this expression matches at the start of a test's name is its group.
     """
