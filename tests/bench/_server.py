@@ -1,4 +1,4 @@
-"""The API in gunicorn, and a PostgreSQL of its own, for the benchmarks."""
+"""The API in its own server or in gunicorn, and a PostgreSQL of its own, for the benchmarks."""
 
 # ruff: noqa: S310 - every address is our own
 
@@ -25,7 +25,7 @@ TOP = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Server:
-    """A gunicorn."""
+    """A server of several processes."""
 
     port: int
     pid: int
@@ -56,6 +56,23 @@ def gunicorn(
     words = [sys.executable, "-m", "gunicorn", "--workers", str(workers), "--worker-class", "gthread"]
     words += ["--threads", str(threads)]
     words += ["--bind", f"127.0.0.1:{port}", "--log-level", "warning", "--keep-alive", "30", application]
+    with _serving(words, environment, port, workers) as server:
+        yield server
+
+
+@contextmanager
+def own(config: Path, workers: int = 4) -> Iterator[Server]:
+    """Serve the API as its unit does, on a free port."""
+    port = _free_port()
+    words = [sys.executable, "-m", "refstack_worker.cli.queue.main", "--config", str(config), "api"]
+    words += ["--listen", f"127.0.0.1:{port}", "--processes", str(workers)]
+    with _serving(words, {}, port, workers) as server:
+        yield server
+
+
+@contextmanager
+def _serving(words: list[str], environment: dict[str, str], port: int, workers: int) -> Iterator[Server]:
+    """Give a server once it answers, and end it."""
     env = {**os.environ, **environment, "PYTHONPATH": str(TOP)}
     process = subprocess.Popen(words, env=env, cwd=TOP, stdout=sys.stderr)
     try:
@@ -63,7 +80,7 @@ def gunicorn(
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise SystemExit(f"gunicorn ended with status {process.returncode}: see above")
+                raise SystemExit(f"the server ended with status {process.returncode}: see above")
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/nothing", timeout=5)
             except urllib.error.HTTPError:

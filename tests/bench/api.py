@@ -1,4 +1,7 @@
-"""The HTTP side under load: gunicorn with 4 workers, PostgreSQL, load from other processes.
+"""The HTTP side under load: 4 processes, PostgreSQL, load from other processes.
+
+``refstack-queue api`` answers, but where it is compared with a bare application: there gunicorn serves both; and for
+the watchers, of whom one process takes more than the product lets it.
 
 Heartbeats and status posts beside a bare Flask INSERT; lists over 100,000 runs; a result of 2,000 tests, and heartbeats
 while ten such results are sent at once; 200 watchers.
@@ -23,7 +26,7 @@ from refstack_worker.server.ledger.ledger import Ledger
 from tests.bench._heartbeats import PROGRESS, heartbeat, held, load, p99
 from tests.bench._measure import Result, report, say
 from tests.bench._results import beside_results, large_result
-from tests.bench._server import Server, cluster, gunicorn
+from tests.bench._server import Server, cluster, gunicorn, own
 from tests.support.ledgers import Job, make_settings
 from tests.support.postgresql import Cluster
 
@@ -60,9 +63,7 @@ def measure(database: Cluster, folder: Path, asked: argparse.Namespace) -> list[
     jobs = [held(ledger) for _ in range(RUNS)]
     try:
         found = beats(folder, url, jobs, asked.seconds, ledger)
-        with gunicorn(
-            "refstack_worker.server.app:application()", {"REFSTACK_CFG": str(folder / "refstack.cfg")}
-        ) as server:
+        with own(folder / "refstack.cfg") as server:
             found += large_result(ledger, server, token)
             found += beside_results(ledger, server, jobs, asked.seconds)
             fill(ledger, asked.runs)

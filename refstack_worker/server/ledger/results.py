@@ -18,6 +18,7 @@ from refstack_worker.contract.secrets import secret_values
 from refstack_worker.contract.states import RunState, may_move
 from refstack_worker.errors import LedgerError, NotFoundError, SealError
 from refstack_worker.server.db import legacy_tables, queue_tables
+from refstack_worker.server.db.inserts import add_many
 from refstack_worker.server.domain.attempts import (
     Accepted,
     AttemptKey,
@@ -219,7 +220,7 @@ class Results(LedgerPart):
                 chunk = {"test_id": key.test_id, "number": number, "data": data}
                 connection.execute(insert(table).values(chunk))
         for rows in _batches({"test_id": key.test_id, **test.as_row()} for test in parsed.tests):
-            connection.execute(insert(queue_tables.result_test), rows)
+            add_many(connection, queue_tables.result_test, rows)
             packed += sum(_ROW_BYTES + len(row["name"]) + len(row["reason"]) for row in rows)
         self._note_size(connection, key.test_id, packed)
         frozen_verdicts.freeze(connection, key.test_id, parsed.tests, self.clock())

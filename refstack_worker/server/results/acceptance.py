@@ -48,7 +48,7 @@ def accept(ledger: Ledger, proof: Proof, upload: Upload) -> Accepted:
         return known
     upload = replace(upload, summary=Masker(secrets).value(upload.summary))
     # parsing takes its time: outside of any transaction
-    with masked(upload, secrets) as result:
+    with masked(upload, secrets, ledger.settings.data) as result:
         return ledger.results.accept(proof, upload, result)
 
 
@@ -61,22 +61,22 @@ def accept_anonymous(ledger: Ledger, upload: Upload, test_id: int | None = None)
     :raises NotFoundError: there is no such test.
     :raises RefusedError: ``accepted``: the test has another result.
     """
-    with masked(upload, ()) as result:
+    with masked(upload, (), ledger.settings.data) as result:
         return ledger.results.accept_anonymous(upload, result, test_id)
 
 
 @contextmanager
-def masked(upload: Upload, secrets: Collection[str]) -> Iterator[MaskedResult]:
+def masked(upload: Upload, secrets: Collection[str], data: Path) -> Iterator[MaskedResult]:
     """Parse, mask and compress an upload into files that are gone afterwards.
 
+    :param data: the server's folder for data, in which large results wait for their turn.
     :raises ResultError: the bytes are not a complete result.
     """
     with tempfile.TemporaryDirectory(prefix="refstack-", dir=upload.path.parent) as folder:
         place = Path(folder)
-        parse = parser_process.parse_apart if upload.size >= parser_process.MIN_BYTES else _parse_here
         log = masked_log(upload.log, place / "log", secrets)
-        yield MaskedResult(parse(upload.path, place, secrets), place / masked_copy.PACKED, log)
-
-
-def _parse_here(stream: Path, folder: Path, secrets: Collection[str]) -> subunit.Parsed:
-    return masked_copy.parse_into(folder, stream, secrets)
+        if upload.size >= parser_process.MIN_BYTES:
+            parsed = parser_process.parse_apart(upload.path, place, secrets, data)
+        else:
+            parsed = masked_copy.parse_into(place, upload.path, secrets)
+        yield MaskedResult(parsed, place / masked_copy.PACKED, log)

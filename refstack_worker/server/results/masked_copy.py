@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from refstack_worker.errors import ResultError
-from refstack_worker.server.results import confined, subunit, subunit_v1
+from refstack_worker.server.results import subunit, subunit_v1
 
 TESTS = "tests"
 """The file of the tests in the folder that takes both."""
@@ -37,5 +37,8 @@ def _as_v2(path: Path, converted: Path) -> Path:
             return path
     if path.stat().st_size > subunit_v1.MAX_BYTES:
         raise ResultError(f"result: a subunit v1 stream may have at most {subunit_v1.MAX_BYTES} bytes; send version 2")
+    # seldom needed, and what it imports takes a fifth of the time in which a large stream is parsed
+    from refstack_worker.server.results import confined
+
     confined.from_v1(path, converted)
     return converted

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,38 +15,41 @@ from typing import Any
 from refstack_worker.errors import LedgerError, ProcessError, ResultError
 from refstack_worker.server.domain.results import Counts
 from refstack_worker.server.results import limited, masked_copy
+from refstack_worker.server.results.machine_turns import MachineTurns, NoTurnError
 from refstack_worker.server.results.result_rows import RowFile
 from refstack_worker.server.results.subunit import Parsed
 
 MIN_BYTES = 2 * 1024 * 1024
 """A smaller result is parsed where it is: to start a program takes longer."""
-LIMITS = limited.ProcessLimits(cpu_seconds=600, memory=1 << 30, file=1 << 32, seconds=900, niceness=5)
-"""A result of the largest size needs a tenth of the memory. Heartbeats go first."""
-_TURN = threading.BoundedSemaphore(2)
-"""Large results that are parsed at a time; the others wait ..."""
+LIMITS = limited.ProcessLimits(cpu_seconds=600, memory=1 << 30, file=1 << 32, seconds=900, niceness=19)
+"""A result of the largest size needs a tenth of the memory. Heartbeats go first: at a niceness of 15 they wait twice as
+long beside ten such results, on two cores."""
+_TURNS = MachineTurns("parser", 2)
+"""Large results that are parsed at the same time on this machine, whose processors answer heartbeats too. Another that
+takes long leaves a turn for those that do not. The others wait ..."""
 WAIT_SECONDS = 20.0
 """... so long, and are posted again then: each that waits holds a thread."""
 
 
-def parse_apart(stream: Path, folder: Path, secrets: Collection[str]) -> Parsed:
+def parse_apart(stream: Path, folder: Path, secrets: Collection[str], turns: Path) -> Parsed:
     """Parse a stream into the files ``tests`` and ``packed`` of a folder; see :func:`masked_copy.parse_into`.
 
+    :param turns: a folder that is the same for all who parse on this machine.
     :raises ResultError: the bytes are not a complete result.
     :raises LedgerError: this server is in trouble: the result is to be posted again.
     """
     request = {"stream": str(stream), "folder": str(folder), "secrets": sorted(secrets)}
-    if not _TURN.acquire(timeout=WAIT_SECONDS):
-        raise LedgerError("result: other large results are being read; post it again")
     try:
-        answer = json.loads(limited.run(__name__, (), LIMITS, json.dumps(request)))
+        with _TURNS.turn(turns, WAIT_SECONDS):
+            answer = json.loads(limited.run(__name__, (), LIMITS, json.dumps(request)))
+    except NoTurnError:
+        raise LedgerError("result: other large results are being read; post it again") from None
     except limited.RefusedInputError as error:
         raise ResultError(str(error)) from None
     except limited.OverLimitError:
         raise ResultError("result: takes too long to read, or too much memory") from None
     except (ProcessError, ValueError) as error:
         raise LedgerError(f"result: cannot be parsed now: {error}") from error
-    finally:
-        _TURN.release()
     times = {int(position): times for position, times in answer["times"]}
     rows = RowFile(folder / masked_copy.TESTS, frozenset(answer["superseded"]), times)
     return Parsed(Counts(**answer["counts"]), answer["seconds"], rows)

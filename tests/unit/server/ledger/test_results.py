@@ -162,6 +162,22 @@ class TestResults:
         pieces = list(ledger.results.stream(job.submission.key.test_id))
         assert b"".join(pieces) == data and max(map(len, pieces)) <= 1024 * 1024
 
+    def test_each_test_is_stored_as_it_was_parsed(self, ledger: Ledger, upload: Callable[..., Upload]) -> None:
+        odd = 'a "quoted" \\u0041 %s %(name)s :value {brace} \'; -- \U0001f600 \u00e9\n\ttab'
+        events = [
+            Event("tempest.api.m.C.test_odd", "fail", odd, 0.123456789),
+            Event("tempest.api.m.C.test_\u00fc[a,b]"),
+        ]
+        events += [Event(f"tempest.api.m.C.test_{n}", seconds=n / 7) for n in range(1100)]
+        posted = upload(stream(events))
+        with acceptance.masked(posted, (), ledger.settings.data) as result:
+            parsed = list(result.tests)
+        job = claimed(ledger)
+        acceptance.accept(ledger, job.proof, posted)
+        stored = ledger.results.tests(job.submission.key.test_id, ResultQuery(limit=2000))
+        assert stored == parsed
+        assert len(stored) == 1102 and odd in stored[0].reason
+
     def test_passwords_in_tracebacks_are_masked(self, ledger: Ledger, upload: Callable[..., Upload]) -> None:
         job = claimed(ledger)
         data = stream([Event("t", "fail", f"Unauthorized: {{'password': '{PASSWORD}'}}")])
