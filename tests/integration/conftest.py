@@ -24,20 +24,30 @@ TEMPEST = "47.0.0"
 KINDS = ("production", "embedded")
 LONGEST = ("test_run_end_to_end.py", "test_shards_end_to_end.py", "test_news_end_to_end.py", "test_leftovers.py")
 """Modules that take minutes, mostly waiting."""
-ON_PRODUCTION = ("test_shards_end_to_end.py", "test_news_end_to_end.py")
-"""Modules that every change has to pass on gearmand and PostgreSQL alone; 'tests/run full' has both kinds.
-
-What differs between the kinds is tested with a whole run, and with the ledger's own tests.
-"""
+ON_PRODUCTION = ("test_run_end_to_end.py", "test_shards_end_to_end.py", "test_news_end_to_end.py")
+"""Modules that every change has to pass on gearmand and PostgreSQL; 'tests/run full', and a module that is named on the
+command line, have both kinds."""
+EMBEDDED_TOO = (
+    "test_run_passes_and_its_password_is_found_nowhere",
+    "test_killed_worker_the_run_finishes_as_attempt_2_and_counts_once",
+    "test_cancel_in_the_middle_ends_state_and_processes_within_five_seconds",
+)
+"""Tests in them that every change has to pass on the embedded queue and SQLite as well. What else differs between the
+kinds is tested with the ledger's own tests, and in ``queue/``."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the longest modules: each is one process's, which at the end would be alone with it."""
-    if not os.environ.get("REFSTACK_TEST_FULL"):
-        left_out = [item for item in items if item.path.name in ON_PRODUCTION and "[embedded" in item.name]
+    if not os.environ.get("REFSTACK_TEST_FULL") and config.args == ["tests/integration"]:
+        left_out = [item for item in items if not is_for_every_change(item)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+def is_for_every_change(item: pytest.Item) -> bool:
+    name, _, kind = item.name.partition("[")
+    return item.path.name not in ON_PRODUCTION or not kind.startswith("embedded") or name in EMBEDDED_TOO
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """A run as a vendor sees it, end to end: real services, queue and worker, a real Tempest, a real Keystone and Swift.
 
-Each test runs with gearmand and PostgreSQL, and with the embedded queue and SQLite.
+Each test runs with gearmand and PostgreSQL, and with the embedded queue and SQLite (for a change, some of them).
 """
 
 from __future__ import annotations
