@@ -1,4 +1,5 @@
-"""The packages that the tests install: built once for a commit, signed with a key of the tests, kept in the cache."""
+"""The packages that the tests install: built once for a commit, when a test needs them, signed with a key of the tests,
+kept in the cache."""
 
 from __future__ import annotations
 
@@ -30,32 +31,57 @@ NEXT = "0.1.1"
 
 @dataclass(frozen=True)
 class Built:
-    """Where the packages are."""
+    """The packages of a commit."""
 
     folder: Path
+    key: Path
+    """Of the repository, which the packages bring along."""
 
     def debs(self, kind: str = "deb") -> list[Path]:
         """Return the Debian packages of ``deb`` (this commit), ``next`` or ``tempest``."""
+        with self._once(kind) as is_missing:
+            if is_missing and kind == "next":
+                build(self.folder / "as-next", "deb", "--nocheck", "--version", NEXT, "--keyring", self.key)
+                shutil.copytree(self.folder / "as-next" / "deb", self.folder / "next", dirs_exist_ok=True)
+            elif is_missing and kind == "tempest":
+                for version in (FIRST, SECOND):
+                    build_tempest(version, self.folder / kind)
+            elif is_missing:
+                # with the unit tests, once: as a release engineer builds
+                build(self.folder, "deb", "--keyring", self.key)
         return sorted((self.folder / kind).glob("*.deb"))
 
     def sources(self) -> list[Path]:
         """Return what belongs to the source packages."""
+        self.debs()
         found = self.folder / "deb"
         return sorted([*found.glob("*.dsc"), *found.glob("*.tar.*")])
 
     def left(self) -> list[Path]:
         """Return everything that the build of this commit's Debian packages left, as ``dist/deb/*`` does."""
+        self.debs()
         return sorted((self.folder / "deb").iterdir())
 
     def rpms(self) -> list[Path]:
         """Return the RPMs, sources left out."""
+        self.debs("tempest")
+        with self._once("rpm") as is_missing:
+            if is_missing:
+                build(self.folder, "rpm", "--nocheck", "--keyring", self.key)
         return sorted(
             p for kind in ("rpm", "tempest") for p in (self.folder / kind).glob("*.rpm") if ".src." not in p.name
         )
 
     def tempest(self, version: str) -> Path:
         """Return the Debian package of a Tempest version."""
-        return next((self.folder / "tempest").glob(f"refstack-tempest-{version}_*.deb"))
+        return next(path for path in self.debs("tempest") if path.name.startswith(f"refstack-tempest-{version}_"))
+
+    @contextmanager
+    def _once(self, kind: str) -> Iterator[bool]:
+        """Give whether packages of a kind are missing; afterwards they are not."""
+        complete = self.folder / f"{kind}.complete"
+        yield not complete.exists()
+        complete.touch()
 
 
 @pytest.fixture(scope="session")
@@ -76,21 +102,12 @@ def gpg(home: Path, *words: str) -> str:
 
 @pytest.fixture(scope="session")
 def built(gnupg_home: Path) -> Built:
-    """All packages of this commit, and the project's own once more under the next version."""
+    """The packages of this commit, and the project's own once more under the next version."""
     given = os.environ.get("REFSTACK_TEST_PACKAGES")
     commit = process.run(["git", "rev-parse", "HEAD"], process.Options(cwd=TOP)).stdout.strip()
     folder = Path(given) if given else cache() / "packages" / commit
-    if not (folder / "complete").exists():
-        key = gnupg_home / "key.asc"
-        # with the unit tests, once: as a release engineer builds
-        build(folder, "deb", "--keyring", key)
-        build(folder, "rpm", "--nocheck", "--keyring", key)
-        build(folder / "as-next", "deb", "--nocheck", "--version", NEXT, "--keyring", key)
-        shutil.copytree(folder / "as-next" / "deb", folder / "next", dirs_exist_ok=True)
-        for version in (FIRST, SECOND):
-            build_tempest(version, folder / "tempest")
-        (folder / "complete").touch()
-    return Built(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Built(folder, gnupg_home / "key.asc")
 
 
 def build(out: Path, *words: object) -> None:

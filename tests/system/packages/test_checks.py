@@ -40,6 +40,7 @@ def test_every_lintian_override_has_a_reason() -> None:
 def test_two_builds_give_the_same_bytes(built: Built, gnupg_home: Path, tmp_path: Path) -> None:
     """Another time, another path (``packaging/build`` takes a new one each time), another order of files."""
     key = gnupg_home / "key.asc"
+    assert built.debs() and built.rpms()
     for kind in ("deb", "rpm"):
         build(tmp_path, kind, "--nocheck", "--keyring", key)
     build_tempest(FIRST, tmp_path / "tempest")
@@ -54,7 +55,8 @@ def test_two_builds_give_the_same_bytes(built: Built, gnupg_home: Path, tmp_path
 
 @pytest.mark.parametrize("how", ["TERM", "its reader ends"])
 def test_a_build_that_is_ended_leaves_nothing(how: str, built: Built, gnupg_home: Path, tmp_path: Path) -> None:
-    """``built`` has made the clean root, so that the build is ended in the middle of a package."""
+    """The clean root was made before, so that the build is ended in the middle of a package."""
+    assert built.debs()
     words = [TOP / "packaging" / "build", "deb", "--nocheck", "--out", tmp_path / "out"]
     words += ["--keyring", gnupg_home / "key.asc"]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
