@@ -48,7 +48,7 @@ def parse_apart(stream: Path, folder: Path, secrets: Collection[str], turns: Pat
         raise ResultError(str(error)) from None
     except limited.OverLimitError:
         raise ResultError("result: takes too long to read, or too much memory") from None
-    except (ProcessError, ValueError) as error:
+    except (ProcessError, ValueError, OSError) as error:
         raise LedgerError(f"result: cannot be parsed now: {error}") from error
     times = {int(position): times for position, times in answer["times"]}
     rows = RowFile(folder / masked_copy.TESTS, frozenset(answer["superseded"]), times)

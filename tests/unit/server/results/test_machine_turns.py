@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -67,4 +69,38 @@ def test_a_killed_process_gives_its_turn_back(tmp_path: Path) -> None:
         holder.send_signal(signal.SIGKILL)
         holder.wait()
     with MachineTurns("work", 1).turn(tmp_path, 0.0):
-        assert len(list(tmp_path.iterdir())) == 1
+        assert [path.name for path in tmp_path.iterdir()] == ["work-0"]
+
+
+def test_a_process_with_many_threads_leaves_turns_to_others(tmp_path: Path) -> None:
+    busy, other = MachineTurns("work", 2), MachineTurns("work", 2)
+    is_over = threading.Event()
+    waited: list[float] = []
+
+    def keep_busy() -> None:
+        while not is_over.is_set():
+            with busy.turn(tmp_path, 30.0):
+                time.sleep(0.1)
+
+    with ThreadPoolExecutor(6) as pool:
+        for _ in range(6):
+            pool.submit(keep_busy)
+        try:
+            for _ in range(10):
+                began = time.monotonic()
+                with other.turn(tmp_path, 30.0):
+                    waited.append(time.monotonic() - began)
+        finally:
+            is_over.set()
+    # its turn comes after those that hold one now, not after all that wait
+    assert sorted(waited)[5] < 1.0
+
+
+def test_a_file_that_root_left_can_be_opened_by_others(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with MachineTurns("work", 1).turn(tmp_path, 0.0):
+            assert stat.S_IMODE((tmp_path / "work-0").stat().st_mode) in (0o644, 0o600)
+            assert os.geteuid() != 0 or stat.S_IMODE((tmp_path / "work-0").stat().st_mode) == 0o644
+    finally:
+        os.umask(before)

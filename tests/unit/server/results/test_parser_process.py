@@ -55,6 +55,8 @@ def test_trouble_of_the_server_is_not_the_results_fault(tmp_path: Path, monkeypa
     file, _, apart = in_both(tmp_path, stream(EVENTS))
     with pytest.raises(LedgerError, match="cannot be parsed now"):
         parse_apart(file, tmp_path / "gone", (), tmp_path)
+    with pytest.raises(LedgerError, match="cannot be parsed now"):
+        parse_apart(file, apart, (), file)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(LedgerError, match="cannot be parsed now"):
         parse_apart(file, apart, (), tmp_path)
