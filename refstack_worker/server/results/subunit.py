@@ -48,7 +48,7 @@ PARSER = "subunit.parser"
 _PARSER_ERROR = "Parser Error"
 _NOISE = "refstack noise"
 _NAME = re.compile(r"(?P<name>[^\[(]*(?:\([^)]*\))?[^\[]*)(?:\[(?P<attributes>[^\]]*)\])?(?P<scenario>.*)\Z", re.DOTALL)
-_UUID = re.compile(r"\bid-([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\b")
+_UUID = re.compile(r"\bid-([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -86,17 +86,17 @@ def parse(stream: Path, rows: Path, secrets: Collection[str] = (), kept: BinaryI
             source.seek(0)
             shutil.copyfileobj(source, kept, PIECE)
     if collector.counts.total == 0:
-        raise ResultError("result: contains no test; expected a subunit v2 stream (as 'stestr last --subunit' writes)")
+        raise ResultError("result: contains no test; expected a subunit stream (as 'stestr last --subunit' writes)")
     return Parsed(collector.counts, collector.seconds, collector.rows.file(rows))
 
 
 def split_id(test_id: str) -> tuple[str, str]:
-    """Return a test's name without the bracketed attributes, and its idempotent id (or an empty text)."""
+    """Return a test's name without the bracketed attributes, and its idempotent id in lower case (or an empty text)."""
     found = _NAME.match(test_id)
     attributes = (found["attributes"] or "") if found else ""
     uuid = _UUID.search(attributes)
     name = f"{found['name']}{found['scenario']}" if found else test_id
-    return name.strip(), uuid.group(1) if uuid else ""
+    return name.strip(), uuid.group(1).lower() if uuid else ""
 
 
 @dataclass(frozen=True)

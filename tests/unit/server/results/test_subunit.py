@@ -44,6 +44,7 @@ def test_every_status_counts_as_what_it_is(tmp_path: Path) -> None:
         (f"tempest.api.x.T.test_a[id-{UUID},smoke]", "tempest.api.x.T.test_a", UUID),
         (f"tempest.api.x.T.test_a[compute,id-{UUID}]", "tempest.api.x.T.test_a", UUID),
         (f"tempest.api.x.T.test_a[id-{UUID}](scenario)", "tempest.api.x.T.test_a(scenario)", UUID),
+        (f"tempest.api.x.T.test_a[id-{UUID.upper()},smoke]", "tempest.api.x.T.test_a", UUID),
         ("tempest.api.x.T.test_a", "tempest.api.x.T.test_a", ""),
         ("setUpClass (tempest.api.x.T)", "setUpClass (tempest.api.x.T)", ""),
         ("test_a[smoke", "test_a[smoke", ""),
