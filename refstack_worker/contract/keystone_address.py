@@ -7,11 +7,17 @@ from urllib.parse import urlsplit
 
 _VERSION = re.compile(r"/v(?:2(?:\.0)?|3(?:\.\d+)?)(?:/auth)?(?:/tokens)?\Z", re.IGNORECASE)
 """A version at the end of an address, and what old guides have behind it: where tokens are made."""
+_USER = re.compile(r"//[^/]*@")
 
 
 def v3_address(address: str) -> str:
     """Return the address of the v3 API: openrc files and clouds.yaml often name no version, or ``/v2.0``."""
     return f"{_VERSION.sub('', address.strip().rstrip('/')).rstrip('/')}/v3"
+
+
+def shown_address(address: str) -> str:
+    """Return an address as messages may show it: without user name, password, query and fragment."""
+    return _USER.sub("//", re.split("[?#]", address, maxsplit=1)[0])
 
 
 def is_same_server(one: str, other: str) -> bool:

@@ -13,9 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 _SECRET_OPTION = re.compile(r"pass|pwd|secret|token|credential|private|(?:api|access)_?key|(?:^|_)keys?(?:_|$)")
+
+_PASSWORD_IN_ADDRESS = re.compile(r"://[^/?#:@\s]*:([^/?#\s]+)@")
 
 MIN_SECRET_LENGTH = 4
 """Shorter values are not masked: they would blot out ordinary text."""
@@ -34,13 +36,15 @@ def is_secret_option(name: str) -> bool:
 
 
 def secret_values(conf: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Return the values of all secret options in a configuration; numbers as they are written in text."""
+    """Return the values of all secret options in a configuration; numbers as they are written in text.
+
+    The password in an address (``https://user:password@host``) is one too, whatever the option.
+    """
     return {
         text
         for options in conf.values()
         for option, value in options.items()
-        if is_secret_option(option)
-        for text in _texts(value)
+        for text in (_texts(value) if is_secret_option(option) else _passwords_in_addresses(value))
     }
 
 
@@ -52,6 +56,12 @@ def _texts(value: Any) -> Iterator[str]:
         yield value
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         yield str(value)
+
+
+def _passwords_in_addresses(value: Any) -> Iterator[str]:
+    for text in _texts(value):
+        for password in _PASSWORD_IN_ADDRESS.findall(text):
+            yield from {password, unquote(password)}
 
 
 class Masker:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import urllib.parse
 
+from refstack_worker.contract.keystone_address import shown_address
 from refstack_worker.execute_test.failures import BadInput
+
+_SCHEMES = ("http", "https")
 
 
 def base_url(text: str, where: str) -> str:
@@ -13,12 +16,17 @@ def base_url(text: str, where: str) -> str:
 
     :raises BadInput: it is not the address of a server.
     """
+    if "@" in text:
+        # what stands before it may be a password
+        raise BadInput(f"{where}: enter the address of a server without user name or password")
     address = text if "://" in text else f"http://{text}"
     try:
         parts = urllib.parse.urlsplit(address)
-        valid = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+        valid = parts.scheme in _SCHEMES and parts.hostname and (parts.port is None or parts.port > 0)
+        # https:/host and https//host lack a slash or a colon: no server has such a name
+        valid = valid and parts.hostname not in _SCHEMES
     except ValueError:
         valid = False
-    if not valid or "@" in address or "?" in address or "#" in address or re.search(r"[\s\x00-\x1f\\]", address):
-        raise BadInput(f"{where}: {text[:200]!r} is not an http or https address of a server")
+    if not valid or "?" in address or "#" in address or re.search(r"[\s\x00-\x1f\\]", address):
+        raise BadInput(f"{where}: {shown_address(text)[:200]!r} is not an http or https address of a server")
     return address.rstrip("/")

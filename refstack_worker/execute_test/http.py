@@ -16,6 +16,7 @@ import requests
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from refstack_worker.contract.keystone_address import shown_address
 from refstack_worker.contract.networks import is_forbidden
 from refstack_worker.execute_test.log import LOG
 
@@ -143,7 +144,7 @@ class HttpClient:
         :raises Unavailable: another try may succeed.
         :raises Denied: the server refuses.
         """
-        where = url.partition("?")[0]
+        where = shown_address(url)
         try:
             response = self._send(method, url, options)
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
@@ -169,7 +170,7 @@ class HttpClient:
         if self._session.headers.get("Connection") == "close":
             # a server may close the connection without notice: the next request would be lost in it
             self._session.close()
-        return HttpResponse(response.status_code, response.headers, bytes(body), url.partition("?")[0])
+        return HttpResponse(response.status_code, response.headers, bytes(body), shown_address(url))
 
 
 def _context_of_this_machine() -> ssl.SSLContext:
@@ -208,7 +209,9 @@ def _check_status(response: HttpResponse, where: str) -> None:
         raise Denied(status, f"{where}: response {status}{_error_text(response)}")
     if status >= 301:
         target = response.headers.get("Location", "?")
-        raise Denied(status, f"{where} redirects to {target[:200]}; redirects are not followed, use that address")
+        raise Denied(
+            status, f"{where} redirects to {shown_address(target)[:200]}; redirects are not followed, use that address"
+        )
 
 
 def _error_text(response: HttpResponse) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from refstack_worker.contract.keystone_address import is_same_server, v3_address
+from refstack_worker.contract.keystone_address import is_same_server, shown_address, v3_address
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,17 @@ def test_a_path_stays() -> None:
 def test_a_server_is_scheme_host_and_port(other: str, is_same: bool) -> None:
     assert is_same_server("https://cloud.example/v3", other) is is_same
     assert not is_same_server("https://[x", "https://[x")
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://k:5000/v3", "https://k:5000/v3"),
+        ("https://admin:pw@k:5000/v3?token=t#f", "https://k:5000/v3"),
+        ("https://admin:p@w@k", "https://k"),
+        ("//token@k/v1/AUTH_a@b", "//k/v1/AUTH_a@b"),
+        ("", ""),
+    ],
+)
+def test_a_message_shows_neither_user_nor_query(address: str, shown: str) -> None:
+    assert shown_address(address) == shown

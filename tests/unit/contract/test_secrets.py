@@ -57,6 +57,15 @@ def test_values_of_secret_options() -> None:
     assert secret_values(conf) == {"one", "12345678", "1.5", "two", "34567", "three"}
 
 
+def test_a_password_in_an_address_is_a_secret() -> None:
+    conf = {
+        "identity": {"uri_v3": "https://admin:S3cretPw@k:5000/v3", "region": "a:b@c", "uri": "http://k:5000/a@b"},
+        "service-clients": {"proxy_url": "http://:p%40ss@w@proxy:3128"},
+        "plugin": {"hosts": ["x", "amqp://u:one@a,amqp://u:two@b/"]},
+    }
+    assert secret_values(conf) == {"S3cretPw", "p%40ss@w", "p@ss@w", "one", "two"}
+
+
 @pytest.mark.parametrize("secret", ["pa$$w&rd<1>", 'quo"te\\d', "ünïcode-password", "with space and/slash", "p'w`\t12"])
 def test_every_spelling_is_masked(secret: str) -> None:
     masker = Masker([secret])

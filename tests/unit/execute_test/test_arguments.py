@@ -73,7 +73,7 @@ def test_debug_in_the_environment_raises_the_level(monkeypatch: pytest.MonkeyPat
     ("words", "told"),
     [
         (["--callback", "ftp://x", "1", *HOME], "ftp://x"),
-        (["--callback", "http://user:pw@x", "1", *HOME], "not an http"),
+        (["--callback", "http://user:pw@x", "1", *HOME], "without user name or password"),
         (["--callback", "http://x/?a=b", "1", *HOME], "not an http"),
         (["--callback", "http://x:99999", "1", *HOME], "not an http"),
         (["--callback", "http://x", "0", *HOME], "TEST_ID"),

@@ -72,6 +72,16 @@ def test_refused_connection_is_reported_without_names_of_classes() -> None:
     assert "_Checked" not in str(caught.value) and "object at" not in str(caught.value)
 
 
+def test_a_password_in_an_address_is_not_reported(server: Scripted) -> None:
+    with pytest.raises(Unavailable, match="127.0.0.1:9/x: ") as caught:
+        HttpClient().request("GET", "http://admin:S3cretPw@127.0.0.1:9/x")
+    assert "S3cretPw" not in str(caught.value)
+    server.on("/v3", Reply(302, headers={"Location": "http://admin:S3cretPw@k/v3?token=S3cretPw"}))
+    with pytest.raises(Denied, match="redirects to http://k/v3; ") as refused:
+        HttpClient().request("GET", f"{server.url}/v3")
+    assert "S3cretPw" not in str(refused.value)
+
+
 def test_an_answer_that_would_fill_the_memory_is_not_parsed() -> None:
     many = HttpResponse(200, {}, b"[" + b"{}," * MAX_VALUES + b"{}]", "http://cloud.example")
     with pytest.raises(Unavailable, match="JSON values"):

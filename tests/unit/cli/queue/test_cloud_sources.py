@@ -100,3 +100,9 @@ def test_the_environment_is_taken_where_it_names_a_cloud(caplog: pytest.LogCaptu
         conf = login_of_environment(OPENRC)
     assert conf["identity"] == IDENTITY and conf["network"] == {"endpoint_type": "internal"}
     assert "https://cloud.example:5000" in caplog.text and "pw-of-ann" not in caplog.text
+
+
+def test_the_address_that_is_shown_has_no_password(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        login_of_environment({**OPENRC, "OS_AUTH_URL": "https://ann:pw-of-ann@cloud.example:5000"})
+    assert "https://cloud.example:5000" in caplog.text and "pw-of-ann" not in caplog.text
