@@ -37,6 +37,12 @@ MAX_ACCOUNTS = 200
 _SECTION = re.compile(r"account\.([1-9][0-9]{0,3})")
 _QUOTES_AFTER = ("", ":", "-", "[", ",", "{")
 """Behind what a quote begins a text; elsewhere it is a letter of one, as in ``it's``."""
+_NULL = re.compile(r"~?|null|Null|NULL")
+_NOT_READ = {
+    "&": "an anchor", "*": "an alias", "!": "a tag", "|": "a block of lines", ">": "a block of lines",
+    "{": "a mapping", "@": "a reserved character", "%": "a reserved character", "`": "a reserved character",
+}  # fmt: skip
+"""Characters that begin what is not a plain value in YAML: taken as text, they would become part of a password."""
 _OLDER_NAMES = {"tenant_name": "project_name", "tenant_id": "project_id"}
 
 
@@ -67,7 +73,7 @@ def account_sections(accounts: Sequence[Mapping[str, Any]]) -> dict[str, dict[st
 
 
 def read_accounts(text: str) -> list[dict[str, Any]]:
-    """Return the accounts in the text of an ``accounts.yaml``, or of the same list in JSON.
+    """Return the accounts in the text of an ``accounts.yaml``, or of the same list in JSON; null sets nothing.
 
     :raises ValueError: it is neither.
     """
@@ -78,7 +84,12 @@ def read_accounts(text: str) -> list[dict[str, Any]]:
         value = list(_yaml_items(text))
     if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
         raise ValueError("not a list of accounts, each with username and password")
-    return value
+    return [without_null(one) for one in value]
+
+
+def without_null(account: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an account without what is null: Tempest reads it as not set."""
+    return {name: value for name, value in account.items() if value is not None}
 
 
 def tempest_account(account: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,13 +104,13 @@ def _options(account: Mapping[str, Any], number: int) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, value in account.items():
         if name == "resources" and isinstance(value, Mapping):
-            options.update({key: one for key, one in value.items() if key == "network"})
+            options.update({key: one for key, one in value.items() if key == "network" and one is not None})
             continue
         is_single = name in ("roles", "types") and isinstance(value, str)
         options[_OLDER_NAMES.get(name, name)] = [value] if is_single else value
     if "system" in options:
         raise ValueError(f"account {number}: an account of the system (system: all) cannot be used; give it a project")
-    unknown = sorted(set(options) - ACCOUNT_OPTIONS)
+    unknown = sorted(map(str, set(options) - ACCOUNT_OPTIONS))
     if unknown:
         raise ValueError(
             f"account {number}: unknown field {unknown[0]}; known fields: {', '.join(sorted(ACCOUNT_OPTIONS))}"
@@ -115,7 +126,7 @@ def _yaml_items(text: str) -> Iterator[dict[str, Any]]:
     A value is a scalar, a list in brackets or below its key, or the one mapping ``resources``.
     """
     item: dict[str, Any] | None = None
-    key, depth = "", 0
+    key, depth, number = "", 0, 0
     for line in lines_of(text):
         content = _without_comment(line).rstrip()
         if not content.strip() or content.strip() in ("---", "..."):
@@ -125,15 +136,23 @@ def _yaml_items(text: str) -> Iterator[dict[str, Any]]:
         begins = re.match(r"-\s+([A-Za-z_]+):(\s|$)", word)
         if begins and (item is None or indent <= depth - 2 or indent == 0 or not key):
             if item is not None:
-                yield item
-            item, depth, key = {}, indent + 2, ""
+                yield _filled(item)
+            item, depth, key, number = {}, indent + 2, "", number + 1
             word = word[1:].strip()
             indent = depth
         if item is None:
             raise ValueError("neither JSON nor the YAML of an accounts file, which begins with '- username: …'")
-        key = _yaml_line(item, key, word, indent > depth)
+        try:
+            key = _yaml_line(item, key, word, indent > depth)
+        except ValueError as error:
+            raise ValueError(f"account {number}: {error}") from None
     if item is not None:
-        yield item
+        yield _filled(item)
+
+
+def _filled(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an account without the keys that no value followed."""
+    return {name: value for name, value in item.items() if value != {}}
 
 
 def _without_comment(line: str) -> str:
@@ -159,31 +178,80 @@ def _without_comment(line: str) -> str:
 def _yaml_line(item: dict[str, Any], key: str, word: str, is_nested: bool) -> str:
     """Take one line of an account; returns the key that the next lines may continue."""
     if word.startswith("- ") and key:
-        values = item.setdefault(key, [])
-        if isinstance(values, dict):
-            item[key] = values = []
-        values.append(_scalar(word[2:]))
+        if item.get(key) in (None, {}):
+            item[key] = []
+        if not isinstance(item[key], list):
+            raise ValueError(f"{key}: a value and a list below it")
+        item[key].append(_scalar(word[2:], key))
         return key
     match = re.match(r"['\"]?([A-Za-z_]+)['\"]?:(?:\s+(.*))?$", word)
     if not match:
-        raise ValueError(f"a line 'name: value' is expected in account {item.get('username', '')}")
+        raise ValueError("a line 'name: value' is expected")
     name, text = match.group(1), (match.group(2) or "").strip()
     if is_nested and key and isinstance(item.get(key), dict):
-        item[key][name] = _scalar(text)
+        item[key][name] = _scalar(text, name)
         return key
-    item[name] = _scalar(text) if text else {}
+    if name == "resources" and text.startswith("{"):
+        item[name] = _flow_mapping(text, name)
+    else:
+        item[name] = _scalar(text, name) if text else {}
     return name
 
 
-def _scalar(text: str) -> Any:
+def _scalar(text: str, name: str) -> Any:
+    """Return the value that a text means; None for null.
+
+    :raises ValueError: it is none that is read here, naming the field and never its value.
+    """
     text = text.strip()
     if text.startswith("[") and text.endswith("]"):
-        parts = [part.strip() for part in text[1:-1].split(",") if part.strip()]
+        parts = [part.strip() for part in _flow_parts(text[1:-1], name) if part.strip()]
         if any(part.startswith("[") for part in parts):
-            raise ValueError("a list in a list is not a valid value of an account")
-        return [_scalar(part) for part in parts]
+            raise ValueError(f"{name}: a list in a list is not a valid value of an account")
+        return [_scalar(part, name) for part in parts]
     if len(text) > 1 and text[0] == text[-1] == "'":
         return text[1:-1].replace("''", "'")
     if len(text) > 1 and text[0] == text[-1] == '"':
-        return json.loads(text)
-    return text
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise ValueError(f"{name}: the text in double quotes is not valid; use single quotes") from None
+    if what := _NOT_READ.get(text[:1]):
+        raise ValueError(
+            f"{name}: {what} ({text[0]}) is not read here; write the value itself, in quotes if it begins so"
+        )
+    return None if _NULL.fullmatch(text) else text
+
+
+def _flow_mapping(text: str, name: str) -> dict[str, Any]:
+    found = {}
+    if not text.endswith("}"):
+        raise ValueError(f"{name}: a mapping in braces has to end in its line")
+    for part in filter(str.strip, _flow_parts(text[1:-1], name)):
+        match = re.match(r"(['\"]?)([A-Za-z_]+)\1:(?:\s+|(?=['\"])|\Z)(.*)\Z", part.strip())
+        if not match:
+            raise ValueError(f"{name}: a mapping {{name: value}} is expected")
+        found[match.group(2)] = _scalar(match.group(3), name)
+    return found
+
+
+def _flow_parts(text: str, name: str) -> Iterator[str]:
+    """Yield what stands between the commas, but for those in quotes."""
+    begin, quote, opened, is_start, escaped = 0, "", "", True, False
+    for at, letter in enumerate(text):
+        if quote:
+            if escaped or (quote == '"' and letter == "\\"):
+                escaped = not escaped
+            elif letter == quote:
+                quote = ""
+            continue
+        if letter == ",":
+            yield text[begin:at]
+            begin, opened = at + 1, ""
+        elif letter in "'\"" and (is_start or opened == letter == text[at - 1]):
+            # a doubled quote ends the text and begins it again
+            quote = opened = letter
+        is_start = letter in ",:" or (is_start and letter.isspace())
+    if quote:
+        raise ValueError(f"{name}: a quote is not closed")
+    yield text[begin:]

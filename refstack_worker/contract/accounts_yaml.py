@@ -10,7 +10,7 @@ import importlib
 import re
 from typing import Any
 
-from refstack_worker.contract.accounts import read_accounts
+from refstack_worker.contract.accounts import read_accounts, without_null
 
 
 def read_accounts_yaml(text: str) -> list[dict[str, Any]]:
@@ -33,14 +33,17 @@ def read_accounts_yaml(text: str) -> list[dict[str, Any]]:
         raise first from None
     if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
         raise first
-    return value
+    return [without_null(one) for one in value]
 
 
 def _loader(yaml: Any) -> Any:
-    """Return a loader that makes texts of all values and knows ``<<``, which takes over what another account has."""
+    """Return a loader that makes texts of all values but null, and knows ``<<``: what to take over from an account."""
 
     class TextLoader(yaml.SafeLoader):  # type: ignore[misc]
         yaml_implicit_resolvers: dict[str, Any] = {}
 
     TextLoader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"<<\Z"), ["<"])
+    TextLoader.add_implicit_resolver(
+        "tag:yaml.org,2002:null", re.compile(r"(?:~?|null|Null|NULL)\Z"), ["~", "n", "N", ""]
+    )
     return TextLoader

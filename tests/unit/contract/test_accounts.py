@@ -124,3 +124,81 @@ def test_quotes_and_comments(line: str, password: str) -> None:
 def test_text_that_is_made_to_take_long_is_refused_at_once(text: str) -> None:
     with pytest.raises(ValueError):
         account_sections(read_accounts(text))
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ("&pw s3cret", r"an anchor \(&\)"),
+        ("*pw", r"an alias \(\*\)"),
+        ("!!str 12345", r"a tag \(!\)"),
+        ("|", "a block of lines"),
+        (">-", "a block of lines"),
+        ("{a: s3cret}", "a mapping"),
+        ("@s3cret", "a reserved character"),
+        ("%s3cret", "a reserved character"),
+        ("`s3cret`", "a reserved character"),
+    ],
+)
+def test_what_is_not_plain_in_yaml_is_not_taken_as_text(value: str, what: str) -> None:
+    text = f"- username: u\n  password: p\n- username: v\n  password: {value}\n"
+    with pytest.raises(ValueError, match=f"account 2: password: {what}.* is not read here; write the value") as refused:
+        read_accounts(text)
+    assert "s3cret" not in str(refused.value)
+    (account,) = read_accounts(f"- username: u\n  password: '{value}'\n")
+    assert account["password"] == value
+
+
+@pytest.mark.parametrize(
+    "field", ["roles: &r [member]", "roles: [*r]", "roles:\n    - *r", "resources: &n\n    network: x"]
+)
+def test_nor_in_a_list_or_a_mapping(field: str) -> None:
+    with pytest.raises(ValueError, match="account 1: (roles|resources): an a"):
+        read_accounts(f"- username: u\n  password: p\n  {field}\n")
+
+
+@pytest.mark.parametrize("null", ["null", "~", "NULL", "", "# nothing"])
+def test_null_sets_nothing(null: str) -> None:
+    text = f"- username: u\n  project_id: {null}\n  types: {null}\n  resources: {null}\n  password: p\n"
+    assert read_accounts(text) == [{"username": "u", "password": "p"}]
+    with pytest.raises(ValueError, match="username and password are required"):
+        account_sections(read_accounts(f"- username: u\n  password: {null}\n"))
+
+
+def test_null_in_quotes_is_a_text_and_null_in_json_is_not() -> None:
+    assert read_accounts("- username: 'null'\n  password: \"~\"\n") == [{"username": "null", "password": "~"}]
+    text = json.dumps([{"username": "u", "password": "p", "project_id": None, "resources": {"network": None}}])
+    assert account_sections(read_accounts(text)) == {"account.1": {"username": "u", "password": "p"}}
+
+
+@pytest.mark.parametrize(
+    "resources",
+    ["{network: net1}", "{ 'network': 'net1', router: \"r,1\" }", '{"network":"net1"}', "{router: , network: net1}"],
+)
+def test_resources_in_braces(resources: str) -> None:
+    text = f"- username: u\n  password: p\n  resources: {resources}\n"
+    assert account_sections(read_accounts(text))["account.1"]["network"] == "net1"
+
+
+@pytest.mark.parametrize(
+    ("written", "roles"),
+    [
+        ("['mem,ber']", ["mem,ber"]),
+        ("['it''s, so', \"a\\\"b,c\" , d]", ["it's, so", 'a"b,c', "d"]),
+        ("[it's, that's]", ["it's", "that's"]),
+        ("[a, ]", ["a"]),
+        ("[]", []),
+    ],
+)
+def test_a_comma_in_quotes_separates_nothing(written: str, roles: list[str]) -> None:
+    (account,) = read_accounts(f"- username: u\n  password: p\n  roles: {written}\n")
+    assert account["roles"] == roles
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["password: p\n  - x", "roles: ['a, b]", "resources: {network}", "resources: {network: x", 'password: "\\q"'],
+)
+def test_what_is_not_yaml_is_refused_with_the_number_of_the_account(line: str) -> None:
+    with pytest.raises(ValueError, match="^account 1: "):
+        read_accounts(f"- username: u\n  {line}\n")
