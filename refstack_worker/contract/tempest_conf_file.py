@@ -89,7 +89,12 @@ def _section_name(line: str, number: int) -> str:
     name = line[1:-1].strip()
     if not line.endswith("]") or not name:
         raise ValueError(f"line {number}: not the name of a section in brackets")
-    return "DEFAULT" if name.upper() == "DEFAULT" else name
+    return _group(name)
+
+
+def _group(name: str) -> str:
+    """Return a section's name as oslo.config reads it: ``[Auth]`` and ``[auth]`` are one."""
+    return "DEFAULT" if name.upper() == "DEFAULT" else name.lower()
 
 
 def _option(line: str, number: int) -> tuple[str, str]:
@@ -115,6 +120,7 @@ def _resolved(sections: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, 
             if match.group() in ("$$", "\\$"):
                 return "$"
             group, _, name = (match.group(1) or match.group(2)).rpartition(".")
+            group = _group(group)
             found = sections.get(group or section, {}).get(name, sections.get("DEFAULT", {}).get(name))
             if found is None or depth > 8:
                 return match.group()

@@ -74,3 +74,18 @@ def test_a_line_that_is_not_of_this_format(text: str, message: str) -> None:
 def test_values_are_read_as_oslo_config_reads_them(written: str, meant: str) -> None:
     text = f"[auth]\nother = o\nloop = $loop\nvalue = {written}\n"
     assert read_tempest_conf(text, is_the_nodes).conf["auth"]["value"] == meant
+
+
+def test_sections_that_differ_in_case_are_one() -> None:
+    text = (
+        "[Identity]\nuri_v3 = http://k\n[auth]\nadmin_username = a\nadmin_password = one\n"
+        "[Auth]\nadmin_password = ${Identity.uri_v3}/$admin_username\n"
+        "[Object-Storage]\nregion = R\n[default]\ndebug = 1\n"
+    )
+    assert read_tempest_conf(text, is_set_by_execute_test).conf == {
+        "DEFAULT": {"debug": "1"},
+        "identity": {"uri_v3": "http://k"},
+        "auth": {"admin_username": "a", "admin_password": "http://k/a"},
+        "object-storage": {"region": "R"},
+    }
+    assert read_tempest_conf("[Auth]\ntest_accounts_file = b\n", is_the_nodes).accounts_file == "b"
