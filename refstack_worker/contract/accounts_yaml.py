@@ -28,7 +28,7 @@ def read_accounts_yaml(text: str) -> list[dict[str, Any]]:
         first = error
     try:
         # every scalar as the text that stands there: the password 0123 must not become a number
-        value = yaml.load(text.removeprefix("\ufeff"), Loader=_loader(yaml))  # noqa: S506 - makes texts alone
+        value = yaml.load(text.removeprefix("\ufeff"), Loader=text_loader(yaml))  # noqa: S506 - makes texts alone
     except (yaml.YAMLError, RecursionError):
         raise first from None
     if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
@@ -36,14 +36,22 @@ def read_accounts_yaml(text: str) -> list[dict[str, Any]]:
     return [without_null(one) for one in value]
 
 
-def _loader(yaml: Any) -> Any:
-    """Return a loader that makes texts of all values but null, and knows ``<<``: what to take over from an account."""
+def text_loader(yaml: Any, has_booleans: bool = False) -> Any:
+    """Return a loader of PyYAML that makes texts of all values but null, and knows ``<<``.
+
+    :param yaml: the module.
+    :param has_booleans: whether ``true``, ``no`` and the like become booleans.
+    """
 
     class TextLoader(yaml.SafeLoader):  # type: ignore[misc]
         yaml_implicit_resolvers: dict[str, Any] = {}
 
-    TextLoader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"<<\Z"), ["<"])
-    TextLoader.add_implicit_resolver(
-        "tag:yaml.org,2002:null", re.compile(r"(?:~?|null|Null|NULL)\Z"), ["~", "n", "N", ""]
-    )
+    def resolve(kind: str, pattern: str, begins: list[str]) -> None:
+        TextLoader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(rf"(?:{pattern})\Z"), begins)
+
+    resolve("merge", "<<", ["<"])
+    resolve("null", "~?|null|Null|NULL", ["~", "n", "N", ""])
+    if has_booleans:
+        words = ("yes", "no", "true", "false", "on", "off")
+        resolve("bool", "|".join(f"{word}|{word.title()}|{word.upper()}" for word in words), [*"yYnNtTfFoO"])
     return TextLoader

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from refstack_worker.contract.accounts_yaml import text_loader
 from refstack_worker.contract.openrc import UNUSED, USER_LOGIN, check_login_kind, is_true, unused, with_interface
 from refstack_worker.contract.text_files import decode_text
 
@@ -35,12 +36,12 @@ def conf_of_cloud(name: str, environ: Mapping[str, str]) -> dict[str, dict[str, 
     where = f"the cloud {name!r}"
     entry = _regional(_entry(name, environ), environ.get("OS_REGION_NAME", ""), where)
     auth = _login(entry)
-    if not auth.get("password") and environ.get("OS_PASSWORD"):
+    if "password" not in auth and environ.get("OS_PASSWORD"):
         auth["password"] = environ["OS_PASSWORD"]
     check_login_kind(str(entry.get("auth_type") or ""), any(name in auth for name in _APPLICATION), where)
     _check_complete(auth, where)
     identity: dict[str, Any] = {"uri_v3": _filled(str(auth["auth_url"]), entry)}
-    identity.update({option: _text(auth[option], where, option) for option in USER_LOGIN if auth.get(option)})
+    identity.update({option: _text(auth[option], where, option) for option in USER_LOGIN if option in auth})
     if entry.get("region_name"):
         identity["region"] = str(entry["region_name"])
     if entry.get("cacert"):
@@ -66,6 +67,8 @@ def _entry(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
     path, whole = _read_first(paths)
     _, secure = _read_first(_places("secure", environ.get("OS_CLIENT_SECURE_FILE", ""), environ))
     clouds = _merged(_mapping(whole, "clouds"), _mapping(secure, "clouds"))
+    if name in clouds and clouds[name] in (None, ""):
+        raise ValueError(f"the cloud {name!r} in {path} is empty; write its auth_url, user and project below it")
     if not isinstance(clouds.get(name), dict):
         known = f"; it has {', '.join(sorted(map(str, clouds)))[:300]}" if clouds else ""
         looked = f"{path}{known}" if path else f"any of {', '.join(sorted({str(one.parent) for one in paths}))}"
@@ -120,7 +123,8 @@ def _read_first(paths: Any) -> tuple[Path | None, Any]:
 def _parsed(text: str, path: Path) -> Any:
     # the text may hold a password: give the position, never the content
     try:
-        return json.loads(text)
+        # numbers as they are written, as below
+        return json.loads(text, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
         pass
     try:
@@ -131,7 +135,8 @@ def _parsed(text: str, path: Path) -> Any:
             "(python3-yaml; or save the file as JSON, or use an openrc file)"
         ) from None
     try:
-        return yaml.safe_load(text)
+        # every scalar as the text that stands there: the password 0123 must not become a number
+        return yaml.load(text, Loader=text_loader(yaml, has_booleans=True))  # noqa: S506 - makes texts and booleans
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         raise ValueError(f"{path}: not YAML" + (f" (line {mark.line + 1})" if mark else "")) from None
@@ -190,9 +195,9 @@ def _login(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _check_complete(auth: Mapping[str, Any], where: str) -> None:
     if not auth.get("auth_url"):
         raise ValueError(f"{where} has no auth_url")
-    if not (auth.get("username") or auth.get("user_id")):
+    if not ("username" in auth or "user_id" in auth):
         raise ValueError(f"{where} has no username")
-    if not auth.get("password"):
+    if "password" not in auth:
         raise ValueError(f"{where} has no password; write it into secure.yaml, or set OS_PASSWORD")
 
 

@@ -156,6 +156,8 @@ def test_certificates_that_are_not_to_be_checked(home: Path, setting: str) -> No
         ("c", "clouds: {c: {auth: x}}", "no auth_url"),
         ("c", "clouds:\n  c: {password: hidden-one\n", "line 3"),
         ("c", "", "no cloud 'c'"),
+        ("c", "clouds: {c: }", "^the cloud 'c' in .*clouds.yaml is empty; write its auth_url"),
+        ("c", "clouds: {c: text}", "no cloud 'c' in"),
     ],
 )
 def test_what_cannot_be_used(home: Path, name: str, text: str, message: str) -> None:
@@ -180,3 +182,33 @@ def test_without_pyyaml_json_is_read_and_yaml_is_not(home: Path, monkeypatch: py
     auth = {"auth_url": "u", "username": "n", "password": "p"}
     (home / "clouds.json").write_text(json.dumps({"clouds": {"j": {"auth": auth}}}))
     assert conf_of_cloud("j", environ(home))["identity"]["username"] == "n"
+
+
+@pytest.mark.parametrize(
+    "password", ["0123", "12:30:45", "1.10", "1_000", "0", "0x1F", "1e3", "2020-01-01", ".inf", "y"]
+)
+def test_a_value_without_quotes_is_taken_as_it_is_written(home: Path, password: str) -> None:
+    entry = "clouds: {c: {auth: {auth_url: u, username: 007, project_id: 0012, password: %s}, insecure: yes}}"
+    (home / "clouds.yaml").write_text(entry % password)
+    identity = conf_of_cloud("c", environ(home))["identity"]
+    assert (identity["password"], identity["username"], identity["project_id"]) == (password, "007", "0012")
+    assert identity["disable_ssl_certificate_validation"] is True
+
+
+def test_numbers_of_a_json_file_are_taken_as_they_are_written(home: Path) -> None:
+    (home / "clouds.yaml").write_text('{"clouds": {"c": {"auth": {"auth_url": "u", "username": 0, "password": 1.10}}}}')
+    identity = conf_of_cloud("c", environ(home))["identity"]
+    assert (identity["username"], identity["password"]) == ("0", "1.10")
+
+
+@pytest.mark.parametrize("word", ["yes", "No", "TRUE", "off"])
+def test_a_boolean_is_refused_as_a_password(home: Path, word: str) -> None:
+    (home / "clouds.yaml").write_text(f"clouds: {{c: {{auth: {{auth_url: u, username: n, password: {word}}}}}}}")
+    with pytest.raises(ValueError, match="auth.password is not a string; put it in quotes"):
+        conf_of_cloud("c", environ(home, OS_PASSWORD="other"))
+
+
+def test_null_sets_nothing(home: Path) -> None:
+    text = "clouds: {c: {region_name: ~, auth: {auth_url: u, username: n, password: p, project_id: null, domain_id: }}}"
+    (home / "clouds.yaml").write_text(text)
+    assert conf_of_cloud("c", environ(home)) == {"identity": {"uri_v3": "u", "username": "n", "password": "p"}}
