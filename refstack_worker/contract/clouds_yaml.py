@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from refstack_worker.contract.accounts_yaml import text_loader
-from refstack_worker.contract.openrc import UNUSED, USER_LOGIN, check_login_kind, is_true, unused, with_interface
+from refstack_worker.contract.openrc import USER_LOGIN, check_login_kind, is_true, unused, with_interface
+from refstack_worker.contract.service_settings import with_services
 from refstack_worker.contract.text_files import decode_text
 
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -48,7 +49,8 @@ def conf_of_cloud(name: str, environ: Mapping[str, str]) -> dict[str, dict[str, 
         identity["ca_certificates_file"] = os.path.abspath(os.path.expanduser(str(entry["cacert"])))
     if is_true(entry.get("insecure")) or str(entry.get("verify", True)).lower() in _NO:
         identity["disable_ssl_certificate_validation"] = True
-    return with_interface({"identity": identity}, str(entry.get("interface") or entry.get("endpoint_type") or ""))
+    interface = entry.get("interface") or entry.get("endpoint_type")
+    return with_services(with_interface({"identity": identity}, interface), entry)
 
 
 def unused_in_cloud(name: str, environ: Mapping[str, str]) -> str:
@@ -58,7 +60,7 @@ def unused_in_cloud(name: str, environ: Mapping[str, str]) -> str:
     """
     entry = _regional(_entry(name, environ), environ.get("OS_REGION_NAME", ""), f"the cloud {name!r}")
     auth = _mapping(entry, "auth")
-    return unused({one: entry.get(one) or auth.get(one) for one in UNUSED})
+    return unused({**auth, **{option: value for option, value in entry.items() if value}})
 
 
 def _entry(name: str, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from refstack_worker.contract.service_settings import interface_kind, why_unused, with_services
+
 USER_LOGIN = {
     "username": ("OS_USERNAME",),
     "user_id": ("OS_USER_ID",),
@@ -39,6 +41,9 @@ UNUSED = {
     "key": "no client certificate is sent, and a cloud that requires one refuses the connection",
     "trust_id": "Tempest logs in without the trust, with the roles that the user itself has in the project",
     "system_scope": "Tempest gets a token for the project, not for the system",
+    "passcode": "Tempest logs in without a one-time password, and a cloud that requires one rejects the user",
+    "identity_provider": "Tempest logs in to Keystone itself, not by way of an identity provider",
+    "protocol": "Tempest logs in to Keystone itself, not by way of an identity provider",
 }
 """What OpenStack's clients use and Tempest cannot, as clouds.yaml calls it, to the consequence."""
 
@@ -67,26 +72,30 @@ def conf_of_openrc(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         identity["ca_certificates_file"] = os.path.abspath(os.path.expanduser(identity["ca_certificates_file"]))
     if is_true(environ.get("OS_INSECURE", "")):
         identity["disable_ssl_certificate_validation"] = True
-    return with_interface({"identity": identity}, _first(environ, ("OS_INTERFACE", "OS_ENDPOINT_TYPE")))
+    conf = with_interface({"identity": identity}, _first(environ, ("OS_INTERFACE", "OS_ENDPOINT_TYPE")))
+    return with_services(conf, _settings(environ))
 
 
 def unused_in_openrc(environ: Mapping[str, str]) -> str:
     """Return what the variables set and Tempest does not use, and the consequence; empty if there is nothing."""
+    return unused(_settings(environ), lambda name: f"OS_{name.upper()}")
 
-    def variable(name: str) -> str:
-        return f"OS_{name.upper()}"
 
-    return unused({name: environ.get(variable(name), "").strip() for name in UNUSED}, variable)
+def _settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables under the names that clouds.yaml has for them."""
+    return {name[3:].lower(): value.strip() for name, value in environ.items() if name.startswith("OS_")}
 
 
 def unused(values: Mapping[str, Any], shown: Callable[[str], str] = str) -> str:
-    """Return a sentence for each consequence of :data:`UNUSED`; empty if none of the values is set.
+    """Return a sentence for each consequence of what is set and not used; empty if nothing is.
 
+    :param values: settings under the names that they have in clouds.yaml.
     :param shown: how the person calls a name.
     """
     names: dict[str, list[str]] = {}
-    for name, consequence in UNUSED.items():
-        if values.get(name):
+    for name in (*UNUSED, *sorted(values.keys() - UNUSED.keys())):
+        consequence = UNUSED.get(name) or why_unused(name)
+        if values.get(name) and consequence:
             names.setdefault(consequence, []).append(shown(name))
     sentences = (
         f"{' and '.join(listed)} {'are' if len(listed) > 1 else 'is'} not used: {consequence}"
@@ -100,9 +109,9 @@ def is_true(value: Any) -> bool:
     return str(value).strip().lower() in ("1", "t", "true", "on", "y", "yes")
 
 
-def with_interface(conf: dict[str, dict[str, Any]], interface: str) -> dict[str, dict[str, Any]]:
+def with_interface(conf: dict[str, dict[str, Any]], interface: Any) -> dict[str, dict[str, Any]]:
     """Return options with the interface of the catalogue by which all services are reached; public is Tempest's own."""
-    kind = interface.removesuffix("URL").lower()
+    kind = interface_kind(interface)
     if not kind:
         return conf
     sections = {} if kind == "public" else {section: {"endpoint_type": kind} for section in _SERVICE_SECTIONS}
@@ -115,6 +124,7 @@ def check_login_kind(kind: str, has_application_credential: bool, where: str) ->
     :param kind: as in ``OS_AUTH_TYPE``; empty for a password.
     :raises ValueError: with what to give instead.
     """
+    kind = kind.strip()
     if "applicationcredential" in kind.lower() or (has_application_credential and not kind):
         raise ValueError(
             f"{where} has an application credential. Tempest cannot use it: Tempest must log in as a user and get "

@@ -212,3 +212,29 @@ def test_null_sets_nothing(home: Path) -> None:
     text = "clouds: {c: {region_name: ~, auth: {auth_url: u, username: n, password: p, project_id: null, domain_id: }}}"
     (home / "clouds.yaml").write_text(text)
     assert conf_of_cloud("c", environ(home)) == {"identity": {"uri_v3": "u", "username": "n", "password": "p"}}
+
+
+def test_of_a_list_of_interfaces_the_first_counts(home: Path) -> None:
+    entry = "clouds: {c: {interface: [internal, public], auth: {auth_url: u, username: n, password: p}}}"
+    (home / "clouds.yaml").write_text(entry)
+    conf = conf_of_cloud("c", environ(home))
+    assert conf["identity"]["v3_endpoint_type"] == conf["image"]["endpoint_type"] == "internal"
+
+
+def test_settings_of_single_services(home: Path) -> None:
+    (home / "clouds.yaml").write_text(
+        "clouds: {c: {compute_interface: [admin], volume_interface: internal, block-storage-endpoint-type: publicURL,"
+        " block_storage_service_type: volumev2, identity_interface: internal, compute_endpoint_override: 'http://n',"
+        " identity_endpoint_override: 'http://k', object_store_region_name: R, auth: {auth_url: u, username: n,"
+        " password: p, passcode: 123456}}}"
+    )
+    conf = conf_of_cloud("c", environ(home))
+    assert conf["compute"] == {"endpoint_type": "admin"}
+    assert conf["volume"] == {"endpoint_type": "public", "catalog_type": "volumev2"}
+    assert conf["identity"]["v3_endpoint_type"] == "internal"
+    said = unused_in_cloud("c", environ(home)).split("; ")
+    assert [one.partition(":")[0] for one in said] == [
+        "passcode is not used",
+        "compute_endpoint_override and identity_endpoint_override are not used",
+        "object_store_region_name is not used",
+    ]

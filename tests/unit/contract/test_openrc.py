@@ -48,7 +48,10 @@ def test_a_user_by_id_needs_no_name() -> None:
         ({"OS_AUTH_TYPE": "v3applicationcredential"}, "application credential. Tempest cannot use it"),
         ({"OS_APPLICATION_CREDENTIAL_ID": "a"}, "Give user name, password and project instead"),
         ({"OS_APPLICATION_CREDENTIAL_NAME": "a", "OS_APPLICATION_CREDENTIAL_SECRET": "s"}, "application credential"),
-        ({"OS_AUTH_TYPE": "v3oidcpassword"}, "uses the login method 'v3oidcpassword', which Tempest does not support"),
+        (
+            {"OS_AUTH_TYPE": " v3oidcpassword "},
+            "uses the login method 'v3oidcpassword', which Tempest does not support",
+        ),
     ],
 )
 def test_what_tempest_cannot_log_in_with(more: dict[str, str], message: str) -> None:
@@ -91,3 +94,40 @@ def test_what_tempest_does_not_use_is_named_with_the_consequence() -> None:
         "project",
         "OS_SYSTEM_SCOPE is not used: Tempest gets a token for the project, not for the system",
     ]
+
+
+def test_blanks_around_the_kind_of_login_do_not_count() -> None:
+    assert conf_of_openrc({**PLAIN, "OS_AUTH_TYPE": "V3Password "})["identity"]["password"] == "s3cret"
+
+
+def test_settings_of_single_services() -> None:
+    more = {
+        "OS_INTERFACE": "internal",
+        "OS_COMPUTE_INTERFACE": "publicURL",
+        "OS_BLOCK_STORAGE_SERVICE_TYPE": "volumev3",
+    }
+    conf = conf_of_openrc({**PLAIN, **more})
+    assert conf["compute"] == {"endpoint_type": "public"}
+    assert conf["volume"] == {"endpoint_type": "internal", "catalog_type": "volumev3"}
+    assert unused_in_openrc({**PLAIN, **more}) == ""
+
+
+def test_what_of_single_services_and_other_logins_is_not_used() -> None:
+    more = {
+        "OS_COMPUTE_ENDPOINT_OVERRIDE": "http://n",
+        "OS_ENDPOINT_OVERRIDE": "http://o",
+        "OS_PASSCODE": "123456",
+        "OS_IDENTITY_PROVIDER": "i",
+        "OS_PROTOCOL": "saml2",
+        "OS_OBJECT_STORE_REGION_NAME": "R",
+        "OS_DNS_INTERFACE": "x",
+    }
+    said = unused_in_openrc({**PLAIN, **more})
+    assert [one.partition(":")[0] for one in said.split("; ")] == [
+        "OS_PASSCODE is not used",
+        "OS_IDENTITY_PROVIDER and OS_PROTOCOL are not used",
+        "OS_COMPUTE_ENDPOINT_OVERRIDE and OS_ENDPOINT_OVERRIDE are not used",
+        "OS_DNS_INTERFACE is not used",
+        "OS_OBJECT_STORE_REGION_NAME is not used",
+    ]
+    assert "123456" not in said and "http" not in said
