@@ -63,12 +63,15 @@ class _Asked:
         """Return the listed tests that are meant."""
         named = [by_name[name] for name in self.names if name in by_name]
         known = named or [by_name[name] for name in self.aliases if name in by_name][:1]
-        return known or ([closest([*self.names, *self.aliases], carriers)] if carriers else [])
+        return known or ([closest([*self.names, *self.aliases], sorted(carriers))] if carriers else [])
 
 
 def closest(names: Sequence[str], candidates: Sequence[str]) -> str:
-    """Return the candidate whose name is the most like one of the names: a moved test, and not its IPv6 twin."""
-    return max(sorted(candidates), key=lambda test: max(_likeness(name, split_entry(test)[0]) for name in names))
+    """Return the candidate whose name is the most like one of the names: a moved test, and not its IPv6 twin.
+
+    Of several that are equally like it, the first.
+    """
+    return max(candidates, key=lambda test: max(_likeness(name, split_entry(test)[0]) for name in names))
 
 
 def _likeness(name: str, other: str) -> tuple[int, float]:

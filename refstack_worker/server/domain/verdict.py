@@ -13,7 +13,15 @@ from typing import Any
 
 from refstack_worker.contract import test_choice
 from refstack_worker.contract.cloud_needs import quota_message
-from refstack_worker.contract.outcomes import FAILED, PASSED, class_of, group_of, groups_above, worse
+from refstack_worker.contract.outcomes import (
+    FAILED,
+    PASSED,
+    WORST_FIRST,
+    class_of,
+    group_of,
+    groups_above,
+    worse,
+)
 from refstack_worker.server.domain.combined import History, is_flaky
 from refstack_worker.server.domain.guidelines import (
     ADVISORY,
@@ -242,7 +250,10 @@ class _Seen:
 
     def __init__(self, ran: Iterable[TestResult], left_out: Mapping[str, str], history: Mapping[str, History]) -> None:
         self._by_name: dict[str, _Ran] = {}
+        self._worst: dict[str, _Ran] = {}
+        """Name without a scenario's parameters to the worst of its scenarios."""
         self._by_id: dict[str, dict[str, None]] = {}
+        """Id to such names."""
         self._groups: dict[str, tuple[int, _Ran]] = {}
         """Class or module to its place among them and how it ended."""
         self._compared = 0
@@ -256,8 +267,9 @@ class _Seen:
         named = [self._by_name[name] for name in test.names if name in self._by_name]
         if named:
             return self._judged(test, _best(named), BY_NAME)
-        if carriers := self._by_id.get(test.uuid):
-            return self._judged(test, self._by_name[self._closest(test, sorted(carriers))], BY_ID)
+        carriers = self._by_id.get(test.uuid, {})
+        if carriers:
+            return self._judged(test, self._closest(test, carriers), BY_ID)
         above = (group for name in test.names for group in groups_above(class_of(name))) if self._groups else ()
         answering = [self._groups[group] for group in above if group in self._groups]
         if answering:
@@ -265,11 +277,13 @@ class _Seen:
         why = next((self._left_out[name] for name in (*test.names, test.uuid) if name in self._left_out), "")
         return JudgedTest(test, MISSING, reason=f"left out: {why}" if why else "")
 
-    def _closest(self, test: GuidelineTest, carriers: list[str]) -> str:
-        self._compared += len(carriers) * len(test.names)
-        if len(carriers) == 1 or self._compared > MAX_COMPARED:
-            return carriers[0]
-        return test_choice.closest(test.names, carriers)
+    def _closest(self, test: GuidelineTest, carriers: Iterable[str]) -> _Ran:
+        # of those that are equally like it, one that did not pass counts
+        candidates = sorted(carriers, key=lambda name: (WORST_FIRST.index(self._worst[name].status), name))
+        self._compared += len(candidates) * len(test.names)
+        if len(candidates) == 1 or self._compared > MAX_COMPARED:
+            return self._worst[candidates[0]]
+        return self._worst[test_choice.closest(test.names, candidates)]
 
     def _judged(self, test: GuidelineTest, ran: _Ran, decided_by: str) -> JudgedTest:
         history = self._history.get(ran.name, ())
@@ -281,11 +295,16 @@ class _Seen:
             self._groups[group] = (self._groups.get(group, (len(self._groups),))[0], found)
             return
         known = self._by_name.get(test.name)
-        self._by_name[test.name] = known.joined(found) if known else found
+        joined = self._by_name[test.name] = known.joined(found) if known else found
+        plain = test.name.partition("(")[0] or test.name
+        worst = self._worst.get(plain, joined)
+        if worst.name == test.name or worse(worst.status, joined.status) != worst.status:
+            worst = joined
+        self._worst[plain] = worst
         if test.uuid:
             carriers = self._by_id.setdefault(test.uuid, {})
             if len(carriers) < MAX_CARRIERS:
-                carriers[test.name] = None
+                carriers[plain] = None
 
 
 def _best(ran: list[_Ran]) -> _Ran:

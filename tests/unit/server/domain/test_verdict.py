@@ -116,6 +116,27 @@ class TestJudge:
         assert (put.status, put.ran_as, put.decided_by) == ("passed", "tempest.moved.T.test_put", "id")
         assert verdict.by_id() == 1 and verdict.refstack_count() == (0, 3) and verdict.count() == (1, 3)
 
+    @pytest.mark.parametrize("statuses", [("passed", "failed"), ("failed", "passed"), ("passed", "skipped")])
+    def test_of_the_scenarios_of_a_test_the_worst_counts(self, statuses: tuple[str, str]) -> None:
+        ran = [(f"tempest.a.T.test_put({name})", UUIDS[1], status) for name, status in zip("xy", statuses)]
+        twin = ("tempest.a.TIpV6.test_put(x)", UUIDS[1], "passed")
+        (put, _old) = self.judge(twin, *ran).required[0].tests
+        (worst,) = (status for status in statuses if status != "passed")
+        assert (put.status, put.ran_as[:19], put.decided_by, put.times) == (worst, "tempest.a.T.test_pu", "id", 1)
+
+    def test_scenarios_that_all_passed_have_passed(self) -> None:
+        ran = [(f"tempest.a.T.test_put({number})", UUIDS[1], "passed") for number in range(40)]
+        assert self.judge(*ran).required[0].tests[0].status == "passed"
+        assert (
+            self.judge(*ran, ("tempest.a.T.test_put(z)", UUIDS[1], "failed")).required[0].tests[0].ran_as[-3:] == "(z)"
+        )
+
+    @pytest.mark.parametrize("failed", ["tempest.b.T.test_put", "tempest.c.T.test_put"])
+    def test_of_two_that_are_equally_like_the_name_the_one_that_did_not_pass_counts(self, failed: str) -> None:
+        equal = ("tempest.b.T.test_put", "tempest.c.T.test_put")
+        verdict = self.judge(*((name, UUIDS[1], "failed" if name == failed else "passed") for name in equal))
+        assert verdict.required[0].tests[0].ran_as == failed
+
     def test_one_of_the_names_that_passed_is_enough(self) -> None:
         verdict = self.judge(("tempest.a.T.test_old", "", "failed"), ("tempest.b.T.test_older", "", "passed"))
         assert verdict.required[0].tests[1].status == "passed"
