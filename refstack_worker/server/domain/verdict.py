@@ -1,8 +1,8 @@
 """The verdict: what a result says about a program of a guideline, capability by capability.
 
 A required test is the one that the guideline names, or an alias of it: what ran under one of these names decides, and
-one name that passed is enough, as at RefStack. An idempotent id decides only where none of the names ran; the verdict
-then says so, because RefStack's own page knows names alone.
+one name that passed is enough, as at RefStack. Where none of them ran, their class or module answers if it could not be set
+up. An idempotent id decides last; the verdict then says so, because RefStack's own page knows names alone.
 """
 
 from __future__ import annotations
@@ -267,15 +267,24 @@ class _Seen:
         named = [self._by_name[name] for name in test.names if name in self._by_name]
         if named:
             return self._judged(test, _best(named), BY_NAME)
+        # a test that was left out did not run, whatever became of its class and its twins
+        why = next((self._left_out[name] for name in (*test.names, test.uuid) if name in self._left_out), "")
+        if why:
+            return JudgedTest(test, MISSING, reason=f"left out: {why}")
         carriers = self._by_id.get(test.uuid, {})
+        scenarios = [name for name in test.names if name in carriers]
+        # a twin with the same id does not stand for a test whose own class could not be set up
+        if not scenarios and (group := self._answering(test)):
+            return self._judged(test, group, BY_GROUP)
         if carriers:
-            return self._judged(test, self._closest(test, carriers), BY_ID)
+            return self._judged(test, self._closest(test, scenarios or carriers), BY_ID)
+        return JudgedTest(test, MISSING)
+
+    def _answering(self, test: GuidelineTest) -> _Ran | None:
+        """Return the class or module of one of its names that could not be set up."""
         above = (group for name in test.names for group in groups_above(class_of(name))) if self._groups else ()
         answering = [self._groups[group] for group in above if group in self._groups]
-        if answering:
-            return self._judged(test, min(answering, key=lambda one: one[0])[1], BY_GROUP)
-        why = next((self._left_out[name] for name in (*test.names, test.uuid) if name in self._left_out), "")
-        return JudgedTest(test, MISSING, reason=f"left out: {why}" if why else "")
+        return min(answering, key=lambda one: one[0])[1] if answering else None
 
     def _closest(self, test: GuidelineTest, carriers: Iterable[str]) -> _Ran:
         # of those that are equally like it, one that did not pass counts

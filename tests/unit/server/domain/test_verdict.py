@@ -147,6 +147,18 @@ class TestJudge:
         (put, _old) = verdict.required[0].tests
         assert (put.status, put.decided_by, put.reason) == ("failed", "class", "No network")
 
+    @pytest.mark.parametrize(
+        "group", ["setUpClass (tempest.a.T)", "setUpClass (tempest.b.T)", "setUpModule (tempest.a)"]
+    )
+    def test_a_twin_with_the_same_id_does_not_stand_for_a_class_that_could_not_be_set_up(self, group: str) -> None:
+        twins = [("tempest.a.TIpV6.test_old", UUIDS[2], "passed"), ("tempest.c.T.test_old", UUIDS[2], "passed")]
+        (_put, old) = self.judge(*twins, (group, "", "failed")).required[0].tests
+        assert (old.status, old.ran_as, old.decided_by) == ("failed", group, "class")
+
+    def test_a_scenario_that_ran_keeps_its_outcome_when_its_class_fails_in_another_process(self) -> None:
+        ran = (("tempest.a.T.test_put(x)", UUIDS[1], "passed"), ("setUpClass (tempest.a.T)", "", "failed"))
+        assert self.judge(*ran).required[0].tests[0].status == "passed"
+
     def test_a_quota_is_named_as_what_is_missing(self) -> None:
         error = "Traceback\nForbidden\nDetails: {'message': 'Quota exceeded for instances: Requested 1, used 1 of 1'}\n"
         ran = [TestResult(1, "setUpClass (tempest.a.T)", "", "failed", 0.0, reason=error)]
@@ -156,6 +168,16 @@ class TestJudge:
     def test_what_was_left_out_is_missing_with_its_reason(self) -> None:
         verdict = judge(parse(schema_2()), "Storage", [], {"tempest.a.T.test_put": "bug 1"})
         assert [test.reason for test in verdict.required[0].tests] == ["left out: bug 1", ""]
+
+    @pytest.mark.parametrize(
+        "ran", [("setUpClass (tempest.a.T)", "", "failed"), ("tempest.a.TIpV6.test_put", UUIDS[1], "passed")]
+    )
+    def test_what_was_left_out_did_not_run_whatever_became_of_its_class_and_its_twins(
+        self, ran: tuple[str, str, str]
+    ) -> None:
+        verdict = judge(parse(schema_2()), "Storage", results(ran), {"tempest.a.T.test_put": "bug 1"})
+        (put, _old) = verdict.required[0].tests
+        assert (put.status, put.reason, put.decided_by) == ("missing", "left out: bug 1", "")
 
     def test_a_capability_counts_as_the_strictest_of_what_it_is_listed_as(self) -> None:
         text = schema_2().replace('"required": ["get", "put"]', '"required": ["get", "put"], "advisory": ["put"]')
