@@ -1,8 +1,9 @@
 """How the tests of a result are counted: one rule for the node, the server and everything that shows a result.
 
 Each test has one outcome. A test that ends several times has the worst: failed, then skipped, then passed. A class or
-module that cannot be set up answers for each selected test below it that has no outcome of its own. A test that begins
-and never ends has failed. Standard library alone: this module is part of the single file ``execute_test``.
+module that cannot be set up answers for each selected test below it that has no outcome of its own; one that cannot be
+torn down counts for itself alone. A test that begins and never ends has failed. Standard library alone: this module is
+part of the single file ``execute_test``.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ MAX_SELECTED = 20_000
 """Selected tests that are remembered; Tempest with its plugins has about 5,000."""
 MAX_SELECTED_CHARACTERS = 8 * 1024 * 1024
 MAX_GROUPS = 20_000
-"""Classes and modules that could not be set up; more count as tests of their own."""
+"""Classes and modules that could not be set up or torn down; more count as tests of their own."""
 MAX_ABOVE = 50
 """Names that are looked for above a test; Tempest's have about six. All those of a long name take the square of its
 length."""
-_GROUP = re.compile(r"(?:setUpClass|tearDownClass|setUpModule|tearDownModule) \((.+)\)", re.DOTALL)
+_GROUP = re.compile(r"(?:setUp|tearDown)(?:Class|Module) \((.+)\)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,11 @@ def group_of(test: str) -> str:
     """Return the class or module that a ``setUpClass (X)`` is about; empty: it is an ordinary test."""
     found = _GROUP.fullmatch(test)
     return found.group(1) if found else ""
+
+
+def is_set_up(test: str) -> bool:
+    """Return whether this is the set-up of a class or module, which answers for tests that did not run."""
+    return test.startswith("setUp") and bool(group_of(test))
 
 
 def class_of(test: str) -> str:
@@ -150,9 +156,11 @@ class Outcomes:
         return {name: outcome for name, outcome in self._groups.items() if outcome != PASSED}
 
     def answered(self) -> list[Answered]:
-        """Return the selected tests for which a class or module answers."""
+        """Return the selected tests for which a class or module answers that could not be set up."""
         worst: dict[str, tuple[int, str, str]] = {}
-        for rank, (name, outcome) in enumerate(sorted(self.groups.items(), key=lambda one: WORST_FIRST.index(one[1]))):
+        # one that could not be torn down shows nothing about tests that did not run
+        failed = [one for one in self.groups.items() if is_set_up(one[0])]
+        for rank, (name, outcome) in enumerate(sorted(failed, key=lambda one: WORST_FIRST.index(one[1]))):
             worst.setdefault(group_of(name), (rank, name, outcome))
         found: list[tuple[int, Answered]] = []
         # by their names: there may be 20,000 of both

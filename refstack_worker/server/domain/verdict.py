@@ -1,8 +1,8 @@
 """The verdict: what a result says about a program of a guideline, capability by capability.
 
 A required test is the one that the guideline names, or an alias of it: what ran under one of these names decides, and
-one name that passed is enough, as at RefStack. Where none of them ran, their class or module answers if it could not be set
-up. An idempotent id decides last; the verdict then says so, because RefStack's own page knows names alone.
+one name that passed is enough, as at RefStack. Where none of them ran, their class or module answers if it could not
+be set up. An idempotent id decides last; the verdict then says so, because RefStack's own page knows names alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from refstack_worker.contract.outcomes import (
     class_of,
     group_of,
     groups_above,
+    is_set_up,
     worse,
 )
 from refstack_worker.server.domain.combined import History, is_flaky
@@ -301,7 +302,8 @@ class _Seen:
     def _add(self, test: TestResult) -> None:
         found = _Ran(test.name, test.status, test.times, _short(test.reason))
         if (group := group_of(test.name)) and test.status != PASSED:
-            self._groups[group] = (self._groups.get(group, (len(self._groups),))[0], found)
+            if is_set_up(test.name):
+                self._groups[group] = (self._groups.get(group, (len(self._groups),))[0], found)
             return
         known = self._by_name.get(test.name)
         joined = self._by_name[test.name] = known.joined(found) if known else found

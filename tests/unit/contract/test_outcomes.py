@@ -90,6 +90,18 @@ def test_a_class_that_cannot_be_torn_down_fails_once_and_its_tests_keep_their_ou
     assert found.counted() == Counts(passed=1, failed=1)
 
 
+@pytest.mark.parametrize("group", ["tearDownClass (a.B)", "tearDownModule (a)"])
+def test_a_class_that_cannot_be_torn_down_does_not_answer_for_tests_that_did_not_run(group: str) -> None:
+    found = outcomes(("a.B.c", PASSED), (group, FAILED), selected=("a.B.c", "a.B.d"))
+    assert found.answered() == [] and found.counted() == Counts(passed=1, failed=1)
+
+
+def test_the_set_up_of_a_class_answers_beside_its_failed_tear_down() -> None:
+    found = outcomes(("tearDownClass (a.B)", FAILED), ("setUpClass (a.B)", SKIPPED), selected=("a.B.c",))
+    assert found.answered() == [Answered("a.B.c", SKIPPED, "setUpClass (a.B)")]
+    assert found.counted() == Counts(failed=1, skipped=1)
+
+
 def test_a_test_that_ran_keeps_its_outcome_when_its_class_fails_in_another_process() -> None:
     found = outcomes(("a.B.c", PASSED), ("setUpClass (a.B)", FAILED), selected=("a.B.c", "a.B.d"))
     assert found.counted() == Counts(passed=1, failed=1)

@@ -159,6 +159,11 @@ class TestJudge:
         ran = (("tempest.a.T.test_put(x)", UUIDS[1], "passed"), ("setUpClass (tempest.a.T)", "", "failed"))
         assert self.judge(*ran).required[0].tests[0].status == "passed"
 
+    @pytest.mark.parametrize("group", ["tearDownClass (tempest.a.T)", "tearDownModule (tempest.a)"])
+    def test_a_class_that_could_not_be_torn_down_does_not_answer_for_tests_that_did_not_run(self, group: str) -> None:
+        (put, old) = self.judge(("tempest.a.T.test_put", "", "passed"), (group, "", "failed")).required[0].tests
+        assert (put.status, old.status, old.decided_by) == ("passed", "missing", "")
+
     def test_a_quota_is_named_as_what_is_missing(self) -> None:
         error = "Traceback\nForbidden\nDetails: {'message': 'Quota exceeded for instances: Requested 1, used 1 of 1'}\n"
         ran = [TestResult(1, "setUpClass (tempest.a.T)", "", "failed", 0.0, reason=error)]
