@@ -54,7 +54,7 @@ def parse(text: str, what: str = "guideline", name: str = "") -> Guideline:
         raise UsageError(str(error)) from None
     try:
         return _guideline(value, name)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise UsageError(f"{what}: not a guideline of schema 1.2 to 2.0: {_trouble(error)}") from None
 
 
@@ -73,68 +73,84 @@ def plain(name: str) -> str:
 def _guideline(value: Mapping[str, Any], name: str) -> Guideline:
     if not isinstance(value, Mapping):
         raise ValueError("it is not a JSON object")
-    metadata = value.get("metadata") or {}
+    metadata = _object(value.get("metadata") or {}, "'metadata'")
     schema = str(metadata.get("schema") or value["schema"])
     if not _SCHEMA.match(schema):
         raise ValueError(f"schema {schema[:20]}")
-    capabilities = {key: _capability(key, item) for key, item in value["capabilities"].items()}
+    described = _object(value["capabilities"], "'capabilities'").items()
+    capabilities = {key: _capability(key, _object(item, f"the capability {key[:80]}")) for key, item in described}
     read = _programs_2 if schema.startswith("2") else _programs_1
-    offered = ("platforms", "add-ons") if read is _programs_2 else ("components",)
-    if sum(len(value.get(name) or ()) for name in offered) > MAX_PROGRAMS:
-        raise ValueError(f"it has more than {MAX_PROGRAMS} programs")
     programs = read(value, capabilities)
     if not programs:
         raise ValueError("it has no program")
     own = str(metadata.get("id") or value.get("id") or "").removesuffix(".json")
-    approval = metadata.get("os_trademark_approval") or value
-    releases = tuple(str(release).lower() for release in _list(approval, "releases", "the guideline"))
+    approval = _object(metadata.get("os_trademark_approval") or value, "'os_trademark_approval'")
+    releases = tuple(release.lower() for release in _texts(approval, "releases", "the guideline"))
     return Guideline(check_name(name or own), schema, programs, releases, _references(value))
 
 
 def _references(value: Mapping[str, Any]) -> dict[str, str]:
-    repositories = value.get("test_repositories") or value.get("test-repositories") or {}
-    found = {name: about.get("reference") or about.get("git-sha") for name, about in repositories.items()}
+    repositories = _object(
+        value.get("test_repositories") or value.get("test-repositories") or {}, "'test_repositories'"
+    )
+    described = {name: _object(about, f"the test repository {name[:80]}") for name, about in repositories.items()}
+    found = {name: about.get("reference") or about.get("git-sha") for name, about in described.items()}
     return {name: str(commit) for name, commit in found.items() if commit}
 
 
 def _programs_2(value: Mapping[str, Any], capabilities: Mapping[str, Capability]) -> dict[str, Program]:
     # an add-on's further components, "required_platform_components", are programs of the guideline beside it
-    programs = {}
-    for name, about in value["platforms"].items() if "platforms" in value else ():
-        programs[name] = _program_2(value, name, about, capabilities)
-    for name, about in value["add-ons"].items() if "add-ons" in value else ():
-        title = name if name.startswith("OpenStack") else f"OpenStack with {name}"
-        programs[title] = _program_2(value, title, about, capabilities)
-    if not programs and not {"platforms", "add-ons"} & set(value):
+    platforms, add_ons = (
+        {} if value.get(field) is None else _object(value[field], f"'{field}'") for field in ("platforms", "add-ons")
+    )
+    if not {"platforms", "add-ons"} & set(value):
         raise ValueError("it has neither platforms nor add-ons")
-    return programs
+    _check_number(len(platforms) + len(add_ons))
+    titles = {name: name if name.startswith("OpenStack") else f"OpenStack with {name}" for name in add_ons}
+    offered = {**platforms, **{title: add_ons[name] for name, title in titles.items()}}
+    return {
+        name: _program_2(value, name, _object(about, f"the program {name[:80]}"), capabilities)
+        for name, about in offered.items()
+    }
+
+
+def _check_number(programs: int) -> None:
+    if programs > MAX_PROGRAMS:
+        raise ValueError(f"it has more than {MAX_PROGRAMS} programs")
 
 
 def _program_2(
     value: Mapping[str, Any], name: str, about: Mapping[str, Any], capabilities: Mapping[str, Capability]
 ) -> Program:
-    listed = _list(about, "components", name[:80])
+    whose = name[:80]
+    listed = _list(about, "components", whose)
+    if not listed:
+        raise ValueError(f"{whose} has no components")
     if len(listed) > MAX_LISTED:
-        raise ValueError(f"{name[:80]} has more than {MAX_LISTED} components")
-    components = [_component(value, item) for item in listed]
-    target = _TARGETS.get(name) or _name(about["components"][0]).removeprefix(_COMPONENT)
-    return _program((name, str(about.get("description", "")), target), components, capabilities)
+        raise ValueError(f"{whose} has more than {MAX_LISTED} components")
+    described = _object(value["components"], "'components'")
+    components = [_component(described, item, whose) for item in listed]
+    target = _TARGETS.get(name) or _name(listed[0], "components", whose).removeprefix(_COMPONENT)
+    return _program((name, _description(about), target), components, capabilities)
 
 
-def _component(value: Mapping[str, Any], item: Any) -> Mapping[str, Any]:
-    name = _name(item)
-    found: Mapping[str, Any] | None = value["components"].get(name)
-    if found is None:
+def _component(components: Mapping[str, Any], item: Any, whose: str) -> Mapping[str, Any]:
+    name = _name(item, "components", whose)
+    if name not in components:
         source = item.get("source", "") if isinstance(item, Mapping) else ""
         raise ValueError(f"its component {name} is in another file{f', {source}' if source else ''}")
-    return found["capabilities"]  # type: ignore[no-any-return]
+    found = _object(components[name], f"the component {name[:80]}")
+    return _object(found["capabilities"], f"'capabilities' of the component {name[:80]}")
 
 
 def _programs_1(value: Mapping[str, Any], capabilities: Mapping[str, Capability]) -> dict[str, Program]:
-    components = value["components"]
-    if isinstance(components, list):
+    if isinstance(value["components"], list):
         raise ValueError("schema before 1.2")
-    whole = [components[name] for name in value["platform"]["required"]]
+    described = _object(value["components"], "'components'")
+    _check_number(len(described))
+    components = {name: _object(part, f"the component {name[:80]}") for name, part in described.items()}
+    platform = _object(value["platform"], "'platform'")
+    whole = [components[name] for name in _names(platform, "required", "the platform")]
     programs = {_PLATFORM: _program((_PLATFORM, "", "platform"), whole, capabilities)}
     for name, part in components.items():
         title = _PROGRAM_1.get(name, name)
@@ -145,10 +161,10 @@ def _programs_1(value: Mapping[str, Any], capabilities: Mapping[str, Capability]
 def _program(
     about: tuple[str, str, str], parts: Iterable[Mapping[str, Any]], known: Mapping[str, Capability]
 ) -> Program:
-    listed = list(parts)
-    if sum(len(_list(part, kind, about[0][:80])) for part in listed for kind in KINDS) > MAX_LISTED:
-        raise ValueError(f"{about[0][:80]} lists more than {MAX_LISTED} capabilities")
-    names = {kind: dict.fromkeys(_name(item) for part in listed for item in part.get(kind, ())) for kind in KINDS}
+    listed, whose = list(parts), about[0][:80]
+    if sum(len(_list(part, kind, whose)) for part in listed for kind in KINDS) > MAX_LISTED:
+        raise ValueError(f"{whose} lists more than {MAX_LISTED} capabilities")
+    names = {kind: dict.fromkeys(name for part in listed for name in _names(part, kind, whose)) for kind in KINDS}
     kinds = {kind: tuple(_known(name, kind, known) for name in of_kind) for kind, of_kind in names.items()}
     return Program(*about, kinds)
 
@@ -158,20 +174,16 @@ def _known(name: str, kind: str, known: Mapping[str, Capability]) -> Capability:
     return known[name] if kind in (REQUIRED, ADVISORY) else known.get(name, Capability(name))
 
 
-def _name(item: Any) -> str:
-    return str(item["name"] if isinstance(item, Mapping) else item)
-
-
 def _capability(name: str, item: Mapping[str, Any]) -> Capability:
     tests = item.get("tests") or {}
     if isinstance(tests, Mapping):
-        read = tuple(_test(test, about or {}) for test, about in tests.items())
+        read = tuple(_test(test, _object(about or {}, f"the test {test[:80]}")) for test, about in tests.items())
     else:
         # schema 1.2: a list of names, and beside it a list of those that are flagged
         whose = f"the capability {name[:80]}"
-        flagged = {_split(test)[0] for test in _list(item, "flagged", whose)}
-        read = tuple(_listed(test, flagged) for test in _list(item, "tests", whose))
-    return Capability(name, str(item.get("description", "")), read)
+        flagged = {_split(test)[0] for test in _texts(item, "flagged", whose)}
+        read = tuple(_listed(test, flagged) for test in _texts(item, "tests", whose))
+    return Capability(name, _description(item), read)
 
 
 def _listed(test: str, flagged: set[str]) -> GuidelineTest:
@@ -181,9 +193,20 @@ def _listed(test: str, flagged: set[str]) -> GuidelineTest:
 
 def _test(name: str, about: Mapping[str, Any]) -> GuidelineTest:
     plain, inside = _split(name)
-    listed = _list(about, "aliases", f"the test {plain[:80]}")
+    listed = _texts(about, "aliases", f"the test {plain[:80]}")
     aliases = tuple(dict.fromkeys(_split(alias)[0] for alias in listed))
     return GuidelineTest(plain, _uuid(about.get("idempotent_id")) or inside, aliases, bool(about.get("flagged")))
+
+
+def _description(about: Mapping[str, Any]) -> str:
+    return str(about.get("description") or "")
+
+
+def _object(value: Any, what: str) -> Mapping[str, Any]:
+    """Return an object. :raises ValueError: it is something else; ``null`` would ask for less than was meant."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{what} is not an object")
+    return value
 
 
 def _list(about: Mapping[str, Any], field: str, whose: str) -> list[Any]:
@@ -192,6 +215,26 @@ def _list(about: Mapping[str, Any], field: str, whose: str) -> list[Any]:
     if not isinstance(value, list):
         raise ValueError(f"{field!r} of {whose} is not a list")
     return value
+
+
+def _texts(about: Mapping[str, Any], field: str, whose: str) -> list[str]:
+    """Return the texts in a list that may be left out. :raises ValueError: it is not a list of texts."""
+    found = _list(about, field, whose)
+    if not all(isinstance(item, str) for item in found):
+        raise ValueError(f"{field!r} of {whose} is not a list of strings")
+    return found
+
+
+def _names(about: Mapping[str, Any], field: str, whose: str) -> list[str]:
+    """Return the names in a list that may be left out. :raises ValueError: it is not a list, or one is not a name."""
+    return [_name(item, field, whose) for item in _list(about, field, whose)]
+
+
+def _name(item: Any, field: str, whose: str) -> str:
+    name = item.get("name") if isinstance(item, Mapping) else item
+    if not isinstance(name, str):
+        raise ValueError(f"{field!r} of {whose} has an entry that is neither a name nor an object with a name")
+    return name
 
 
 def _split(test: str) -> tuple[str, str]:

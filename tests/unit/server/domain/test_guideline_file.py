@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -101,6 +103,88 @@ def test_json_that_is_no_object_is_named_so(text: str) -> None:
 def test_a_string_in_the_place_of_a_list_is_refused_by_its_field(text: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         parse(text)
+
+
+def changed(value: Any, path: str, new: Any) -> str:
+    """Return a guideline in which another value stands at a place such as ``platforms/Half``."""
+    found = json.loads(json.dumps(value))
+    *above, last = path.split("/")
+    within = found
+    for key in above:
+        within = within[key]
+    within[last] = new
+    return json.dumps(found)
+
+
+SCHEMA_2 = json.loads(schema_2())
+SCHEMA_1 = {
+    "id": "2015.07",
+    "schema": "1.3",
+    "platform": {"required": ["object"]},
+    "components": {"object": {"required": ["b"]}},
+    "capabilities": {"b": {"tests": ["tempest.b.T.one"]}},
+}
+PUT = "capabilities/put/tests/tempest.a.T.test_put"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (changed(SCHEMA_2, "add-ons", {"dns": {"components": []}}), "OpenStack with dns has no components"),
+        (changed(SCHEMA_2, "platforms/Half/components", None), "Half has no components"),
+        (changed(SCHEMA_2, "platforms/Half/components", [1]), "'components' of Half has an entry that is neither"),
+        (changed(SCHEMA_2, "platforms", ["Half"]), "'platforms' is not an object"),
+        (changed(SCHEMA_2, "platforms/Half", 1), "the program Half is not an object"),
+        (changed(SCHEMA_2, "metadata", "x"), "'metadata' is not an object"),
+        (changed(SCHEMA_2, "metadata/os_trademark_approval", {"releases": [1]}), "'releases' of the guideline is not"),
+        (changed(SCHEMA_2, "capabilities", ["put"]), "'capabilities' is not an object"),
+        (changed(SCHEMA_2, "capabilities/put", "x"), "the capability put is not an object"),
+        (changed(SCHEMA_2, "capabilities/put", None), "the capability put is not an object"),
+        (changed(SCHEMA_2, PUT, "x"), "the test tempest.a.T.test_put is not an object"),
+        (changed(SCHEMA_2, f"{PUT}/aliases", [{"name": "x"}]), "'aliases' of the test tempest.a.T.test_put is not a"),
+        (changed(SCHEMA_2, "components", ["one"]), "'components' is not an object"),
+        (changed(SCHEMA_2, "components/two", 1), "the component two is not an object"),
+        (changed(SCHEMA_2, "components/two/capabilities", [1]), "'capabilities' of the component two is not an object"),
+        (changed(SCHEMA_2, "components/two/capabilities/required", [["put"]]), "'required' of Storage has an entry"),
+        (changed(SCHEMA_2, "test_repositories", {"tempest": "x"}), "the test repository tempest is not an object"),
+        (changed(SCHEMA_1, "components/object", None), "the component object is not an object"),
+        (changed(SCHEMA_1, "platform", ["object"]), "'platform' is not an object"),
+        (changed(SCHEMA_1, "platform/required", [["object"]]), "'required' of the platform has an entry"),
+        (changed(SCHEMA_1, "capabilities/b/tests", [{"name": "x"}]), "'tests' of the capability b is not a list of st"),
+        (changed(SCHEMA_1, "capabilities/b/flagged", [1]), "'flagged' of the capability b is not a list of strings"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_with_its_field_and_what_is_expected(text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        parse(text)
+
+
+@pytest.mark.parametrize("path", ["add-ons", "metadata/os_trademark_approval", "test_repositories", PUT])
+def test_null_is_as_if_it_were_left_out(path: str) -> None:
+    assert list(parse(changed(SCHEMA_2, path, None)).programs) == ["Storage", "Half"]
+
+
+def test_a_list_that_is_null_is_empty() -> None:
+    found = parse(changed(SCHEMA_2, "components/two/capabilities/required", None))
+    assert names(found, "Half") == [] and len(names(found, "Storage")) == 2
+    assert names(parse(changed(SCHEMA_1, "components/object/required", None)), "object") == []
+
+
+@pytest.mark.parametrize("value", [SCHEMA_1, SCHEMA_2], ids=["1.3", "2.0"])
+def test_whatever_stands_in_a_place_python_s_own_errors_are_not_shown(value: Any) -> None:
+    for path in [*places(value)]:
+        for new in (None, 1, 0.5, True, "x", "", [], {}, [None], [1], [[]], [{}], {"a": None}, {"name": "x"}):
+            try:
+                parse(changed(value, path, new))
+            except UsageError as error:
+                assert not re.search("NoneType|object has no|not iterable|unhashable|subscript|argument", str(error))
+
+
+def places(value: Any, above: str = "") -> Iterator[str]:
+    """Yield the place of each value in the objects of a guideline."""
+    for key, within in value.items() if isinstance(value, dict) else ():
+        yield f"{above}{key}"
+        yield from places(within, f"{above}{key}/")
 
 
 def test_one_that_is_too_large() -> None:
