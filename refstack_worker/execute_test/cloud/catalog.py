@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from refstack_worker.contract.cpid import cpid
@@ -61,12 +62,13 @@ def endpoint_of(token: KeystoneToken, types: Sequence[str], region: str = "") ->
 
     Where the catalogue lists a type several times, Tempest looks only at the first of them.
 
-    :param region: empty for any.
+    :param region: of the services for which no other was set; empty for any.
     """
     for kind in types:
         service = next((one for one in token.catalog if one.get("type") == kind), {})
+        wanted = token.regions.get(kind) or region
         for endpoint in service.get("endpoints") or ():
-            here = not region or region in (endpoint.get("region_id"), endpoint.get("region"))
+            here = not wanted or wanted in (endpoint.get("region_id"), endpoint.get("region"))
             if endpoint.get("interface") == token.interfaces.get(kind, PUBLIC) and here:
                 return str(endpoint.get("url") or "")
     return None
@@ -141,7 +143,7 @@ def why_not_offered(token: KeystoneToken, name: str, region: str = "") -> str:
         if url is not None:
             return f"the catalogue lists {kind}, but {unusable(token, name, url) or 'without an address'}"
         listed = [one for one in token.catalog if one.get("type") == kind]
-        others = KeystoneToken(token.value, {"catalog": listed[1:]}, token.interfaces, token.types)
+        others = replace(token, body={"catalog": listed[1:]})
         if endpoint_of(others, (kind,), region) is not None:
             return f"the catalogue lists {kind} {len(listed)} times, and Tempest looks only at the first of them"
         if others_at := _other_interfaces(token, kind, region):
@@ -150,16 +152,26 @@ def why_not_offered(token: KeystoneToken, name: str, region: str = "") -> str:
     return ""
 
 
+def own_region(token: KeystoneToken, name: str) -> str:
+    """Return the region that was set for a service alone; empty without one.
+
+    :param name: option of ``[service_available]``.
+    """
+    return next((token.regions[kind] for kind in token.types[name] if kind in token.regions), "")
+
+
 def other_regions(token: KeystoneToken, name: str, region: str) -> list[str]:
     """Return the regions in which a service is that the given one lacks.
 
     :param name: option of ``[service_available]``.
     """
-    return [one for one in regions_of(token) if one != region and offered_types(token, name, one)]
+    anywhere = replace(token, regions={})
+    return [one for one in regions_of(token) if one != region and offered_types(anywhere, name, one)]
 
 
 def _other_interfaces(token: KeystoneToken, kind: str, region: str) -> list[str]:
     """Return at which interfaces a service has an address in the region."""
+    region = token.regions.get(kind) or region
     found = {str(endpoint.get("interface")) for service, endpoint in _endpoints(token) if service.get("type") == kind
              and (not region or region in (endpoint.get("region_id"), endpoint.get("region")))}  # fmt: skip
     return [one for one in INTERFACES if one in found]
@@ -206,16 +218,17 @@ def only_region(token: KeystoneToken, url: str) -> str:
     """Return the only region of the catalogue; empty without any.
 
     Of several, it is that of the identity endpoint in use. If that has no other services, or several regions share the
-    endpoint, the region with the most services is taken.
+    endpoint, the region with the most services is taken. Services with a region of their own do not count.
     """
     used: set[str] = set()
+    others = {name for name in SERVICE_TYPES if not own_region(token, name)}
     for service, endpoint in _endpoints(token):
         address = str(endpoint.get("url") or "").rstrip("/")
         if service.get("type") == "identity" and address and url.startswith(address):
             used.add(str(endpoint.get("region_id") or endpoint.get("region") or ""))
 
     def rank(region: str) -> tuple[bool, int, bool]:
-        services = sum(offered_services(token, region).values())
+        services = sum(is_there for name, is_there in offered_services(token, region).items() if name in others)
         return region in used and services > 0, services, region in used
 
     # of equals, the first by name

@@ -13,7 +13,7 @@ from typing import Any
 from refstack_worker.contract.accounts import accounts_in
 from refstack_worker.contract.keystone_address import v3_address
 from refstack_worker.execute_test.addresses import base_url
-from refstack_worker.execute_test.cloud.service_types import SERVICE_TYPES, interfaces_of, types_of
+from refstack_worker.execute_test.cloud.service_types import SERVICE_TYPES, interfaces_of, own_regions_of, types_of
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.http import Denied, HttpClient, HttpResponse, Unavailable, patiently
 from refstack_worker.execute_test.log import LOG
@@ -89,6 +89,8 @@ class KeystoneToken:
     """Type of a service to the interface at which Tempest reaches it; public where it is not named."""
     types: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: SERVICE_TYPES)
     """Service to the types under which the catalogue may have it."""
+    regions: Mapping[str, str] = field(default_factory=dict)
+    """Type of a service to the region that was set for it alone."""
 
     @property
     def roles(self) -> list[str]:
@@ -112,7 +114,7 @@ class Keystone:
     def __init__(self, conf: Mapping[str, Mapping[str, Any]]) -> None:
         identity = conf.get("identity", {})
         self.url = keystone_url(identity)
-        self._interfaces, self._types = interfaces_of(conf), types_of(conf)
+        self._interfaces, self._types, self._regions = interfaces_of(conf), types_of(conf), own_regions_of(conf)
         unchecked = is_true(identity.get("disable_ssl_certificate_validation", ""))
         verify = False if unchecked else identity.get("ca_certificates_file") or True
         # Tempest takes no proxy from the environment, and fetches tokens without its own
@@ -193,7 +195,7 @@ class Keystone:
         try:
             response = self.request_url("POST", self._log_in_url, "", body)
             value, body = response.headers["X-Subject-Token"], response.json()["token"]
-            return KeystoneToken(value, body, self._interfaces, self._types)
+            return KeystoneToken(value, body, self._interfaces, self._types, self._regions)
         except Denied as error:
             if error.status == 401:
                 project = user.project or user.project_id

@@ -12,6 +12,7 @@ from refstack_worker.execute_test.cloud.catalog import (
     is_address,
     offered_types,
     other_regions,
+    own_region,
     regions_of,
     service_endpoint,
     why_not_offered,
@@ -103,10 +104,7 @@ class OptionFinder:
         reasons = {name: why_not_offered(self._token, name, self._region) for name in SERVICE_TYPES}
         missing = [name for name in SERVICE_TYPES if self._api(name) is None]
         for name in missing:
-            where = f" in the region {self._region}" if self._region else ""
-            if where and (others := other_regions(self._token, name, self._region)):
-                where += f", but in {', '.join(others)[:200]} (identity.region)"
-            why = reasons[name] or f"the cloud's catalogue has no such service{where}"
+            why = reasons[name] or f"the cloud's catalogue has no such service{self._where_else(name)}"
             findings.lacks(NEED_OF_SERVICE[name], f"{self._token.types[name][0]}: {why}; its tests are skipped")
         for name, kinds in SERVICE_TYPES.items():
             api = self._api(name)
@@ -124,6 +122,16 @@ class OptionFinder:
                 "image: without an image service, there are no images for servers; tests that create servers are "
                 "left out. Set compute.image_ref",
             )
+
+    def _where_else(self, name: str) -> str:
+        """Return the region that lacks a service, those that have it, and the options that lead there."""
+        own = own_region(self._token, name)
+        region = own or self._region
+        where = f" in the region {region}" if region else ""
+        if where and (others := other_regions(self._token, name, region)):
+            option = f"{SECTIONS[name]}.region"
+            where += f", but in {', '.join(others)[:200]} ({option if own else f'identity.region, or {option} alone'})"
+        return where
 
     def _look_for_plugin_services(self, findings: CloudFindings) -> None:
         for kinds in PLUGIN_SERVICES.values():

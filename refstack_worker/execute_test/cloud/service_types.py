@@ -36,3 +36,12 @@ def interfaces_of(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         for name, kinds in types_of(conf).items()
         for kind in kinds
     }
+
+
+def own_regions_of(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the catalogue's types of the services whose section has a ``region`` to that region.
+
+    Tempest looks for these services there, and for all others in ``identity.region``.
+    """
+    given = {name: str(conf.get(section, {}).get("region") or "") for name, section in SECTIONS.items()}
+    return {kind: given[name] for name, kinds in types_of(conf).items() for kind in kinds if given[name]}

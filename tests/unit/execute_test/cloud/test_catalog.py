@@ -16,12 +16,13 @@ from refstack_worker.execute_test.cloud.catalog import (
     offered_services,
     offered_types,
     only_region,
+    other_regions,
     regions_of,
     service_endpoint,
     why_not_offered,
 )
 from refstack_worker.execute_test.cloud.keystone import KeystoneToken
-from refstack_worker.execute_test.cloud.service_types import interfaces_of, types_of
+from refstack_worker.execute_test.cloud.service_types import interfaces_of, own_regions_of, types_of
 from refstack_worker.execute_test.failures import CloudFailure
 
 
@@ -129,6 +130,17 @@ def test_a_type_that_was_set_is_the_one_that_is_looked_for() -> None:
     chosen = replace(token, types=types_of({"compute": {"catalog_type": "computev21"}}))
     assert service_endpoint(token, "nova", "R") == "http://a/v2.1"
     assert service_endpoint(chosen, "nova", "R") == "http://b/v2.1"
+
+
+def test_a_region_of_its_own_counts_for_one_service_alone() -> None:
+    here = "http://k/v3"
+    token = listed(("identity", "A", here), ("object-store", "B", "http://b/v1"), ("image", "C", "http://c/i"))
+    chosen = replace(token, regions=own_regions_of({"object-storage": {"region": "B"}}))
+    assert service_endpoint(token, "swift", "C") is None and service_endpoint(chosen, "swift", "C") == "http://b/v1"
+    assert service_endpoint(chosen, "glance", "B") is None and service_endpoint(chosen, "glance", "C") == "http://c/i"
+    assert (only_region(token, here), only_region(chosen, here)) == ("B", "C")
+    elsewhere = replace(token, regions=own_regions_of({"object-storage": {"region": "A"}}))
+    assert other_regions(elsewhere, "swift", "A") == ["B"]
 
 
 def test_the_region_is_the_one_in_use_unless_its_services_are_elsewhere() -> None:

@@ -103,13 +103,26 @@ def test_a_service_is_away(
     assert list(impossible(findings.gaps, ALL)) == left_out
 
 
-def test_a_service_of_another_region_is_named_with_it(cloud: RecordedCloud) -> None:
+def put_in_north(cloud: RecordedCloud, kind: str) -> None:
     for service in cloud.token["catalog"]:
-        if service["type"] == "object-store":
-            for endpoint in service["endpoints"]:
-                endpoint.update(region="North", region_id="North")
+        for endpoint in service["endpoints"] if service["type"] == kind else ():
+            endpoint.update(region="North", region_id="North")
+
+
+def test_a_service_of_another_region_is_named_with_it(cloud: RecordedCloud) -> None:
+    put_in_north(cloud, "object-store")
     (gap,) = (one for one in look(cloud).gaps if one.need is Need.OBJECTS)
-    assert "no such service in the region RegionOne, but in North (identity.region); its tests are" in gap.text
+    where = "in the region RegionOne, but in North (identity.region, or object-storage.region alone)"
+    assert f"no such service {where}; its tests are" in gap.text
+    away = {"object-storage": {"region": "South"}}
+    (gap,) = (one for one in look(cloud, **away).gaps if one.need is Need.OBJECTS)
+    assert "no such service in the region South, but in North (object-storage.region); its tests are" in gap.text
+
+
+def test_a_service_is_looked_for_in_the_region_that_was_set_for_it(cloud: RecordedCloud) -> None:
+    put_in_north(cloud, "object-store")
+    findings = look(cloud, **{"object-storage": {"region": "North"}})
+    assert findings.gaps == [] and findings.conf["object-storage-feature-enabled"]
 
 
 def test_no_image(cloud: RecordedCloud) -> None:
