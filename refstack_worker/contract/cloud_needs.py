@@ -42,6 +42,9 @@ class Need(str, Enum):
     IMAGE_FORMAT = "image-format"
     """Images of any content."""
     QUOTA = "quota"
+    DNS = "dns"
+    ORCHESTRATION = "orchestration"
+    SHARES = "shares"
     OTHER = "other"
     """Something that no test can be named for."""
 
@@ -54,6 +57,14 @@ NEED_OF_SERVICE = {
     "swift": Need.OBJECTS,
 }
 """Option of ``[service_available]`` to the need."""
+NEED_OF_PLUGIN = {"designate": Need.DNS, "heat": Need.ORCHESTRATION, "manila": Need.SHARES}
+"""The same for the services of Tempest plugins."""
+_PACKAGES = {
+    Need.DNS: "designate_tempest_plugin",
+    Need.ORCHESTRATION: "heat_tempest_plugin",
+    Need.SHARES: "manila_tempest_tests",
+}
+"""The packages with the plugins' tests."""
 
 _SERVER = (
     r"compute\.servers\.(?!test_availability_zone\.|test_server_group\.)",
@@ -109,6 +120,7 @@ _TESTS = {
     Need.IMAGE_FORMAT: (r"image\.v2\.test_images\.ListUserImagesTest\.",),
 }
 _PATTERNS = {need: re.compile(rf"tempest\.api\.(?:{'|'.join(patterns)})") for need, patterns in _TESTS.items()}
+_PATTERNS.update({need: re.compile(rf"(?:regex:\^?)?{package}\b") for need, package in _PACKAGES.items()})
 
 _QUOTA = re.compile(
     r"(?i:quota exceeded|VolumeLimitExceeded|SnapshotLimitExceeded|maximum number of \w+ allowed)"
@@ -146,6 +158,14 @@ class Gap:
     def lacks(self) -> str:
         """What is missing, without the rest."""
         return self.text.partition(";")[0].partition(". ")[0]
+
+
+def is_asked_for(need: Need, entries: Iterable[str]) -> bool:
+    """Return whether a selection names the plugin whose tests need this.
+
+    :param entries: names of tests, prefixes of names, or ``regex:`` with an expression that begins with a name.
+    """
+    return any(_PATTERNS[need].match(entry) for entry in entries)
 
 
 def let_tests_fail(gaps: Iterable[Gap]) -> bool:

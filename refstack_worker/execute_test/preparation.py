@@ -91,7 +91,7 @@ def _configure(
     with sensible_answers():
         addresses = floating_ips(keystone, discovery.token, region)
         CloudSnapshot.take(workspace.folder, args.prefix, keystone, discovery.token, addresses)
-    findings = _find_options(keystone, discovery, requested, args, events)
+    findings = _find_options(keystone, discovery, requested, args, selection, events)
     found = findings.conf
     if args.discover == TEMPESTCONF:
         given = merge(_for_tempestconf(findings), requested)
@@ -154,12 +154,13 @@ def requested_conf(args: Arguments) -> Conf:
 
 
 def _find_options(
-    keystone: Keystone, discovery: Discovery, requested: Conf, args: Arguments, events: EventWriter
-) -> CloudFindings:
+    keystone: Keystone, discovery: Discovery, requested: Conf, args: Arguments, selection: Selection,
+    events: EventWriter,
+) -> CloudFindings:  # fmt: skip
     """Return the options that the cloud's services lead to; report the choices."""
     region = str(discovery.conf["identity"].get("region") or "")
     finder = OptionFinder(keystone, discovery.token, region, is_admin=not discovery.accounts)
-    findings = finder.find(requested, args.prefix)
+    findings = finder.find(requested, args.prefix, selection.entries)
     if args.discover == TEMPESTCONF:
         events.message("python-tempestconf chooses the options of this cloud")
     elif findings.choices:

@@ -16,7 +16,7 @@ from typing import Any
 from refstack_worker.contract.cpid import cpid
 from refstack_worker.contract.networks import is_forbidden
 from refstack_worker.execute_test.cloud.keystone import KeystoneToken
-from refstack_worker.execute_test.cloud.service_types import PUBLIC, SECTIONS, SERVICE_TYPES
+from refstack_worker.execute_test.cloud.service_types import ALL_SECTIONS, ALL_TYPES, PUBLIC, SERVICE_TYPES
 from refstack_worker.execute_test.failures import CloudFailure
 
 INTERFACES = ("public", "admin", "internal")
@@ -77,7 +77,7 @@ def endpoint_of(token: KeystoneToken, types: Sequence[str], region: str = "") ->
 def offered_types(token: KeystoneToken, name: str, region: str = "") -> list[str]:
     """Return the types under which Tempest can use a service in a region, the usual one first.
 
-    :param name: option of ``[service_available]``.
+    :param name: option of ``[service_available]``, also that of a plugin.
     """
     found = {kind: endpoint_of(token, (kind,), region) for kind in token.types[name]}
     return [kind for kind, url in found.items() if url and not unusable(token, name, url)]
@@ -99,7 +99,7 @@ def unusable(token: KeystoneToken, name: str, url: str) -> str:
     if url and not is_address(url):
         return f"its address {url[:200]!r} is not a valid URL"
     version = _version_in(url)
-    if token.types[name] != SERVICE_TYPES[name]:
+    if token.types[name] != ALL_TYPES[name]:
         return ""
     if name == "cinder" and version in ("v1", "v2"):
         return f"its URL is for the old API {version}, while Tempest tests v3"
@@ -147,7 +147,7 @@ def why_not_offered(token: KeystoneToken, name: str, region: str = "") -> str:
         if endpoint_of(others, (kind,), region) is not None:
             return f"the catalogue lists {kind} {len(listed)} times, and Tempest looks only at the first of them"
         if others_at := _other_interfaces(token, kind, region):
-            wanted, option = token.interfaces.get(kind, PUBLIC), f"{SECTIONS[name]}.endpoint_type"
+            wanted, option = token.interfaces.get(kind, PUBLIC), f"{ALL_SECTIONS[name]}.endpoint_type"
             return f"the catalogue lists {kind} without a {wanted} address; {option} can be {' or '.join(others_at)}"
     return ""
 

@@ -10,10 +10,9 @@ from refstack_worker.contract.accounts import accounts_in, tempest_account
 from refstack_worker.execute_test.cloud.catalog import (
     check_catalog,
     cloud_id,
-    endpoint_of,
     identity_interface,
-    is_address,
     offered_services,
+    offered_types,
     only_region,
     regions_of,
 )
@@ -93,8 +92,7 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
 
 def _missing_for_plugins(token: KeystoneToken, region: str) -> dict[str, bool]:
     """Return the services that cannot be called and whose plugins take them for granted."""
-    found = {name: endpoint_of(token, kinds, region) for name, kinds in PLUGIN_SERVICES.items()}
-    return {name: False for name, url in found.items() if url is None or not is_address(url)}
+    return {name: False for name in PLUGIN_SERVICES if not offered_types(token, name, region)}
 
 
 def _acting_administrator(conf: Mapping[str, Mapping[str, Any]]) -> CloudUser | None:

@@ -13,7 +13,7 @@ from typing import Any
 from refstack_worker.contract.accounts import accounts_in
 from refstack_worker.contract.keystone_address import v3_address
 from refstack_worker.execute_test.addresses import base_url
-from refstack_worker.execute_test.cloud.service_types import SERVICE_TYPES, interfaces_of, own_regions_of, types_of
+from refstack_worker.execute_test.cloud.service_types import ALL_TYPES, interfaces_of, own_regions_of, types_of
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.http import Denied, HttpClient, HttpResponse, Unavailable, patiently
 from refstack_worker.execute_test.log import LOG
@@ -87,7 +87,7 @@ class KeystoneToken:
     body: Mapping[str, Any]
     interfaces: Mapping[str, str] = field(default_factory=dict)
     """Type of a service to the interface at which Tempest reaches it; public where it is not named."""
-    types: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: SERVICE_TYPES)
+    types: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: ALL_TYPES)
     """Service to the types under which the catalogue may have it."""
     regions: Mapping[str, str] = field(default_factory=dict)
     """Type of a service to the region that was set for it alone."""

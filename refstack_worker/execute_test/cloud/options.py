@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from refstack_worker.contract.cloud_needs import AREAS_OF_SERVICE, NEED_OF_SERVICE, Need
+from refstack_worker.contract.cloud_needs import AREAS_OF_SERVICE, NEED_OF_PLUGIN, NEED_OF_SERVICE, Need, is_asked_for
 from refstack_worker.execute_test.cloud.catalog import (
     doubtful,
     endpoint_of,
@@ -26,7 +26,13 @@ from refstack_worker.execute_test.cloud.network import find_network
 from refstack_worker.execute_test.cloud.object_features import find_object_storage
 from refstack_worker.execute_test.cloud.quotas import Quotas
 from refstack_worker.execute_test.cloud.service_api import ServiceApi
-from refstack_worker.execute_test.cloud.service_types import PLUGIN_SERVICES, PLUGIN_TYPES, SECTIONS, SERVICE_TYPES
+from refstack_worker.execute_test.cloud.service_types import (
+    ALL_SECTIONS,
+    PLUGIN_TYPES,
+    SECTIONS,
+    SERVICE_TYPES,
+    WITHOUT_REGION,
+)
 from refstack_worker.execute_test.cloud.validation import find_validation
 from refstack_worker.execute_test.cloud.volume import find_catalog_type, find_volume
 from refstack_worker.execute_test.failures import CloudFailure
@@ -48,15 +54,18 @@ class OptionFinder:
         """Services that did not respond; each is waited for once."""
 
     @sensible_answers()
-    def find(self, given: Mapping[str, Mapping[str, Any]], prefix: str = "") -> CloudFindings:
+    def find(
+        self, given: Mapping[str, Mapping[str, Any]], prefix: str = "", tests: Sequence[str] = ()
+    ) -> CloudFindings:
         """Return what was found. A service that does not respond is a gap, not an error.
 
         :param prefix: start of the names of what is made, and removed, in the cloud on the way.
+        :param tests: what the run selects; the service of a Tempest plugin is a gap only for the plugin's tests.
         """
         findings = CloudFindings(given)
         self._report_region(findings)
         self._look_for_services(findings)
-        self._look_for_plugin_services(findings)
+        self._look_for_plugin_services(findings, tests)
         self._choose_types(findings)
         flavors = self._ask("nova", findings, usable_flavors) or []
         image = self._ask("glance", findings, lambda api: find_images(api, findings, set_flavors(findings, flavors)))
@@ -101,16 +110,14 @@ class OptionFinder:
         quotas.report(findings)
 
     def _look_for_services(self, findings: CloudFindings) -> None:
-        reasons = {name: why_not_offered(self._token, name, self._region) for name in SERVICE_TYPES}
         missing = [name for name in SERVICE_TYPES if self._api(name) is None]
         for name in missing:
-            why = reasons[name] or f"the cloud's catalogue has no such service{self._where_else(name)}"
-            findings.lacks(NEED_OF_SERVICE[name], f"{self._token.types[name][0]}: {why}; its tests are skipped")
+            findings.lacks(NEED_OF_SERVICE[name], self._missing(name))
         for name, kinds in SERVICE_TYPES.items():
             api = self._api(name)
             if api is not None and (why := doubtful(name, api.endpoint)):
                 findings.lacks(Need.OTHER, f"{kinds[0]}: {why}", AREAS_OF_SERVICE[name])
-        if "neutron" in missing and "nova" not in missing and not reasons["neutron"]:
+        if "neutron" in missing and "nova" not in missing and not self._is_listed("neutron"):
             text = "network: without a network service, no server can be created; such tests are left out"
             findings.lacks(Need.SERVER_NETWORK, text)
         if "glance" in missing and "cinder" not in missing:
@@ -123,22 +130,36 @@ class OptionFinder:
                 "left out. Set compute.image_ref",
             )
 
+    def _is_listed(self, name: str) -> bool:
+        """Return whether the catalogue lists a service that Tempest does not find there."""
+        return bool(why_not_offered(self._token, name, self._region))
+
     def _where_else(self, name: str) -> str:
         """Return the region that lacks a service, those that have it, and the options that lead there."""
         own = own_region(self._token, name)
         region = own or self._region
         where = f" in the region {region}" if region else ""
         if where and (others := other_regions(self._token, name, region)):
-            option = f"{SECTIONS[name]}.region"
-            where += f", but in {', '.join(others)[:200]} ({option if own else f'identity.region, or {option} alone'})"
+            option = f"{ALL_SECTIONS[name]}.region"
+            both = "identity.region" if name == WITHOUT_REGION else f"identity.region, or {option} alone"
+            where += f", but in {', '.join(others)[:200]} ({option if own else both})"
         return where
 
-    def _look_for_plugin_services(self, findings: CloudFindings) -> None:
-        for kinds in PLUGIN_SERVICES.values():
+    def _look_for_plugin_services(self, findings: CloudFindings, tests: Sequence[str]) -> None:
+        for name, need in NEED_OF_PLUGIN.items():
+            kinds = self._token.types[name]
             url = endpoint_of(self._token, kinds, self._region)
             if url and not is_address(url):
                 why = f"its address in the catalogue, {url[:200]!r}, is not a valid URL"
                 findings.lacks(Need.OTHER, f"{kinds[0]}: {why}; its tests are skipped")
+            elif not url and is_asked_for(need, tests) and not findings.is_given("service_available", name):
+                findings.lacks(need, self._missing(name))
+
+    def _missing(self, name: str) -> str:
+        """Return the sentence about a service that Tempest does not find."""
+        why = why_not_offered(self._token, name, self._region)
+        why = why or f"the cloud's catalogue has no such service{self._where_else(name)}"
+        return f"{self._token.types[name][0]}: {why}; its tests are skipped"
 
     def _validate(self, network: ServiceApi | None, findings: CloudFindings, image: Image | None) -> None:
         try:

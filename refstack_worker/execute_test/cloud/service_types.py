@@ -19,22 +19,27 @@ PLUGIN_TYPES = {"share": ("sharev2", "shared-file-system", "share"), "baremetal"
 """Section of a Tempest plugin to the types under which catalogues have its service."""
 PLUGIN_SERVICES = {"designate": ("dns",), "heat": ("orchestration",), "manila": PLUGIN_TYPES["share"]}
 """Option of ``[service_available]`` of a Tempest plugin, true unless it is set, to the catalogue's types."""
+PLUGIN_SECTIONS = {"designate": "dns", "heat": "heat_plugin", "manila": "share"}
+"""The same options to the sections of the plugins' configuration."""
+ALL_TYPES = {**SERVICE_TYPES, **PLUGIN_SERVICES}
+ALL_SECTIONS = {**SECTIONS, **PLUGIN_SECTIONS}
+WITHOUT_REGION = "designate"
+"""The one service whose section has no region: its plugin takes that of ``[identity]``."""
 PUBLIC = "public"
 """The interface at which Tempest reaches services unless another is set."""
 
 
 def types_of(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Return the types under which each service is looked for: the one that was set, else :data:`SERVICE_TYPES`."""
-    given = {name: str(conf.get(section, {}).get("catalog_type") or "") for name, section in SECTIONS.items()}
-    return {name: (given[name],) if given[name] else kinds for name, kinds in SERVICE_TYPES.items()}
+    """Return the types under which each service is looked for: the one that was set, else :data:`ALL_TYPES`."""
+    given = _given(conf, "catalog_type")
+    return {name: (given[name],) if given[name] else kinds for name, kinds in ALL_TYPES.items()}
 
 
 def interfaces_of(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Return the catalogue's type of each service to the interface at which Tempest reaches it."""
+    given = _given(conf, "endpoint_type")
     return {
-        kind: str(conf.get(SECTIONS[name], {}).get("endpoint_type") or PUBLIC).removesuffix("URL")
-        for name, kinds in types_of(conf).items()
-        for kind in kinds
+        kind: (given[name] or PUBLIC).removesuffix("URL") for name, kinds in types_of(conf).items() for kind in kinds
     }
 
 
@@ -43,5 +48,10 @@ def own_regions_of(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
     Tempest looks for these services there, and for all others in ``identity.region``.
     """
-    given = {name: str(conf.get(section, {}).get("region") or "") for name, section in SECTIONS.items()}
+    given = {**_given(conf, "region"), WITHOUT_REGION: ""}
     return {kind: given[name] for name, kinds in types_of(conf).items() for kind in kinds if given[name]}
+
+
+def _given(conf: Mapping[str, Mapping[str, Any]], option: str) -> dict[str, str]:
+    """Return an option of each service's section; empty where it is not set."""
+    return {name: str(conf.get(section, {}).get(option) or "") for name, section in ALL_SECTIONS.items()}

@@ -72,13 +72,14 @@ class _Headers(dict[str, str]):
         return self[name.lower()]
 
 
-def look_inside(conf: Conf, networks: Sequence[Network]) -> CloudContents:
+def look_inside(conf: Conf, networks: Sequence[Network], tests: Sequence[str] = ()) -> CloudContents:
     """Look for what tests need. A cloud that cannot be looked at is a finding too.
 
     :param conf: the options of the run, with addresses and passwords.
+    :param tests: what the run selects; without them, services of Tempest plugins are not missed.
     """
     try:
-        return _look(conf, OutboundGuard(networks, Deadline(LOOK_SECONDS)))
+        return _look(conf, tests, OutboundGuard(networks, Deadline(LOOK_SECONDS)))
     except (Failure, Denied) as error:
         return CloudContents(problem=clean_line(str(error))[:300])
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError):
@@ -86,7 +87,7 @@ def look_inside(conf: Conf, networks: Sequence[Network]) -> CloudContents:
         return CloudContents(problem="a service's response does not conform to its API")
 
 
-def _look(conf: Conf, guard: OutboundGuard) -> CloudContents:
+def _look(conf: Conf, tests: Sequence[str], guard: OutboundGuard) -> CloudContents:
     keystone = GuardedKeystone(conf, guard)
     admin = administrator(conf)
     users = [admin] if admin else ordinary_users(conf)
@@ -101,7 +102,7 @@ def _look(conf: Conf, guard: OutboundGuard) -> CloudContents:
     region = str(conf.get("identity", {}).get("region") or "") or only_region(token, keystone.url)
     role = str(conf.get("identity", {}).get("admin_role") or "admin")
     is_admin = bool(admin) or role in token.roles
-    findings = OptionFinder(keystone, token, region, is_admin, changes_nothing=True).find(conf)
+    findings = OptionFinder(keystone, token, region, is_admin, changes_nothing=True).find(conf, tests=tests)
     return CloudContents(
         tuple(clean_line(choice) for choice in findings.choices),
         tuple(Gap(gap.need, clean_line(gap.text), gap.areas) for gap in findings.gaps),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,8 +79,9 @@ def preflight(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Findin
     program = _program(ledger, caller, body)
     warnings = [*_versions(ledger, body), *run_shards.warnings(spec)]
     warnings += _quick(body, program, known, conf)
-    inside = _inside(ledger, caller, _of_run(ledger, known, conf))
-    warnings += consequences(inside.gaps, _names(body, program))
+    names = _names(body, program)
+    inside = _inside(ledger, caller, _of_run(ledger, known, conf), names)
+    warnings += consequences(inside.gaps, names)
     if inside.problem and program is not None and known is not None:
         warnings += _catalogue(known, program)
     outlook = f"{_outlook(ledger, body, program)}{account_needs.side_by_side(conf, known)}"
@@ -125,10 +126,10 @@ def _of_run(ledger: Ledger, known: CloudRecord | None, conf: Conf) -> Conf:
     return {**requested, "auth": auth}
 
 
-def _inside(ledger: Ledger, caller: Caller, conf: Conf) -> CloudContents:
+def _inside(ledger: Ledger, caller: Caller, conf: Conf, names: Sequence[str]) -> CloudContents:
     try:
         with cloud_check.TURNS.turn(caller.token.account):
-            return look_inside(conf, ledger.settings.outbound.cloud_networks)
+            return look_inside(conf, ledger.settings.outbound.cloud_networks, names)
     except RefusedError as error:
         return CloudContents(problem=str(error))
 

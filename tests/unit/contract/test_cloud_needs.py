@@ -8,6 +8,7 @@ from refstack_worker.contract.cloud_needs import (
     concerning,
     consequences,
     impossible,
+    is_asked_for,
     let_tests_fail,
     needing,
     quota_message,
@@ -110,3 +111,12 @@ def test_gaps_that_concern_the_tests() -> None:
     assert concerning([image, hosts, unknown], [HOST_NAME]) == [image, hosts, unknown]
     assert concerning([image, hosts, unknown], ["tempest.api.object_storage.test_a.B.test_c"]) == [unknown]
     assert concerning([image, hosts, unknown], ["tempest.api.object_storage"]) == [image, hosts, unknown]
+
+
+def test_a_plugin_is_asked_for_by_its_name() -> None:
+    zones = "designate_tempest_plugin.tests.api.v2.test_zones.ZonesTest.test_list_zones"
+    assert needing(Need.DNS, [OBJECTS, zones]) == [zones]
+    for entry in (zones, "designate_tempest_plugin", "regex:^designate_tempest_plugin.tests"):
+        assert is_asked_for(Need.DNS, [OBJECTS, entry])
+    for entry in (OBJECTS, "tempest", "heat_tempest_plugin.tests", "designate_tempest_plugins", "regex:test_zones"):
+        assert not is_asked_for(Need.DNS, [entry])

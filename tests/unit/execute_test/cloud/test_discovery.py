@@ -33,3 +33,23 @@ def test_a_service_in_a_region_of_its_own_is_there(cloud: RecordedCloud) -> None
         found = discovered(cloud, identity=region, **{"object-storage": {"region": "R2"}})
         assert found.conf["service_available"]["swift"] is True and found.missing_services == ()
         assert found.conf["identity"]["region"] == "RegionOne"
+
+
+@pytest.mark.parametrize(
+    ("kind", "interface", "region", "given", "name"),
+    [
+        ("dns", "internal", "RegionOne", {"dns": {"endpoint_type": "internalURL"}}, "designate"),
+        ("dns-ext", "public", "RegionOne", {"dns": {"catalog_type": "dns-ext"}}, "designate"),
+        ("orchestration", "public", "R2", {"heat_plugin": {"region": "R2"}}, "heat"),
+        ("orchestration", "internal", "RegionOne", {"heat_plugin": {"endpoint_type": "internal"}}, "heat"),
+        ("files", "public", "RegionOne", {"share": {"catalog_type": "files"}}, "manila"),
+        ("share", "admin", "R2", {"share": {"endpoint_type": "adminURL", "region": "R2"}}, "manila"),
+    ],
+)
+def test_the_service_of_a_plugin_is_where_its_section_says(
+    cloud: RecordedCloud, kind: str, interface: str, region: str, given: Any, name: str
+) -> None:
+    point = {"interface": interface, "region": region, "url": "http://127.0.0.1:9/v1"}
+    cloud.token["catalog"].append({"type": kind, "endpoints": [point]})
+    assert discovered(cloud).conf["service_available"][name] is False
+    assert name not in discovered(cloud, **given).conf["service_available"]

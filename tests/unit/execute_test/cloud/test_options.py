@@ -21,6 +21,7 @@ IMAGES = "tempest.api.image.v2.test_images.BasicOperationsImagesTest.test_delete
 NETWORKS = "tempest.api.network.test_networks.NetworksTest.test_list_networks"
 ROUTERS = "tempest.api.network.test_routers.RoutersTest.test_create_show_list_update_delete_router"
 VOLUMES = "tempest.api.volume.test_volumes_list.VolumesListTestJSON.test_volume_list"
+ZONES = "designate_tempest_plugin.tests.api.v2.test_zones.ZonesTest.test_list_zones"
 OBJECTS = "tempest.api.object_storage.test_account_services.AccountTest.test_list_containers"
 VOLUME_GET = "tempest.api.volume.test_volumes_get.VolumesGetTest.test_volume_create_get_update_delete"
 """Tempest sets its class up with a client for images."""
@@ -40,14 +41,16 @@ def cloud() -> Iterator[RecordedCloud]:
         yield running
 
 
-def look(cloud: RecordedCloud, changes_nothing: bool = False, **given: dict[str, Any]) -> CloudFindings:
+def look(
+    cloud: RecordedCloud, changes_nothing: bool = False, tests: tuple[str, ...] = (), **given: dict[str, Any]
+) -> CloudFindings:
     conf = {**cloud.conf, **given}
     cloud_keystone = Keystone(conf)
     token = cloud_keystone.log_in(acting_user(conf))
     region = str(given.get("identity", {}).get("region") or "") or only_region(token, cloud_keystone.url)
     is_admin = administrator(conf) is not None
     finder = OptionFinder(cloud_keystone, token, region, is_admin, changes_nothing=changes_nothing)
-    return finder.find(conf, "refstack-7-1")
+    return finder.find(conf, "refstack-7-1", tests)
 
 
 def needs(findings: CloudFindings) -> list[str]:
@@ -245,3 +248,34 @@ def test_no_flavor_that_fits_and_one_alone(cloud: RecordedCloud) -> None:
     cloud.change("/compute/v2.1/flavors/detail", {"flavors": []})
     findings = look(cloud)
     assert needs(findings) == ["flavor"] and list(impossible(findings.gaps, ALL)) == [SERVER, FLAVORS]
+
+
+@pytest.mark.parametrize(
+    ("tests", "kind"),
+    [
+        ((OBJECTS, ZONES), "dns"),
+        (("designate_tempest_plugin.tests.api",), "dns"),
+        (("regex:^heat_tempest_plugin.tests",), "orchestration"),
+        (("manila_tempest_tests",), "sharev2"),
+    ],
+)
+def test_the_service_of_a_plugin_is_missed_by_its_own_tests_alone(
+    cloud: RecordedCloud, tests: tuple[str, ...], kind: str
+) -> None:
+    (sentence,) = consequences(look(cloud, changes_nothing=True, tests=tests).gaps, tests)
+    assert f"{kind}: the cloud's catalogue has no such service in the region RegionOne; its tests are" in sentence
+    assert look(cloud, changes_nothing=True, tests=(OBJECTS, "tempest.api.object_storage")).gaps == []
+
+
+def test_a_plugin_service_elsewhere_is_named_with_the_options_that_lead_there(cloud: RecordedCloud) -> None:
+    def only(kind: str, interface: str, region: str) -> str:
+        cloud.without("dns", "orchestration")
+        point = {"interface": interface, "region": region, "url": "http://127.0.0.1:9/v1"}
+        cloud.token["catalog"].append({"type": kind, "endpoints": [point]})
+        tests = (ZONES, "heat_tempest_plugin.tests.functional.test_a.B.test_c")
+        return next(gap.text for gap in look(cloud, tests=tests).gaps if gap.text.startswith(kind))
+
+    assert "without a public address; dns.endpoint_type can be internal" in only("dns", "internal", "RegionOne")
+    # Designate's plugin has no region of its own
+    assert "but in North (identity.region);" in only("dns", "public", "North")
+    assert "but in North (identity.region, or heat_plugin.region alone);" in only("orchestration", "public", "North")

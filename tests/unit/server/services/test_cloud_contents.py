@@ -42,6 +42,11 @@ def test_what_is_missing(cloud: RecordedCloud) -> None:
     assert [gap.need for gap in look_inside(cloud.conf, LOOPBACK).gaps] == [Need.OBJECTS, Need.IMAGE]
 
 
+def test_the_service_of_a_plugin_is_missed_by_its_tests(cloud: RecordedCloud) -> None:
+    tests = ["heat_tempest_plugin.tests.functional.test_a.B.test_c"]
+    assert [gap.need for gap in look_inside(cloud.conf, LOOPBACK, tests).gaps] == [Need.ORCHESTRATION]
+
+
 def test_a_refused_password_is_missing_too(cloud: RecordedCloud) -> None:
     conf = cloud.conf
     conf["auth"]["admin_password"] = "another-word"
