@@ -43,9 +43,11 @@ class Unavailable(Exception):
 class Denied(Exception):
     """A response that no repetition will change."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
         self.status = status
+        self.headers = {name.lower(): value for name, value in (headers or {}).items()}
+        """Of the response, by their names in small letters."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def _check_status(response: HttpResponse, where: str) -> None:
     if status >= 500 or status in (408, 425, 429):
         raise Unavailable(f"{where}: response {status}{_error_text(response)}", status)
     if status >= 400:
-        raise Denied(status, f"{where}: response {status}{_error_text(response)}")
+        raise Denied(status, f"{where}: response {status}{_error_text(response)}", response.headers)
     if status >= 301:
         target = response.headers.get("Location", "?")
         raise Denied(

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import ssl
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from refstack_worker.contract.openrc import conf_of_openrc, unused_in_openrc
 from refstack_worker.contract.tempest_conf_file import is_set_by_execute_test, read_tempest_conf
 from refstack_worker.contract.text_files import decode_text
 from refstack_worker.execute_test.failures import BadInput
-from refstack_worker.execute_test.tempest.conf import Conf, check_conf, merge
+from refstack_worker.execute_test.tempest.conf import Conf, check_conf, is_true, merge
 
 _FILES = (
     ("identity", "ca_certificates_file"),
@@ -138,4 +139,22 @@ def with_absolute_paths(conf: Conf) -> Conf:
             changed[section][option] = path
         elif value and option == "ca_certificates_file":
             raise BadInput(f"{section}.{option}: there is no file {path}")
+    _check_certificates(changed.get("identity", {}))
     return changed
+
+
+def _check_certificates(identity: Mapping[str, Any]) -> None:
+    """Reject a file without certificates: the cloud's own would be blamed for it.
+
+    :raises BadInput: a cloud with https is to be checked by such a file.
+    """
+    path = str(identity.get("ca_certificates_file") or "")
+    address = str(identity.get("uri_v3") or identity.get("uri") or "").strip().lower()
+    is_unchecked = is_true(identity.get("disable_ssl_certificate_validation", ""))
+    if is_unchecked or not address.startswith("https:") or not os.path.isfile(path):
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:
+        what = "holds no valid certificates (PEM)" if isinstance(error, ssl.SSLError) else "cannot be read"
+        raise BadInput(f"identity.ca_certificates_file: {path} {what}: {error}") from error

@@ -21,6 +21,8 @@ from refstack_worker.execute_test.tempest.conf import is_true
 
 CLOUD_PATIENCE = 5.0
 """Seconds to retry a cloud that fails."""
+SECOND_FACTOR_HEADER = "openstack-auth-receipt"
+"""In a response 401: the password is right, and more is asked for (Keystone's multi-factor authentication)."""
 NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What reading an answer meets that has not the form of such answers."""
 
@@ -152,6 +154,9 @@ class Keystone:
         try:
             return patiently(lambda: client.request(method, url, headers=headers, **options), CLOUD_PATIENCE)
         except Unavailable as error:
+            if error.status:
+                who = "the cloud's Keystone" if url.startswith(f"{self.url}/") else "the service"
+                raise CloudFailure(f"{who} fails: {error}") from error
             raise CloudFailure(f"the cloud cannot be reached: {error}{_unused_proxy()}") from error
 
     def log_in(self, user: CloudUser) -> KeystoneToken:
@@ -186,8 +191,11 @@ class Keystone:
         projects = (self.request("GET", "/auth/projects", token.value) or {}).get("projects", [])
         likely = [each for each in projects if each.get("name") in ("admin", user.known_as)]
         candidates = projects if len(projects) == 1 else likely
+        if not projects:
+            raise BadInput(f"conf_json: the user {user.known_as} has no role in any project; give the user a role "
+                           "in the project for the tests")  # fmt: skip
         if len(candidates) != 1:
-            names = ", ".join(sorted(str(each.get("name")) for each in projects)) or "none"
+            names = ", ".join(sorted(str(each.get("name")) for each in projects))
             raise BadInput(f"conf_json: which project should {user.known_as} use? Name one of: {names[:500]}")
         return str(candidates[0]["id"])
 
@@ -197,15 +205,27 @@ class Keystone:
             value, body = response.headers["X-Subject-Token"], response.json()["token"]
             return KeystoneToken(value, body, self._interfaces, self._types, self._regions)
         except Denied as error:
-            if error.status == 401:
-                project = user.project or user.project_id
-                scope = f" for the project {project}" if project else ""
-                text = f"the cloud rejects the user {user.known_as}{scope}: check name, password, project and domain"
-                raise CloudFailure(f"{text} ({error})") from error
-            raise CloudFailure(f"the cloud's Keystone: {error}; check identity.uri_v3") from error
+            raise CloudFailure(_refusal(error, user)) from error
         except (KeyError, TypeError, Unavailable) as error:
             text = f"{self.url} does not respond like Keystone v3; check identity.uri_v3"
             raise CloudFailure(text) from error
+
+
+def _refusal(error: Denied, user: CloudUser) -> str:
+    """Return why a log-in was refused, and what to check."""
+    if error.status == 401 and SECOND_FACTOR_HEADER in error.headers:
+        return (f"the cloud asks for a second factor for the user {user.known_as}, and Tempest logs in with a password "
+                "alone; give a user for whom the password is enough")  # fmt: skip
+    if error.status == 401:
+        project = user.project or user.project_id
+        scope = f" for the project {project}" if project else ""
+        text = f"the cloud rejects the user {user.known_as}{scope}: check name, password, project and domain"
+        return f"{text} ({error})"
+    # Keystone itself refuses with the others: the address is right
+    is_elsewhere = error.status < 400 or error.status in (404, 405) or "html" in error.headers.get("content-type", "")
+    if is_elsewhere:
+        return f"the cloud's Keystone: {error}; check identity.uri_v3"
+    return f"the cloud's Keystone refuses to log in the user {user.known_as}: {error}"
 
 
 def keystone_url(identity: Mapping[str, Any]) -> str:

@@ -59,7 +59,7 @@ class GuardedKeystone(Keystone):
         if answer.status >= 500:
             raise CloudFailure(f"{where}: response {answer.status}")
         if answer.status >= 301:
-            raise Denied(answer.status, f"{where}: response {answer.status}")
+            raise Denied(answer.status, f"{where}: response {answer.status}", answer.headers)
         return HttpResponse(answer.status, _Headers(answer.headers), answer.body, where)
 
 

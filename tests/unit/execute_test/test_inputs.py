@@ -102,3 +102,13 @@ def test_files_are_found_where_the_call_is_made(tmp_path: Path, monkeypatch: pyt
 def test_an_environment_that_cannot_be_used(environ: dict[str, str]) -> None:
     with pytest.raises(BadInput, match="--env"):
         conf_from_environment(environ)
+
+
+def test_a_file_without_certificates_is_the_fault_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("no certificate\n")
+    identity = {"uri_v3": "https://k/v3", "ca_certificates_file": str(file)}
+    with pytest.raises(BadInput, match=r"identity\.ca_certificates_file: .*ca\.pem holds no valid certificates"):
+        with_absolute_paths({"identity": identity})
+    for harmless in ({"uri_v3": "http://k/v3"}, {"disable_ssl_certificate_validation": True}):
+        assert with_absolute_paths({"identity": {**identity, **harmless}})

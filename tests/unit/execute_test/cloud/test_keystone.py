@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from refstack_worker.execute_test.cloud.keystone import CloudUser, Keystone, keystone_url, ordinary_users
-from refstack_worker.execute_test.failures import BadInput, CloudFailure
-from tests.support.http_server import as_json, serving
+from refstack_worker.execute_test.failures import BadInput, CloudFailure, Failure
+from tests.support.http_server import HTML, Reply, as_json, serving
 from tests.support.keystone_standin import ADMIN_PASSWORD, keystone_standin
 
 
@@ -74,3 +74,43 @@ def test_the_proxy_of_tempests_service_clients_is_used_for_services_and_not_for_
         token = keystone.log_in(CloudUser("admin", ADMIN_PASSWORD, "demo"))
         assert token.value == "token-of-admin" and not proxy.asked
         assert keystone.request("GET", "/auth/projects", token.value)["projects"][0]["id"] == "by-proxy"
+
+
+def refused(*replies: Reply, path: str = "/v3/auth/tokens") -> str:
+    """What a user without a project reads after these replies to the log-in."""
+    with keystone_standin() as cloud:
+        cloud.server.on(path, *replies)
+        with pytest.raises(Failure) as caught:
+            Keystone({"identity": {"uri_v3": cloud.url}}).log_in(CloudUser("ann", ADMIN_PASSWORD))
+    return str(caught.value)
+
+
+def test_a_second_factor_is_not_a_wrong_password() -> None:
+    receipt = {"receipt": {"methods": ["password"]}, "required_auth_methods": [["password", "totp"]]}
+    text = refused(as_json(receipt, 401, **{"Openstack-Auth-Receipt": "r"}))
+    assert "asks for a second factor for the user ann" in text and "check name" not in text
+    assert "check name, password, project and domain" in refused(as_json({}, 401))
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_refusal_by_keystone_itself_does_not_blame_its_address(status: int) -> None:
+    text = refused(as_json({"error": {"message": "it is locked"}}, status))
+    assert "refuses to log in the user ann" in text and f"response {status}: it is locked" in text
+    assert "uri_v3" not in text
+
+
+@pytest.mark.parametrize("reply", [as_json({}, 404), as_json({}, 405), Reply(403, b"<p>", HTML.headers), HTML])
+def test_what_is_not_keystone_is_the_fault_of_the_address(reply: Reply) -> None:
+    assert "check identity.uri_v3" in refused(reply)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_keystone_that_fails_was_reached(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refstack_worker.execute_test.cloud.keystone.CLOUD_PATIENCE", 0.0)
+    text = refused(as_json({"error": {"message": "too much"}}, status))
+    assert text.startswith("the cloud's Keystone fails: ") and f"response {status}: too much" in text
+
+
+def test_a_user_without_a_project() -> None:
+    text = refused(as_json({"projects": []}), path="/v3/auth/projects")
+    assert "the user ann has no role in any project" in text and "Name one of" not in text
