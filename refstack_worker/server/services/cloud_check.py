@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from refstack_worker.contract.accounts import accounts_in
 from refstack_worker.contract.keystone_address import v3_address
 from refstack_worker.contract.messages import clean_line
 from refstack_worker.errors import RefstackError, ServerError
+from refstack_worker.execute_test.cloud.keystone import SECOND_FACTOR_HEADER
 from refstack_worker.http.guard import Deadline, GuardedRequest, Network, OutboundGuard, ask_guarded
 from refstack_worker.server.domain.clouds import CloudCheck, CloudRecord, Conf
 from refstack_worker.server.services.turns import Turns
@@ -44,11 +45,14 @@ class Login:
     """With what a cloud is asked."""
 
     user: str
+    """The name; may be empty where there is an id."""
     password: str = field(repr=False)
     domain: Mapping[str, str]
     """The user's, as Keystone takes it."""
     scope: Mapping[str, Any] | None = None
     """The project, as Keystone takes it; None: the user's only one."""
+    user_id: str = ""
+    """Where it is set, it counts and not the name."""
 
     @classmethod
     def of(cls, user: str, options: Mapping[str, Any], who: str, common: Mapping[str, Any]) -> Login:
@@ -62,7 +66,9 @@ class Login:
         its = _domain(option("project_domain_name"), option("project_domain_id")) or _domain(*names) or own
         project_id, project = options.get(f"{who}project_id"), options.get(f"{who}project_name")
         scope = {"id": str(project_id)} if project_id else {"name": str(project), "domain": its} if project else None
-        return cls(user, str(options[f"{who}password"]), own, {"project": scope} if scope else None)
+        # as on the node, where an administrator has no id
+        user_id = "" if who else str(options.get("user_id") or "")
+        return cls(user, str(options[f"{who}password"]), own, {"project": scope} if scope else None, user_id)
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ class Found:
     cpid: str = ""
     """Id of the identity service."""
     versions: Mapping[str, str] = field(default_factory=dict)
+    is_logged_in: bool = False
 
 
 TURNS = Turns(MAX_CHECKS, MAX_OF_ONE, "Too many connection tests are running. Try again in a moment.")
@@ -105,6 +112,8 @@ def _finding(known: CloudRecord, found: Found) -> CloudCheck:
     if found.services:
         said.append(f"{_SERVICES}{', '.join(found.services)}")
         said += [f"{name} {version}" for name, version in found.versions.items()]
+    elif found.is_logged_in:
+        said.append("the login works, but the user's catalogue lists no services")
     else:
         said.append("no password given, so its services are not known")
     if found.regions and known.region and known.region not in found.regions:
@@ -133,8 +142,8 @@ def login_of(known: CloudRecord, conf: Conf) -> Login | None:
         *((one.get("username"), one, "", identity) for one in accounts_in(conf)[:1]),
     )
     for user, options, who, common in candidates:
-        if user and options.get(f"{who}password"):
-            return Login.of(str(user), options, who, common)
+        if (user or (not who and options.get("user_id"))) and options.get(f"{who}password"):
+            return Login.of(str(user or ""), options, who, common)
     return None
 
 
@@ -155,13 +164,17 @@ def look(endpoint: str, login: Login | None, guard: OutboundGuard) -> Found:
         catalogue = body.get("catalog") or []
     return Found(
         identity,
-        tuple(sorted({str(item.get("type")) for item in catalogue})),
-        tuple(
-            sorted({str(one.get("region_id") or one.get("region")) for item in catalogue for one in item["endpoints"]})
-        ),
+        _names(item.get("type") for item in catalogue),
+        _names(one.get("region_id") or one.get("region") for item in catalogue for one in item.get("endpoints") or ()),
         next((str(item.get("id", "")) for item in catalogue if item.get("type") == "identity"), ""),
         _versions(catalogue, token, guard),
+        is_logged_in=True,
     )
+
+
+def _names(values: Iterable[Any]) -> tuple[str, ...]:
+    """Return what has a name, sorted."""
+    return tuple(sorted({str(value) for value in values if value}))
 
 
 def _identity(base: str, guard: OutboundGuard) -> str:
@@ -175,11 +188,12 @@ def _identity(base: str, guard: OutboundGuard) -> str:
 
 
 def _token(base: str, login: Login, guard: OutboundGuard) -> tuple[str, Any]:
-    user = {"name": login.user, "password": login.password, "domain": login.domain}
+    whom = {"id": login.user_id} if login.user_id else {"name": login.user, "domain": login.domain}
+    user = {**whom, "password": login.password}
     auth: dict[str, Any] = {"identity": {"methods": ["password"], "password": {"user": user}}}
     if login.scope:
         auth["scope"] = login.scope
-    return _authenticate(base, auth, login.user, guard)
+    return _authenticate(base, auth, login.user or login.user_id, guard)
 
 
 def _scoped(base: str, token: str, guard: OutboundGuard) -> tuple[str, Any]:
@@ -197,6 +211,8 @@ def _scoped(base: str, token: str, guard: OutboundGuard) -> tuple[str, Any]:
 
 def _authenticate(base: str, auth: Mapping[str, Any], who: str, guard: OutboundGuard) -> tuple[str, Any]:
     answer = ask_guarded(GuardedRequest(f"{base}/auth/tokens", "POST", body={"auth": auth}), guard)
+    if answer.status == 401 and SECOND_FACTOR_HEADER in answer.headers:
+        raise ServerError(f"Keystone asks for a second factor for {who}; tests log in with a password alone")
     if answer.status == 401:
         raise ServerError(f"Keystone refuses the password of {who}")
     if answer.status != 201 or "x-subject-token" not in answer.headers:
@@ -207,7 +223,7 @@ def _authenticate(base: str, auth: Mapping[str, Any], who: str, guard: OutboundG
 def _versions(catalogue: Sequence[Any], token: str, guard: OutboundGuard) -> dict[str, str]:
     found = {}
     for item in catalogue:
-        public = next((str(one["url"]) for one in item["endpoints"] if one.get("interface") == "public"), "")
+        public = next((str(one["url"]) for one in item.get("endpoints") or () if one.get("interface") == "public"), "")
         try:
             if item.get("type") == "object-store" and public:
                 answer = ask_guarded(GuardedRequest(f"{public.partition('/v1')[0]}/info"), guard)

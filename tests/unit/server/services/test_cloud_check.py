@@ -63,8 +63,9 @@ class TestCloudCheck:
              {"name": "ann", "domain": {"id": "ldap"}}, {"id": "1"}),
             ({"account.1": {"username": "u1", "password": "p", "project_name": "q", "domain_name": "D"}},
              {"name": "u1", "domain": {"name": "D"}}, {"name": "q", "domain": {"name": "D"}}),
+            ({"identity": {"user_id": "u-ann", "password": "p", "project_id": "1"}}, {"id": "u-ann"}, {"id": "1"}),
         ],
-        ids=["defaults", "one-domain", "two-domains", "ids", "account"],
+        ids=["defaults", "one-domain", "two-domains", "ids", "account", "user-id"],
     )  # fmt: skip
     def test_signs_in_as_the_run_will(self, conf: Any, user: Any, scope: Any) -> None:
         token = http_server.as_json({"token": {"catalog": self.CATALOGUE}}, 201, **{"X-Subject-Token": "t"})
@@ -78,11 +79,47 @@ class TestCloudCheck:
         assert sent["scope"] == {"project": scope}
 
     @pytest.mark.parametrize(
+        "conf",
+        [
+            {"identity": {"user_id": "u-bob", "password": "p", "project_id": "1"}},
+            {"account.1": {"user_id": "u-bob", "password": "p", "project_id": "1"}},
+        ],
+        ids=["user", "account"],
+    )
+    def test_a_user_by_id_alone(self, conf: Any) -> None:
+        token = http_server.as_json({"token": {"catalog": self.CATALOGUE}}, 201, **{"X-Subject-Token": "t"})
+        with http_server.serving() as server:
+            server.on("/v3/", self.KEYSTONE)
+            server.on("/v3/auth/tokens", token, http_server.as_json({}, 401))
+            known = CloudRecord(Cloud(id=1, endpoint_v3=f"{server.url}/v3"))
+            assert "services: identity, object-store" in cloud_check.check(known, conf, LOOPBACK).said
+            sent = json.loads(server.asked[1].body)["auth"]
+            assert "refuses the password of u-bob" in cloud_check.check(known, conf, LOOPBACK).said
+        assert sent["identity"]["password"]["user"] == {"id": "u-bob", "password": "p"}
+
+    def test_a_second_factor(self) -> None:
+        more = http_server.as_json({"receipt": {}}, 401, **{"Openstack-Auth-Receipt": "r"})
+        found = self.check({"/v3/": self.KEYSTONE, "/v3/auth/tokens": more}, self.CONF)
+        assert not found.ok and "asks for a second factor for ann" in found.said
+
+    def test_entries_without_endpoints_type_or_region(self) -> None:
+        nowhere = {"interface": "public", "region": None, "region_id": None, "url": "x"}
+        catalogue = [*self.CATALOGUE, {"type": "dns"}, {"type": "compute", "endpoints": None},
+                     {"type": None, "endpoints": [nowhere]}]  # fmt: skip
+        token = http_server.as_json({"token": {"catalog": catalogue}}, 201, **{"X-Subject-Token": "t"})
+        found = self.check({"/v3/": self.KEYSTONE, "/v3/auth/tokens": token}, self.CONF)
+        assert found.ok and found.said.endswith("services: compute, dns, identity, object-store; region fra")
+
+    def test_a_catalogue_without_services(self) -> None:
+        token = http_server.as_json({"token": {"catalog": [{"type": None}]}}, 201, **{"X-Subject-Token": "t"})
+        found = self.check({"/v3/": self.KEYSTONE, "/v3/auth/tokens": token}, self.CONF)
+        assert "lists no services" in found.said and "no password" not in found.said and "None" not in found.said
+
+    @pytest.mark.parametrize(
         "token",
         [
             {"catalog": 5},
             {"catalog": [5]},
-            {"catalog": [{"type": "compute"}]},
             {"catalog": [{"type": "compute", "endpoints": [{"interface": "public"}]}]},
             {"catalog": {"a": 1}},
             [],
