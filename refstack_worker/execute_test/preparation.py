@@ -161,6 +161,7 @@ def _find_options(
     region = str(discovery.conf["identity"].get("region") or "")
     finder = OptionFinder(keystone, discovery.token, region, is_admin=not discovery.accounts)
     findings = finder.find(requested, args.prefix, selection.entries)
+    findings.gaps[:0] = discovery.gaps
     if args.discover == TEMPESTCONF:
         events.message("python-tempestconf chooses the options of this cloud")
     elif findings.choices:

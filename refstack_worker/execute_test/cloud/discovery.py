@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from refstack_worker.contract.accounts import accounts_in, tempest_account
+from refstack_worker.contract.cloud_needs import AREAS_OF_SERVICE, Gap, Need
 from refstack_worker.execute_test.cloud.catalog import (
     check_catalog,
     cloud_id,
@@ -29,8 +30,9 @@ from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.http import Denied
 from refstack_worker.execute_test.tempest.conf import Conf, is_true
 
-OPERATOR_ROLES = ("member", "Member", "_member_", "swiftoperator")
-"""Roles with which users have containers; clouds name their everyday role differently."""
+OPERATOR_ROLES = ("member", "_member_", "swiftoperator")
+"""Roles with which users have containers, in small letters; clouds name their everyday role differently."""
+ROLE_OPTIONS = {"identity": ("admin_role",), "object-storage": ("operator_role", "reseller_admin_role")}
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Discovery:
     """Tokens of the accounts' users, in their order."""
     missing_services: tuple[str, ...] = ()
     """Services that the catalogue does not have."""
+    gaps: tuple[Gap, ...] = ()
+    """Roles that tests need and that the cloud does not have."""
 
 
 @sensible_answers()
@@ -68,7 +72,7 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
     set_one = str(conf.get("identity", {}).get("v3_endpoint_type")).removesuffix("URL")
     check_catalog(tokens[0], {*tokens[0].interfaces.values(), in_use, set_one})
     role = str(conf.get("identity", {}).get("admin_role") or "admin")
-    if not admin and not accounts_in(conf) and not _creates_no_users(conf) and role in tokens[0].roles:
+    if not admin and not accounts_in(conf) and not _creates_no_users(conf) and tokens[0].has_role(role):
         admin = users[0]
     region = _region(conf, tokens[0], keystone.url)
     services = offered_services(tokens[0], region)
@@ -77,9 +81,12 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
         "identity": {option: value for option, value in identity.items() if value},
         "service_available": {**services, **_missing_for_plugins(tokens[0], region), "horizon": False},
     }
+    gaps: list[Gap] = []
     if admin:
+        roles, are_all = _roles(keystone, tokens[0])
         created["auth"] = _administration(admin, tokens[0])
-        created["object-storage"] = _operator_role(keystone, tokens[0])
+        created["object-storage"] = {"operator_role": usual[0]} if (usual := _usual_roles(roles)) else {}
+        gaps = _missing_roles(conf, roles, services["swift"]) if are_all else []
     else:
         created["auth"] = {}
         created["object-storage"] = _role_of_users(tokens)
@@ -87,7 +94,7 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
     accounts = [] if admin else [_account(*each) for each in zip(users, tokens, given)]
     missing = tuple(name for name, offered in services.items() if not offered)
     cpid = cloud_id(tokens[0], keystone.url)
-    return Discovery(created, cpid, accounts, tokens[0], tuple(tokens) if accounts else (), missing)
+    return Discovery(created, cpid, accounts, tokens[0], tuple(tokens) if accounts else (), missing, tuple(gaps))
 
 
 def _missing_for_plugins(token: KeystoneToken, region: str) -> dict[str, bool]:
@@ -129,19 +136,48 @@ def _administration(admin: CloudUser, token: KeystoneToken) -> dict[str, Any]:
     return {option: value for option, value in options.items() if value}
 
 
-def _operator_role(keystone: Keystone, token: KeystoneToken) -> dict[str, Any]:
+def _roles(keystone: Keystone, token: KeystoneToken) -> tuple[list[str], bool]:
+    """Return the names of the cloud's roles, and whether these are all."""
     try:
-        listed = (keystone.request("GET", "/roles", token.value) or {}).get("roles", [])
+        body = keystone.request("GET", "/roles", token.value) or {}
     except Denied:
-        return {}
-    names = [role.get("name") for role in listed]
-    return next(({"operator_role": role} for role in OPERATOR_ROLES if role in names), {})
+        return [], False
+    roles = [str(role.get("name")) for role in body.get("roles", [])]
+    return roles, bool(roles) and not body.get("truncated")
+
+
+def _usual_roles(roles: Sequence[str]) -> list[str]:
+    """Return the roles with which users have containers, the most usual first. Keystone's names ignore case."""
+    usual = [role for role in roles if role.lower() in OPERATOR_ROLES]
+    return sorted(usual, key=lambda role: (OPERATOR_ROLES.index(role.lower()), role != role.lower()))
+
+
+def _missing_roles(conf: Mapping[str, Mapping[str, Any]], roles: Sequence[str], has_swift: bool) -> list[Gap]:
+    """Return the roles that were set and that the cloud does not have; also that there is none for containers."""
+    areas: dict[str, tuple[str, ...]] = {"object-storage": AREAS_OF_SERVICE["swift"]}
+    listed = f"The cloud's roles: {', '.join(sorted(roles))[:300]}"
+    known = {role.lower() for role in roles}
+    gaps = []
+    for section, options in ROLE_OPTIONS.items():
+        for option in options:
+            role = str(conf.get(section, {}).get(option) or "")
+            if role and role.lower() not in known:
+                text = f"role: the cloud has no role {role} ({section}.{option}); tests that need it fail. {listed}"
+                gaps.append(Gap(Need.OTHER, text, areas.get(section, ())))
+    is_set = bool(conf.get("object-storage", {}).get("operator_role"))
+    if has_swift and not is_set and not _usual_roles(roles):
+        text = (
+            "role: the cloud has no role member, with which users usually have containers; set "
+            f"object-storage.operator_role to the one that they need, or tests of Swift fail. {listed}"
+        )
+        gaps.append(Gap(Need.OTHER, text, areas["object-storage"]))
+    return gaps
 
 
 def _role_of_users(tokens: Sequence[KeystoneToken]) -> dict[str, Any]:
     """Return the role with which these users have containers: an ordinary one that they have themselves."""
     roles = [role for token in tokens for role in token.roles]
-    usual = next((role for role in OPERATOR_ROLES if role in roles), "")
+    usual = next(iter(_usual_roles(roles)), "")
     other = next((role for role in roles if role.lower() not in ("reader", "admin", "reselleradmin")), "")
     return {"operator_role": usual or other} if usual or other else {}
 

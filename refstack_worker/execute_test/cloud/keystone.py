@@ -99,6 +99,10 @@ class KeystoneToken:
         """Names of the user's roles in the project."""
         return [str(role.get("name")) for role in self.body.get("roles", [])]
 
+    def has_role(self, name: str) -> bool:
+        """Return whether the user has a role; as for Keystone and Tempest, case does not matter."""
+        return name.lower() in (role.lower() for role in self.roles)
+
     @property
     def catalog(self) -> list[Mapping[str, Any]]:
         """The services of the cloud."""

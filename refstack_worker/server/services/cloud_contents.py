@@ -101,7 +101,7 @@ def _look(conf: Conf, tests: Sequence[str], guard: OutboundGuard) -> CloudConten
         raise
     region = str(conf.get("identity", {}).get("region") or "") or only_region(token, keystone.url)
     role = str(conf.get("identity", {}).get("admin_role") or "admin")
-    is_admin = bool(admin) or role in token.roles
+    is_admin = bool(admin) or token.has_role(role)
     findings = OptionFinder(keystone, token, region, is_admin, changes_nothing=True).find(conf, tests=tests)
     return CloudContents(
         tuple(clean_line(choice) for choice in findings.choices),

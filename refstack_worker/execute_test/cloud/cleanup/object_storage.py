@@ -62,7 +62,7 @@ class ObjectStorage:
         """Give this user the roles that Swift requires in a project, and return a token for it."""
         me = str(self._token.body.get("user", {}).get("id", ""))
         for role in (self._keystone.request("GET", "/roles", self._token.value) or {}).get("roles", []):
-            if role.get("name") in ("admin", "ResellerAdmin", *OPERATOR_ROLES):
+            if str(role.get("name")).lower() in ("admin", "reselleradmin", *OPERATOR_ROLES):
                 path = f"/projects/{project_id}/users/{me}/roles/{role['id']}"
                 self._keystone.request("PUT", path, self._token.value)
         return self._keystone.scope(self._token, project_id, self._user)

@@ -9,7 +9,7 @@ import pytest
 
 from refstack_worker.execute_test.cloud.discovery import Discovery, discover
 from refstack_worker.execute_test.cloud.keystone import Keystone
-from tests.support.recorded_cloud import RecordedCloud, recorded_cloud
+from tests.support.recorded_cloud import PASSWORD, RecordedCloud, recorded_cloud
 
 
 @pytest.fixture
@@ -53,3 +53,44 @@ def test_the_service_of_a_plugin_is_where_its_section_says(
     cloud.token["catalog"].append({"type": kind, "endpoints": [point]})
     assert discovered(cloud).conf["service_available"][name] is False
     assert name not in discovered(cloud, **given).conf["service_available"]
+
+
+def with_roles(cloud: RecordedCloud, *names: str) -> None:
+    cloud.change("/identity/v3/roles", {"roles": [{"id": f"id-{name}", "name": name} for name in names]})
+
+
+@pytest.mark.parametrize(
+    ("roles", "chosen"),
+    [
+        (("admin", "SwiftOperator"), "SwiftOperator"),
+        (("Member", "member"), "member"),
+        (("SwiftOperator", "_member_", "Member"), "Member"),
+    ],
+)
+def test_the_role_for_containers_in_any_spelling(cloud: RecordedCloud, roles: tuple[str, ...], chosen: str) -> None:
+    with_roles(cloud, *roles)
+    found = discovered(cloud)
+    assert found.conf["object-storage"] == {"operator_role": chosen} and found.gaps == ()
+
+
+def test_roles_that_the_cloud_does_not_have(cloud: RecordedCloud) -> None:
+    with_roles(cloud, "admin", "customer")
+    (gap,) = discovered(cloud).gaps
+    assert "set object-storage.operator_role" in gap.text and "The cloud's roles: admin, customer" in gap.text
+    storage = {"operator_role": "Customer", "reseller_admin_role": "Reseller"}
+    (gap,) = discovered(cloud, **{"object-storage": storage}).gaps
+    assert "no role Reseller (object-storage.reseller_admin_role)" in gap.text and gap.areas == ("object_storage",)
+    (gap,) = discovered(
+        cloud, identity={"admin_role": "root"}, **{"object-storage": {"operator_role": "customer"}}
+    ).gaps
+    assert "no role root (identity.admin_role)" in gap.text
+    cloud.without("object-store")
+    assert discovered(cloud).gaps == ()
+
+
+def test_an_administrator_whose_role_is_spelled_otherwise(cloud: RecordedCloud) -> None:
+    name, project = cloud.token["user"]["name"], cloud.token["project"]["name"]
+    identity = {"uri_v3": cloud.conf["identity"]["uri_v3"], "username": name, "password": PASSWORD}
+    conf: dict[str, dict[str, Any]] = {"identity": {**identity, "project_name": project}}
+    cloud.token["roles"] = [{"name": "Admin"}]
+    assert discover(conf, Keystone(conf)).accounts == []
