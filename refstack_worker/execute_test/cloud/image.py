@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.parse
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,6 +14,9 @@ from refstack_worker.execute_test.cloud.service_api import ServiceApi
 
 BOOTABLE_FORMATS = ("qcow2", "raw", "vmdk", "vdi", "vhd", "ami", "ploop")
 GIB = 1024**3
+USUAL_ARCHITECTURE = "x86_64"
+"""Of images that name none."""
+_OTHER_NAMES = {"amd64": "x86_64", "x86-64": "x86_64", "arm64": "aarch64"}
 SSH_USERS = ("cirros", "ubuntu", "debian", "fedora", "centos", "rocky", "almalinux", "opensuse")
 """Names of images to the user that such an image lets in."""
 
@@ -34,6 +38,7 @@ class Image:
     """Bytes of the disk that the image makes; 0 if unknown."""
     is_snapshot: bool = False
     """Made of a server, not to make servers from."""
+    architecture: str = USUAL_ARCHITECTURE
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Image | None:
@@ -49,7 +54,9 @@ class Image:
         is_public = record.get("visibility") == "public"
         is_snapshot = record.get("image_type") == "snapshot"
         name = str(record.get("name") or "")
-        return cls(str(record["id"]), name, size, min_disk, min_ram, is_public, virtual_size, is_snapshot)
+        named = str(record.get("architecture") or USUAL_ARCHITECTURE).lower()
+        architecture = _OTHER_NAMES.get(named, named)
+        return cls(str(record["id"]), name, size, min_disk, min_ram, is_public, virtual_size, is_snapshot, architecture)
 
     @property
     def disk(self) -> int:
@@ -121,14 +128,19 @@ def _second(first: Image, images: Sequence[Image]) -> Image:
 
 
 def _images(api: ServiceApi, sizes: Sequence[Size]) -> list[Image]:
-    """Return the bootable images: first those that fit a flavor, of these the public ones, then the smallest."""
+    """Return the bootable images: first those that fit a flavor, of these the public ones, then the smallest.
+
+    Images of a rarer architecture come behind: most hosts cannot run them.
+    """
     query = urllib.parse.urlencode({"status": "active", "sort_key": "size", "sort_dir": "asc", "limit": 200})
     records = api.records(f"{api.versioned('v2')}/images?{query}", "images")
     images = [image for image in map(Image.read, records) if image is not None]
+    counts = Counter(image.architecture for image in images)
 
     def rank(image: Image) -> tuple[bool | int | str, ...]:
         fits = not sizes or any(size.fits(image) for size in sizes)
         is_unknown = image.size == 0
-        return not fits, not image.is_public, image.is_snapshot, is_unknown, image.disk, image.size, image.id
+        is_rare = counts[image.architecture] < max(counts.values())
+        return not fits, is_rare, not image.is_public, image.is_snapshot, is_unknown, image.disk, image.size, image.id
 
     return sorted(images, key=rank)

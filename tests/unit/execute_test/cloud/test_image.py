@@ -92,3 +92,13 @@ def test_an_image_that_was_set_and_is_not_there_is_told() -> None:
 def test_the_user_of_an_image_is_known_by_its_name() -> None:
     assert found(image("CirrOS-0.6.2"))[1].ssh_user == "cirros"
     assert found(image("golden"))[1].ssh_user == ""
+
+
+def test_an_image_of_a_rare_architecture_is_the_last_choice() -> None:
+    arm = image("arm", size=1, architecture="aarch64")
+    usual = (image("large", size=3000, architecture="x86_64"), image("unnamed", size=2000))
+    findings, first = found(arm, *usual)
+    assert first.name == "unnamed" and findings.conf["compute"]["image_ref_alt"] == "id-large"
+    assert found(arm, image("also-arm", size=2, architecture="arm64"), usual[0])[1].name == "arm"
+    assert found(arm, usual[0])[1].name == "arm"
+    assert found(arm)[1].name == "arm"
