@@ -11,7 +11,7 @@ from typing import Any
 
 from subunit import StreamResultToBytes
 
-from refstack_worker.contract import strict_json
+from refstack_worker.contract import export_formats, strict_json
 from refstack_worker.contract.text_files import decode_text
 from refstack_worker.errors import PayloadError, ResultError
 from refstack_worker.server.results import subunit_v1
@@ -33,7 +33,7 @@ _HINT = (
 _CONSOLE = re.compile(rb"^\{\d+\} \S.* (?:\.\.\. (?:ok|FAILED|SKIPPED)|\[[\d.]+s\])", re.MULTILINE)
 """A line that Tempest and stestr print for each test."""
 _FOREIGN = (
-    (re.compile(rb"(?:<\?xml[^>]*>\s*)?<testsuite"), "JUnit XML"),
+    (re.compile(rb"(?:<\?xml[^>]*>\s*)?<testsuite"), export_formats.ON_PAGES[export_formats.JUNIT]),
     (re.compile(rb"<(?:!doctype html|html)", re.IGNORECASE), "an HTML page"),
     (re.compile(rb"<"), "XML"),
     (re.compile(rb"\["), "a list without the object that refstack-client writes around it"),
