@@ -41,6 +41,8 @@ NEVER = tuple(
         *("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32"),
         # protocol assignments, site-local, IPv4 inside IPv6 (compatible, NAT64, local NAT64)
         *("192.0.0.0/24", "fec0::/10", "::/96", "64:ff9b::/96", "64:ff9b:1::/48"),
+        # the old 6to4 relays (RFC 7526): any network that announces the route gets what is sent there
+        "192.88.99.0/24",
     )
 )
 """Not public whatever Python's version calls them."""

@@ -26,7 +26,7 @@ class TestAllowed:
         ["127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "::ffff:127.0.0.1",
          "fe80::1", "fd00::1", "224.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "100.64.0.1",
          "168.63.129.16", "192.0.0.192", "64:ff9b:1::7f00:1", "fec0::1", "::127.0.0.1", "localhost",
-         "0x7f.1", "2130706433"],
+         "0x7f.1", "2130706433", "192.88.99.1"],
     )  # fmt: skip
     def test_no_way_into_the_operators_network(self, host: str) -> None:
         with pytest.raises(UsageError, match="private address"):
