@@ -13,7 +13,7 @@ from refstack_worker.server.services.inputs.checks import FieldError, check
 from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import number
-from refstack_worker.server.web.forms import errors_of
+from refstack_worker.server.web.forms import errors_of, number_or_text
 from refstack_worker.server.web.pages import Answer, caller, page, show, typed
 
 _VENDOR, _USER = "/vendors/<int:vendor_id>", "/users/<int:user_id>"
@@ -30,7 +30,7 @@ def change_vendor(vendor_id: int) -> Answer:
     form = request.form
     limit = form.get("max_open_runs", "").strip()
     body: dict[str, Any] = {name: form.get(name, "").strip() for name in ("name", "contact_name", "contact_email")}
-    body["max_open_runs"] = _number_or_text(limit) if limit else None
+    body["max_open_runs"] = number_or_text(limit) if limit else None
     try:
         check(CHANGED_VENDOR, body)
         _service().change_vendor(caller(), vendor_id, body)
@@ -64,7 +64,7 @@ def change_user(user_id: int) -> Answer:
     caller().need_operator()
     body: dict[str, Any] = {name: request.form.get(name, "").strip() for name in ("name", "email")}
     vendor = request.form.get("vendor_id", "")
-    body["vendor_id"] = _number_or_text(vendor) if vendor else None
+    body["vendor_id"] = number_or_text(vendor) if vendor else None
     try:
         check(CHANGED_USER, body)
         _service().change_user(caller(), user_id, body)
@@ -98,10 +98,6 @@ def remove_user(user_id: int) -> Answer:
 
 def _service() -> AccountService:
     return AccountService(context().ledger)
-
-
-def _number_or_text(text: str) -> int | str:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
 
 
 def _vendor_page(vendor_id: int, kept: Mapping[str, str] | None = None, errors: tuple[FieldError, ...] = ()) -> str:

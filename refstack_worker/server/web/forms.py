@@ -10,6 +10,7 @@ from refstack_worker.contract.text_files import lines_of
 from refstack_worker.errors import RefstackError, UsageError
 from refstack_worker.server.services.inputs.accounts_input import MAX_TEXT
 from refstack_worker.server.services.inputs.checks import FieldError, field_errors, invalid
+from refstack_worker.server.services.inputs.schema import MAX_ID
 
 Conf = dict[str, dict[str, Any]]
 PASSWORDS = (
@@ -90,6 +91,25 @@ def stripped(form: Mapping[str, str], *names: str) -> dict[str, Any]:
     """Return the fields of a form without blanks around; those that are empty are left out."""
     values = {name: form.get(name, "").strip() for name in names}
     return {name: value for name, value in values.items() if value}
+
+
+def whole_number(text: str) -> int | None:
+    """Return the whole number in a field; None: it holds something else, or more than 11 digits."""
+    digits = text[1:] if text.startswith("-") else text
+    # isdigit() alone is also true of "²", and int() refuses thousands of digits
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 12 else None
+
+
+def number_or_text(text: str) -> int | str:
+    """Return the whole number in a field, or the text as it is, for which the schema then has a message."""
+    found = whole_number(text)
+    return text if found is None else found
+
+
+def id_in(text: str) -> int | None:
+    """Return the id in a field; None: it holds something else, or a number that no id has."""
+    found = whole_number(text)
+    return found if found is not None and 0 < found <= MAX_ID else None
 
 
 def _options(form: Mapping[str, str], fields: tuple[tuple[str, str, str], ...]) -> Conf:

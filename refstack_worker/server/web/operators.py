@@ -13,7 +13,7 @@ from refstack_worker.server.services.inputs.checks import FieldError, check
 from refstack_worker.server.services.inputs.schema import ID, MAX_ID, fields, maybe, string
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import number
-from refstack_worker.server.web.forms import errors_of, stripped
+from refstack_worker.server.web.forms import errors_of, id_in, stripped
 from refstack_worker.server.web.pages import Answer, caller, page, show, typed
 from refstack_worker.server.web.words import stamp
 
@@ -90,8 +90,7 @@ def _add_vendor(form: Mapping[str, str]) -> None:
 
 def _add_user(form: Mapping[str, str]) -> None:
     body = stripped(form, "user_name", "email")
-    vendor = form.get("vendor_id", "")
-    body["vendor_id"] = int(vendor) if vendor.isascii() and vendor.isdigit() and len(vendor) < 10 else None
+    body["vendor_id"] = id_in(form.get("vendor_id", ""))
     check(_USER, body)
     context().ledger.accounts.add_user(body["user_name"], body.get("email", ""), body["vendor_id"])
 

@@ -17,12 +17,13 @@ from flask import Blueprint, Response, g, make_response, redirect, render_templa
 from werkzeug.wrappers import Response as AnyResponse
 
 from refstack_worker.contract.states import status_text
-from refstack_worker.errors import RefstackError
+from refstack_worker.errors import NotFoundError, RefstackError
 from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.services import access
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.inputs.checks import FieldError
+from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.guard import cost_of_body
 from refstack_worker.server.serving.responses import limit, status_of
@@ -62,6 +63,7 @@ def page(method: str, rule: str, is_form: bool = True) -> Callable[[Callable[...
                 return _ask_to_sign_in(method)
             g.caller, g.form_key = Caller(session.token), session_keys.form_key(secret)
             g.actor = session.token
+            check_ids(arguments)
             _count(session.token)
             if method == "POST" and not hmac.compare_digest(
                 request.form.get("form_key", "").encode(), g.form_key.encode()
@@ -96,6 +98,12 @@ def show_kept(path: str, kept: Mapping[str, str], *errors: FieldError) -> Answer
     """Return a form with what was typed before; None: there is no such form."""
     shows = _FORMS.get(path)
     return shows(kept, errors) if shows and kept else None
+
+
+def check_ids(arguments: Mapping[str, Any]) -> None:
+    """Check the numbers in a path before they reach the database. :raises NotFoundError: nothing has such a number."""
+    if any(isinstance(value, int) and not 0 < value <= MAX_ID for value in arguments.values()):
+        raise NotFoundError("There is nothing with this number.")
 
 
 def caller() -> Caller:

@@ -25,6 +25,7 @@ from refstack_worker.server.services.tempest_log import LogQuery, log_key, log_p
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import number, text
 from refstack_worker.server.web import words
+from refstack_worker.server.web.forms import id_in
 from refstack_worker.server.web.guidelines import programs_of
 from refstack_worker.server.web.pages import WEB, Answer, caller, page, scope, show
 
@@ -174,8 +175,9 @@ def _judged(run: Run) -> dict[str, Any]:
     ledger = context().ledger
     number_of, _, program = text(request.args, "judge", 300).partition(":")
     choice = None
-    if program and number_of.isascii() and number_of.isdigit() and len(number_of) < 10:
-        stored, guideline = ledger.guidelines.get(int(number_of), scope())
+    guideline_id = id_in(number_of)
+    if program and guideline_id:
+        stored, guideline = ledger.guidelines.get(guideline_id, scope())
         choice = Choice(stored.id, guideline.program(program).name)
     programs = [
         (f"{stored.id}:{program.name}", f"{program.name} {stored.name}")

@@ -16,7 +16,14 @@ from refstack_worker.server.services.inputs.run_input import NEW_RUN
 from refstack_worker.server.services.preflight import Findings
 from refstack_worker.server.services.proposed_version import offered
 from refstack_worker.server.serving.context import context
-from refstack_worker.server.web.forms import accounts_text, options_of, passwords, stripped
+from refstack_worker.server.web.forms import (
+    accounts_text,
+    number_or_text,
+    options_of,
+    passwords,
+    stripped,
+    whole_number,
+)
 from refstack_worker.server.web.guidelines import programs_of, proposed
 from refstack_worker.server.web.pages import form, scope, show
 
@@ -80,7 +87,7 @@ def body_of(given: Mapping[str, str]) -> dict[str, Any]:
         body["accounts"] = accounts
     cloud = given.get("cloud_id", "")
     if cloud != OTHER_CLOUD:
-        body["cloud_id"] = _number(cloud) if cloud else None
+        body["cloud_id"] = number_or_text(cloud) if cloud else None
     if plugins := _plugins(given.get("plugins", "")):
         body["plugins"] = plugins
     body.update(_chosen(given))
@@ -88,7 +95,7 @@ def body_of(given: Mapping[str, str]) -> dict[str, Any]:
         body["exclude"] = excluded
     for name, factor in (("concurrency", 1), ("timeout", 60), ("priority", 1), ("shards", 1)):
         if given.get(name, "").strip():
-            value = _number(given[name].strip())
+            value = number_or_text(given[name].strip())
             body[name] = value * factor if isinstance(value, int) else value
     check(NEW_RUN, body)
     return body
@@ -109,7 +116,7 @@ def _chosen(given: Mapping[str, str]) -> dict[str, Any]:
             raise invalid("program", "Choose a program.")
         more = {"tests": "api"} if given.get("all_api") == "yes" else {}
         advisory = given.get("advisory") == "yes"
-        return {"guideline": {"id": _number(number), "program": program, "advisory": advisory, **more}}
+        return {"guideline": {"id": number_or_text(number), "program": program, "advisory": advisory, **more}}
     if what in ("names", "regexes"):
         lines = _lines(given.get("tests", ""), what)
         if not lines:
@@ -146,10 +153,5 @@ def _excluded(text: str) -> list[dict[str, str]]:
     return [{"test": line.entry, "reason": line.remark[:MAX_REASON]} for line in lines]
 
 
-def _number(text: str) -> int | str:
-    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
-    return int(sign + digits) if digits.isascii() and digits.isdigit() and len(digits) < 12 else text
-
-
 def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
+    return tuple(whole_number(part) or 0 for part in version.split("."))

@@ -24,7 +24,7 @@ from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.files import event_stream, exported_file, log_file, subunit_file
 from refstack_worker.server.serving.responses import number, text
 from refstack_worker.server.web import words
-from refstack_worker.server.web.forms import accounts_text, errors_of, passwords
+from refstack_worker.server.web.forms import accounts_text, errors_of, id_in, passwords
 from refstack_worker.server.web.guidelines import programs_of
 from refstack_worker.server.web.pages import Answer, caller, page, scope, show, typed
 from refstack_worker.server.web.run_form import NAMES, body_of, show_findings, show_run_form
@@ -128,8 +128,8 @@ def compare_runs(test_id: int) -> Answer:
     """Show what changed from another run."""
     ledger = context().ledger
     given = request.args.get("with", "")
-    other = int(given) if given.isascii() and given.isdigit() and len(given) < 11 else 0
-    if not 0 < other <= MAX_ID:
+    other = id_in(given)
+    if other is None:
         raise UsageError(f'"{given[:40]}" isn\'t a run number.')
     runs = [access.visible_run(ledger, caller(), one) for one in (test_id, other)]
     for one in runs:

@@ -12,7 +12,7 @@ from refstack_worker.server.domain.schedules import DAYS, Schedule
 from refstack_worker.server.services.inputs.checks import FieldError, check, invalid
 from refstack_worker.server.services.schedules import NEW_SCHEDULE, ScheduleService
 from refstack_worker.server.serving.context import context
-from refstack_worker.server.web.forms import errors_of, stripped
+from refstack_worker.server.web.forms import errors_of, id_in, stripped
 from refstack_worker.server.web.guidelines import programs_of
 from refstack_worker.server.web.pages import Answer, caller, form, page, scope, show, typed
 
@@ -62,23 +62,26 @@ def _service() -> ScheduleService:
 
 
 def _body(given: Mapping[str, str]) -> dict[str, Any]:
-    cloud = given.get("cloud_id", "")
-    if not cloud.isdigit():
+    cloud_id = id_in(given.get("cloud_id", ""))
+    if cloud_id is None:
         raise invalid("cloud_id", "Choose a cloud.")
     run: dict[str, Any] = {}
     if given.get("version", "").strip():
         run["tempest_version"] = given["version"].strip()
     number, _, program = given.get("program", "").partition(":")
     lines = [line.strip() for line in given.get("tests", "").splitlines() if line.strip()]
+    guideline_id = id_in(number)
+    if program and guideline_id is None:
+        raise invalid("program", "Choose a program.")
     if program:
-        run["guideline"] = {"id": int(number) if number.isdigit() else 0, "program": program}
+        run["guideline"] = {"id": guideline_id, "program": program}
     elif lines:
         run["testcases"] = {"regexes": lines}
     if not program and "tempest_version" not in run:
         raise invalid("version", "Enter a Tempest version, or choose a program.")
     days = request.form.getlist("days")
     return {
-        "cloud_id": int(cloud),
+        "cloud_id": cloud_id,
         "time": given.get("time", ""),
         **({"days": days} if days else {}),
         "run": run,

@@ -15,7 +15,7 @@ from refstack_worker.server.services.inputs.checks import FieldError, check, inv
 from refstack_worker.server.services.inputs.schema import fields, integer, string
 from refstack_worker.server.services.tokens import WantedToken, create_own, own_tokens, revoke_own
 from refstack_worker.server.serving.context import context
-from refstack_worker.server.web.forms import errors_of
+from refstack_worker.server.web.forms import errors_of, id_in, number_or_text
 from refstack_worker.server.web.pages import Answer, caller, form, page, show, typed
 
 _SCHEMA = fields("name", name=string(200, minLength=1), days=integer(0, 3650))
@@ -67,18 +67,16 @@ def revoke_token(token_id: int) -> Answer:
 
 
 def _create(given: Mapping[str, str]) -> str:
-    days: Any = given.get("days", "90")
     body: dict[str, Any] = {
         "name": given.get("name", "").strip(),
-        "days": int(days) if days.isascii() and days.isdigit() else days,
+        "days": number_or_text(given.get("days", "90")),
     }
     check(_SCHEMA, body)
     sent = context().limits.forms.take(given.get("request_key", "")[:60]) if given.get("request_key") else None
     if sent is not None and sent.wait:
         raise invalid("", "This form was already submitted. Its token is in the list.")
-    user = given.get("user_id", "")
-    user_id = int(user) if user.isascii() and user.isdigit() and len(user) < 10 else None
-    wanted = WantedToken(body["name"], given.get("scope", VENDOR), user_id, body["days"] * 86400)
+    owner = id_in(given.get("user_id", ""))
+    wanted = WantedToken(body["name"], given.get("scope", VENDOR), owner, body["days"] * 86400)
     return create_own(context().ledger, caller(), wanted)[1]
 
 
