@@ -14,7 +14,7 @@ from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import number
 from refstack_worker.server.web.forms import errors_of, number_or_text
-from refstack_worker.server.web.pages import Answer, caller, page, show, typed
+from refstack_worker.server.web.pages import Answer, caller, form, page, show, typed
 
 _VENDOR, _USER = "/vendors/<int:vendor_id>", "/users/<int:user_id>"
 
@@ -24,12 +24,18 @@ def show_vendor(vendor_id: int) -> Answer:
     return _vendor_page(vendor_id)
 
 
+@form(_VENDOR)
+def show_vendor_form(kept: Mapping[str, str], errors: tuple[FieldError, ...], vendor_id: int) -> Answer:
+    """Show the form with what was typed."""
+    return _vendor_page(vendor_id, kept, errors)
+
+
 @page("POST", _VENDOR)
 def change_vendor(vendor_id: int) -> Answer:
     caller().need_operator()
-    form = request.form
-    limit = form.get("max_open_runs", "").strip()
-    body: dict[str, Any] = {name: form.get(name, "").strip() for name in ("name", "contact_name", "contact_email")}
+    given = request.form
+    limit = given.get("max_open_runs", "").strip()
+    body: dict[str, Any] = {name: given.get(name, "").strip() for name in ("name", "contact_name", "contact_email")}
     body["max_open_runs"] = number_or_text(limit) if limit else None
     try:
         check(CHANGED_VENDOR, body)
@@ -57,6 +63,12 @@ def remove_vendor(vendor_id: int) -> Answer:
 @page("GET", _USER)
 def show_user(user_id: int) -> Answer:
     return _user_page(user_id)
+
+
+@form(_USER)
+def show_user_form(kept: Mapping[str, str], errors: tuple[FieldError, ...], user_id: int) -> Answer:
+    """Show the form with what was typed."""
+    return _user_page(user_id, kept, errors)
 
 
 @page("POST", _USER)

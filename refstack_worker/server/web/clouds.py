@@ -72,6 +72,13 @@ def edit_cloud(cloud_id: int) -> Answer:
     return _form(kept, (), known)
 
 
+@form("/clouds/<int:cloud_id>/change")
+def show_change_form(kept: Mapping[str, str], errors: tuple[FieldError, ...], cloud_id: int) -> Answer:
+    """Show the form with what was typed."""
+    caller().need_writer()
+    return _form(kept, errors, context().clouds.cloud(caller(), cloud_id))
+
+
 @page("POST", "/clouds/<int:cloud_id>/change")
 def change_cloud(cloud_id: int) -> Answer:
     """Change a cloud, and test the connection again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import make_response, redirect, request
@@ -15,7 +16,7 @@ from refstack_worker.server.services.inputs.checks import FieldError, invalid
 from refstack_worker.server.services.proposed_version import offered_to
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.forms import errors_of
-from refstack_worker.server.web.pages import Answer, caller, page, scope, show
+from refstack_worker.server.web.pages import Answer, caller, form, page, scope, show, typed
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,13 @@ class ProgramRow:
 @page("GET", "/guidelines")
 def list_guidelines() -> Answer:
     """List guidelines with their programs."""
-    return _page(())
+    return _page({}, ())
+
+
+@form("/guidelines")
+def show_form(kept: Mapping[str, str], errors: tuple[FieldError, ...]) -> Answer:
+    """Show the form with what was typed."""
+    return _page(kept, errors)
 
 
 @page("POST", "/guidelines")
@@ -45,7 +52,7 @@ def add_guideline() -> Answer:
             raise invalid("file", "Choose a file or enter a URL.")
         context().guidelines.add(caller(), given, url)
     except (UsageError, StateError) as error:
-        return make_response(_page(errors_of(error, {"text": "file", "guideline": "file"})), 400)
+        return make_response(_page(typed(), errors_of(error, {"text": "file", "guideline": "file"})), 400)
     return redirect("/guidelines", 303)
 
 
@@ -101,11 +108,12 @@ def _guideline(guideline_id: int, _digest: str) -> Guideline:
     return context().ledger.guidelines.get(guideline_id, None)[1]
 
 
-def _page(errors: tuple[FieldError, ...]) -> str:
+def _page(kept: Mapping[str, str], errors: tuple[FieldError, ...]) -> str:
     shown = [(stored, programs_of(stored)) for stored in context().ledger.guidelines.all(scope())]
     return show(
         "guidelines.html",
         guidelines=shown,
+        form=kept,
         errors={one.field: one.message for one in errors},
         allowed=context().settings.outbound.list_urls,
     )

@@ -57,7 +57,7 @@ def add_notification() -> Answer:
         check(NEW_NOTIFICATION, body)
         secret = _service().add(caller(), body).secret
     except (UsageError, StateError) as error:
-        return make_response(_page(NotificationForm(_typed(), errors_of(error, {}))), 400)
+        return make_response(_page(NotificationForm(typed(), errors_of(error, {}))), 400)
     return _page(NotificationForm({}, secret=secret)) if secret else redirect("/notifications", 303)
 
 
@@ -101,10 +101,6 @@ def _body(given: Mapping[str, str]) -> dict[str, Any]:
     body = {**body, "target": body["target"].strip(), "kinds": request.form.getlist("kinds")}
     optional = {name: given[name].strip() for name in ("scope", "label") if given.get(name)}
     return {**body, **optional}
-
-
-def _typed() -> dict[str, str]:
-    return {**typed(), "kinds": " ".join(request.form.getlist("kinds"))}
 
 
 def _page(shown: NotificationForm) -> str:

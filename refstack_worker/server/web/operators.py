@@ -14,7 +14,7 @@ from refstack_worker.server.services.inputs.schema import ID, MAX_ID, fields, ma
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import number
 from refstack_worker.server.web.forms import errors_of, id_in, stripped
-from refstack_worker.server.web.pages import Answer, caller, page, show, typed
+from refstack_worker.server.web.pages import Answer, caller, form, page, show, typed
 from refstack_worker.server.web.words import stamp
 
 PAGE_ENTRIES = 100
@@ -32,6 +32,12 @@ _USER = fields("user_name", user_name=string(60, minLength=1), email=string(200)
 def list_vendors() -> Answer:
     """List vendors with their users."""
     return _page({}, ())
+
+
+@form("/vendors")
+def show_form(kept: Mapping[str, str], errors: tuple[FieldError, ...]) -> Answer:
+    """Show the forms with what was typed."""
+    return _page(kept, errors)
 
 
 @page("POST", "/vendors")
@@ -81,21 +87,21 @@ def download_audit() -> Answer:
     return answer
 
 
-def _add_vendor(form: Mapping[str, str]) -> None:
-    body = stripped(form, "vendor_name", "contact_name", "contact_email")
+def _add_vendor(given: Mapping[str, str]) -> None:
+    body = stripped(given, "vendor_name", "contact_name", "contact_email")
     check(_VENDOR, body)
     name = body.pop("vendor_name")
     context().ledger.accounts.add_vendor(name, **body)
 
 
-def _add_user(form: Mapping[str, str]) -> None:
-    body = stripped(form, "user_name", "email")
-    body["vendor_id"] = id_in(form.get("vendor_id", ""))
+def _add_user(given: Mapping[str, str]) -> None:
+    body = stripped(given, "user_name", "email")
+    body["vendor_id"] = id_in(given.get("vendor_id", ""))
     check(_USER, body)
     context().ledger.accounts.add_user(body["user_name"], body.get("email", ""), body["vendor_id"])
 
 
-def _page(form: Mapping[str, str], errors: tuple[FieldError, ...], invitation: str = "") -> str:
+def _page(kept: Mapping[str, str], errors: tuple[FieldError, ...], invitation: str = "") -> str:
     caller().need_operator()
     ledger = context().ledger
     active = ledger.overview.active()
@@ -110,7 +116,7 @@ def _page(form: Mapping[str, str], errors: tuple[FieldError, ...], invitation: s
         "vendors.html",
         states=ledger.account_changes.states(),
         groups=[*groups, *([(None, alone)] if alone else [])],
-        form=form,
+        form=kept,
         errors=shown,
         invitation=invitation,
         may_invite=context().settings.sign_in.is_on,

@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import Any, Union
 from urllib.parse import quote, urlsplit
 
-from flask import Blueprint, Response, g, make_response, redirect, render_template, request, send_from_directory
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    g,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    send_from_directory,
+)
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from refstack_worker.contract.states import status_text
@@ -30,7 +41,8 @@ from refstack_worker.server.serving.responses import limit, status_of
 from refstack_worker.server.web import session_keys, words
 
 Answer = Union[str, AnyResponse]
-ShowForm = Callable[[Mapping[str, str], "tuple[FieldError, ...]"], Answer]
+ShowForm = Callable[..., Answer]
+"""Takes what was typed, the errors, and the numbers in the path by name."""
 
 FOLDER = Path(__file__).parent
 POLICY = (
@@ -41,7 +53,10 @@ POLICY = (
 MAX_FORM = 5 * 1024 * 1024
 """Bytes of a form: a guideline file is the largest thing in one."""
 _FORMS: dict[str, ShowForm] = {}
-"""Path of a page with a long form to what shows it again with what was typed."""
+"""Rule of the path to which a form is sent, to what shows it again with what was typed."""
+
+_EXPIRED = "Your session has expired. Sign in again"
+_KEPT = "your entries are kept, except for passwords and files."
 
 WEB = Blueprint("web", __name__, template_folder=str(FOLDER / "templates"))
 
@@ -79,11 +94,14 @@ def page(method: str, rule: str, is_form: bool = True) -> Callable[[Callable[...
     return decorate
 
 
-def form(path: str) -> Callable[[ShowForm], ShowForm]:
-    """Register what shows the form of a page again, with what was typed and what is wrong with it."""
+def form(rule: str) -> Callable[[ShowForm], ShowForm]:
+    """Register what shows a form again, with what was typed and what is wrong with it.
+
+    :param rule: of the path to which the form is sent.
+    """
 
     def decorate(show: ShowForm) -> ShowForm:
-        _FORMS[path] = show
+        _FORMS[rule] = show
         return show
 
     return decorate
@@ -96,8 +114,24 @@ def show(template: str, **values: Any) -> str:
 
 def show_kept(path: str, kept: Mapping[str, str], *errors: FieldError) -> Answer | None:
     """Return a form with what was typed before; None: there is no such form."""
-    shows = _FORMS.get(path)
-    return shows(kept, errors) if shows and kept else None
+    rule, arguments = _matched(path, "POST")
+    shows = _FORMS.get(rule)
+    if shows is None or not kept:
+        return None
+    check_ids(arguments)
+    return shows(kept, errors, **arguments)
+
+
+def page_of(path: str) -> str:
+    """Return the page to which a path belongs: itself, or the one above it that a browser can open."""
+    posted = _matched(path, "POST")[0]
+    # GET /fleet/announce would be the page of a node with this name
+    if not posted or posted == _matched(path, "GET")[0]:
+        return path
+    above = path.rpartition("/")[0]
+    while above and not _matched(above, "GET")[0]:
+        above = above.rpartition("/")[0]
+    return above or "/"
 
 
 def check_ids(arguments: Mapping[str, Any]) -> None:
@@ -127,8 +161,9 @@ def is_from_here() -> bool:
 def typed() -> dict[str, str]:
     """Return what was typed into the form of this request, without passwords and the form's key."""
     return {
-        name: value
-        for name, value in request.form.items()
+        # of checkboxes that share a name, each value counts
+        name: " ".join(request.form.getlist(name))
+        for name in request.form
         if "password" not in name and name not in ("form_key", "next", "accounts")
     }
 
@@ -137,6 +172,15 @@ def local_path(path: str) -> str:
     """Return a path of this site to go on to, with its query; nothing for any other address."""
     is_plain = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and "\\" not in path
     return path if is_plain and len(path) < 500 and "//" not in path else ""
+
+
+def _matched(path: str, method: str) -> tuple[str, Mapping[str, Any]]:
+    """Return the rule that a path and a method match, and the arguments in the path; an empty rule: none."""
+    try:
+        rule, arguments = current_app.url_map.bind("localhost").match(urlsplit(path).path, method, return_rule=True)
+    except HTTPException:
+        return "", {}
+    return rule.rule, arguments
 
 
 def _count(token: Token) -> None:
@@ -151,17 +195,14 @@ def _ask_to_sign_in(method: str) -> Answer:
         return redirect(f"/sign-in?next={quote(local_path(path))}")
     if not is_from_here() or not request.headers.get("Origin"):
         return redirect("/sign-in", 303)
-    return make_response(
-        render_template(
-            "sign_in.html",
-            caller=None,
-            after=local_path(request.path),
-            provider="",
-            kept=typed(),
-            wrong="Your session has expired. Sign in again: your entries are kept, except for passwords.",
-        ),
-        401,
-    )
+    path, kept, provider = local_path(request.path), typed(), context().settings.sign_in
+    if kept and _matched(path, "POST")[0] in _FORMS:
+        # without the provider, from whom a browser comes back without the entries
+        values = {"after": path, "kept": kept, "provider": "", "wrong": f"{_EXPIRED}: {_KEPT}"}
+    else:
+        name = provider.name if provider.is_on else ""
+        values = {"after": page_of(path), "kept": {}, "provider": name, "wrong": f"{_EXPIRED}, then repeat the action."}
+    return make_response(render_template("sign_in.html", caller=None, **values), 401)
 
 
 def _other_session() -> Answer:

@@ -39,8 +39,7 @@ def add_schedule() -> Answer:
         check(NEW_SCHEDULE, body)
         _service().add(caller(), body)
     except (UsageError, StateError, NotFoundError) as error:
-        kept = {**typed(), "days": " ".join(request.form.getlist("days"))}
-        return make_response(_page(kept, errors_of(error, _NAMES)), 400)
+        return make_response(_page(typed(), errors_of(error, _NAMES)), 400)
     return redirect("/schedules", 303)
 
 

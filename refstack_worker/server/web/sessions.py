@@ -7,13 +7,14 @@ import math
 from flask import Response, g, make_response, redirect, render_template, request
 
 from refstack_worker.contract.scopes import SCOPES
+from refstack_worker.errors import RefstackError
 from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.guard import count_wrong
 from refstack_worker.server.serving.responses import limit
-from refstack_worker.server.web.pages import WEB, Answer, caller, is_from_here, local_path, page, show_kept
+from refstack_worker.server.web.pages import WEB, Answer, caller, is_from_here, local_path, page, page_of, show_kept
 from refstack_worker.server.web.session_keys import COOKIE, form_key
 
 MAX_SIGN_IN = 64 * 1024
@@ -104,10 +105,14 @@ def _go_on(token: Token, secret: str, after: str) -> Answer:
     kept = _kept()
     if kept and is_from_here():
         g.caller, g.form_key = Caller(token), form_key(secret)
-        again = show_kept(after, kept)
+        try:
+            again = show_kept(after, kept)
+        except RefstackError:
+            # such as a form that another user began; its page says why, after the session has begun
+            again = None
         if again is not None:
             return again
-    return redirect(after or "/runs")
+    return redirect(page_of(after) if after else "/runs")
 
 
 def _kept() -> dict[str, str]:
