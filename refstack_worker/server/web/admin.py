@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import quote
 
-from flask import redirect, request
+from flask import make_response, redirect, request
 
 from refstack_worker.contract.node_command import NodeAction
 from refstack_worker.errors import NotFoundError, UsageError
@@ -12,14 +13,30 @@ from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.notices import MAX_TEXT
 from refstack_worker.server.queue.capacity import SILENT_SECONDS, demand
 from refstack_worker.server.services.about import versions
+from refstack_worker.server.services.inputs.checks import FieldError, check
+from refstack_worker.server.services.inputs.schema import fields, string
 from refstack_worker.server.serving.context import context
-from refstack_worker.server.serving.responses import text
-from refstack_worker.server.web.pages import Answer, caller, page, show
+from refstack_worker.server.web.forms import errors_of
+from refstack_worker.server.web.pages import Answer, caller, form, page, show, typed
+
+MAX_REASON = 200
+"""Characters of why the queue is paused."""
 
 
 @page("GET", "/fleet")
 def show_fleet() -> Answer:
     """Show nodes, queue, and what is needed."""
+    return _fleet({}, ())
+
+
+@form("/fleet/pause")
+@form("/fleet/announce")
+def show_form(kept: Mapping[str, str], errors: tuple[FieldError, ...]) -> Answer:
+    """Show the page with what was typed."""
+    return _fleet(kept, errors)
+
+
+def _fleet(kept: Mapping[str, str], errors: tuple[FieldError, ...]) -> str:
     caller().need_operator()
     ledger = context().ledger
     nodes = ledger.nodes.all()
@@ -33,6 +50,8 @@ def show_fleet() -> Answer:
         states=ledger.queue.count_states(),
         demand=demand(ledger),
         pause=ledger.queue.pause_note(),
+        form=kept,
+        errors={one.field: one.message for one in errors},
     )
 
 
@@ -78,7 +97,11 @@ def show_about() -> Answer:
 @page("POST", "/fleet/pause")
 def pause_queue() -> Answer:
     caller().need_operator()
-    context().ledger.queue.pause(caller().name, text(request.form, "reason", 200))
+    try:
+        reason = _line("reason", MAX_REASON)
+    except UsageError as error:
+        return make_response(_fleet(typed(), errors_of(error, {})), 400)
+    context().ledger.queue.pause(caller().name, reason)
     return redirect("/fleet", 303)
 
 
@@ -86,7 +109,11 @@ def pause_queue() -> Answer:
 def announce() -> Answer:
     """Announce something on every page."""
     caller().need_operator()
-    context().ledger.notices.announce(text(request.form, "announcement", MAX_TEXT).strip(), caller().name)
+    try:
+        announcement = _line("announcement", MAX_TEXT)
+    except UsageError as error:
+        return make_response(_fleet(typed(), errors_of(error, {})), 400)
+    context().ledger.notices.announce(announcement, caller().name)
     return redirect("/fleet", 303)
 
 
@@ -96,3 +123,11 @@ def resume_queue() -> Answer:
     context().ledger.queue.resume(caller().name)
     context().submitter()
     return redirect("/fleet", 303)
+
+
+def _line(name: str, longest: int) -> str:
+    """Return the text in a field of this request. :raises InvalidInput: too long, or with control characters."""
+    # pasted text often has no-break spaces and line ends
+    line = " ".join(request.form.get(name, "").split())
+    check(fields(name, **{name: string(longest)}), {name: line})
+    return line
