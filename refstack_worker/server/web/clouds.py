@@ -10,7 +10,7 @@ from flask import make_response, redirect, request
 from refstack_worker.contract.accounts import without_accounts
 from refstack_worker.contract.keystone_address import is_same_server
 from refstack_worker.contract.option_addresses import elsewhere
-from refstack_worker.errors import PayloadError, StateError, UsageError
+from refstack_worker.errors import PayloadError, RefusedError, StateError, UsageError
 from refstack_worker.server.domain.clouds import CloudRecord, Conf
 from refstack_worker.server.services.inputs.checks import FieldError, check, invalid
 from refstack_worker.server.services.inputs.cloud_input import NEW_CLOUD, conf_of
@@ -48,8 +48,7 @@ def add_cloud() -> Answer:
         known = context().clouds.add(caller(), _body(request.form))
     except (UsageError, PayloadError, StateError) as error:
         return make_response(_form(typed(), errors_of(error, {}), None), 400)
-    context().clouds.check(caller(), known.cloud.id, _conf(request.form))
-    return redirect(f"/clouds/{known.cloud.id}", 303)
+    return _tested(known.cloud.id)
 
 
 @page("GET", "/clouds/<int:cloud_id>")
@@ -59,6 +58,7 @@ def show_cloud(cloud_id: int) -> Answer:
     links = context().ledger.links.of_cloud(cloud_id)
     programs = sorted({one.name for stored in context().ledger.guidelines.all(scope()) for one in programs_of(stored)})
     values = {"links": links, "programs": programs, "runs": len(context().ledger.runs.of_cloud(cloud_id))}
+    values["untested"] = request.args.get("untested") == "yes"
     return show("cloud.html", known=known, history=history, plot=plot(history), **values)
 
 
@@ -87,8 +87,7 @@ def change_cloud(cloud_id: int) -> Answer:
         context().clouds.change(caller(), cloud_id, _body(request.form, known))
     except (UsageError, PayloadError) as error:
         return make_response(_form(typed(), errors_of(error, {}), known), 400)
-    context().clouds.check(caller(), cloud_id, _conf(request.form))
-    return redirect(f"/clouds/{cloud_id}", 303)
+    return _tested(cloud_id)
 
 
 @page("POST", "/clouds/<int:cloud_id>/check")
@@ -101,6 +100,18 @@ def check_cloud(cloud_id: int) -> Answer:
 def delete_cloud(cloud_id: int) -> Answer:
     context().clouds.delete(caller(), cloud_id, request.form.get("runs") == "yes")
     return redirect("/clouds", 303)
+
+
+def _tested(cloud_id: int) -> Answer:
+    """Test the connection of a cloud that was just stored, if there is room, and lead to its page."""
+    try:
+        context().clouds.check(caller(), cloud_id, _conf(request.form))
+    except RefusedError as error:
+        if error.reason != "busy":
+            raise
+        # an error page would look as if the cloud were not stored
+        return redirect(f"/clouds/{cloud_id}?untested=yes", 303)
+    return redirect(f"/clouds/{cloud_id}", 303)
 
 
 def _form(kept: Mapping[str, str], errors: tuple[FieldError, ...], known: CloudRecord | None) -> str:

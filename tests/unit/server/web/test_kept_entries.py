@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.services import cloud_check
+from refstack_worker.server.services.turns import Turns
 from tests.support.ledgers import Clock
 from tests.support.vendor_pages import HERE, Vendor, errors
 
 KEPT = "your entries are kept, except for passwords and files"
+BUSY = "Too many connection tests are running."
 
 
 @pytest.fixture
@@ -119,6 +122,23 @@ def test_no_action_is_mistaken_for_the_page_of_a_node(operator: Vendor) -> None:
     operator.ledger.queue.pause("op", "")
     page = expired(operator, "/fleet/resume").text
     assert sign_in_there(operator, page).headers["Location"] == "/fleet"
+
+
+def test_a_cloud_is_stored_although_there_is_no_room_for_a_test(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = Turns(1, 1, f"{BUSY} Try again in a moment.")
+    monkeypatch.setattr(cloud_check, "TURNS", turns)
+    form = {"label": "Acme", "endpoint_v3": "http://127.0.0.1:1/v3", "test_user": "ann"}
+    with turns.turn("another account"):
+        for path in ("/clouds/new", f"/clouds/{vendor.stored}/change"):
+            answer = vendor.send(path, **{**form, "label": path, "keep": "forget"})
+            assert answer.status_code == 303, path
+            shown = vendor.client.get(answer.headers["Location"]).text
+            assert f"<strong>Saved, but not tested.</strong> {BUSY}" in shown and path in shown
+        # a user who only asks for a test learns that there was none
+        assert vendor.send(f"/clouds/{vendor.stored}/check").status_code == 429
+    assert BUSY not in vendor.client.get(f"/clouds/{vendor.stored}").text
 
 
 @pytest.mark.parametrize(
