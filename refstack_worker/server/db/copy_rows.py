@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,23 @@ AT_ONCE = 200
 
 PREFIX = "queue_"
 """Of the names of all tables that are not RefStack's own."""
+
+OWN_NOTES = frozenset({"queue_rate", "queue_server"})
+"""Tables that a running service fills by itself: how often it was called, and its clock."""
+
+WORDS = {
+    "queue_run": "run",
+    "test": "test",
+    "user": "user",
+    "vendor": "vendor",
+    "queue_token": "token",
+    "cloud": "cloud",
+    "queue_guideline": "guideline",
+    "queue_schedule": "schedule",
+    "queue_node": "worker",
+    "queue_audit": "audit log line",
+}
+"""Tables to what one of their rows is called, as far as people know them by name."""
 
 
 def tables(connection: Connection) -> list[Table]:
@@ -73,11 +90,26 @@ def empty(connection: Connection) -> None:
         connection.execute(delete(table))
 
 
-def is_empty(connection: Connection) -> bool:
-    """Tell whether there is neither a test nor a run."""
-    wanted = {"test", "queue_run"}
-    found = [table for table in tables(connection) if table.name in wanted]
-    return not any(connection.execute(select(func.count()).select_from(table)).scalar() for table in found)
+def contents(connection: Connection) -> dict[str, int]:
+    """Return the tables that hold rows, by name, with their number of rows. The migrations fill none of them.
+
+    What the services write by themselves (:data:`OWN_NOTES`) is left out: it is there before anyone uses the server.
+    """
+    found = {
+        table.name: int(connection.execute(select(func.count()).select_from(table)).scalar() or 0)
+        for table in tables(connection)
+        if table.name not in OWN_NOTES
+    }
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def described(found: Mapping[str, int]) -> str:
+    """Return :func:`contents` in words: what people know by name, and the sum of the other rows."""
+    known = [f"{found[name]} {word}{'s' * (found[name] != 1)}" for name, word in WORDS.items() if name in found]
+    others = sum(rows for name, rows in found.items() if name not in WORDS)
+    if others:
+        known.append(f"{others} {'other ' if known else ''}row{'s' * (others != 1)}")
+    return ", ".join(known)
 
 
 def advance_ids(connection: Connection, by: int) -> None:

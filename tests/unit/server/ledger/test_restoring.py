@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tarfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sqlalchemy import func, insert, select
 from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import BackupError, RefusedError
-from refstack_worker.server.db import account_tables, backup, legacy_tables, node_key_tables
+from refstack_worker.server.db import account_tables, backup, legacy_tables, migrate, node_key_tables, queue_tables
 from refstack_worker.server.domain.attempts import Claim, Release
 from refstack_worker.server.domain.schedules import Times
 from refstack_worker.server.ledger.ledger import Ledger
@@ -107,11 +108,42 @@ def test_what_is_there_is_not_overwritten(ledger, other, file) -> None:
     ledger.runs.add(new_run())
     back_up(ledger, file)
     restore(other, file)
-    with pytest.raises(BackupError, match="the database has runs"):
+    with pytest.raises(BackupError, match="the database has 1 run, "):
         restore(other, file)
     restore(other, file, replace=True)
     with pytest.raises(BackupError, match="exists already"):
         back_up(ledger, file)
+
+
+def test_accounts_are_not_overwritten_either(ledger, other, file) -> None:
+    back_up(ledger, file)
+    other.upgrade()
+    vendor = other.accounts.add_vendor("Bravo").id
+    other.tokens.add("op", ["operator"])
+    with pytest.raises(BackupError, match="the database has 1 vendor, 1 token;.*--replace"):
+        restore(other, file)
+    assert [one.id for one in other.accounts.vendors()] == [vendor] and len(other.tokens.all()) == 1
+    restore(other, file, replace=True)
+    assert not other.accounts.vendors()
+
+
+def test_accounts_are_not_lost_to_an_older_backup(ledger, other, file) -> None:
+    back_up(ledger, file)
+    other.upgrade()
+    vendor = other.accounts.add_vendor("Bravo").id
+    with backup.opened(file) as (folder, manifest), pytest.raises(BackupError, match="older revision.*has 1 vendor;"):
+        backup.load(other.database, folder, dataclasses.replace(manifest, revision="0015"))
+    assert migrate.current(other.database) == migrate.newest()
+    assert [one.id for one in other.accounts.vendors()] == [vendor]
+
+
+def test_what_a_service_notes_by_itself_is_no_content(ledger, other, file) -> None:
+    back_up(ledger, file)
+    other.upgrade()
+    with other.database.writing() as connection:
+        connection.execute(insert(queue_tables.server).values(name="here", skew=0.0, seen_at=1.0))
+        connection.execute(insert(account_tables.rate).values(name="a", level=1.0, changed_at=1.0))
+    restore(other, file)
 
 
 def test_a_damaged_backup_is_refused(ledger, other, file) -> None:
