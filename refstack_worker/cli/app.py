@@ -25,6 +25,7 @@ from cliff.commandmanager import CommandManager
 from cliff.help import HelpCommand, HelpExit
 
 from refstack_worker.cli import completion, terminal
+from refstack_worker.contract.spreadsheets import harmless
 from refstack_worker.errors import ConfigError, RefstackError, UsageError
 from refstack_worker.version import software_version
 
@@ -177,9 +178,15 @@ class RefstackApp(App):
         """Guard the terminal, and let a command that lacks an extra only while it runs say so before cliff does."""
         if not isinstance(cmd, HelpCommand):  # which gives the terminal to a pager
             self.stdout = terminal.guarded(self.stdout)
-        run = cmd.run
+        run, act = cmd.run, cmd.take_action
+
+        def as_cells(parsed_args: argparse.Namespace) -> Any:
+            names, rows = act(parsed_args)
+            return names, ([harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
 
         def guarded(parsed_args: argparse.Namespace) -> int:
+            if getattr(parsed_args, "formatter", "") == "csv":
+                cmd.take_action = as_cells  # type: ignore[method-assign]
             try:
                 return int(run(parsed_args) or 0)
             except ModuleNotFoundError as error:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from flask import Response, make_response, redirect, request
 
+from refstack_worker.contract.spreadsheets import harmless
 from refstack_worker.errors import StateError, UsageError
 from refstack_worker.server.services.inputs.checks import FieldError, check
 from refstack_worker.server.services.inputs.schema import ID, MAX_ID, fields, maybe, string
@@ -80,8 +81,8 @@ def download_audit() -> Answer:
     out = csv.writer(buffer, quoting=csv.QUOTE_ALL)
     out.writerow(("at", "actor", "token_id", "address", "action", "target"))
     for one in context().ledger.audit.entries(limit=MAX_EXPORTED):
-        # a name may begin with what a spreadsheet takes for a formula
-        out.writerow((stamp(one.at), f" {one.actor}", one.token_id, one.address, one.action, one.target))
+        texts = (harmless(text) for text in (one.address, one.action, one.target))
+        out.writerow((stamp(one.at), harmless(one.actor), one.token_id, *texts))
     answer = Response(buffer.getvalue(), mimetype="text/csv")
     answer.headers["Content-Disposition"] = "attachment; filename=audit.csv"
     return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 
@@ -34,6 +35,13 @@ class Lists(Lister):
         return ("name", "size"), [("a", 1)]
 
 
+class ListsNames(Lister):
+    """Print names that others chose."""
+
+    def take_action(self, parsed_args):
+        return ("name", "size"), [('=HYPERLINK("http://evil/")', -1), ("@x", None), ("a-b", 2)]
+
+
 class Wants(Command):
     """Import what only PostgreSQL's users have."""
 
@@ -48,6 +56,7 @@ PROGRAM = app.CliProgram(
         "fail": Fails,
         "break it": Breaks,
         "list": Lists,
+        "list names": ListsNames,
         "want": Wants,
         "serve": "tests.support.lacks_server:Serve",
     },
@@ -73,6 +82,14 @@ def test_other_error_is_1_and_named(capsys):
 def test_records_in_json(capsys):
     assert app.main(PROGRAM, ["list", "-f", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == [{"name": "a", "size": 1}]
+
+
+def test_no_cell_of_csv_is_a_formula(capsys):
+    assert app.main(PROGRAM, ["list", "names", "-f", "csv", "--sort-column", "name"]) == 0
+    rows = list(csv.reader(capsys.readouterr().out.splitlines()))
+    assert sorted(rows[1:]) == sorted([['\'=HYPERLINK("http://evil/")', "-1"], ["'@x", ""], ["a-b", "2"]])
+    assert app.main(PROGRAM, ["list", "names", "-f", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["name"].startswith("=HYPERLINK"), "programs get it as it is"
 
 
 def test_no_command_is_usage(capsys):

@@ -7,11 +7,10 @@ import io
 import json
 from dataclasses import asdict
 
+from refstack_worker.contract.spreadsheets import harmless
 from refstack_worker.server.results import upload
 from refstack_worker.server.results.exports.report import ExportedRun, Pieces, moment
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""First letters of what a spreadsheet takes for a formula; the last four are full-width."""
 COLUMNS = ("name", "id", "status", "seconds", "started_at", "reason")
 
 
@@ -24,7 +23,7 @@ def as_csv(exported: ExportedRun) -> Pieces:
     for test in exported.tests():
         began = f"{moment(test.started_at)}Z" if test.started_at else ""
         row = (test.name, test.uuid, test.status, f"{test.seconds:.3f}", began, test.reason)
-        out.writerow([_harmless(cell) for cell in row])
+        out.writerow([harmless(cell) for cell in row])
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
@@ -61,8 +60,3 @@ def as_refstack(exported: ExportedRun) -> Pieces:
     :raises ResultError: no test passed.
     """
     yield upload.body(exported.cpid, exported.seconds, exported.tests()).decode("utf-8")
-
-
-def _harmless(cell: str) -> str:
-    # a spreadsheet would take such a cell for a formula
-    return f"'{cell}" if cell[:1] in _FORMULA else cell
