@@ -10,7 +10,7 @@ from cliff.command import Command
 from cliff.lister import Lister
 from cliff.show import ShowOne
 
-from refstack_worker.cli.queue.api_access import operator_api
+from refstack_worker.cli.queue.api_access import Calls, operator_api
 from refstack_worker.cli.queue.records import Columns, Rows
 from refstack_worker.contract.node_command import NodeAction
 from refstack_worker.errors import NotFoundError
@@ -62,11 +62,8 @@ class WorkerShow(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         with operator_api(self.app) as api:
-            found = [node for node in api.get("/v1/nodes")["nodes"] if node["name"] == parsed_args.node]
-            if not found:
-                raise NotFoundError(f"there is no node {parsed_args.node!r} ('refstack-queue worker list' shows them)")
+            node = _node_called(api, parsed_args.node)
             runs = api.get("/v1/runs", {"worker": parsed_args.node, "limit": 50})["runs"]
-        node = found[0]
         shown = {
             **{name: " ".join(value) if isinstance(value, list) else value for name, value in node.items()},
             "state": state_of(node),
@@ -83,6 +80,8 @@ class WorkerForget(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with operator_api(self.app) as api:
+            # the API removes what is not there, too
+            _node_called(api, parsed_args.node)
             api.delete(f"/v1/nodes/{quote(parsed_args.node, safe='')}")
 
 
@@ -128,6 +127,13 @@ def state_of(node: dict[str, Any]) -> str:
 def silent_for(node: dict[str, Any]) -> float:
     """Return the seconds since a node last reported, by the server's clock."""
     return float(node["silent_seconds"])
+
+
+def _node_called(api: Calls, name: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = [node for node in api.get("/v1/nodes")["nodes"] if node["name"] == name]
+    if not found:
+        raise NotFoundError(f"there is no node {name!r} ('refstack-queue worker list' shows them)")
+    return found[0]
 
 
 def _with_node(parser: Any) -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from cliff.lister import Lister
 from cliff.show import ShowOne
 
 from refstack_worker.cli.queue.api_access import Calls, operator_api
+from refstack_worker.cli.queue.numbers import count
 from refstack_worker.cli.queue.records import Columns, Rows, plain_columns
 
 _PAGE = 1000
@@ -22,7 +23,7 @@ class AuditList(Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("--limit", type=int, default=100, help="default: 100; 0: all")
+        parser.add_argument("--limit", type=count, default=100, help="default: 100; 0: all")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:

@@ -21,7 +21,7 @@ from cliff.command import Command
 from refstack_worker import systemd
 from refstack_worker.cli.queue.ledger_access import settings_of
 from refstack_worker.config.server import ServerSettings
-from refstack_worker.errors import UsageError
+from refstack_worker.errors import ConfigError, UsageError
 from refstack_worker.gearman import Address
 from refstack_worker.server.service import Services
 from refstack_worker.server.serving import processes, request_metrics
@@ -151,8 +151,19 @@ def add_listen(parser: argparse.ArgumentParser) -> None:
 
 
 def listening(text: str) -> Address:
-    """Return the address to listen on. :raises ConfigError: it is none."""
-    return Address.parse(text, 8000)
+    """Return the address to listen on. :raises ArgumentTypeError: it is not one, or its host name is unknown."""
+    try:
+        address = Address.parse(text, 8000)
+    except ConfigError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not HOST:PORT (e.g. {LISTEN} or [::1]:8000; ports are 1 to 65535)"
+        ) from None
+    if address.host != "*":
+        try:
+            socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise argparse.ArgumentTypeError(f"{address.host!r}: no such host name: {error.strerror}") from None
+    return address
 
 
 @contextmanager

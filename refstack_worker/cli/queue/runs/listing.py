@@ -12,6 +12,7 @@ from cliff.lister import Lister
 
 from refstack_worker.cli.api_client import Api, access_of
 from refstack_worker.cli.queue.names import cloud_id, vendor_id
+from refstack_worker.cli.queue.numbers import count
 from refstack_worker.cli.queue.records import Rows
 from refstack_worker.contract.states import RunState, status_word
 
@@ -43,7 +44,7 @@ class RunList(Lister):
             "--program", default="", help="runs evaluated against this program: in full, or its last words"
         )
         parser.add_argument("--vendor", default="", help="runs of this vendor's users: name or id (operators)")
-        parser.add_argument("--limit", type=int, default=50, help="default: 50; 0: all")
+        parser.add_argument("--limit", type=count, default=50, help="default: 50; 0: all")
         parser.add_argument("--long", action="store_true", help="all columns in a table, too")
         return parser
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from cliff.command import Command
 
 from refstack_worker import process
+from refstack_worker.cli.queue.numbers import count, port
 from refstack_worker.cli.queue.serve import until_signal
 from refstack_worker.cli.queue.standalone.files import TOKEN_NAME, Folder, Wish, owned, prepare, write
 from refstack_worker.config.server import ServerSettings
@@ -49,12 +50,12 @@ class Standalone(Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--folder", type=Path, required=True, metavar="DIR", help="folder for all files")
-        parser.add_argument("--port", type=int, default=0, help="port of the HTTP server; default: a free one")
+        parser.add_argument("--port", type=port, default=0, help="port of the HTTP server; default: a free one")
         parser.add_argument(
             "--locks", type=Path, action="append", default=[], metavar="DIR",
             help="folder with VERSION/pylock.*.toml and wheels, as written by refstack-package lock; may be repeated",
         )  # fmt: skip
-        parser.add_argument("--slots", type=int, default=0, help="parallel runs; default: 1")
+        parser.add_argument("--slots", type=count, default=0, help="parallel runs; default: 1")
         parser.add_argument("--no-worker", action="store_true", help="do not start a worker")
         parser.add_argument(
             "--prepare", action="store_true", help="only create the folder, to edit its files before the first start"

@@ -68,7 +68,7 @@ def test_a_guideline_is_deleted_by_its_id(tmp_path: Path) -> None:
 def test_a_guideline_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with http_server.serving() as server:
         server.on("/v1/guidelines", as_json({"guidelines": []}))
-        assert call(server, tmp_path, "tests", "1999.01", "--program", "Storage") == 2
+        assert call(server, tmp_path, "tests", "1999.01", "--program", "Storage") == 6
     assert "'1999.01'" in capsys.readouterr().err
 
 

@@ -23,3 +23,5 @@ def test_a_node_is_listed_shown_asked_and_forgotten(site: Site, call_as: CallAs)
     assert call_as("ann", "worker", "forget", "node-1").status == 8, "operators alone"
     assert call_as("operator", "worker", "forget", "node-1").status == 0
     assert call_as("operator", "worker", "list", "-f", "json").json == []
+    gone = call_as("operator", "worker", "forget", "node-1")
+    assert gone.status == 6 and "there is no node 'node-1'" in gone.err

@@ -12,8 +12,17 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.cli.queue import serve
+from refstack_worker.cli.queue.main import main
 
 SECONDS = 10
+
+
+@pytest.mark.parametrize("value", ["127.0.0.1:99999", "127.0.0.1:x", "[::1:8000", "nosuch.invalid"])
+def test_an_address_to_listen_on_is_checked_as_an_option(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["api", "--listen", value])
+    shown = capsys.readouterr().err
+    assert "argument --listen: " in shown and "gearman" not in shown
 
 
 @pytest.fixture
