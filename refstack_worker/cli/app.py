@@ -234,7 +234,12 @@ class RefstackApp(App):
     def configure_logging(self) -> None:
         """Log to stderr: this project's messages at the level asked for, of libraries only warnings."""
         level = {0: logging.WARNING, 1: logging.INFO}.get(self.options.verbose_level, logging.DEBUG)
-        set_up_logging(level, self.options.log_file)
+        try:
+            set_up_logging(level, self.options.log_file)
+        except OSError as error:
+            # cliff shows it, and asks for no exit status
+            self._failure = UsageError(f"--log-file: {self.options.log_file}: {error.strerror}; name another file")
+            raise self._failure from None
 
 
 class JournalFormatter(logging.Formatter):

@@ -156,4 +156,4 @@ def _text(path: Path) -> str:
     try:
         return text_lists.decode(path.read_bytes(), str(path))
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error

@@ -6,11 +6,10 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
-
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import ConfigError
 from refstack_worker.server.db.backup import key_paths
+from refstack_worker.server.db.database import url_of
 from refstack_worker.server.db.sqlite_writers import ENDING
 
 
@@ -25,7 +24,7 @@ def owner_of(settings: ServerSettings) -> tuple[int, int] | None:
 
 def database_files(settings: ServerSettings) -> list[Path]:
     """Return the file of an SQLite database, then those that SQLite keeps beside it, whether they are there or not."""
-    url = make_url(settings.database.url)
+    url = url_of(settings.database.url)
     if url.get_backend_name() != "sqlite" or not url.database:
         return []
     return [Path(url.database + end) for end in ("", "-wal", "-shm", ENDING)]

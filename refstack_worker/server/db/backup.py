@@ -51,10 +51,12 @@ def create(database: Database, target: Path, keys: Sequence[Path], software: str
     """Write a backup. Runs, nodes and users go on meanwhile: it shows one moment.
 
     :param keys: the server's key files.
-    :raises BackupError: the target exists, or two keys have one name.
+    :raises BackupError: the target exists or has no folder, or two keys have one name.
     """
     if target.exists():
         raise BackupError(f"{target}: exists already; name a new file")
+    if not target.absolute().parent.is_dir():
+        raise BackupError(f"{target}: there is no folder {target.parent}; create it, or name another file")
     if len({path.name for path in keys}) < len(keys):
         raise BackupError(f"two key files have the same name, one would be lost: {', '.join(map(str, keys))}")
     migrate.check(database)
@@ -93,7 +95,9 @@ def opened(path: Path) -> Iterator[tuple[Path, BackupManifest]]:
                     _unpack(archive, member, work)
             manifest = BackupManifest(**json.loads((work / MANIFEST).read_text(encoding="utf-8")))
         except (OSError, tarfile.TarError, ValueError, TypeError, EOFError, zlib.error) as error:
-            raise BackupError(f"{path}: not a whole backup of refstack-queue: {error}") from error
+            # tarfile adds a line for every kind of compression that it tried
+            cause = str(error).partition(":\n")[0]
+            raise BackupError(f"{path}: not a whole backup of refstack-queue: {cause}") from error
         if manifest.format != FORMAT:
             raise BackupError(f"{path}: format {manifest.format}; this software reads {FORMAT}: upgrade it")
         there = {str(one.relative_to(work)) for one in work.rglob("*") if one.is_file()} - {MANIFEST}

@@ -138,9 +138,20 @@ class Database:
             self._writers.close()
 
 
+def url_of(text: str) -> Any:
+    """Return the parts of a ``DATABASE_URL``. :raises ConfigError: it is not one; its password is not shown."""
+    try:
+        return make_url(text)
+    except (ArgumentError, ValueError):
+        raise ConfigError(
+            "DATABASE_URL: not an SQLAlchemy URL, e.g. postgresql://user:password@host:5432/refstack; "
+            "is the port a number, and is each special letter of the password written as %XX?"
+        ) from None
+
+
 def _engine(text: str, is_single: bool = False) -> Engine:
     try:
-        url = make_url(text)
+        url = url_of(text)
         if url.get_backend_name() == "sqlite":
             return _sqlite(url)
         if url.drivername in ("postgresql", "postgres"):
@@ -171,7 +182,11 @@ def _sqlite(url: Any) -> Engine:
         raise ConfigError(
             "DATABASE_URL: an SQLite database in memory is lost; name a file, e.g. sqlite:////var/lib/x.sqlite"
         )
-    Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = Path(url.database).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"DATABASE_URL: folder {folder} cannot be created: {error.strerror}") from None
     engine = create_engine(
         url,
         future=True,

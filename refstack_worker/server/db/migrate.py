@@ -9,10 +9,11 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy import column, inspect, select, table, text
 from sqlalchemy.engine import Connection
 
-from refstack_worker.errors import LedgerError
+from refstack_worker.errors import LedgerError, UsageError
 from refstack_worker.server.db.database import Database
 
 FOLDER = Path(__file__).with_name("migrations")
@@ -32,10 +33,16 @@ def upgrade(database: Database, revision: str = "head") -> None:
 
 
 def downgrade(database: Database, revision: str) -> None:
-    """Bring a database down to a revision (``base``: before any). RefStack's own tables always stay."""
+    """Bring a database down to a revision (``base``: before any). RefStack's own tables always stay.
+
+    :raises UsageError: the revision does not exist, or the database is not above it.
+    """
     with database.writing() as connection:
         _lock(connection)
-        command.downgrade(_config(connection), revision)
+        try:
+            command.downgrade(_config(connection), revision)
+        except CommandError as error:
+            raise UsageError(f"revision {revision!r}: {error}; name one from 0001 to {newest()}, or base") from error
 
 
 def current(database: Database) -> str:

@@ -92,6 +92,11 @@ def test_no_cell_of_csv_is_a_formula(capsys):
     assert json.loads(capsys.readouterr().out)[0]["name"].startswith("=HYPERLINK"), "programs get it as it is"
 
 
+def test_a_log_file_that_cannot_be_is_named_with_its_option(tmp_path, capsys):
+    assert app.main(PROGRAM, ["--log-file", str(tmp_path / "no" / "x"), "list"]) == 2
+    assert capsys.readouterr().err == f"--log-file: {tmp_path}/no/x: No such file or directory; name another file\n"
+
+
 def test_no_command_is_usage(capsys):
     assert app.main(PROGRAM, []) == 2
     assert "break it" in capsys.readouterr().out, "the help says which there are"

@@ -19,7 +19,7 @@ from refstack_worker.config import toml_file
 from refstack_worker.config.environments import LOCK_FOLDERS
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.contract import keys
-from refstack_worker.errors import ConfigError
+from refstack_worker.errors import ConfigError, KeyFileError
 
 LOOPBACK = "127.0.0.1"
 TOKEN_NAME = "standalone"  # noqa: S105 - what the token is called, not the token
@@ -66,8 +66,14 @@ class Wish:
 
 @contextlib.contextmanager
 def owned(folder: Folder) -> Iterator[None]:
-    """Make the folder and hold it alone. :raises ConfigError: another stand-alone queue runs on it."""
-    folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Make the folder and hold it alone.
+
+    :raises ConfigError: another stand-alone queue runs on it, or there can be no folder.
+    """
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"--folder: {folder.path}: cannot be created: {error.strerror}; name a folder") from None
     with open(folder.path / "lock", "w", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,8 +117,12 @@ def make_keys(folder: Path) -> dict[str, str]:
     """Make the key files that are missing (one pair for signing, one for the fleet, one for the ledger).
 
     :returns: what was made, name to key id.
+    :raises KeyFileError: there can be no such folder.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise KeyFileError(f"{folder}: cannot be created: {error.strerror}; name a folder for the keys") from None
     made: dict[str, str] = {}
     for kind, name in (("sign", "sign"), ("seal", "fleet"), ("seal", "store")):
         if not (folder / f"{name}.key").exists():

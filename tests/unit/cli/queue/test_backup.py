@@ -42,6 +42,17 @@ def test_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["--config", other, "backup", "settle", "-f", "json"]) == 0
 
 
+def test_a_file_in_the_way_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, file = server(tmp_path / "one"), tmp_path / "file"
+    file.touch()
+    assert main(["--config", config, "db", "upgrade"]) == 0
+    capsys.readouterr()
+    assert main(["--config", config, "backup", "create", str(file / "b")]) == 16
+    assert f"{file}/b: there is no folder {file}; create it, or name another file\n" in capsys.readouterr().err
+    assert main(["--config", config, "backup", "show", str(file)]) == 16
+    assert "method gz" not in (shown := capsys.readouterr().err) and "not a whole backup" in shown
+
+
 def test_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--config", server(tmp_path / "one"), "backup", "restore", str(tmp_path / "none.tar.gz")]) == 16
     assert "none.tar.gz: no such file" in capsys.readouterr().err
