@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from cliff.show import ShowOne
-from sqlalchemy.engine import make_url
 
 from refstack_worker.cli.queue.ledger_access import settings_of
+from refstack_worker.server.db.database import url_of
 from refstack_worker.server.services.health import check_keys
 
 
@@ -24,7 +24,7 @@ class ServerConfigCheck(ShowOne):
         check_keys(settings)
         shown = {
             "address": settings.web.address,
-            "database": make_url(settings.database.url).render_as_string(hide_password=True),
+            "database": url_of(settings.database.url).render_as_string(hide_password=True),
             "gearman servers": "\n".join(map(str, settings.queue.servers)),
             "keys": str(settings.keys.sign.parent),
             "seal to": settings.keys.seal_to,

@@ -28,9 +28,12 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.parametrize("url", ["://", "postgresql://u:secret@h:port/x"])
 def test_a_database_url_that_is_none(config: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", str(config), "keys", "generate"]) == 0
     config.write_text(config.read_text() + f'DATABASE_URL = "{url}"\n')
     assert main(["--config", str(config), "db", "version"]) == 3
     shown = one_line(capsys)
+    assert main(["--config", str(config), "config", "check"]) == 3
+    assert one_line(capsys) == shown
     assert shown.startswith("DATABASE_URL: ") and "secret" not in shown
 
 
