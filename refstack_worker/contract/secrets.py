@@ -38,7 +38,7 @@ def is_secret_option(name: str) -> bool:
 def secret_values(conf: Mapping[str, Mapping[str, Any]]) -> set[str]:
     """Return the values of all secret options in a configuration; numbers as they are written in text.
 
-    The password in an address (``https://user:password@host``) is one too, whatever the option.
+    The password in an address, between the user name and ``@``, is one too, whatever the option.
     """
     return {
         text

@@ -35,7 +35,7 @@ WORDS = {
     "test": "test",
     "user": "user",
     "vendor": "vendor",
-    "queue_token": "token",
+    "queue_token": "token",  # nosec B105 - a word
     "cloud": "cloud",
     "queue_guideline": "guideline",
     "queue_schedule": "schedule",

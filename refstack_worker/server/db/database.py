@@ -144,7 +144,7 @@ def url_of(text: str) -> Any:
         return make_url(text)
     except (ArgumentError, ValueError):
         raise ConfigError(
-            "DATABASE_URL: not an SQLAlchemy URL, e.g. postgresql://user:password@host:5432/refstack; "
+            "DATABASE_URL: not an SQLAlchemy URL, e.g. postgresql://refstack@host:5432/refstack; "
             "is the port a number, and is each special letter of the password written as %XX?"
         ) from None
 
