@@ -21,12 +21,17 @@ _SECTIONS = {
     "volume": "volume",
 }
 """Type of a service, as names of settings begin with it, to Tempest's section; today's types come first."""
-_OPTIONS = {"interface": "endpoint_type", "endpoint_type": "endpoint_type", "service_type": "catalog_type"}
+_OPTIONS = {
+    "interface": "endpoint_type",
+    "endpoint_type": "endpoint_type",
+    "service_type": "catalog_type",
+    "region_name": "region",
+}
 """How the setting is called to the option of the section."""
 _IDENTITY = ("identity_interface", "identity_endpoint_type")
 _UNUSED = {
     "endpoint_override": "Tempest takes the addresses of services from the cloud's catalogue",
-    "region_name": "all services are tested in one region",
+    "region_name": "Tempest has no such option for this service",
     "interface": "Tempest has no such option for this service",
     "endpoint_type": "Tempest has no such option for this service",
     "service_type": "Tempest has no such option for this service",
@@ -34,7 +39,7 @@ _UNUSED = {
 
 
 def with_services(conf: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return options with the interfaces and the types in the catalogue that single services have.
+    """Return options with the interfaces, regions and types in the catalogue that single services have.
 
     :param values: settings under the names that they have in clouds.yaml.
     """
@@ -42,7 +47,7 @@ def with_services(conf: Mapping[str, Mapping[str, Any]], values: Mapping[str, An
     for service, section in _SECTIONS.items():
         for setting, option in _OPTIONS.items():
             if value := values.get(f"{service}_{setting}"):
-                text = str(value) if option == "catalog_type" else interface_kind(value)
+                text = interface_kind(value) if option == "endpoint_type" else str(value)
                 found.setdefault(section, {}).setdefault(option, text)
     kinds = [interface_kind(values[name]) for name in _IDENTITY if values.get(name)]
     if kinds:

@@ -225,16 +225,17 @@ def test_settings_of_single_services(home: Path) -> None:
     (home / "clouds.yaml").write_text(
         "clouds: {c: {compute_interface: [admin], volume_interface: internal, block-storage-endpoint-type: publicURL,"
         " block_storage_service_type: volumev2, identity_interface: internal, compute_endpoint_override: 'http://n',"
-        " identity_endpoint_override: 'http://k', object_store_region_name: R, auth: {auth_url: u, username: n,"
-        " password: p, passcode: 123456}}}"
+        " identity_endpoint_override: 'http://k', object_store_region_name: R, identity_region_name: S,"
+        " auth: {auth_url: u, username: n, password: p, passcode: 123456}}}"
     )
     conf = conf_of_cloud("c", environ(home))
     assert conf["compute"] == {"endpoint_type": "admin"}
     assert conf["volume"] == {"endpoint_type": "public", "catalog_type": "volumev2"}
+    assert conf["object-storage"] == {"region": "R"}
     assert conf["identity"]["v3_endpoint_type"] == "internal"
     said = unused_in_cloud("c", environ(home)).split("; ")
     assert [one.partition(":")[0] for one in said] == [
         "passcode is not used",
         "compute_endpoint_override and identity_endpoint_override are not used",
-        "object_store_region_name is not used",
+        "identity_region_name is not used",
     ]

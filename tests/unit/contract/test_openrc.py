@@ -119,7 +119,7 @@ def test_what_of_single_services_and_other_logins_is_not_used() -> None:
         "OS_PASSCODE": "123456",
         "OS_IDENTITY_PROVIDER": "i",
         "OS_PROTOCOL": "saml2",
-        "OS_OBJECT_STORE_REGION_NAME": "R",
+        "OS_IDENTITY_REGION_NAME": "R",
         "OS_DNS_INTERFACE": "x",
     }
     said = unused_in_openrc({**PLAIN, **more})
@@ -127,7 +127,6 @@ def test_what_of_single_services_and_other_logins_is_not_used() -> None:
         "OS_PASSCODE is not used",
         "OS_IDENTITY_PROVIDER and OS_PROTOCOL are not used",
         "OS_COMPUTE_ENDPOINT_OVERRIDE and OS_ENDPOINT_OVERRIDE are not used",
-        "OS_DNS_INTERFACE is not used",
-        "OS_OBJECT_STORE_REGION_NAME is not used",
+        "OS_DNS_INTERFACE and OS_IDENTITY_REGION_NAME are not used",
     ]
     assert "123456" not in said and "http" not in said

@@ -32,12 +32,20 @@ def test_an_interface_as_catalogues_call_it(value: Any, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["compute_interface", "identity_interface", "region_name", "interface", "volume_api_version"]
+    "name",
+    [
+        "compute_interface",
+        "compute_region_name",
+        "identity_interface",
+        "region_name",
+        "interface",
+        "volume_api_version",
+    ],
 )
 def test_what_is_used_or_of_no_service(name: str) -> None:
     assert why_unused(name) == ""
 
 
-@pytest.mark.parametrize("name", ["dns_interface", "dns_service_type", "compute_region_name", "endpoint_override"])
+@pytest.mark.parametrize("name", ["dns_interface", "dns_service_type", "identity_region_name", "endpoint_override"])
 def test_what_is_not_used(name: str) -> None:
     assert why_unused(name)
