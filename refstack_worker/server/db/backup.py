@@ -122,7 +122,7 @@ def load(database: Database, folder: Path, manifest: BackupManifest, replace: bo
                 f"the database has {copy_rows.described(found)}; name an empty one in DATABASE_URL, or delete what is "
                 "there: --replace"
             )
-        copy_rows.empty(connection)  # what the migrations put there
+        copy_rows.empty(connection)  # what is to be replaced, or a service has noted by itself
         copy_rows.read(connection, folder / "tables")
     migrate.upgrade(database)
 

@@ -138,12 +138,14 @@ def test_accounts_are_not_lost_to_an_older_backup(ledger, other, file) -> None:
 
 
 def test_what_a_service_notes_by_itself_is_no_content(ledger, other, file) -> None:
+    test_id = ledger.runs.add(new_run()).test_id
     back_up(ledger, file)
     other.upgrade()
     with other.database.writing() as connection:
         connection.execute(insert(queue_tables.server).values(name="here", skew=0.0, seen_at=1.0))
         connection.execute(insert(account_tables.rate).values(name="a", level=1.0, changed_at=1.0))
     restore(other, file)
+    assert other.runs.exists(test_id)
 
 
 def test_a_damaged_backup_is_refused(ledger, other, file) -> None:

@@ -2,14 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.callers import Browser, Callers
 from tests.support.ledgers import new_run
-
-
-@pytest.fixture
-def callers(ledger: Ledger) -> Callers:
-    return Callers(ledger)
 
 
 @pytest.fixture

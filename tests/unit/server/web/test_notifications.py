@@ -9,7 +9,6 @@ from refstack_worker.config.notifications import NotifySettings
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.gearman import Address
 from refstack_worker.server.domain.notifications import Sent
-from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.callers import Callers
 from tests.support.notifications import subscribe
 
@@ -17,11 +16,6 @@ from tests.support.notifications import subscribe
 @pytest.fixture
 def settings(settings: ServerSettings) -> ServerSettings:
     return replace(settings, notify=NotifySettings(smtp_server=Address("mail.example", 25)))
-
-
-@pytest.fixture
-def callers(ledger: Ledger) -> Callers:
-    return Callers(ledger)
 
 
 def test_a_webhook_is_added_its_secret_shown_once_and_its_log_read(callers: Callers) -> None:

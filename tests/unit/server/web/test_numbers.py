@@ -5,23 +5,12 @@ from __future__ import annotations
 import pytest
 from werkzeug.routing import IntegerConverter, Rule
 
-from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.web import run_form
 from tests.support.callers import Browser, Callers
 from tests.support.schedules import stored_cloud
 from tests.support.vendor_pages import errors
 
 LONG = "9" * 5000
-
-
-@pytest.fixture
-def callers(ledger: Ledger) -> Callers:
-    return Callers(ledger)
-
-
-@pytest.fixture
-def browser(callers: Callers) -> Browser:
-    return callers.ann.browser()
 
 
 def pages_of_numbers(callers: Callers) -> list[Rule]:

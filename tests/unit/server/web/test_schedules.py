@@ -4,19 +4,8 @@ import re
 
 import pytest
 
-from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.callers import Browser, Callers
 from tests.support.schedules import stored_cloud
-
-
-@pytest.fixture
-def callers(ledger: Ledger) -> Callers:
-    return Callers(ledger)
-
-
-@pytest.fixture
-def browser(callers: Callers) -> Browser:
-    return callers.ann.browser()
 
 
 @pytest.fixture
