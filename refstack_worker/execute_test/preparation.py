@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from refstack_worker.contract.accounts import accounts_in, without_accounts
@@ -63,9 +64,21 @@ class Prepared:
     """What the cloud lacks, each with its consequence."""
     plan: AccountPlan = field(default_factory=AccountPlan)
     """What the accounts are enough for."""
+    rehearsal: Rehearsal | None = None
+    """That still logs in, as the administrator; None: Tempest could log in."""
+
+    def need_login(self) -> None:
+        """Wait until Tempest has logged in; no test may begin before.
+
+        :raises CloudFailure: Tempest cannot log in.
+        :raises BadInput: it cannot read its configuration.
+        """
+        if self.rehearsal is not None:
+            self.rehearsal.end_login()
 
 
-def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepared:
+@contextlib.contextmanager
+def prepared(args: Arguments, workspace: Workspace, events: EventWriter) -> Iterator[Prepared]:
     """Collect what the run needs, and write Tempest's configuration."""
     assert args.tempest_home is not None  # noqa: S101 - the command line was checked
     tempest = Tempest.find(args.tempest_home)
@@ -74,7 +87,7 @@ def prepare(args: Arguments, workspace: Workspace, events: EventWriter) -> Prepa
     _report_limits(args, tempest, events)
     name_accounts(workspace.python_path, args.prefix)
     with Rehearsal.begun(tempest, workspace) as rehearsal:
-        return _configure(args, tempest, workspace, Selection(entries), requested, rehearsal, events)
+        yield _configure(args, tempest, workspace, Selection(entries), requested, rehearsal, events)
 
 
 def _configure(
@@ -108,40 +121,42 @@ def _configure(
     write_conf(workspace.conf, without_accounts(conf))
     for sentence in consequences(findings.gaps, selection.entries):
         events.message(sentence)
-    plan = _rehearsed_plan(args, tempest, workspace, selection, discovery, conf, rehearsal)
+    available = conf.get("service_available", {})
+    services = {name: section for name, section in SECTIONS.items() if is_true(available.get(name))}
+    ready = Prepared(tempest, workspace, selection, discovery, args.concurrency, tuple(findings.gaps))
+    if not discovery.accounts:
+        rehearsal.begin_login(services)
+        return replace(ready, rehearsal=rehearsal)
+    reseller = str(conf.get("object-storage", {}).get("reseller_admin_role") or DEFAULT_RESELLER_ROLE)
+    variants = ways_to_list(discovery.accounts, reseller)
+    plan = _rehearsed_plan(args, ready, variants, rehearsal, services)
     if plan.summary:
         events.message(plan.summary)
-    processes = _concurrency(args, plan, len(discovery.accounts), events)
-    return Prepared(tempest, workspace, selection, discovery, processes, tuple(findings.gaps), plan)
+    return replace(ready, plan=plan, concurrency=_concurrency(args, plan, len(discovery.accounts), events))
 
 
 def _rehearsed_plan(
-    args: Arguments, tempest: Tempest, workspace: Workspace, selection: Selection, discovery: Discovery, conf: Conf,
-    rehearsal: Rehearsal,
+    args: Arguments, ready: Prepared, variants: Sequence[Sequence[Mapping[str, Any]]], rehearsal: Rehearsal,
+    services: Mapping[str, str],
 ) -> AccountPlan:  # fmt: skip
-    """Let Tempest log in and, without an administrator, hand out the accounts that the selected tests need.
+    """Let Tempest log in, and hand out the accounts that the selected tests need.
 
+    :param variants: ways to list the accounts.
     :raises BadInput: no test could run with these accounts.
     :raises CloudFailure: Tempest cannot log in.
     """
-    available = conf.get("service_available", {})
-    services = {name: section for name, section in SECTIONS.items() if is_true(available.get(name))}
-    if not discovery.accounts:
-        rehearsal.ask(services)
-        return AccountPlan()
-    reseller = str(conf.get("object-storage", {}).get("reseller_admin_role") or DEFAULT_RESELLER_ROLE)
-    variants = ways_to_list(discovery.accounts, reseller)
+    tempest, workspace, accounts = ready.tempest, ready.workspace, ready.discovery.accounts
     _write_accounts(workspace, variants[0])
     known = TestFacts.read(args.known_tests, None).names
-    listing = TestListing(0, known) if known else list_tests(tempest, workspace, selection.listing_expressions)
-    names = selection.chosen_of(listing.names)[1] if listing.status == 0 else []
+    listing = TestListing(0, known) if known else list_tests(tempest, workspace, ready.selection.listing_expressions)
+    names = ready.selection.chosen_of(listing.names)[1] if listing.status == 0 else []
     processes = args.concurrency or len(os.sched_getaffinity(0))
     rehearsed = rehearsal.ask(services, names, variants, processes)
     if not rehearsed.trials:
-        return AccountPlan(processes=max(1, len(discovery.accounts) // ACCOUNTS_PER_PROCESS))
+        return AccountPlan(processes=max(1, len(accounts) // ACCOUNTS_PER_PROCESS))
     best = better_trial(rehearsed.trials, rehearsed.needs)
     _write_accounts(workspace, variants[best])
-    return plan_accounts(names, listing, rehearsed, rehearsed.trials[best], discovery.accounts)
+    return plan_accounts(names, listing, rehearsed, rehearsed.trials[best], accounts)
 
 
 def requested_conf(args: Arguments) -> Conf:

@@ -93,6 +93,14 @@ def started(
             end_group(process, INTERRUPT.grace)
 
 
+def write_to(process: subprocess.Popen[bytes], data: bytes) -> None:
+    """Write all that a program will read on its standard input; one that ends without reading it says why itself."""
+    assert process.stdin is not None  # noqa: S101 - started with a pipe
+    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+        pipe.write(data)
+    process.stdin = None  # communicate() would flush it
+
+
 def _end_with_parent() -> None:
     """In the new process: end when this one is killed; its tests then end by their broken pipes."""
     if _PRCTL is not None:

@@ -7,7 +7,7 @@ from refstack_worker.contract.execute_test import POSTING, RUNNING, ExitCode, Re
 from refstack_worker.execute_test.arguments import Arguments
 from refstack_worker.execute_test.cloud.catalog import service_addresses
 from refstack_worker.execute_test.failures import Failure, RunConclusion
-from refstack_worker.execute_test.preparation import prepare
+from refstack_worker.execute_test.preparation import prepared
 from refstack_worker.execute_test.programs import INTERRUPT
 from refstack_worker.execute_test.progress import EventWriter
 from refstack_worker.execute_test.refstack_server import RefstackServer
@@ -41,20 +41,24 @@ def whole_run(args: Arguments, events: EventWriter) -> RunConclusion:
 
 
 def _run_tests(args: Arguments, workspace: Workspace, summary: Summary, events: EventWriter) -> RunConclusion:
-    prepared = prepare(args, workspace, events)
-    summary.tempest_version, summary.cpid = prepared.tempest.version, prepared.discovery.cpid
-    services = ServiceAddresses(service_addresses(prepared.discovery.token))
-    facts = TestFacts.read(args.known_tests, args.durations)
-    run = TempestRun(prepared.tempest, workspace, prepared.selection, prepared.concurrency, events, services,
-                     prepared.gaps, facts, prepared.plan)  # fmt: skip
-    keystone = prepared.discovery.conf["identity"]["uri_v3"]
-    events.state(RUNNING, f"Tempest {prepared.tempest.version} at {keystone}")
-    try:
-        run.carry_out()
-    finally:
-        summary.counts = run.counter.counts
-    INTERRUPT.time_limit_off()
-    return judge(run, prepared.discovery.missing_services)
+    with prepared(args, workspace, events) as ready:
+        discovery = ready.discovery
+        summary.tempest_version, summary.cpid = ready.tempest.version, discovery.cpid
+        services = ServiceAddresses(service_addresses(discovery.token))
+        facts = TestFacts.read(args.known_tests, args.durations)
+        run = TempestRun(ready.tempest, workspace, ready.selection, ready.concurrency, events, services,
+                         ready.gaps, facts, ready.plan)  # fmt: skip
+
+        def need_login() -> None:
+            ready.need_login()
+            events.state(RUNNING, f"Tempest {ready.tempest.version} at {discovery.conf['identity']['uri_v3']}")
+
+        try:
+            run.carry_out(need_login)
+        finally:
+            summary.counts = run.counter.counts
+        INTERRUPT.time_limit_off()
+        return judge(run, discovery.missing_services)
 
 
 def check_cloud(args: Arguments, events: EventWriter) -> RunConclusion:
@@ -62,14 +66,15 @@ def check_cloud(args: Arguments, events: EventWriter) -> RunConclusion:
     workspace = Workspace(args.workdir)
     try:
         workspace.create()
-        prepared = prepare(args, workspace, events)
+        with prepared(args, workspace, events) as ready:
+            ready.need_login()
     finally:
         if not args.keep:
             workspace.remove()
-    summary = f"logged in to {prepared.discovery.conf['identity']['uri_v3']}"
-    if prepared.plan.summary:
-        summary += f"; {prepared.plan.summary}"
-    gaps = concerning(prepared.gaps, prepared.selection.entries)
+    summary = f"logged in to {ready.discovery.conf['identity']['uri_v3']}"
+    if ready.plan.summary:
+        summary += f"; {ready.plan.summary}"
+    gaps = concerning(ready.gaps, ready.selection.entries)
     if not gaps:
         return RunConclusion(ExitCode.PASSED, Reason.PASSED, f"{summary}; nothing is missing")
     shown = "; ".join(gap.lacks for gap in gaps)

@@ -21,6 +21,9 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 _SLOW = re.compile(r",slow(?=[,\]])")
 """The attribute among those behind a test's name: ``[id-…,slow,volume]``."""
+EXACT_LIST = "--load-list"
+"""The option of ``tempest run`` that takes the names of tests."""
+STANDARD_INPUT = "/dev/stdin"
 MAX_SECONDS = 1e6
 """A duration above that is not believed."""
 
@@ -67,10 +70,13 @@ def run_words(tempest: Tempest, workspace: Workspace, action: str, list_by: str)
     """Return the command line of ``tempest run``.
 
     :param action: ``--subunit`` or ``--list-tests``.
-    :param list_by: the option that takes the workspace's list; empty for all tests.
+    :param list_by: the option that takes the list: :data:`EXACT_LIST` reads it from standard input, the others from the
+        workspace; empty for all tests.
     """
     words = [str(tempest.program), "run", "--config-file", str(workspace.conf), action]
-    return [*words, list_by, str(workspace.test_list)] if list_by else words
+    if not list_by:
+        return words
+    return [*words, list_by, STANDARD_INPUT if list_by == EXACT_LIST else str(workspace.test_list)]
 
 
 def listing_words(tempest: Tempest, workspace: Workspace, list_by: str) -> list[str | Path]:
@@ -83,7 +89,12 @@ def listing_words(tempest: Tempest, workspace: Workspace, list_by: str) -> list[
 
 def write_list(workspace: Workspace, expressions: Sequence[str]) -> None:
     """Write the list of tests that run and listing read."""
-    workspace.test_list.write_text("\n".join([*expressions, ""]), encoding="utf-8")
+    workspace.test_list.write_bytes(list_text(expressions))
+
+
+def list_text(entries: Sequence[str]) -> bytes:
+    """Return a list of expressions or names as Tempest reads it."""
+    return "\n".join([*entries, ""]).encode("utf-8")
 
 
 def exact_names(names: Sequence[str]) -> list[str]:

@@ -19,18 +19,20 @@ from refstack_worker.contract.outcomes import selected_packet, skipped_packet
 from refstack_worker.contract.test_choice import split_entry
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.log import LOG
-from refstack_worker.execute_test.programs import started
+from refstack_worker.execute_test.programs import started, write_to
 from refstack_worker.execute_test.progress import EventWriter
 from refstack_worker.execute_test.tempest.accounts.plan import AccountPlan
 from refstack_worker.execute_test.tempest.console import RunConsole, ServiceAddresses
 from refstack_worker.execute_test.tempest.counts import ProgressCounts, TestCounter
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.listing import (
+    EXACT_LIST,
     TestFacts,
     TestListing,
     exact_names,
     list_option,
     list_tests,
+    list_text,
     listed_names,
     listing_words,
     run_words,
@@ -87,26 +89,37 @@ class TempestRun:
     def __post_init__(self) -> None:
         self._console = RunConsole(self.events.console, self.workspace.running_log, self.services)
 
-    def carry_out(self) -> None:
+    def carry_out(self, need_login: Callable[[], None] = lambda: None) -> None:
         """Run the tests, and keep their results in the work folder.
 
+        :param need_login: waits until it is known that Tempest can log in, and raises if it cannot. Where the tests are
+            known, Tempest starts meanwhile, and waits for their list.
         :raises TempestFailure: Tempest cannot be started.
         """
         env = self.workspace.environment(self.tempest)
         if self._is_listed:
             self.list_status = 0
             self._choose(self.facts.names)
-        elif self.plan.listing or self.selection.is_by_name_first or let_tests_fail(self.gaps):
-            self._choose_by_name(self.plan.listing or self._list())
-        # once for run and listing: written a second time, it would be empty while the other may read it
-        write_list(self.workspace, exact_names(self._chosen) if self._is_listed else self.selection.expressions)
+            tests = exact_names(self._chosen)
+        else:
+            need_login()
+            if self.plan.listing or self.selection.is_by_name_first or let_tests_fail(self.gaps):
+                self._choose_by_name(self.plan.listing or self._list())
+            # once for run and listing: written a second time, it would be empty while the other may read it
+            tests = self.selection.expressions
+            write_list(self.workspace, tests)
         write_stestr_conf(self.tempest, self.workspace, self.plan.group)
         give_durations(self.workspace.scratch / "run", self.facts.durations, self.names or self.facts.durations)
-        with open(self.workspace.folder / SUBUNIT_FILE, "wb") as kept, contextlib.ExitStack() as programs:
+        with contextlib.ExitStack() as programs:
+            stdin = subprocess.PIPE if self._is_listed else subprocess.DEVNULL
+            run = programs.enter_context(started(self._command(), self.workspace.scratch / "run", env, stdin))
+            if self._is_listed:
+                need_login()
+                write_to(run, list_text(tests))
+            kept = programs.enter_context(open(self.workspace.folder / SUBUNIT_FILE, "wb"))
             stream = ResultStream(kept.write, self.take_packet, self.take_text)
             for test, reason in self._left_out.items():
                 stream.feed(skipped_packet(test, reason))
-            run = programs.enter_context(started(self._command(), self.workspace.scratch / "run", env))
 
             def list_tests() -> subprocess.Popen[bytes]:
                 words = listing_words(self.tempest, self.workspace, self._list_option)
@@ -173,7 +186,7 @@ class TempestRun:
 
     def _command(self) -> list[str]:
         if self._is_listed:
-            words = run_words(self.tempest, self.workspace, "--subunit", "--load-list")
+            words = run_words(self.tempest, self.workspace, "--subunit", EXACT_LIST)
         else:
             words = run_words(self.tempest, self.workspace, "--subunit", self._list_option)
         return [*words, "--concurrency", str(self.concurrency)] if self.concurrency else words

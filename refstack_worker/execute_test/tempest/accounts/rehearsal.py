@@ -16,7 +16,7 @@ from typing import Any
 
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.log import LOG, SECRETS
-from refstack_worker.execute_test.programs import started
+from refstack_worker.execute_test.programs import started, write_to
 from refstack_worker.execute_test.tempest.accounts.rehearsal_program import REHEARSAL_PROGRAM
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.workspace import Workspace
@@ -90,10 +90,21 @@ class Rehearsal:
         :raises CloudFailure: Tempest gets no token, or does not find Keystone in the catalogue.
         :raises BadInput: Tempest cannot read its configuration.
         """
-        services = [("identity", "identity"), *sections.items()]
-        asked = {"services": services, "names": list(names), "variants": variants, "processes": processes,
+        asked = {**_services(sections), "names": list(names), "variants": variants, "processes": processes,
                  "accounts": variants[0] if variants else []}  # fmt: skip
-        answer = self._answer(asked)
+        return self._rehearsed(json.dumps(asked).encode("ascii"))
+
+    def begin_login(self, sections: Mapping[str, str]) -> None:
+        """Put the question of :meth:`ask` as the administrator, without waiting for the answer."""
+        asked = {**_services(sections), "names": [], "variants": [], "processes": 1, "accounts": []}
+        write_to(self.program, json.dumps(asked).encode("ascii"))
+
+    def end_login(self) -> None:
+        """Wait until Tempest has logged in; raises as :meth:`ask` does."""
+        self._rehearsed(None)
+
+    def _rehearsed(self, question: bytes | None) -> Rehearsed:
+        answer = self._answer(question)
         if answer is None:
             return Rehearsed()
         _check(answer, self.tempest)
@@ -103,11 +114,14 @@ class Rehearsal:
             tuple(map(AccountsTrial.from_json, answer["variants"])),
         )
 
-    def _answer(self, asked: Mapping[str, Any]) -> Any:
-        """Return what the program says; None if this Tempest is too different for it."""
+    def _answer(self, question: bytes | None) -> Any:
+        """Return what the program says; None if this Tempest is too different for it.
+
+        :param question: None: it has it already.
+        """
         try:
             # not on a command line nor in a file, because passwords are in it
-            output, errors = self.program.communicate(json.dumps(asked).encode("ascii"), REHEARSAL_SECONDS)
+            output, errors = self.program.communicate(question, REHEARSAL_SECONDS)
         except subprocess.TimeoutExpired:
             raise CloudFailure(f"Tempest got no token within {REHEARSAL_SECONDS:.0f} s") from None
         try:
@@ -117,6 +131,10 @@ class Rehearsal:
             version = self.tempest.version
             LOG.warning("the accounts and the login could not be tested with Tempest %s: %s", version, last[0])
             return None
+
+
+def _services(sections: Mapping[str, str]) -> dict[str, Any]:
+    return {"services": [("identity", "identity"), *sections.items()]}
 
 
 def _check(answer: Mapping[str, Any], tempest: Tempest) -> None:

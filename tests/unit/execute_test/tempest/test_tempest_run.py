@@ -20,6 +20,7 @@ from refstack_worker.execute_test.tempest.selection import Selection
 from refstack_worker.execute_test.tempest.tempest_run import TempestRun
 from refstack_worker.execute_test.tempest.verdict import judge
 from refstack_worker.execute_test.tempest.workspace import Workspace
+from tests.support.processes import eventually
 from tests.unit.execute_test.tempest.streams import attachments
 
 TEMPEST = """\
@@ -141,6 +142,54 @@ def test_test_cases_that_mean_none_of_the_known_tests(tmp_path: Path) -> None:
     for entries in (("gone.Test",), ("regex:nothing",), (f"gone.Test.test_x[id-{UNKNOWN}]",)):
         with pytest.raises(BadInput, match="match no test"):
             a_known_run(tmp_path, entries).carry_out()
+
+
+WAITING = """\
+#!{python}
+import pathlib, sys
+place = pathlib.Path({place!r})
+(place / "started").touch()
+with open(sys.argv[sys.argv.index("--load-list") + 1]) as file:
+    (place / "read").write_text(file.read())
+"""
+
+
+def test_tempest_starts_while_it_logs_in_and_waits_for_its_tests(tmp_path: Path) -> None:
+    run = a_waiting_run(tmp_path)
+
+    def log_in() -> None:
+        eventually("Tempest has started", (tmp_path / "started").exists)
+        assert not (tmp_path / "read").exists()
+
+    run.carry_out(log_in)
+    assert (tmp_path / "read").read_text().split() == [name.format(ONE, TWO) for name in LISTED]
+
+
+def test_no_test_begins_where_tempest_cannot_log_in(tmp_path: Path) -> None:
+    run = a_waiting_run(tmp_path)
+
+    def log_in() -> None:
+        eventually("Tempest has started", (tmp_path / "started").exists)
+        raise CloudFailure("Tempest cannot log in")
+
+    with pytest.raises(CloudFailure, match="cannot log in"):
+        run.carry_out(log_in)
+    assert not (tmp_path / "read").exists()
+    assert not (tmp_path / "work" / "subunit").exists()
+
+
+def a_waiting_run(folder: Path) -> TempestRun:
+    """A run that knows its tests, of a Tempest that shows when it starts and which tests it is given."""
+    run = a_known_run(folder, ("tempest",))
+    run.tempest.program.write_text(WAITING.format(python=sys.executable, place=str(folder)))
+    return run
+
+
+def test_a_tempest_that_ends_before_it_reads_its_tests(tmp_path: Path) -> None:
+    run = a_known_run(tmp_path, ("tempest",), [f"m.Test.test_{number:06}" for number in range(10_000)])
+    run.tempest.program.write_text("#!/bin/sh\necho no such module >&2\nexit 3\n")
+    run.carry_out()
+    assert (run.status, list(run.last_lines)) == (3, ["no such module"])
 
 
 def a_known_run(folder: Path, entries: tuple[str, ...], listed: Sequence[str] = LISTED) -> TempestRun:
