@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, TextIO
 
 from subunit import ByteStreamToStreamResult
 
-from refstack_worker.contract.outcomes import FAILED, OUTCOME_OF, PASSED, SELECTED
+from refstack_worker.contract.outcomes import EXPECTED_FAILURE, FAILED, OUTCOME_OF, PASSED, SELECTED
 from refstack_worker.contract.secrets import Masker
 from refstack_worker.contract.testcases import MAX_TEST_NAME
 from refstack_worker.errors import ResultError
@@ -179,6 +179,8 @@ class _Collector:
         if test_status == "inprogress":
             self._begin(test_id, moment)
         elif test_status is not None:
+            if test_status == EXPECTED_FAILURE:
+                self._keep(test, "reason", b"the test failed, as it is marked to (an expected failure)")
             self._end(test_id, OUTCOME_OF[test_status], moment)
 
     def finish(self) -> None:

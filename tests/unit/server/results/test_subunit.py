@@ -31,9 +31,10 @@ def parse(folder: Path, data: bytes, secrets: tuple[str, ...] = ()) -> tuple[sub
 def test_every_status_counts_as_what_it_is(tmp_path: Path) -> None:
     kinds = ["success", "xfail", "fail", "uxsuccess", "skip"]
     parsed, tests = parse(tmp_path, stream([Event(f"t.{kind}", kind, "why") for kind in kinds]))
-    assert [test.status for test in tests] == ["passed", "passed", "failed", "failed", "skipped"]
-    assert (parsed.counts.passed, parsed.counts.failed, parsed.counts.skipped) == (2, 2, 1)
-    assert [test.reason for test in tests] == ["", "", "why", "why", "why"]
+    assert [test.status for test in tests] == ["passed", "skipped", "failed", "failed", "skipped"]
+    assert (parsed.counts.passed, parsed.counts.failed, parsed.counts.skipped) == (1, 2, 2)
+    expected = "why\nthe test failed, as it is marked to (an expected failure)"
+    assert [test.reason for test in tests] == ["", expected, "why", "why", "why"]
     assert [test.position for test in tests] == [1, 2, 3, 4, 5]
     assert parsed.seconds == 5.0 and {test.seconds for test in tests} == {1.0}
 
