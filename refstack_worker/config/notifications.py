@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.headerregistry import HeaderRegistry
 from pathlib import Path
+from typing import Any
 
 from refstack_worker.config import server_values as read
 from refstack_worker.config.declared import setting
@@ -32,6 +35,18 @@ def _server(values: Values, name: str, _: None) -> Address | None:
         raise values.wrong(name, "must be host or host:port, e.g. smtp.example:587") from None
 
 
+def _sender(values: Values, name: str, default: str) -> str:
+    text = values.text(name, default)
+    try:
+        header: Any = HeaderRegistry()("From", text)
+        addresses = list(header.addresses) if text.isprintable() else []
+    except (IndexError, ValueError, HeaderParseError):  # raised by the standard library for some malformed ones
+        addresses = []
+    if len(addresses) != 1 or not addresses[0].username:
+        raise values.wrong(name, 'must be one address on one line, e.g. "RefStack <refstack@example.org>"')
+    return text
+
+
 @dataclass(frozen=True)
 class NotifySettings:
     smtp_server: Address | None = setting(
@@ -48,7 +63,7 @@ class NotifySettings:
     smtp_ca_file: Path | None = setting(
         "SMTP_CA_FILE", None, "CA certificates (PEM) to verify the mail server's with; default: the system's."
     )
-    mail_from: str = setting("MAIL_FROM", "refstack@localhost", "Sender of the e-mails.")
+    mail_from: str = setting("MAIL_FROM", "refstack@localhost", "Sender of the e-mails.", read=_sender)
     hook_networks: tuple[Network, ...] = setting(
         "HOOK_NETWORKS", (), "Private networks to which webhooks may be sent.", read=read.networks
     )

@@ -1,4 +1,4 @@
-"""``refstack-queue config check``: are the server's settings and key files valid?"""
+"""``refstack-queue config check``: are the server's settings, and the files that they name, valid?"""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from cliff.show import ShowOne
 
 from refstack_worker.cli.queue.ledger_access import settings_of
 from refstack_worker.server.db.database import url_of
-from refstack_worker.server.services.health import check_keys
+from refstack_worker.server.services.settings_check import check_settings
 
 
 class ServerConfigCheck(ShowOne):
-    """Check refstack.cfg and the key files without asking any service; exits with 3 and the reason if one is wrong.
+    """Check refstack.cfg and the files that it names without asking any service; exits with 3 and the reason if one is
+    wrong.
 
     'doctor' also checks the database, the queue and the clocks.
     """
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
         settings = settings_of(self.app)
-        check_keys(settings)
+        check_settings(settings)
         shown = {
             "address": settings.web.address,
             "database": url_of(settings.database.url).render_as_string(hide_password=True),

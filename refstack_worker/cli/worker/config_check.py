@@ -10,6 +10,7 @@ from typing import Any
 
 from cliff.show import ShowOne
 
+from refstack_worker.config.file_checks import check_authorities, check_program
 from refstack_worker.config.worker import WorkerSettings, credential
 from refstack_worker.contract import keys
 from refstack_worker.errors import ConfigError
@@ -27,6 +28,7 @@ class ConfigCheck(ShowOne):
         assert isinstance(settings, WorkerSettings)  # noqa: S101 - for the type checker
         if not settings.server.urls:
             raise ConfigError(f'{settings.file}: server.urls is empty; add your RefStack server: urls = ["https://…"]')
+        _check_files(settings)
         shown = {
             "file": str(settings.file),
             "node": settings.node.name,
@@ -36,6 +38,14 @@ class ConfigCheck(ShowOne):
             "execute_test": " ".join(commands.find_program(settings.run.execute_test)),
         }
         return tuple(shown), tuple(shown.values())
+
+
+def _check_files(settings: WorkerSettings) -> None:
+    for section, place in (("server", settings.server.ca_file), ("environments", settings.environments.ca_file)):
+        if place:
+            check_authorities(f"{section}.ca_file", Path(place))
+    for path in settings.environments.interpreters:
+        check_program("environments.interpreters", path)
 
 
 def _key_ids(path: Path, load: Callable[[Path], keys.Keyring[Any]]) -> str:

@@ -37,6 +37,7 @@ CONNECTIONS = 20
 few milliseconds."""
 IDLE_SECONDS = 1.0
 """Age of its last use at which a connection is asked whether it is still there."""
+_TODO = "use sqlite:////PATH, or postgresql://USER@HOST/DATABASE with psycopg2"
 _WRITING = "refstack_writing"
 _USED = "refstack_used"
 
@@ -149,14 +150,53 @@ def url_of(text: str) -> Any:
         ) from None
 
 
-def _engine(text: str, is_single: bool = False) -> Engine:
+def check_url(text: str) -> None:
+    """See that a ``DATABASE_URL`` names a database and a driver that can be used, without connecting to it.
+
+    :raises ConfigError: it does not, or no SQLite file can be where it says.
+    """
+    url = _usable_url(text)
     try:
-        url = url_of(text)
+        is_async = getattr(create_engine(url).dialect, "is_async", False)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise _unusable(url, error) from None
+    if is_async:
+        raise ConfigError(f"DATABASE_URL: driver {url.drivername!r} is asynchronous; {_TODO}")
+    if url.get_backend_name() != "sqlite":
+        return
+    path = Path(url.database)
+    existing = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir() or not existing.is_dir():
+        wrong = f"{path} is a folder" if path.is_dir() else f"{existing} is not a folder"
+        raise ConfigError(f"DATABASE_URL: {wrong}; name a file, e.g. sqlite:////var/lib/x.sqlite")
+
+
+def _usable_url(text: str) -> Any:
+    url = url_of(text)
+    backend = url.get_backend_name()
+    if backend == "sqlite" and (not url.database or url.database == ":memory:"):
+        raise ConfigError(
+            "DATABASE_URL: an SQLite database in memory is lost; name a file, e.g. sqlite:////var/lib/x.sqlite"
+        )
+    if backend not in ("sqlite", "postgresql", "postgres"):
+        raise ConfigError(f"DATABASE_URL: {backend!r} databases are not supported; {_TODO}")
+    if url.drivername in ("postgresql", "postgres"):
+        # which driver that means depends on SQLAlchemy's version; psycopg2 is what Debian has
+        url = url.set(drivername="postgresql+psycopg2")
+    return url
+
+
+def _unusable(url: Any, error: Exception) -> ConfigError:
+    if url.drivername == "postgresql+psycopg2" and isinstance(error, ImportError):
+        return ConfigError(f"DATABASE_URL: {error}; install psycopg2 (package python3-psycopg2) for PostgreSQL")
+    return ConfigError(f"DATABASE_URL: driver {url.drivername!r} cannot be used: {error}; {_TODO}")
+
+
+def _engine(text: str, is_single: bool = False) -> Engine:
+    url = _usable_url(text)
+    try:
         if url.get_backend_name() == "sqlite":
             return _sqlite(url)
-        if url.drivername in ("postgresql", "postgres"):
-            # which driver that means depends on SQLAlchemy's version; psycopg2 is what Debian has
-            url = url.set(drivername="postgresql+psycopg2")
         arguments = {"connect_timeout": BUSY_SECONDS} if url.get_backend_name() == "postgresql" else {}
         engine = create_engine(
             url,
@@ -174,14 +214,10 @@ def _engine(text: str, is_single: bool = False) -> Engine:
             prepare_statements(engine)
         return engine
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise ConfigError(f"DATABASE_URL: cannot be used: {error}") from None
+        raise _unusable(url, error) from None
 
 
 def _sqlite(url: Any) -> Engine:
-    if not url.database or url.database == ":memory:":
-        raise ConfigError(
-            "DATABASE_URL: an SQLite database in memory is lost; name a file, e.g. sqlite:////var/lib/x.sqlite"
-        )
     folder = Path(url.database).parent
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

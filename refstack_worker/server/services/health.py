@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 from sqlalchemy import update
 
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.config.server_values import FLEET
 from refstack_worker.contract import keys
-from refstack_worker.errors import LedgerError, RefstackError
+from refstack_worker.errors import KeyFileError, LedgerError, RefstackError
 from refstack_worker.server.db import migrate, queue_tables
 from refstack_worker.server.ledger.ledger import Ledger
 
@@ -45,10 +47,17 @@ def check_keys(settings: ServerSettings) -> None:
     """Read the key files that the queue needs. :raises KeyFileError: one cannot be used."""
     if settings.queue.method != "gearman":
         return
-    keys.load_sign_private(settings.keys.sign)
-    keys.load_seal_private(settings.keys.store)
+    _load("SIGN_KEY_FILE", keys.load_sign_private, settings.keys.sign)
+    _load("STORE_KEY_FILE", keys.load_seal_private, settings.keys.store)
     if settings.keys.seal_to == FLEET:
-        keys.load_seal_public(settings.keys.fleet)
+        _load("FLEET_KEY_FILE", keys.load_seal_public, settings.keys.fleet)
+
+
+def _load(setting: str, load: Callable[[Path], object], path: Path) -> None:
+    try:
+        load(path)
+    except KeyFileError as error:
+        raise KeyFileError(f"{setting}: {error}") from error
 
 
 def check_folder(settings: ServerSettings) -> None:

@@ -132,3 +132,14 @@ def test_every_setting_has_a_name_of_its_own_and_a_meaning() -> None:
 )
 def test_a_setting_reaches_its_field(given: dict[str, Any], group: str, field: str, value: Any) -> None:
     assert getattr(getattr(server.from_mapping(given), group), field) == value
+
+
+@pytest.mark.parametrize("sender", ["a@b.example\nBcc: x@y.example", "", "refstack@", "a@b.example, c@d.example"])
+def test_a_sender_must_be_one_address_on_one_line(sender: str) -> None:
+    with pytest.raises(ConfigError, match="MAIL_FROM must be one address on one line"):
+        server.from_mapping({"MAIL_FROM": sender})
+
+
+@pytest.mark.parametrize("sender", ["refstack@localhost", "RefStack für alle <refstack@example.org>", "refstack"])
+def test_senders(sender: str) -> None:
+    assert server.from_mapping({"MAIL_FROM": sender}).notify.mail_from == sender

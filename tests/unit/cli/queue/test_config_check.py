@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import certifi
 import pytest
 
 from refstack_worker.cli.queue.main import main
@@ -37,3 +38,64 @@ def test_a_key_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "keys" / "sign.key").write_text("nonsense\n")
     assert check(path) == 3
     assert "sign.key" in capsys.readouterr().err
+    assert check(config(tmp_path, 'KEY_FOLDER = "/nowhere"')) == 3
+    assert "SIGN_KEY_FILE: /nowhere/sign.key: No such file" in capsys.readouterr().err
+
+
+MISSING = "/nowhere/file"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (f'SMTP_PASSWORD_FILE = "{MISSING}"', f"SMTP_PASSWORD_FILE: {MISSING}: No such file or directory; put"),
+        ('SMTP_PASSWORD_FILE = "/dev/null"', "SMTP_PASSWORD_FILE: /dev/null is empty; put the password"),
+        ('SMTP_USER = "refstack"', "SMTP_USER: no password is set; name the file that contains it"),
+        (f'SMTP_CA_FILE = "{MISSING}"', f"SMTP_CA_FILE: {MISSING}: No such file"),
+        ('SMTP_CA_FILE = "/etc/passwd"', "SMTP_CA_FILE: /etc/passwd contains no certificate in PEM form; put"),
+        (f'OIDC_CLIENT_SECRET_FILE = "{MISSING}"', f"OIDC_CLIENT_SECRET_FILE: {MISSING}: No such file"),
+        ('OIDC_CLIENT_SECRET_FILE = "/etc"', "OIDC_CLIENT_SECRET_FILE: /etc: Is a directory; put the client secret"),
+        (f'OIDC_CA_FILE = "{MISSING}"', f"OIDC_CA_FILE: {MISSING}: No such file"),
+        (f'UPLOAD_KEY_FILE = "{MISSING}"', f"UPLOAD_KEY_FILE: {MISSING}: cannot be read: No such file"),
+        (f'TEMPEST_HOME = "{MISSING}"', f"TEMPEST_HOME: {MISSING} is not a folder; name a virtualenv"),
+        ('TEST_METHOD = "local"', 'TEMPEST_HOME is not set, and TEST_METHOD "local" needs it'),
+        ('DATA_FOLDER = "/etc/passwd"', "DATA_FOLDER: /etc/passwd is not a folder"),
+    ],
+)
+def test_a_file_that_cannot_be_used(
+    tmp_path: Path, line: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(config(tmp_path, line)) == 3
+    assert message in capsys.readouterr().err
+
+
+def test_files_that_can_be_used(tmp_path: Path) -> None:
+    secret, home = tmp_path / "secret", tmp_path / "tempest"
+    secret.write_text("s3cret\n")
+    home.mkdir()
+    lines = [f'SMTP_PASSWORD_FILE = "{secret}"', 'SMTP_USER = "refstack"', f'OIDC_CLIENT_SECRET_FILE = "{secret}"']
+    authorities = [f'SMTP_CA_FILE = "{certifi.where()}"', f'OIDC_CA_FILE = "{certifi.where()}"']
+    assert check(config(tmp_path, *lines, *authorities, f'TEMPEST_HOME = "{home}"', 'TEST_METHOD = "local"')) == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mysql://db.example/refstack", "DATABASE_URL: 'mysql' databases are not supported; use sqlite:////PATH, or"),
+        ("nosuch://db.example/refstack", "DATABASE_URL: 'nosuch' databases are not supported"),
+        ("postgresql+nosuch://db.example/refstack", "DATABASE_URL: driver 'postgresql+nosuch' cannot be used"),
+        ("sqlite://", "DATABASE_URL: an SQLite database in memory is lost"),
+        ("sqlite:////etc", "DATABASE_URL: /etc is a folder; name a file"),
+        ("sqlite:////etc/passwd/sub/x.sqlite", "DATABASE_URL: /etc/passwd is not a folder; name a file"),
+    ],
+)
+def test_a_database_that_cannot_be_used(
+    tmp_path: Path, url: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(config(tmp_path, f'DATABASE_URL = "{url}"')) == 3
+    assert message in capsys.readouterr().err
+
+
+def test_the_database_is_not_made(tmp_path: Path) -> None:
+    assert check(config(tmp_path, f'DATABASE_URL = "sqlite:///{tmp_path}/new/folder/x.sqlite"')) == 0
+    assert not (tmp_path / "new").exists()

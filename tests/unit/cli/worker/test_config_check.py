@@ -52,3 +52,24 @@ def test_the_file_itself_counts_and_not_the_copy_that_systemd_made_at_the_start(
     (tmp_path / "fleet.key").chmod(0o600)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
     assert worker("config", "check") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[server]\nca_file = "/nowhere/ca.pem"\n', "server.ca_file: /nowhere/ca.pem: No such file or directory; put"),
+        ('[environments]\nca_file = "/etc/passwd"\n', "environments.ca_file: /etc/passwd contains no certificate"),
+        (
+            '[environments]\ninterpreters = ["/nowhere/python3.8"]\n',
+            "environments.interpreters: /nowhere/python3.8 does not exist or is not executable; install it",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused(
+    worker: Callable[..., int], config: Path, caplog: pytest.LogCaptureFixture, text: str, message: str
+) -> None:
+    drop_in = config.parent / "conf.d" / "site.toml"
+    drop_in.parent.mkdir()
+    drop_in.write_text(text)
+    assert worker("config", "check") == 3
+    assert message in caplog.text
