@@ -18,7 +18,7 @@ from refstack_worker.errors import UsageError
 
 _OWN = "/v1/me/tokens"
 _ALL = "/v1/tokens"
-_SHOWN = ("id", "name", "scopes", "token")
+_SHOWN = ("id", "name", "scopes", "token", "expires")
 
 
 class WhoAmI(ShowOne):
@@ -60,7 +60,7 @@ class TokenCreate(ShowOne):
             type=seconds_of,
             default=0,
             metavar="30d",
-            help="time until it expires, e.g. 90d; default: never",
+            help="time until it expires, e.g. 90d; default: never, or with your own token",
         )
         return parser
 
@@ -84,7 +84,7 @@ class TokenCreate(ShowOne):
                     raise UsageError("--scope operator, --user: only an operator can create such a token")
                 scope = READ if parsed_args.read_only else scope
                 made = api.post(_OWN, {"name": parsed_args.name, "scope": scope, **expiry})
-        return _SHOWN, (made["id"], made["name"], " ".join(made["scopes"]), made["token"])
+        return _SHOWN, (made["id"], made["name"], " ".join(made["scopes"]), made["token"], made["expires_at"])
 
 
 class TokenList(Lister):

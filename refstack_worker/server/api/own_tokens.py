@@ -9,7 +9,14 @@ from refstack_worker.server.api.openapi.schemas import page, reference
 from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import token_json
 from refstack_worker.server.domain.accounts import Token
-from refstack_worker.server.services.inputs.schema import EXPIRY, choice, fields, seconds_until_expiry, string
+from refstack_worker.server.services.inputs.schema import (
+    EXPIRY,
+    choice,
+    expiry_field,
+    fields,
+    seconds_until_expiry,
+    string,
+)
 from refstack_worker.server.services.tokens import WantedToken, create_own, own_tokens, revoke_own
 
 OWN_TOKENS = Resource("own tokens", "Your own API tokens.")
@@ -44,7 +51,8 @@ def create_own_token(call: Call) -> Response:
     It is revoked with the token that creates it, and expires no later.
     """
     scope, user_id = call.body.get("scope", VENDOR), call.caller.token.user_id
-    wanted = WantedToken(call.body["name"], scope, user_id, seconds_until_expiry(call.body))
+    seconds, field = seconds_until_expiry(call.body), expiry_field(call.body)
+    wanted = WantedToken(call.body["name"], scope, user_id, seconds, field)
     token, secret = create_own(call.ledger, call.caller, wanted)
     answer = jsonify({**token_json(token), "token": secret})
     answer.status_code = 201

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from refstack_worker.contract.scopes import OPERATOR, READ, SCOPES, VENDOR
 from refstack_worker.errors import NotFoundError
@@ -21,7 +22,9 @@ class WantedToken:
     user_id: int | None = None
     """Owner; heeded only if an operator asks."""
     seconds: int = 0
-    """After which it expires; 0: with the token that asks."""
+    """After which it expires; 0: as late as possible."""
+    expiry_field: str = "days"
+    """The field that says so."""
 
 
 def own_tokens(ledger: Ledger, caller: Caller) -> list[Token]:
@@ -34,16 +37,43 @@ def own_tokens(ledger: Ledger, caller: Caller) -> list[Token]:
 
 
 def create_own(ledger: Ledger, caller: Caller, wanted: WantedToken) -> tuple[Token, str]:
-    """Make a token, and return it with its secret. :raises InvalidInput: it would have more rights than the caller."""
+    """Make a token, and return it with its secret.
+
+    :raises InvalidInput: it would have more rights than the caller, or outlive the caller's token.
+    """
     scopes, user_id = _rights(caller, wanted)
-    expires = ledger.clock() + wanted.seconds if wanted.seconds else 0.0
-    if caller.token.is_session:
-        # who signed in elsewhere may have tokens of their own, which outlive the browser's session
-        return ledger.tokens.add(wanted.name, scopes, user_id, expires)
-    own_end = caller.token.expires_at
-    if not caller.is_operator and own_end:
-        expires = min(expires or own_end, own_end)
-    return ledger.tokens.add(wanted.name, scopes, user_id, expires, caller.token.id)
+    expires = expiry_of_new(ledger, caller, wanted.seconds, wanted.expiry_field)
+    # a token of a session that began elsewhere is not revoked with it
+    parent_id = None if caller.token.is_session else caller.token.id
+    return ledger.tokens.add(wanted.name, scopes, user_id, expires, parent_id)
+
+
+def last_expiry(caller: Caller) -> float:
+    """Return when a caller's new tokens expire at the latest; 0: they need not expire.
+
+    That is when the caller's own token does, also an operator's: it would otherwise be replaced by one that lives on.
+    Users who signed in elsewhere can have tokens that outlive the browser's session.
+    """
+    return 0.0 if caller.token.is_session else caller.token.expires_at
+
+
+def expiry_of_new(ledger: Ledger, caller: Caller, seconds: int, field: str) -> float:
+    """Return when a new token of this caller expires; 0: never.
+
+    :param seconds: what was asked for; 0: as late as possible.
+    :param field: the one that says so.
+    :raises InvalidInput: it would outlive the caller's own token.
+    """
+    last = last_expiry(caller)
+    expires = ledger.clock() + seconds if seconds else last
+    if last and expires > last:
+        end = datetime.fromtimestamp(last, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+        raise invalid(
+            field,
+            f"Your own token expires at {end}, and a new one can't outlive it. Choose an earlier time, or none: the new "
+            "token then expires with yours.",
+        )
+    return expires
 
 
 def revoke_own(ledger: Ledger, caller: Caller, token_id: int) -> None:

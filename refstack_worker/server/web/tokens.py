@@ -13,11 +13,13 @@ from refstack_worker.contract.scopes import VENDOR
 from refstack_worker.errors import UsageError
 from refstack_worker.server.services.inputs.checks import FieldError, check, invalid
 from refstack_worker.server.services.inputs.schema import fields, integer, string
-from refstack_worker.server.services.tokens import WantedToken, create_own, own_tokens, revoke_own
+from refstack_worker.server.services.tokens import WantedToken, create_own, last_expiry, own_tokens, revoke_own
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.forms import errors_of, id_in, number_or_text
 from refstack_worker.server.web.pages import Answer, caller, form, page, show, typed
 
+_LIFETIMES = (("30", "In 30 days"), ("90", "In 90 days"), ("365", "In 1 year"))
+"""Days, and what the page calls them."""
 _SCHEMA = fields("name", name=string(200, minLength=1), days=integer(0, 3650))
 
 
@@ -82,6 +84,9 @@ def _create(given: Mapping[str, str]) -> str:
 
 def _page(shown: Shown) -> str:
     ledger = context().ledger
+    last = last_expiry(caller())
+    left = (last - ledger.clock()) / 86400 if last else float("inf")
+    lifetimes = [(days, label) for days, label in _LIFETIMES if int(days) <= left]
     users = {user.id: user for user in ledger.accounts.users()} if caller().is_operator else {}
     return show(
         "tokens.html",
@@ -90,6 +95,8 @@ def _page(shown: Shown) -> str:
         form=shown.form,
         errors={one.field: one.message for one in shown.errors},
         now=ledger.clock(),
+        lifetimes=[*lifetimes, ("0", "With the token you use" if last else "Never")],
+        lifetime="90" if left >= 90 else "0",
         request_key=secrets.token_urlsafe(16),
         users=users,
     )

@@ -13,11 +13,13 @@ from refstack_worker.server.services.inputs.schema import (
     ID,
     SCOPE,
     array,
+    expiry_field,
     fields,
     maybe,
     seconds_until_expiry,
     string,
 )
+from refstack_worker.server.services.tokens import expiry_of_new
 
 TOKENS = Resource("tokens", "API tokens (operators).")
 _NEW = fields(
@@ -44,10 +46,12 @@ def list_tokens(call: Call) -> Response:
     Takes(_NEW, "NewToken", {"name": "CI pipeline", "scopes": ["vendor"], "user_id": 5, "days": 90}),
 )
 def create_token(call: Call) -> Response:
-    """Create an API token. Its secret is shown only in this answer."""
+    """Create an API token. Its secret is shown only in this answer.
+
+    It is revoked with the token that creates it, and expires no later.
+    """
     body, ledger = call.body, call.ledger
-    seconds = seconds_until_expiry(body)
-    expires_at = ledger.clock() + seconds if seconds else 0.0
+    expires_at = expiry_of_new(ledger, call.caller, seconds_until_expiry(body), expiry_field(body))
     scopes, parent = body.get("scopes", [VENDOR]), call.caller.token.id
     token, secret = ledger.tokens.add(body["name"], scopes, body.get("user_id"), expires_at, parent)
     answer = jsonify({**token_json(token), "token": secret})

@@ -66,12 +66,17 @@ CONF: Json = {
 }
 SCOPE = choice(*SCOPES)
 EXPIRY: Json = {
-    "days": integer(0, 3650, description="Expires after so many days; 0: never"),
+    "days": integer(0, 3650, description="Expires after so many days; 0: never, or with the token that creates it"),
     "expires_in": integer(60, 3650 * 86400, description="Seconds, instead of days"),
 }
 """Fields that say when a token expires."""
 
 
 def seconds_until_expiry(body: Mapping[str, Any]) -> int:
-    """Return after how many seconds a token expires; 0: never. :param body: with the fields of :data:`EXPIRY`."""
+    """Return after how many seconds a token expires; 0: as late as possible. :param body: with the fields of :data:`EXPIRY`."""
     return int(body.get("expires_in", 0)) or int(body.get("days", 0)) * 86400
+
+
+def expiry_field(body: Mapping[str, Any]) -> str:
+    """Return the field of :data:`EXPIRY` that counts."""
+    return "expires_in" if body.get("expires_in") else "days"

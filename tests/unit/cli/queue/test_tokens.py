@@ -42,3 +42,12 @@ def test_a_column_that_is_not_there_makes_no_token(site: Site, call_as: CallAs) 
     assert refused.status == 2 and "token" in refused.err
     assert len(site.ledger.tokens.all()) == before
     assert "carried out" in call_as("operator", "whoami", "-c", "nothing").err
+
+
+def test_a_new_token_cannot_outlive_the_one_in_use(site: Site, call_as: CallAs) -> None:
+    _, site.tokens["short"] = site.ledger.tokens.add("short", ["operator"], expires_at=site.ledger.clock() + 86400)
+    refused = call_as("short", "token", "create", "x", "--scope", "operator", "--expires", "2d")
+    assert refused.status == 2 and "a new one can't outlive it" in refused.err
+    made = call_as("short", "token", "create", "x", "--scope", "operator", "-f", "json").json
+    assert made["expires"]
+    assert call_as("operator", "token", "create", "x", "--scope", "operator", "-f", "json").json["expires"] is None
