@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from refstack_worker.contract.cloud_needs import quota_message
-from refstack_worker.contract.outcomes import OUTCOME_OF, SELECTED, SKIPPED, Outcomes, group_of
+from refstack_worker.contract.outcomes import OUTCOME_OF, SELECTED, SKIPPED, Outcomes, group_of, is_set_up
 from refstack_worker.contract.progress import Progress
 from refstack_worker.execute_test.tempest.subunit import Packet
 
@@ -109,8 +109,9 @@ class TestCounter:
 
     def _count(self) -> None:
         found = self.outcomes.counted()
-        # a class that cannot be torn down fails beside its tests
-        done = min(found.total, self._total) if self._total else found.total
+        # a class that cannot be torn down fails beside its tests, which were selected
+        torn_down = sum(not is_set_up(group) for group in self.outcomes.groups)
+        done = min(found.total - torn_down, self._total) if self._total else found.total
         self.counts = ProgressCounts(self._total, done, found.passed, found.failed, found.skipped)
 
     def _seconds_left(self) -> int | None:

@@ -70,8 +70,8 @@ def expiry_of_new(ledger: Ledger, caller: Caller, seconds: int, field: str) -> f
         end = datetime.fromtimestamp(last, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
         raise invalid(
             field,
-            f"Your own token expires at {end}, and a new one can't outlive it. Choose an earlier time, or none: the new "
-            "token then expires with yours.",
+            f"Your own token expires at {end}, and a new one can't outlive it. Choose an earlier time, or none: the "
+            "new token then expires with yours.",
         )
     return expires
 

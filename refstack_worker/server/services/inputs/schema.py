@@ -73,7 +73,10 @@ EXPIRY: Json = {
 
 
 def seconds_until_expiry(body: Mapping[str, Any]) -> int:
-    """Return after how many seconds a token expires; 0: as late as possible. :param body: with the fields of :data:`EXPIRY`."""
+    """Return after how many seconds a token expires; 0: as late as possible.
+
+    :param body: with the fields of :data:`EXPIRY`.
+    """
     return int(body.get("expires_in", 0)) or int(body.get("days", 0)) * 86400
 
 

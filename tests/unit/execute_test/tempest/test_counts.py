@@ -45,5 +45,11 @@ def test_class_that_cannot_be_torn_down_counts_as_a_failure() -> None:
     assert (counts.done, counts.passed, counts.failed) == (1, 1, 1)
 
 
+def test_class_that_cannot_be_torn_down_hides_no_test_that_did_not_run() -> None:
+    listed = ("m.A.test_1", "m.A.test_2", "m.B.test_3")
+    counts = counter_of(("m.A.test_1", "success"), ("tearDownClass (m.A)", "fail"), listed=listed).counts
+    assert (counts.total, counts.done, counts.passed, counts.failed) == (3, 1, 1, 1)
+
+
 def test_tests_that_never_ended_are_known() -> None:
     assert counter_of(("a", "inprogress"), ("b", "inprogress"), ("b", "success")).running == {"a"}

@@ -21,6 +21,16 @@ def test_what_was_listed_and_not_carried_out_is_told(tmp_path: Path) -> None:
     assert judge(run, []) == (0, "passed", "1 passed, 0 failed, 0 skipped, 1 not run")
 
 
+def test_what_did_not_run_is_told_where_a_class_could_not_be_torn_down(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "tempest", tmp_path / "work")
+    run.list_status, run.status = 0, 1
+    run.counter.listed(("m.A.test_1", "m.A.test_2"))
+    for test, status in (("m.A.test_1", "success"), ("tearDownClass (m.A)", "fail")):
+        for packet in taken(written({"test_id": test, "test_status": status}))[1]:
+            run.counter.packet(packet)
+    assert judge(run, []).message == "1 passed, 1 failed, 0 skipped, 1 not run"
+
+
 @pytest.mark.parametrize("ended", [0, 1], ids=["no test ran", "stopped early"])
 def test_tempest_that_broke_on_a_full_disk_is_the_machines_fault(tmp_path: Path, ended: int) -> None:
     run = a_run(tmp_path / "tempest", tmp_path)
