@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 _VERSION = re.compile(r"/v(?:2(?:\.0)?|3(?:\.\d+)?)(?:/auth)?(?:/tokens)?\Z", re.IGNORECASE)
 """A version at the end of an address, and what old guides have behind it: where tokens are made."""
 _USER = re.compile(r"//[^/]*@")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def v3_address(address: str) -> str:
@@ -18,6 +19,12 @@ def v3_address(address: str) -> str:
 def shown_address(address: str) -> str:
     """Return an address as messages may show it: without user name, password, query and fragment."""
     return _USER.sub("//", re.split("[?#]", address, maxsplit=1)[0])
+
+
+def shown_malformed(text: str) -> str:
+    """Return what should be an address as messages may show it: all before the last ``@`` may be a password."""
+    start = _SCHEME.match(text)
+    return shown_address((start[0] if start else "") + text.rpartition("@")[2]) if "@" in text else shown_address(text)
 
 
 def is_same_server(one: str, other: str) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from refstack_worker.contract.cpid import cpid
+from refstack_worker.contract.keystone_address import shown_address, shown_malformed
 from refstack_worker.contract.networks import is_forbidden
 from refstack_worker.execute_test.cloud.keystone import KeystoneToken
 from refstack_worker.execute_test.cloud.service_types import ALL_SECTIONS, ALL_TYPES, PUBLIC, SERVICE_TYPES
@@ -97,7 +98,7 @@ def unusable(token: KeystoneToken, name: str, url: str) -> str:
     That is so where the type was set.
     """
     if url and not is_address(url):
-        return f"its address {url[:200]!r} is not a valid URL"
+        return f"its address {shown_malformed(url)[:200]!r} is not a valid URL"
     version = _version_in(url)
     if token.types[name] != ALL_TYPES[name]:
         return ""
@@ -126,7 +127,7 @@ def _parts(url: str) -> urllib.parse.SplitResult:
 def doubtful(name: str, url: str) -> str:
     """Return why Tempest probably cannot use a service at this address; empty if it can."""
     if name in _VERSIONED and not _version_in(url):
-        return (f"its address in the catalogue, {url}, has no version, and Tempest adds none; its tests fail unless it "
+        return (f"its address in the catalogue, {shown_address(url)}, has no version, and Tempest adds none; its tests fail unless it "
                 f"responds there. Register it with {_VERSIONED[name]}")  # fmt: skip
     return ""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from refstack_worker.contract.cloud_needs import AREAS_OF_SERVICE, NEED_OF_PLUGIN, NEED_OF_SERVICE, Need, is_asked_for
+from refstack_worker.contract.keystone_address import shown_malformed
 from refstack_worker.execute_test.cloud.catalog import (
     doubtful,
     endpoint_of,
@@ -150,7 +151,7 @@ class OptionFinder:
             kinds = self._token.types[name]
             url = endpoint_of(self._token, kinds, self._region)
             if url and not is_address(url):
-                why = f"its address in the catalogue, {url[:200]!r}, is not a valid URL"
+                why = f"its address in the catalogue, {shown_malformed(url)[:200]!r}, is not a valid URL"
                 findings.lacks(Need.OTHER, f"{kinds[0]}: {why}; its tests are skipped")
             elif not url and is_asked_for(need, tests) and not findings.is_given("service_available", name):
                 findings.lacks(need, self._missing(name))

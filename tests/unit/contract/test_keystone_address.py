@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from refstack_worker.contract.keystone_address import is_same_server, shown_address, v3_address
+from refstack_worker.contract.keystone_address import is_same_server, shown_address, shown_malformed, v3_address
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,17 @@ def test_a_server_is_scheme_host_and_port(other: str, is_same: bool) -> None:
 )
 def test_a_message_shows_neither_user_nor_query(address: str, shown: str) -> None:
     assert shown_address(address) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://[::1:8774/v2.1", "http://[::1:8774/v2.1"),
+        ("https://admin:p/w@c:port/v2.1?token=t", "https://c:port/v2.1"),
+        ("https://admin:p?w#@c:port/v2.1", "https://c:port/v2.1"),
+        ("admin:pw@c:8774/v2.1", "c:8774/v2.1"),
+        ("", ""),
+    ],
+)
+def test_what_is_not_an_address_shows_no_password_either(text: str, shown: str) -> None:
+    assert shown_malformed(text) == shown

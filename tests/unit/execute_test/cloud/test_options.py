@@ -209,6 +209,22 @@ def test_an_address_that_is_no_url_is_told_with_its_service(cloud: RecordedCloud
     ]
 
 
+def test_no_password_in_an_address_of_the_catalogue_is_repeated(cloud: RecordedCloud) -> None:
+    login = "nova-service:pw-of-nova-5512@"
+    for service in cloud.token["catalog"]:
+        for endpoint in service["endpoints"]:
+            if service["type"] == "compute":
+                endpoint["url"] = endpoint["url"].replace("//", f"//{login}").removesuffix("/v2.1")
+            if service["type"] == "image":
+                endpoint["url"] = f"http://{login}[::1:9292"
+    bad = {"interface": "public", "region": "RegionOne", "url": f"http://{login}[::1:8004/v1"}
+    cloud.token["catalog"].append({"type": "orchestration", "endpoints": [bad]})
+    texts = "\n".join(gap.text for gap in look(cloud).gaps)
+    assert "'http://[::1:9292' is not a valid URL" in texts and "'http://[::1:8004/v1', is not a valid URL" in texts
+    assert f"in the catalogue, {cloud.server.url}/compute, has no version" in texts
+    assert "pw-of-nova-5512" not in texts and "nova-service" not in texts
+
+
 def test_an_address_without_a_version_is_told_where_tempest_adds_none(cloud: RecordedCloud) -> None:
     for service in cloud.token["catalog"]:
         for endpoint in service["endpoints"] if service["type"] == "compute" else ():
