@@ -127,8 +127,8 @@ def _parts(url: str) -> urllib.parse.SplitResult:
 def doubtful(name: str, url: str) -> str:
     """Return why Tempest probably cannot use a service at this address; empty if it can."""
     if name in _VERSIONED and not _version_in(url):
-        return (f"its address in the catalogue, {shown_address(url)}, has no version, and Tempest adds none; its tests fail unless it "
-                f"responds there. Register it with {_VERSIONED[name]}")  # fmt: skip
+        return (f"its address in the catalogue, {shown_address(url)}, has no version, and Tempest adds none; its tests "
+                f"fail unless it responds there. Register it with {_VERSIONED[name]}")  # fmt: skip
     return ""
 
 

@@ -15,6 +15,7 @@ from refstack_worker.server.services import access, cloud_check
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.cloud_input import new_cloud
+from refstack_worker.server.services.mini_conf import merged
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,14 @@ class CloudService:
         self.ledger.clouds.delete(cloud_id)
 
     def check(self, caller: Caller, cloud_id: int, conf: Mapping[str, Any] | None = None) -> CloudRecord:
-        """Test the connection and record what was found. :param conf: passwords; without any the stored ones."""
+        """Test the connection and record what was found.
+
+        :param conf: passwords, and options that count more than the stored ones; without any, the stored passwords are
+            used.
+        """
         known = self.cloud(caller, cloud_id)
-        given = conf or self.ledger.clouds.saved_conf(cloud_id)
+        # a project or a domain belongs to a password that is typed, too
+        given = merged(known.options, conf) if conf else self.ledger.clouds.saved_conf(cloud_id)
         guard = self.ledger.settings.outbound.cloud_networks
         with cloud_check.TURNS.turn(caller.token.account):
             found = cloud_check.check(known, given, guard)

@@ -14,6 +14,7 @@ from refstack_worker.errors import PayloadError, RefusedError, StateError, Usage
 from refstack_worker.server.domain.clouds import CloudRecord, Conf
 from refstack_worker.server.services.inputs.checks import FieldError, check, invalid
 from refstack_worker.server.services.inputs.cloud_input import NEW_CLOUD, conf_of
+from refstack_worker.server.services.mini_conf import merged
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.chart import plot
 from refstack_worker.server.web.forms import accounts_text, errors_of, options_of, passwords, shown_options, stripped
@@ -149,4 +150,4 @@ def _kept_passwords(given: Mapping[str, str], known: CloudRecord | None) -> Conf
 def _conf(given: Mapping[str, str]) -> dict[str, Any]:
     """Return the options with which the connection is tested."""
     typed_passwords = passwords(given)
-    return conf_of({"conf_json": {**options_of(given), **typed_passwords}}) if typed_passwords else {}
+    return conf_of({"conf_json": merged(options_of(given), typed_passwords)}) if typed_passwords else {}
