@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import hmac
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from flask import (
     Blueprint,
@@ -43,6 +45,8 @@ from refstack_worker.server.web import session_keys, words
 Answer = Union[str, AnyResponse]
 ShowForm = Callable[..., Answer]
 """Takes what was typed, the errors, and the numbers in the path by name."""
+Keeps = Callable[[Mapping[str, str]], Mapping[str, str]]
+"""Takes what was typed and returns what of it is shown again; nothing: the form need not be."""
 
 FOLDER = Path(__file__).parent
 POLICY = (
@@ -52,11 +56,27 @@ POLICY = (
 """Nothing from elsewhere, nothing inline."""
 MAX_FORM = 5 * 1024 * 1024
 """Bytes of a form: a guideline file is the largest thing in one."""
-_FORMS: dict[str, ShowForm] = {}
+MAX_SIGN_IN = 64 * 1024
+"""Bytes of the sign-in form: a token, and what was typed into the form that a session's end interrupted."""
+_ROOM = MAX_SIGN_IN - 4096
+"""For what was typed: next to it are a token and a path."""
+
+
+@dataclass(frozen=True)
+class _Form:
+    show: ShowForm
+    keeps: Keeps
+
+
+_FORMS: dict[str, _Form] = {}
 """Rule of the path to which a form is sent, to what shows it again with what was typed."""
 
 _EXPIRED = "Your session has expired. Sign in again"
 _KEPT = "your entries are kept, except for passwords and files."
+_TOO_LONG = (
+    "Your session has expired, and your entries are too long to be kept here. Sign in in another tab, go back to the "
+    "form in this one, and submit it again."
+)
 
 WEB = Blueprint("web", __name__, template_folder=str(FOLDER / "templates"))
 
@@ -94,14 +114,15 @@ def page(method: str, rule: str, is_form: bool = True) -> Callable[[Callable[...
     return decorate
 
 
-def form(rule: str) -> Callable[[ShowForm], ShowForm]:
+def form(rule: str, keeps: Keeps = dict) -> Callable[[ShowForm], ShowForm]:
     """Register what shows a form again, with what was typed and what is wrong with it.
 
     :param rule: of the path to which the form is sent.
+    :param keeps: what of the entries is shown again; default: all.
     """
 
     def decorate(show: ShowForm) -> ShowForm:
-        _FORMS[rule] = show
+        _FORMS[rule] = _Form(show, keeps)
         return show
 
     return decorate
@@ -115,11 +136,11 @@ def show(template: str, **values: Any) -> str:
 def show_kept(path: str, kept: Mapping[str, str], *errors: FieldError) -> Answer | None:
     """Return a form with what was typed before; None: there is no such form."""
     rule, arguments = _matched(path, "POST")
-    shows = _FORMS.get(rule)
-    if shows is None or not kept:
+    known = _FORMS.get(rule)
+    if known is None or not kept:
         return None
     check_ids(arguments)
-    return shows(kept, errors, **arguments)
+    return known.show(kept, errors, **arguments)
 
 
 def page_of(path: str) -> str:
@@ -195,19 +216,33 @@ def _ask_to_sign_in(method: str) -> Answer:
         return redirect(f"/sign-in?next={quote(local_path(path))}")
     if not is_from_here() or not request.headers.get("Origin"):
         return redirect("/sign-in", 303)
-    path, kept, provider = local_path(request.path), typed(), context().settings.sign_in
-    if kept and _matched(path, "POST")[0] in _FORMS:
+    path, kept, provider = local_path(request.path), _kept_entries(), context().settings.sign_in
+    if kept:
         # without the provider, from whom a browser comes back without the entries
-        values = {"after": path, "kept": kept, "provider": "", "wrong": f"{_EXPIRED}: {_KEPT}"}
+        fits = _size(kept) <= _ROOM
+        wrong = f"{_EXPIRED}: {_KEPT}" if fits else _TOO_LONG
+        values = {"after": path, "kept": kept if fits else {}, "provider": "", "wrong": wrong}
     else:
         name = provider.name if provider.is_on else ""
         values = {"after": page_of(path), "kept": {}, "provider": name, "wrong": f"{_EXPIRED}, then repeat the action."}
     return make_response(render_template("sign_in.html", caller=None, **values), 401)
 
 
+def _kept_entries() -> Mapping[str, str]:
+    """Return what was typed into the form of this request and is shown again; nothing if its form is not."""
+    known = _FORMS.get(_matched(local_path(request.path), "POST")[0])
+    return known.keeps(typed()) if known else {}
+
+
+def _size(kept: Mapping[str, str]) -> int:
+    """Return how many bytes of a form these entries are; browsers send the end of a line as two characters."""
+    fields = {f"kept:{name}": re.sub(r"\r?\n", "\r\n", value) for name, value in kept.items()}
+    return len(urlencode(fields))
+
+
 def _other_session() -> Answer:
     message = "You signed in again in another tab. Your entries are kept: submit again."
-    kept = typed() if is_from_here() else {}
+    kept = _kept_entries() if is_from_here() else {}
     again = show_kept(request.path, kept, FieldError("", message))
     if again is None:
         raise refused("scope", "You signed in again in another tab. Go back, reload the page and submit again.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,6 +18,7 @@ from refstack_worker.server.ledger.overview import is_flaky
 from refstack_worker.server.queue.capacity import alive, place
 from refstack_worker.server.services import access
 from refstack_worker.server.services.causes import causes, fix_of, last_line, unmet
+from refstack_worker.server.services.inputs.checks import FieldError
 from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.services.request_log import request_log
 from refstack_worker.server.services.sharing import vendors_of
@@ -27,7 +28,7 @@ from refstack_worker.server.serving.responses import number, text
 from refstack_worker.server.web import words
 from refstack_worker.server.web.forms import id_in
 from refstack_worker.server.web.guidelines import programs_of
-from refstack_worker.server.web.pages import WEB, Answer, caller, page, scope, show
+from refstack_worker.server.web.pages import WEB, Answer, caller, form, page, scope, show
 
 PAGE_TESTS = 100
 CONTEXT_LINES = 40
@@ -41,6 +42,23 @@ WEB.add_app_template_filter(last_line, "last_line")
 
 @page("GET", "/runs/<int:test_id>")
 def show_run(test_id: int) -> Answer:
+    return _run_page(test_id, {}, ())
+
+
+@form("/runs/<int:test_id>/share", keeps=lambda typed: _without_defaults(typed, "vendor"))
+@form("/runs/<int:test_id>/rerun", keeps=lambda typed: _without_defaults(typed, "only"))
+def show_run_forms(kept: Mapping[str, str], errors: tuple[FieldError, ...], test_id: int) -> Answer:
+    """Show the run with what was typed into one of its forms."""
+    return _run_page(test_id, kept, errors)
+
+
+def _without_defaults(typed: Mapping[str, str], field: str) -> dict[str, str]:
+    """Return a field's value if there is something to keep: not for a button that ends sharing, or a default."""
+    value = typed.get(field, "").strip()
+    return {} if typed.get("action") == "stop" or value in ("", "all") else {field: value}
+
+
+def _run_page(test_id: int, kept: Mapping[str, str], errors: Sequence[FieldError]) -> Answer:
     ledger = context().ledger
     run = access.visible_run(ledger, caller(), test_id)
     messages = ledger.runs.messages(test_id)
@@ -48,6 +66,8 @@ def show_run(test_id: int) -> Answer:
     return show(
         "run.html",
         run=run,
+        kept=kept,
+        errors={one.field: one.message for one in errors},
         messages=messages,
         last=messages[-1].id if messages else 0,
         attempts=attempts,

@@ -14,11 +14,19 @@ from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.guard import count_wrong
 from refstack_worker.server.serving.responses import limit
-from refstack_worker.server.web.pages import WEB, Answer, caller, is_from_here, local_path, page, page_of, show_kept
+from refstack_worker.server.web.pages import (
+    MAX_SIGN_IN,
+    WEB,
+    Answer,
+    caller,
+    is_from_here,
+    local_path,
+    page,
+    page_of,
+    show_kept,
+)
 from refstack_worker.server.web.session_keys import COOKIE, form_key
 
-MAX_SIGN_IN = 64 * 1024
-"""Bytes of the form: a token, and what was typed into the form that a session's end interrupted."""
 _KEPT = "kept:"
 
 

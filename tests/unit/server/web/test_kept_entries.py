@@ -30,7 +30,7 @@ def operator(ledger: Ledger, vendor: Vendor) -> Vendor:
     return vendor
 
 
-def expired(vendor: Vendor, path: str, **form: Any) -> Any:
+def expired(vendor: Vendor, path: str, /, **form: Any) -> Any:
     """Send a form after the session's end. Return the page that asks to sign in."""
     key = vendor.key()
     vendor.forget_session()
@@ -116,6 +116,49 @@ def test_an_action_after_the_sessions_end_leads_to_its_page(vendor: Vendor) -> N
         answer = sign_in_there(vendor, asked.text)
         assert answer.headers["Location"] == goal, path
         assert vendor.client.get(goal, follow_redirects=True).status_code == 200
+
+
+def test_the_forms_of_a_run_keep_what_was_typed(vendor: Vendor) -> None:
+    run = vendor.run().headers["Location"]
+    vendor.send(f"{run}/cancel")
+    asked = expired(vendor, f"{run}/share", vendor="Bravo Cloud", action="share")
+    assert KEPT in asked.text
+    again = sign_in_there(vendor, asked.text)
+    assert again.status_code == 200 and 'name="vendor" type="text" value="Bravo Cloud"' in again.text
+    assert '<details class="menu" open><summary class="button">Share' in again.text
+    old = vendor.key()
+    vendor.sign_in()
+    other_tab = vendor.client.post(f"{run}/share", data={"form_key": old, "vendor": "Bravo Cloud"}, headers=HERE)
+    assert other_tab.status_code == 403 and 'value="Bravo Cloud"' in other_tab.text
+    assert "Your entries are kept: submit again." in other_tab.text
+    asked = expired(vendor, f"{run}/rerun", only="failed", accounts="- username: u1")
+    assert KEPT in asked.text and "u1" not in asked.text
+    again = sign_in_there(vendor, asked.text)
+    assert '<details class="menu" open><summary class="button">Rerun' in again.text
+
+
+def test_a_button_that_ends_sharing_leaves_no_entry(vendor: Vendor) -> None:
+    run = vendor.run().headers["Location"]
+    asked = expired(vendor, f"{run}/share", vendor="Bravo Cloud", action="stop")
+    assert "kept" not in asked.text and "then repeat the action" in asked.text
+    assert sign_in_there(vendor, asked.text).headers["Location"] == run
+
+
+@pytest.mark.parametrize(("length", "is_kept"), [(55_000, True), (70_000, False), (62_000, False)])
+def test_what_is_too_long_for_the_sign_in_is_not_said_to_be_kept(vendor: Vendor, length: int, is_kept: bool) -> None:
+    path = f"/clouds/{vendor.stored}/change"
+    text = "x" * length
+    asked = expired(vendor, path, label="A", options=text)
+    assert (KEPT in asked.text) is is_kept and (text in asked.text) is is_kept
+    if is_kept:
+        assert text in sign_in_there(vendor, asked.text).text
+        return
+    assert "entries are too long to be kept here. Sign in in another tab, go back to the form" in asked.text
+    old = "0" * 64
+    assert sign_in_there(vendor, asked.text).status_code == 302
+    # as from the form to which the user went back
+    again = vendor.client.post(path, data={"form_key": old, "label": "A", "options": text}, headers=HERE)
+    assert again.status_code == 403 and text in again.text and "submit again" in again.text
 
 
 def test_no_action_is_mistaken_for_the_page_of_a_node(operator: Vendor) -> None:
