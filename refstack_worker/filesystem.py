@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from refstack_worker.errors import StoreError
+from refstack_worker.errors import RefstackError, StoreError
 
 CHUNK = 1 << 20
 """Bytes read at once when hashing or copying."""
@@ -171,11 +171,15 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
 
 
 @contextmanager
-def disk_errors(what: str, when_full: str = "free up space, or move the store, and try again") -> Iterator[None]:
+def disk_errors(
+    what: str,
+    when_full: str = "free up space, or move the store, and try again",
+    kind: type[RefstackError] = StoreError,
+) -> Iterator[None]:
     """Turn what a disk says (full, read-only, not ours) into one sentence about ``what``.
 
     :param when_full: what to do about a full one.
-    :raises StoreError: in place of an :class:`OSError`.
+    :raises StoreError: (or ``kind``) in place of an :class:`OSError`.
     """
     try:
         yield
@@ -188,4 +192,4 @@ def disk_errors(what: str, when_full: str = "free up space, or move the store, a
             errno.EACCES: "it must belong to the user that runs this",
             errno.EPERM: "it must belong to the user that runs this",
         }.get(error.errno or 0, "look at the disk")
-        raise StoreError(f"{what}{where}: {error.strerror or error}; {hint}") from error
+        raise kind(f"{what}{where}: {error.strerror or error}; {hint}") from error

@@ -71,8 +71,7 @@ class BackupRestore(ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         settings = settings_of(self.app)
         with backup.opened(parsed_args.file) as (folder, manifest), open_ledger(settings) as ledger:
-            keys = backup.restore_keys(folder, settings.keys)
-            backup.load(ledger.database, folder, manifest, parsed_args.replace)
+            keys = backup.restore(ledger.database, folder, manifest, settings.keys, parsed_args.replace)
             settled = _settled(ledger, f"restored from the backup of {manifest.made_at}")
         columns, values = _shown(parsed_args.file, manifest)
         more = {"keys": "\n".join(map(str, keys)), **_report(settled)}

@@ -9,6 +9,7 @@ It holds all secrets of the server; its mode is 0600.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -51,7 +52,7 @@ def create(database: Database, target: Path, keys: Sequence[Path], software: str
     """Write a backup. Runs, nodes and users go on meanwhile: it shows one moment.
 
     :param keys: the server's key files.
-    :raises BackupError: the target exists or has no folder, or two keys have one name.
+    :raises BackupError: the target exists or has no folder, two keys have one name, or the disk is full.
     """
     if target.exists():
         raise BackupError(f"{target}: exists already; name a new file")
@@ -60,13 +61,14 @@ def create(database: Database, target: Path, keys: Sequence[Path], software: str
     if len({path.name for path in keys}) < len(keys):
         raise BackupError(f"two key files have the same name, one would be lost: {', '.join(map(str, keys))}")
     migrate.check(database)
+    folder = target.absolute().parent
     with (
-        disk_errors(f"backup {target}"),
-        tempfile.TemporaryDirectory(prefix=".backup-", dir=target.absolute().parent) as name,
+        _disk_errors(f"backup {target}", folder, "name a file on another disk"),
+        tempfile.TemporaryDirectory(prefix=".backup-", dir=folder) as name,
     ):
         work = Path(name)  # its mode is 0700
-        for folder in ("tables", "keys"):
-            (work / folder).mkdir()
+        for part in ("tables", "keys"):
+            (work / part).mkdir()
         with database.snapshot() as connection:
             rows = copy_rows.write(connection, work / "tables")
         for path in keys:
@@ -87,17 +89,10 @@ def opened(path: Path) -> Iterator[tuple[Path, BackupManifest]]:
     """
     if not path.is_file():
         raise BackupError(f"{path}: no such file")
-    with tempfile.TemporaryDirectory(prefix="refstack-restore-") as name:
-        work = Path(name)
-        try:
-            with tarfile.open(path) as archive:
-                for member in archive:
-                    _unpack(archive, member, work)
-            manifest = BackupManifest(**json.loads((work / MANIFEST).read_text(encoding="utf-8")))
-        except (OSError, tarfile.TarError, ValueError, TypeError, EOFError, zlib.error) as error:
-            # tarfile adds a line for every kind of compression that it tried
-            cause = str(error).partition(":\n")[0]
-            raise BackupError(f"{path}: not a whole backup of refstack-queue: {cause}") from error
+    with ExitStack() as stack:
+        with _disk_errors(f"unpacking {path}", Path(tempfile.gettempdir()), "set TMPDIR to another folder"):
+            work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="refstack-restore-")))
+            manifest = _unpacked(path, work)
         if manifest.format != FORMAT:
             raise BackupError(f"{path}: format {manifest.format}; this software reads {FORMAT}: upgrade it")
         there = {str(one.relative_to(work)) for one in work.rglob("*") if one.is_file()} - {MANIFEST}
@@ -107,6 +102,23 @@ def opened(path: Path) -> Iterator[tuple[Path, BackupManifest]]:
             if not (work / name_in_it).is_file() or _digest(work / name_in_it) != digest:
                 raise BackupError(f"{path}: {name_in_it} is missing or damaged; take another backup")
         yield work, manifest
+
+
+def restore(
+    database: Database, folder: Path, manifest: BackupManifest, settings: KeySettings, replace: bool = False
+) -> list[Path]:
+    """Put key files and rows of a backup back; return the key files that were missing.
+
+    :param replace: delete what the database holds.
+    :raises BackupError: as :func:`restore_keys` and :func:`load`; no key file was added then.
+    """
+    restored = restore_keys(folder, settings)
+    try:
+        load(database, folder, manifest, replace)
+    except BaseException:
+        _remove(restored)
+        raise
+    return restored
 
 
 def load(database: Database, folder: Path, manifest: BackupManifest, replace: bool = False) -> None:
@@ -149,16 +161,29 @@ def restore_keys(folder: Path, settings: KeySettings) -> list[Path]:
                 f"{target}: differs from the key in the backup, whose keys are needed to read the stored passwords; "
                 "move this file away and restore again"
             )
-    restored = []
-    for name, target in targets.items():
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            mode = 0o644 if target.suffix == ".pub" else 0o600
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-            with open(descriptor, "wb") as file:
-                file.write((folder / "keys" / name).read_bytes())
-            restored.append(target)
+    restored: list[Path] = []
+    try:
+        for name, target in targets.items():
+            if not target.exists():
+                with _disk_errors(f"key file {target}", target.parent, "set another KEY_FOLDER"):
+                    _write_key(folder / "keys" / name, target, restored)
+    except BaseException:
+        _remove(restored)
+        raise
     return restored
+
+
+def _write_key(source: Path, target: Path, restored: list[Path]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644 if target.suffix == ".pub" else 0o600)
+    restored.append(target)
+    with open(descriptor, "wb") as file:
+        file.write(source.read_bytes())
+
+
+def _remove(files: Sequence[Path]) -> None:
+    for path in files:
+        path.unlink(missing_ok=True)
 
 
 def _to_revision(database: Database, manifest: BackupManifest, replace: bool) -> None:
@@ -192,6 +217,34 @@ def _pack(work: Path, names: Sequence[str], target: Path) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _disk_errors(what: str, folder: Path, otherwise: str) -> Iterator[None]:
+    """Raise :class:`BackupError` in place of an :class:`OSError`. :param otherwise: to do, besides freeing space."""
+    todo = f"free up space there, or {otherwise}"
+    with disk_errors(what, todo, BackupError):
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # the error names the file that was being read or written, also one on another disk
+            raise BackupError(f"{what}: the disk of {folder} is full ({error.strerror}); {todo}") from error
+
+
+def _unpacked(path: Path, work: Path) -> BackupManifest:
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                _unpack(archive, member, work)
+        return BackupManifest(**json.loads((work / MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, tarfile.TarError, ValueError, TypeError, EOFError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # tarfile adds a line for every kind of compression that it tried
+        cause = str(error).partition(":\n")[0]
+        raise BackupError(f"{path}: not a whole backup of refstack-queue: {cause}") from error
 
 
 def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, work: Path) -> None:
