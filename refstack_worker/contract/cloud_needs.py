@@ -41,6 +41,8 @@ class Need(str, Enum):
     SSH = "ssh"
     IMAGE_FORMAT = "image-format"
     """Images of any content."""
+    RESELLER = "reseller"
+    """A role for reseller administrators of Swift."""
     QUOTA = "quota"
     DNS = "dns"
     ORCHESTRATION = "orchestration"
@@ -118,6 +120,7 @@ _TESTS = {
         r"|test_verify_created_server_vcpus|test_create_server_with_fqdn_name|test_verify_hostname_allows_fqdn)\b",
     ),
     Need.IMAGE_FORMAT: (r"image\.v2\.test_images\.ListUserImagesTest\.",),
+    Need.RESELLER: (r"object_storage\.test_account_quotas(?:_negative)?\.",),
 }
 _PATTERNS = {need: re.compile(rf"tempest\.api\.(?:{'|'.join(patterns)})") for need, patterns in _TESTS.items()}
 _PATTERNS.update({need: re.compile(rf"(?:regex:\^?)?{package}\b") for need, package in _PACKAGES.items()})
@@ -137,7 +140,21 @@ AREAS_OF_SERVICE = {
 """Option of ``[service_available]`` to the parts of ``tempest.api`` that use the service."""
 _AREAS_OF_QUOTAS = ("compute", "network", "volume")
 
-_TOLD_AS_FAILURES = frozenset({Need.SERVER_NETWORK, Need.PROJECT_ROUTER, Need.IMAGE_CLIENT, Need.IMAGE, Need.FLAVOR})
+RESELLER_TESTS = tuple(
+    f"tempest.api.object_storage.test_account_quotas{test}]"
+    for test in (
+        ".AccountQuotasTest.test_upload_valid_object[id-a22ef352-a342-4587-8f47-3bbdb5b039c4",
+        ".AccountQuotasTest.test_overlimit_upload[id-93fd7776-ae41-4949-8d0c-21889804c1ca",
+        ".AccountQuotasTest.test_storage_policy_quota_limit[id-aab68903-cc9f-493a-b17e-b387db3e4e44",
+        ".AccountQuotasTest.test_upload_too_many_objects[id-b1e73f75-6905-4021-9d0b-796cd42ce279",
+        ".AccountQuotasTest.test_admin_modify_quota[id-63f51f9f-5f1d-4fc6-b5be-d454d70949d6",
+        "_negative.AccountQuotasNegativeTest.test_user_modify_quota[id-d1dc5076-555e-4e6d-9697-28f1fe976324",
+    )
+)
+"""The tests of :attr:`Need.RESELLER`, to find out whether a selection has one before the tests are listed."""
+_TOLD_AS_FAILURES = frozenset(
+    {Need.SERVER_NETWORK, Need.PROJECT_ROUTER, Need.IMAGE_CLIENT, Need.IMAGE, Need.FLAVOR, Need.RESELLER}
+)
 """Needs without which Tempest lets tests fail. The others it skips for."""
 
 

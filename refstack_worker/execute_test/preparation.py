@@ -16,7 +16,7 @@ from refstack_worker.execute_test.arguments import Arguments
 from refstack_worker.execute_test.cloud.account_networks import add_networks
 from refstack_worker.execute_test.cloud.cleanup.resources import floating_ips
 from refstack_worker.execute_test.cloud.cleanup.run_traces import CloudSnapshot
-from refstack_worker.execute_test.cloud.discovery import Discovery, discover
+from refstack_worker.execute_test.cloud.discovery import DEFAULT_RESELLER_ROLE, Discovery, discover
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user, sensible_answers
 from refstack_worker.execute_test.cloud.options import OptionFinder
@@ -46,8 +46,6 @@ from refstack_worker.execute_test.tempest.workspace import Workspace
 
 ACCOUNTS_PER_PROCESS = 2
 """Where it could not be tried: most of Tempest's classes use two accounts at a time."""
-DEFAULT_RESELLER_ROLE = "ResellerAdmin"
-"""Tempest's own default for ``object-storage.reseller_admin_role``."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def _configure(
 ) -> Prepared:  # fmt: skip
     """Ask the cloud for what is not given, write Tempest's configuration, and try it."""
     keystone = Keystone(requested)
-    discovery = discover(requested, keystone)
+    discovery = discover(requested, keystone, selection)
     if accounts_in(requested) and not discovery.accounts:
         events.message("the accounts are not used, because Tempest creates its own users as the administrator; to use "
                        "the accounts, set auth.use_dynamic_credentials = false")  # fmt: skip

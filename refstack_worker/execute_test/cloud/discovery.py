@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from refstack_worker.contract.accounts import accounts_in, tempest_account
-from refstack_worker.contract.cloud_needs import AREAS_OF_SERVICE, Gap, Need
+from refstack_worker.contract.cloud_needs import AREAS_OF_SERVICE, RESELLER_TESTS, Gap, Need
 from refstack_worker.execute_test.cloud.catalog import (
     check_catalog,
     cloud_id,
@@ -29,10 +29,14 @@ from refstack_worker.execute_test.cloud.service_types import PLUGIN_SERVICES
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.http import Denied
 from refstack_worker.execute_test.tempest.conf import Conf, is_true
+from refstack_worker.execute_test.tempest.selection import Selection
 
 OPERATOR_ROLES = ("member", "_member_", "swiftoperator")
 """Roles with which users have containers, in small letters; clouds name their everyday role differently."""
-ROLE_OPTIONS = {"identity": ("admin_role",), "object-storage": ("operator_role", "reseller_admin_role")}
+ROLE_OPTIONS = {"identity": ("admin_role",), "object-storage": ("operator_role",)}
+DEFAULT_RESELLER_ROLE = "ResellerAdmin"
+"""Tempest's own default for ``object-storage.reseller_admin_role``."""
+_NOTHING = Selection(())
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,10 @@ class Discovery:
 
 
 @sensible_answers()
-def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Discovery:
+def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone, selection: Selection = _NOTHING) -> Discovery:
     """Log in to the cloud and find missing options.
 
+    :param selection: what the run selects; a role that Tempest uses by default is a gap only for tests that need it.
     :raises CloudFailure: the cloud cannot be reached, or rejects the credentials.
     :raises BadInput: there are no credentials.
     """
@@ -86,7 +91,9 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone) -> Disco
         roles, are_all = _roles(keystone, tokens[0])
         created["auth"] = _administration(admin, tokens[0])
         created["object-storage"] = {"operator_role": usual[0]} if (usual := _usual_roles(roles)) else {}
-        gaps = _missing_roles(conf, roles, services["swift"]) if are_all else []
+        if are_all:
+            gaps = _missing_roles(conf, roles, services["swift"])
+            gaps += _missing_reseller(conf, roles, services["swift"], selection)
     else:
         created["auth"] = {}
         created["object-storage"] = _role_of_users(tokens)
@@ -172,6 +179,23 @@ def _missing_roles(conf: Mapping[str, Mapping[str, Any]], roles: Sequence[str], 
         )
         gaps.append(Gap(Need.OTHER, text, areas["object-storage"]))
     return gaps
+
+
+def _missing_reseller(
+    conf: Mapping[str, Mapping[str, Any]], roles: Sequence[str], has_swift: bool, selection: Selection
+) -> list[Gap]:
+    """Return the role of reseller administrators if the cloud does not have it, and it was set or is needed."""
+    given = str(conf.get("object-storage", {}).get("reseller_admin_role") or "")
+    role = given or DEFAULT_RESELLER_ROLE
+    is_needed = given or (has_swift and selection.chosen_of(RESELLER_TESTS)[1])
+    if not is_needed or role.lower() in {one.lower() for one in roles}:
+        return []
+    text = (
+        f"role: the cloud has no role {role} (object-storage.reseller_admin_role); tests that need it are left out. "
+        "Set the option to the role that Swift has for reseller administrators, or create the role. "
+        f"The cloud's roles: {', '.join(sorted(roles))[:300]}"
+    )
+    return [Gap(Need.RESELLER, text, AREAS_OF_SERVICE["swift"])]
 
 
 def _role_of_users(tokens: Sequence[KeystoneToken]) -> dict[str, Any]:

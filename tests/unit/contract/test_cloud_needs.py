@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from refstack_worker.contract.cloud_needs import (
+    RESELLER_TESTS,
     Gap,
     Need,
     concerning,
@@ -14,6 +18,7 @@ from refstack_worker.contract.cloud_needs import (
     quota_message,
 )
 
+LISTED = Path(__file__).parents[2] / "data" / "tempest-47.0.0-tests.json"
 HOST_NAME = "tempest.api.compute.servers.test_create_server.ServersTestJSON.test_host_name_is_same_as_server_name"
 ZONES = "tempest.api.compute.servers.test_availability_zone.AZV2TestJSON.test_get_availability_zone_list"
 FLAVORS = "tempest.api.compute.flavors.test_flavors.FlavorsV2TestJSON.test_list_flavors"
@@ -120,3 +125,11 @@ def test_a_plugin_is_asked_for_by_its_name() -> None:
         assert is_asked_for(Need.DNS, [OBJECTS, entry])
     for entry in (OBJECTS, "tempest", "heat_tempest_plugin.tests", "designate_tempest_plugins", "regex:test_zones"):
         assert not is_asked_for(Need.DNS, [entry])
+
+
+def test_the_tests_that_need_a_reseller_are_those_of_the_need() -> None:
+    assert needing(Need.RESELLER, RESELLER_TESTS) == list(RESELLER_TESTS)
+    known = json.loads(LISTED.read_text())
+    names = [f"{module}.{kind}.{test}[id-{number}]" for module, kinds in known.items() for kind, tests in kinds.items()
+             for test, number in tests.items()]  # fmt: skip
+    assert needing(Need.RESELLER, names) and set(needing(Need.RESELLER, names)) <= set(RESELLER_TESTS)
