@@ -6,11 +6,13 @@ time limits and error messages are written once.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -56,6 +58,10 @@ class Options:
     check: bool = True
     """Raise :class:`ProcessError` when the exit status is not 0."""
 
+
+_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+"""prctl(2)."""
 
 DEFAULTS = Options()
 
@@ -114,6 +120,20 @@ def kill_group(pid: int, signum: int = signal.SIGKILL) -> None:
     """Send a signal to the process group that ``pid`` leads; a group that is gone is fine."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signum)
+
+
+def end_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when its parent ends, also when that is killed.
+
+    For a new process; what it starts itself does not inherit this. Elsewhere than on Linux, it does nothing.
+
+    :param parent: process id of the parent: one that has ended in the meantime is noticed by it.
+    """
+    if _PRCTL is None:
+        return
+    _PRCTL(_PR_SET_PDEATHSIG, signum)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def descendants(pid: int) -> Iterator[int]:

@@ -62,7 +62,7 @@ def run(module: str, words: Sequence[str | Path], limits: ProcessLimits, given: 
     :raises RefusedInputError: it ended with the status :data:`REFUSED`.
     :raises ProcessError: this server is in trouble: no process, no disk, too busy, or a fault of the module.
     """
-    numbers = map(str, (limits.cpu_seconds, limits.memory, limits.file, limits.niceness))
+    numbers = map(str, (os.getpid(), limits.cpu_seconds, limits.memory, limits.file, limits.niceness))
     command = [sys.executable, "-m", _PROGRAM, *numbers, module, *words]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([_TOP, *filter(None, sys.path)])}
     done = process.run(command, process.Options(env=env, timeout=limits.seconds, check=False, input=given))
@@ -77,8 +77,10 @@ def run(module: str, words: Sequence[str | Path], limits: ProcessLimits, given: 
 
 
 def main(argv: Sequence[str]) -> int:
-    cpu, memory, file, niceness = map(int, argv[:4])
-    name, *words = argv[4:]
+    parent, cpu, memory, file, niceness = map(int, argv[:5])
+    name, *words = argv[5:]
+    # nothing reads the answer then
+    process.end_with_parent(parent)
     with suppress(OSError):
         os.nice(niceness)
     # the hard limit of time is later: it kills without a signal of its own

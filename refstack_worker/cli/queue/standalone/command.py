@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import json
 import logging
 import os
@@ -36,8 +35,6 @@ WORKER_STOP_SECONDS = 45.0
 RESTART_SECONDS = (1.0, 60.0)
 """Before a worker that ended by itself is started again: at first, and at most."""
 LOOK_SECONDS = 0.2
-PR_SET_PDEATHSIG = 1
-"""prctl(2)."""
 
 
 class Standalone(Command):
@@ -149,7 +146,8 @@ class WorkerProcess:
         with open(self._folder.log, "ab") as log:
             self._process = process.start(
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                preexec_fn=partial(_end_with, os.getpid()),
+                # a stand-alone queue that is killed must not leave its worker behind
+                preexec_fn=partial(process.end_with_parent, os.getpid(), signal.SIGTERM),
             )  # fmt: skip
 
 
@@ -171,13 +169,3 @@ def _address_of(settings: ServerSettings) -> Address:
     if scheme != "http" or "/" in rest:
         raise ConfigError(f"APP_ADDRESS {settings.web.address}: must be http://HOST:PORT")
     return Address.parse(rest, 80)
-
-
-_LIBC = ctypes.CDLL(None)
-
-
-def _end_with(parent: int) -> None:
-    # a stand-alone queue that is killed must not leave its worker behind, not even in the moment before this is set
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        os._exit(1)

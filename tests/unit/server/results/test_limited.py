@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from refstack_worker import process
 from refstack_worker.errors import ProcessError
 from refstack_worker.server.results import limited
+from tests.support.processes import eventually
 
 HERE = __name__
 LIMITS = limited.ProcessLimits(10, 512 * limited.MEBIBYTE, limited.MEBIBYTE, 60)
@@ -31,6 +36,9 @@ def main(words: Sequence[str]) -> int:
     elif action == "time":
         while True:
             pass
+    elif action == "wait":
+        Path(more[0]).write_text(str(os.getpid()))
+        time.sleep(120)
     elif action == "break":
         raise OSError(28, "No space left on device")
     return 0
@@ -64,3 +72,26 @@ def test_trouble_of_this_machine_is_told_apart(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(ProcessError, match="cannot be started"):
         limited.run(HERE, ["say"], LIMITS)
+
+
+def test_it_ends_with_the_process_that_waits_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    program = f"from {HERE} import HERE, LIMITS, limited; limited.run(HERE, ['wait', {str(file)!r}], LIMITS)"
+    waiting = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[4])
+    try:
+        eventually("it began", lambda: file.exists() and file.read_text() != "")
+    finally:
+        waiting.kill()
+        waiting.wait()
+    pid = int(file.read_text())
+    try:
+        eventually("it ended", lambda: not is_alive(pid), 10)
+    finally:
+        process.kill_group(pid)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
