@@ -97,9 +97,9 @@ def options(values: Values, name: str, _: Any) -> Mapping[str, Mapping[str, Any]
     options = values.sections(name)
     try:
         tempest_options.check(options)
+        return tempest_options.with_known_sections(options)
     except PayloadError as error:
         raise ConfigError(f"{values.where}: {name}: {error}") from None
-    return options
 
 
 def testcases(values: Values, name: str, default: tuple[str, ...]) -> tuple[str, ...]:

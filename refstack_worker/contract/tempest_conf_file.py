@@ -89,10 +89,10 @@ def _section_name(line: str, number: int) -> str:
     name = line[1:-1].strip()
     if not line.endswith("]") or not name:
         raise ValueError(f"line {number}: not the name of a section in brackets")
-    return _group(name)
+    return section_name(name)
 
 
-def _group(name: str) -> str:
+def section_name(name: str) -> str:
     """Return a section's name as oslo.config reads it: ``[Auth]`` and ``[auth]`` are one."""
     return "DEFAULT" if name.upper() == "DEFAULT" else name.lower()
 
@@ -120,7 +120,7 @@ def _resolved(sections: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, 
             if match.group() in ("$$", "\\$"):
                 return "$"
             group, _, name = (match.group(1) or match.group(2)).rpartition(".")
-            group = _group(group)
+            group = section_name(group)
             found = sections.get(group or section, {}).get(name, sections.get("DEFAULT", {}).get(name))
             if found is None or depth > 8:
                 return match.group()

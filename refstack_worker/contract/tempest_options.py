@@ -12,6 +12,7 @@ from typing import Any
 
 from refstack_worker.contract.limits import MAX_SECRET_CHARACTERS, MAX_SECRETS
 from refstack_worker.contract.secrets import secret_values
+from refstack_worker.contract.tempest_conf_file import section_name
 from refstack_worker.errors import PayloadError
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,79}\Z")
@@ -94,8 +95,26 @@ def as_oslo_reads(section: str, option: str) -> tuple[str, str]:
 
     oslo.config reads ``[Auth]`` as ``[auth]``, and ``-`` in names as ``_``.
     """
-    group = "DEFAULT" if section.upper() == "DEFAULT" else section.lower()
-    return group, option.replace("-", "_").replace(".", "_").lower()
+    return section_name(section), option.replace("-", "_").replace(".", "_").lower()
+
+
+def with_known_sections(conf_json: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return options with their sections as oslo.config reads them: ``Compute`` is ``compute``.
+
+    Whoever looks for an option finds it then, and a later layer wins over it.
+
+    :raises PayloadError: an option is set in two spellings of its section.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for section, values in conf_json.items():
+        known = found.setdefault(section_name(section), {})
+        for option in values:
+            if option in known:
+                raise PayloadError(
+                    f"payload: conf_json.{section}.{option}: is set in two spellings of the section; keep one"
+                )
+        known.update(values)
+    return found
 
 
 def is_the_nodes(section: str, option: str) -> bool:

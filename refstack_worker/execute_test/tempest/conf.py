@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from refstack_worker.contract.tempest_conf_file import section_name
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.log import SECRETS
 
@@ -44,17 +45,23 @@ _CONF_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,79}")
 def check_conf(value: Any, where: str) -> Conf:
     """Return configuration from outside, with its shape checked and older names replaced.
 
-    :raises BadInput: it is not section → option → plain value of one line.
+    Sections are named as oslo.config reads them: what is looked for in ``compute`` may stand in ``Compute``.
+
+    :raises BadInput: it is not section → option → plain value of one line, or has an option in two spellings.
     """
     if not isinstance(value, dict):
         raise BadInput(f"{where}: not a JSON object of section → option → value")
     conf: Conf = {}
-    for section, options in value.items():
-        if not _CONF_NAME.fullmatch(section) or not isinstance(options, dict):
-            raise BadInput(f"{where}: section {section[:80]!r}: not a name with an object of options")
+    spelt: dict[tuple[str, str], str] = {}
+    for given, options in value.items():
+        section = section_name(given)
+        if not _CONF_NAME.fullmatch(given) or not isinstance(options, dict):
+            raise BadInput(f"{where}: section {given[:80]!r}: not a name with an object of options")
         for option, setting in options.items():
             if not _CONF_NAME.fullmatch(option) or not is_plain(setting):
                 raise BadInput(f"{where}: {section}.{option[:80]}: not an option with a value of one line")
+            if (other := spelt.setdefault((section, option), given)) != given:
+                raise BadInput(f"{where}: {option} is set in the sections {other} and {given}, which are one; keep one")
             into, name = RENAMED_OPTIONS.get((section, option), (section, option))
             conf.setdefault(into, {}).setdefault(name, setting)
     SECRETS.add_conf(conf)

@@ -9,6 +9,7 @@ from refstack_worker.config.server import TempestSettings
 from refstack_worker.contract.accounts import accounts_in, is_account_section, without_accounts
 from refstack_worker.contract.option_addresses import elsewhere, keystone_elsewhere
 from refstack_worker.contract.secrets import is_secret_option
+from refstack_worker.contract.tempest_conf_file import section_name
 from refstack_worker.server.domain.clouds import Cloud
 from refstack_worker.server.domain.runs import RunSpec
 from refstack_worker.server.services.inputs.checks import invalid
@@ -29,11 +30,11 @@ def testcases(tempest: TempestSettings, spec: RunSpec | None) -> list[str]:
 
 
 def merged(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return options of several layers; a later one wins, option by option."""
+    """Return options of several layers; a later one wins, option by option, however a section is spelt."""
     found: dict[str, dict[str, Any]] = {}
     for layer in layers:
         for section, values in layer.items():
-            found.setdefault(section, {}).update(values)
+            found.setdefault(section_name(section), {}).update(values)
     return found
 
 

@@ -143,3 +143,10 @@ def test_a_sender_must_be_one_address_on_one_line(sender: str) -> None:
 @pytest.mark.parametrize("sender", ["refstack@localhost", "RefStack für alle <refstack@example.org>", "refstack"])
 def test_senders(sender: str) -> None:
     assert server.from_mapping({"MAIL_FROM": sender}).notify.mail_from == sender
+
+
+def test_a_section_of_tempest_in_any_spelling_is_one() -> None:
+    settings = server.from_mapping({"TEMPEST_CONFIG": {"Compute": {"image_ref": "1"}}})
+    assert settings.tempest.config == {"compute": {"image_ref": "1"}}
+    with pytest.raises(ConfigError, match="TEMPEST_CONFIG.*compute.image_ref: is set in two spellings"):
+        server.from_mapping({"TEMPEST_CONFIG": {"Compute": {"image_ref": "1"}, "compute": {"image_ref": "2"}}})

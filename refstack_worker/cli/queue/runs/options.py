@@ -22,6 +22,7 @@ from refstack_worker.contract.accounts import without_accounts
 from refstack_worker.contract.execute_test import DISCOVERERS, KEYSTONE
 from refstack_worker.contract.payload import release_trouble
 from refstack_worker.contract.secrets import is_secret_option
+from refstack_worker.contract.tempest_options import with_known_sections
 from refstack_worker.contract.text_files import lines_of
 from refstack_worker.errors import PayloadError, UsageError
 
@@ -234,7 +235,10 @@ def _conf_json(text: str) -> Conf:
         raise UsageError(f'{where}: expected sections of options, e.g. {{"identity": {{"uri_v3": "https://…"}}}}')
     if not is_hidden:
         _check_no_secret(value)
-    return value
+    try:
+        return with_known_sections(value)
+    except PayloadError as error:
+        raise UsageError(f"{where}: {str(error).removeprefix('payload: ')}") from None
 
 
 def _check_no_secret(conf: Mapping[str, Mapping[str, Any]]) -> None:

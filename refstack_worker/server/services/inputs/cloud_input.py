@@ -79,7 +79,8 @@ def _split(conf: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], dict[
 
 def conf_of(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options in ``conf_json``. :raises PayloadError: options that no run may have."""
-    conf: dict[str, Any] = body.get("conf_json") or {}
-    tempest_options.check(conf)
+    given: dict[str, Any] = body.get("conf_json") or {}
+    tempest_options.check(given)
+    conf: dict[str, Any] = dict(tempest_options.with_known_sections(given))
     accounts = accounts_of(body)
     return conf if accounts is None else {**without_accounts(conf), **accounts}

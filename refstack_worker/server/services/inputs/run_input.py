@@ -9,6 +9,7 @@ from refstack_worker.contract.accounts import without_accounts
 from refstack_worker.contract.execute_test import DISCOVERERS, TEMPESTCONF
 from refstack_worker.contract.limits import MAX_CONCURRENCY, MAX_RUN_SECONDS
 from refstack_worker.contract.payload import release_trouble
+from refstack_worker.contract.tempest_options import with_known_sections
 from refstack_worker.contract.testcases import MAX_TEST_NAME, Testcases
 from refstack_worker.server.domain.runs import NewRun, RunSpec
 from refstack_worker.server.domain.shards import MAX_SHARDS
@@ -90,8 +91,13 @@ def new_run(body: Mapping[str, Any]) -> NewRun:
 
 
 def conf_of(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options in a body, with its accounts. :raises InvalidInput: they are not a list of accounts."""
+    """Return the options in a body, with its accounts.
+
+    :raises InvalidInput: they are not a list of accounts.
+    :raises PayloadError: an option is set twice.
+    """
     conf, accounts = body.get("conf_json") or {}, accounts_of(body)
+    with_known_sections(conf)  # messages about options name them as they were given
     return dict(conf) if accounts is None else {**without_accounts(conf), **accounts}
 
 

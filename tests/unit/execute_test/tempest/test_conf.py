@@ -36,6 +36,19 @@ def test_options_of_2014_are_understood() -> None:
     assert conf["identity"] == {"project_name": "demo", "uri": "http://k"}
 
 
+def test_sections_are_named_as_oslo_config_reads_them() -> None:
+    """Otherwise what is found in the cloud would win over what the user set."""
+    conf = check_conf({"Compute": {"image_ref": "1"}, "IDENTITY": {"admin_username": "root"}}, "--conf-json")
+    assert conf == {"compute": {"image_ref": "1"}, "auth": {"admin_username": "root"}}
+    assert check_conf({"default": {"debug": True}}, "--conf-json") == {"DEFAULT": {"debug": True}}
+    both = {"Compute": {"image_ref": "1"}, "compute": {"image_ref": "2", "flavor_ref": "3"}}
+    with pytest.raises(BadInput, match="image_ref is set in the sections Compute and compute, which are one; keep one"):
+        check_conf(both, "--conf-json")
+    assert check_conf({"Compute": {"image_ref": "1"}, "compute": {"flavor_ref": "3"}}, "--conf-json") == {
+        "compute": {"image_ref": "1", "flavor_ref": "3"}
+    }
+
+
 def test_ordinary_users_are_not_options_of_tempest() -> None:
     conf = {"identity": {"username": "u", "alt_password": "p", "region": "r"}, "auth": {"admin_username": "a"}}
     assert without_users(conf) == {"identity": {"region": "r"}, "auth": {"admin_username": "a"}}

@@ -11,6 +11,7 @@ from refstack_worker.server.domain.guidelines import StoredGuideline
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.api_calls import token
+from tests.support.callers import Callers
 from tests.support.ledgers import Clock
 from tests.unit.server.domain.test_verdict import schema_2
 
@@ -211,3 +212,19 @@ class TestProposedVersion:
             "/v1/runs", json={"tempest_version": "47.0.0", "conf_json": body["conf_json"]}, headers=headers
         )
         assert plain.json["warnings"] == []
+
+
+def test_a_section_in_any_spelling_is_one(ledger: Ledger) -> None:
+    callers = Callers(ledger)
+    cloud = {"label": "A", "endpoint_v3": "https://k.example/v3", "conf_json": {"Compute": {"image_ref": "1"}}}
+    made = callers.ann("POST", "/v1/clouds", cloud).json
+    assert made["options"] == {"compute": {"image_ref": "1"}}
+    twice = {"Compute": {"image_ref": "1"}, "compute": {"image_ref": "2"}}
+    refused = callers.ann("POST", "/v1/clouds", {**cloud, "label": "B", "conf_json": twice})
+    assert refused.status_code == 400 and "compute.image_ref: is set in two spellings of the section" in refused.text
+    run = {"cloud_id": made["id"], "tempest_version": "47.0.0", "conf_json": {"COMPUTE": {"image_ref": "2"}}}
+    started = callers.ann("POST", "/v1/runs", run)
+    assert started.status_code == 201
+    assert ledger.runs.conf_json(started.json["test_id"])["compute"] == {"image_ref": "2"}
+    refused = callers.ann("POST", "/v1/runs", {**run, "conf_json": twice})
+    assert refused.status_code == 400 and "two spellings" in refused.text

@@ -217,3 +217,14 @@ def test_accounts_become_sections(tmp_path):
     file.write_text("username: u1\n")
     with pytest.raises(UsageError, match=r"--accounts-file: .*accounts.yaml"):
         options.body_of(parsed("--accounts-file", str(file)))
+
+
+def test_a_section_in_any_spelling_is_one() -> None:
+    words = ("--conf-json", '{"Identity": {"uri_v3": "http://c/v3"}, "default": {"debug": true}}')
+    assert options.body_of(parsed(*words))["conf_json"] == {
+        "identity": {"uri_v3": "http://c/v3"},
+        "DEFAULT": {"debug": True},
+    }
+    twice = '{"Identity": {"region": "a"}, "identity": {"region": "b"}}'
+    with pytest.raises(UsageError, match="identity.region: is set in two spellings of the section; keep one"):
+        options.body_of(parsed("--conf-json", twice))
