@@ -101,7 +101,7 @@ def as_oslo_reads(section: str, option: str) -> tuple[str, str]:
 def with_known_sections(conf_json: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return options with their sections as oslo.config reads them: ``Compute`` is ``compute``.
 
-    Whoever looks for an option finds it then, and a later layer wins over it.
+    An option is then found where it is looked for, and a later layer wins over it.
 
     :raises PayloadError: an option is set in two spellings of its section.
     """
