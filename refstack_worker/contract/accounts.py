@@ -38,6 +38,7 @@ _SECTION = re.compile(r"account\.([1-9][0-9]{0,3})")
 _QUOTES_AFTER = ("", ":", "-", "[", ",", "{")
 """Behind what a quote begins a text; elsewhere it is a letter of one, as in ``it's``."""
 _NULL = re.compile(r"~?|null|Null|NULL")
+_SINGLE_QUOTED = re.compile(r"'(?:[^']|'')*'")
 _NOT_READ = {
     "&": "an anchor", "*": "an alias", "!": "a tag", "|": "a block of lines", ">": "a block of lines",
     "{": "a mapping", "@": "a reserved character", "%": "a reserved character", "`": "a reserved character",
@@ -126,19 +127,20 @@ def _yaml_items(text: str) -> Iterator[dict[str, Any]]:
     A value is a scalar, a list in brackets or below its key, or the one mapping ``resources``.
     """
     item: dict[str, Any] | None = None
-    key, depth, number = "", 0, 0
+    key, dash, depth, number = "", 0, 0, 0
     for line in lines_of(text):
         content = _without_comment(line).rstrip()
         if not content.strip() or content.strip() in ("---", "..."):
             continue
         indent = len(content) - len(content.lstrip())
         word = content.strip()
-        begins = re.match(r"-\s+([A-Za-z_]+):(\s|$)", word)
-        if begins and (item is None or indent <= depth - 2 or indent == 0 or not key):
+        begins = re.match(r"-\s+(?=['\"]?[A-Za-z_]+['\"]?:(\s|$))", word)
+        if begins and (item is None or indent <= dash or not key):
             if item is not None:
                 yield _filled(item)
-            item, depth, key, number = {}, indent + 2, "", number + 1
-            word = word[1:].strip()
+            # some editors write more than one space behind the dash
+            item, dash, depth, key, number = {}, indent, indent + begins.end(), "", number + 1
+            word = word[begins.end() :]
             indent = depth
         if item is None:
             raise ValueError("neither JSON nor the YAML of an accounts file, which begins with '- username: …'")
@@ -209,13 +211,15 @@ def _scalar(text: str, name: str) -> Any:
         if any(part.startswith("[") for part in parts):
             raise ValueError(f"{name}: a list in a list is not a valid value of an account")
         return [_scalar(part, name) for part in parts]
-    if len(text) > 1 and text[0] == text[-1] == "'":
+    if _SINGLE_QUOTED.fullmatch(text):
         return text[1:-1].replace("''", "'")
     if len(text) > 1 and text[0] == text[-1] == '"':
         try:
             return json.loads(text)
         except ValueError:
             raise ValueError(f"{name}: the text in double quotes is not valid; use single quotes") from None
+    if text[:1] in ("'", '"'):
+        raise ValueError(f"{name}: the text in quotes does not end in its line, or something follows it")
     if what := _NOT_READ.get(text[:1]):
         raise ValueError(
             f"{name}: {what} ({text[0]}) is not read here; write the value itself, in quotes if it begins so"

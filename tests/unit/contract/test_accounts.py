@@ -202,3 +202,19 @@ def test_a_comma_in_quotes_separates_nothing(written: str, roles: list[str]) -> 
 def test_what_is_not_yaml_is_refused_with_the_number_of_the_account(line: str) -> None:
     with pytest.raises(ValueError, match="^account 1: "):
         read_accounts(f"- username: u\n  {line}\n")
+
+
+@pytest.mark.parametrize("dash", ["-", "-  ", "-   "])
+def test_keys_behind_a_nested_mapping_stay_with_the_account_however_wide_the_dash_is(dash: str) -> None:
+    keys = ["username: u", "resources:", "  network: net1", "password: p", "types: [operator]"]
+    indent = " " * (len(dash) + 1)
+    text = "".join(f"{dash if not at % len(keys) else indent[:-1]} {line}\n" for at, line in enumerate(keys * 2))
+    account = {"username": "u", "resources": {"network": "net1"}, "password": "p", "types": ["operator"]}
+    assert read_accounts(text) == [account, account]
+
+
+@pytest.mark.parametrize("value", ["'s3cret'# c", "\"s3cret\" 'x'", "'s3cret' 'x'", '"s3cret', "'s3cret", "'"])
+def test_a_text_in_quotes_that_does_not_end_as_one_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="account 1: password: the text in (double )?quotes") as refused:
+        read_accounts(f"- username: u\n  password: {value}\n")
+    assert "s3cret" not in str(refused.value)
