@@ -31,6 +31,7 @@ from refstack_worker.execute_test.tempest.accounts.plan import AccountPlan
 from refstack_worker.execute_test.tempest.accounts.rehearsal import Rehearsal
 from refstack_worker.execute_test.tempest.conf import (
     COMMON_CONF,
+    KEYSTONE_VERSION,
     Conf,
     is_true,
     merge,
@@ -112,8 +113,11 @@ def _configure(
     discovered = merge(found, discovery.conf)
     add_networks(keystone, zip(discovery.accounts, discovery.account_tokens), region)
     forced = workspace.forced_conf(args.prefix if tempest.name_prefix else "")
-    # Tempest logs in at the address that worked, which may not be the one that was set
-    used = {"identity": {"uri_v3": keystone.url}, "auth": _credentials_conf(workspace, discovery)}
+    # Tempest logs in as it worked here: maybe at another address than the one that was set, and never by version 2
+    used = {
+        "identity": {"uri_v3": keystone.url, "auth_version": KEYSTONE_VERSION},
+        "auth": _credentials_conf(workspace, discovery),
+    }
     conf = without_users(merge(discovered, requested, used, forced))
     SECRETS.add_conf(conf)
     write_conf(workspace.conf, without_accounts(conf))
@@ -188,6 +192,9 @@ def _report_limits(args: Arguments, tempest: Tempest, events: EventWriter) -> No
         events.message(args.remark)
     if unknown := tempest.unknown_options(without_users(args.conf_json)):
         events.message(f"Tempest {tempest.version} ignores unknown options: {', '.join(unknown[:10])}")
+    version = str(args.conf_json.get("identity", {}).get("auth_version") or KEYSTONE_VERSION)
+    if version != KEYSTONE_VERSION:
+        events.message(f"identity.auth_version = {version[:20]} is not used: runs use Keystone's v3 API alone")
     if args.prefix and not tempest.name_prefix:
         events.message(f"Tempest {tempest.version} cannot name its resources by a prefix; leftovers are only listed")
 

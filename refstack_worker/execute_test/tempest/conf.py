@@ -17,7 +17,8 @@ from refstack_worker.execute_test.log import SECRETS
 Conf = dict[str, dict[str, Any]]
 """Section → option → string, number, boolean, or a list of those."""
 
-COMMON_CONF: Conf = {"identity": {"auth_version": "v3"}}
+KEYSTONE_VERSION = "v3"
+COMMON_CONF: Conf = {"identity": {"auth_version": KEYSTONE_VERSION}}
 """Values for every cloud, unless the server or the vendor sets others."""
 
 RENAMED_OPTIONS = {
@@ -60,6 +61,9 @@ def check_conf(value: Any, where: str) -> Conf:
         for option, setting in options.items():
             if not _CONF_NAME.fullmatch(option) or not is_plain(setting):
                 raise BadInput(f"{where}: {section}.{option[:80]}: not an option with a value of one line")
+            if not _is_text(setting):
+                raise BadInput(f"{where}: {section}.{option[:80]}: not valid UTF-8; save it as UTF-8, or use a "
+                               "terminal with this encoding")  # fmt: skip
             if (other := spelt.setdefault((section, option), given)) != given:
                 raise BadInput(f"{where}: {option} is set in the sections {other} and {given}, which are one; keep one")
             into, name = RENAMED_OPTIONS.get((section, option), (section, option))
@@ -75,6 +79,15 @@ def is_plain(value: Any) -> bool:
     if isinstance(value, str):
         return not re.search(r"[\x00\n\r]", value)
     return value is None or isinstance(value, (bool, int, float))
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether a value can be written: Python keeps bytes in another encoding as halves of characters."""
+    try:
+        "".join(map(str, value if isinstance(value, list) else [value])).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Conf:

@@ -224,3 +224,33 @@ def test_a_password_beyond_ascii_is_masked_in_any_locale(tmp_path: Path) -> None
     }
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], env=env, check=True, cwd=Path(__file__).parents[3])
     assert (tmp_path / "tempest.log").read_bytes() == b"password=***\n"
+
+
+def test_the_old_version_of_keystones_api_in_a_tempest_conf_is_not_used(
+    cloud: KeystoneStandin, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user = f"username = tester\npassword = {ADMIN_PASSWORD}\n"
+    (call.folder / "t.conf").write_text(f"[identity]\nuri_v3 = {cloud.url}\nauth_version = v2\n{user}")
+    assert call("--tempest-conf", "t.conf") == 0
+    assert call.conf["identity"]["auth_version"] == "v3"
+    assert "identity.auth_version = v2 is not used: runs use Keystone's v3 API alone" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("password", ["p\udce9ss", ["p\udce9ss"]])
+def test_a_password_in_another_encoding_is_not_sent_to_the_cloud(
+    cloud: KeystoneStandin, call: Call, capsys: pytest.CaptureFixture[str], password: object
+) -> None:
+    conf = {"identity": {"uri_v3": cloud.url, **USER, "password": password}}
+    assert call("--conf-json", json.dumps(conf)) == 2
+    assert "identity.password: not valid UTF-8; save it as UTF-8, or use" in end(capsys)["message"]
+    assert not cloud.server.asked
+
+
+def test_nor_one_of_an_openrc(
+    cloud: KeystoneStandin, call: Call, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openrc = {"OS_AUTH_URL": cloud.url, "OS_USERNAME": "tester", "OS_PASSWORD": os.fsdecode(b"p\xe9ss")}
+    for name, value in openrc.items():
+        monkeypatch.setenv(name, value)
+    assert call("--env") == 2
+    assert end(capsys)["message"].startswith("--env: identity.password: not valid UTF-8")
