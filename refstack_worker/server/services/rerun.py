@@ -9,10 +9,9 @@ from refstack_worker.contract import test_choice
 from refstack_worker.contract.outcomes import group_of
 from refstack_worker.contract.testcases import MAX_REGEX_CHARACTERS, MAX_REGEXES, MAX_TEST_NAME, Testcases
 from refstack_worker.server.domain.results import TestResult
+from refstack_worker.server.services.own_tests import OF_STESTR
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
-_PARSER = "subunit.parser"
-"""What stestr calls output that it could not read; it is not a test."""
 MAX_LETTERS = 250
 """Limit for a name that becomes an expression; escaping can double its length."""
 MAX_EXPRESSION = 2 * MAX_LETTERS + 1
@@ -30,7 +29,7 @@ def selection(failed: Iterable[TestResult]) -> Testcases:
     regexes: dict[str, None] = {}
     room = MAX_REGEX_CHARACTERS - MAX_EXPRESSION
     for test in failed:
-        if test.name == _PARSER:
+        if test.name in OF_STESTR:
             continue
         plain = group_of(test.name) or test.name.partition("(")[0]
         if _NAME.fullmatch(plain) and len(plain) <= MAX_NAME:

@@ -26,9 +26,10 @@ def test_a_class_that_failed_as_a_whole_runs_again_as_a_whole() -> None:
     assert selection(failed("setUpClass (a.B)", "tearDownModule (a)")).names == ("a.B", "a")
 
 
-def test_stestrs_own_failure_is_no_test_to_run_again() -> None:
-    assert selection(failed("subunit.parser", "a.B.test_c")).names == ("a.B.test_c",)
-    assert selection(failed("subunit.parser")).to_json() == {}
+@pytest.mark.parametrize("name", ["subunit.parser", "process-returncode"])
+def test_stestrs_own_failure_is_no_test_to_run_again(name: str) -> None:
+    assert selection(failed(name, "a.B.test_c")).names == ("a.B.test_c",)
+    assert selection(failed(name)).to_json() == {}
 
 
 ODD = ["a+b", "it's", "50%", '"q"', "a;b", "{'x': 1}", "<lambda>", "(x)", "a\\b", "\u200b"]
