@@ -40,7 +40,7 @@ def warnings(conf: Conf, known: CloudRecord | None, version: str, program: Progr
     needs = (tempest_tests.of_version(version) or tempest_tests.newest()).needs(program.tests())
     too_few = Counter({kinds: count for kinds, count in needs.items() if len(kinds) > len(accounts)})
     lacking = [(count, _accounts_word(size)) for size, count in sorted(_by_size(too_few).items())]
-    lacking += [(count, name) for name, count in _special(needs, accounts).items()]
+    lacking += [(count, name) for name, count in _special(needs, accounts, _reseller_role(conf)).items()]
     if lacking:
         total = sum(needs.values())
         unless = "" if accounts_in(conf) or not accounts else ", unless the user is an administrator"
@@ -75,8 +75,8 @@ def accounts_of(conf: Conf, known: CloudRecord | None) -> list[Mapping[str, Any]
     if listed:
         return listed
     identity = conf.get("identity", {})
-    first = identity.get("username") or (known.cloud.test_user if known else "")
-    second = identity.get("alt_username") or (known.cloud.alt_user if known else "")
+    first = identity.get("username") or identity.get("user_id") or (known.cloud.test_user if known else "")
+    second = identity.get("alt_username") or identity.get("alt_user_id") or (known.cloud.alt_user if known else "")
     pairs = ((first, identity.get("password")), (second, identity.get("alt_password")))
     return [{"username": name} for name, password in pairs if name and password]
 
@@ -88,15 +88,26 @@ def _by_size(needs: Counter[Accounts]) -> Counter[int]:
     return found
 
 
-def _special(needs: Counter[Accounts], accounts: Sequence[Mapping[str, Any]]) -> Counter[str]:
+def _reseller_role(conf: Conf) -> str:
+    """Return the role that was set for reseller administrators; empty: it is the usual one."""
+    return str(conf.get("object-storage", {}).get("reseller_admin_role") or "")
+
+
+def _special(needs: Counter[Accounts], accounts: Sequence[Mapping[str, Any]], reseller_role: str) -> Counter[str]:
     """Return what no account is, and how many tests need it."""
     found: Counter[str] = Counter()
     for kinds, count in needs.items():
         for kind in {one.partition(":")[0] for one in kinds} & set(_SPECIAL):
             name, role, type_name = _SPECIAL[kind]
-            if not any(role in one.get("roles", ()) or type_name in one.get("types", ()) for one in accounts):
+            role = reseller_role if kind == "reseller" and reseller_role else role
+            if not any(_has_role(one, role) or type_name in one.get("types", ()) for one in accounts):
                 found[name] += count
     return found
+
+
+def _has_role(account: Mapping[str, Any], role: str) -> bool:
+    """Return whether an account states a role; as for Keystone and Tempest, case does not matter."""
+    return role.lower() in (str(one).lower() for one in account.get("roles", ()))
 
 
 def _phrases(lacking: Sequence[tuple[int, str]], total: int) -> str:

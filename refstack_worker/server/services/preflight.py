@@ -163,7 +163,7 @@ def _check_access(known: CloudRecord | None, conf: Mapping[str, Mapping[str, Any
         raise invalid("options", "identity.uri_v3 is missing: the Keystone URL of the cloud.")
     if accounts_in(conf):
         return
-    if not (identity.get("password") or auth.get("admin_password")):
+    if not (identity.get("password") or auth.get("admin_password") or identity.get("admin_password")):
         user = known.cloud.test_user if known else ""
         who = f'test user "{user}"' if user else "the test user"
         raise InvalidInput(FieldError("password", f"No password was given for {who}."))

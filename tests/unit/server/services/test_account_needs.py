@@ -87,3 +87,16 @@ def test_names_of_the_clouds_own_form_count() -> None:
 )
 def test_how_many_tests_run_at_a_time(conf: dict[str, Any], sentence: str) -> None:
     assert account_needs.side_by_side(conf, None) == sentence
+
+
+def test_a_user_known_by_an_id_alone_counts() -> None:
+    conf = {"identity": {"user_id": "7f1e", "password": "p", "alt_user_id": "7f2e", "alt_password": "q"}}
+    assert said(conf).endswith(said(TWO)) and "two accounts" in account_needs.side_by_side(conf, None)
+
+
+def test_roles_are_compared_without_case_and_the_one_that_was_set_counts() -> None:
+    assert said(accounts(7, roles=["member", "reselleradmin"])) == ""
+    own = {**accounts(7, roles=["swift-admin"]), "object-storage": {"reseller_admin_role": "Swift-Admin"}}
+    assert said(own) == ""
+    other = {**accounts(7, roles=["ResellerAdmin"]), "object-storage": {"reseller_admin_role": "swift-admin"}}
+    assert "2 of 278 tests need an account with ResellerAdmin" in said(other)

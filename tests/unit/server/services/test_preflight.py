@@ -57,6 +57,12 @@ def test_without_any_password_a_run_cannot_start(ledger: Ledger, caller: Caller)
         preflight(ledger, caller, {"tempest_version": "47.0.0", "cloud_id": cloud})
 
 
+def test_an_administrators_password_under_its_old_name_is_one(ledger: Ledger, caller: Caller) -> None:
+    cloud = ledger.clouds.add(NewCloud("c", "https://k.example/v3", admin_user="root")).cloud.id
+    conf = {"identity": {"admin_password": "p"}}
+    assert preflight(ledger, caller, {"tempest_version": "47.0.0", "cloud_id": cloud, "conf_json": conf}).outlook
+
+
 def test_the_guidelines_version_is_taken_where_none_is_named(
     ledger: Ledger, caller: Caller, guideline: dict[str, Any], clock: Clock
 ) -> None:
