@@ -36,6 +36,8 @@ OPERATOR_ROLES = ("member", "_member_", "swiftoperator")
 ROLE_OPTIONS = {"identity": ("admin_role",), "object-storage": ("operator_role",)}
 DEFAULT_RESELLER_ROLE = "ResellerAdmin"
 """Tempest's own default for ``object-storage.reseller_admin_role``."""
+TEMPEST_ROLES = ("admin", "manager", "member", "reader", DEFAULT_RESELLER_ROLE)
+"""Roles that Tempest's tests ask for as they are spelled here."""
 _NOTHING = Selection(())
 
 
@@ -98,7 +100,8 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone, selectio
         created["auth"] = {}
         created["object-storage"] = _role_of_users(tokens)
     given = accounts_in(conf) or [{} for _ in users]
-    accounts = [] if admin else [_account(*each) for each in zip(users, tokens, given)]
+    spellings = [*TEMPEST_ROLES, *_roles_in(created), *_roles_in(conf)]
+    accounts = [] if admin else [_account(*each, spellings) for each in zip(users, tokens, given)]
     missing = tuple(name for name, offered in services.items() if not offered)
     cpid = cloud_id(tokens[0], keystone.url)
     return Discovery(created, cpid, accounts, tokens[0], tuple(tokens) if accounts else (), missing, tuple(gaps))
@@ -206,13 +209,29 @@ def _role_of_users(tokens: Sequence[KeystoneToken]) -> dict[str, Any]:
     return {"operator_role": usual or other} if usual or other else {}
 
 
-def _account(user: CloudUser, token: KeystoneToken, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an account for Tempest's file: what Keystone says of the user, over it what the vendor says."""
+def _roles_in(conf: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the roles that a configuration names."""
+    named = [conf.get(section, {}).get(option) for section, options in ROLE_OPTIONS.items() for option in options]
+    named.append(conf.get("object-storage", {}).get("reseller_admin_role"))
+    return [str(role) for role in named if role]
+
+
+def _account(
+    user: CloudUser, token: KeystoneToken, given: Mapping[str, Any], spellings: Sequence[str]
+) -> dict[str, Any]:
+    """Return an account for Tempest's file: what Keystone says of the user, over it what the vendor says.
+
+    :param spellings: how Tempest asks for roles. It compares letter by letter, Keystone without regard to case.
+    """
     project, person = token.body.get("project", {}), token.body.get("user", {})
     account = {"username": user.name or person.get("name"), "password": user.password,
                "project_name": project.get("name"), "user_domain_name": person.get("domain", {}).get("name"),
                "project_domain_name": project.get("domain", {}).get("name"), "roles": token.roles}  # fmt: skip
     stated = {name: value for name, value in given.items() if name in ("roles", "types", "network")}
-    if "admin" in token.roles:
+    if token.has_role("admin"):
         account["types"] = ["admin"]
-    return tempest_account({**account, **stated})
+    account.update(stated)
+    roles = account["roles"] if isinstance(account["roles"], list) else [account["roles"]]
+    same = {str(role).lower() for role in roles}
+    account["roles"] = list(dict.fromkeys([*roles, *(one for one in spellings if one.lower() in same)]))
+    return tempest_account(account)

@@ -127,3 +127,38 @@ def test_an_administrator_whose_role_is_spelled_otherwise(cloud: RecordedCloud) 
     conf: dict[str, dict[str, Any]] = {"identity": {**identity, "project_name": project}}
     cloud.token["roles"] = [{"name": "Admin"}]
     assert discover(conf, Keystone(conf)).accounts == []
+
+
+@pytest.mark.parametrize(
+    ("of_keystone", "stated", "storage", "roles"),
+    [
+        (["Member"], {}, {}, ["Member", "member"]),
+        (["member"], {"roles": ["Member"]}, {}, ["Member", "member"]),
+        (["member"], {}, {"operator_role": "Member"}, ["member", "Member"]),
+        (["swiftoperator"], {"roles": ["SWIFTOPERATOR"]}, {}, ["SWIFTOPERATOR", "swiftoperator"]),
+        (["member", "reselleradmin"], {}, {}, ["member", "reselleradmin", "ResellerAdmin"]),
+        (["member"], {"roles": ["customer"]}, {}, ["customer"]),
+    ],
+)
+def test_an_account_has_its_roles_also_as_tempest_asks_for_them(
+    cloud: RecordedCloud, of_keystone: list[str], stated: Any, storage: Any, roles: list[str]
+) -> None:
+    """Tempest compares the roles of an accounts file letter by letter, and skips the tests if none fits."""
+    cloud.token["roles"] = [{"name": name} for name in of_keystone]
+    identity = {"uri_v3": cloud.conf["identity"]["uri_v3"]}
+    account = {"username": cloud.token["user"]["name"], "password": PASSWORD, **stated}
+    conf: dict[str, dict[str, Any]] = {"identity": identity, "account.1": account, "object-storage": storage}
+    (found,) = discover(conf, Keystone(conf)).accounts
+    assert found["roles"] == roles
+
+
+def test_an_account_is_an_administrators_however_the_role_is_spelled(cloud: RecordedCloud) -> None:
+    cloud.token["roles"] = [{"name": "Admin"}]
+    account = {"username": cloud.token["user"]["name"], "password": PASSWORD}
+    conf: dict[str, dict[str, Any]] = {
+        "identity": {"uri_v3": cloud.conf["identity"]["uri_v3"]},
+        "auth": {"use_dynamic_credentials": False},
+        "account.1": account,
+    }
+    (found,) = discover(conf, Keystone(conf)).accounts
+    assert found["types"] == ["admin"] and found["roles"] == ["Admin", "admin"]
