@@ -19,6 +19,14 @@ def decode_text(data: bytes) -> str:
     return data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
 
 
+def decode_leniently(data: bytes) -> str:
+    """Return the same of text from elsewhere, with a replacement character for what is not valid."""
+    try:
+        return decode_text(data)
+    except UnicodeDecodeError:
+        return data.decode("utf-8-sig", "replace")
+
+
 def lines_of(text: str) -> list[str]:
     """Return the lines of a text as Python reads a file's: ``\\n``, ``\\r\\n`` and ``\\r`` end one.
 

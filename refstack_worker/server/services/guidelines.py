@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from refstack_worker.contract.testcases import Testcases
+from refstack_worker.contract.text_files import decode_leniently
 from refstack_worker.errors import NotFoundError, StateError
 from refstack_worker.http import guard
 from refstack_worker.server.domain.guidelines import ADVISORY, OFFICIAL, REQUIRED, Choice, Program, StoredGuideline
@@ -114,4 +115,4 @@ class GuidelineService:
             answer = guard.ask_guarded(guard.GuardedRequest(url), guard.OutboundGuard(outbound.cloud_networks))
         if answer.status != 200:
             raise invalid("url", f"{url}: response {answer.status}; the address of the file itself is needed")
-        return answer.body.decode("utf-8", "replace")
+        return decode_leniently(answer.body)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from flask import make_response, redirect, request
 
+from refstack_worker.contract.text_files import decode_leniently
 from refstack_worker.errors import StateError, UsageError
 from refstack_worker.server.domain import guideline_file
 from refstack_worker.server.domain.guidelines import KINDS, OFFICIAL, Guideline, StoredGuideline
@@ -45,7 +46,7 @@ def show_form(kept: Mapping[str, str], errors: tuple[FieldError, ...]) -> Answer
 def add_guideline() -> Answer:
     """Add one: a file, or a URL."""
     file = request.files.get("file")
-    given = file.read(guideline_file.MAX_BYTES + 1).decode("utf-8", "replace") if file else ""
+    given = decode_leniently(file.read(guideline_file.MAX_BYTES + 1)) if file else ""
     url = request.form.get("url", "").strip()
     try:
         if bool(given) == bool(url):

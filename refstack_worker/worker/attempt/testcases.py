@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.contract import networks, text_lists
 from refstack_worker.contract.testcases import Testcases, check_testcases
+from refstack_worker.contract.text_files import decode_leniently
 from refstack_worker.errors import PayloadError, ServerError, UsageError
 from refstack_worker.http.guard import Deadline, GuardedRequest, OutboundGuard, ask_guarded, is_never_public
 from refstack_worker.worker.server_api.attempts import ClaimedAttempt
@@ -63,7 +64,7 @@ def fetch(url: str) -> str:
     if answer.headers.get("content-encoding", "identity") != "identity":
         # eight compressed megabytes may hold gigabytes
         raise ServerError(f"test list {url}: compressed; serve it uncompressed")
-    return answer.body.decode("utf-8-sig", "replace")
+    return decode_leniently(answer.body)
 
 
 def parse(text: str) -> list[str]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from refstack_worker.contract.text_files import decode_text, lines_of
+from refstack_worker.contract.text_files import decode_leniently, decode_text, lines_of
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -13,6 +13,12 @@ def test_text_as_systems_save_it(encoding: str) -> None:
 def test_other_bytes() -> None:
     with pytest.raises(UnicodeDecodeError):
         decode_text(b"\xfc")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_other_bytes_in_text_from_elsewhere(encoding: str) -> None:
+    assert decode_leniently("tempest.a # ü".encode(encoding)) == "tempest.a # ü"
+    assert decode_leniently(b"tempest.a # \xfc") == "tempest.a # \N{REPLACEMENT CHARACTER}"
 
 
 def test_lines_end_where_python_ends_those_of_a_file() -> None:

@@ -314,3 +314,9 @@ def test_all_api_tests_are_one_choice(vendor: Vendor) -> None:
 def test_a_version_is_needed_without_a_program(vendor: Vendor) -> None:
     assert "Enter a Tempest version" in vendor.run(version="").text
     assert vendor.runs == 0
+
+
+def test_a_guideline_that_powershell_saved(vendor: Vendor) -> None:
+    file = (io.BytesIO(schema_2().encode("utf-16")), "2020.06.json")
+    assert vendor.send("/guidelines", file=file).status_code == 303
+    assert [one.name for one in vendor.ledger.guidelines.all(None)] == ["2020.06"]

@@ -45,6 +45,8 @@ def test_lists_of_tests(claimed: ClaimedAttempt, settings: WorkerSettings, serve
     allowing = replace(settings, run=RunSettings(allow_testcase_urls=True))
     server.on("/list", Reply(200, b"# mine\ntempest.a.B.c[id-1] # first\n\ntempest.d\n"))
     assert testcases.entries(listed, allowing) == ("tempest.a.B.c[id-1]", "tempest.d")
+    server.on("/list", Reply(200, "tempest.a.B.c\r\n".encode("utf-16")))
+    assert testcases.entries(listed, allowing) == ("tempest.a.B.c",)
     server.on("/list", Reply(200, b"--help\n"))
     with pytest.raises(PayloadError, match="test name"):
         testcases.entries(listed, allowing)
