@@ -25,6 +25,8 @@ MAX_OF_ONE = 2
 CHECK_SECONDS = 20.0
 """For all questions of one check together."""
 _SERVICES = "services: "
+_DEFAULT_DOMAIN = {"id": "default"}
+"""As on the node: its name may be another one."""
 MAX_TEXT = 1000
 """Characters of the finding."""
 
@@ -62,7 +64,7 @@ class Login:
             return str(options.get(f"{who}{name}") or common.get(name) or "")
 
         names = option("domain_name"), option("domain_id")
-        own = _domain(option("user_domain_name"), option("user_domain_id")) or _domain(*names) or {"name": "Default"}
+        own = _domain(option("user_domain_name"), option("user_domain_id")) or _domain(*names) or _DEFAULT_DOMAIN
         its = _domain(option("project_domain_name"), option("project_domain_id")) or _domain(*names) or own
         project_id, project = options.get(f"{who}project_id"), options.get(f"{who}project_name")
         scope = {"id": str(project_id)} if project_id else {"name": str(project), "domain": its} if project else None
@@ -133,12 +135,15 @@ def services_in(said: str) -> tuple[str, ...]:
 
 
 def login_of(known: CloudRecord, conf: Conf) -> Login | None:
-    """Return the login in a cloud's record and its options; None: there is no password."""
+    """Return the login in a cloud's record and its options; None: there is no password.
+
+    As in a run, the options count more than the record.
+    """
     identity, auth = conf.get("identity", {}), conf.get("auth", {})
     candidates: tuple[tuple[Any, Mapping[str, Any], str, Mapping[str, Any]], ...] = (
-        (known.cloud.test_user or identity.get("username"), identity, "", {}),
-        (known.cloud.admin_user or auth.get("admin_username"), auth, "admin_", {}),
-        (known.cloud.admin_user, identity, "admin_", identity),
+        (identity.get("username") or known.cloud.test_user, identity, "", {}),
+        (auth.get("admin_username") or known.cloud.admin_user, auth, "admin_", {}),
+        (identity.get("admin_username") or known.cloud.admin_user, identity, "admin_", identity),
         *((one.get("username"), one, "", identity) for one in accounts_in(conf)[:1]),
     )
     for user, options, who, common in candidates:
@@ -214,7 +219,8 @@ def _authenticate(base: str, auth: Mapping[str, Any], who: str, guard: OutboundG
     if answer.status == 401 and SECOND_FACTOR_HEADER in answer.headers:
         raise ServerError(f"Keystone asks for a second factor for {who}; tests log in with a password alone")
     if answer.status == 401:
-        raise ServerError(f"Keystone refuses the password of {who}")
+        # it does not say which of them is wrong
+        raise ServerError(f"Keystone refuses the password of {who}: check name, password, project and domain")
     if answer.status != 201 or "x-subject-token" not in answer.headers:
         raise ServerError(f"Keystone: response {answer.status} when {who} signs in")
     return answer.headers["x-subject-token"], answer.json().get("token") or {}

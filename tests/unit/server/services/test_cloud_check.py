@@ -45,7 +45,11 @@ class TestCloudCheck:
     def test_a_wrong_password_and_no_keystone(self) -> None:
         refused = {"/v3/": self.KEYSTONE, "/v3/auth/tokens": http_server.as_json({}, 401)}
         found = self.check(refused, self.CONF)
-        assert not found.ok and "refuses the password of ann" in found.said and "secret-pw" not in found.said
+        assert (
+            not found.ok
+            and "password of ann: check name, password, project and domain" in found.said
+            and "secret-pw" not in found.said
+        )
         found = self.check({"/v3/": http_server.HTML})
         assert not found.ok and "not like Keystone" in found.said
 
@@ -53,7 +57,11 @@ class TestCloudCheck:
         ("conf", "user", "scope"),
         [
             ({"identity": {"password": "p", "project_name": "q"}},
-             {"name": "ann", "domain": {"name": "Default"}}, {"name": "q", "domain": {"name": "Default"}}),
+             {"name": "ann", "domain": {"id": "default"}}, {"name": "q", "domain": {"id": "default"}}),
+            ({"identity": {"username": "bob", "password": "p", "project_name": "q"}},
+             {"name": "bob", "domain": {"id": "default"}}, {"name": "q", "domain": {"id": "default"}}),
+            ({"identity": {"admin_username": "root", "admin_password": "p", "admin_project_name": "q"}},
+             {"name": "root", "domain": {"id": "default"}}, {"name": "q", "domain": {"id": "default"}}),
             ({"identity": {"password": "p", "project_name": "q", "domain_name": "D"}},
              {"name": "ann", "domain": {"name": "D"}}, {"name": "q", "domain": {"name": "D"}}),
             ({"identity": {"password": "p", "project_name": "q", "user_domain_name": "LDAP",
@@ -65,7 +73,7 @@ class TestCloudCheck:
              {"name": "u1", "domain": {"name": "D"}}, {"name": "q", "domain": {"name": "D"}}),
             ({"identity": {"user_id": "u-ann", "password": "p", "project_id": "1"}}, {"id": "u-ann"}, {"id": "1"}),
         ],
-        ids=["defaults", "one-domain", "two-domains", "ids", "account", "user-id"],
+        ids=["defaults", "another-user", "old-admin", "one-domain", "two-domains", "ids", "account", "user-id"],
     )  # fmt: skip
     def test_signs_in_as_the_run_will(self, conf: Any, user: Any, scope: Any) -> None:
         token = http_server.as_json({"token": {"catalog": self.CATALOGUE}}, 201, **{"X-Subject-Token": "t"})
