@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -256,7 +257,8 @@ def _is_text(noise: bytearray) -> bool:
         letters = noise.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    return all(letter.isprintable() or letter in "\t\r\n\x1b" for letter in letters)
+    # no-break spaces, which French messages have, and marks that cannot be seen are text, too
+    return all(unicodedata.category(letter) != "Cc" or letter in "\t\r\n\x1b" for letter in letters)
 
 
 def _clean(text: str) -> str:

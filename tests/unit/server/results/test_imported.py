@@ -136,3 +136,5 @@ def test_a_list_of_no_test_is_named(tmp_path: Path) -> None:
 def test_a_stream_behind_printed_text_is_no_text(tmp_path: Path) -> None:
     noise = "<frozen runpy>: a, b, c: ü\n".encode()
     assert read(tmp_path, noise + stream([Event("a.B.t1")])) == [("a.B.t1", "", "passed")]
+    french = "\ufeffmv: impossible d'évaluer «\u00a0x\u00a0»\u202f: \u200b\n".encode()
+    assert read(tmp_path, french + stream([Event("a.B.t1")])) == [("a.B.t1", "", "passed")]
