@@ -22,7 +22,8 @@ TEST_NAME = rb"(?:\w+\.)+\w+(?:[\[(][^\r\n]*)?"
 _DIRECTIVE = re.compile(
     rb"(?P<word>test(?:ing)?|time|tags|success(?:ful)?|failure|error|skip|xfail|uxsuccess)(?P<colon>:*)\s(?P<rest>.*\S.*)\n"
 )
-_DETAILS = (b" [ multipart", b" [")
+_MULTIPART = b" [ multipart"
+_DETAILS = (_MULTIPART, b" [")
 """What follows a test's name where its outcome has details."""
 
 
@@ -46,6 +47,8 @@ class Reader:
         self._time = b""
         self._with_details = b""
         """The test whose details are being read."""
+        self._is_counted = False
+        """The bytes of these details are counted."""
 
     def read(self, data: bytes) -> None:
         """Read a whole stream, whose lines end in ``\\n``; a test that does not end stays begun.
@@ -54,8 +57,8 @@ class Reader:
         """
         for line in io.BytesIO(data):
             if self._with_details:
-                self._parse(line)
-            elif found := _DIRECTIVE.fullmatch(line):
+                self._parse(line if self._is_counted else _in_utf_8(line))
+            elif found := _DIRECTIVE.fullmatch(_in_utf_8(line)):
                 self._take(found)
         if self._with_details:
             name = self._with_details.decode("utf-8", "replace")
@@ -93,7 +96,7 @@ class Reader:
         for before in begun.lines if begun else [self._time, b"test: %s\n" % name]:
             self._parse(before)
         self._parse(self._time)
-        self._with_details = name
+        self._with_details, self._is_counted = name, line.endswith(_MULTIPART + b"\n")
         self._parse(line)
 
     def _parse(self, line: bytes) -> None:
@@ -115,6 +118,11 @@ class Reader:
         if name in self._begun or group_of(name.decode("utf-8", "replace")):
             return True
         return has_colon and not self._begun and _is_test(name)
+
+
+def _in_utf_8(line: bytes) -> bytes:
+    """Return a line with a replacement character for what is not UTF-8: old tests wrote in their machine's encoding."""
+    return line.decode("utf-8", "replace").encode("utf-8")
 
 
 def _is_test(name: bytes) -> bool:

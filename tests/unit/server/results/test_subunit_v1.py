@@ -119,3 +119,20 @@ def test_what_a_test_prints_is_no_test(tmp_path: Path) -> None:
 def test_other_text_is_no_stream_of_version_1(text: bytes) -> None:
     assert not subunit_v1.is_v1(text)
     assert not subunit_v1.is_v1(text + stream([Event("a.B.t1")]))
+
+
+def test_details_and_names_in_another_encoding(tmp_path: Path) -> None:
+    latin = THREE.replace(b"boo", b"d\xe9faut").replace(b"a.B.t2", b"a.B.t2(\xe9)")
+    tests = rows(tmp_path, latin)
+    assert {test.name: test.status for test in tests} == {
+        "a.B.t1": "failed",
+        "a.B.t2(\N{REPLACEMENT CHARACTER})": "passed",
+        "a.B.t3": "skipped",
+    }
+    assert tests[0].reason.strip() == "d\N{REPLACEMENT CHARACTER}faut"
+
+
+def test_details_in_parts_are_counted_in_bytes_whatever_their_encoding(tmp_path: Path) -> None:
+    details = b"failure: a.B.t1 [ multipart\nContent-Type: text/plain\nreason\n6\r\nd\xe9fau\n0\r\n]\n"
+    data = b"test: a.B.t1\n" + details + b"test: a.B.t2\nsuccess: a.B.t2\n"
+    assert read(tmp_path, data) == {"a.B.t1": "failed", "a.B.t2": "passed"}
