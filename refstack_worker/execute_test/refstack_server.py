@@ -15,7 +15,7 @@ from typing import IO, Any
 from refstack_worker.contract.execute_test import SUBUNIT_FILE, SUMMARY_FILE, TEMPEST_LOG_FILE
 from refstack_worker.contract.run_log import LOG_FIELD, packed
 from refstack_worker.execute_test.arguments import Arguments
-from refstack_worker.execute_test.failures import NotPosted, Refused, ServerFailure
+from refstack_worker.execute_test.failures import BadInput, NotPosted, Refused, ServerFailure
 from refstack_worker.execute_test.http import Denied, HttpClient, Unavailable, patiently
 from refstack_worker.execute_test.tempest.conf import Conf, check_conf
 from refstack_worker.execute_test.tempest.selection import check_testcases
@@ -23,6 +23,18 @@ from refstack_worker.execute_test.tempest.subunit_v1 import to_v1
 
 UNKNOWN_TEST = b"Invalid test ID"
 """RefStack of 2014's answer, with status 200, to an unknown id."""
+
+
+@contextlib.contextmanager
+def _sensible_answers() -> Iterator[None]:
+    """In this context, options and tests that make no sense are the server's, and not those of the caller.
+
+    :raises ServerFailure: there are such.
+    """
+    try:
+        yield
+    except BadInput as error:
+        raise ServerFailure(f"the RefStack server's response is invalid: {error}") from error
 
 
 class RefstackServer:
@@ -41,7 +53,8 @@ class RefstackServer:
 
         :raises ServerFailure: the server cannot be used.
         """
-        return check_conf(self._get("get-miniconf"), "the server's mini-conf")
+        with _sensible_answers():
+            return check_conf(self._get("get-miniconf"), "get-miniconf")
 
     def testcases(self) -> tuple[str, ...]:
         """Return the tests that the server asks for.
@@ -49,7 +62,8 @@ class RefstackServer:
         :raises ServerFailure: the server cannot be used.
         """
         body = self._get("get-testcases")
-        return check_testcases(body.get("testcases") if isinstance(body, dict) else None, "the server's test cases")
+        with _sensible_answers():
+            return check_testcases(body.get("testcases") if isinstance(body, dict) else None, "get-testcases")
 
     def post(self, folder: Path) -> None:
         """Deliver the result in ``folder``.

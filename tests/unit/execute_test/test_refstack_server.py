@@ -15,7 +15,7 @@ import pytest
 
 from refstack_worker.execute_test import http
 from refstack_worker.execute_test.arguments import Arguments, parse_arguments
-from refstack_worker.execute_test.failures import BadInput, NotPosted, Refused, ServerFailure
+from refstack_worker.execute_test.failures import NotPosted, Refused, ServerFailure
 from refstack_worker.execute_test.refstack_server import RefstackServer
 from tests.support.http_server import HTML, Reply, Scripted, as_json, serving
 from tests.unit.execute_test.tempest.streams import written
@@ -222,8 +222,15 @@ def test_mini_conf_refused(server: Scripted, tmp_path: Path) -> None:
 
 def test_mini_conf_that_is_text(server: Scripted, tmp_path: Path) -> None:
     server.on("/get-miniconf", as_json("Invalid test ID"))
-    with pytest.raises(BadInput, match="not a JSON object"):
+    with pytest.raises(ServerFailure, match="response is invalid: get-miniconf: not a JSON object"):
         RefstackServer(settings(server, tmp_path)).miniconf()
+
+
+@pytest.mark.parametrize("testcases", [[], None, ["tempest", 5], ["regex:("], ["--help"]], ids=str)
+def test_test_cases_that_make_no_sense_are_the_servers(server: Scripted, tmp_path: Path, testcases: Any) -> None:
+    server.on("/get-testcases", as_json({"testcases": testcases}))
+    with pytest.raises(ServerFailure, match="response is invalid: get-testcases: "):
+        RefstackServer(settings(server, tmp_path)).testcases()
 
 
 def test_server_that_is_not_there(tmp_path: Path) -> None:
