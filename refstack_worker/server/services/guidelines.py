@@ -69,11 +69,15 @@ class GuidelineService:
     def chosen(
         self, caller: Caller, given: Mapping[str, Any] | None, excluded: Exclusions
     ) -> tuple[Choice | None, Testcases | None]:
-        """Return the program that a new run is asked for by, and its tests; nothing where none is given."""
+        """Return the program that a new run is asked for by, and its tests; nothing where none is given.
+
+        :raises InvalidInput: there is no such program, or it has no such tests: all of Tempest's would run.
+        """
         if given is None:
             return None, None
         requested: int | str = given.get("id") or given.get("name", "")
         choice, program = self._program(caller, requested, given["program"], "guideline")
+        need_tests(program, given)
         kinds = (REQUIRED, ADVISORY) if given.get("advisory") else (REQUIRED,)
         left_out = excluded.left_out(program)
         asked = (test for test in program.tests(kinds) if test.name not in left_out)
@@ -116,3 +120,13 @@ class GuidelineService:
         if answer.status != 200:
             raise invalid("url", f"{url}: response {answer.status}; the address of the file itself is needed")
         return decode_leniently(answer.body)
+
+
+def need_tests(program: Program, given: Mapping[str, Any]) -> None:
+    """Refuse a run by a program that has none of the tests that are asked for. :raises InvalidInput: it has none."""
+    kinds = (REQUIRED, ADVISORY) if given.get("advisory") else (REQUIRED,)
+    if given.get("tests") == "api" or next(program.tests(kinds), None) is not None:
+        return
+    has_advisory = next(program.tests((ADVISORY,)), None) is not None
+    what, hint = " or ".join(kinds), "; ask for its advisory tests, too" if has_advisory else ""
+    raise invalid("guideline", f"{program.name} has no {what} tests{hint}")

@@ -19,7 +19,6 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.results import acceptance, confined, subunit, subunit_v1
 from refstack_worker.server.services.callers import Caller
-from refstack_worker.server.services.exclusions import Exclusions
 from refstack_worker.server.services.guidelines import GuidelineService
 from refstack_worker.server.services.inputs.checks import invalid
 from refstack_worker.server.services.inputs.run_input import release_of
@@ -57,7 +56,8 @@ def take_in(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Run:
 
 
 def _taken_in(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Run:
-    choice, _ = GuidelineService(ledger).chosen(caller, body.get("guideline"), Exclusions({}))
+    named = body.get("guideline")
+    choice = GuidelineService(ledger).choice(caller, named.get("name", ""), named["program"]) if named else None
     with tempfile.TemporaryDirectory(prefix="refstack-import-") as folder:
         given, stream = Path(folder, "given"), Path(folder, "stream")
         given.write_bytes(_decoded(body["content"]))

@@ -29,6 +29,7 @@ from refstack_worker.server.services import (
 )
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.cloud_contents import CloudContents, look_inside
+from refstack_worker.server.services.guidelines import need_tests
 from refstack_worker.server.services.inputs.checks import FieldError, InvalidInput, invalid
 from refstack_worker.server.services.inputs.run_input import conf_of, new_run
 from refstack_worker.server.services.mini_conf import merged, mini_conf, with_saved
@@ -77,6 +78,8 @@ def preflight(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Findin
     _check_access(known, conf)
     run_shards.check(ledger, spec, conf, known)
     program = _program(ledger, caller, body)
+    if program is not None:
+        need_tests(program, body["guideline"])
     warnings = [*_versions(ledger, body), *run_shards.warnings(spec)]
     warnings += _quick(body, program, known, conf)
     names = _names(body, program)

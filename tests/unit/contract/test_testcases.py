@@ -54,6 +54,7 @@ UUID = "0a1b2c3d-0000-1111-2222-333344445555"
         "tempest.api.x.T.test_a ... ok",
         UUID,
         "0.api",
+        "tempest.api.x.T.test_a:b",
     ],
 )
 def test_what_the_node_would_refuse_is_refused_before_it_is_queued(name: str) -> None:
@@ -71,6 +72,7 @@ def test_what_the_node_would_refuse_is_refused_before_it_is_queued(name: str) ->
         f"id-{UUID}",
         f"id-{UUID.upper()}",
         f"tempest.api.x.T.test_a[id-{UUID},smoke]",
+        f"tempest.api.x.T.test_a:b[id-{UUID}]",
         f"tempest.api.x.T.test_a[id-{UUID}](a, b=1: c/d)",
         "tempest.api.x.T.test_a(scenario)",
     ],
