@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 _ALIAS = ",alias"
+_NEXT_NAME = re.compile(r"\][\s,;]+[A-Za-z_]\w*\.\w")
 _ID = re.compile(r"id-([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
 
 
@@ -22,6 +23,11 @@ def entry(name: str, uuid: str, *, is_alias: bool = False) -> str:
     :param is_alias: it counts only where the name is not listed for which it is another one.
     """
     return f"{name}[id-{uuid}{_ALIAS if is_alias else ''}]" if uuid else name
+
+
+def has_two_names(text: str) -> bool:
+    """Return whether a test case names a second test behind the attributes of the first, which would be lost."""
+    return _NEXT_NAME.search(text) is not None
 
 
 def split_entry(text: str) -> tuple[str, str]:

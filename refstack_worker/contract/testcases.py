@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from refstack_worker.contract.test_choice import has_two_names
 from refstack_worker.errors import PayloadError
 
 MAX_TEST_NAME = 512
@@ -63,8 +64,7 @@ def check_testcases(testcases: Testcases) -> None:
     :raises PayloadError: naming the entry.
     """
     for name in testcases.names:
-        if not _TEST_NAME.match(name):
-            raise PayloadError(f"payload: testcases.names: {name[:80]!r} is not a test name")
+        _check_name(name)
     length = sum(map(len, testcases.regexes))
     if length > MAX_REGEX_CHARACTERS:
         raise PayloadError(f"payload: testcases.regexes: {length} characters; {MAX_REGEX_CHARACTERS} are allowed")
@@ -86,6 +86,13 @@ def check_testcases(testcases: Testcases) -> None:
             raise PayloadError(f"payload: testcases.regexes: {expression[:80]!r}: control characters are not allowed")
     if testcases.url:
         split_url(testcases.url, "testcases.url")
+
+
+def _check_name(name: str) -> None:
+    if not _TEST_NAME.match(name):
+        raise PayloadError(f"payload: testcases.names: {name[:80]!r} is not a test name")
+    if has_two_names(name):
+        raise PayloadError(f"payload: testcases.names: {name[:160]!r} has two test names; write one per line")
 
 
 def split_url(url: str, what: str) -> Any:

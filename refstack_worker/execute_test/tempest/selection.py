@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from refstack_worker.contract.test_choice import choose, split_entry
+from refstack_worker.contract.test_choice import choose, has_two_names, split_entry
 from refstack_worker.execute_test.failures import BadInput
 
 MAX_TESTCASES = 100_000
@@ -39,6 +39,8 @@ def expression(entry: str, where: str = "test cases") -> str:
         return _checked_pattern(entry, where)
     if entry == "tempest":
         return ""
+    if has_two_names(entry):
+        raise BadInput(f"{where}: {entry[:200]!r} has two test names; write one per line")
     if match := _TEST_ID.search(entry):
         return f"id-{match.group(1).lower()}"
     if not _is_name(entry):

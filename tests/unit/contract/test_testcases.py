@@ -80,3 +80,12 @@ def test_what_the_node_would_refuse_is_refused_before_it_is_queued(name: str) ->
 def test_what_the_server_takes_the_node_takes_too(name: str) -> None:
     testcases.check_testcases(testcases.Testcases(names=(name,)))
     assert check_testcases([name], "list") == (name,)
+
+
+@pytest.mark.parametrize("between", [" ", ",", ", ", "; ", "\t"])
+def test_a_second_test_behind_the_id_of_the_first_is_refused_and_not_lost(between: str) -> None:
+    both = f"tempest.api.x.T.test_a[id-{UUID}]{between}tempest.api.x.T.test_b[id-{UUID[:-1]}6]"
+    with pytest.raises(BadInput, match="has two test names; write one per line"):
+        check_testcases([both], "list")
+    with pytest.raises(PayloadError, match="has two test names|is not a test name"):
+        testcases.check_testcases(testcases.Testcases(names=(both,)))
