@@ -45,7 +45,8 @@ def expression(entry: str, where: str = "test cases") -> str:
         return f"id-{match.group(1).lower()}"
     if not _is_name(entry):
         raise BadInput(f"{where}: {entry[:200]!r} is not a test name, id-UUID or regex:EXPRESSION")
-    name = entry.partition("[")[0]
+    # a prefix may end in a dot
+    name = entry.partition("[")[0].rstrip(".")
     # in a list file # begins a comment
     return "^" + re.escape(name).replace(r"\#", r"\x23") + r"(?:[.\[(]|$)"
 

@@ -43,6 +43,8 @@ class Exclusions:
         reasons = {}
         for item in items:
             name, uuid = split_entry(item["test"].strip())
+            # as in test cases, where a prefix may end in a dot
+            name = name.rstrip(".")
             if name and not _NAME.fullmatch(name) or not (name or uuid):
                 raise invalid("exclude", f"{item['test'][:80]!r} is neither the name of a test nor id-UUID")
             reasons[name or f"id-{uuid}"] = item.get("reason", "")
@@ -79,7 +81,7 @@ class Exclusions:
             raise invalid("exclude", "cannot be combined with a list from a URL")
         kept = [entry for entry in dict.fromkeys(chosen.names) if self.reason(*split_entry(entry)) is None]
         names = tuple(entry for entry in kept if not self._is_within(entry))
-        within = [f"^{re.escape(entry)}{_END}" for entry in kept if self._is_within(entry)]
+        within = [f"^{re.escape(entry.rstrip('.'))}{_END}" for entry in kept if self._is_within(entry)]
         regexes = self._without([*within, *chosen.regexes])
         found = replace(chosen, names=names, regexes=regexes)
         if not names and not regexes:
@@ -92,7 +94,7 @@ class Exclusions:
 
     def _is_within(self, entry: str) -> bool:
         """Whether something below a class or module is left out."""
-        below = f"{entry}."
+        below = f"{entry.rstrip('.')}."
         place = bisect.bisect_left(self._sorted, below)
         return place < len(self._sorted) and self._sorted[place].startswith(below)
 

@@ -92,3 +92,10 @@ def test_a_scenario_of_any_name(scenario: str) -> None:
     pattern = expression(name)
     assert re.search(pattern, name) and "#" not in pattern
     assert not re.search(pattern, "a.B.test_c(other)")
+
+
+@pytest.mark.parametrize("prefix", ["tempest.api.a", "tempest.api.a."])
+def test_a_prefix_may_end_in_a_dot(prefix: str) -> None:
+    listed = ["tempest.api.a.A.test_x", "tempest.api.ab.A.test_x"]
+    assert Selection((prefix,)).chosen_of(listed)[1] == listed[:1]
+    assert Selection((prefix,)).unmatched(listed) == []

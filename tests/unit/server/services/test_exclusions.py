@@ -48,6 +48,13 @@ def test_names_are_taken_out_and_a_class_runs_without_one_test() -> None:
     assert excluded.apply(Testcases(names=("tempest.api.a.A.test_x", "q"))).names == ("q",)
 
 
+@pytest.mark.parametrize("prefix", ["tempest.api.a", "tempest.api.a."])
+def test_prefixes_may_end_in_a_dot(prefix: str) -> None:
+    assert runs(Exclusions.of([{"test": prefix}]).apply(Testcases(regexes=(ALL_TESTS,)))) == LISTED[2:]
+    one = of(tempest__api__a__A__test_x="bug").apply(Testcases(names=(prefix,)))
+    assert one.names == () and runs(one) == LISTED[1:2]
+
+
 @pytest.mark.parametrize("chosen", [Testcases(names=("tempest.api.a.A.test_x",)), Testcases(url="http://x/")])
 def test_what_cannot_be_is_refused(chosen: Testcases) -> None:
     with pytest.raises(UsageError, match="exclude"):
