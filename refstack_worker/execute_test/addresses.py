@@ -29,4 +29,5 @@ def base_url(text: str, where: str) -> str:
         valid = False
     if not valid or "?" in address or "#" in address or re.search(r"[\s\x00-\x1f\\]", address):
         raise BadInput(f"{where}: {shown_address(text)[:200]!r} is not an http or https address of a server")
-    return address.rstrip("/")
+    # Tempest's options take the scheme in small letters alone
+    return f"{parts.scheme}{address[len(parts.scheme) :]}".rstrip("/")

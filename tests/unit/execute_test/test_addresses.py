@@ -12,6 +12,7 @@ from refstack_worker.execute_test.failures import BadInput
         ("https://refstack.example.org/", "https://refstack.example.org"),
         ("refstack.example.org:8000", "http://refstack.example.org:8000"),
         ("http://[::1]:8000/api/", "http://[::1]:8000/api"),
+        ("HTTPS://Cloud.Example:5000/v3", "https://Cloud.Example:5000/v3"),
     ],
 )
 def test_an_address_of_a_server(text: str, url: str) -> None:
