@@ -60,9 +60,13 @@ def remove_link(ledger: Ledger, caller: Caller, links: list[Link], link_id: int)
     ledger.links.remove(found)
 
 
-def reader_of(link: Link) -> Caller:
-    """Return the caller that a link represents: it can only read, and only what the link leads to."""
-    return Caller(Token(-link.id, "shared link", (OPERATOR, READ)))
+def reader_of(ledger: Ledger, link: Link) -> Caller:
+    """Return the caller that a link represents: it can only read, and only what the link leads to.
+
+    What its readers hold counts for the owner of the run, who could make any number of links for this.
+    """
+    owner = ledger.runs.get(link.test_id).owner_id if link.test_id is not None else None
+    return Caller(Token(-link.id, "shared link", (OPERATOR, READ), owner))
 
 
 def _programs(ledger: Ledger, stored: StoredGuideline) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from flask import Response, request
 
 from refstack_worker.server.domain.accounts import AccessScope
 from refstack_worker.server.results import subunit_v1
-from refstack_worker.server.results.exports.formats import FORMATS
+from refstack_worker.server.results.exports.formats import FORMATS, Format
+from refstack_worker.server.results.exports.report import Pieces
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.serving.context import HttpContext
 from refstack_worker.server.serving.events import Hub
@@ -82,10 +83,15 @@ def _as_v1(pieces: Iterable[bytes]) -> Iterator[bytes]:
             yield piece
 
 
+def _exported(context: HttpContext, caller: Caller, test_id: int, made: Format) -> Pieces:
+    yield from made.make(context.runs.exported(caller, test_id))
+
+
 def exported_file(context: HttpContext, caller: Caller, test_id: int, name: str) -> Response:
     """Return the result of a run in one of :data:`FORMATS`."""
     made = FORMATS[name]
-    pieces = context.downloads.of(caller.token.account, made.make(context.runs.exported(caller, test_id)))
+    # the verdict, too, is only read by one who has a place
+    pieces = context.downloads.of(caller.token.account, _exported(context, caller, test_id, made))
     answer = Response(pieces.begin(), mimetype=made.mimetype)
     answer.headers["Content-Disposition"] = f"attachment; filename=run-{test_id}.{made.suffix}"
     # the one-file page brings its style with it and nothing else

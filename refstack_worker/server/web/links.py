@@ -72,7 +72,7 @@ def show_shared_run(secret: str) -> Answer:
     found = _link(secret)
     if found.test_id is None:
         raise NotFoundError("This link is unknown or has expired.")
-    answer = exported_file(context(), reader_of(found), found.test_id, HTML)
+    answer = exported_file(context(), reader_of(context().ledger, found), found.test_id, HTML)
     answer.headers["Content-Disposition"] = "inline"
     answer.headers["X-Robots-Tag"] = "noindex"
     answer.headers["Referrer-Policy"] = "no-referrer"

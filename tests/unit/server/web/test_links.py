@@ -132,3 +132,35 @@ def test_links_read_each_guideline_once(client: FlaskClient, ledger: Ledger, mon
     for program in (PROGRAM, "none", "none"):
         client.post("/clouds/1/links", data={"form_key": key, "program": program})
     assert len(read) == 1
+
+
+def test_readers_of_links_hold_the_places_of_the_owner(client: FlaskClient, ledger: Ledger, run: int) -> None:
+    # an owner could make any number of links, and with each keep others from reading their results
+    key = key_of(client)
+    paths = [
+        re.findall(r"/shared/[\w-]+", client.post(f"/runs/{run}/links", data={"form_key": key, "days": "7"}).text)[0]
+        for _ in range(2)
+    ]
+    guest = client.application.test_client()
+    operator = {"Authorization": f"Bearer {ledger.tokens.add('op', ['operator'])[1]}"}
+    under_way = [guest.get(paths[0]) for _ in range(2)]
+    assert [guest.get(path).status_code for path in paths] == [429, 429]
+    assert client.get(f"/runs/{run}/file/html").status_code == 429
+    assert guest.get(f"/v1/runs/{run}/exports/html", headers=operator).status_code == 200
+    for answer in under_way:
+        answer.close()
+    assert guest.get(paths[1]).status_code == 200
+
+
+def test_a_link_without_a_place_costs_no_verdict(
+    client: FlaskClient, ledger: Ledger, run: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/shared/{ledger.links.add(links.Link(0, run, None, expires_at=ledger.clock() + 60))[1]}"
+    guest = client.application.test_client()
+    under_way = [guest.get(path) for _ in range(2)]
+    read: list[int] = []
+    monkeypatch.setattr(ledger.guidelines, "verdict", read.append)
+    assert guest.get(path).status_code == 429
+    assert not read
+    for answer in under_way:
+        answer.close()
