@@ -26,7 +26,8 @@ from refstack_worker.server.domain.notifications import (
     Sent,
     Subscription,
 )
-from refstack_worker.server.ledger.subscriptions import subscription_of, wanted_by
+from refstack_worker.server.ledger.disabled import is_disabled
+from refstack_worker.server.ledger.subscriptions import is_to_stranger, pause_to_strangers, subscription_of, wanted_by
 from refstack_worker.server.ledger.transactions import LedgerPart, Row, new_id
 
 EVENTS_AT_ONCE = 50
@@ -63,6 +64,7 @@ class Deliveries(LedgerPart):
                 return 0
         with self.database.writing() as connection:
             rows = connection.execute(question.with_for_update(skip_locked=True)).mappings().all()
+            pause_to_strangers(connection, self.clock())
             readers = [(subscription_of(row), row["vendor_id"]) for row in connection.execute(wanted_by()).mappings()]
             waiting = _waiting(connection)
             for row in rows:
@@ -188,10 +190,13 @@ def _first_due(now: float) -> Any:
     is_due = delivery.c.is_open & (delivery.c.due_at <= now) & (delivery.c.leased_until < now)
     no_vendor = case((user.c.vendor_id.is_(None), subscription.c.owner_id))
     place = func.row_number().over(partition_by=(user.c.vendor_id, no_vendor), order_by=delivery.c.due_at)
+    is_test = delivery.c.kind == EventKind.TEST.value
+    # accounts may have changed since the message was made
+    is_wanted = (subscription.c.paused_at == 0) & ~is_to_stranger()
     ranked = (
         select(delivery.c.id, place.label("place"))
         .select_from(_OWNED)
-        .where(is_due, (subscription.c.paused_at == 0) | (delivery.c.kind == EventKind.TEST.value))
+        .where(is_due, is_wanted | is_test, ~is_disabled(subscription.c.owner_id))
         .subquery()
     )
     return select(ranked.c.id).where(ranked.c.place <= MAX_OF_VENDOR_AT_ONCE)

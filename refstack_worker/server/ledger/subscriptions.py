@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy.engine import Connection
 
 from refstack_worker.errors import NotFoundError, StateError
-from refstack_worker.server.db.legacy_tables import user
+from refstack_worker.server.db.legacy_tables import user, vendor
 from refstack_worker.server.db.notify_tables import subscription
 from refstack_worker.server.domain.notifications import (
     EventKind,
@@ -22,6 +23,9 @@ from refstack_worker.server.ledger.transactions import LedgerPart, Row, new_id
 
 MAX_OF_VENDOR = 20
 """Subscriptions that the users of one vendor, or one user without a vendor, may have; so may the operators."""
+NOT_OF_VENDOR = "the address is no longer one of your vendor's"
+"""Why a subscription was paused."""
+_OWNER, _RECEIVER = user.alias("owner"), user.alias("receiver")
 _COLUMNS = [column for column in subscription.c if column.name not in ("sealed_secret", "failures")]
 
 
@@ -109,6 +113,35 @@ def wanted_by() -> Any:
         .select_from(joined)
         .where(subscription.c.paused_at == 0, ~is_disabled(subscription.c.owner_id))
     )
+
+
+def is_to_stranger() -> Any:
+    """Return the condition that an e-mail would go to an address that is no longer one of the owner's vendor.
+
+    Users leave a vendor, are disabled, and get other addresses; they must not read on about its runs. The
+    operators' own subscriptions go anywhere.
+    """
+    is_colleague = or_(_RECEIVER.c.id == _OWNER.c.id, _RECEIVER.c.vendor_id == _OWNER.c.vendor_id)
+    of_user = select(_RECEIVER.c.id).where(
+        _OWNER.c.id == subscription.c.owner_id, is_colleague, _RECEIVER.c.email == subscription.c.target,
+        ~is_disabled(_RECEIVER.c.id),
+    )  # fmt: skip
+    of_vendor = select(vendor.c.id).where(
+        _OWNER.c.id == subscription.c.owner_id, vendor.c.id == _OWNER.c.vendor_id,
+        vendor.c.contact_email == subscription.c.target,
+    )  # fmt: skip
+    return and_(
+        subscription.c.channel == MessageChannel.MAIL.value,
+        subscription.c.owner_id.is_not(None),
+        ~exists(of_user.correlate(subscription)),
+        ~exists(of_vendor.correlate(subscription)),
+    )
+
+
+def pause_to_strangers(connection: Connection, now: float) -> None:
+    """Pause the subscriptions whose e-mails would go to a stranger; those of disabled users get nothing anyway."""
+    is_due = and_(subscription.c.paused_at == 0, ~is_disabled(subscription.c.owner_id), is_to_stranger())
+    connection.execute(update(subscription).where(is_due).values(paused_at=now, problem=NOT_OF_VENDOR))
 
 
 def subscription_of(row: Row) -> Subscription:

@@ -133,10 +133,10 @@ class NotificationService:
     def addresses(self, caller: Caller) -> list[str]:
         """Return the addresses to which a caller may send e-mail: those of the vendor's users and its contact.
 
-        Others would let anyone send messages to strangers. Operators may enter any.
+        Others would let anyone send messages to strangers; disabled users get none. Operators may enter any.
         """
-        owners = self._owners(caller) or ()
-        users = [user for user in self.ledger.accounts.users() if user.id in owners]
+        owners, disabled = self._owners(caller) or (), self.ledger.account_changes.states().users
+        users = [user for user in self.ledger.accounts.users() if user.id in owners and user.id not in disabled]
         vendors = {user.vendor_id for user in users}
         contacts = [vendor.contact_email for vendor in self.ledger.accounts.vendors() if vendor.id in vendors]
         mine = [user.email for user in sorted(users, key=lambda user: user.id != caller.token.user_id)]

@@ -13,7 +13,8 @@ from refstack_worker.config.notifications import NotifySettings
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.gearman import Address
 from refstack_worker.server.ledger.ledger import Ledger
-from refstack_worker.server.ledger.subscriptions import MAX_OF_VENDOR
+from refstack_worker.server.ledger.subscriptions import MAX_OF_VENDOR, NOT_OF_VENDOR
+from refstack_worker.server.notify.messages import Composer
 from refstack_worker.server.notify.notifier import Notifier
 from tests.support.callers import Callers
 from tests.support.http_server import Reply, Scripted, serving
@@ -143,3 +144,39 @@ def test_names_that_no_one_resolves_hold_few_threads(callers: Callers, monkeypat
         answer.set()
         first.join()
     assert held == [400]
+
+
+def test_email_ends_where_the_receiver_is_no_longer_of_the_vendor(callers: Callers) -> None:
+    # such as a colleague who went to another vendor, and must not read on about the runs of the former one
+    ledger = callers.ledger
+    paths = [
+        f"/v1/notifications/{callers.ann('POST', '/v1/notifications', mail(address)).json['id']}"
+        for address in ("abe@x.example", "desk@acme.example", "ann@x.example")
+    ]
+    waiting, left = (ledger.runs.add(new_run(owner_id=callers.ann.user_id)).test_id for _ in range(2))
+    ledger.runs.cancel(waiting, "ann")
+    ledger.deliveries.fan_out(Composer(ledger))
+    bravo = ledger.accounts.user(callers.bob.user_id or 0).vendor_id
+    assert callers.operator("PUT", f"/v1/users/{callers.abe.user_id}", {"vendor_id": bravo}).status_code == 200
+    ledger.runs.cancel(left, "ann")
+    receivers = [due.target for due in ledger.deliveries.take(10)]
+    assert ledger.deliveries.fan_out(Composer(ledger)) == 1
+    assert set(receivers) == {"desk@acme.example", "ann@x.example"}
+    shown = [callers.ann("GET", path).json for path in paths]
+    assert [one["paused"] for one in shown] == [True, False, False]
+    assert shown[0]["problem"] == NOT_OF_VENDOR
+
+
+def test_a_disabled_user_gets_no_email(callers: Callers) -> None:
+    ledger = callers.ledger
+    for who in (callers.ann, callers.abe):
+        assert who("POST", "/v1/notifications", {**mail("abe@x.example"), "scope": "vendor"}).status_code == 201
+    ledger.runs.cancel(ledger.runs.add(new_run(owner_id=callers.ann.user_id)).test_id, "ann")
+    ledger.deliveries.fan_out(Composer(ledger))
+    assert callers.operator("PUT", f"/v1/users/{callers.abe.user_id}", {"disabled": True}).status_code == 200
+    assert not ledger.deliveries.take(10)
+    refused = callers.ann("POST", "/v1/notifications", mail("abe@x.example"))
+    assert refused.status_code == 400 and "ann@x.example" in refused.json["detail"]
+    # back again: what waited is sent
+    assert callers.operator("PUT", f"/v1/users/{callers.abe.user_id}", {"disabled": False}).status_code == 200
+    assert len(ledger.deliveries.take(10)) == 2
