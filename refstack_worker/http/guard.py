@@ -37,15 +37,24 @@ _Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 NEVER = tuple(
     ipaddress.ip_network(text)
     for text in (
-        # metadata services of OpenStack, AWS, Alibaba and Azure
-        *("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32"),
-        # protocol assignments, site-local, IPv4 inside IPv6 (compatible, NAT64, local NAT64)
-        *("192.0.0.0/24", "fec0::/10", "::/96", "64:ff9b::/96", "64:ff9b:1::/48"),
+        # metadata services of OpenStack, AWS, Google, Oracle, Scaleway, Alibaba and Azure
+        *("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128", "fd00:c1::a9fe:a9fe/128"),
+        *("fd00:42::42/128", "100.100.100.200/32", "168.63.129.16/32"),
+        # protocol assignments, site-local, IPv4 inside IPv6 (compatible, translated, NAT64, local NAT64)
+        *("192.0.0.0/24", "fec0::/10", "::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"),
         # the old 6to4 relays (RFC 7526): any network that announces the route gets what is sent there
         "192.88.99.0/24",
     )
 )
 """Not public whatever Python's version calls them."""
+_PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")
+"""All that IANA has assigned to be reached globally; outside of it are overlays, segment routing and the like."""
+_NOT_PUBLIC_IPV6 = tuple(ipaddress.ip_network(text) for text in ("2001:20::/28", "3fff::/20"))
+"""Inside of it: ORCHID, and addresses for documentation, which older versions of Python do not know."""
+_ISATAP = 0x5EFE
+"""Upper half of the interface identifier of ISATAP (RFC 5214), whose lower half is an IPv4 address ..."""
+_UNIVERSAL = 0x02000000
+"""... with this bit if that is a public one."""
 
 
 class Deadline:
@@ -195,15 +204,25 @@ def _resolve(host: str, port: int, deadline: Deadline) -> Sequence[Any]:
 
 def _may(text: str, networks: Sequence[Network]) -> bool:
     plain = _parsed(text)
-    return _is_in(plain, networks) or (plain.is_global and not is_never_public(text))
+    return _is_in(plain, networks) or (_is_public(plain) and not is_never_public(text))
+
+
+def _is_public(address: _Address) -> bool:
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global
+    return address.is_global and address in _PUBLIC_IPV6 and not _is_in(address, _NOT_PUBLIC_IPV6)
 
 
 def is_never_public(text: str) -> bool:
     """Return whether an IP address leads to many hosts, to a metadata service, or to whatever another address names."""
     plain = _parsed(text)
-    # 6to4 and Teredo addresses lead to the IPv4 address inside
-    tunnels = isinstance(plain, ipaddress.IPv6Address) and bool(plain.sixtofour or plain.teredo)
+    # 6to4, Teredo and ISATAP addresses lead to the IPv4 address inside
+    tunnels = isinstance(plain, ipaddress.IPv6Address) and bool(plain.sixtofour or plain.teredo or _is_isatap(plain))
     return tunnels or plain.is_multicast or _is_in(plain, NEVER)
+
+
+def _is_isatap(address: ipaddress.IPv6Address) -> bool:
+    return (int(address) >> 32) & 0xFFFFFFFF & ~_UNIVERSAL == _ISATAP
 
 
 def _parsed(text: str) -> _Address:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from refstack_worker.contract.networks import METADATA_NETWORKS
 from refstack_worker.errors import ServerError, UsageError
 from refstack_worker.http import guard
 from refstack_worker.http.guard import GuardedRequest, OutboundGuard
@@ -26,7 +27,10 @@ class TestAllowed:
         ["127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "::ffff:127.0.0.1",
          "fe80::1", "fd00::1", "224.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "100.64.0.1",
          "168.63.129.16", "192.0.0.192", "64:ff9b:1::7f00:1", "fec0::1", "::127.0.0.1", "localhost",
-         "0x7f.1", "2130706433", "192.88.99.1"],
+         "0x7f.1", "2130706433", "192.88.99.1",
+         # IPv4 inside IPv6: translated (SIIT), ISATAP; overlays, segment routing, documentation, nothing assigned
+         "::ffff:0:10.0.0.1", "2600:1234::5efe:10.0.0.1", "2600:1234::200:5efe:10.0.0.1", "200::1", "5f00::1",
+         "3fff::1", "2001:20::1", "4000::1", "e000::1", "fd20:ce::254"],
     )  # fmt: skip
     def test_no_way_into_the_operators_network(self, host: str) -> None:
         with pytest.raises(UsageError, match="private address"):
@@ -34,6 +38,7 @@ class TestAllowed:
 
     def test_public_ones_and_allowed_ones(self) -> None:
         assert guard.allowed_address("8.8.8.8", 443, OutboundGuard()) == "8.8.8.8"
+        assert guard.allowed_address("2606:4700::6810:84e5", 443, OutboundGuard()) == "2606:4700::6810:84e5"
         assert guard.allowed_address("127.0.0.1", 80, OutboundGuard(LOOPBACK)) == "127.0.0.1"
 
     def test_one_private_address_among_public_ones_is_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +48,10 @@ class TestAllowed:
         monkeypatch.setattr(socket, "getaddrinfo", two)
         with pytest.raises(UsageError, match=r"10\.0\.0\.1"):
             guard.allowed_address("two.example", 80, OutboundGuard())
+
+    @pytest.mark.parametrize("network", METADATA_NETWORKS)
+    def test_metadata_services_are_not_public_in_any_form(self, network: str) -> None:
+        assert guard.is_never_public(str(ipaddress.ip_network(network)[0]))
 
     @pytest.mark.parametrize(
         "url",
