@@ -14,8 +14,8 @@ from refstack_worker.server.services.inputs.schema import (
     choice,
     expiry_field,
     fields,
+    name_text,
     seconds_until_expiry,
-    string,
 )
 from refstack_worker.server.services.tokens import WantedToken, create_own, own_tokens, revoke_own
 
@@ -23,7 +23,7 @@ OWN_TOKENS = Resource("own tokens", "Your own API tokens.")
 _RULE = "/v1/me/tokens"
 _NEW = fields(
     "name",
-    name=string(200, minLength=1, description="What it is for", examples=["CI pipeline"]),
+    name=name_text(200, description="What it is for", examples=["CI pipeline"]),
     scope=choice(VENDOR, READ, description="read: it changes nothing"),
     **EXPIRY,
 )

@@ -14,6 +14,7 @@ from refstack_worker.server.db import account_tables, guideline_tables, legacy_t
 from refstack_worker.server.db.operator_tables import user_state, vendor_state
 from refstack_worker.server.db.schedule_tables import schedule
 from refstack_worker.server.domain.accounts import AccountStates
+from refstack_worker.server.ledger.accounts import need_new_vendor_name
 from refstack_worker.server.ledger.disabled import is_disabled
 from refstack_worker.server.ledger.links import end_links
 from refstack_worker.server.ledger.transactions import LedgerPart
@@ -53,7 +54,13 @@ class AccountChanges(LedgerPart):
             return bool(connection.execute(select(is_disabled(literal(user_id)))).scalar())
 
     def change_vendor(self, vendor_id: int, values: Mapping[str, Any]) -> None:
-        """Set ``vendor_name``, ``contact_name`` or ``contact_email``; see :meth:`_change`."""
+        """Set ``vendor_name``, ``contact_name`` or ``contact_email``; see :meth:`_change`.
+
+        :raises StateError: another vendor has this name, in whatever case.
+        """
+        if name := values.get("vendor_name"):
+            with self.database.writing() as connection:
+                need_new_vendor_name(connection, name, vendor_id)
         self._change(_VENDOR, vendor_id, values, "vendor")
 
     def change_user(self, user_id: int, values: Mapping[str, Any]) -> None:

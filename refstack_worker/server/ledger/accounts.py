@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from refstack_worker.errors import NotFoundError, StateError
@@ -29,10 +30,11 @@ class Accounts(LedgerPart):
         return [_vendor(row) for row in rows]
 
     def add_vendor(self, name: str, contact_name: str = "", contact_email: str = "") -> Vendor:
-        """Enter a vendor. :raises StateError: there is one of that name or with that address."""
+        """Enter a vendor. :raises StateError: there is one of that name, in any case, or with that address."""
         row = {"vendor_name": name, "contact_name": contact_name or None, "contact_email": contact_email or None}
         try:
             with self.database.writing() as connection:
+                need_new_vendor_name(connection, name)
                 made = new_id(connection.execute(insert(legacy_tables.vendor).values(row)))
         except IntegrityError:
             raise StateError(f"there is a vendor {name!r} already, or one with this address") from None
@@ -121,6 +123,19 @@ class Accounts(LedgerPart):
         with self.database.reading() as connection:
             found = connection.execute(question.where(run.c.owner_id.in_(owner_ids or (-1,)))).scalars()
             return frozenset(found)
+
+
+def need_new_vendor_name(connection: Connection, name: str, but: int = 0) -> None:
+    """Refuse a name that vendors would confuse with another's when they share a run.
+
+    :param but: id of the vendor that is to have the name.
+    :raises StateError: another vendor has it, in whatever case.
+    """
+    table = legacy_tables.vendor
+    names = connection.execute(select(table.c.vendor_name).where(table.c.id != but)).scalars()
+    taken = next((one for one in names if (one or "").strip().casefold() == name.strip().casefold()), None)
+    if taken is not None:
+        raise StateError(f"there is a vendor {taken!r} already")
 
 
 def _is_share(test_id: int, vendor_id: int) -> Any:

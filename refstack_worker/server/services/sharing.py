@@ -35,9 +35,17 @@ def _known_id(ledger: Ledger, caller: Caller, vendor_id: int) -> int:
 
 
 def vendor_named(ledger: Ledger, name: str) -> Vendor:
-    """Return the vendor of a name. :raises NotFoundError: there is none."""
-    wanted = name.strip().casefold()
-    found = next((one for one in ledger.accounts.vendors() if one.name.casefold() == wanted), None)
+    """Return the vendor of a name, in any case if only one has it.
+
+    :raises NotFoundError: there is none, or there are several and none is called exactly so.
+    """
+    wanted = name.strip()
+    similar = [one for one in ledger.accounts.vendors() if one.name.strip().casefold() == wanted.casefold()]
+    # RefStack's own table may have names that differ in nothing but case: a run is for one of them, not for the other
+    named = [one for one in similar if one.name in (name, wanted)] or similar
+    if len(named) > 1:
+        raise NotFoundError(f'Several vendors are called "{wanted[:80]}". Write the name exactly, also its capitals.')
+    found = named[0] if named else None
     if found is None:
         raise NotFoundError(f'There is no vendor "{name[:80]}". Write the name as the operator registered it.')
     return found

@@ -11,7 +11,7 @@ from flask import Response, make_response, redirect, request
 from refstack_worker.contract.spreadsheets import harmless
 from refstack_worker.errors import StateError, UsageError
 from refstack_worker.server.services.inputs.checks import FieldError, check
-from refstack_worker.server.services.inputs.schema import ID, MAX_ID, fields, maybe, string
+from refstack_worker.server.services.inputs.schema import ID, MAX_ID, fields, maybe, name_text, string
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import number
 from refstack_worker.server.web.forms import errors_of, id_in, stripped
@@ -22,11 +22,11 @@ PAGE_ENTRIES = 100
 MAX_EXPORTED = 100_000
 _VENDOR = fields(
     "vendor_name",
-    vendor_name=string(80, minLength=1),
+    vendor_name=name_text(80),
     contact_name=string(120),
     contact_email=string(120),
 )
-_USER = fields("user_name", user_name=string(60, minLength=1), email=string(200), vendor_id=maybe(ID))
+_USER = fields("user_name", user_name=name_text(60), email=string(200), vendor_id=maybe(ID))
 
 
 @page("GET", "/vendors")

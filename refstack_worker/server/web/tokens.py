@@ -12,7 +12,7 @@ from flask import make_response, redirect, request
 from refstack_worker.contract.scopes import VENDOR
 from refstack_worker.errors import UsageError
 from refstack_worker.server.services.inputs.checks import FieldError, check, invalid
-from refstack_worker.server.services.inputs.schema import fields, integer, string
+from refstack_worker.server.services.inputs.schema import fields, integer, name_text
 from refstack_worker.server.services.tokens import WantedToken, create_own, last_expiry, own_tokens, revoke_own
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.web.forms import errors_of, id_in, number_or_text
@@ -20,7 +20,7 @@ from refstack_worker.server.web.pages import Answer, caller, form, page, show, t
 
 _LIFETIMES = (("30", "In 30 days"), ("90", "In 90 days"), ("365", "In 1 year"))
 """Days, and what the page calls them."""
-_SCHEMA = fields("name", name=string(200, minLength=1), days=integer(0, 3650))
+_SCHEMA = fields("name", name=name_text(200), days=integer(0, 3650))
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,15 @@ from refstack_worker.server.services.inputs.schema import (
     expiry_field,
     fields,
     maybe,
+    name_text,
     seconds_until_expiry,
-    string,
 )
 from refstack_worker.server.services.tokens import expiry_of_new
 
 TOKENS = Resource("tokens", "API tokens (operators).")
 _NEW = fields(
     "name",
-    name=string(200, minLength=1, description="What it is for", examples=["CI pipeline"]),
+    name=name_text(200, description="What it is for", examples=["CI pipeline"]),
     scopes=array(SCOPE, minItems=1),
     user_id=maybe({**ID, "description": "Owner; null: an operator's token"}),
     **EXPIRY,

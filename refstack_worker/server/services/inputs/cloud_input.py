@@ -15,12 +15,12 @@ from refstack_worker.server.domain.clouds import NewCloud
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.inputs.accounts_input import ACCOUNTS, accounts_of
 from refstack_worker.server.services.inputs.checks import invalid
-from refstack_worker.server.services.inputs.schema import CONF, FLAG, ID, fields, maybe, string
+from refstack_worker.server.services.inputs.schema import CONF, FLAG, ID, fields, maybe, name_text, string
 
 NEW_CLOUD = fields(
     "label",
     "endpoint_v3",
-    label=string(60, minLength=1, description="Name of the cloud"),
+    label=name_text(60, description="Name of the cloud"),
     # room for the "/v3" that may be added
     endpoint_v3=string(500, minLength=1, description="Keystone URL", examples=["https://cloud.example:5000/v3"]),
     region=string(80),

@@ -18,6 +18,12 @@ def string(longest: int = 0, pattern: str = "", **more: Any) -> Json:
     return {"type": "string", **limits, **({"pattern": pattern} if pattern else {}), **more}
 
 
+def name_text(longest: int, **more: Any) -> Json:
+    """Return the schema of the name of something, which lists and links show: more than blanks, and none around it."""
+    trouble = {"x-expected": "must be a name without blanks around it"}
+    return string(longest, r"^$|^\S(.*\S)?$", minLength=1, **trouble, **more)
+
+
 def integer(least: int | None = None, most: int | None = None, **more: Any) -> Json:
     """Return the schema of a whole number."""
     bounds = {"minimum": least, "maximum": most}

@@ -3,7 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
+from refstack_worker.server.db import legacy_tables
 from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.callers import Callers, Somebody
 from tests.support.ledgers import Clock, new_run
@@ -100,3 +102,40 @@ def test_versions_in_full_for_operators_only(callers: Callers) -> None:
     full, short = callers.operator("GET", "/v1/about").json, callers.ann("GET", "/v1/about").json
     assert set(full) == {"software", "database", "python", "libraries", "nodes"} and full["libraries"]["Flask"]
     assert set(short) == {"software", "database"} and short["database"]["kind"] in ("sqlite", "postgresql")
+
+
+def test_names_are_more_than_blanks_and_have_none_around(callers: Callers) -> None:
+    cloud = {"endpoint_v3": "https://cloud.example/v3"}
+    for bad in (" ", " x", "x ", "  "):
+        for who, path, body in (
+            (callers.operator, "/v1/vendors", {"name": bad}),
+            (callers.operator, "/v1/users", {"name": bad}),
+            (callers.operator, "/v1/tokens", {"name": bad, "scopes": ["operator"]}),
+            (callers.ann, "/v1/me/tokens", {"name": bad}),
+            (callers.ann, "/v1/clouds", {**cloud, "label": bad}),
+        ):
+            refused = who("POST", path, body)
+            assert refused.status_code == 400 and len(refused.json["errors"]) == 1, (path, bad)
+    assert callers.ann("POST", "/v1/clouds", {**cloud, "label": "x y"}).status_code == 201
+
+
+def test_vendors_have_names_that_differ_in_more_than_case(callers: Callers) -> None:
+    for same in ("acme", "ACME"):
+        assert callers.operator("POST", "/v1/vendors", {"name": same}).status_code == 409
+        assert callers.operator("PUT", f"/v1/vendors/{callers.bravo}", {"name": same}).status_code == 409
+    assert callers.operator("PUT", f"/v1/vendors/{callers.acme}", {"name": "ACME"}).status_code == 200
+
+
+def test_a_run_is_shared_with_the_vendor_that_is_called_exactly_so(callers: Callers) -> None:
+    # RefStack's own table may have both
+    with callers.ledger.database.writing() as connection:
+        connection.execute(insert(legacy_tables.vendor).values([{"vendor_name": "ACME"}, {"vendor_name": "acme "}]))
+    run = callers.ledger.runs.add(new_run(owner_id=callers.bob.user_id)).test_id
+    ids = {one.name: one.id for one in callers.ledger.accounts.vendors()}
+    for given, meant in (("ACME", "ACME"), ("Acme", "Acme"), ("acme ", "acme ")):
+        assert callers.bob("POST", f"/v1/runs/{run}/shares", {"vendor": given}).status_code == 200
+        assert callers.ledger.accounts.shares(run) == [ids[meant]]
+        callers.ledger.accounts.unshare(run, ids[meant])
+    refused = callers.bob("POST", f"/v1/runs/{run}/shares", {"vendor": "aCME"})
+    assert refused.status_code == 404 and "exactly" in refused.json["detail"]
+    assert callers.bob("POST", f"/v1/runs/{run}/shares", {"vendor": "bravo"}).status_code == 200
