@@ -15,18 +15,19 @@ from refstack_worker.server.ledger.overview import FrozenVerdict
 from refstack_worker.server.results.exports.formats import FORMATS
 from refstack_worker.server.services import access, sharing, uploads
 from refstack_worker.server.services.compare import compare
-from refstack_worker.server.services.inputs.checks import invalid
+from refstack_worker.server.services.inputs.checks import FieldError, InvalidInput, invalid
 from refstack_worker.server.services.inputs.moments import moment
 from refstack_worker.server.services.inputs.run_input import RERUN
 from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.services.preflight import preflight
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.files import event_stream, exported_file, log_file, subunit_file
-from refstack_worker.server.serving.responses import number, text
+from refstack_worker.server.serving.responses import number, status_of, text
 from refstack_worker.server.web import words
 from refstack_worker.server.web.forms import accounts_text, errors_of, id_in, passwords
 from refstack_worker.server.web.guidelines import programs_of
 from refstack_worker.server.web.pages import Answer, caller, page, scope, show, typed
+from refstack_worker.server.web.run import show_run_forms
 from refstack_worker.server.web.run_form import NAMES, body_of, show_findings, show_run_form
 
 PAGE_RUNS = 25
@@ -163,8 +164,12 @@ def share_run(test_id: int) -> Answer:
     ledger, name = context().ledger, text(request.form, "vendor", 80)
     if request.form.get("action") == "stop":
         ledger.accounts.unshare(test_id, sharing.vendor_named(ledger, name).id)
-    else:
+        return redirect(f"/runs/{test_id}", 303)
+    try:
         sharing.share(ledger, caller(), test_id, name)
+    except (NotFoundError, InvalidInput) as error:
+        trouble = FieldError("vendor", str(error).removeprefix("vendor: "))
+        return make_response(show_run_forms(typed(), (trouble,), test_id), status_of(error))
     return redirect(f"/runs/{test_id}", 303)
 
 

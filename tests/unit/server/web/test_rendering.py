@@ -123,7 +123,11 @@ def test_a_run_is_shared_by_the_vendors_name(site: Site) -> None:
     assert "Stop sharing with bob" in ann.get("/runs/8").text
     assert ann.post("/runs/8/share", data={**form, "action": "stop"}).status_code == 303
     assert bob.get("/runs/8").status_code == 404
-    assert ann.post("/runs/8/share", data={**form, "vendor": "nobody"}).status_code == 404
+    refused = ann.post("/runs/8/share", data={**form, "vendor": "nobody"})
+    assert refused.status_code == 404
+    # at the field, with what was typed, on the run's page
+    assert 'value="nobody"' in refused.text and "There is no vendor" in refused.text
+    assert 'aria-invalid="true"' in refused.text and '<details class="menu" open>' in refused.text
 
 
 def test_a_run_tells_program_owner_and_page(site: Site) -> None:
