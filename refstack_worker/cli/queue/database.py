@@ -12,7 +12,8 @@ from refstack_worker.cli.queue.ledger_access import open_ledger, settings_of
 from refstack_worker.cli.queue.records import Columns
 from refstack_worker.errors import UsageError
 from refstack_worker.server.api.serializers import iso
-from refstack_worker.server.db import migrate
+from refstack_worker.server.db import copy_rows, migrate
+from refstack_worker.server.db.database import Database
 
 
 class DbUpgrade(Command):
@@ -28,16 +29,34 @@ class DbUpgrade(Command):
 
 
 class DbDowngrade(Command):
-    """Downgrade the database to an older revision. Data that the older revision cannot hold is lost."""
+    """Downgrade the database to an older revision, and show it.
+
+    Data that the older revision cannot hold is lost. RefStack's own tables stay as they are.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("revision", help="revision to go back to, or 'base': remove the queue's tables")
+        parser.add_argument("--delete-data", action="store_true", help="delete what the older revision cannot hold")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with open_ledger(settings_of(self.app)) as ledger:
+            if not parsed_args.delete_data:
+                _need_no_data(ledger.database)
             migrate.downgrade(ledger.database, parsed_args.revision)
+            self.app.stdout.write(f"{migrate.current(ledger.database) or 'none'}\n")
+
+
+def _need_no_data(database: Database) -> None:
+    with database.reading() as connection:
+        found = copy_rows.contents(connection)
+    own = {name: rows for name, rows in found.items() if name.startswith(copy_rows.PREFIX)}
+    if own:
+        raise UsageError(
+            f"the queue's tables have {copy_rows.described(own)}, which an older revision may not hold; "
+            "back them up ('refstack-queue backup create'), then repeat with --delete-data"
+        )
 
 
 class DbPrune(ShowOne):

@@ -51,6 +51,18 @@ def test_database_up_down_and_version(call):
     assert json.loads(call("db", "version", "-f", "json")[1])["database"] == "none"
 
 
+def test_a_downgrade_deletes_data_only_when_asked_to(call):
+    call("db", "upgrade")
+    newest = json.loads(call("db", "version", "-f", "json")[1])
+    call("token", "create", "me", "--scope", "operator")
+    for revision in ("0001", "base"):
+        status, _, err = call("db", "downgrade", revision)
+        assert status == 2 and "1 token" in err and "--delete-data" in err and "backup create" in err
+    assert json.loads(call("db", "version", "-f", "json")[1]) == newest
+    status, out, _ = call("db", "downgrade", "0001", "--delete-data")
+    assert (status, out) == (0, "0001\n")
+
+
 def test_tokens_are_shown_once_and_end(call):
     call("db", "upgrade")
     made = json.loads(call("token", "create", "me", "--scope", "operator", "--expires", "30d", "-f", "json")[1])
