@@ -85,6 +85,19 @@ def generate_pair(kind: str, private: Path, public: Path) -> str:
     return key_id(bytes(half))
 
 
+def restore_public(kind: str, private: Path, public: Path) -> str:
+    """Write the public halves of the keys in a file of private ones (``seal`` or ``sign``); return the newest id.
+
+    :raises KeyFileError: unusable file.
+    """
+    if kind == "sign":
+        halves = [bytes(key.verify_key) for _, key in load_sign_private(private).keys]
+    else:
+        halves = [bytes(key.public_key) for _, key in load_seal_private(private).keys]
+    _prepend(public, "\n".join(public_line(f"refstack-{kind}-public", half) for half in halves), 0o644)
+    return key_id(halves[0])
+
+
 def public_line(kind: str, raw: bytes) -> str:
     """Return a key as a line of a key file."""
     return f"{kind} {base64.b64encode(raw).decode('ascii')}"

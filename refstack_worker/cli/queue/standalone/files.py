@@ -116,8 +116,10 @@ def _check_worker(path: Path, wish: Wish) -> None:
 def make_keys(folder: Path) -> dict[str, str]:
     """Make the key files that are missing (one pair for signing, one for the fleet, one for the ledger).
 
+    The fleet's private key is the nodes': where only its public half is, nothing is missing.
+
     :returns: what was made, name to key id.
-    :raises KeyFileError: there can be no such folder.
+    :raises KeyFileError: there can be no such folder, or a private key is gone whose public half is in use.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -125,8 +127,17 @@ def make_keys(folder: Path) -> dict[str, str]:
         raise KeyFileError(f"{folder}: cannot be created: {error.strerror}; name a folder for the keys") from None
     made: dict[str, str] = {}
     for kind, name in (("sign", "sign"), ("seal", "fleet"), ("seal", "store")):
-        if not (folder / f"{name}.key").exists():
-            made[name] = keys.generate_pair(kind, folder / f"{name}.key", folder / f"{name}.pub")
+        private, public = folder / f"{name}.key", folder / f"{name}.pub"
+        if private.exists() and not public.exists():
+            # such as after a full disk, between one file and the other
+            made[name] = keys.restore_public(kind, private, public)
+        elif not private.exists() and public.exists() and name != "fleet":
+            raise KeyFileError(
+                f"{private}: not there, but {public.name} is; copy {private.name} here from a backup, or move "
+                f"{public.name} away to get a new pair"
+            )
+        elif not public.exists():
+            made[name] = keys.generate_pair(kind, private, public)
     return made
 
 

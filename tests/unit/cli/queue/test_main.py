@@ -97,6 +97,27 @@ def test_keys_are_made_in_the_folder_of_the_settings(call):
     assert [row["State"] for row in json.loads(call("keys", "show", "-f", "json")[1])] == ["in use"] * 3
 
 
+def test_lost_halves_of_keys(call):
+    folder = call.folder.keys
+    before = {file.name: file.read_text() for file in folder.iterdir()}
+    call("keys", "rotate", "sign", str(folder))
+    public = (folder / "sign.pub").read_text()
+    assert len(public.splitlines()) == 2
+    # public halves are those of the private ones
+    (folder / "sign.pub").unlink()
+    (folder / "fleet.pub").unlink()
+    assert call("keys", "generate")[0] == 0
+    assert (folder / "sign.pub").read_text() == public and (folder / "fleet.pub").read_text() == before["fleet.pub"]
+    # the fleet's private key may be on the nodes alone: another one would be sealed to, which they do not have
+    (folder / "fleet.key").unlink()
+    assert call("keys", "generate")[0] == 0
+    assert (folder / "fleet.pub").read_text() == before["fleet.pub"] and not (folder / "fleet.key").exists()
+    (folder / "store.key").unlink()
+    status, _, err = call("keys", "generate")
+    assert status == 3 and "store.key here from a backup" in err
+    assert (folder / "store.pub").read_text() == before["store.pub"]
+
+
 def test_pause_resume_and_status_with_the_queue_away(call):
     call("db", "upgrade")
     assert call("pause")[0] == 0
