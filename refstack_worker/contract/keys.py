@@ -114,7 +114,7 @@ def _read(path: Path, kind: str) -> Sequence[bytes]:
             _check_private(path)
         lines = path.read_text("ascii").splitlines()
     except OSError as error:
-        todo = "make the keys with 'refstack-queue keys' or copy them here"
+        todo = "make the keys with 'refstack-queue keys generate' or copy them here"
         if isinstance(error, PermissionError):
             todo = "run this as root or as the owner of the file"
         raise KeyFileError(f"{path}: {error.strerror}; {todo}") from error

@@ -103,7 +103,8 @@ def _named(given: Mapping[str, Json], where: str) -> list[Json]:
 def _responses(operation: Operation) -> Json:
     found = {str(status): _answer(status, schema) for status, schema in operation.answers.items()}
     content = {"application/problem+json": {"schema": reference("Problem")}}
-    usual = () if operation.who is Who.ANYONE else (400, 401, 403, 429, 503)
+    # without a token, too, parameters are checked and wrong tokens counted
+    usual = (400, 429) if operation.who is Who.ANYONE else (400, 401, 403, 429, 503)
     for status in sorted({*usual, *operation.problems}):
         found[str(status)] = {"description": TITLES[status], "content": content}
     return found

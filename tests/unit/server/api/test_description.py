@@ -72,3 +72,13 @@ def test_answers_have_the_shapes_that_are_described(client: FlaskClient, ledger:
         Draft202012Validator(schema).validate(answer.json)
         assert int(answer.headers["RateLimit-Limit"]) == ledger.settings.web.rate_limit
         assert "RateLimit-Remaining" in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/v1/openapi.json", "/v1/problems/{reason}"])
+def test_refusals_without_a_token_are_described(client: FlaskClient, path: str) -> None:
+    described = DOCUMENT["paths"][path]["get"]["responses"]
+    asked = path.format(reason="usage")
+    assert client.get(asked, query_string={"nonsense": "1"}).status_code == 400 and "400" in described
+    for number in range(11):
+        last = client.get(asked, headers={"Authorization": f"Bearer wrong-{number}"}).status_code
+    assert last == 429 and "429" in described
