@@ -133,7 +133,9 @@ def need_new_vendor_name(connection: Connection, name: str, but: int = 0) -> Non
     """
     table = legacy_tables.vendor
     names = connection.execute(select(table.c.vendor_name).where(table.c.id != but)).scalars()
-    taken = next((one for one in names if (one or "").strip().casefold() == name.strip().casefold()), None)
+    similar = [one for one in names if (one or "").strip().casefold() == name.strip().casefold()]
+    # the very same is refused by the database
+    taken = next((one for one in similar if one != name), None)
     if taken is not None:
         raise StateError(f"there is a vendor {taken!r} already")
 
