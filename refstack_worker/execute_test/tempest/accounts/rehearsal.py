@@ -62,6 +62,8 @@ class Rehearsal:
 
     tempest: Tempest
     program: subprocess.Popen[bytes]
+    ends: contextlib.ExitStack
+    """Ends the program: as soon as it has answered, because the run goes on for hours."""
 
     @classmethod
     @contextlib.contextmanager
@@ -75,8 +77,9 @@ class Rehearsal:
         env = {**workspace.environment(tempest), "TEMPEST_CONFIG_DIR": str(workspace.conf.parent),
                "TEMPEST_CONFIG": workspace.conf.name}  # fmt: skip
         words: list[str | Path] = [tempest.program.with_name("python"), "-c", REHEARSAL_PROGRAM]
-        with started(words, workspace.scratch / "list", env, subprocess.PIPE) as program:
-            yield cls(tempest, program)
+        with contextlib.ExitStack() as ends:
+            program = ends.enter_context(started(words, workspace.scratch / "list", env, subprocess.PIPE))
+            yield cls(tempest, program, ends)
 
     def ask(
         self, sections: Mapping[str, str], names: Sequence[str] = (),
@@ -124,6 +127,8 @@ class Rehearsal:
             output, errors = self.program.communicate(question, REHEARSAL_SECONDS)
         except subprocess.TimeoutExpired:
             raise CloudFailure(f"Tempest got no token within {REHEARSAL_SECONDS:.0f} s") from None
+        finally:
+            self.ends.close()
         try:
             return json.loads(output.splitlines()[-1])
         except (ValueError, IndexError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def tempest(folder: Path, script: str) -> Tempest:
 
 
 def answering(folder: Path, **changes: Any) -> Tempest:
+    folder.mkdir(exist_ok=True)
     (folder / "answer").write_text("a line beside it\n" + json.dumps({**ANSWER, **changes}))
     return tempest(folder, f"cat {folder}/answer")
 
@@ -114,6 +116,31 @@ def test_nothing_is_left_of_a_program_that_is_never_asked(tmp_path: Path, worksp
     with pytest.raises(ValueError, match="the cloud"), Rehearsal.begun(tempest(tmp_path, ""), workspace) as begun:
         raise ValueError("the cloud does not answer")
     assert begun.program.returncode is not None
+
+
+def test_a_login_that_is_not_waited_for(tmp_path: Path, workspace: Workspace) -> None:
+    with Rehearsal.begun(answering(tmp_path), workspace) as begun:
+        begun.begin_login({"swift": "object-storage"})
+        begun.end_login()
+    asked = json.loads((tmp_path / "asked").read_text())
+    assert asked["services"] == [["identity", "identity"], ["swift", "object-storage"]]
+    refused = answering(tmp_path / "other", login_error="Unauthorized")
+    with Rehearsal.begun(refused, workspace) as begun:
+        begun.begin_login({})
+        with pytest.raises(CloudFailure, match="Unauthorized"):
+            begun.end_login()
+
+
+def test_nothing_is_left_of_a_program_that_has_answered_while_the_run_goes_on(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    (tmp_path / "answer").write_text(json.dumps(ANSWER))
+    made = tempest(tmp_path, f"sleep 600 >&- 2>&- &\ncat {tmp_path}/answer")
+    with Rehearsal.begun(made, workspace) as begun:
+        begun.begin_login({})
+        begun.end_login()
+        with pytest.raises(ProcessLookupError):
+            os.killpg(begun.program.pid, 0)
 
 
 def test_the_program_is_python_of_every_version() -> None:
