@@ -1,4 +1,4 @@
-"""Tests are listed while Tempest makes its workspace; that counts only if the workspace is the expected one."""
+"""Tests are listed without ``tempest init`` where its source shows what it would write."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ package={package}
 echo "$1 in $PWD" >> {calls}
 if [ "$1" = init ]; then
     mkdir -p "$4/etc"
-    printf '[DEFAULT]\\ntest_path=%s/test_discover\\ntop_dir=%s\\n{group}' $package $package > "$4/.stestr.conf"
     exit
 fi
 cat .stestr/format > /dev/null || [ "${{PWD##*/}}" = ws ] || exit 1
@@ -33,9 +32,11 @@ def an_environment(folder: Path, **changes: str) -> tuple[Path, Path]:
     package = folder / "env/lib/python3.11/site-packages/tempest"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
+    (package / "cmd").mkdir()
+    usual = {"init": f"STESTR_CONF = {test_listing.STESTR_TEMPLATE!r}", "lists": "*", **changes}
+    (package / "cmd/init.py").write_text(usual.pop("init"))
     script = folder / "env/bin/tempest"
     script.parent.mkdir()
-    usual = {"group": r"group_regex=([^\\.]*\\.)*\n", "lists": "*", **changes}
     script.write_text(TEMPEST.format(package=package, calls=folder / "calls", **usual))
     script.chmod(0o755)
     return folder / "env", folder / "calls"
@@ -53,11 +54,23 @@ def test_listed_once_where_the_workspace_is_as_expected(tmp_path: Path) -> None:
     assert listed_in(calls) == ["expected"]
 
 
-@pytest.mark.parametrize("other", [{"group": ""}, {"lists": "ws"}], ids=["other workspace", "listed nothing"])
-def test_listed_in_tempests_own_workspace_where_anything_is_otherwise(tmp_path: Path, other: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("other", "workspaces"),
+    [
+        ({"init": "STESTR_CONF = '[DEFAULT]\\n'"}, ["ws"]),
+        ({"init": "STESTR_CONF = template()"}, ["ws"]),
+        ({"init": "print 'of Python 2'"}, ["ws"]),
+        ({"init": ""}, ["ws"]),
+        ({"lists": "ws"}, ["expected", "ws"]),
+    ],
+    ids=["other workspace", "made up", "unreadable", "not there", "listed nothing"],
+)
+def test_listed_in_tempests_own_workspace_where_anything_is_otherwise(
+    tmp_path: Path, other: dict[str, str], workspaces: list[str]
+) -> None:
     environment, calls = an_environment(tmp_path, **other)
     assert test_listing.list_tests(environment, "Tempest") == ["tempest.api.test_it.TestIt.test_one[id-1]"]
-    assert listed_in(calls) == ["expected", "ws"]
+    assert listed_in(calls) == workspaces
 
 
 def test_what_lists_nothing_in_either_is_refused(tmp_path: Path) -> None:
