@@ -25,6 +25,11 @@ from refstack_worker.server.serving.changes import Changes
 LOG = logging.getLogger(__name__)
 
 ROUND_SECONDS = 1.0
+"""Longest pause between two rounds."""
+QUICK_SECONDS = 0.25
+"""Shortest pause between two rounds: a watcher of a few runs hears of a change at once."""
+ROUND_SHARE = 0.05
+"""Share of the time that rounds may take before the pause becomes longer than the shortest."""
 KEEPALIVE_SECONDS = 15.0
 """After so long without news a comment is sent, so that proxies keep the stream open and a gone watcher is noticed."""
 RETRY_MILLISECONDS = 3000
@@ -156,6 +161,7 @@ class Hub:
 
     def _work(self) -> None:
         while True:
+            began = time.monotonic()
             with self._changed:
                 if not self._watchers:
                     self._owner = 0
@@ -170,7 +176,11 @@ class Hub:
             except RefstackError as error:
                 LOG.warning("events: %s", error)
             self.rounds += 1
-            time.sleep(self._seconds)
+            time.sleep(self._pause(time.monotonic() - began))
+
+    def _pause(self, took: float) -> float:
+        """Return the seconds until the next round. :param took: seconds of the last one."""
+        return min(self._seconds, max(QUICK_SECONDS, took / ROUND_SHARE))
 
     def _take_changes(self, changes: Changes) -> None:
         rows = self._ledger.runs.changed_since(changes.asked_from)
