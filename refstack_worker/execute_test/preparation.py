@@ -16,7 +16,12 @@ from refstack_worker.execute_test.arguments import Arguments
 from refstack_worker.execute_test.cloud.account_networks import add_networks
 from refstack_worker.execute_test.cloud.cleanup.resources import floating_ips
 from refstack_worker.execute_test.cloud.cleanup.run_traces import CloudSnapshot
-from refstack_worker.execute_test.cloud.discovery import DEFAULT_RESELLER_ROLE, Discovery, discover
+from refstack_worker.execute_test.cloud.discovery import (
+    DEFAULT_RESELLER_ROLE,
+    Discovery,
+    acting_administrator,
+    discover,
+)
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user, sensible_answers
 from refstack_worker.execute_test.cloud.options import OptionFinder
@@ -43,6 +48,7 @@ from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.listing import TestFacts, TestListing, list_tests
 from refstack_worker.execute_test.tempest.selection import Selection
 from refstack_worker.execute_test.tempest.tempestconf import run_tempestconf
+from refstack_worker.execute_test.tempest.waiting_run import WaitingRun
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
 ACCOUNTS_PER_PROCESS = 2
@@ -65,6 +71,8 @@ class Prepared:
     """What the accounts are enough for."""
     rehearsal: Rehearsal | None = None
     """That still logs in, as the administrator; None: Tempest could log in."""
+    waiting: WaitingRun | None = None
+    """A ``tempest run`` that waits for the names of its tests."""
 
     def need_login(self) -> None:
         """Wait until Tempest has logged in; no test may begin before.
@@ -77,16 +85,25 @@ class Prepared:
 
 
 @contextlib.contextmanager
-def prepared(args: Arguments, workspace: Workspace, events: EventWriter) -> Iterator[Prepared]:
-    """Collect what the run needs, and write Tempest's configuration."""
+def prepared(
+    args: Arguments, workspace: Workspace, events: EventWriter, facts: TestFacts | None = None
+) -> Iterator[Prepared]:
+    """Collect what the run needs, and write Tempest's configuration.
+
+    :param facts: what is known about the tests that will run; None: none will.
+    """
     assert args.tempest_home is not None  # noqa: S101 - the command line was checked
     tempest = Tempest.find(args.tempest_home)
     requested = _with_accounts_file(requested_conf(args))
     entries = args.testcases or (RefstackServer(args).testcases() if args.callback else ("tempest",))
     _report_limits(args, tempest, events)
     name_accounts(workspace.python_path, args.prefix)
-    with Rehearsal.begun(tempest, workspace) as rehearsal:
-        yield _configure(args, tempest, workspace, Selection(entries), requested, rehearsal, events)
+    with Rehearsal.begun(tempest, workspace) as rehearsal, contextlib.ExitStack() as ends:
+        waiting = None
+        if facts and facts.names and tempest.load_list and tempest.reads_conf_late and acting_administrator(requested):
+            waiting = ends.enter_context(WaitingRun.begun(tempest, workspace, args.concurrency, facts.durations))
+        ready = _configure(args, tempest, workspace, Selection(entries), requested, rehearsal, events)
+        yield replace(ready, waiting=waiting)
 
 
 def _configure(

@@ -41,13 +41,13 @@ def whole_run(args: Arguments, events: EventWriter) -> RunConclusion:
 
 
 def _run_tests(args: Arguments, workspace: Workspace, summary: Summary, events: EventWriter) -> RunConclusion:
-    with prepared(args, workspace, events) as ready:
+    facts = TestFacts.read(args.known_tests, args.durations)
+    with prepared(args, workspace, events, facts) as ready:
         discovery = ready.discovery
         summary.tempest_version, summary.cpid = ready.tempest.version, discovery.cpid
         services = ServiceAddresses(service_addresses(discovery.token))
-        facts = TestFacts.read(args.known_tests, args.durations)
         run = TempestRun(ready.tempest, workspace, ready.selection, ready.concurrency, events, services,
-                         ready.gaps, facts, ready.plan)  # fmt: skip
+                         ready.gaps, facts, ready.plan, ready.waiting)  # fmt: skip
 
         def need_login() -> None:
             ready.need_login()

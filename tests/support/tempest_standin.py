@@ -30,7 +30,7 @@ def tempest_standin(folder: Path, stream: bytes, status: int = 0, noise: str = "
     programs.mkdir(parents=True)
     (folder / "stream").write_bytes(stream)
     (folder / "listing").write_text(listing)
-    able = {"include_list": True, "load_list": False, "name_prefix": True, "cleanup_prefix": True}
+    able = {"include_list": True, "load_list": False, "name_prefix": True, "reads_conf_late": False}
     about = json.dumps(
         {"home": str(folder), "version": "47.0.0", **able, "names": ["auth", "identity", "admin_username"]}
     )

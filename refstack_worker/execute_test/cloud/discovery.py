@@ -69,7 +69,7 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone, selectio
     :raises CloudFailure: the cloud cannot be reached, or rejects the credentials.
     :raises BadInput: there are no credentials.
     """
-    admin = _acting_administrator(conf)
+    admin = acting_administrator(conf)
     users = [admin] if admin else ordinary_users(conf) or list(filter(None, [administrator(conf)]))
     if not users:
         raise BadInput("conf_json: no credentials: set auth.admin_username and auth.admin_password, "
@@ -112,7 +112,7 @@ def _missing_for_plugins(token: KeystoneToken, region: str) -> dict[str, bool]:
     return {name: False for name in PLUGIN_SERVICES if not offered_types(token, name, region)}
 
 
-def _acting_administrator(conf: Mapping[str, Mapping[str, Any]]) -> CloudUser | None:
+def acting_administrator(conf: Mapping[str, Mapping[str, Any]]) -> CloudUser | None:
     """Return the administrator, unless the tests are to use the accounts that there are, and to create none."""
     return None if _creates_no_users(conf) else administrator(conf)
 

@@ -29,6 +29,7 @@ except metadata.PackageNotFoundError:
 print(json.dumps({"home": home, "version": version,
     "include_list": "--include-list" in text("cmd/run.py"),
     "load_list": "--load-list" in text("cmd/run.py"),
+    "reads_conf_late": not re.search(r"\\bCONF\\.(?!set_config_path\\b)", text("cmd/run.py")),
     "name_prefix": "resource_name_prefix" in text("config.py"),
     "names": sorted(set(re.findall("[\\\"']([a-z0-9][A-Za-z0-9_-]*)[\\\"']", text("config.py"))))}))
 """
@@ -49,6 +50,8 @@ class Tempest:
     """``tempest run`` has ``--load-list``, which takes the exact tests."""
     package: str = ""
     """Folder of the package ``tempest``."""
+    reads_conf_late: bool = False
+    """``tempest run`` itself reads no option: it can be started before its configuration is written."""
 
     def unknown_options(self, conf: Conf) -> list[str]:
         """Return the options that this Tempest will not read, each with a similar one.
@@ -86,4 +89,5 @@ class Tempest:
         if not seen["home"]:
             raise TempestFailure(f"{python}: has no tempest package although {program} exists")
         return cls(program, seen["version"], seen["include_list"], seen["name_prefix"],
-                   frozenset(seen["names"]), seen["load_list"], seen["home"])  # fmt: skip
+                   frozenset(seen["names"]), seen["load_list"], seen["home"],
+                   seen["reads_conf_late"])  # fmt: skip

@@ -13,6 +13,9 @@ from refstack_worker.execute_test.tempest.workspace import Workspace
 BY_CLASS = r"([^\.]*\.)*"
 """Tempest's own expression: what it matches at the start of a name is the group that one process carries out."""
 
+REPOSITORY = ".stestr"
+"""stestr's folder of earlier results, in the folder of a run."""
+
 _STESTR_CONF = """\
 [DEFAULT]
 test_path={folder}
@@ -108,7 +111,7 @@ def give_durations(folder: Path, durations: Mapping[str, float], names: Iterable
     chosen = {name: seconds for name, seconds in durations.items() if name in stripped}
     if not chosen:
         return
-    repository = folder / ".stestr"
+    repository = folder / REPOSITORY
     repository.mkdir()
     for name, content in (("format", "1"), ("next-stream", "0")):
         (repository / name).write_text(f"{content}\n", encoding="ascii")

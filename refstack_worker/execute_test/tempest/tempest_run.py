@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import IO
 
 from refstack_worker.contract.cloud_needs import Gap, impossible, let_tests_fail
@@ -19,20 +20,18 @@ from refstack_worker.contract.outcomes import selected_packet, skipped_packet
 from refstack_worker.contract.test_choice import split_entry
 from refstack_worker.execute_test.failures import BadInput, CloudFailure
 from refstack_worker.execute_test.log import LOG
-from refstack_worker.execute_test.programs import started, write_to
+from refstack_worker.execute_test.programs import started
 from refstack_worker.execute_test.progress import EventWriter
 from refstack_worker.execute_test.tempest.accounts.plan import AccountPlan
 from refstack_worker.execute_test.tempest.console import RunConsole, ServiceAddresses
 from refstack_worker.execute_test.tempest.counts import ProgressCounts, TestCounter
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.listing import (
-    EXACT_LIST,
     TestFacts,
     TestListing,
     exact_names,
     list_option,
     list_tests,
-    list_text,
     listed_names,
     listing_words,
     run_words,
@@ -42,6 +41,7 @@ from refstack_worker.execute_test.tempest.result_stream import ResultStream
 from refstack_worker.execute_test.tempest.selection import Selection
 from refstack_worker.execute_test.tempest.stestr_files import give_durations, write_stestr_conf
 from refstack_worker.execute_test.tempest.subunit import Packet
+from refstack_worker.execute_test.tempest.waiting_run import WaitingRun, concurrency_words
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
 PROGRESS_SECONDS = 0.25
@@ -71,6 +71,8 @@ class TempestRun:
     facts: TestFacts = field(default_factory=TestFacts)
     plan: AccountPlan = field(default_factory=AccountPlan)
     """What the accounts are enough for; tests that are left out for want of accounts are recorded likewise."""
+    waiting: WaitingRun | None = None
+    """A ``tempest run`` that was started before; it is used if it was started for as many processes and such groups."""
     counter: TestCounter = field(default_factory=TestCounter)
     names: list[str] = field(default_factory=list)
     """The listed tests."""
@@ -93,29 +95,29 @@ class TempestRun:
         """Run the tests, and keep their results in the work folder.
 
         :param need_login: waits until it is known that Tempest can log in, and raises if it cannot. Where the tests are
-            known, Tempest starts meanwhile, and waits for their list.
+            known, Tempest is started before, and waits for their list.
         :raises TempestFailure: Tempest cannot be started.
         """
         env = self.workspace.environment(self.tempest)
         if self._is_listed:
             self.list_status = 0
             self._choose(self.facts.names)
-            tests = exact_names(self._chosen)
         else:
             need_login()
             if self.plan.listing or self.selection.is_by_name_first or let_tests_fail(self.gaps):
                 self._choose_by_name(self.plan.listing or self._list())
             # once for run and listing: written a second time, it would be empty while the other may read it
-            tests = self.selection.expressions
-            write_list(self.workspace, tests)
-        write_stestr_conf(self.tempest, self.workspace, self.plan.group)
-        give_durations(self.workspace.scratch / "run", self.facts.durations, self.names or self.facts.durations)
+            write_list(self.workspace, self.selection.expressions)
         with contextlib.ExitStack() as programs:
-            stdin = subprocess.PIPE if self._is_listed else subprocess.DEVNULL
-            run = programs.enter_context(started(self._command(), self.workspace.scratch / "run", env, stdin))
             if self._is_listed:
+                waiting = self._waiting(programs)
                 need_login()
-                write_to(run, list_text(tests))
+                waiting.give(exact_names(self._chosen))
+                run = waiting.program
+            else:
+                write_stestr_conf(self.tempest, self.workspace, self.plan.group)
+                give_durations(self._folder, self.facts.durations, self.names or self.facts.durations)
+                run = programs.enter_context(started(self._command(), self._folder, env))
             kept = programs.enter_context(open(self.workspace.folder / SUBUNIT_FILE, "wb"))
             stream = ResultStream(kept.write, self.take_packet, self.take_text)
             for test, reason in self._left_out.items():
@@ -184,12 +186,26 @@ class TempestRun:
         """Whether the run is given its exact tests: neither Tempest nor stestr has to look for them first."""
         return bool(self.facts.names) and self.tempest.load_list
 
+    @property
+    def _folder(self) -> Path:
+        """The folder in which ``tempest run`` works."""
+        return self.workspace.scratch / "run"
+
+    def _waiting(self, programs: contextlib.ExitStack) -> WaitingRun:
+        """Return the ``tempest run`` that gets the exact tests; it ends with the context of the programs."""
+        waiting = self.waiting
+        if waiting is not None:
+            programs.enter_context(waiting.ends)
+            if (waiting.concurrency, waiting.group) == (self.concurrency, self.plan.group):
+                return waiting
+            waiting.ends.close()
+        return programs.enter_context(
+            WaitingRun.begun(self.tempest, self.workspace, self.concurrency, self.facts.durations, self.plan.group)
+        )
+
     def _command(self) -> list[str]:
-        if self._is_listed:
-            words = run_words(self.tempest, self.workspace, "--subunit", EXACT_LIST)
-        else:
-            words = run_words(self.tempest, self.workspace, "--subunit", self._list_option)
-        return [*words, "--concurrency", str(self.concurrency)] if self.concurrency else words
+        words = run_words(self.tempest, self.workspace, "--subunit", self._list_option)
+        return [*words, *concurrency_words(self.concurrency)]
 
     @property
     def _list_option(self) -> str:

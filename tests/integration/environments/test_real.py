@@ -112,6 +112,7 @@ def test_a_process_imports_the_modules_of_its_tests_alone(build_settings, tmp_pa
     with Environment(offer, settings, tmp_path / "env") as built:
         listed = list_tests(built.path, "it")
         tempest = Tempest.find(built.path)
+        assert tempest.load_list and tempest.reads_conf_late
         write_stestr_conf(tempest, workspace)
         given = tmp_path / "given.txt"
 

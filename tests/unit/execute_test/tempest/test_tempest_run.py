@@ -19,6 +19,7 @@ from refstack_worker.execute_test.tempest.listing import TestFacts
 from refstack_worker.execute_test.tempest.selection import Selection
 from refstack_worker.execute_test.tempest.tempest_run import TempestRun
 from refstack_worker.execute_test.tempest.verdict import judge
+from refstack_worker.execute_test.tempest.waiting_run import WaitingRun
 from refstack_worker.execute_test.tempest.workspace import Workspace
 from tests.support.processes import eventually
 from tests.unit.execute_test.tempest.streams import attachments
@@ -190,6 +191,30 @@ def test_a_tempest_that_ends_before_it_reads_its_tests(tmp_path: Path) -> None:
     run.tempest.program.write_text("#!/bin/sh\necho no such module >&2\nexit 3\n")
     run.carry_out()
     assert (run.status, list(run.last_lines)) == (3, ["no such module"])
+
+
+@pytest.mark.parametrize(("processes", "started"), [(1, 1), (2, 2)])
+def test_a_tempest_that_was_started_before_the_cloud_was_asked(tmp_path: Path, processes: int, started: int) -> None:
+    pytest.importorskip("subunit")
+    run = a_known_run(tmp_path, ("tempest",))
+    program, starts = run.tempest.program, tmp_path / "starts"
+    noted = f"import os; open({str(starts)!r}, 'a').write('started\\n'); os.mkdir('.stestr')\n"
+    program.write_text(program.read_text().replace("import sys\n", f"import sys\n{noted}", 1))
+    with WaitingRun.begun(run.tempest, run.workspace, 1, {}) as waiting:
+        eventually("it is started", starts.exists)
+        run.waiting, run.concurrency = waiting, processes
+        run.carry_out()
+        assert waiting.program.returncode is not None
+    assert (run.counter.counts.total, run.counter.counts.passed) == (4, 4)
+    # one for other processes than the run turned out to need is ended, and another one started
+    assert starts.read_text() == "started\n" * started
+
+
+def test_a_tempest_that_is_not_needed_ends_with_the_preparation(tmp_path: Path) -> None:
+    run = a_known_run(tmp_path, ("tempest",))
+    with pytest.raises(CloudFailure), WaitingRun.begun(run.tempest, run.workspace, 1, {}) as waiting:
+        raise CloudFailure("the cloud cannot be reached")
+    assert waiting.program.returncode is not None
 
 
 def a_known_run(folder: Path, entries: tuple[str, ...], listed: Sequence[str] = LISTED) -> TempestRun:

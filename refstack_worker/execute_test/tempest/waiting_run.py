@@ -1,0 +1,64 @@
+"""A ``tempest run`` that is started and waits for the names of its tests.
+
+Tempest takes as long to start as the cloud to be asked for its configuration. It reads the configuration only in its
+test processes, which it starts when it has the names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from refstack_worker.execute_test.programs import started, write_to
+from refstack_worker.execute_test.tempest.installation import Tempest
+from refstack_worker.execute_test.tempest.listing import EXACT_LIST, list_text, run_words
+from refstack_worker.execute_test.tempest.stestr_files import BY_CLASS, REPOSITORY, give_durations, write_stestr_conf
+from refstack_worker.execute_test.tempest.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class WaitingRun:
+    """The program, and what it was started with."""
+
+    program: subprocess.Popen[bytes]
+    concurrency: int
+    """Test processes; 0: as many as Tempest chooses."""
+    group: str
+    ends: contextlib.ExitStack
+    """Ends the program."""
+
+    @classmethod
+    @contextlib.contextmanager
+    def begun(
+        cls, tempest: Tempest, workspace: Workspace, concurrency: int, durations: Mapping[str, float],
+        group: str = BY_CLASS,
+    ) -> Iterator[WaitingRun]:  # fmt: skip
+        """Start the program; it ends with the context at the latest.
+
+        :param durations: seconds by test, for those that may be selected.
+        :param group: as for :func:`~refstack_worker.execute_test.tempest.stestr_files.write_stestr_conf`.
+        :raises TempestFailure: it cannot be started.
+        """
+        folder = workspace.scratch / "run"
+        # of one that was started before, for other processes or groups
+        shutil.rmtree(folder / REPOSITORY, ignore_errors=True)
+        write_stestr_conf(tempest, workspace, group)
+        give_durations(folder, durations, durations)
+        # Tempest only looks whether there is a file
+        workspace.conf.touch(mode=0o600)
+        words = [*run_words(tempest, workspace, "--subunit", EXACT_LIST), *concurrency_words(concurrency)]
+        with contextlib.ExitStack() as ends:
+            program = ends.enter_context(started(words, folder, workspace.environment(tempest), subprocess.PIPE))
+            yield cls(program, concurrency, group, ends)
+
+    def give(self, tests: Sequence[str]) -> None:
+        """Let it run these tests; the configuration is written."""
+        write_to(self.program, list_text(tests))
+
+
+def concurrency_words(concurrency: int) -> list[str]:
+    """Return the words of ``tempest run`` for so many test processes; 0: as many as Tempest chooses."""
+    return ["--concurrency", str(concurrency)] if concurrency else []
