@@ -14,12 +14,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
+from tests.bench._server import Server, gunicorn
 from tests.bench._watch import cpu, tree
 from tests.support.processes import answers, eventually, free_port
 
@@ -35,6 +36,10 @@ class Measured:
     """From trigger to recorded end, of many at once."""
     cpu: float
     """Seconds of a core, of all processes together."""
+
+
+Measure = Callable[[str, int, Path, int, int], Measured]
+"""Measures a peer, given a database, PostgreSQL's process, a folder, how many jobs, and how many workers."""
 
 
 def celery(database: str, postgresql: int, folder: Path, jobs: int, workers: int) -> Measured:
@@ -66,14 +71,53 @@ def procrastinate(database: str, postgresql: int, folder: Path, jobs: int, worke
         )
 
 
+def floor(queue: tuple[int, int], processes: int) -> Measure:
+    """Return what measures the parts that a queue like this one cannot leave out; see ``_peer_floor.py``.
+
+    :param queue: port and process id of gearmand.
+    :param processes: of an API between client, workers and database; 0: there is none.
+    """
+    port, gearmand = queue
+    function = f"floor{processes}"
+
+    def measure(database: str, postgresql: int, folder: Path, jobs: int, workers: int) -> Measured:
+        environment = {"PEER_DATABASE": database, "PEER_QUEUE": f"127.0.0.1:{port}", "PEER_FUNCTION": function}
+        subprocess.run(
+            [sys.executable, "-c", "import _peer_floor; _peer_floor.create()"], env=_with(environment), check=True
+        )
+        with _floor_api(environment, processes) as api, ExitStack() as stack:
+            if api:
+                environment["PEER_API"] = f"http://127.0.0.1:{api.port}"
+            words = [sys.executable, str(FOLDER / "_peer_floor.py")]
+            running = [_running(words, _with(environment), folder / "peer.log") for _ in range(workers)]
+            pids = [stack.enter_context(one) for one in running]
+            pids += [postgresql, gearmand, *([api.pid] if api else [])]
+            return _measured(
+                "_peer_floor", environment, jobs, lambda: [one for pid in pids for one in tree(pid)], sys.executable
+            )
+
+    return measure
+
+
+@contextmanager
+def _floor_api(environment: Mapping[str, str], processes: int) -> Iterator[Server | None]:
+    if not processes:
+        yield None
+        return
+    with gunicorn("tests.bench._peer_floor:application()", environment, workers=processes) as server:
+        yield server
+
+
 def python() -> str:
     """Return the interpreter of the virtualenv that has the peers; it is made when missing."""
     runner = SourceFileLoader("tests_run", str(FOLDER.parent / "run")).load_module()
     return str(runner.virtualenv("peers", runner.SYSTEM_PYTHON, PACKAGES))
 
 
-def _measured(client: str, environment: dict[str, str], jobs: int, pids: Callable[[], Iterable[int]]) -> Measured:
-    words = [python(), str(FOLDER / "_peer_client.py"), client, str(jobs)]
+def _measured(
+    client: str, environment: dict[str, str], jobs: int, pids: Callable[[], Iterable[int]], interpreter: str = ""
+) -> Measured:
+    words = [interpreter or python(), str(FOLDER / "_peer_client.py"), client, str(jobs)]
     with subprocess.Popen(
         words, env=_with(environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -138,4 +182,9 @@ def _running(words: list[str], environment: dict[str, str], log: Path) -> Iterat
 
 
 def _with(environment: dict[str, str]) -> dict[str, str]:
-    return {**os.environ, **environment, "PYTHONPATH": str(FOLDER), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        **os.environ,
+        **environment,
+        "PYTHONPATH": f"{FOLDER}{os.pathsep}{FOLDER.parents[1]}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

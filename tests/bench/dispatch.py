@@ -4,7 +4,8 @@
 recorded, sealed, queued, taken, opened, claimed and ended by 4 worker processes without a run. ``no-op run``: the same
 with 4 ``refstack-worker run``, each of which makes an environment and starts a program that ends at once. The peer is
 gear's client with 4 gear workers, TCP_NODELAY set, background jobs on the same gearmand. So are Celery and
-Procrastinate (``_peers.py``), on the same PostgreSQL.
+Procrastinate (``_peers.py``), on the same PostgreSQL; and a *floor*: three committed statements and a job of gearmand
+for each run, and nothing else, once directly and once over an HTTP API without a framework.
 """
 
 # ruff: noqa: S603, S608 - programs and numbers are our own
@@ -48,11 +49,11 @@ CONF = {"identity": {"uri_v3": "http://127.0.0.1:9/v3"}}
 WORKERS = 4
 DISPATCH = "dispatch, 4 workers"
 PART = "of a dispatch, "
-PEERS = (
+PEERS: tuple[tuple[str, _peers.Measure, float | None], ...] = (
     ("Celery (Redis, PostgreSQL)", _peers.celery, 1.0),
     ("Procrastinate (PostgreSQL)", _peers.procrastinate, 1.5),
 )
-"""Name, how it is measured, and how much dearer ours may be."""
+"""Name, how it is measured, and how much dearer ours may be. These are the durable queues that users would take."""
 NOTHING = """#!/bin/sh
 echo '{"event": "end", "exit_code": 2, "reason": "bad-input", "message": "nothing to do"}'
 exit 2
@@ -78,7 +79,13 @@ def main(arguments: list[str]) -> int:
                 bench.processes |= {"api": lambda: tree(api), "postgresql": lambda: tree(database.pid)}
                 found = bench.results()
             if not asked.no_peers:
-                found += against_peers(found, database, folder, asked.runs)
+                assert place.gearmand is not None
+                queue = (place.gearmand.port, place.gearmand.program.pid)
+                floors = [
+                    (f"floor{' over HTTP' if processes else ''}", _peers.floor(queue, processes), None)
+                    for processes in (0, asked.processes or 1)
+                ]
+                found += against_peers([*PEERS, *floors], found, database, folder, asked.runs)
             return report(found, load_before)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -100,13 +107,19 @@ def served(place: Site, processes: int) -> Iterator[int]:
         yield server.pid
 
 
-def against_peers(found: list[Result], database: Cluster, folder: Path, jobs: int) -> list[Result]:
-    """Return our dispatch beside the durable queues that users would take, in time and in CPU of all processes."""
+def against_peers(
+    peers: Iterable[tuple[str, _peers.Measure, float | None]],
+    found: list[Result],
+    database: Cluster,
+    folder: Path,
+    jobs: int,
+) -> list[Result]:
+    """Return our dispatch beside each peer, in time and in CPU of all processes."""
     ours = {one.name: one.ours for one in found}
     cpu = sum(value for name, value in ours.items() if name.startswith(PART))
     compared = []
-    for name, measure, limit in PEERS:
-        place = folder / name.split()[0].lower()
+    for name, measure, limit in peers:
+        place = folder / name.lower().replace(" ", "-")
         place.mkdir()
         url = database.new_database()
         peer = measure(url, database.pid, place, jobs, WORKERS)
