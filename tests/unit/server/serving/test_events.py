@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
@@ -10,6 +12,13 @@ from refstack_worker.server.domain.attempts import Claim
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.serving.events import Hub
 from tests.support.ledgers import Clock, new_run, submit
+
+
+@pytest.mark.parametrize(("took", "pause"), [(0.002, 0.25), (0.02, 0.4), (3.0, 1.0)])
+def test_rounds_take_a_twentieth_of_a_core_at_most_unless_they_are_very_long(
+    ledger: Ledger, took: float, pause: float
+) -> None:
+    assert Hub(ledger, 10)._pause(took) == pytest.approx(pause)
 
 
 class TestEvents:
