@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+import fcntl
+from collections.abc import Iterable, Iterator, Mapping
 from dbm import dumb
 from pathlib import Path
+from typing import IO
 
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.workspace import Workspace
@@ -23,11 +25,13 @@ top_dir={folder}
 group_regex={group}
 """
 
-_LOADER = r"""# The tests that a process of stestr is given, loaded from their own modules.
+_GATE = "gate"
+_LOADER = r"""# The tests that a process of stestr is given, loaded from their own modules, once the gate is open.
 #
 # Tempest's own loader imports each module that Tempest and its plugins have. It is asked where a process is given no
 # list, as when the tests are listed, and where one of its tests is not found this way.
 
+import fcntl
 import importlib
 import os
 import re
@@ -36,6 +40,7 @@ import sys
 from tempest.test_discover import test_discover
 
 OPTION = "--load-list"
+GATE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "gate")
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(test_discover.__file__)))
 
 
@@ -49,8 +54,16 @@ def load_tests(loader, tests, pattern):
         found = None
     if found is None or loader.errors != errors:
         loader.errors[:] = errors
-        return test_discover.load_tests(loader, tests, pattern)
+        found = test_discover.load_tests(loader, tests, pattern)
+    if OPTION in sys.argv:
+        wait_for_gate()
     return found
+
+
+def wait_for_gate():
+    if os.path.exists(GATE):
+        with open(GATE) as gate:
+            fcntl.flock(gate, fcntl.LOCK_SH)
 
 
 def given_tests(loader, pattern):
@@ -97,6 +110,17 @@ def write_stestr_conf(tempest: Tempest, workspace: Workspace, group: str = BY_CL
     (folder / "test_given.py").write_text(_LOADER, encoding="utf-8")
     text = _STESTR_CONF.format(folder=folder, group=group)
     (workspace.scratch / "run" / ".stestr.conf").write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def closed_gate(workspace: Workspace) -> Iterator[IO[str]]:
+    """Give a file that keeps test processes from their first test until it is closed; they load their tests meanwhile.
+
+    Call :func:`write_stestr_conf` before.
+    """
+    with open(workspace.test_path / _GATE, "w", encoding="ascii") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        yield gate
 
 
 def give_durations(folder: Path, durations: Mapping[str, float], names: Iterable[str]) -> None:

@@ -95,7 +95,7 @@ class TempestRun:
         """Run the tests, and keep their results in the work folder.
 
         :param need_login: waits until it is known that Tempest can log in, and raises if it cannot. Where the tests are
-            known, Tempest is started before, and waits for their list.
+            known, Tempest is started before, and waits with its first test.
         :raises TempestFailure: Tempest cannot be started.
         """
         env = self.workspace.environment(self.tempest)
@@ -111,8 +111,7 @@ class TempestRun:
         with contextlib.ExitStack() as programs:
             if self._is_listed:
                 waiting = self._waiting(programs)
-                need_login()
-                waiting.give(exact_names(self._chosen))
+                waiting.begin(exact_names(self._chosen), need_login)
                 run = waiting.program
             else:
                 write_stestr_conf(self.tempest, self.workspace, self.plan.group)

@@ -1,7 +1,7 @@
 """A ``tempest run`` that is started and waits for the names of its tests.
 
 Tempest takes as long to start as the cloud to be asked for its configuration. It reads the configuration only in its
-test processes, which it starts when it has the names.
+test processes, which it starts when it has the names; they load their tests while Tempest tries to log in.
 """
 
 from __future__ import annotations
@@ -9,13 +9,20 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 from refstack_worker.execute_test.programs import started, write_to
 from refstack_worker.execute_test.tempest.installation import Tempest
 from refstack_worker.execute_test.tempest.listing import EXACT_LIST, list_text, run_words
-from refstack_worker.execute_test.tempest.stestr_files import BY_CLASS, REPOSITORY, give_durations, write_stestr_conf
+from refstack_worker.execute_test.tempest.stestr_files import (
+    BY_CLASS,
+    REPOSITORY,
+    closed_gate,
+    give_durations,
+    write_stestr_conf,
+)
 from refstack_worker.execute_test.tempest.workspace import Workspace
 
 
@@ -29,6 +36,8 @@ class WaitingRun:
     group: str
     ends: contextlib.ExitStack
     """Ends the program."""
+    gate: IO[str] | None = None
+    """While this file is open, no test begins; None: they begin at once."""
 
     @classmethod
     @contextlib.contextmanager
@@ -51,12 +60,22 @@ class WaitingRun:
         workspace.conf.touch(mode=0o600)
         words = [*run_words(tempest, workspace, "--subunit", EXACT_LIST), *concurrency_words(concurrency)]
         with contextlib.ExitStack() as ends:
+            gate = ends.enter_context(closed_gate(workspace)) if tempest.package else None
             program = ends.enter_context(started(words, folder, workspace.environment(tempest), subprocess.PIPE))
-            yield cls(program, concurrency, group, ends)
+            yield cls(program, concurrency, group, ends, gate)
 
-    def give(self, tests: Sequence[str]) -> None:
-        """Let it run these tests; the configuration is written."""
-        write_to(self.program, list_text(tests))
+    def begin(self, tests: Sequence[str], need_login: Callable[[], None]) -> None:
+        """Let it run these tests; the configuration is written.
+
+        :param need_login: waits until Tempest has logged in, and raises if it cannot; no test begins before.
+        """
+        if self.gate is None:
+            need_login()
+            write_to(self.program, list_text(tests))
+        else:
+            write_to(self.program, list_text(tests))
+            need_login()
+            self.gate.close()
 
 
 def concurrency_words(concurrency: int) -> list[str]:

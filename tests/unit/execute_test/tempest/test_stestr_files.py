@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.execute_test.tempest.installation import Tempest
-from refstack_worker.execute_test.tempest.stestr_files import give_durations, write_stestr_conf
+from refstack_worker.execute_test.tempest.stestr_files import closed_gate, give_durations, write_stestr_conf
 from refstack_worker.execute_test.tempest.workspace import PLAIN, Workspace
+from tests.support.processes import eventually
 
 MODULE = """\
 import unittest
@@ -68,15 +70,38 @@ def workspace(tmp_path: Path) -> Workspace:
 def loaded(tempest: Tempest, workspace: Workspace, names: Iterable[str] | None) -> tuple[list[str], list[str]]:
     """Return the tests that a process of stestr finds when it is given these, and the test modules it imported."""
     write_stestr_conf(tempest, workspace)
+    done = subprocess.run(words_of(workspace, names), env=path_of(tempest), capture_output=True, text=True, check=True)
+    tests, modules = json.loads(done.stdout)
+    return tests, modules
+
+
+def words_of(workspace: Workspace, names: Iterable[str] | None) -> list[str]:
     words = [sys.executable, "-c", LOAD, str(workspace.test_path)]
     if names is not None:
         given = workspace.scratch / "given.txt"
         given.write_text("".join(f"{name}\n" for name in names))
         words += ["--load-list", str(given)]
-    path = {"PYTHONPATH": str(Path(tempest.package).parent)}
-    done = subprocess.run(words, env=path, capture_output=True, text=True, check=True)
-    tests, modules = json.loads(done.stdout)
-    return tests, modules
+    return words
+
+
+def path_of(tempest: Tempest) -> dict[str, str]:
+    return {"PYTHONPATH": str(Path(tempest.package).parent)}
+
+
+@pytest.mark.parametrize("name", ["tempest.api.test_one.Case.test_a", "tempest.api.test_one.Case.test_gone"])
+def test_no_test_begins_while_the_gate_is_closed(tempest: Tempest, workspace: Workspace, name: str) -> None:
+    """Whichever loader finds the tests."""
+    write_stestr_conf(tempest, workspace)
+    with closed_gate(workspace) as gate:
+        words = words_of(workspace, [name])
+        with subprocess.Popen(words, env=path_of(tempest), stdout=subprocess.PIPE, text=True) as process:
+            eventually("it waits", lambda: re.search(rf"-> FLOCK .* {process.pid} ", Path("/proc/locks").read_text()))
+            gate.close()
+            found, _ = process.communicate()
+    assert "tempest.api.test_one.Case.test_a[id-1,smoke]" in json.loads(found)[0]
+    # processes that list tests are given none, and do not wait
+    with closed_gate(workspace):
+        subprocess.run(words_of(workspace, None), env=path_of(tempest), capture_output=True, check=True)
 
 
 ONE = "tempest.api.test_one.Case"

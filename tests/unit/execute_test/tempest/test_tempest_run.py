@@ -210,6 +210,38 @@ def test_a_tempest_that_was_started_before_the_cloud_was_asked(tmp_path: Path, p
     assert starts.read_text() == "started\n" * started
 
 
+GATED = """\
+#!{python}
+import fcntl, os, sys
+names = sys.stdin.read()
+open("{folder}/listed", "w").close()
+with open("{gate}") as gate:
+    fcntl.flock(gate, fcntl.LOCK_SH)
+open("{folder}/began", "w").close()
+"""
+
+
+@pytest.mark.parametrize("error", ["", "Tempest cannot log in"])
+def test_tests_are_loaded_while_tempest_logs_in_and_begin_afterwards(tmp_path: Path, error: str) -> None:
+    run = a_known_run(tmp_path, ("tempest",))
+    run.tempest = replace(run.tempest, package=str(tmp_path))
+    gate = run.workspace.test_path / "gate"
+    run.tempest.program.write_text(GATED.format(python=sys.executable, folder=tmp_path, gate=gate))
+
+    def log_in() -> None:
+        eventually("the tests are loaded", (tmp_path / "listed").exists)
+        assert not (tmp_path / "began").exists()
+        if error:
+            raise CloudFailure(error)
+
+    if error:
+        with pytest.raises(CloudFailure, match=error):
+            run.carry_out(log_in)
+    else:
+        run.carry_out(log_in)
+    assert (tmp_path / "began").exists() is not bool(error)
+
+
 def test_a_tempest_that_is_not_needed_ends_with_the_preparation(tmp_path: Path) -> None:
     run = a_known_run(tmp_path, ("tempest",))
     with pytest.raises(CloudFailure), WaitingRun.begun(run.tempest, run.workspace, 1, {}) as waiting:
