@@ -108,7 +108,7 @@ class Complete(Command):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("shell", choices=tuple(completion.SHELLS), nargs="?", default="bash")
+        parser.add_argument("shell", choices=tuple(completion.SHELLS), nargs="?", default="bash", help="default: bash")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
