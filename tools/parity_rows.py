@@ -53,7 +53,7 @@ ROWS = (
     _row("compare two runs", "compare_runs_get", "compare_runs", "run compare"),
     _row("download a result", "download_get", "download_export, download_subunit", "run export"),
     _row("upload a result to RefStack", "upload_run_post", "upload_result", "run upload, run sign-request"),
-    _row("import a result", "", "import_result", "run import", "a file of up to 64 MiB, for scripts"),
+    _row("import a result", "", "import_result", "run import", "for scripts"),
     _row("share a run with a vendor", "share_run_post", "share_run, unshare_run", "run share, run unshare"),
     _row(
         "links to a run's report without a sign-in",

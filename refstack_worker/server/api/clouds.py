@@ -83,7 +83,7 @@ def check_cloud(call: Call, cloud_id: int) -> Response:
 
 @CLOUDS.call("GET", f"{_ONE}/history", Who.TOKEN, {200: page("runs", "PastRun")}, (404,))
 def list_history(call: Call, cloud_id: int) -> Response:
-    """List the last runs of a cloud that have a result, oldest first."""
+    """List the latest runs of a cloud that have a result, oldest first."""
     call.cloud(cloud_id)
     rows = call.ledger.clouds.history(cloud_id)
     return jsonify({"runs": [{**row, "ended_at": iso(row["ended_at"])} for row in rows]})

@@ -43,7 +43,7 @@ def list_notifications(call: Call) -> Response:
 def add_notification(call: Call) -> Response:
     """Add a notification.
 
-    The answer has the secret that signs the messages of a webhook; it is shown this once. Messages have the headers
+    The answer has the secret that signs the messages of a webhook; it is shown only once. Messages have the headers
     webhook-id, webhook-timestamp and webhook-signature (HMAC-SHA256, as standardwebhooks.com describes).
     """
     added = NotificationService(call.ledger).add(call.caller, call.body)

@@ -62,7 +62,7 @@ def create_own_token(call: Call) -> Response:
 
 @OWN_TOKENS.call("DELETE", f"{_RULE}/<int:token_id>", Who.WRITER, {204: None}, (404,))
 def revoke_own_token(call: Call, token_id: int) -> Response:
-    """Revoke one of your API tokens for good."""
+    """Permanently revoke one of your API tokens."""
     revoke_own(call.ledger, call.caller, token_id)
     return Response(status=204)
 

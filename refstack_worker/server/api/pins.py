@@ -13,7 +13,7 @@ _PIN = "/v1/runs/<int:test_id>/pin"
 
 @RUNS.call("PUT", _PIN, Who.WRITER, {200: RUN}, (404, 409))
 def pin_run(call: Call, test_id: int) -> Response:
-    """Keep a run that has ended, with its result, however old it gets. It cannot be deleted while it is pinned."""
+    """Keep a run that has ended, and its result, regardless of age. It cannot be deleted while it is pinned."""
     call.context.runs.pin(call.caller, test_id)
     (shown,) = call.runs_json([call.run(test_id)])
     return jsonify(shown)

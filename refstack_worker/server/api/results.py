@@ -151,13 +151,13 @@ def compare_runs(call: Call, test_id: int, other: int) -> Response:
     f"{_ONE}/upload",
     Who.WRITER,
     {200: shape(test_id=string(), url=string(), repeated=FLAG, notes=array(string()))},
-    (404, 409, 502),
+    (404, 409, 413, 502),
     Takes(_UPLOAD, "Upload", {}),
 )
 def upload_result(call: Call, test_id: int) -> Response:
     """Upload the passed tests to the RefStack server that the operator configured, once.
 
-    They are signed with the vendor's own key, or the signature comes along, made over the export ``refstack``.
+    They are signed with the vendor's own key, or with the signature in the request, made of the export `refstack`.
     If an upload gets no answer, look at the RefStack server: only `again` sends the result a second time.
     """
     run = call.context.runs.owned(call.caller, test_id)

@@ -84,8 +84,8 @@ def create_run(call: Call) -> Response:
 def check_run(call: Call) -> Response:
     """Check a run for likely problems without starting it.
 
-    What makes it fail for certain (no password, no such version) is refused (400); what may be in its way is a warning.
-    With passwords it inspects the cloud, for at most 10 seconds, and changes nothing there.
+    What would certainly make it fail (no password, no such version) is refused (400); other problems are warnings.
+    With passwords it inspects the cloud for at most 10 seconds, and changes nothing there.
     """
     found = preflight(call.ledger, call.caller, call.body)
     return jsonify({"warnings": list(found.warnings), "outlook": found.outlook})
@@ -195,8 +195,8 @@ def list_attempts(call: Call, test_id: int) -> Response:
 def list_shards(call: Call, test_id: int) -> Response:
     """List the parts of a run that is split: which node runs or ran what.
 
-    Each part has a run id of its own, with messages, attempts and a console. It is in no list, and the result is that
-    of the whole run.
+    Each part has a run id of its own, with messages, attempts and a console. Parts are not in the list of runs, and
+    only the whole run has a result.
     """
     call.run(test_id)
     return jsonify({"shards": [shard_json(shard) for shard in call.ledger.shards.of_run(test_id)]})
@@ -263,8 +263,8 @@ def follow_run(call: Call, test_id: int) -> Response:
 def follow_runs(call: Call) -> Response:
     """Follow all runs of your vendor's users (operators: all runs): server-sent events `run`.
 
-    An event tells a run's new state; ask `GET /v1/runs/{test_id}` for the rest. With `Last-Event-ID` a client that
-    comes back hears what it missed, if that was not long ago: list the runs first, then follow.
+    An event gives a run's new state; ask `GET /v1/runs/{test_id}` for the rest. A client that reconnects with
+    `Last-Event-ID` gets the events that it missed, unless they are too old: then list the runs, and follow again.
     """
     return all_runs_stream(call.context.hub, call.caller, call.scope)
 

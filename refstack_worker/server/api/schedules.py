@@ -44,7 +44,7 @@ def list_schedules(call: Call) -> Response:
 def add_schedule(call: Call) -> Response:
     """Add a schedule. The cloud must store its passwords, because no one is there to enter them.
 
-    A run starts at the time of the day (UTC) on the days given, unless the one before has not ended.
+    A run starts at the time of the day (UTC) on the days given, unless the previous one is still running.
     """
     made = _service(call).add(call.caller, call.body)
     answer = jsonify(schedule_json(made))

@@ -24,7 +24,7 @@ _NEW_CLOUD_LINK = fields("program", program=string(200, minLength=1, description
 
 @LINKS.call("GET", _RUN, Who.TOKEN, {200: page("links", "Link")}, (404,))
 def list_run_links(call: Call, test_id: int) -> Response:
-    """List the links to a run's report that work, without their secrets."""
+    """List the valid links to a run's report, without their secrets."""
     access.owned_run(call.ledger, call.caller, test_id)
     return jsonify({"links": [_link(one) for one in call.ledger.links.of_run(test_id)]})
 
@@ -33,7 +33,7 @@ def list_run_links(call: Call, test_id: int) -> Response:
     "POST", _RUN, Who.WRITER, {201: reference("Link")}, (404, 413), Takes(_NEW_RUN_LINK, "NewRunLink", {"days": 30})
 )
 def add_run_link(call: Call, test_id: int) -> Response:
-    """Make a link to a run's report that needs no sign-in. Its URL is shown only in this answer."""
+    """Create a link to a run's report that needs no sign-in. Its URL is shown only in this answer."""
     made, secret = link_to_run(call.ledger, call.caller, test_id, call.body.get("days", DEFAULT_DAYS))
     return _created(made, {"url": f"{call.context.settings.web.address}/shared/{secret}"})
 
@@ -62,9 +62,9 @@ def list_cloud_links(call: Call, cloud_id: int) -> Response:
     Takes(_NEW_CLOUD_LINK, "NewCloudLink", {"program": "OpenStack Powered Storage"}),
 )
 def add_cloud_link(call: Call, cloud_id: int) -> Response:
-    """Make a badge (SVG) and a feed (Atom) of a cloud and a program. Their URLs are shown only in this answer.
+    """Create a badge (SVG) and a feed (Atom) for a cloud and a program. Their URLs are shown only in this answer.
 
-    They need no sign-in, and tell the last verdicts: program, guideline, passed or not, how many tests, and when.
+    They need no sign-in, and show the latest verdicts: program, guideline, passed or not, how many tests, and when.
     """
     made, secret = link_to_cloud(call.ledger, call.caller, cloud_id, call.body["program"])
     site = call.context.settings.web.address
@@ -81,7 +81,7 @@ def delete_cloud_link(call: Call, cloud_id: int, link_id: int) -> Response:
 
 @LINKS.call("GET", "/v1/matrix", Who.TOKEN, {200: page("clouds", "CloudVerdicts")}, takes=Takes(cost=5))
 def show_matrix(call: Call) -> Response:
-    """Show the last verdicts of your clouds, by program and guideline; operators see all clouds."""
+    """Show the latest verdicts of your clouds, by program and guideline; operators see all clouds."""
     found = matrix(call.ledger.links.verdicts(call.scope, MAX_VERDICTS))
     return jsonify(
         {

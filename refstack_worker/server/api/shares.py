@@ -37,9 +37,9 @@ def list_shares(call: Call, test_id: int) -> Response:
     ),
 )
 def share_run(call: Call, test_id: int) -> Response:
-    """Share a run with a vendor, given by name.
+    """Share a run with a vendor, by name.
 
-    The id is enough for operators, and for a vendor that one of your runs is shared with.
+    Operators can give the id instead; so can you, for a vendor with whom you already share a run.
     """
     call.context.runs.owned(call.caller, test_id)
     given = call.body

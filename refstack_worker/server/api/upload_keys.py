@@ -37,7 +37,7 @@ def show_upload_key(call: Call) -> Response:
     "PUT", _RULE, Who.WRITER, {200: _SHOWN}, (409, 413), Takes(_NEW, "NewUploadKey", {"private_key": "…"}, cost=60)
 )
 def set_upload_key(call: Call) -> Response:
-    """Store your upload key, sealed: RSA of 2048 bits or more, PEM or OpenSSH, without a passphrase."""
+    """Store your upload key, encrypted: RSA of 2048 bits or more, PEM or OpenSSH, without a passphrase."""
     try:
         with TURNS.turn(call.caller.token.account):
             key = confined.upload_key(call.body["private_key"])

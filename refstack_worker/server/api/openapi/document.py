@@ -81,7 +81,7 @@ def _request_body(takes: Takes) -> Json:
     if takes.example is not None:
         content["example"] = takes.example
     return {
-        "required": True,
+        "required": bool((takes.body or {}).get("required")),  # else the call may come without one
         "description": f"At most {takes.max_bytes} bytes.",
         "content": {"application/json": content},
     }

@@ -30,7 +30,7 @@ _VENDOR, _USER = "/v1/vendors/<int:vendor_id>", "/v1/users/<int:user_id>"
 def change_vendor(call: Call, vendor_id: int) -> Response:
     """Change, disable or enable a vendor, or set its limit of open runs; what is left out stays.
 
-    The tokens and browsers of all users of a disabled vendor are refused, and its schedules and notifications are
+    The tokens and browser sessions of a disabled vendor's users are refused, and its schedules and notifications are
     paused. Open runs continue.
     """
     service = AccountService(call.ledger)
@@ -67,7 +67,7 @@ def change_user(call: Call, user_id: int) -> Response:
     Takes(fields("to_user_id", to_user_id=ID), "Transfer", {"to_user_id": 7}),
 )
 def transfer_user(call: Call, user_id: int) -> Response:
-    """Hand over a user's runs, clouds, guidelines, schedules and notifications to another user."""
+    """Transfer a user's runs, clouds, guidelines, schedules and notifications to another user."""
     service, to_user = AccountService(call.ledger), call.body["to_user_id"]
     service.transfer(user_id, to_user)
     return jsonify(user_json(call.ledger.accounts.user(to_user), service.states()))

@@ -21,7 +21,7 @@ NEW_USER = fields("name", name=name_text(60), email=string(200), vendor_id=maybe
 
 @ACCOUNTS.call("GET", "/v1/me", Who.TOKEN, {200: reference("Me")})
 def show_me(call: Call) -> Response:
-    """Show whom the token belongs to and what it allows."""
+    """Show the owner and scope of the token."""
     token = call.caller.token
     user = call.ledger.accounts.user(token.user_id) if token.user_id is not None else None
     return jsonify({"token": token.name, "scopes": list(token.scopes), "user": _own(call, user) if user else None})

@@ -18,7 +18,7 @@ _MAX_HOURS = 168
 
 @NODE_KEYS.call("GET", "/v1/node-keys", Who.OPERATOR, {200: page("keys", "NodeKey")})
 def list_keys(call: Call) -> Response:
-    """List the keys that nodes have enrolled, those that were replaced or revoked too."""
+    """List the keys that nodes have enrolled, including replaced and revoked ones."""
     return jsonify({"keys": [node_key_json(key) for key in call.ledger.node_keys.all()]})
 
 
@@ -27,12 +27,11 @@ def list_keys(call: Call) -> Response:
     "/v1/nodes/<node>/enrolment",
     Who.OPERATOR,
     {201: reference("EnrolmentToken")},
-    takes=Takes(
-        fields(hours={"type": "number", "exclusiveMinimum": 0, "maximum": _MAX_HOURS}), "NewEnrolment", {"hours": 1}
-    ),
+    (413,),
+    Takes(fields(hours={"type": "number", "exclusiveMinimum": 0, "maximum": _MAX_HOURS}), "NewEnrolment", {"hours": 1}),
 )
 def new_token(call: Call, node: str) -> tuple[Response, int]:
-    """Make a token with which this node enrols a key once, within the hour unless other `hours` are given."""
+    """Create a token with which this node enrols a key. It works once, for an hour unless `hours` is given."""
     seconds = float(call.body.get("hours", TOKEN_SECONDS / 3600)) * 3600
     server_key, _ = keys.load_sign_private(call.context.settings.keys.sign).newest
     made = call.ledger.node_keys.new_token(node[:200], server_key, call.caller.name, seconds)
@@ -41,6 +40,6 @@ def new_token(call: Call, node: str) -> tuple[Response, int]:
 
 @NODE_KEYS.call("POST", "/v1/node-keys/<name>/revoke", Who.OPERATOR, {200: page("keys", "NodeKey")}, (404,))
 def revoke(call: Call, name: str) -> Response:
-    """Revoke all keys of a node, or one by its id. Nothing that is submitted from now on can be opened with them."""
+    """Revoke all keys of a node, or one by its id. They cannot open runs that are submitted from now on."""
     revoked = call.ledger.node_keys.revoke(name, call.caller.name)
     return jsonify({"keys": [node_key_json(key) for key in revoked]})

@@ -47,7 +47,7 @@ def forget_node(call: Call, node: str) -> Response:
     "/v1/nodes/<node>/commands",
     Who.OPERATOR,
     {202: reference("NodeCommand")},
-    (404,),
+    (404, 413),
     Takes(
         body={
             "type": "object",
@@ -60,7 +60,7 @@ def forget_node(call: Call, node: str) -> Response:
     ),
 )
 def ask_node(call: Call, node: str) -> tuple[Response, int]:
-    """Pause, resume or drain a node. It does that with its next report, within 30 seconds."""
+    """Pause, resume or drain a node. The node does so with its next report, within 30 seconds."""
     command = call.ledger.node_commands.ask(node, NodeAction(call.body["action"]), call.caller.name)
     return jsonify({"node": node, **command.to_json()}), 202
 
@@ -76,7 +76,8 @@ def show_queue(call: Call) -> Response:
     "/v1/queue/pause",
     Who.OPERATOR,
     {200: reference("Queue")},
-    takes=Takes(fields(reason=string(200, description="Shown to vendors")), "Pause", {"reason": "new disks"}),
+    (413,),
+    Takes(fields(reason=string(200, description="Shown to vendors")), "Pause", {"reason": "new disks"}),
 )
 def pause_queue(call: Call) -> Response:
     """Pause the queue: new runs wait; running ones continue. The body may be left out."""
@@ -94,7 +95,7 @@ def resume_queue(call: Call) -> Response:
 
 @NODES.call("GET", "/v1/demand", Who.OPERATOR, {200: page("demand", "Demand")})
 def show_demand(call: Call) -> Response:
-    """Show what waits for which nodes, and how many more slots are needed; for autoscalers."""
+    """Show how many runs wait for which nodes, and how many slots are missing; for autoscalers."""
     return jsonify({"demand": [asdict(row) for row in demand(call.ledger)]})
 
 

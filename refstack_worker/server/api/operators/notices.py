@@ -15,7 +15,7 @@ _NOTICE = shape(text=string(description="Empty: nothing is announced"), by=maybe
 
 @NOTICES.call("GET", "/v1/announcement", Who.TOKEN, {200: _NOTICE})
 def show_announcement(call: Call) -> Response:
-    """Show the operator's announcement, if any."""
+    """Show the operators' announcement, if any."""
     return _shown(call)
 
 
@@ -28,7 +28,7 @@ def show_announcement(call: Call) -> Response:
     Takes(fields("text", text=string(MAX_TEXT)), "NewAnnouncement", {"text": "Maintenance on Sunday, 06:00 UTC"}),
 )
 def announce(call: Call) -> Response:
-    """Announce something on every page; an empty text takes the announcement away."""
+    """Show a text on every page; an empty text removes it."""
     call.ledger.notices.announce(call.body["text"], call.caller.name)
     return _shown(call)
 

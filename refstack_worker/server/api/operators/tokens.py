@@ -62,13 +62,13 @@ def create_token(call: Call) -> Response:
 
 @TOKENS.call("DELETE", "/v1/tokens/<int:token_id>/record", Who.OPERATOR, {204: None}, (404, 409))
 def remove_token(call: Call, token_id: int) -> Response:
-    """Take a revoked or expired token out of the list. The audit log keeps its name."""
+    """Remove a revoked or expired token from the list. The audit log keeps its name."""
     call.ledger.tokens.remove(token_id)
     return Response(status=204)
 
 
 @TOKENS.call("DELETE", "/v1/tokens/<int:token_id>", Who.OPERATOR, {204: None}, (404,))
 def revoke_token(call: Call, token_id: int) -> Response:
-    """Revoke an API token for good."""
+    """Permanently revoke an API token."""
     call.ledger.tokens.revoke(token_id)
     return Response(status=204)

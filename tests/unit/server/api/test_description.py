@@ -15,6 +15,7 @@ from refstack_worker.server.api.openapi.document import document
 from refstack_worker.server.app import create_app
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.services.inputs.checks import check
+from refstack_worker.server.serving.responses import MAX_CALL_BODY
 
 DOCUMENT = document(RESOURCES, "https://refstack.example")
 OPERATIONS = [
@@ -56,7 +57,17 @@ def test_each_call_is_described(path: str, method: str, operation: dict[str, Any
     if body:
         content = body["content"]["application/json"]
         # its example is one that the call takes
-        check(DOCUMENT["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]], content["example"])
+        schema = DOCUMENT["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+        check(schema, content["example"])
+        assert body["required"] == bool(schema.get("required")) and "413" in operation["responses"]
+        # no call is described with a body that the server refuses unread
+        assert int(re.findall(r"\d+", body["description"])[0]) <= MAX_CALL_BODY
+
+
+def test_a_body_that_need_not_be_there_may_be_left_out(client: FlaskClient, ledger: Ledger) -> None:
+    described = DOCUMENT["paths"]["/v1/queue/pause"]["post"]["requestBody"]
+    headers = {"Authorization": f"Bearer {ledger.tokens.add('op', ['operator'])[1]}"}
+    assert described["required"] is False and client.post("/v1/queue/pause", headers=headers).status_code == 200
 
 
 def test_answers_have_the_shapes_that_are_described(client: FlaskClient, ledger: Ledger) -> None:
