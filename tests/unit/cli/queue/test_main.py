@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -171,3 +173,16 @@ def test_one_owner_of_a_folder(call):
     with files.owned(call.folder), pytest.raises(ConfigError, match="another"):  # noqa: SIM117
         with files.owned(call.folder):
             pass
+
+
+@pytest.mark.parametrize("text", ["page", "description"])
+def test_each_command_is_named_where_it_is_said_what_commands_need(text):
+    words = {name.partition(" ")[0] for name in main.COMMANDS}
+    if text == "page":
+        page = Path(__file__).resolve().parents[4] / "docs" / "refstack-queue.md"
+        cells = re.findall(r"^\| (`.*?) \|", page.read_text().partition("| commands |")[2], re.MULTILINE)
+        named = {name.partition(" ")[0] for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+        assert words <= named
+    else:  # what it does not name runs on the server
+        on_the_server = {"api", "monitor", "db", "keys", "backup", "config", "doctor"}
+        assert words - on_the_server <= set(re.findall(r"'([a-z]+)", main.PROGRAM.description))
