@@ -145,9 +145,9 @@ PROGRAM = app.CliProgram(
     "refstack-queue",
     "RefStack's queue of test runs. 'run', 'cloud', 'guideline', 'link', 'badge', 'matrix', 'key', 'schedule' and "
     "'notification' call the API: they need --url and --token-file. 'token', 'whoami', 'vendor', 'user', 'worker', "
-    "'audit', 'announcement', 'about', 'pause', 'resume' and 'status' do the same, from any machine, if a token is given. "
-    "Without a token, or with --config, they use the database that the server's refstack.cfg names. 'verify' and "
-    "'key proof' need no server. The other commands run on the server; 'standalone' creates its own refstack.cfg.",
+    "'audit', 'announcement', 'about', 'pause', 'resume' and 'status' do the same, from any machine, if a token is "
+    "given. Without a token, or with --config, they use the database that the server's refstack.cfg names. 'verify' "
+    "and 'key proof' need no server. The other commands run on the server; 'standalone' creates its own refstack.cfg.",
     COMMANDS,
     add_options,
     load_settings,
