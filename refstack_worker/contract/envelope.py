@@ -41,7 +41,7 @@ _REST = "rsr1"
 _ID_LENGTH = 16
 _SIGNATURE_LENGTH = 64
 _CONTEXT = b"refstack payload 1\0"
-_BROKEN = "payload: the seal is broken: damaged or tampered with on its way"
+_BROKEN = "payload: the seal is broken: damaged or tampered with in transit"
 
 
 def digest(envelope: bytes) -> str:

@@ -42,7 +42,7 @@ def content(key: KeyFile, system: System, answers: Answers) -> bytes:
         raise AnswersError(
             f"{key.setting} = {source} is not a key file",
             f"expected: lines '{key.kind} <base64 of 32 bytes>'",
-            "use the file that 'refstack-queue keys' made for the fleet",
+            "use the file that 'refstack-queue keys generate' made on the server",
         )
     return ("\n".join(lines) + "\n").encode()
 
@@ -77,7 +77,7 @@ def _source(setting: str, source: str, system: System) -> str:
         raise AnswersError(f"{setting} = {source}", error.strerror or "", "copy the key file there") from None
     except UnicodeDecodeError:
         raise AnswersError(
-            f"{setting} = {source} is not a key file", todo="use the file that 'refstack-queue keys' made"
+            f"{setting} = {source} is not a key file", todo="use the file that 'refstack-queue keys generate' made"
         ) from None
 
 

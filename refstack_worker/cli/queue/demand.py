@@ -17,5 +17,5 @@ class WorkerDemand(Lister):
         names = ("function", "queued", "running", "slots", "needed", "waited")
         with operator_api(self.app) as api:
             found = api.get("/v1/demand")["demand"]
-        heads = ("Function", "Waiting", "Running", "Slots", "Needed", "Oldest waits s")
+        heads = ("Function", "Waiting", "Running", "Slots", "Needed", "Longest wait (s)")
         return heads, [tuple(round(row[name]) if name == "waited" else row[name] for name in names) for row in found]

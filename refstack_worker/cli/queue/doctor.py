@@ -97,7 +97,7 @@ def check_owners(ledger: Ledger) -> Iterator[Finding]:
     data = ledger.settings.data
     if others:
         yield Finding(
-            "owners", BAD, f"{', '.join(others)}: not of the user who owns {data}", f"chown --reference={data} FILE"
+            "owners", BAD, f"{', '.join(others)}: not owned by the owner of {data}", f"chown --reference={data} FILE"
         )
     else:
         yield Finding("owners", GOOD, f"as {data}")

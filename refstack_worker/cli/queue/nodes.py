@@ -47,7 +47,7 @@ class WorkerList(Lister):
             "Busy",
             "Versions",
             "Tags",
-            "Heard s ago",
+            "Last report (s ago)",
             "Software",
             "Key",
             "Key since",
