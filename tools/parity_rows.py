@@ -153,10 +153,10 @@ ROWS = (
     _row("remove a vendor", "remove_vendor_post", "remove_vendor", "vendor delete"),
     _row("change a user, move to another vendor", "show_user_get, change_user_post", "change_user", "user update"),
     _row("disable and enable a user", "disable_user_post", "change_user", "user disable, user enable"),
-    _row("hand over what a user has", "transfer_user_post", "transfer_user", "user transfer"),
+    _row("transfer what a user has", "transfer_user_post", "transfer_user", "user transfer"),
     _row("remove a user", "remove_user_post", "remove_user", "user delete"),
-    _row("take an ended token out of the list", "remove_token_post", "remove_token", "token delete"),
-    _row("keep a run however old it gets", "pin_run_post", "pin_run, unpin_run", "run pin, run unpin"),
+    _row("remove an ended token from the list", "remove_token_post", "remove_token", "token delete"),
+    _row("keep a run regardless of age", "pin_run_post", "pin_run, unpin_run", "run pin, run unpin"),
     _row("versions of server, database, nodes", "show_about_get", "show_versions", "about"),
     _row(
         "schedules",

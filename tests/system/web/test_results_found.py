@@ -86,7 +86,7 @@ def test_a_flaky_test_is_marked_with_its_history(site: Site, ann: Any) -> None:
         marked = ann.find_elements(By.XPATH, f"//td[contains(@class, 'name')]//span[text()='{mark}']")
         assert len(marked) == count, mark
     ann.find_element(By.XPATH, "//table[@id='tests-table']//a[contains(., 'test_tokens_create_0')]").click()
-    shows(ann, "It passed last in #2: compare.")
+    shows(ann, "It last passed in #2: compare.")
     ann.back()
     ann.find_element(By.CSS_SELECTOR, "#tests-table td.name a").click()
     shows(ann, "This test on this cloud", "Flaky")
