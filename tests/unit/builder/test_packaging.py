@@ -105,6 +105,17 @@ def test_every_unit_is_in_both_formats() -> None:
         assert f"%{{_unitdir}}/{unit}" in SPEC, f"the spec file lacks {unit}"
 
 
+@pytest.mark.parametrize("part", ["worker", "queue"])
+def test_a_fresh_installation_names_the_next_steps_in_both_formats(part: str) -> None:
+    postinst = (PACKAGING / "debian" / f"refstack-{part}.postinst").read_text()
+    last = {
+        "worker": "3. refstack-worker doctor && systemctl enable --now refstack-worker",
+        "queue": "3. systemctl enable --now refstack-queue-api refstack-queue-monitor",
+    }[part]
+    for text in (postinst, SPEC):
+        assert "installed but not started" in text and last in text
+
+
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_dearmor_gives_the_binary_keyring(blocks: int) -> None:
     armoured = (
