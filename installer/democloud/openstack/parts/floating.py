@@ -46,7 +46,7 @@ def start(site: Site, runtime: Runtime) -> None:
         _ip("-n", outside, "route", "add", "local", network, "dev", "lo")
         _ip("route", "add", network, "via", f"{transit}.2")
     except ProcessError as error:
-        raise CloudError(f"floating addresses need a network namespace (do without: --no-ssh): {error}") from error
+        raise CloudError(f"floating IPs need a network namespace (do without: --no-ssh): {error}") from error
     with _listener(site) as listener:
         number = listener.fileno()
         program = (runtime.software.python, "-m", "democloud.standins.guests")
@@ -71,7 +71,7 @@ def _listener(site: Site) -> socket.socket:
         fds = socket.recv_fds(ours, 1, 1)[1]
         problem = started.communicate()[1]
     if not fds:
-        raise CloudError(f"port {SSH} of the floating addresses: {problem[-500:]}")
+        raise CloudError(f"port {SSH} of the floating IPs: {problem[-500:]}")
     return socket.socket(fileno=fds[0])
 
 
