@@ -33,6 +33,20 @@ def test_options_of_each_command_are_named_once_for_all(pages: Mapping[str, str]
     assert "\n.SS complete\n" in pages[name]
 
 
+def test_options_for_the_output_are_named_once(pages: Mapping[str, str]) -> None:
+    page = pages["refstack-queue"]
+    assert "\nrefstack-queue run list [-h] [--state" in page and "[--long] [FORMAT OPTIONS]\n" in page
+    formats = page.partition(".SH FORMAT OPTIONS")[2].partition(".SH FILES")[0]
+    for option in (
+        "-f {csv,json,table,value,yaml}, --format {csv,json,table,value,yaml}",
+        "-f {json,shell,table,value,yaml}, --format {json,shell,table,value,yaml}",
+        "--fit-width",
+        "--sort-descending",
+    ):
+        assert page.count(f"\n{option}\n") == formats.count(f"\n{option}\n") == 1
+    assert "SUPPRESS" not in page
+
+
 @pytest.mark.parametrize(
     ("name", "line"),
     [
