@@ -67,3 +67,10 @@ def test_exit_codes_are_those_of_the_page(pages: Mapping[str, str]) -> None:
     assert "\n.B 9\n'run watch': the run was cancelled\n" in codes
     documented = [int(code) for code in re.findall(r"^\.B (\d+)$", codes, re.MULTILINE)]
     assert documented == [*range(1, 17), RESTART_STATUS, INTERRUPTED]
+
+
+def test_the_manual_of_gears_server_has_all_its_options() -> None:
+    program = [sys.executable, "-c", "from gear.cmd.geard import main; main()", "--help"]
+    options = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", subprocess.check_output(program, text=True, timeout=60)))
+    page = (TOP / "packaging" / "python3-gear" / "debian" / "geard.8").read_text().replace("\\-", "-")
+    assert {one for one in options - {"-h", "--help"} if one not in page} == set()
