@@ -23,6 +23,7 @@ from refstack_worker.errors import ResultError
 from refstack_worker.server.domain.results import Counts, TestResult
 from refstack_worker.server.results.masking import PIECE, MaskedStream
 from refstack_worker.server.results.result_rows import RowFile, RowWriter
+from refstack_worker.server.results.subunit_v1 import MIXED, has_tests
 
 MAX_OPEN = 20_000
 """Tests that have begun and not ended, at one time."""
@@ -186,6 +187,8 @@ class _Collector:
 
     def finish(self) -> None:
         """Count as failed what began and never ended, and let classes answer for their selected tests."""
+        if has_tests(self._noise):
+            raise ResultError(MIXED)
         if not _is_text(self._noise):
             # a packet whose first byte was damaged looks like noise, and its test would be missing
             raise ResultError("result: damaged subunit stream: bytes between the packets that are not text")
@@ -206,7 +209,7 @@ class _Collector:
         if event.get("file_name") == _NOISE:
             self._noise += bytes(event.get("file_bytes") or b"")
         if len(self._noise) > NOISE_BYTES:
-            raise ResultError("result: not a subunit v2 stream")
+            raise ResultError(MIXED if has_tests(self._noise) else "result: not a subunit v2 stream")
 
     def _check(self, test_id: str, event: dict[str, Any]) -> None:
         # stestr writes a failed test of this name where a test printed stray bytes; the library does so where this very

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import zlib
 from typing import Any, BinaryIO
 
 from subunit import ByteStreamToStreamResult, StreamResultToBytes, TestProtocolClient
@@ -20,6 +21,10 @@ MAX_BYTES = 32 * 1024 * 1024
 """Limit for a stream of version 1, whose details are collected in memory."""
 HEAD = 4096
 """Bytes that tell the version of a stream."""
+MIXED = (
+    "result: subunit v1 and subunit v2 in one file; convert the v1 part with 'subunit-1to2' and join both, "
+    "or send each part by itself"
+)
 _LINE = re.compile(
     rb"^(?:\xef\xbb\xbf)?(?:"
     rb"(?:test(?:ing)?|time|progress|tags|success(?:ful)?|failure|error|skip|xfail|uxsuccess): ?\S"
@@ -27,6 +32,12 @@ _LINE = re.compile(
     rb"|test(?:ing)? " + TEST_NAME + rb"\r?$)",
     re.MULTILINE,
 )
+_PACKET = re.compile(rb"\xb3[\x20-\x2f].(?P<length>[\x00-\x3f]|[\x40-\x7f].|[\x80-\xbf]..)", re.DOTALL)
+"""The first bytes of a packet of version 2, up to its length."""
+_BEGIN = re.compile(rb"^test(?:ing)?:? ((?:\w+\.)+\w+)", re.MULTILINE)
+_OUTCOME = re.compile(
+    rb"^(?:success(?:ful)?|failure|error|skip|xfail|uxsuccess):? ((?:\w+\.)+\w+)", re.MULTILINE
+)  # fmt: skip
 
 
 def is_v1(head: bytes) -> bool:
@@ -34,20 +45,27 @@ def is_v1(head: bytes) -> bool:
     return _LINE.search(head) is not None and (SIGNATURE not in head or b"test: " in head.partition(SIGNATURE)[0])
 
 
+def has_tests(text: bytes | bytearray) -> bool:
+    """Return whether text between the packets of version 2 holds tests of version 1: one that begins and ends."""
+    return not set(_BEGIN.findall(text)).isdisjoint(_OUTCOME.findall(text))
+
+
 def to_v2(data: bytes, out: BinaryIO) -> None:
     """Write a stream of version 1 as version 2.
 
-    :raises ResultError: it is not one, or it ends inside the details of a test.
+    :raises ResultError: it is not one, it ends inside the details of a test, or packets of version 2 are in it.
     """
     result: Any = ExtendedToStreamDecorator(StreamResultToBytes(out))
     result.startTestRun()
     try:
-        Reader(result).read(_with_unix_lines(data))
+        outside = Reader(result).read(_with_unix_lines(data))
     except (OSError, MemoryError, ResultError):
         raise
     except Exception as error:
         # the library raises all kinds of errors for text that is not a stream
         raise ResultError(f"result: not a subunit v1 stream: {type(error).__name__}: {error}") from error
+    if _has_packets(outside):
+        raise ResultError(MIXED)
     result.stopTestRun()
 
 
@@ -57,6 +75,18 @@ def to_v1(source: BinaryIO, out: BinaryIO) -> None:
     result.startTestRun()
     ByteStreamToStreamResult(source, non_subunit_name="stdout").run(result)
     result.stopTestRun()
+
+
+def _has_packets(data: bytes) -> bool:
+    """Return whether a packet of version 2 is in the bytes: one with a right checksum, and not just its first byte."""
+    found = _PACKET.search(data)
+    while found:
+        size = int.from_bytes(found["length"], "big") & ((1 << (8 * len(found["length"]) - 2)) - 1)
+        packet = data[found.start() : found.start() + size]
+        if len(packet) == size > 4 and zlib.crc32(packet[:-4]) == int.from_bytes(packet[-4:], "big"):
+            return True
+        found = _PACKET.search(data, found.start() + 1)
+    return False
 
 
 def _with_unix_lines(data: bytes) -> bytes:

@@ -50,15 +50,19 @@ class Reader:
         self._is_counted = False
         """The bytes of these details are counted."""
 
-    def read(self, data: bytes) -> None:
+    def read(self, data: bytes) -> bytes:
         """Read a whole stream, whose lines end in ``\\n``; a test that does not end stays begun.
 
+        :return: the lines outside of the details of tests.
         :raises ResultError: it ends inside the details of a test.
         """
+        outside = bytearray()
         for line in io.BytesIO(data):
             if self._with_details:
                 self._parse(line if self._is_counted else _in_utf_8(line))
-            elif found := _DIRECTIVE.fullmatch(_in_utf_8(line)):
+                continue
+            outside += line
+            if found := _DIRECTIVE.fullmatch(_in_utf_8(line)):
                 self._take(found)
         if self._with_details:
             name = self._with_details.decode("utf-8", "replace")
@@ -67,6 +71,7 @@ class Reader:
             if test.is_sure:
                 self._parse(test.lines[0])
                 self._result.startTest(RemotedTestCase(begun.decode("utf-8")))
+        return bytes(outside)
 
     def _take(self, found: re.Match[bytes]) -> None:
         word, rest, line = found.group("word", "rest", 0)

@@ -136,3 +136,31 @@ def test_details_in_parts_are_counted_in_bytes_whatever_their_encoding(tmp_path:
     details = b"failure: a.B.t1 [ multipart\nContent-Type: text/plain\nreason\n6\r\nd\xe9fau\n0\r\n]\n"
     data = b"test: a.B.t1\n" + details + b"test: a.B.t2\nsuccess: a.B.t2\n"
     assert read(tmp_path, data) == {"a.B.t1": "failed", "a.B.t2": "passed"}
+
+
+@pytest.mark.parametrize("size", [3, 3000])
+def test_packets_of_version_2_behind_it_are_refused(tmp_path: Path, size: int) -> None:
+    text = b"".join(b"test: a.B.t%d\nsuccess: a.B.t%d\n" % (number, number) for number in range(size))
+    for end in (b"", b"\n"):
+        with pytest.raises(ResultError, match="subunit v1 and subunit v2 in one file"):
+            read(tmp_path, text.rstrip() + end + stream([Event("x.Y.t1", "fail")]))
+
+
+@pytest.mark.parametrize("size", [3, 3000])
+def test_it_is_refused_behind_packets_of_version_2(tmp_path: Path, size: int) -> None:
+    text = b"".join(b"time: 2026-01-01 00:00:00Z\ntest: a.B.t%d\nfailure: a.B.t%d [\n]\n" % (n, n) for n in range(size))
+    (tmp_path / "stream").write_bytes(stream([Event("x.Y.t1")]) + text)
+    with pytest.raises(ResultError, match="subunit v1 and subunit v2 in one file"):
+        subunit.parse(tmp_path / "stream", tmp_path / "rows")
+
+
+def test_packets_in_the_details_of_a_test_are_its_own(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    packet = stream([Event("x.Y.t1")])
+    out.write(b"test: subunit.parser\nfailure: subunit.parser [ multipart\nContent-Type: text/plain\nPacket data\n")
+    out.write(b"%X\r\n%s0\r\n]\n" % (len(packet), packet) + b"test: a.B.t1\nsuccess: a.B.t1\n")
+    assert read(tmp_path, out.getvalue()) == {"subunit.parser": "failed", "a.B.t1": "passed"}
+
+
+def test_a_stray_first_byte_of_a_packet_is_none(tmp_path: Path) -> None:
+    assert read(tmp_path, THREE + b"\xb3 \xb3\x29\x08 20 m\xb3\n") == OUTCOMES
