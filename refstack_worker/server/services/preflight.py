@@ -29,6 +29,7 @@ from refstack_worker.server.services import (
 )
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.cloud_contents import CloudContents, look_inside
+from refstack_worker.server.services.exclusions import without_effect
 from refstack_worker.server.services.guidelines import need_tests
 from refstack_worker.server.services.inputs.checks import FieldError, InvalidInput, invalid
 from refstack_worker.server.services.inputs.run_input import conf_of, new_run
@@ -81,7 +82,7 @@ def preflight(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Findin
     if program is not None:
         need_tests(program, body["guideline"])
     warnings = [*_versions(ledger, body), *run_shards.warnings(spec)]
-    warnings += _quick(body, program, known, conf)
+    warnings += [*_quick(body, program, known, conf), *without_effect(body, program)]
     names = _names(body, program)
     inside = _inside(ledger, caller, _of_run(ledger, known, conf), names)
     warnings += consequences(inside.gaps, names)
@@ -92,8 +93,11 @@ def preflight(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Findin
 
 
 def warnings_for(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what a run that was recorded may lack for its guideline, without a look into the cloud."""
-    if not body.get("guideline"):
+    """Return what a run that was recorded may lack for its guideline, and which exclusions have no effect.
+
+    The cloud is not asked.
+    """
+    if not (body.get("guideline") or body.get("exclude")):
         return ()
     try:
         body = proposed_version.with_version(ledger, caller, body)
@@ -102,7 +106,8 @@ def warnings_for(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> tup
     except (UsageError, PayloadError, NotFoundError):
         # it was taken all the same
         return ()
-    return (*_versions(ledger, body), *_quick(body, program, known, conf))
+    of_guideline = [*_versions(ledger, body), *_quick(body, program, known, conf)] if program else []
+    return (*of_guideline, *without_effect(body, program))
 
 
 def _with_saved(ledger: Ledger, known: CloudRecord | None, conf: Conf) -> Conf:

@@ -19,7 +19,7 @@ from packaging.version import Version
 from refstack_worker.server.domain.guidelines import Guideline, GuidelineTest
 
 _FILE = Path(__file__).with_name("tempest_tests.json")
-_OWN = "tempest."
+OWN = "tempest."
 """Start of the names of Tempest's own tests; those of plugins are not in the table."""
 Accounts = tuple[str, ...]
 """The accounts that a test class uses at a time, as ``("primary", "project_reader")``."""
@@ -46,7 +46,7 @@ class VersionTests:
 
     def missing(self, tests: Iterable[GuidelineTest]) -> list[str]:
         """Return the tests that this version does not have; of a plugin's tests nothing is known."""
-        return [test.name for test in tests if test.name.startswith(_OWN) and self.accounts(test) is None]
+        return [test.name for test in tests if test.name.startswith(OWN) and self.accounts(test) is None]
 
     def needs(self, tests: Iterable[GuidelineTest]) -> Counter[Accounts]:
         """Return which accounts the tests use at a time, and how many tests each."""
@@ -79,6 +79,12 @@ def is_known(name: str) -> bool:
     """Return whether any version that is known has a test of this name, in full and without attributes."""
     owner, _, method = name.rpartition(".")
     return method in _table()["tests"].get(owner, {})
+
+
+def ids_of(name: str) -> frozenset[str]:
+    """Return the ids that a test of this name has in any version that is known; none where there is no such test."""
+    owner, _, method = name.rpartition(".")
+    return frozenset(uuid for uuid, *_ in _table()["tests"].get(owner, {}).get(method, ()) if uuid)
 
 
 def proposal(guideline: Guideline, tests: Collection[GuidelineTest], offered: Iterable[str]) -> Proposal:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from refstack_worker.contract.test_choice import split_entry
 from refstack_worker.contract.testcases import Testcases
 from refstack_worker.errors import UsageError
 from refstack_worker.server.domain.guideline_file import parse
 from refstack_worker.server.domain.guidelines import Program
-from refstack_worker.server.services.exclusions import ALL_TESTS, API_TESTS, Exclusions
+from refstack_worker.server.services.exclusions import ALL_TESTS, API_TESTS, Exclusions, without_effect
+from refstack_worker.server.services.tempest_tests import newest
 from tests.unit.server.domain.test_verdict import UUIDS, schema_2
 
 ID = UUIDS[1]
@@ -39,7 +41,16 @@ def test_an_expression_finds_all_but_what_is_left_out(expression: str) -> None:
 def test_a_test_is_left_out_by_its_id() -> None:
     excluded = Exclusions.of([{"test": f"id-{ID}"}])
     assert runs(excluded.apply(Testcases(regexes=(ALL_TESTS,)))) == LISTED[1:]
-    assert excluded.apply(Testcases(names=(f"x.Y.z[id-{ID}]", "q"))).names == ("q",)
+    assert excluded.apply(Testcases(names=(f"x.Y.z[id-{ID}]", f"q[id-{UUIDS[2]}]"))).names == (f"q[id-{UUIDS[2]}]",)
+
+
+def test_a_test_is_left_out_by_its_id_from_what_has_none() -> None:
+    excluded = Exclusions.of([{"test": f"id-{ID}"}])
+    chosen = excluded.apply(Testcases(names=("tempest.api.a", "tempest.api.b.B.test_z")))
+    assert runs(chosen) == LISTED[1:3]
+    name, uuid = split_entry(next(one for one in newest().full_names if "[" in one))
+    known = Exclusions.of([{"test": f"id-{uuid}"}]).apply(Testcases(names=(name, "tempest.api.b.B.test_z")))
+    assert known.names == () and runs(known) == LISTED[2:3]
 
 
 def test_names_are_taken_out_and_a_class_runs_without_one_test() -> None:
@@ -127,3 +138,43 @@ def test_without_exclusions_no_test_is_looked_at() -> None:
             raise AssertionError
 
     assert Exclusions({}).left_out(Unread("x")) == {}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "excluded"),
+    [
+        pytest.param({}, ["tempest.api.servers.Test.test_typo", f"id-{ID}"], id="all tests"),
+        pytest.param({"testcases": {"regexes": ["api"]}}, ["tempest.api.compute.servers.nowhere"], id="an expression"),
+        pytest.param({"testcases": {"names": ["tempest.api.volume"]}}, ["tempest.api.compute", "x.y"], id="a prefix"),
+        pytest.param({"testcases": {"names": ["tempest.api"]}}, ["tempest.api.compute.Typo"], id="below a prefix"),
+        pytest.param({"testcases": {"names": ["a.B.test_c"]}}, ["a.B.test_d", "a.B2"], id="a test"),
+        pytest.param({"guideline": {}}, ["tempest.a.T.test_typo", "tempest.api.compute"], id="a guideline"),
+        pytest.param({"guideline": {"tests": "api"}}, ["tempest.api.compute.Typo"], id="a guideline and all API tests"),
+    ],
+)  # fmt: skip
+def test_exclusions_without_effect_are_named(chosen: dict[str, Any], excluded: list[str]) -> None:
+    program = parse(schema_2()).program("Storage") if "guideline" in chosen else None
+    body = {"tempest_version": "47.0.0", "exclude": [{"test": one} for one in excluded], **chosen}
+    (warning,) = without_effect(body, program)
+    assert warning.endswith(f" no test of this run: {', '.join(excluded)}.")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "excluded"),
+    [
+        ({}, "tempest.api.compute.servers"),
+        ({"plugins": {"heat-tempest-plugin": "3.0.0"}}, f"id-{ID}"),
+        ({"plugins": {"heat-tempest-plugin": "3.0.0"}}, "heat_tempest_plugin.tests.T.test_x"),
+        ({"tempest_version": "99.0.0"}, "tempest.api.compute.Typo"),
+        ({"testcases": {"names": ["tempest.api.compute."]}}, "tempest.api.compute.servers"),
+        ({"testcases": {"names": ["heat_tempest_plugin.tests"]}}, "heat_tempest_plugin.tests.T.test_x"),
+        ({"testcases": {"names": [f"a.B.test_c[id-{ID}]"]}}, f"id-{ID.upper()}"),
+        ({"guideline": {}}, "tempest.b.T.test_older"),
+        ({"guideline": {}}, f"id-{UUIDS[4]}"),
+        ({"guideline": {"tests": "api"}}, "tempest.api.compute"),
+        ({"guideline": {"tests": "api"}}, "tempest.b.T.test_older"),
+    ],
+)
+def test_exclusions_that_may_have_an_effect_are_not_named(chosen: dict[str, Any], excluded: str) -> None:
+    program = parse(schema_2()).program("Storage") if "guideline" in chosen else None
+    assert without_effect({"tempest_version": "47.0.0", "exclude": [{"test": excluded}], **chosen}, program) == []

@@ -174,6 +174,14 @@ def test_a_recorded_run_gets_warnings_and_never_an_error(
     assert warnings_for(ledger, caller, {"tempest_version": "12.0.0", "conf_json": conf}) == ()
 
 
+def test_an_exclusion_without_effect_is_named_before_and_after(ledger: Ledger, caller: Caller) -> None:
+    conf = {"identity": {"uri_v3": "http://127.0.0.1:1/v3", "password": "p"}}
+    body = {"tempest_version": "47.0.0", "conf_json": conf, "exclude": [{"test": "tempest.api.compute.Typo"}]}
+    expected = "1 exclusion matches no test of this run: tempest.api.compute.Typo."
+    assert warnings_for(ledger, caller, body) == (expected,)
+    assert expected in preflight(ledger, caller, body).warnings
+
+
 def test_a_plugin_that_a_program_needs_is_named(ledger: Ledger, caller: Caller) -> None:
     text = schema_2().replace("tempest.a.T.", "heat_tempest_plugin.tests.T.")
     stored = ledger.guidelines.add(text, StoredGuideline(0, "", "", "", "op", None))
