@@ -16,6 +16,7 @@ import requests
 import tenacity
 
 from refstack_worker.contract.payload import check_callback
+from refstack_worker.contract.text_files import decode_text, read_limited
 from refstack_worker.errors import (
     ConfigError,
     NotFoundError,
@@ -175,7 +176,7 @@ def access_of(options: argparse.Namespace) -> Access:
 
 def _token(path: Path) -> str:
     try:
-        text = path.read_text("utf-8-sig").strip()
+        text = decode_text(read_limited(path)).strip()
         mode = path.stat().st_mode
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; this file should contain an API token") from error

@@ -17,7 +17,7 @@ from typing import Any
 from refstack_worker.contract.accounts_yaml import text_loader
 from refstack_worker.contract.openrc import USER_LOGIN, check_login_kind, is_true, unused, with_interface
 from refstack_worker.contract.service_settings import with_services
-from refstack_worker.contract.text_files import decode_text
+from refstack_worker.contract.text_files import decode_text, read_limited
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _OLDER_LOGIN_NAMES = {"tenant_name": "project_name", "tenant_id": "project_id", "user_name": "username",
@@ -114,7 +114,7 @@ def _read_first(paths: Any) -> tuple[Path | None, Any]:
     """Return the first of the files that is there and may be read, and what it holds."""
     for path in paths:
         try:
-            return path, _parsed(decode_text(path.read_bytes()), path)
+            return path, _parsed(decode_text(read_limited(path)), path)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
         except (OSError, UnicodeDecodeError) as error:

@@ -6,9 +6,26 @@ Standard library alone: this module is part of the single file ``execute_test``.
 from __future__ import annotations
 
 import codecs
+import errno
 import io
+from pathlib import Path
+
+from refstack_worker.contract.limits import MAX_TEXT_BYTES
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def read_limited(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes:
+    """Return what a file holds.
+
+    :param limit: in bytes; a device or a pipe may have no end.
+    :raises OSError: it cannot be read, or is larger.
+    """
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
+    return data
 
 
 def decode_text(data: bytes) -> str:

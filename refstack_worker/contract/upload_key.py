@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from refstack_worker.contract.text_files import read_limited
 from refstack_worker.errors import KeyFileError, SignatureError
 
 MIN_BITS = 2048
@@ -37,7 +38,7 @@ class UploadKey:
     def read(cls, path: Path) -> UploadKey:
         """Return the key in a file. :raises KeyFileError: it is not a key that RefStack takes."""
         try:
-            return cls.parse(path.read_bytes(), str(path))
+            return cls.parse(read_limited(path, MAX_BYTES), str(path))
         except OSError as error:
             raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from error
 

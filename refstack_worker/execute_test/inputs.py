@@ -15,9 +15,10 @@ from typing import Any
 from refstack_worker.contract.accounts import account_sections
 from refstack_worker.contract.accounts_yaml import read_accounts_yaml
 from refstack_worker.contract.clouds_yaml import conf_of_cloud, unused_in_cloud
+from refstack_worker.contract.limits import MAX_TEXT_BYTES
 from refstack_worker.contract.openrc import conf_of_openrc, unused_in_openrc
 from refstack_worker.contract.tempest_conf_file import is_set_by_execute_test, read_tempest_conf
-from refstack_worker.contract.text_files import decode_text
+from refstack_worker.contract.text_files import decode_text, read_limited
 from refstack_worker.execute_test.failures import BadInput
 from refstack_worker.execute_test.tempest.conf import Conf, check_conf, is_true, merge
 
@@ -38,9 +39,16 @@ def read_file(path: str, where: str) -> str:
     :raises BadInput: it cannot be read.
     """
     try:
-        return decode_text(Path(path).read_bytes())
+        return decode_text(read_limited(Path(path)))
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{where}: {path} cannot be read: {error}") from error
+
+
+def _standard_input(where: str) -> str:
+    text = sys.stdin.read(MAX_TEXT_BYTES + 1)
+    if len(text) > MAX_TEXT_BYTES:
+        raise BadInput(f"{where}: stdin is larger than {MAX_TEXT_BYTES} bytes")
+    return text
 
 
 def json_value(text: str, where: str) -> Any:
@@ -48,18 +56,18 @@ def json_value(text: str, where: str) -> Any:
 
     :raises BadInput: it is not JSON.
     """
-    source = "stdin" if text == "-" else where
+    source = ""
     if text == "-":
-        text = sys.stdin.read()
+        source, text = "stdin is ", _standard_input(where)
     elif text.startswith("@"):
-        source, text = text[1:], read_file(text[1:], where)
+        source, text = f"{text[1:]} is ", read_file(text[1:], where)
     try:
         return json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         # the text may hold a password: give the position, never the content
         at = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
         hint = "; a tempest.conf is given by --tempest-conf" if _TEMPEST_CONF.search(text) else ""
-        raise BadInput(f"{where}: {source} is not JSON{at}{hint}") from None
+        raise BadInput(f"{where}: {source}not JSON{at}{hint}") from None
 
 
 def accounts_from_file(path: str, where: str) -> Conf:

@@ -18,6 +18,7 @@ from refstack_worker.contract.keystone_address import shown_address
 from refstack_worker.contract.openrc import conf_of_openrc, unused_in_openrc
 from refstack_worker.contract.tempest_conf_file import read_tempest_conf
 from refstack_worker.contract.tempest_options import FORBIDDEN_SECTIONS, is_the_nodes
+from refstack_worker.contract.text_files import read_limited
 from refstack_worker.errors import UsageError
 
 LOG = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def read_accounts_file(path: Path, where: str = "--accounts-file") -> Conf:
 def read_text(path: Path) -> str:
     """Return the text of a file. :raises UsageError: it cannot be read, or is not UTF-8."""
     try:
-        return text_lists.decode(path.read_bytes(), str(path))
+        return text_lists.decode(read_limited(path), str(path))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
 

@@ -16,6 +16,8 @@ from refstack_worker.cli.api_client import Api, access_of
 from refstack_worker.cli.queue.names import guideline_id
 from refstack_worker.cli.queue.records import Columns, Rows, plain_columns
 from refstack_worker.contract import text_lists
+from refstack_worker.contract.limits import MAX_GUIDELINE_BYTES
+from refstack_worker.contract.text_files import read_limited
 from refstack_worker.errors import UsageError
 
 _PROGRAM = "full name, its last words (Storage), or RefStack's short name"
@@ -154,6 +156,6 @@ def _is_called(program: dict[str, Any], wanted: str) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        return text_lists.decode(path.read_bytes(), str(path))
+        return text_lists.decode(read_limited(path, MAX_GUIDELINE_BYTES), str(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from refstack_worker.contract.text_files import lines_of
+from refstack_worker.contract.text_files import decode_text, lines_of, read_limited
 from refstack_worker.execute_test.failures import BadInput
 from refstack_worker.execute_test.programs import started
 from refstack_worker.execute_test.tempest.installation import Tempest
@@ -126,7 +126,7 @@ def listed_names(output: bytes) -> list[str]:
 
 def _read(path: Path, where: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return decode_text(read_limited(path))
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{where}: {path}: {error}") from error
 

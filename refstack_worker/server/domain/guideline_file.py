@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from refstack_worker.contract import strict_json
+from refstack_worker.contract.limits import MAX_GUIDELINE_BYTES
 from refstack_worker.contract.testcases import MAX_TEST_NAME
 from refstack_worker.errors import PayloadError, UsageError
 from refstack_worker.server.domain.guidelines import (
@@ -23,7 +24,7 @@ from refstack_worker.server.domain.guidelines import (
     Program,
 )
 
-MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES = MAX_GUIDELINE_BYTES
 """Of a guideline file; real ones have about 150 KB."""
 MAX_PROGRAMS = 50
 MAX_LISTED = 5000

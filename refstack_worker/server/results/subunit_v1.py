@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from subunit import ByteStreamToStreamResult, StreamResultToBytes, TestProtocolClient
 from testtools import ExtendedToStreamDecorator, StreamToExtendedDecorator
 
+from refstack_worker.contract.limits import MAX_IMPORT_BYTES
 from refstack_worker.errors import ResultError
 from refstack_worker.server.results.subunit_v1_lines import TEST_NAME, Reader
 
@@ -17,7 +18,7 @@ SIGNATURE = b"\xb3"
 """The first byte of every packet of version 2; version 1 is lines of text."""
 
 
-MAX_BYTES = 32 * 1024 * 1024
+MAX_BYTES = MAX_IMPORT_BYTES
 """Limit for a stream of version 1, whose details are collected in memory."""
 HEAD = 4096
 """Bytes that tell the version of a stream."""

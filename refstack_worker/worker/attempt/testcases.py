@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.contract import networks, text_lists
+from refstack_worker.contract.limits import MAX_TEXT_BYTES
 from refstack_worker.contract.testcases import Testcases, check_testcases
 from refstack_worker.contract.text_files import decode_leniently
 from refstack_worker.errors import PayloadError, ServerError, UsageError
 from refstack_worker.http.guard import Deadline, GuardedRequest, OutboundGuard, ask_guarded, is_never_public
 from refstack_worker.worker.server_api.attempts import ClaimedAttempt
 
-MAX_BYTES = 8 * 1024 * 1024
 SECONDS = 60.0
 """For the whole download of a list: an address that a vendor gave must not hold the node."""
 
@@ -52,7 +52,7 @@ def fetch(url: str) -> str:
     :raises PayloadError: a node must not ask this address.
     :raises ServerError: the list cannot be downloaded, or is larger than 8 MiB.
     """
-    guard = _NodeGuard(deadline=Deadline(SECONDS), max_bytes=MAX_BYTES)
+    guard = _NodeGuard(deadline=Deadline(SECONDS), max_bytes=MAX_TEXT_BYTES)
     try:
         answer = ask_guarded(GuardedRequest(url, headers={"Accept": "text/plain, application/json"}), guard)
     except UsageError as error:

@@ -1,8 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from refstack_worker.contract.text_files import decode_leniently, decode_text, lines_of
+from refstack_worker.contract.text_files import decode_leniently, decode_text, lines_of, read_limited
+
+
+def test_a_file_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="larger than 100 bytes: '/dev/zero'"):
+        read_limited(Path("/dev/zero"), 100)
+    (tmp_path / "file").write_bytes(b"x" * 100)
+    assert read_limited(tmp_path / "file", 100) == b"x" * 100
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from refstack_worker.contract.limits import MAX_TEXT_BYTES
 from refstack_worker.execute_test.arguments import parse_arguments
 from refstack_worker.execute_test.failures import BadInput
 from refstack_worker.execute_test.inputs import conf_from_environment, conf_from_file, json_value, with_absolute_paths
@@ -112,3 +113,32 @@ def test_a_file_without_certificates_is_the_fault_of_the_file(tmp_path: Path) ->
         with_absolute_paths({"identity": identity})
     for harmless in ({"uri_v3": "http://k/v3"}, {"disable_ssl_certificate_validation": True}):
         assert with_absolute_paths({"identity": {**identity, **harmless}})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--conf-json", "@{}"], ["--testcases", "@{}"], ["--token-file", "{}"], ["--tempest-conf", "{}"],
+     ["--accounts-file", "{}"]],
+)  # fmt: skip
+def test_a_file_that_is_too_large_is_refused(tmp_path: Path, words: list[str]) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(MAX_TEXT_BYTES + 1)
+    with pytest.raises(BadInput, match=rf"{words[0]}: .*file cannot be read: .*larger than {MAX_TEXT_BYTES} bytes"):
+        parse_arguments([*HOME, *(word.format(tmp_path / "file") for word in words)])
+
+
+def test_stdin_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(" " * (MAX_TEXT_BYTES + 1) + "{}"))
+    with pytest.raises(BadInput, match=rf"--conf-json: stdin is larger than {MAX_TEXT_BYTES} bytes"):
+        json_value("-", "--conf-json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [('{"a":', "--conf-json: not JSON (line 1, column 6)"), ("-", "--conf-json: stdin is not JSON (line 1, column 6)")],
+)
+def test_json_that_is_malformed_is_named_once(text: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO('{"a":'))
+    with pytest.raises(BadInput) as refused:
+        json_value(text, "--conf-json")
+    assert str(refused.value) == message

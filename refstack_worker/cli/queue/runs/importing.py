@@ -11,6 +11,8 @@ from cliff.show import ShowOne
 
 from refstack_worker.cli.api_client import Api, access_of
 from refstack_worker.cli.queue.records import Columns, plain_columns
+from refstack_worker.contract.limits import MAX_IMPORT_BYTES
+from refstack_worker.contract.text_files import read_limited
 from refstack_worker.errors import UsageError
 
 
@@ -33,7 +35,7 @@ class RunImport(ShowOne):
         if bool(parsed_args.guideline) != bool(parsed_args.program):
             raise UsageError("give --guideline and --program together ('refstack-queue guideline list' shows them)")
         try:
-            content = parsed_args.file.read_bytes()
+            content = read_limited(parsed_args.file, MAX_IMPORT_BYTES)
         except OSError as error:
             raise UsageError(f"{parsed_args.file}: cannot be read: {error.strerror}") from error
         body: dict[str, Any] = {

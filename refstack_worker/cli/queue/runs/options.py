@@ -20,6 +20,7 @@ from refstack_worker.cli.queue.cloud_sources import (
 from refstack_worker.contract import strict_json, text_lists
 from refstack_worker.contract.accounts import without_accounts
 from refstack_worker.contract.execute_test import DISCOVERERS, KEYSTONE
+from refstack_worker.contract.limits import MAX_TEXT_BYTES
 from refstack_worker.contract.payload import release_trouble
 from refstack_worker.contract.secrets import is_secret_option
 from refstack_worker.contract.tempest_options import with_known_sections
@@ -224,7 +225,9 @@ def _conf_json(text: str) -> Conf:
     where = "--conf-json"
     is_hidden = text == "-" or text.startswith("@")
     if text == "-":
-        text = sys.stdin.read().removeprefix("\ufeff")
+        text = sys.stdin.read(MAX_TEXT_BYTES + 1).removeprefix("\ufeff")
+        if len(text) > MAX_TEXT_BYTES:
+            raise UsageError(f"{where}: stdin is larger than {MAX_TEXT_BYTES} bytes")
     elif text.startswith("@"):
         where, text = text[1:], read_text(Path(text[1:]))
     try:

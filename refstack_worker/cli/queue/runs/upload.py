@@ -12,6 +12,7 @@ from cliff.show import ShowOne
 from refstack_worker.cli.api_client import Api, access_of
 from refstack_worker.cli.queue.output import save
 from refstack_worker.cli.queue.records import Columns
+from refstack_worker.contract.text_files import read_limited
 from refstack_worker.errors import UsageError
 
 
@@ -84,6 +85,6 @@ def _hex(data: bytes) -> str:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_limited(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error

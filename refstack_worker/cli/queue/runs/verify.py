@@ -9,7 +9,8 @@ from typing import Any
 
 from cliff.command import Command
 
-from refstack_worker.contract import keys, signed_verdict
+from refstack_worker.contract import keys, signed_verdict, text_lists
+from refstack_worker.contract.text_files import read_limited
 from refstack_worker.errors import UsageError
 
 
@@ -65,8 +66,6 @@ def _combined(one: Mapping[str, Any]) -> str:
 
 def _text(path: Path) -> str:
     try:
-        if path.stat().st_size > signed_verdict.MAX_BYTES:
-            raise UsageError(f"{path}: too large for a signed verdict")
-        return path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
+        return text_lists.decode(read_limited(path, signed_verdict.MAX_BYTES), str(path))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.cli.queue.main import main
+from refstack_worker.contract.limits import MAX_GUIDELINE_BYTES, MAX_IMPORT_BYTES, MAX_TEXT_BYTES
+from refstack_worker.contract.signed_verdict import MAX_BYTES
 
 
 @pytest.fixture
@@ -69,3 +71,29 @@ def test_a_guideline_that_is_a_folder(tmp_path: Path, capsys: pytest.CaptureFixt
     words = ["--url", "http://127.0.0.1:1", "--token-file", str(tmp_path / "token")]
     assert main([*words, "guideline", "add", str(tmp_path)]) == 2
     assert one_line(capsys) == f"{tmp_path}: cannot be read: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("words", "limit"),
+    [
+        (["run", "create", "--tempest-version", "47.0.0", "--conf-json", "@{}"], MAX_TEXT_BYTES),
+        (["run", "create", "--tempest-version", "47.0.0", "--testcases", "@{}"], MAX_TEXT_BYTES),
+        (["run", "create", "--tempest-version", "47.0.0", "--exclude-list", "{}"], MAX_TEXT_BYTES),
+        (["run", "create", "--tempest-version", "47.0.0", "--password-file", "{}"], MAX_TEXT_BYTES),
+        (["run", "import", "--tempest-version", "47.0.0", "{}"], MAX_IMPORT_BYTES),
+        (["run", "upload", "1", "--signature", "{}", "--public-key", "{}"], MAX_TEXT_BYTES),
+        (["verify", "--key", "{}", "{}"], MAX_BYTES),
+        (["guideline", "add", "{}"], MAX_GUIDELINE_BYTES),
+    ],
+)
+def test_a_file_that_is_too_large(
+    tmp_path: Path, words: list[str], limit: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, size in (("token", 1), ("file", limit + 1)):
+        with (tmp_path / name).open("wb") as file:
+            file.write(b"x")
+            file.truncate(size)
+        (tmp_path / name).chmod(0o600)
+    access = ["--url", "http://127.0.0.1:1", "--token-file", str(tmp_path / "token")]
+    assert main([*access, *(word.format(tmp_path / "file") for word in words)]) == 2
+    assert f"larger than {limit} bytes" in one_line(capsys)
