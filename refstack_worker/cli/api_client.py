@@ -171,7 +171,8 @@ def access_of(options: argparse.Namespace) -> Access:
         url = check_callback(options.url)
     except PayloadError as error:
         raise ConfigError(f"--url: {str(error).removeprefix('payload: callback: ')}") from None
-    return Access(url, _token(options.token_file), options.ca_file)
+    # often the address of the API is copied, to which each call adds this
+    return Access(url.removesuffix("/v1"), _token(options.token_file), options.ca_file)
 
 
 def _token(path: Path) -> str:

@@ -151,6 +151,8 @@ def test_access(tmp_path):
     token = tmp_path / "token"
     token.write_text("rsq_abc\n")
     assert api_client.access_of(options(token_file=token, url="https://h/")) == Access("https://h", "rsq_abc")
+    for copied in ("https://h/v1", "https://h/v1/"):
+        assert api_client.access_of(options(token_file=token, url=copied)).url == "https://h"
     assert "rsq_abc" not in repr(api_client.access_of(options(token_file=token)))
 
 
