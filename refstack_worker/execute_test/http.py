@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import requests
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import LocationValueError
 
-from refstack_worker.contract.keystone_address import shown_address
+from refstack_worker.contract.keystone_address import shown_address, shown_malformed
 from refstack_worker.contract.networks import is_forbidden
 from refstack_worker.execute_test.log import LOG
 
@@ -27,6 +28,13 @@ MAX_RESPONSE = 64 * 1024 * 1024
 """Bytes of a response body."""
 MAX_VALUES = 2_000_000
 """JSON values in it: each takes up to 300 bytes of memory; the largest lists of real clouds have a tenth."""
+
+_NOT_AN_ADDRESS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    LocationValueError,
+)
 
 Result = TypeVar("Result")
 
@@ -151,6 +159,10 @@ class HttpClient:
             response = self._send(method, url, options)
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             raise Unavailable(f"{where}: {_innermost_cause(error)}") from error
+        except _NOT_AN_ADDRESS:
+            # the error quotes what may hold a password
+            proxy = " or the address of its proxy" if self._session.proxies else ""
+            raise Denied(0, f"{shown_malformed(url)[:200]!r}{proxy} is not a valid URL") from None
         except (requests.RequestException, OSError, ValueError) as error:
             raise Denied(0, f"{where}: {_innermost_cause(error)}") from error
         _check_status(response, where)

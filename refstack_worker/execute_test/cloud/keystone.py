@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import requests
+
 from refstack_worker.contract.accounts import accounts_in
 from refstack_worker.contract.keystone_address import v3_address
 from refstack_worker.execute_test.addresses import base_url
@@ -240,8 +242,20 @@ def keystone_url(identity: Mapping[str, Any]) -> str:
     text = str(identity.get("uri_v3") or identity.get("uri") or "").strip()
     if not text:
         raise BadInput("conf_json: identity.uri_v3 is missing: the address of the cloud's Keystone")
-    address = base_url(text, "identity.uri_v3")
-    return v3_address(address)
+    return v3_address(_in_ascii(base_url(text, "identity.uri_v3")))
+
+
+def _in_ascii(address: str) -> str:
+    """Return an address as it is sent: Tempest takes no other letters, as in the name of an international domain.
+
+    :raises BadInput: the name is not one.
+    """
+    if address.isascii():
+        return address
+    try:
+        return str(requests.Request("GET", address).prepare().url)
+    except requests.RequestException:
+        raise BadInput(f"identity.uri_v3: {address[:200]!r} does not have the name of a valid host") from None
 
 
 def administrator(conf: Mapping[str, Mapping[str, Any]]) -> CloudUser | None:

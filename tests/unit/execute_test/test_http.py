@@ -94,3 +94,14 @@ def test_a_compressed_answer_of_a_cloud_is_not_unpacked(server: Scripted) -> Non
     with pytest.raises(Denied, match="compressed"):
         HttpClient().request("GET", f"{server.url}/bomb")
     assert server.asked[0].headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://u:S3c#ret@h:1/", "http://u:S3c/ret@h:1/", "http://u:S3cret@[::1/", "http:/u:S3cret@h", "u:S3cret@h/"],
+)
+def test_an_address_that_cannot_be_read_does_not_show_its_password(address: str) -> None:
+    for url, proxy in ((address, ""), ("http://127.0.0.1:1/", address)):
+        with pytest.raises((Denied, Unavailable)) as refused:
+            HttpClient(proxy=proxy).request("GET", url)
+        assert "S3c" not in str(refused.value)

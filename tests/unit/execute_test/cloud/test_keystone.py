@@ -18,6 +18,8 @@ from tests.support.keystone_standin import ADMIN_PASSWORD, keystone_standin
         ({"uri_v3": " http://k:5000/v3/auth/tokens "}, "http://k:5000/v3"),
         ({"uri": "http://k:5000/v2.0"}, "http://k:5000/v3"),
         ({"uri": "https://k/identity"}, "https://k/identity/v3"),
+        ({"uri_v3": "https://облако.example:5000"}, "https://xn--80ab2acne.example:5000/v3"),
+        ({"uri_v3": "https://k/identität/v3"}, "https://k/identit%C3%A4t/v3"),
         ({"uri": "http://old/v2.0", "uri_v3": "http://new/v3"}, "http://new/v3"),
     ],
 )
@@ -25,7 +27,7 @@ def test_address_of_keystone(given_uri: dict[str, str], asked: str) -> None:
     assert keystone_url(given_uri) == asked
 
 
-@pytest.mark.parametrize("uri", ["", "file:///etc/passwd", "http://u:p@k/v3", "http://k/v3?x=1"])
+@pytest.mark.parametrize("uri", ["", "file:///etc/passwd", "http://u:p@k/v3", "http://k/v3?x=1", "http://☃.net:5000"])
 def test_address_that_is_none(uri: str) -> None:
     with pytest.raises(BadInput):
         keystone_url({"uri_v3": uri})
