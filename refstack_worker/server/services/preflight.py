@@ -14,6 +14,7 @@ from refstack_worker.contract.gearman_functions import is_served
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.testcases import check_testcases
 from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, UsageError
+from refstack_worker.execute_test.cloud.service_types import ALL_TYPES
 from refstack_worker.server.domain.clouds import Cloud, CloudRecord, Conf
 from refstack_worker.server.domain.guidelines import ADVISORY, REQUIRED, Program
 from refstack_worker.server.domain.runs import RunQuery
@@ -35,17 +36,19 @@ from refstack_worker.server.services.inputs.checks import FieldError, InvalidInp
 from refstack_worker.server.services.inputs.run_input import conf_of, new_run
 from refstack_worker.server.services.mini_conf import merged, mini_conf, with_saved
 
-SERVICES: Mapping[str, tuple[str, ...]] = {
-    "compute": ("compute",),
-    "images": ("image",),
-    "networks": ("network",),
-    "objectstore": ("object-store",),
-    "volumes": ("volumev3", "volume", "block-storage"),
-    "dns": ("dns",),
-    "orchestration": ("orchestration",),
-    "shared": ("sharev2", "shared-file-system"),
+_SERVICES = {
+    "compute": "nova",
+    "images": "glance",
+    "networks": "neutron",
+    "objectstore": "swift",
+    "volume": "cinder",
+    "volumes": "cinder",
+    "dns": "designate",
+    "orchestration": "heat",
+    "stack": "heat",
+    "shared": "manila",
 }
-"""First word of a capability's name to the types in the catalogue that can serve it."""
+"""First word of a capability's name to the service, as :data:`ALL_TYPES` names it."""
 
 _ONE_TEST = re.compile(r"^id-|\[|\.[A-Z_]\w*\.test_\w+$")
 """What names a test, and no module or class with many."""
@@ -226,7 +229,7 @@ def _catalogue(known: CloudRecord, program: Program) -> list[str]:
     if not there:
         return []
     words = {capability.name.partition("-")[0] for capability in program.capabilities.get("required", ())}
-    lacking = sorted(word for word in words & set(SERVICES) if not set(SERVICES[word]) & set(there))
+    lacking = sorted(word for word in words & set(_SERVICES) if set(ALL_TYPES[_SERVICES[word]]).isdisjoint(there))
     if not lacking:
         return []
     return [f"{program.name} tests {', '.join(lacking)}, but the cloud's catalogue has only: {', '.join(there)}."]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from refstack_worker.contract.accounts import account_sections
-from refstack_worker.server.domain.clouds import NewCloud
+from refstack_worker.server.domain.clouds import CloudCheck, NewCloud
 from refstack_worker.server.domain.guidelines import GuidelineTest, StoredGuideline
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.domain.results import Upload
@@ -180,6 +180,30 @@ def test_an_exclusion_without_effect_is_named_before_and_after(ledger: Ledger, c
     expected = "1 exclusion matches no test of this run: tempest.api.compute.Typo."
     assert warnings_for(ledger, caller, body) == (expected,)
     assert expected in preflight(ledger, caller, body).warnings
+
+
+@pytest.mark.parametrize(
+    ("capability", "catalogue", "lacking"),
+    [
+        ("stack-create", "compute, image", "stack"),
+        ("stack-create", "compute, orchestration", ""),
+        ("volumes-v3-list", "compute", "volumes"),
+        ("volumes-v3-list", "compute, block-store", ""),
+        ("objectstore-account-list", "object-storage", ""),
+        ("shared-file-systems", "share", ""),
+    ],
+)
+def test_services_are_known_by_each_name_that_catalogues_have(
+    ledger: Ledger, caller: Caller, capability: str, catalogue: str, lacking: str
+) -> None:
+    text = schema_2().replace('"get"', f'"{capability}"')
+    ledger.guidelines.add(text, StoredGuideline(0, "g", "", "", "op", None))
+    cloud = ledger.clouds.add(NewCloud("c", "http://127.0.0.1:1/v3", accounts=ACCOUNTS)).cloud.id
+    ledger.clouds.note_check(cloud, CloudCheck(True, f"Keystone answered: Identity API v3; services: {catalogue}"))
+    asked = {"name": "g", "program": "Storage"}
+    found = preflight(ledger, caller, {"tempest_version": "47.0.0", "cloud_id": cloud, "guideline": asked})
+    words = [one for one in found.warnings if "catalogue has only" in one]
+    assert bool(words) == bool(lacking) and all(f" tests {lacking}, but " in one for one in words)
 
 
 def test_a_plugin_that_a_program_needs_is_named(ledger: Ledger, caller: Caller) -> None:
