@@ -16,6 +16,11 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
 _SECRET_OPTION = re.compile(r"pass|pwd|secret|token|credential|private|(?:api|access)_?key|(?:^|_)keys?(?:_|$)")
+_NO_SECRETS = frozenset({
+    "use_dynamic_credentials", "default_credentials_domain_name", "change_password", "enable_instance_password",
+    "user_unique_last_password_count", "user_minimum_password_age", "use_system_token", "ssh_key_type",
+})  # fmt: skip
+"""Options of Tempest whose names look like it: switches, numbers, the name of a domain and a kind of key."""
 
 _PASSWORD_IN_ADDRESS = re.compile(r"://[^/?#:@\s]*:([^/?#\s]+)@")
 
@@ -32,7 +37,8 @@ _SWITCHES = frozenset({"true", "false", "none"})
 
 def is_secret_option(name: str) -> bool:
     """Return whether the value of an option with this name must never be shown."""
-    return _SECRET_OPTION.search(name.lower().replace("-", "_").replace(".", "_")) is not None
+    option = name.lower().replace("-", "_")
+    return option.rpartition(".")[2] not in _NO_SECRETS and _SECRET_OPTION.search(option.replace(".", "_")) is not None
 
 
 def secret_values(conf: Mapping[str, Mapping[str, Any]]) -> set[str]:

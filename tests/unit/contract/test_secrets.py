@@ -35,7 +35,13 @@ def test_names_of_secret_options(name: str) -> None:
     assert is_secret_option(name)
 
 
-@pytest.mark.parametrize("name", ["username", "uri_v3", "monkey", "keystone", "keypair_name", "region", "image_ref"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("username", "uri_v3", "monkey", "keystone", "keypair_name", "region", "image_ref"),
+        *("use_dynamic_credentials", "default-credentials-domain-name", "validation.ssh_key_type", "change_password"),
+    ],
+)
 def test_names_of_other_options(name: str) -> None:
     assert not is_secret_option(name)
 

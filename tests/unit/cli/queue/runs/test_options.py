@@ -73,6 +73,11 @@ def test_password_on_the_command_line_is_refused_and_not_repeated(option):
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_switch_whose_name_looks_like_a_password_may_stand_on_the_command_line():
+    conf = {"auth": {"use_dynamic_credentials": False}, "validation": {"ssh_key_type": "rsa"}}
+    assert options.body_of(parsed("--conf-json", json.dumps(conf)))["conf_json"] == conf
+
+
 def test_stdin(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO('{"identity": {"password": "p"}}'))
     assert options.body_of(parsed("--conf-json", "-"))["conf_json"] == {"identity": {"password": "p"}}
