@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from refstack_worker.contract.text_files import lines_of
 
-_REFERENCE = re.compile(r"\\\$|\$\$|\$\{([\w.\-]+)\}|\$([A-Za-z_]\w*)")
+_REFERENCE = re.compile(r"\\\$|\$\$|\$\{([\w.\-]+)\}|\$([A-Za-z_][\w.]*)")
 _ACCOUNTS_FILE = ("auth", "test_accounts_file")
 _OF_THIS_PROGRAM = re.compile(r"(?:.*_)?log_.*|log(?:file|dir)|use_(?:stderr|syslog|journal|eventlog|json)|"
                               r"syslog_.*|watch_log_file|publish_errors|state_path|pid_file|"

@@ -67,7 +67,8 @@ def test_a_line_that_is_not_of_this_format(text: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("written", "meant"),
-    [("a$$b", "a$b"), (r"a\$b", "a$b"), ("$other", "o"), ("${auth.other}", "o"), ("$none", "$none"), ("$loop", "$loop"),
+    [("a$$b", "a$b"), (r"a\$b", "a$b"), ("$other", "o"), ("${auth.other}", "o"), ("$auth.other/x", "o/x"),
+     ("$none", "$none"), ("$loop", "$loop"),
      ('"quoted "', "quoted "), ("x=y:z", "x=y:z"),
      *[(f"p{letter}w", f"p{letter}w") for letter in "\x0b\x0c\x85\u2028\u2029"]],
 )  # fmt: skip
