@@ -72,8 +72,10 @@ def _entry(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
     if name in clouds and clouds[name] in (None, ""):
         raise ValueError(f"the cloud {name!r} in {path} is empty; write its auth_url, user and project below it")
     if not isinstance(clouds.get(name), dict):
-        known = f"; it has {', '.join(sorted(map(str, clouds)))[:300]}" if clouds else ""
-        looked = f"{path}{known}" if path else f"any of {', '.join(sorted({str(one.parent) for one in paths}))}"
+        known = ", ".join(sorted(map(str, clouds)))[:300] or "no clouds below 'clouds:'"
+        looked = (
+            f"{path}; it has {known}" if path else f"any of {', '.join(sorted({str(one.parent) for one in paths}))}"
+        )
         raise ValueError(f"there is no cloud {name!r} in {looked} (clouds.yaml, found as openstacksdk finds it)")
     entry = _normalized(clouds[name])
     profile = str(entry.get("profile") or entry.get("cloud") or "")

@@ -24,6 +24,8 @@ _WITH_ID = rf"[A-Za-z_][A-Za-z0-9_.\-(),=:/ ]*\[[A-Za-z0-9_.\-,=:/ ]*{_ID}[A-Za-
 """Published guidelines have names that no test can have, such as ``test_x:Wherej``; their ids are right."""
 _TEST_NAME = re.compile(rf"(?:[A-Za-z_][A-Za-z0-9_.]*(?:[\[(][A-Za-z0-9_.\-\[\](),=:/ ]*)?|{_ID}|{_WITH_ID})\Z")
 """No more than ``execute_test`` takes: what it refuses would end the run on the node."""
+_OF_EXPRESSIONS = re.compile(r"\Aregex:|[\\^$*+?|]")
+"""What expressions have and test names do not."""
 
 _QUOTED = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*(?:\]|\Z)")
 """What stands for characters in an expression: escapes and sets. A set without end goes on to the end: looked for from
@@ -90,7 +92,8 @@ def check_testcases(testcases: Testcases) -> None:
 
 def _check_name(name: str) -> None:
     if not _TEST_NAME.match(name):
-        raise PayloadError(f"payload: testcases.names: {name[:80]!r} is not a test name")
+        hint = "; expressions belong in testcases.regexes (--regex)" if _OF_EXPRESSIONS.search(name) else ""
+        raise PayloadError(f"payload: testcases.names: {name[:80]!r} is not a test name{hint}")
     if has_two_names(name):
         raise PayloadError(f"payload: testcases.names: {name[:160]!r} has two test names; write one per line")
 

@@ -14,7 +14,7 @@ from refstack_worker.contract import text_lists
 from refstack_worker.contract.accounts import account_sections
 from refstack_worker.contract.accounts_yaml import read_accounts_yaml
 from refstack_worker.contract.clouds_yaml import conf_of_cloud, unused_in_cloud
-from refstack_worker.contract.keystone_address import shown_address
+from refstack_worker.contract.keystone_address import shown_malformed
 from refstack_worker.contract.openrc import conf_of_openrc, unused_in_openrc
 from refstack_worker.contract.tempest_conf_file import read_tempest_conf
 from refstack_worker.contract.tempest_options import FORBIDDEN_SECTIONS, is_the_nodes
@@ -63,7 +63,7 @@ def login_of_environment(environ: Mapping[str, str] = os.environ) -> Conf:
     if not (environ.get("OS_CLOUD") or environ.get("OS_AUTH_URL")):
         return {}
     conf = _environment(environ)
-    LOG.warning("The cloud is taken from the OS_* variables: %s", shown_address(conf["identity"]["uri_v3"]))
+    LOG.warning("The cloud is taken from the OS_* variables: %s", shown_malformed(conf["identity"]["uri_v3"]))
     return conf
 
 

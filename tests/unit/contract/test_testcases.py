@@ -65,6 +65,14 @@ def test_what_the_node_would_refuse_is_refused_before_it_is_queued(name: str) ->
 
 
 @pytest.mark.parametrize(
+    "name", ["tempest.api.compute.*", r"^tempest\.api", "regex:tempest.api", "tempest.(api|scenario)"]
+)
+def test_an_expression_among_the_names_is_said_to_be_one(name: str) -> None:
+    with pytest.raises(PayloadError, match=r"is not a test name; expressions belong in testcases\.regexes"):
+        testcases.check_testcases(testcases.Testcases(names=(name,)))
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "tempest",

@@ -59,8 +59,12 @@ def test_clouds_yaml(tmp_path: Path) -> None:
     expected = {"identity": {"uri_v3": "https://k", "username": "ann", "password": "pw"}}
     assert conf_of(environ, "--os-cloud", "mine") == expected
     assert conf_of({**environ, "OS_CLOUD": "mine"}, "--env") == expected
-    with pytest.raises(UsageError, match="--os-cloud: there is no cloud 'other'"):
+    with pytest.raises(UsageError, match="--os-cloud: there is no cloud 'other' in .*; it has mine "):
         conf_of(environ, "--os-cloud", "other")
+    for text in ("mine:\n  auth: {auth_url: 'https://k'}\n", "$ANSIBLE_VAULT;1.1;AES256\n6162\n", "clouds: [mine]\n"):
+        file.write_text(text)
+        with pytest.raises(UsageError, match="there is no cloud 'mine' in .*; it has no clouds below 'clouds:' "):
+            conf_of(environ, "--os-cloud", "mine")
 
 
 def test_tempest_conf_without_what_the_node_sets(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -102,7 +106,8 @@ def test_the_environment_is_taken_where_it_names_a_cloud(caplog: pytest.LogCaptu
     assert "https://cloud.example:5000" in caplog.text and "pw-of-ann" not in caplog.text
 
 
-def test_the_address_that_is_shown_has_no_password(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("password", ["pw-of-ann", "pw-of/ann", "pw-of#ann", "pw-of?ann"])
+def test_the_address_that_is_shown_has_no_password(password: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        login_of_environment({**OPENRC, "OS_AUTH_URL": "https://ann:pw-of-ann@cloud.example:5000"})
-    assert "https://cloud.example:5000" in caplog.text and "pw-of-ann" not in caplog.text
+        login_of_environment({**OPENRC, "OS_AUTH_URL": f"https://ann:{password}@cloud.example:5000"})
+    assert "https://cloud.example:5000" in caplog.text and "pw-of" not in caplog.text
