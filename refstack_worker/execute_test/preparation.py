@@ -116,6 +116,9 @@ def _configure(
     if accounts_in(requested) and not discovery.accounts:
         events.message("the accounts are not used, because Tempest creates its own users as the administrator; to use "
                        "the accounts, set auth.use_dynamic_credentials = false")  # fmt: skip
+    if discovery.repeated:
+        events.message(f"accounts that repeat another one's user, password and project are not used: "
+                       f"{discovery.repeated}; Tempest needs different ones")  # fmt: skip
     region = str(discovery.conf["identity"].get("region") or "")
     with sensible_answers():
         addresses = floating_ips(keystone, discovery.token, region)

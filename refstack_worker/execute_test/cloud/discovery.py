@@ -59,6 +59,8 @@ class Discovery:
     """Services that the catalogue does not have."""
     gaps: tuple[Gap, ...] = ()
     """Roles that tests need and that the cloud does not have."""
+    repeated: int = 0
+    """How many accounts were left out: Tempest cannot tell them from another one."""
 
 
 @sensible_answers()
@@ -102,9 +104,14 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone, selectio
     given = accounts_in(conf) or [{} for _ in users]
     spellings = [*TEMPEST_ROLES, *_roles_in(created), *_roles_in(conf)]
     accounts = [] if admin else [_account(*each, spellings) for each in zip(users, tokens, given)]
+    different = _different(accounts)
     missing = tuple(name for name, offered in services.items() if not offered)
     cpid = cloud_id(tokens[0], keystone.url)
-    return Discovery(created, cpid, accounts, tokens[0], tuple(tokens) if accounts else (), missing, tuple(gaps))
+    own_tokens = tuple(tokens[place] for place in different)
+    return Discovery(
+        created, cpid, [accounts[place] for place in different], tokens[0], own_tokens, missing, tuple(gaps),
+        len(accounts) - len(different),
+    )  # fmt: skip
 
 
 def _missing_for_plugins(token: KeystoneToken, region: str) -> dict[str, bool]:
@@ -199,6 +206,21 @@ def _missing_reseller(
         f"The cloud's roles: {', '.join(sorted(roles))[:300]}"
     )
     return [Gap(Need.RESELLER, text, AREAS_OF_SERVICE["swift"])]
+
+
+def _different(accounts: Sequence[dict[str, Any]]) -> list[int]:
+    """Return the places of accounts that Tempest tells apart: by user, password and project, and not by domain.
+
+    As in Tempest, each gets the roles and types of those that repeat it.
+    """
+    first: dict[tuple[Any, ...], int] = {}
+    for place, account in enumerate(accounts):
+        key = tuple(account.get(name) for name in ("username", "password", "project_name"))
+        known = accounts[first.setdefault(key, place)]
+        for name in ("roles", "types"):
+            if known is not account and name in account:
+                known[name] = list(dict.fromkeys([*known.get(name, ()), *account[name]]))
+    return list(first.values())
 
 
 def _role_of_users(tokens: Sequence[KeystoneToken]) -> dict[str, Any]:

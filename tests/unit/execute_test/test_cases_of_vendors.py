@@ -146,6 +146,15 @@ def test_an_administrator_beside_accounts_makes_users_unless_told_not_to(
     assert call.conf["auth"]["use_dynamic_credentials"] == "False" and call.accounts[0]["username"] == "tester"
 
 
+def test_an_account_that_is_listed_twice_is_one(
+    cloud: KeystoneStandin, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accounts = {"account.1": USER, "account.2": {**USER, "types": ["reseller_admin"]}, "account.3": USER}
+    assert call("--conf-json", json.dumps({"identity": {"uri_v3": cloud.url}, **accounts})) == 0
+    assert "user, password and project are not used: 2; Tempest needs different ones" in capsys.readouterr().out
+    assert [one["types"] for one in call.accounts] == [["reseller_admin"]]
+
+
 def test_a_password_that_cannot_be_written_for_tempest(
     cloud: KeystoneStandin, call: Call, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
