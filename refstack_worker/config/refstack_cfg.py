@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from refstack_worker.contract.text_files import read_limited
 from refstack_worker.errors import ConfigError
 
 MAX_BYTES = 1024 * 1024
@@ -22,11 +23,9 @@ def read(path: Path, ours: frozenset[str]) -> Mapping[str, Any]:
     :raises ConfigError: the file cannot be read or parsed, or one of ours is not a literal; the message names the line.
     """
     try:
-        data = path.read_bytes()
+        data = read_limited(path, MAX_BYTES)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; name the file with --config or REFSTACK_CFG") from error
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"{path}: not a settings file ({len(data)} bytes)")
     return parse(data, str(path), ours)
 
 

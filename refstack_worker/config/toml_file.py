@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from refstack_worker.contract.text_files import read_limited
 from refstack_worker.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -66,7 +67,7 @@ def _drop_ins(folder: Path) -> list[Path]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8-sig")
+        return read_limited(path).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError:

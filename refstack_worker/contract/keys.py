@@ -20,6 +20,7 @@ from typing import Generic, TypeVar
 from nacl.public import PrivateKey, PublicKey
 from nacl.signing import SigningKey, VerifyKey
 
+from refstack_worker.contract.text_files import read_limited
 from refstack_worker.errors import KeyFileError
 
 Key = TypeVar("Key", PrivateKey, PublicKey, SigningKey, VerifyKey)
@@ -112,7 +113,7 @@ def _read(path: Path, kind: str) -> Sequence[bytes]:
     try:
         if kind in _PRIVATE_KINDS:
             _check_private(path)
-        lines = path.read_text("ascii").splitlines()
+        lines = read_limited(path).decode("ascii").splitlines()
     except OSError as error:
         todo = "make the keys with 'refstack-queue keys generate' or copy them here"
         if isinstance(error, PermissionError):

@@ -17,6 +17,7 @@ from refstack_worker.config.worker import WorkerSettings
 from refstack_worker.contract import enrolment, keys
 from refstack_worker.contract.enrolment import EnrolmentToken
 from refstack_worker.contract.envelope import NodeChannel
+from refstack_worker.contract.text_files import read_limited
 from refstack_worker.errors import ConfigError, KeyFileError, RefusedError, ServerError, UsageError
 from refstack_worker.filesystem import write_whole
 from refstack_worker.worker.server_api.connection import ServerConnection
@@ -72,7 +73,7 @@ def token_of(file: Path | None) -> EnrolmentToken:
     """Return the token from a file, stdin or the environment. :raises UsageError: there is none."""
     if file is not None and str(file) != "-":
         try:
-            return EnrolmentToken.parse(file.read_text(encoding="ascii"))
+            return EnrolmentToken.parse(read_limited(file).decode("ascii"))
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{file}: cannot be read: {error}") from error
     given = os.environ.get(FROM_ENV, "") if file is None else ""

@@ -70,3 +70,8 @@ def test_a_credential_of_systemd_may_be_its_groups_but_not_everybodys(
     (tmp_path / "fleet.key").chmod(0o444)
     with pytest.raises(KeyFileError, match="others can read it"):
         keys.load_seal_private(tmp_path / "fleet.key")
+
+
+def test_a_key_file_without_end_is_refused() -> None:
+    with pytest.raises(KeyFileError, match="/dev/zero: larger than"):
+        keys.load_sign_public(Path("/dev/zero"))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.cli.queue.main import main
+from refstack_worker.config import refstack_cfg
 from refstack_worker.contract.limits import MAX_GUIDELINE_BYTES, MAX_IMPORT_BYTES, MAX_TEXT_BYTES
 from refstack_worker.contract.signed_verdict import MAX_BYTES
 
@@ -97,3 +98,10 @@ def test_a_file_that_is_too_large(
     access = ["--url", "http://127.0.0.1:1", "--token-file", str(tmp_path / "token")]
     assert main([*access, *(word.format(tmp_path / "file") for word in words)]) == 2
     assert f"larger than {limit} bytes" in one_line(capsys)
+
+
+def test_settings_that_are_too_large(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(refstack_cfg.MAX_BYTES + 1)
+    assert main(["--config", str(tmp_path / "file"), "db", "version"]) == 3
+    assert f"larger than {refstack_cfg.MAX_BYTES} bytes; name the file with --config" in one_line(capsys)
