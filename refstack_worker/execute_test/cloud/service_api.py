@@ -57,9 +57,13 @@ class ServiceApi:
 
     def records(self, url: str, kind: str) -> list[dict[str, Any]]:
         """Return the list named ``kind`` in the JSON at an address; empty when it cannot be had."""
+        return self.known_records(url, kind) or []
+
+    def known_records(self, url: str, kind: str) -> list[dict[str, Any]] | None:
+        """Return the same; None when it cannot be had."""
         body = self.get(url)
         listed = body.get(kind) if isinstance(body, dict) else None
-        return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else None
 
     def send(self, method: str, url: str, body: Any = None, media_type: str = "") -> Any:
         """Send a request that changes something and return the JSON of the response.

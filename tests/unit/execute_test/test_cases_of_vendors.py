@@ -146,6 +146,14 @@ def test_an_administrator_beside_accounts_makes_users_unless_told_not_to(
     assert call.conf["auth"]["use_dynamic_credentials"] == "False" and call.accounts[0]["username"] == "tester"
 
 
+def test_a_network_service_that_does_not_respond_ends_no_run_of_other_tests(
+    cloud: KeystoneStandin, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.more_services = {"network": "http://127.0.0.1:1"}
+    assert call("--conf-json", json.dumps({"identity": {"uri_v3": cloud.url, **USER}}), "--testcases", TEST) == 0
+    assert json.loads((call.folder / "work" / "before.json").read_text())["floating_ips"] is None
+
+
 def test_an_account_that_is_listed_twice_is_one(
     cloud: KeystoneStandin, call: Call, capsys: pytest.CaptureFixture[str]
 ) -> None:

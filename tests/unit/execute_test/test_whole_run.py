@@ -186,6 +186,22 @@ class TestCleanup:
         assert cloud.resources["users"] == {}
         capsys.readouterr()
 
+    @pytest.mark.parametrize(("before", "removed"), [([], True), (None, False), (["f" * 36], False)])
+    def test_floating_ips_are_the_runs_only_if_it_is_known_which_were_there(
+        self, tmp_path: Path, cloud: KeystoneStandin, before: list[str] | None, removed: bool
+    ) -> None:
+        cloud.more_services = {"network": f"{cloud.server.url}/network"}
+        address = {"id": "f" * 36, "floating_ip_address": "192.0.2.7"}
+        cloud.server.on("/network/v2.0/floatingips", as_json({"floatingips": [address]}))
+        work = tmp_path / "work"
+        work.mkdir()
+        snapshot = {"prefix": "refstack-7-2-", "projects": [], "users": [], "floating_ips": before}
+        (work / "before.json").write_text(json.dumps(snapshot))
+        (work / "tempest.log").write_text(f"Request (T:test): 200 PUT http://n/v2.0/floatingips/{'f' * 36} 0s\n")
+        main(words(tmp_path, cloud, tempest_standin(tmp_path / "tempest", b""), "--cleanup-only"))
+        deleted = [one for one in cloud.server.asked if one.method == "DELETE" and "/floatingips/" in one.path]
+        assert bool(deleted) is removed
+
     def test_what_cannot_be_removed_is_named(
         self, tmp_path: Path, cloud: KeystoneStandin, capsys: pytest.CaptureFixture[str]
     ) -> None:

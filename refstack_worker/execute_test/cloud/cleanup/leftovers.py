@@ -79,7 +79,9 @@ class Leftovers:
 
     def _remove_resources(self, snapshot: CloudSnapshot | None, traces: RunTraces, projects: set[str]) -> bool:
         """Remove servers, volumes, networks and the like; returns whether none is left."""
-        addresses = traces.floating_ips - snapshot.floating_ips if snapshot else set()
+        before = snapshot.floating_ips if snapshot else None
+        # where it is not known which were there, none is taken for the run's
+        addresses = traces.floating_ips - before if before is not None else set()
         ownership = Ownership(self._prefix, frozenset(projects), frozenset(addresses))
         services = ResourceRemoval(self._keystone, self._token, self._region, self._is_admin, self._removal)
         return services.remove(ownership)

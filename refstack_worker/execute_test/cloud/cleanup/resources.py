@@ -7,6 +7,7 @@ of its projects, or carries its prefix, or (floating IPs, which have no name) wa
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -217,10 +218,14 @@ def _belongs_to_service(kind: ResourceKind, record: ResourceRecord) -> bool:
     return kind.name == "port" and str(record.get("device_owner", "")).startswith("network:")
 
 
-def floating_ips(keystone: Keystone, token: KeystoneToken, region: str) -> list[str]:
-    """Return the ids of the floating IPs that a user sees; empty in a cloud without any."""
+def floating_ips(keystone: Keystone, token: KeystoneToken, region: str) -> list[str] | None:
+    """Return the ids of the floating IPs that a user sees; empty in a cloud without any, None: they are not known."""
     endpoint = service_endpoint(token, "neutron", region)
     if not endpoint:
         return []
     api = ServiceApi(keystone, token, endpoint)
-    return [str(one["id"]) for one in api.records(f"{api.versioned('v2.0')}/floatingips", "floatingips")]
+    # a network service that does not respond is reported by the search for options
+    with contextlib.suppress(CloudFailure):
+        found = api.known_records(f"{api.versioned('v2.0')}/floatingips", "floatingips")
+        return None if found is None else [str(one.get("id")) for one in found]
+    return None

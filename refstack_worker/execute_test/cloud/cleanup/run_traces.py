@@ -49,15 +49,16 @@ class CloudSnapshot:
     """Ids."""
     users: frozenset[str] = frozenset()
     """Ids."""
-    floating_ips: frozenset[str] = frozenset()
-    """Ids; floating IPs have no names that would mark a run's."""
+    floating_ips: frozenset[str] | None = frozenset()
+    """Ids; floating IPs have no names that would mark a run's. None: they could not be listed."""
 
     @classmethod
     def take(
-        cls, folder: Path, prefix: str, keystone: Keystone, token: KeystoneToken, floating_ips: Sequence[str]
+        cls, folder: Path, prefix: str, keystone: Keystone, token: KeystoneToken, floating_ips: Sequence[str] | None
     ) -> None:
         """Look, and keep the result in the work folder; ordinary users see no projects and users but their own."""
-        ids: dict[str, list[str]] = {"projects": [], "users": [], "floating_ips": list(floating_ips)}
+        ids: dict[str, list[str] | None] = {"projects": [], "users": []}
+        ids["floating_ips"] = None if floating_ips is None else list(floating_ips)
         for kind in ("projects", "users"):
             with contextlib.suppress(Denied):
                 ids[kind] = [each["id"] for each in keystone.list_named(token, kind, TEMPEST_PREFIX)]
@@ -68,8 +69,9 @@ class CloudSnapshot:
         """Return what was kept; None if nothing was."""
         try:
             content = json.loads((folder / SNAPSHOT_FILE).read_text())
-            ids = (frozenset(content.get(kind, ())) for kind in ("projects", "users", "floating_ips"))
-            return cls(str(content["prefix"]), *ids)
+            projects, users = (frozenset(content.get(kind, ())) for kind in ("projects", "users"))
+            addresses = content.get("floating_ips", ())
+            return cls(str(content["prefix"]), projects, users, None if addresses is None else frozenset(addresses))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from refstack_worker.execute_test.cloud.cleanup.removal import Removal
-from refstack_worker.execute_test.cloud.cleanup.resources import Ownership, ResourceRemoval
+from refstack_worker.execute_test.cloud.cleanup.resources import Ownership, ResourceRemoval, floating_ips
 from refstack_worker.execute_test.cloud.keystone import KeystoneToken
+from refstack_worker.execute_test.failures import CloudFailure
 from refstack_worker.execute_test.http import Denied
 from tests.support.service_api import TableKeystone
 
@@ -83,6 +86,23 @@ def test_floating_ips_by_id_alone() -> None:
     )
     done, counted, keystone = removal({"/n/v2.0/floatingips": floating}, "network", is_admin=False)
     assert done and [path for _, path, _ in keystone.sent] == ["/n/v2.0/floatingips/fip"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "known"),
+    [
+        ({"floatingips": [{"id": "a"}, {"id": "b"}]}, ["a", "b"]),
+        ({"floatingips": []}, []),
+        ({}, None),
+        (Denied(403, "no"), None),
+        (CloudFailure("the cloud cannot be reached"), None),
+    ],
+)
+def test_floating_ips_that_cannot_be_listed_are_not_known(answer: Any, known: list[str] | None) -> None:
+    keystone: Any = TableKeystone({"/n/v2.0/floatingips": answer})
+    token = KeystoneToken("t", {"catalog": catalog("network")})
+    assert floating_ips(keystone, token, "R") == known
+    assert floating_ips(keystone, KeystoneToken("t", {}), "R") == []
 
 
 def test_what_stays_is_named_with_its_id_and_how_to_remove_it() -> None:
