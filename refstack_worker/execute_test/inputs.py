@@ -159,8 +159,12 @@ def _check_certificates(identity: Mapping[str, Any]) -> None:
     path = str(identity.get("ca_certificates_file") or "")
     address = str(identity.get("uri_v3") or identity.get("uri") or "").strip().lower()
     is_unchecked = is_true(identity.get("disable_ssl_certificate_validation", ""))
-    if is_unchecked or not address.startswith("https:") or not os.path.isfile(path):
+    if is_unchecked or not address.startswith("https:") or not path:
         return
+    if not os.path.isfile(path):
+        # with a folder the log-in here would work, and Tempest's own would fail
+        raise BadInput(f"identity.ca_certificates_file: {path} is not a regular file; Tempest takes one file with all "
+                       "certificates (PEM)")  # fmt: skip
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except OSError as error:

@@ -111,6 +111,8 @@ def test_a_file_without_certificates_is_the_fault_of_the_file(tmp_path: Path) ->
     identity = {"uri_v3": "https://k/v3", "ca_certificates_file": str(file)}
     with pytest.raises(BadInput, match=r"identity\.ca_certificates_file: .*ca\.pem holds no valid certificates"):
         with_absolute_paths({"identity": identity})
+    with pytest.raises(BadInput, match=r"ca_certificates_file: .* is not a regular file; Tempest takes one file"):
+        with_absolute_paths({"identity": {**identity, "ca_certificates_file": str(tmp_path)}})
     for harmless in ({"uri_v3": "http://k/v3"}, {"disable_ssl_certificate_validation": True}):
         assert with_absolute_paths({"identity": {**identity, **harmless}})
 
