@@ -80,10 +80,12 @@ def to_v1(source: BinaryIO, out: BinaryIO) -> None:
 
 def _has_packets(data: bytes) -> bool:
     """Return whether a packet of version 2 is in the bytes: one with a right checksum, and not just its first byte."""
+    left = 2 * len(data)  # bytes to look at: what only looks like packets, one within another, would take hours
     found = _PACKET.search(data)
-    while found:
+    while found and left > 0:
         size = int.from_bytes(found["length"], "big") & ((1 << (8 * len(found["length"]) - 2)) - 1)
         packet = data[found.start() : found.start() + size]
+        left -= len(packet)
         if len(packet) == size > 4 and zlib.crc32(packet[:-4]) == int.from_bytes(packet[-4:], "big"):
             return True
         found = _PACKET.search(data, found.start() + 1)
