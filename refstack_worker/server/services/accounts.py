@@ -11,17 +11,17 @@ from refstack_worker.server.domain.accounts import AccountStates, User, Vendor
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.inputs.checks import invalid
-from refstack_worker.server.services.inputs.schema import FLAG, ID, fields, integer, maybe, name_text, string
+from refstack_worker.server.services.inputs.schema import FLAG, ID, fields, integer, mail_text, maybe, name_text, string
 
 MAX_LIMIT = 10**6
 CHANGED_VENDOR = fields(
     name=name_text(80),
     contact_name=string(120),
-    contact_email=string(120),
+    contact_email=mail_text(120),
     max_open_runs=maybe(integer(0, MAX_LIMIT, description="0: no limit; null: the server's MAX_OPEN_RUNS")),
     disabled=FLAG,
 )
-CHANGED_USER = fields(name=name_text(60), email=string(200), vendor_id=maybe(ID), disabled=FLAG)
+CHANGED_USER = fields(name=name_text(60), email=mail_text(200), vendor_id=maybe(ID), disabled=FLAG)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from flask import Response, make_response, redirect, request
 from refstack_worker.contract.spreadsheets import harmless
 from refstack_worker.errors import StateError, UsageError
 from refstack_worker.server.services.inputs.checks import FieldError, check
-from refstack_worker.server.services.inputs.schema import ID, MAX_ID, fields, maybe, name_text, string
+from refstack_worker.server.services.inputs.schema import ID, MAX_ID, fields, mail_text, maybe, name_text, string
 from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.responses import number
 from refstack_worker.server.web.forms import errors_of, id_in, stripped
@@ -24,9 +24,9 @@ _VENDOR = fields(
     "vendor_name",
     vendor_name=name_text(80),
     contact_name=string(120),
-    contact_email=string(120),
+    contact_email=mail_text(120),
 )
-_USER = fields("user_name", user_name=name_text(60), email=string(200), vendor_id=maybe(ID))
+_USER = fields("user_name", user_name=name_text(60), email=mail_text(200), vendor_id=maybe(ID))
 
 
 @page("GET", "/vendors")

@@ -12,11 +12,20 @@ from refstack_worker.server.api.routing import Call, Resource, Takes, Who
 from refstack_worker.server.api.serializers import iso
 from refstack_worker.server.domain.accounts import User
 from refstack_worker.server.services.accounts import AccountService, user_json, vendor_json
-from refstack_worker.server.services.inputs.schema import ID, TIME, fields, maybe, name_text, shape, string
+from refstack_worker.server.services.inputs.schema import (
+    ID,
+    TIME,
+    fields,
+    mail_text,
+    maybe,
+    name_text,
+    shape,
+    string,
+)
 
 ACCOUNTS = Resource("accounts", "The token's owner; vendors and their users (operators).")
-NEW_VENDOR = fields("name", name=name_text(80), contact_name=string(120), contact_email=string(120))
-NEW_USER = fields("name", name=name_text(60), email=string(200), vendor_id=maybe(ID))
+NEW_VENDOR = fields("name", name=name_text(80), contact_name=string(120), contact_email=mail_text(120))
+NEW_USER = fields("name", name=name_text(60), email=mail_text(200), vendor_id=maybe(ID))
 
 
 @ACCOUNTS.call("GET", "/v1/me", Who.TOKEN, {200: reference("Me")})

@@ -24,6 +24,12 @@ def name_text(longest: int, **more: Any) -> Json:
     return string(longest, r"^$|^\S(.*\S)?$", minLength=1, **trouble, **more)
 
 
+def mail_text(longest: int, **more: Any) -> Json:
+    """Return the schema of an e-mail address; empty: none."""
+    trouble = {"x-expected": "must be an e-mail address such as ann@cloud.example"}
+    return string(longest, r'^$|^[^@\s<>",;]{1,64}@[^@\s<>",;]+$', **trouble, **more)
+
+
 def integer(least: int | None = None, most: int | None = None, **more: Any) -> Json:
     """Return the schema of a whole number."""
     bounds = {"minimum": least, "maximum": most}

@@ -139,3 +139,20 @@ def test_a_run_is_shared_with_the_vendor_that_is_called_exactly_so(callers: Call
     refused = callers.bob("POST", f"/v1/runs/{run}/shares", {"vendor": "aCME"})
     assert refused.status_code == 404 and "exactly" in refused.json["detail"]
     assert callers.bob("POST", f"/v1/runs/{run}/shares", {"vendor": "bravo"}).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["ann", "ann@", "@x", "ann @x", "a@b@c", "ann@x\n", "<ann@x>", f"{'a' * 65}@x"])
+def test_an_address_that_is_none_is_refused(callers: Callers, address: str) -> None:
+    user, vendor = {"name": "Eve", "email": address}, {"name": "Echo", "contact_email": address}
+    calls = (
+        ("POST", "/v1/users", user),
+        ("PUT", f"/v1/users/{callers.ann.user_id}", user),
+        ("POST", "/v1/vendors", vendor),
+        ("PUT", f"/v1/vendors/{callers.acme}", vendor),
+    )
+    for method, path, body in calls:
+        refused = callers.operator(method, path, body)
+        fields = {one["field"] for one in refused.json["errors"]}
+        assert refused.status_code == 400 and fields & {"email", "contact_email"}, (method, path)
+    for good in ("ann@x", "jürgen@exämple.de", "a.b+c@cloud.example", ""):
+        assert callers.operator("PUT", f"/v1/users/{callers.ann.user_id}", {"email": good}).json["email"] == good
