@@ -104,9 +104,11 @@ class Accounts(LedgerPart):
                 connection.execute(insert(account_tables.share).values(row))
 
     def unshare(self, test_id: int, vendor_id: int) -> None:
-        """Let a vendor look at a run no longer."""
+        """Let a vendor look at a run no longer. :raises NotFoundError: the run is not shared with it."""
         with self.database.writing() as connection:
-            connection.execute(delete(account_tables.share).where(_is_share(test_id, vendor_id)))
+            ended = connection.execute(delete(account_tables.share).where(_is_share(test_id, vendor_id)))
+            if ended.rowcount == 0:
+                raise NotFoundError(f"run {test_id} is not shared with vendor {vendor_id}")
 
     def shares(self, test_id: int) -> list[int]:
         """Return the vendors that a run is shared with."""

@@ -8,6 +8,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
+from refstack_worker.errors import NotFoundError
 from refstack_worker.server.db import queue_tables
 from refstack_worker.server.domain.nodes import Node
 from refstack_worker.server.ledger.transactions import (
@@ -50,9 +51,11 @@ class Nodes(LedgerPart):
             raise refused("replayed", "the node's message is not newer than its last; is its clock right?") from None
 
     def forget(self, name: str) -> None:
-        """Remove a node from the list; it comes back with its next message."""
+        """Remove a node from the list; it comes back with its next message. :raises NotFoundError: it is not listed."""
         with self.database.writing() as connection:
-            connection.execute(delete(queue_tables.node).where(queue_tables.node.c.name == name))
+            gone = connection.execute(delete(queue_tables.node).where(queue_tables.node.c.name == name))
+            if gone.rowcount == 0:
+                raise NotFoundError(f"there is no node {name[:80]!r}")
 
     def all(self) -> list[Node]:
         """Return the last status report of each node, by name."""

@@ -11,6 +11,7 @@ from cliff.lister import Lister
 from refstack_worker.cli.api_client import Api, access_of
 from refstack_worker.cli.queue.records import Rows
 from refstack_worker.cli.queue.runs.commands import with_id
+from refstack_worker.errors import NotFoundError
 
 
 class RunShare(Command):
@@ -35,6 +36,8 @@ class RunUnshare(Command):
             shared = api.get(f"/v1/runs/{parsed_args.id}/shares")["shares"]
             wanted = parsed_args.vendor.casefold()
             ids = [one["id"] for one in shared if wanted in (one["name"].casefold(), str(one["id"]))]
+            if not ids:
+                raise NotFoundError(f"run {parsed_args.id} is not shared with {parsed_args.vendor!r} ('run shares')")
             for vendor_id in ids:
                 api.delete(f"/v1/runs/{parsed_args.id}/shares/{vendor_id}")
 

@@ -35,10 +35,10 @@ def _shown(node: Node, key: NodeKey | None, now: float) -> dict[str, Any]:
     return {**node_json(node), "silent_seconds": max(0.0, now - node.seen_at), **about_key}
 
 
-@NODES.call("DELETE", "/v1/nodes/<node>", Who.OPERATOR, {204: None})
+@NODES.call("DELETE", "/v1/nodes/<node>", Who.OPERATOR, {204: None}, (404,))
 def forget_node(call: Call, node: str) -> Response:
     """Forget a node; it comes back when its worker connects again."""
-    call.ledger.nodes.forget(node[:200])
+    call.ledger.nodes.forget(node)
     return Response(status=204)
 
 

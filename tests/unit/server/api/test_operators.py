@@ -97,6 +97,8 @@ class TestOperators:
         ledger.nodes.record(Node("gone.example", ("47.0.0",), 2, 0, (), "ready", "", 1.0, 1.0))
         assert client.delete("/v1/nodes/gone.example", headers=operator).status_code == 204
         assert client.get("/v1/nodes", headers=operator).json["nodes"] == []
+        gone = client.delete("/v1/nodes/gone.example", headers=operator)
+        assert gone.status_code == 404 and "no node 'gone.example'" in gone.json["detail"]
 
 
 class TestTrouble:

@@ -96,6 +96,7 @@ class TestWhose:
             assert world.bob(method, path + tail, body).status_code == 404, tail
         assert world.ann("DELETE", f"{path}/shares/{world.vendors[1]}").status_code == 204
         assert world.bob("GET", path).status_code == 404
+        assert world.ann("DELETE", f"{path}/shares/{world.vendors[1]}").status_code == 404
 
     def test_ids_do_not_tell_which_vendors_there_are(self, world: World, runs: tuple[int, int]) -> None:
         path, other = f"/v1/runs/{runs[0]}/shares", world.vendors[1]

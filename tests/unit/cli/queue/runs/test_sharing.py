@@ -15,5 +15,7 @@ def test_a_run_is_shared_by_name_and_no_longer(site: Site, call_as: CallAs) -> N
     assert call_as("bob", "run", "show", number).status == 0
     assert [row["Vendor"] for row in call_as("ann", "run", "shares", number, "-f", "json").json] == ["Bravo Hosting"]
     assert call_as("ann", "run", "share", number, "Nobody").status == 6
+    typo = call_as("ann", "run", "unshare", number, "Bravo Hostings")
+    assert typo.status == 6 and f"run {number} is not shared with 'Bravo Hostings'" in typo.err
     assert call_as("ann", "run", "unshare", number, "Bravo Hosting").status == 0
     assert call_as("bob", "run", "show", number).status == 6
