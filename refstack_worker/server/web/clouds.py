@@ -54,13 +54,19 @@ def add_cloud() -> Answer:
 
 @page("GET", "/clouds/<int:cloud_id>")
 def show_cloud(cloud_id: int) -> Answer:
+    return show_cloud_forms({}, (), cloud_id)
+
+
+def show_cloud_forms(kept: Mapping[str, str], errors: tuple[FieldError, ...], cloud_id: int) -> Answer:
+    """Show a cloud with what was typed into one of its forms."""
     known = context().clouds.cloud(caller(), cloud_id)
     history = context().ledger.clouds.history(cloud_id)
     links = context().ledger.links.of_cloud(cloud_id)
     programs = sorted({one.name for stored in context().ledger.guidelines.all(scope()) for one in programs_of(stored)})
     values = {"links": links, "programs": programs, "runs": len(context().ledger.runs.of_cloud(cloud_id))}
     values["untested"] = request.args.get("untested") == "yes"
-    return show("cloud.html", known=known, history=history, plot=plot(history), **values)
+    values["errors"] = {one.field: one.message for one in errors}
+    return show("cloud.html", known=known, history=history, plot=plot(history), kept=kept, **values)
 
 
 @page("GET", "/clouds/<int:cloud_id>/change")

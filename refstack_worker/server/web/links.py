@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, make_response, redirect, request
 
 from refstack_worker.contract.export_formats import HTML
-from refstack_worker.errors import NotFoundError
+from refstack_worker.errors import NotFoundError, UsageError
 from refstack_worker.server.domain.links import CloudVerdict, Link
 from refstack_worker.server.ledger.transactions import refused
 from refstack_worker.server.results.badge import badge, feed
@@ -23,7 +23,10 @@ from refstack_worker.server.serving.context import context
 from refstack_worker.server.serving.files import exported_file
 from refstack_worker.server.serving.guard import count_wrong
 from refstack_worker.server.serving.responses import number, text
-from refstack_worker.server.web.pages import WEB, Answer, caller, page, scope, show
+from refstack_worker.server.web.clouds import show_cloud_forms
+from refstack_worker.server.web.forms import errors_of
+from refstack_worker.server.web.pages import WEB, Answer, caller, page, scope, show, typed
+from refstack_worker.server.web.run import show_run_forms
 
 _SECONDS = "max-age=300"
 """Badges and feeds are asked for often, and change seldom."""
@@ -38,8 +41,11 @@ def show_matrix() -> Answer:
 @page("POST", "/runs/<int:test_id>/links")
 def add_run_link(test_id: int) -> Answer:
     """Make a link to the report of a run, and show it this once."""
-    days = number(request.form.get("days", "30"), "days", 1, MAX_DAYS)
-    _made, secret = link_to_run(context().ledger, caller(), test_id, days)
+    try:
+        days = number(request.form.get("days", "30"), "days", 1, MAX_DAYS)
+        _made, secret = link_to_run(context().ledger, caller(), test_id, days)
+    except UsageError as error:
+        return make_response(show_run_forms(typed(), errors_of(error, {}), test_id), 400)
     return _shown({"Report": f"/shared/{secret}"}, f"/runs/{test_id}", "the run")
 
 
@@ -53,7 +59,10 @@ def delete_run_link(test_id: int, link_id: int) -> Answer:
 @page("POST", "/clouds/<int:cloud_id>/links")
 def add_cloud_link(cloud_id: int) -> Answer:
     """Make badge and feed of a cloud and a program, and show their addresses this once."""
-    _made, secret = link_to_cloud(context().ledger, caller(), cloud_id, text(request.form, "program", 200))
+    try:
+        _made, secret = link_to_cloud(context().ledger, caller(), cloud_id, text(request.form, "program", 200))
+    except UsageError as error:
+        return make_response(show_cloud_forms(typed(), errors_of(error, {}), cloud_id), 400)
     return _shown(
         {"Badge": f"/badges/{secret}.svg", "Feed": f"/feeds/{secret}.atom"}, f"/clouds/{cloud_id}", "the cloud"
     )

@@ -151,9 +151,15 @@ def rerun(test_id: int) -> Answer:
     if only not in RERUN["properties"]["only"]["enum"]:
         raise invalid("only", "must be all or failed")
     body: dict[str, Any] = {"only": only, "conf_json": passwords(request.form)}
-    if accounts := accounts_text(request.form, request.files):
-        body["accounts"] = accounts
-    run = context().runs.rerun(caller(), test_id, body)
+    try:
+        if accounts := accounts_text(request.form, request.files):
+            body["accounts"] = accounts
+        run = context().runs.rerun(caller(), test_id, body)
+    except (UsageError, PayloadError) as error:
+        found = errors_of(error, {})
+        if [one.field for one in found] != ["accounts"]:
+            found = (FieldError("", "; ".join(map(str, found))),)
+        return make_response(show_run_forms(typed(), found, test_id), 400)
     return redirect(f"/runs/{run.test_id}", 303)
 
 

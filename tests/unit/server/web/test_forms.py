@@ -272,6 +272,17 @@ def test_a_rerun_has_its_own_accounts(vendor: Vendor) -> None:
     assert submission.conf_json["account.2"]["username"] == "u3"
 
 
+def test_a_rerun_that_is_refused_leaves_its_form_open(vendor: Vendor) -> None:
+    first = vendor.run(cloud_id=vendor.other, accounts=YAML).headers["Location"]
+    vendor.send(f"{first}/cancel")
+    refused = vendor.send(f"{first}/rerun", only="all", accounts="pw-of-u1: nonsense", password="pw-x")
+    assert refused.status_code == 400 and "neither JSON" in errors(refused.text)["accounts"]
+    assert '<details class="menu" open><summary class="button">Rerun' in refused.text
+    assert "pw-x" not in refused.text and "pw-of-u1" not in refused.text
+    refused = vendor.send(f"{first}/rerun", only="all", password="x" * 100_000)
+    assert refused.status_code == 400 and "1 problem to fix" in refused.text and "password" in refused.text
+
+
 def test_lists_of_tests_as_any_editor_saves_them(vendor: Vendor) -> None:
     for text in ("\ufefftempest.a\t# why\r\n\r\ntempest.b\r\n", '["tempest.a", "tempest.b"]'):
         vendor.run(what="names", tests=text)

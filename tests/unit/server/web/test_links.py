@@ -18,6 +18,7 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import acceptance
 from refstack_worker.server.services import links
 from tests.support.ledgers import claimed, stream
+from tests.support.vendor_pages import errors
 from tests.system.web.site import PROGRAM, events, guideline
 
 
@@ -56,6 +57,21 @@ def test_a_link_to_a_run_is_shown_once_and_taken_back(client: FlaskClient, ledge
     (link,) = ledger.links.of_run(run)
     assert client.post(f"/runs/{run}/links/{link.id}/delete", data={"form_key": key}).status_code == 303
     assert guest.get(path).status_code == 404
+
+
+def test_a_link_that_is_refused_leaves_the_form_open_with_the_choice(
+    client: FlaskClient, run: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "MAX_LINKS", 0)
+    key = key_of(client)
+    refused = client.post(f"/runs/{run}/links", data={"form_key": key, "days": "90"})
+    assert refused.status_code == 400 and errors(refused.text) == {"days": "there are 0 links; delete one first"}
+    assert '<option value="90" selected>' in refused.text and '<option value="30">' in refused.text
+    assert '<details class="menu" open><summary class="button">Share' in refused.text
+    assert client.post(f"/runs/{run}/links", data={"form_key": key, "days": "0"}).status_code == 400
+    refused = client.post("/clouds/1/links", data={"form_key": key, "program": PROGRAM})
+    assert refused.status_code == 400 and errors(refused.text) == {"program": "there are 0 links; delete one first"}
+    assert "<h1><bdi>Prod</bdi></h1>" in refused.text
 
 
 def test_badge_and_feed_are_made_on_the_clouds_page(client: FlaskClient, ledger: Ledger) -> None:
