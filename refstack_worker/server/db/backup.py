@@ -16,7 +16,7 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -110,21 +110,30 @@ def restore(
     """Put key files and rows of a backup back; return the key files that were missing.
 
     :param replace: delete what the database holds.
-    :raises BackupError: as :func:`restore_keys` and :func:`load`; no key file was added then.
+    :raises BackupError: as :func:`restore_keys` and :func:`load`; no key file was added if no row was.
     """
     restored = restore_keys(folder, settings)
+    taken_back = list(restored)
     try:
-        load(database, folder, manifest, replace)
+        # rows without their keys are lost; keys without rows are found again by the next try
+        load(database, folder, manifest, replace, before_commit=taken_back.clear)
     except BaseException:
-        _remove(restored)
+        _remove(taken_back)
         raise
     return restored
 
 
-def load(database: Database, folder: Path, manifest: BackupManifest, replace: bool = False) -> None:
+def load(
+    database: Database,
+    folder: Path,
+    manifest: BackupManifest,
+    replace: bool = False,
+    before_commit: Callable[[], None] = lambda: None,
+) -> None:
     """Put the rows of a backup into a database, and bring it to the revision of this software.
 
     :param replace: delete what is there.
+    :param before_commit: called when all rows have been read; whatever fails later, they may be there.
     :raises BackupError: the database is not empty, or the backup is of newer software.
     """
     _to_revision(database, manifest, replace)
@@ -136,6 +145,7 @@ def load(database: Database, folder: Path, manifest: BackupManifest, replace: bo
             )
         copy_rows.empty(connection)  # what is to be replaced, or a service has noted by itself
         copy_rows.read(connection, folder / "tables")
+        before_commit()
     migrate.upgrade(database)
 
 

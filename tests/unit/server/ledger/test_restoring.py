@@ -14,6 +14,7 @@ from refstack_worker.contract.states import RunState
 from refstack_worker.errors import BackupError, RefusedError
 from refstack_worker.server.db import account_tables, backup, legacy_tables, migrate, node_key_tables, queue_tables
 from refstack_worker.server.domain.attempts import Claim, Release
+from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.domain.schedules import Times
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.monitor.due_schedules import start_due
@@ -60,6 +61,26 @@ def test_all_of_it_comes_back(ledger, other, file) -> None:
     with tarfile.open(file) as archive:
         names = archive.getnames()
     assert {"keys/sign.key", "keys/store.key", "tables/queue_run.jsonl", "manifest.json"} <= set(names)
+
+
+@pytest.mark.parametrize("place", ["read", "upgrade"])
+def test_an_interrupted_restore_leaves_keys_and_rows_together(
+    ledger: Ledger, other: Ledger, file: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    ledger.runs.add(new_run())
+    back_up(ledger, file)
+    migrate.upgrade(other.database)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, backup.opened(file) as (folder, manifest):
+        patch.setattr(backup.copy_rows if place == "read" else migrate, place, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            backup.restore(other.database, folder, manifest, other.settings.keys)
+    has_rows = place == "upgrade"
+    assert bool(other.runs.find(RunQuery())) is has_rows
+    assert bool(backup.key_paths(other.settings.keys, [])) is has_rows
 
 
 def test_a_job_of_the_old_queue_is_refused(ledger, other, file) -> None:
