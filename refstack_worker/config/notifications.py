@@ -65,5 +65,8 @@ class NotifySettings:
     )
     mail_from: str = setting("MAIL_FROM", "refstack@localhost", "Sender of the e-mails.", read=_sender)
     hook_networks: tuple[Network, ...] = setting(
-        "HOOK_NETWORKS", (), "Private networks to which webhooks may be sent.", read=read.networks
+        "HOOK_NETWORKS",
+        (),
+        "Private networks to which webhooks may be sent; metadata services in them stay refused.",
+        read=read.networks,
     )

@@ -273,7 +273,10 @@ class OutboundSettings:
         read=read.url_beginnings,
     )
     cloud_networks: tuple[Network, ...] = setting(
-        "CLOUD_NETWORKS", (), "Private networks in which clouds are allowed.", read=read.networks
+        "CLOUD_NETWORKS",
+        (),
+        "Private networks in which clouds are allowed; metadata services in them stay refused.",
+        read=read.networks,
     )
     upload_url: str = setting("UPLOAD_URL", "", "RefStack server to which results may be uploaded.", read=read.url)
     upload_key: Path | None = setting(

@@ -10,18 +10,23 @@ import ipaddress
 METADATA_NETWORKS = (
     "169.254.0.0/16",
     "fe80::/10",
-    # AWS, Google, Oracle, Scaleway
+    # AWS (also EKS Pod Identity), Google, Oracle, Scaleway, Akamai, Alibaba; from cloud-init and the providers' SDKs
     "fd00:ec2::254/128",
+    "fd00:ec2::23/128",
     "fd20:ce::254/128",
     "fd00:c1::a9fe:a9fe/128",
     "fd00:42::42/128",
+    "fd00:a9fe:a9fe::1/128",
+    "fd00:100::100:200/128",
     # 169.254.0.0/16 inside IPv6: NAT64, 6to4, IPv4-compatible, IPv4-translated
     "64:ff9b::a9fe:0/112",
     "2002:a9fe::/32",
     "::a9fe:0/112",
     "::ffff:0:a9fe:0/112",
+    # Alibaba, Azure, Oracle Classic
     "100.100.100.200/32",
     "168.63.129.16/32",
+    "192.0.0.192/32",
 )
 """Where a machine's provider offers it secrets. No cloud under test is there."""
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 from urllib.parse import SplitResult, quote, urlsplit
 
+from refstack_worker.contract.networks import METADATA_NETWORKS
 from refstack_worker.errors import ServerError, UsageError
 
 SECONDS = 20.0
@@ -34,12 +35,11 @@ _AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 _Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
+_METADATA = tuple(map(ipaddress.ip_network, METADATA_NETWORKS))
 NEVER = tuple(
     ipaddress.ip_network(text)
     for text in (
-        # metadata services of OpenStack, AWS, Google, Oracle, Scaleway, Alibaba and Azure
-        *("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128", "fd00:c1::a9fe:a9fe/128"),
-        *("fd00:42::42/128", "100.100.100.200/32", "168.63.129.16/32"),
+        *METADATA_NETWORKS,
         # protocol assignments, site-local, IPv4 inside IPv6 (compatible, translated, NAT64, local NAT64)
         *("192.0.0.0/24", "fec0::/10", "::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"),
         # the old 6to4 relays (RFC 7526): any network that announces the route gets what is sent there
@@ -77,14 +77,19 @@ class OutboundGuard:
     """What may be asked, and for how long."""
 
     networks: Sequence[Network] = ()
-    """Private networks that are allowed all the same."""
+    """Private networks that are allowed all the same, apart from metadata services in them."""
     deadline: Deadline = field(default_factory=Deadline)
     setting: str = "CLOUD_NETWORKS"
     """Name of the server's setting with which an operator allows such networks."""
     max_bytes: int = MAX_BYTES
 
     def check(self, address: str) -> None:
-        """Check an IP address. :raises UsageError: it is not public and not allowed by the operator."""
+        """Check an IP address.
+
+        :raises UsageError: it is not public and not allowed by the operator, or may be that of a metadata service.
+        """
+        if _is_in(_parsed(address), _METADATA):
+            raise UsageError(f"{address} is a private address as metadata services have it. It is never asked.")
         if not _may(address, self.networks):
             raise UsageError(f"{address} is a private address. Ask the operator to allow its network ({self.setting}).")
 

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "gearman": {"errors"},
     "systemd": set(),
     "version": set(),
-    "http": {"errors"},
+    "http": {"errors", "contract"},
     "filesystem": {"errors"},
     "contract": {"errors"},
     "config": {"errors", "contract", "gearman", "filesystem"},

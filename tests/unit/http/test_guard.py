@@ -41,6 +41,15 @@ class TestAllowed:
         assert guard.allowed_address("2606:4700::6810:84e5", 443, OutboundGuard()) == "2606:4700::6810:84e5"
         assert guard.allowed_address("127.0.0.1", 80, OutboundGuard(LOOPBACK)) == "127.0.0.1"
 
+    @pytest.mark.parametrize(
+        "host", ["169.254.169.254", "fd00:ec2::254", "100.100.100.200", "64:ff9b::a9fe:a9fe", "fe80::a9fe:a9fe"]
+    )
+    def test_a_wide_network_that_is_allowed_does_not_include_metadata_services(self, host: str) -> None:
+        wide = tuple(ipaddress.ip_network(text) for text in ("0.0.0.0/0", "::/0"))
+        assert guard.allowed_address("fd00::1", 80, OutboundGuard(wide)) == "fd00::1"
+        with pytest.raises(UsageError, match="It is never asked"):
+            guard.allowed_address(host, 80, OutboundGuard(wide))
+
     def test_one_private_address_among_public_ones_is_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def two(*_: Any, **__: Any) -> list[Any]:
             return [(2, 1, 6, "", (address, 80)) for address in ("8.8.8.8", "10.0.0.1")]
