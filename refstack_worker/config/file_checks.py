@@ -43,6 +43,14 @@ def check_program(setting: str, path: Path) -> None:
         raise ConfigError(f"{setting}: {path} does not exist or is not executable; install it, or fix the setting")
 
 
+def check_folder(setting: str, path: Path) -> None:
+    """See that a folder is there. :raises ConfigError: it is missing, or no absolute path."""
+    if not path.is_absolute():
+        raise ConfigError(f"{setting}: {path} must be an absolute path")
+    if not path.is_dir():
+        raise ConfigError(f"{setting}: {path} is not a folder; create it, or fix the setting")
+
+
 def _unreadable(setting: str, path: Path, error: OSError, todo: str) -> ConfigError:
     if isinstance(error, PermissionError):
         todo = "run this as root or as the user of the services"

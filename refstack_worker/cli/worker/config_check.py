@@ -7,12 +7,15 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cliff.show import ShowOne
 
-from refstack_worker.config.file_checks import check_authorities, check_program
+from refstack_worker.config.environments import LOCK_FOLDERS
+from refstack_worker.config.file_checks import check_authorities, check_folder, check_program
 from refstack_worker.config.worker import WorkerSettings, credential
 from refstack_worker.contract import keys
+from refstack_worker.environments.catalogue import is_url
 from refstack_worker.errors import ConfigError
 from refstack_worker.worker.sandbox import commands
 
@@ -46,6 +49,24 @@ def _check_files(settings: WorkerSettings) -> None:
             check_authorities(f"{section}.ca_file", Path(place))
     for path in settings.environments.interpreters:
         check_program("environments.interpreters", path)
+    # the packages of Tempest versions make the usual folder
+    for path in settings.environments.lock_folders:
+        if path not in LOCK_FOLDERS:
+            check_folder("environments.lock_folders", path)
+    for house in settings.environments.wheelhouses:
+        _check_wheelhouse(house)
+
+
+def _check_wheelhouse(place: str) -> None:
+    if not is_url(place):
+        check_folder("environments.wheelhouses", Path(place))
+        return
+    try:
+        host = urlsplit(place).hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise ConfigError(f"environments.wheelhouses: {place} has no host; write http:// or https:// and a host's name")
 
 
 def _key_ids(path: Path, load: Callable[[Path], keys.Keyring[Any]]) -> str:

@@ -9,6 +9,12 @@ import pytest
 from refstack_worker.contract import keys
 
 
+@pytest.fixture(autouse=True)
+def locks(tmp_path: Path) -> None:
+    """Make the folder that the settings name."""
+    (tmp_path / "locks").mkdir()
+
+
 def test_a_valid_file_is_summarised(
     worker: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -62,6 +68,22 @@ def test_the_file_itself_counts_and_not_the_copy_that_systemd_made_at_the_start(
         (
             '[environments]\ninterpreters = ["/nowhere/python3.8"]\n',
             "environments.interpreters: /nowhere/python3.8 does not exist or is not executable; install it",
+        ),
+        (
+            '[environments]\nlock_folders = ["/nowhere/locks"]\n',
+            "environments.lock_folders: /nowhere/locks is not a folder; create it",
+        ),
+        (
+            '[environments]\nwheelhouses = ["https://w.example/w", "htps://w.example/wheels"]\n',
+            "environments.wheelhouses: htps:/w.example/wheels must be an absolute path",
+        ),
+        (
+            '[environments]\nwheelhouses = ["/etc/passwd"]\n',
+            "environments.wheelhouses: /etc/passwd is not a folder; create it",
+        ),
+        (
+            '[environments]\nwheelhouses = ["https:///wheels"]\n',
+            "environments.wheelhouses: https:///wheels has no host",
         ),
     ],
 )
