@@ -7,6 +7,7 @@ are left alone, and so are lines of theirs whose value is more than a literal.
 from __future__ import annotations
 
 import ast
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,32 +18,56 @@ from refstack_worker.errors import ConfigError
 MAX_BYTES = 1024 * 1024
 
 
+SIMILARITY = 0.85
+"""Of a name to one of ours from which on it may be a typo."""
+
+
 def read(path: Path, ours: frozenset[str]) -> Mapping[str, Any]:
     """Return those settings of a file whose names are in ``ours``.
 
     :raises ConfigError: the file cannot be read or parsed, or one of ours is not a literal; the message names the line.
     """
+    return parse(_bytes(path), str(path), ours)
+
+
+def misspelt(path: Path, ours: frozenset[str]) -> list[str]:
+    """Return a sentence for each name in a file that is not ours and looks like one of them.
+
+    :raises ConfigError: the file cannot be read or parsed.
+    """
+    found = []
+    for node in _tree(_bytes(path), str(path)).body:
+        for name, _ in _assigned(node):
+            near = () if name in ours else difflib.get_close_matches(name.upper(), ours, 1, SIMILARITY)
+            found += [f"{path}:{node.lineno}: {name} is not a setting; did you mean {one}?" for one in near]
+    return found
+
+
+def _bytes(path: Path) -> bytes:
     try:
         data = read_limited(path, MAX_BYTES)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; name the file with --config or REFSTACK_CFG") from error
-    return parse(data, str(path), ours)
+    return data
 
 
 def parse(data: bytes, where: str, ours: frozenset[str]) -> Mapping[str, Any]:
     """Return the settings in the bytes of a file; see :func:`read`."""
-    try:
-        tree = ast.parse(data, filename=where)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        line = getattr(error, "lineno", None)
-        why = ", not indented" if isinstance(error, IndentationError) else ""
-        raise ConfigError(f"{where}{f':{line}' if line else ''}: expected a line 'NAME = value'{why}") from None
     found: dict[str, Any] = {}
-    for node in tree.body:
+    for node in _tree(data, where).body:
         for name, value in _assigned(node):
             if name in ours:
                 found[name] = _literal(value, name, where)
     return found
+
+
+def _tree(data: bytes, where: str) -> ast.Module:
+    try:
+        return ast.parse(data, filename=where)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None)
+        why = ", not indented" if isinstance(error, IndentationError) else ""
+        raise ConfigError(f"{where}{f':{line}' if line else ''}: expected a line 'NAME = value'{why}") from None
 
 
 def _assigned(node: ast.stmt) -> list[tuple[str, ast.expr]]:

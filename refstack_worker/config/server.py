@@ -320,12 +320,17 @@ class ServerSettings:
         return self.database.data_folder
 
 
+def file_of(path: Path | None) -> Path:
+    """Return the settings file: ``path``, or what ``REFSTACK_CFG`` names, or :data:`FILE`."""
+    return path or Path(os.environ.get("REFSTACK_CFG") or FILE)
+
+
 def load(path: Path | None = None) -> ServerSettings:
-    """Return the settings in a file: ``path``, or what ``REFSTACK_CFG`` names, or :data:`FILE`.
+    """Return the settings in a file; see :func:`file_of`.
 
     :raises ConfigError: the file is missing or has a setting that cannot be used.
     """
-    file = path or Path(os.environ.get("REFSTACK_CFG") or FILE)
+    file = file_of(path)
     return from_mapping(refstack_cfg.read(file, NAMES), str(file))
 
 

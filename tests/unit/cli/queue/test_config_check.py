@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import certifi
@@ -25,6 +26,18 @@ def test_what_is_right_is_shown_without_its_password(tmp_path: Path, capsys: pyt
     assert check(config(tmp_path, url)) == 0
     shown = capsys.readouterr().out
     assert "db.example" in shown and "hidden-91" not in shown and "127.0.0.1:4730" in shown
+
+
+def test_names_that_look_like_a_typo_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = config(tmp_path, 'TESTING_HOST = ["10.0.0.0/8"]', "rate_limit = 20", 'SECRET_KEY = "x"', "DEBUG = True")
+    assert check(path) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["file"] == str(path) and shown["not used"].splitlines() == [
+        f"{path}:3: TESTING_HOST is not a setting; did you mean TESTING_HOSTS?",
+        f"{path}:4: rate_limit is not a setting; did you mean RATE_LIMIT?",
+    ]
+    assert check(config(tmp_path, "RATE_LIMIT = 20")) == 0
+    assert "not used" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("line", ['GEARMAN_PORT = "x"', "SEAL_TO = 7", "APP_ADDRESS ="])
