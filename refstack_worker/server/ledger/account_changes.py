@@ -14,7 +14,7 @@ from refstack_worker.server.db import account_tables, guideline_tables, legacy_t
 from refstack_worker.server.db.operator_tables import user_state, vendor_state
 from refstack_worker.server.db.schedule_tables import schedule
 from refstack_worker.server.domain.accounts import AccountStates
-from refstack_worker.server.ledger.accounts import need_new_vendor_name
+from refstack_worker.server.ledger.accounts import need_new_address, need_new_vendor_name
 from refstack_worker.server.ledger.disabled import is_disabled
 from refstack_worker.server.ledger.links import end_links
 from refstack_worker.server.ledger.transactions import LedgerPart
@@ -64,7 +64,13 @@ class AccountChanges(LedgerPart):
         self._change(_VENDOR, vendor_id, values, "vendor")
 
     def change_user(self, user_id: int, values: Mapping[str, Any]) -> None:
-        """Set ``name``, ``email`` or ``vendor_id``; see :meth:`_change`. Another vendor ends the user's links."""
+        """Set ``name``, ``email`` or ``vendor_id``; see :meth:`_change`. Another vendor ends the user's links.
+
+        :raises StateError: another user has this address, in whatever case.
+        """
+        if address := values.get("email"):
+            with self.database.writing() as connection:
+                need_new_address(connection, address, user_id)
         self._change(_USER, user_id, values, "user")
 
     def disable_user(self, user_id: int, by: str) -> None:

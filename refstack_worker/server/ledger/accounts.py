@@ -61,7 +61,7 @@ class Accounts(LedgerPart):
     def add_user(self, name: str, email: str, vendor_id: int | None = None) -> User:
         """Enter a user.
 
-        :raises StateError: there is one with that address.
+        :raises StateError: there is one with that address, in any case.
         :raises NotFoundError: there is no such vendor.
         """
         known = select(func.count()).select_from(legacy_tables.vendor).where(legacy_tables.vendor.c.id == vendor_id)
@@ -70,6 +70,8 @@ class Accounts(LedgerPart):
             with self.database.writing() as connection:
                 if vendor_id is not None and not connection.execute(known).scalar():
                     raise NotFoundError(f"there is no vendor {vendor_id}")
+                if email:
+                    need_new_address(connection, email)
                 made = new_id(connection.execute(insert(legacy_tables.user).values(row)))
         except IntegrityError:
             raise StateError(f"there is a user with the address {email!r} already") from None
@@ -140,6 +142,27 @@ def need_new_vendor_name(connection: Connection, name: str, but: int = 0) -> Non
     taken = next((one for one in similar if one != name), None)
     if taken is not None:
         raise StateError(f"there is a vendor {taken!r} already")
+
+
+def has_address(address: str) -> Any:
+    """Return the condition that a user has an e-mail address, in whatever case."""
+    email = legacy_tables.user.c.email
+    # folding case beyond ASCII makes one address of two: the Kelvin sign becomes a k, in another's mailbox
+    return func.lower(email) == address.lower() if address.isascii() else email == address
+
+
+def need_new_address(connection: Connection, address: str, but: int = 0) -> None:
+    """Refuse an e-mail address that a sign-in would find twice.
+
+    :param but: id of the user that is to have the address.
+    :raises StateError: another user has it, in whatever case.
+    """
+    table = legacy_tables.user
+    # the very same is refused by the database
+    question = select(table.c.email).where(has_address(address), table.c.email != address, table.c.id != but)
+    taken = connection.execute(question).scalar()
+    if taken is not None:
+        raise StateError(f"there is a user with the address {taken!r} already")
 
 
 def _is_share(test_id: int, vendor_id: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -12,6 +12,7 @@ from refstack_worker.errors import NotFoundError, StateError
 from refstack_worker.server.db.account_tables import identity, invitation
 from refstack_worker.server.db.legacy_tables import user
 from refstack_worker.server.domain.accounts import Invitation
+from refstack_worker.server.ledger.accounts import has_address
 from refstack_worker.server.ledger.tokens import digest
 from refstack_worker.server.ledger.transactions import LedgerPart
 
@@ -34,10 +35,7 @@ class Identities(LedgerPart):
 
         :raises StateError: that user has another identity there.
         """
-        wanted = email.strip()
-        # folding case beyond ASCII makes one address of two: the Kelvin sign becomes a k, in another's mailbox
-        same = func.lower(user.c.email) == wanted.lower() if wanted.isascii() else user.c.email == wanted
-        question = select(user.c.id).where(same)
+        question = select(user.c.id).where(has_address(email.strip()))
         with self.database.writing() as connection:
             found = connection.execute(question).scalars().all()
             if len(found) != 1:

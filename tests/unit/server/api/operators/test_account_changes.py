@@ -156,3 +156,14 @@ def test_an_address_that_is_none_is_refused(callers: Callers, address: str) -> N
         assert refused.status_code == 400 and fields & {"email", "contact_email"}, (method, path)
     for good in ("ann@x", "jürgen@exämple.de", "a.b+c@cloud.example", ""):
         assert callers.operator("PUT", f"/v1/users/{callers.ann.user_id}", {"email": good}).json["email"] == good
+
+
+def test_no_two_users_have_one_address_in_two_cases(callers: Callers) -> None:
+    path = f"/v1/users/{callers.ann.user_id}"
+    assert callers.operator("PUT", path, {"email": "Ann@x.example"}).status_code == 200
+    assert callers.operator("PUT", path, {"email": "ann@x.example"}).status_code == 200
+    refused = callers.operator("POST", "/v1/users", {"name": "Ann", "email": "ANN@x.example"})
+    assert refused.status_code == 409 and "'ann@x.example' already" in refused.json["detail"]
+    other = f"/v1/users/{callers.bob.user_id}"
+    assert callers.operator("PUT", other, {"email": "ANN@x.example"}).status_code == 409
+    assert callers.operator("PUT", other, {"email": "bobby@x.example"}).status_code == 200
