@@ -144,16 +144,18 @@ def test_a_purge_of_the_queue_leaves_what_refstack_has_in_the_same_folder(tmp_pa
     (etc / "refstack.cfg").write_text("x")
     script = (PACKAGING / "debian" / "refstack-queue.postrm").read_text()
     script = script.replace("/var/lib/refstack", str(data)).replace("/etc/refstack", str(etc))
-    script = script.replace("getent passwd", "false").replace("getent group", "false")
+    script = script.replace("getent passwd", f"echo >> {tmp_path}/removed; false").replace("getent group", "false")
     debconf = tmp_path / "confmodule"
     script = script.replace("/usr/share/debconf/confmodule", str(debconf))
     done = subprocess.run(["sh", "-c", script, "postrm", "purge"], check=True, capture_output=True, text=True)
     assert (data / "refstack.sqlite").exists() and (etc / "keys").exists(), "removed without a confirmation"
     assert f"left: {data}/refstack.sqlite" in done.stderr
+    assert "left: the user refstack-queue" in done.stderr and not (tmp_path / "removed").exists()
     debconf.write_text("db_input() { :; }\ndb_go() { :; }\ndb_get() { RET=true; }\n")
     subprocess.run(["sh", "-c", script, "postrm", "purge"], check=True, capture_output=True)
     assert sorted(str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()) == sorted(theirs)
     assert (etc / "refstack.cfg").exists() and not (etc / "keys").exists()
+    assert (tmp_path / "removed").exists(), "the account owns nothing any more"
     for name in theirs:
         (data / name).unlink()
     (data / "results").rmdir()
