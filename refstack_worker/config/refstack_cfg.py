@@ -45,10 +45,9 @@ def misspelt(path: Path, ours: frozenset[str]) -> list[str]:
 
 def _bytes(path: Path) -> bytes:
     try:
-        data = read_limited(path, MAX_BYTES)
+        return read_limited(path, MAX_BYTES)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; name the file with --config or REFSTACK_CFG") from error
-    return data
 
 
 def parse(data: bytes, where: str, ours: frozenset[str]) -> Mapping[str, Any]:

@@ -16,11 +16,10 @@ from refstack_worker.server.services.settings_check import check_settings
 
 
 class ServerConfigCheck(ShowOne):
-    """Check refstack.cfg and the files that it names without asking any service; exits with 3 and the reason if one is
-    wrong.
+    """Check refstack.cfg and the files that it names; exits with 3 and the reason if one is wrong.
 
-    Names that are not settings are RefStack's own and left alone; those that look like a typo are listed as 'not used'.
-    'doctor' also checks the database, the queue and the clocks.
+    No service is asked; 'doctor' also checks the database, the queue and the clocks. Names that are not settings are
+    RefStack's own and left alone; those that look like a typo are listed as 'not used'.
     """
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import pkgutil
 import re
 import stat
 from pathlib import Path
@@ -14,6 +15,7 @@ from refstack_worker.cli import app
 from refstack_worker.cli.queue import main
 from refstack_worker.cli.queue.standalone import files
 from refstack_worker.cli.queue.standalone.files import Folder, Wish
+from refstack_worker.cli.worker import main as worker_main
 from refstack_worker.config import server, worker
 from refstack_worker.errors import ConfigError
 
@@ -136,6 +138,14 @@ def test_help_names_all_that_talk_to_the_api():
     over_http = {words.split()[0] for words, where in main.COMMANDS.items() if "queue_users:" in where}
     over_http |= {words.split()[0] for words, where in main.COMMANDS.items() if "queue_runs:" in where}
     assert {word for word in over_http if f"'{word}" not in main.PROGRAM.description} == set()
+
+
+@pytest.mark.parametrize("commands", [main.COMMANDS, worker_main.COMMANDS], ids=["queue", "worker"])
+def test_the_list_of_commands_has_whole_sentences(commands):
+    for name, place in commands.items():
+        said = pkgutil.resolve_name(place).__doc__.strip()
+        # the list shows the first line
+        assert said.partition("\n")[0] == said.partition("\n\n")[0], name
 
 
 def test_run_commands_need_url_and_token(call, monkeypatch):
