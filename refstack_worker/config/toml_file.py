@@ -43,7 +43,7 @@ def read(path: Path) -> tuple[Table, Mapping[str, str]]:
 
 def _header_line(text: str, section: str) -> int:
     lines = enumerate(text.split("\n"), 1)
-    return next((number for number, line in lines if re.match(rf"\s*\[\s*[\"']?{re.escape(section)}\b", line)), 1)
+    return next((number for number, line in lines if re.match(rf"\s*\[+\s*[\"']?{re.escape(section)}\b", line)), 1)
 
 
 def line_of(text: str, section: str, key: str) -> int:
@@ -55,7 +55,7 @@ def line_of(text: str, section: str, key: str) -> int:
             inside = header.group(1).strip("\"'") == section
         elif inside and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[.=]", line):
             return number
-    return 1
+    return _header_line(text, f"{section}.{key}" if section else key)
 
 
 def _drop_ins(folder: Path) -> list[Path]:

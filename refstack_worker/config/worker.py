@@ -305,6 +305,8 @@ def _check(settings: WorkerSettings, origins: Mapping[str, str]) -> None:
 
 
 def _check_places(settings: WorkerSettings, wrong: Callable[[str, str], ConfigError]) -> None:
+    if not settings.gearman.servers:
+        raise wrong("gearman.servers", "names no server")
     try:
         settings.gearman.addresses  # noqa: B018 - parsing is what may fail
     except ConfigError as error:

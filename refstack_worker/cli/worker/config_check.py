@@ -54,19 +54,21 @@ def _check_files(settings: WorkerSettings) -> None:
         if path not in LOCK_FOLDERS:
             check_folder("environments.lock_folders", path)
     for house in settings.environments.wheelhouses:
-        _check_wheelhouse(house)
+        if is_url(house):
+            _check_url("environments.wheelhouses", house)
+        else:
+            check_folder("environments.wheelhouses", Path(house))
+    if settings.environments.index:
+        _check_url("environments.index", settings.environments.index)
 
 
-def _check_wheelhouse(place: str) -> None:
-    if not is_url(place):
-        check_folder("environments.wheelhouses", Path(place))
-        return
+def _check_url(setting: str, url: str) -> None:
     try:
-        host = urlsplit(place).hostname
+        host = urlsplit(url).hostname
     except ValueError:
         host = None
-    if not host:
-        raise ConfigError(f"environments.wheelhouses: {place} has no host; write http:// or https:// and a host's name")
+    if not is_url(url) or not host:
+        raise ConfigError(f"{setting}: {url} is not a URL; write http:// or https:// and the name of a host")
 
 
 def _key_ids(path: Path, load: Callable[[Path], keys.Keyring[Any]]) -> str:

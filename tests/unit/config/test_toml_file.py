@@ -35,6 +35,7 @@ def test_settings_that_windows_saved(tmp_path: Path) -> None:
         ("[node\n", "worker.toml"),
         ("name = 1\n", "worker.toml:1: name: put settings below"),
         ("[node]\nname = 1\nname = 2\n", "worker.toml"),
+        ("\n[[node]]\nname = 1\n", "worker.toml:2: node: put settings below"),
     ],
 )
 def test_what_is_no_settings_file(tmp_path: Path, text: str, said: str) -> None:

@@ -55,6 +55,8 @@ def test_conf_d_goes_over_the_main_file(file: Path) -> None:
         ('[node]\nname = "a b"\n', "worker.toml:2: node.name must consist of letters"),
         ('[node]\ntags = ["EU"]\n', "worker.toml:2: node.tags 'EU' is not a tag"),
         ('\n[gearman]\nservers = ["host:port"]\n', "worker.toml:3: gearman.servers gearman server 'host:port'"),
+        ("[gearman]\nservers = []\n", "worker.toml:2: gearman.servers names no server"),
+        ("\n[node.x]\ny = 1\n", "worker.toml:2: node.x is not a setting"),
         ('[node]\nmetrics_listen = "x:y"\n', "worker.toml:2: node.metrics_listen must be host:port"),
         ('[server]\nurls = ["ftp://x"]\n', "worker.toml:2: server.urls 'ftp://x' is not an http or https URL"),
         ('[server]\nurls = ["https://u:p@x"]\n', "worker.toml:2: server.urls"),

@@ -83,8 +83,9 @@ def test_the_file_itself_counts_and_not_the_copy_that_systemd_made_at_the_start(
         ),
         (
             '[environments]\nwheelhouses = ["https:///wheels"]\n',
-            "environments.wheelhouses: https:///wheels has no host",
+            "environments.wheelhouses: https:///wheels is not a URL",
         ),
+        ('[environments]\nindex = "pypi"\n', "environments.index: pypi is not a URL; write http:// or https://"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused(
