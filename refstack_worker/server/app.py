@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from refstack_worker.config import server as config
 from refstack_worker.errors import RefstackError, UsageError
@@ -167,7 +167,12 @@ def _http_error(error: HTTPException) -> Any:
     if error.code is None or error.code < 400:
         return error
     reason = (error.name or "error").lower().replace(" ", "-")
-    answer = _answer(error.code, error.description or error.name, reason)
+    detail = error.description or error.name
+    if isinstance(error, NotFound):
+        # programs with a base URL that leads elsewhere show this, too
+        where = request.path if request.path.isprintable() else "this address"
+        detail = f"There is nothing at {where[:200]} on this server. Is the URL right?"
+    answer = _answer(error.code, detail, reason)
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             answer.headers[name] = value

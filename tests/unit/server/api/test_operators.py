@@ -108,6 +108,9 @@ class TestTrouble:
         answer = client.delete("/v1/runs")
         assert answer.status_code == 405 and "POST" in answer.headers["Allow"]
         assert client.get("/nothing").json["reason"] == "not-found"
+        lost = client.get("/refstack/v1/runs?q=1").json
+        assert lost["error"] == "There is nothing at /refstack/v1/runs on this server. Is the URL right?"
+        assert "at this address" in client.get("/v1/runs%0a").json["detail"]
 
     def test_a_database_that_is_away_is_503(
         self, client: FlaskClient, ledger: Ledger, operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
