@@ -21,7 +21,7 @@ MAX_FOUND = 5 * MAX_ERRORS
 """Errors that are looked for: a long list may have one for each entry."""
 _FORMATS = FormatChecker(formats=())
 # no text can be split into its parts in two ways: users name the fields, and all the ways would be tried
-_PREFIX = re.compile(r"([a-z][a-z0-9_]*(?:\.[a-z0-9_]+|: [a-z][a-z0-9_]*)*): (.+)\Z", re.DOTALL)
+_PREFIX = re.compile(r"([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_-]+|: [a-z][a-z0-9_]*)*): (.+)\Z", re.DOTALL)
 _KINDS = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
           "array": "a list", "object": "an object", "null": "null"}  # fmt: skip
 

@@ -301,6 +301,11 @@ def test_tests_are_left_out_with_a_reason(vendor: Vendor) -> None:
     assert answer.status_code == 400 and found and "neither the name of a test" in found[1]
 
 
+def test_an_option_of_the_nodes_is_named_at_its_field(vendor: Vendor) -> None:
+    answer = vendor.run(options="DEFAULT.log_file = /etc/x")
+    assert errors(answer.text) == {"options": "DEFAULT.log_file: only the node may set this option"}
+
+
 def test_plugins_have_a_version(vendor: Vendor) -> None:
     asked = vendor.run(plugins="heat-tempest-plugin == 2.0.0\r\n\r\n")
     # the node has no plugin
