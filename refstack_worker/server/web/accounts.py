@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import make_response, redirect, request
 
-from refstack_worker.errors import StateError, UsageError
+from refstack_worker.errors import NotFoundError, StateError, UsageError
 from refstack_worker.server.services.accounts import CHANGED_USER, CHANGED_VENDOR, AccountService
 from refstack_worker.server.services.inputs.checks import FieldError, check
 from refstack_worker.server.services.inputs.schema import MAX_ID
@@ -80,7 +80,7 @@ def change_user(user_id: int) -> Answer:
     try:
         check(CHANGED_USER, body)
         _service().change_user(caller(), user_id, body)
-    except (UsageError, StateError) as error:
+    except (UsageError, StateError, NotFoundError) as error:
         return make_response(_user_page(user_id, typed(), errors_of(error, {})), 400)
     return redirect(f"/users/{user_id}", 303)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from flask import Response, make_response, redirect, request
 
 from refstack_worker.contract.spreadsheets import harmless
-from refstack_worker.errors import StateError, UsageError
+from refstack_worker.errors import NotFoundError, StateError, UsageError
 from refstack_worker.server.services.inputs.checks import FieldError, check
 from refstack_worker.server.services.inputs.schema import ID, MAX_ID, fields, mail_text, maybe, name_text, string
 from refstack_worker.server.serving.context import context
@@ -47,7 +47,7 @@ def add_account() -> Answer:
     caller().need_operator()
     try:
         _add_vendor(request.form) if request.form.get("kind") == "vendor" else _add_user(request.form)
-    except (UsageError, StateError) as error:
+    except (UsageError, StateError, NotFoundError) as error:
         return make_response(_page(typed(), errors_of(error, {})), 400)
     return redirect("/vendors", 303)
 

@@ -43,6 +43,18 @@ def test_an_address_that_another_user_has_is_refused_at_the_form(callers: Caller
     assert refused.status_code == 400 and "this name or address" in refused.text
 
 
+def test_a_vendor_that_was_removed_meanwhile_leaves_the_form(callers: Callers, browser: Browser) -> None:
+    entries = {"name": "Ann <kept>", "email": "ann@x.example", "vendor_id": "999"}
+    for path, more in (
+        (f"/users/{callers.ann.user_id}", entries),
+        ("/vendors", {"kind": "user", "user_name": "Ann <kept>", "vendor_id": "999"}),
+    ):
+        refused = browser.send(path, **more)
+        assert refused.status_code == 400 and "no vendor 999" in refused.text, path
+        assert 'value="Ann &lt;kept&gt;"' in refused.text, path
+    assert browser.send("/users/999", **entries).status_code == 404
+
+
 def test_vendors_do_not_get_there(callers: Callers) -> None:
     browser = callers.ann.browser()
     for path in (f"/vendors/{callers.acme}", f"/users/{callers.ann.user_id}"):
