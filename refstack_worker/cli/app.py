@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib
+import io
 import logging
 import os
 import sys
@@ -24,6 +25,7 @@ from cliff.command import Command
 from cliff.commandmanager import CommandManager
 from cliff.help import HelpCommand, HelpExit
 
+from refstack_worker import systemd
 from refstack_worker.cli import completion, terminal
 from refstack_worker.contract.spreadsheets import harmless
 from refstack_worker.errors import ConfigError, RefstackError, UsageError
@@ -259,7 +261,7 @@ def set_up_logging(level: int, log_file: str | None = None) -> None:
     root.setLevel(logging.DEBUG if level == logging.DEBUG else logging.WARNING)
     LOG.setLevel(level)
     console = logging.StreamHandler(sys.stderr)
-    console.setFormatter(JournalFormatter() if "JOURNAL_STREAM" in os.environ else logging.Formatter())
+    console.setFormatter(JournalFormatter() if systemd.is_journal(sys.stderr) else logging.Formatter())
     root.addHandler(console)
     if log_file:
         to_file = logging.FileHandler(log_file)
@@ -281,6 +283,9 @@ def main(program: CliProgram, argv: Sequence[str] | None = None) -> int:
     """Run a program on ``argv`` (default: the process's own) and return its exit status."""
     # a table as wide as the terminal; cliff lets it break lines of values that are wider only when it is asked
     os.environ.setdefault("CLIFF_FIT_WIDTH", "1")
+    # names that users gave have letters that a terminal's or a cron job's encoding may lack
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return RefstackApp(program).run(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:

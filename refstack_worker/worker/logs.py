@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import json
 import logging
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
 
+from refstack_worker import systemd
 from refstack_worker.config.worker import LogSettings
 from refstack_worker.contract.secrets import KnownSecrets
 
@@ -64,7 +64,7 @@ class Formatter(logging.Formatter):
 def set_up(settings: LogSettings) -> None:
     """Log to stderr as the settings say, replacing any earlier set-up."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Formatter(settings.format, "JOURNAL_STREAM" in os.environ))
+    handler.setFormatter(Formatter(settings.format, systemd.is_journal(sys.stderr)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

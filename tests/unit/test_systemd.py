@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -22,3 +23,13 @@ def test_notifications_and_the_watchdog(tmp_path: Path, monkeypatch: pytest.Monk
     assert systemd.watchdog_seconds() == 30.0
     monkeypatch.setenv("WATCHDOG_PID", "1")
     assert systemd.watchdog_seconds() == 0.0
+
+
+def test_only_the_stream_that_systemd_made_is_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "journal").open("w") as journal, (tmp_path / "file").open("w") as file:
+        state = os.fstat(journal.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{state.st_dev}:{state.st_ino}")
+        assert systemd.is_journal(journal) and not systemd.is_journal(file)
+        monkeypatch.delenv("JOURNAL_STREAM")
+        assert not systemd.is_journal(journal)
+    assert not systemd.is_journal(file)

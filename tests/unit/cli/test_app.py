@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from cliff.command import Command
 from cliff.lister import Lister
 
+from refstack_worker import systemd
 from refstack_worker.cli import app
 from refstack_worker.errors import ConfigError, StoreError
 
@@ -39,7 +41,7 @@ class ListsNames(Lister):
     """Print names that others chose."""
 
     def take_action(self, parsed_args):
-        return ("name", "size"), [('=HYPERLINK("http://evil/")', -1), ("@x", None), ("a-b", 2)]
+        return ("name", "size"), [('=HYPERLINK("http://evil/")', -1), ("@x", None), ("a-b", 2), ("\u0645ü", 3)]
 
 
 class Wants(Command):
@@ -87,7 +89,9 @@ def test_records_in_json(capsys):
 def test_no_cell_of_csv_is_a_formula(capsys):
     assert app.main(PROGRAM, ["list", "names", "-f", "csv", "--sort-column", "name"]) == 0
     rows = list(csv.reader(capsys.readouterr().out.splitlines()))
-    assert sorted(rows[1:]) == sorted([['\'=HYPERLINK("http://evil/")', "-1"], ["'@x", ""], ["a-b", "2"]])
+    assert sorted(rows[1:]) == sorted(
+        [['\'=HYPERLINK("http://evil/")', "-1"], ["'@x", ""], ["a-b", "2"], ["\u0645ü", "3"]]
+    )
     assert app.main(PROGRAM, ["list", "names", "-f", "json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["name"].startswith("=HYPERLINK"), "programs get it as it is"
 
@@ -113,9 +117,17 @@ def test_help_for_an_unknown_command_is_usage(capsys, words):
 
 
 def test_journal_priorities(capsys, monkeypatch):
-    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    monkeypatch.setattr(systemd, "is_journal", lambda _stream: True)
     app.main(PROGRAM, ["fail"])
     assert capsys.readouterr().err == "<3>/store: read-only; remount it\n"
+
+
+def test_letters_that_the_output_cannot_show_are_escaped(monkeypatch):
+    output = io.TextIOWrapper(io.BytesIO(), "latin-1")
+    monkeypatch.setattr(sys, "stdout", output)
+    assert app.main(PROGRAM, ["list", "names"]) == 0
+    output.flush()
+    assert b"\\u0645\xfc" in output.buffer.getvalue()
 
 
 def test_log_file_keeps_times(tmp_path):
