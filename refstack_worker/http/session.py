@@ -166,6 +166,14 @@ _PHRASES = (
 
 def cause(error: BaseException) -> str:
     """Return in one phrase why a request failed; requests wraps the reason several times over."""
+    if isinstance(error, requests.exceptions.ProxyError):
+        # the address that was asked for is not the one that failed
+        phrase = _phrase(error).rstrip("')")
+        return f"by way of the proxy that the environment names: {phrase}"
+    return _phrase(error)
+
+
+def _phrase(error: BaseException) -> str:
     text = str(error)
     for word, phrase in _PHRASES:
         if word in text:

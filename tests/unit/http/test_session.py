@@ -142,6 +142,15 @@ def test_other_causes(error: Exception, phrase: str) -> None:
     assert cause(error) == phrase
 
 
+def test_a_proxy_that_does_not_connect_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with pytest.raises(requests.RequestException) as raised:
+        HttpSession().response("GET", "http://refstack.example/", 1).__enter__()
+    assert cause(raised.value).startswith("by way of the proxy that the environment names: connection refused")
+    refused = requests.exceptions.ProxyError("(Caused by ProxyError('…', OSError('Tunnel failed: 403 Forbidden')))")
+    assert cause(refused) == "by way of the proxy that the environment names: 403 Forbidden"
+
+
 @pytest.mark.parametrize("host", ["queue..example", "a" * 64 + ".example"])
 def test_a_name_that_can_be_no_name_is_a_failed_request(host: str) -> None:
     """urllib3 raises another kind of error for it, which no caller expects."""
