@@ -111,7 +111,7 @@ def _unknown(name: str, schema: Mapping[str, Any]) -> str:
 
 def _message(error: Any) -> str:
     schema, rule, limit = error.schema, error.validator, error.validator_value
-    if rule in ("type", "minimum", "maximum"):
+    if rule in ("type", "minimum", "maximum", "exclusiveMinimum"):
         return f"must be {_kind(schema)}"
     if rule == "enum":
         return f"must be one of: {', '.join(map(str, limit))}"
@@ -127,5 +127,7 @@ def _message(error: Any) -> str:
 def _kind(schema: Mapping[str, Any]) -> str:
     kinds = schema.get("type", [])
     words = " or ".join(_KINDS[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null")
-    least, most = schema.get("minimum"), schema.get("maximum")
+    least, most, above = schema.get("minimum"), schema.get("maximum"), schema.get("exclusiveMinimum")
+    if above is not None and most is not None:
+        return f"{words} above {above} and at most {most}"
     return f"{words} from {least} to {most}" if least is not None and most is not None else words

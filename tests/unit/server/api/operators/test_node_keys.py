@@ -278,6 +278,18 @@ def test_without_a_node_no_run_is_sealed(ledger) -> None:
         sealed(ledger, SEAL_TO="nodes")
 
 
+@pytest.mark.parametrize("name", ["a b", "-x", "n" * 64, "ä"])
+def test_a_token_is_for_a_name_that_a_node_can_have(client, operator, name: str) -> None:
+    refused = client.post(f"/v1/nodes/{name}/enrolment", json={}, headers=operator)
+    assert refused.status_code == 400 and "63 at most" in refused.json["detail"]
+
+
+@pytest.mark.parametrize("hours", [0, -1, 169, 1e9])
+def test_a_token_that_lasts_too_long_or_not_at_all_is_refused(client, operator, hours: float) -> None:
+    refused = client.post("/v1/nodes/node-1/enrolment", json={"hours": hours}, headers=operator)
+    assert refused.status_code == 400 and refused.json["detail"] == "hours: must be a number above 0 and at most 168"
+
+
 def test_vendors_may_do_none_of_it(client, ledger, users) -> None:
     vendor = api_token(ledger, "ann", "vendor", 1)
     assert client.get("/v1/node-keys", headers=vendor).status_code == 403
