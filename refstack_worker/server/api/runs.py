@@ -37,7 +37,9 @@ MAX_MESSAGES = 1000
 MAX_CONSOLE_LINES = 2000
 RUNS = Resource("runs", "Start, watch and cancel runs.")
 _ONE = "/v1/runs/<int:test_id>"
-_KEY = {"Idempotency-Key": string(180, pattern="^[!-~]{1,180}$", **{"x-expected": "must be printable ASCII"})}
+_KEY = {
+    "Idempotency-Key": string(180, pattern="^[!-~]{1,180}$", **{"x-expected": "must be printable ASCII without blanks"})
+}
 _EXAMPLE = {
     "cloud_id": 3,
     "tempest_version": "47.0.0",

@@ -189,6 +189,8 @@ def problem_of(error: RefstackError) -> Response:
 
 def _body(most: int) -> bytes:
     limit(most)
+    if request.content_encoding not in (None, "", "identity"):
+        raise UsageError("body: is compressed; send it without Content-Encoding")
     data = request.stream.read(most + 1)
     if len(data) > most:
         raise RequestEntityTooLarge()

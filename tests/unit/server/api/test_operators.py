@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 from flask.testing import FlaskClient
 
@@ -111,6 +113,12 @@ class TestTrouble:
         lost = client.get("/refstack/v1/runs?q=1").json
         assert lost["error"] == "There is nothing at /refstack/v1/runs on this server. Is the URL right?"
         assert "at this address" in client.get("/v1/runs%0a").json["detail"]
+
+    def test_a_compressed_body_is_refused_as_such(self, client: FlaskClient, operator: dict[str, str]) -> None:
+        packed = gzip.compress(b'{"tempest_version": "47.0.0"}')
+        for path in ("/v1/runs", "/update-test-status/"):
+            answer = client.post(path, data=packed, headers={**operator, "Content-Encoding": "gzip"})
+            assert answer.status_code == 400 and "without Content-Encoding" in answer.text
 
     def test_a_database_that_is_away_is_503(
         self, client: FlaskClient, ledger: Ledger, operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
