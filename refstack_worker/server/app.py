@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
+from sqlalchemy.exc import IntegrityError
 from werkzeug.exceptions import HTTPException, NotFound
 
 from refstack_worker.config import server as config
-from refstack_worker.errors import RefstackError, UsageError
+from refstack_worker.errors import RefstackError, StateError, UsageError
 from refstack_worker.server.api.description import RESOURCES
 from refstack_worker.server.api.legacy import LEGACY
 from refstack_worker.server.api.openapi.document import document
@@ -96,6 +97,7 @@ def create_app(ledger: Ledger, queue: Queue | None = None, uploads: Path | None 
     health = HealthCheck(ledger)
     app.add_url_rule("/health", view_func=lambda: _health(ledger, health))
     app.register_error_handler(RefstackError, _domain_error)
+    app.register_error_handler(IntegrityError, _conflict)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
     app.after_request(_headers)
@@ -161,6 +163,14 @@ def _domain_error(error: RefstackError) -> Response:
     if status in (429, 503):
         answer.headers.setdefault("Retry-After", str(RETRY_SECONDS))
     return answer
+
+
+def _conflict(error: IntegrityError) -> Response:
+    """Answer a request whose run, cloud or user another one removed between the look at it and the change."""
+    if request.blueprint in (LEGACY.name, WORKER.name):
+        return _fault(error)  # nodes try again
+    LOG.warning("%s %s: %s", request.method, request.path, error.orig)
+    return _domain_error(StateError("What this is about was changed or removed at the same time. Look at it again."))
 
 
 def _http_error(error: HTTPException) -> Any:

@@ -74,6 +74,17 @@ def test_a_link_that_is_refused_leaves_the_form_open_with_the_choice(
     assert "<h1><bdi>Prod</bdi></h1>" in refused.text
 
 
+def test_a_run_that_is_deleted_meanwhile_is_no_fault(
+    client: FlaskClient, ledger: Ledger, run: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, token = key_of(client), ledger.tokens.add("ann's other", ["vendor"], 1)[1]
+    monkeypatch.setattr(links, "_check_number", lambda *_: ledger.retention.delete(run))
+    answer = client.post(f"/v1/runs/{run}/links", json={"days": 3}, headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 409 and "at the same time" in answer.json["detail"]
+    assert "FOREIGN KEY" in caplog.text and "Traceback" not in caplog.text
+    assert client.post(f"/runs/{run}/links", data={"form_key": key}).status_code == 404
+
+
 def test_badge_and_feed_are_made_on_the_clouds_page(client: FlaskClient, ledger: Ledger) -> None:
     key = key_of(client)
     made = client.post("/clouds/1/links", data={"form_key": key, "program": PROGRAM})
