@@ -24,12 +24,12 @@ from refstack_worker.server.notify.messages import Composer
 from refstack_worker.server.services import access
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.inputs.checks import invalid
-from refstack_worker.server.services.inputs.schema import FLAG, array, choice, fields, string
+from refstack_worker.server.services.inputs.schema import FLAG, MAIL_ADDRESS, array, choice, fields, string
 from refstack_worker.server.services.turns import Turns
 
 TURNS = Turns(3, 1, "The address of another webhook of yours is being looked up. Try again in a moment.")
 """A name server may take seconds to answer, or never do."""
-_MAIL = re.compile(r"[^@\s<>\",;]{1,64}@[A-Za-z0-9.-]{1,190}\Z")
+_MAIL = re.compile(rf"{MAIL_ADDRESS}\Z")
 _KINDS = array(choice(*(kind.value for kind in CHOICES)), minItems=1, maxItems=len(CHOICES), uniqueItems=True)
 _SCOPE = choice("own", "vendor", description="Whose runs: your own, or those of all users of your vendor")
 _LABEL = string(100)

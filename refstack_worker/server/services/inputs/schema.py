@@ -11,6 +11,9 @@ Json = dict[str, Any]
 
 MAX_ID = 2**31 - 1
 
+MAIL_ADDRESS = r'[^@\s<>",;]{1,64}@[A-Za-z0-9.-]{1,190}'
+"""An e-mail address to which every mail server can send: a domain with other letters is written as ``xn--…``."""
+
 
 def string(longest: int = 0, pattern: str = "", **more: Any) -> Json:
     """Return the schema of a text; with a length limit also of a printable one."""
@@ -27,7 +30,7 @@ def name_text(longest: int, **more: Any) -> Json:
 def mail_text(longest: int, **more: Any) -> Json:
     """Return the schema of an e-mail address; empty: none."""
     trouble = {"x-expected": "must be an e-mail address such as ann@cloud.example"}
-    return string(longest, r'^$|^[^@\s<>",;]{1,64}@[^@\s<>",;]+$', **trouble, **more)
+    return string(longest, rf"^$|^{MAIL_ADDRESS}$", **trouble, **more)
 
 
 def integer(least: int | None = None, most: int | None = None, **more: Any) -> Json:

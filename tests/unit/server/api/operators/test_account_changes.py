@@ -141,7 +141,9 @@ def test_a_run_is_shared_with_the_vendor_that_is_called_exactly_so(callers: Call
     assert callers.bob("POST", f"/v1/runs/{run}/shares", {"vendor": "bravo"}).status_code == 200
 
 
-@pytest.mark.parametrize("address", ["ann", "ann@", "@x", "ann @x", "a@b@c", "ann@x\n", "<ann@x>", f"{'a' * 65}@x"])
+@pytest.mark.parametrize(
+    "address", ["ann", "ann@", "@x", "ann @x", "a@b@c", "ann@x\n", "<ann@x>", "ann@exämple.de", f"{'a' * 65}@x"]
+)
 def test_an_address_that_is_none_is_refused(callers: Callers, address: str) -> None:
     user, vendor = {"name": "Eve", "email": address}, {"name": "Echo", "contact_email": address}
     calls = (
@@ -154,7 +156,7 @@ def test_an_address_that_is_none_is_refused(callers: Callers, address: str) -> N
         refused = callers.operator(method, path, body)
         fields = {one["field"] for one in refused.json["errors"]}
         assert refused.status_code == 400 and fields & {"email", "contact_email"}, (method, path)
-    for good in ("ann@x", "jürgen@exämple.de", "a.b+c@cloud.example", ""):
+    for good in ("ann@x", "jürgen@xn--exmple-cua.de", "a.b+c@cloud.example", ""):
         assert callers.operator("PUT", f"/v1/users/{callers.ann.user_id}", {"email": good}).json["email"] == good
 
 
