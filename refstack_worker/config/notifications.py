@@ -67,6 +67,6 @@ class NotifySettings:
     hook_networks: tuple[Network, ...] = setting(
         "HOOK_NETWORKS",
         (),
-        "Private networks to which webhooks may be sent; metadata services in them stay refused.",
+        "Private networks to which webhooks may be sent, but to no metadata service.",
         read=read.networks,
     )

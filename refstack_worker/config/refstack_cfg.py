@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,15 @@ from refstack_worker.errors import ConfigError
 MAX_BYTES = 1024 * 1024
 
 
+FILE = Path("/etc/refstack/refstack.cfg")
+"""Read when neither ``--config`` nor ``REFSTACK_CFG`` names another."""
 SIMILARITY = 0.85
 """Of a name to one of ours from which on it may be a typo."""
+
+
+def file_of(path: Path | None) -> Path:
+    """Return the settings file: ``path``, or what ``REFSTACK_CFG`` names, or :data:`FILE`."""
+    return path or Path(os.environ.get("REFSTACK_CFG") or FILE)
 
 
 def read(path: Path, ours: frozenset[str]) -> Mapping[str, Any]:

@@ -7,7 +7,6 @@ Each setting is declared once, as a field: its name in the file, default, bounds
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +23,6 @@ from refstack_worker.contract import heartbeat
 from refstack_worker.contract.limits import DEFAULT_RUN_SECONDS, MAX_RUN_SECONDS, MIN_RUN_SECONDS
 from refstack_worker.contract.run_log import MAX_PACKED
 from refstack_worker.gearman import DEFAULT_PORT, Address
-
-FILE = Path("/etc/refstack/refstack.cfg")
-"""Read when neither ``--config`` nor ``REFSTACK_CFG`` names another."""
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
@@ -275,7 +271,7 @@ class OutboundSettings:
     cloud_networks: tuple[Network, ...] = setting(
         "CLOUD_NETWORKS",
         (),
-        "Private networks in which clouds are allowed; metadata services in them stay refused.",
+        "Private networks in which clouds are allowed, but no metadata service.",
         read=read.networks,
     )
     upload_url: str = setting("UPLOAD_URL", "", "RefStack server to which results may be uploaded.", read=read.url)
@@ -320,17 +316,12 @@ class ServerSettings:
         return self.database.data_folder
 
 
-def file_of(path: Path | None) -> Path:
-    """Return the settings file: ``path``, or what ``REFSTACK_CFG`` names, or :data:`FILE`."""
-    return path or Path(os.environ.get("REFSTACK_CFG") or FILE)
-
-
 def load(path: Path | None = None) -> ServerSettings:
-    """Return the settings in a file; see :func:`file_of`.
+    """Return the settings in a file; see :func:`refstack_cfg.file_of`.
 
     :raises ConfigError: the file is missing or has a setting that cannot be used.
     """
-    file = file_of(path)
+    file = refstack_cfg.file_of(path)
     return from_mapping(refstack_cfg.read(file, NAMES), str(file))
 
 

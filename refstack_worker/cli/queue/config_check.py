@@ -25,7 +25,7 @@ class ServerConfigCheck(ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
         settings = settings_of(self.app)
         check_settings(settings)
-        file = config.file_of(self.app.options.config)
+        file = refstack_cfg.file_of(self.app.options.config)
         shown = {
             "file": str(file),
             "address": settings.web.address,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from refstack_worker.cli import api_client, app
+from refstack_worker.config import refstack_cfg
 from refstack_worker.config import server as config
 from refstack_worker.config.server import ServerSettings
 
@@ -131,7 +132,10 @@ COMMANDS = {
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that stand before the command."""
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help=f"refstack.cfg of the server (REFSTACK_CFG; default: {config.FILE})"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"refstack.cfg of the server (REFSTACK_CFG; default: {refstack_cfg.FILE})",
     )
     api_client.add_options(parser)
 
