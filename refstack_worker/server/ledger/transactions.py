@@ -27,6 +27,7 @@ from refstack_worker.server.domain.attempts import (
     Proof,
     Release,
 )
+from refstack_worker.server.domain.runs import IMPORTED
 from refstack_worker.server.ledger import run_ends, single_statements
 from refstack_worker.server.ledger.maskers import Maskers
 from refstack_worker.server.ledger.single_statements import IS_WITHDRAWN, stamp
@@ -184,6 +185,9 @@ class Transactions:
         rules = self.settings.rules
         if run["state"] == RunState.CANCELLING.value:
             return Move(RunState.CANCELLED, message, "cancelled", how.value)
+        if run["kind"] == IMPORTED:
+            # no node can go on with it: the result was in a request to a process that has ended
+            return Move(RunState.FAILED, "the import was interrupted; import the result again", "import", how.value)
         if counts["lost"] >= rules.attempt_limit:
             said = f"{message}; given up after {counts['lost']} lost attempts"
             return Move(RunState.FAILED, said, "lost", how.value)

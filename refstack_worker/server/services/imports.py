@@ -7,11 +7,15 @@ import binascii
 import secrets
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from refstack_worker.contract import attempt_token
+from refstack_worker.contract.states import RunState
+from refstack_worker.contract.status_report import Report
+from refstack_worker.errors import RefstackError
 from refstack_worker.server.domain.attempts import Claim, Proof
 from refstack_worker.server.domain.results import Upload
 from refstack_worker.server.domain.runs import IMPORTED, NewRun, Run, RunSpec
@@ -76,12 +80,23 @@ def _taken_in(ledger: Ledger, caller: Caller, body: Mapping[str, Any]) -> Run:
         )
         claim = Claim(secrets.token_hex(16), _WORKER, new.spec.tempest_version)
         held = ledger.runs.add_held(new, claim)
-        if choice is not None:
-            ledger.guidelines.choose(held.key.test_id, choice)
         proof = Proof(held.key.test_id, held.secret, held.key.attempt, attempt_token.mark(claim.claim_id))
         seconds = float(summary.get("duration_seconds", 0))
-        acceptance.accept(ledger, proof, replace(Upload.of(stream, summary), stated_seconds=seconds))
+        try:
+            if choice is not None:
+                ledger.guidelines.choose(held.key.test_id, choice)
+            acceptance.accept(ledger, proof, replace(Upload.of(stream, summary), stated_seconds=seconds))
+        except Exception:
+            _undo(ledger, proof)
+            raise
     return ledger.runs.get(held.key.test_id)
+
+
+def _undo(ledger: Ledger, proof: Proof) -> None:
+    """Remove the run of a result that could not be stored. If that fails too, the monitor ends the run."""
+    with suppress(RefstackError):
+        ledger.attempts.report(proof, Report(RunState.FAILED, "the result could not be stored", "import"))
+        ledger.retention.delete(proof.test_id)
 
 
 def _decoded(text: str) -> bytes:

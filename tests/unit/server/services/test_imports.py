@@ -14,12 +14,16 @@ from typing import Any
 
 import pytest
 
+from refstack_worker.contract.states import RunState
+from refstack_worker.errors import LedgerError
 from refstack_worker.server.app import create_app
+from refstack_worker.server.domain.attempts import Claim
 from refstack_worker.server.domain.guidelines import StoredGuideline
+from refstack_worker.server.domain.runs import IMPORTED, NewRun, RunSpec
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import confined, subunit, subunit_v1
 from refstack_worker.server.services import imports
-from tests.support.ledgers import Event, stream
+from tests.support.ledgers import Clock, Event, stream
 from tests.unit.server.domain.test_verdict import UUIDS, schema_2
 
 GET, PUT = f"tempest.a.T.test_get[id-{UUIDS[4]}]", f"tempest.a.T.test_put[id-{UUIDS[1]}]"
@@ -196,3 +200,25 @@ def test_one_import_at_a_time(vendor: Vendor) -> None:
     with imports.TURNS.turn("user 1"):
         assert vendor.take_in(V2).status_code == 429
     assert vendor.take_in(V2).status_code == 201
+
+
+def test_an_import_that_this_server_cannot_store_leaves_no_run(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_turn(*_: object) -> None:
+        raise LedgerError("result: other large results are being read; post it again")
+
+    monkeypatch.setattr(imports.acceptance, "accept", no_turn)
+    assert vendor.take_in(V2).status_code == 503
+    assert vendor.ask("GET", "/v1/runs").json["runs"] == []
+
+
+def test_an_import_cut_off_by_the_end_of_its_process_does_not_become_a_run_of_the_queue(
+    ledger: Ledger, clock: Clock
+) -> None:
+    new = NewRun(RunSpec(tempest_version="47.0.0"), kind=IMPORTED)
+    key = ledger.runs.add_held(new, Claim("c", "imported", "47.0.0")).key
+    clock.forward(ledger.settings.rules.heartbeat_limit + 1)
+    assert [one.key for one in ledger.deadlines.silent()] == [key]
+    ledger.deadlines.lose_silent(key, "no heartbeat")
+    run = ledger.runs.get(key.test_id)
+    assert (run.state, run.reason, run.attempt) == (RunState.FAILED, "import", 1)
+    assert ledger.submissions.next() == []
