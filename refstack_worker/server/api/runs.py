@@ -11,6 +11,7 @@ from flask import Response, g, jsonify, request
 
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import RefstackError, StateError
+from refstack_worker.server import auth
 from refstack_worker.server.api.links import next_page
 from refstack_worker.server.api.openapi.schemas import (
     EVENT_STREAM,
@@ -29,7 +30,7 @@ from refstack_worker.server.services.inputs.moments import moment
 from refstack_worker.server.services.inputs.run_input import NEW_RUN, RERUN
 from refstack_worker.server.services.inputs.schema import ID, array, integer, string
 from refstack_worker.server.services.preflight import preflight, warnings_for
-from refstack_worker.server.serving.files import all_runs_stream, event_stream
+from refstack_worker.server.serving.files import StreamReader, all_runs_stream, event_stream
 from refstack_worker.server.serving.guard import audit_entry
 
 MAX_RUNS = 200
@@ -258,7 +259,7 @@ def show_console(call: Call, test_id: int) -> Response:
 def follow_run(call: Call, test_id: int) -> Response:
     """Follow a run: server-sent events `run`, `message`, `end`."""
     call.run(test_id)
-    return event_stream(call.context.hub, call.caller, test_id)
+    return event_stream(call.context.hub, _reader(call), test_id)
 
 
 @RUNS.call("GET", "/v1/events", Who.TOKEN, {200: EVENT_STREAM})
@@ -268,7 +269,12 @@ def follow_runs(call: Call) -> Response:
     An event gives a run's new state; ask `GET /v1/runs/{test_id}` for the rest. A client that reconnects with
     `Last-Event-ID` gets the events that it missed, unless they are too old: then list the runs, and follow again.
     """
-    return all_runs_stream(call.context.hub, call.caller, call.scope)
+    return all_runs_stream(call.context.hub, _reader(call))
+
+
+def _reader(call: Call) -> StreamReader:
+    secret = auth.bearer(request)
+    return StreamReader(call.ledger, call.caller, lambda: call.ledger.tokens.find(secret))
 
 
 def _created(

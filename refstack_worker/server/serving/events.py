@@ -34,12 +34,30 @@ KEEPALIVE_SECONDS = 15.0
 """After so long without news a comment is sent, so that proxies keep the stream open and a gone watcher is noticed."""
 RETRY_MILLISECONDS = 3000
 """After which a browser asks again when its stream ends."""
+CHECK_SECONDS = 10.0
+"""Between two looks whether a watcher may still watch: a token may be revoked meanwhile, a user disabled."""
 KEPT_MESSAGES = 200
 _ALL = 0
 """Stands among the watched runs for all of them."""
 
 News = tuple[Mapping[str, Any], tuple[Mapping[str, Any], ...]]
 """State of a run, and its last messages."""
+
+
+class Permit:
+    """Whether a watcher may still watch; asked now and then, not for each event."""
+
+    def __init__(self, holds: Callable[[], bool] = lambda: True) -> None:
+        self._holds = holds
+        self._asked = time.monotonic()
+
+    def has_ended(self) -> bool:
+        """Return whether the stream has to end before its next event."""
+        now = time.monotonic()
+        if now - self._asked < CHECK_SECONDS:
+            return False
+        self._asked = now
+        return not self._holds()
 
 
 class Hub:
@@ -59,7 +77,9 @@ class Hub:
         self.rounds = 0
         """How often the database was asked."""
 
-    def stream(self, test_id: int, after: int = 0, account: str = "") -> Iterator[str]:
+    def stream(
+        self, test_id: int, after: int = 0, account: str = "", may_watch: Callable[[], bool] = lambda: True
+    ) -> Iterator[str]:
         """Yield the text of a stream of server-sent events, until the run ends or the watcher goes.
 
         Events: ``run`` (JSON of state, progress and counts; when something changed), ``message`` (a status message,
@@ -67,6 +87,7 @@ class Hub:
 
         :param after: id of the last message that the watcher has (``Last-Event-ID``).
         :param account: of the watcher: each account has half of the streams.
+        :param may_watch: tells whether the watcher may still see the run; if not, the stream ends.
         """
         with self._changed:
             is_short = self._is_full(account)
@@ -75,7 +96,7 @@ class Hub:
             self._start()
         try:
             yield f"retry: {RETRY_MILLISECONDS}\n\n"
-            yield from self._follow(test_id, after, is_short)
+            yield from self._follow(test_id, after, is_short, Permit(may_watch))
         finally:
             with self._changed:
                 self._accounts -= Counter({account: 1})
@@ -85,13 +106,20 @@ class Hub:
                     self._news.pop(test_id, None)
 
     def stream_all(
-        self, is_visible: Callable[[Mapping[str, Any]], bool], after: int = 0, account: str = ""
+        self,
+        is_visible: Callable[[Mapping[str, Any]], bool],
+        after: int = 0,
+        account: str = "",
+        may_watch: Callable[[], bool] = lambda: True,
     ) -> Iterator[str]:
-        """Yield an event ``run`` whenever a run changes its state, of those that a watcher sees. It never ends.
+        """Yield an event ``run`` whenever a run changes its state, of those that a watcher sees.
+
+        It ends only when the watcher may no longer watch.
 
         :param is_visible: tells it of a run as the ledger has it, with ``owner_id``.
         :param after: number of the last event that the watcher has (``Last-Event-ID``).
         """
+        permit = Permit(may_watch)
         with self._changed:
             is_short = self._is_full(account)
             self._watchers[_ALL] += 1
@@ -108,6 +136,8 @@ class Hub:
                     # one state of "nothing new" for all: each watcher looks for itself
                     self._changed.wait_for(lambda: changes.last > last, KEEPALIVE_SECONDS)  # noqa: B023
                     fresh = changes.after(last)
+                if permit.has_ended():
+                    return
                 if not fresh:
                     yield _event("alive", {})
                 for last, change in fresh:
@@ -124,10 +154,12 @@ class Hub:
     def _is_full(self, account: str) -> bool:
         return sum(self._watchers.values()) >= self._most or self._accounts[account] >= max(1, self._most // 2)
 
-    def _follow(self, test_id: int, after: int, is_short: bool) -> Iterator[str]:
+    def _follow(self, test_id: int, after: int, is_short: bool, permit: Permit) -> Iterator[str]:
         seen: Mapping[str, Any] | None = None
         while True:
             news = self._wait(test_id, seen, after)
+            if permit.has_ended():
+                return
             if news is None:
                 yield _event("alive", {})
                 continue

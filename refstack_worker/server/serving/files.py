@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Response, request
 
-from refstack_worker.server.domain.accounts import AccessScope
+from refstack_worker.errors import NotFoundError, RefstackError
+from refstack_worker.server.domain.accounts import Token
+from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.results import subunit_v1
 from refstack_worker.server.results.exports.formats import FORMATS, Format
 from refstack_worker.server.results.exports.report import Pieces
+from refstack_worker.server.services import access
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.serving.context import HttpContext
 from refstack_worker.server.serving.events import Hub
@@ -19,18 +23,48 @@ from refstack_worker.server.serving.events import Hub
 _PIECE = 64 * 1024
 
 
-def event_stream(hub: Hub, caller: Caller, test_id: int, after: int = 0) -> Response:
+@dataclass
+class StreamReader:
+    """Who follows runs, looked up again while the stream goes on: the token may be revoked, the user disabled."""
+
+    ledger: Ledger
+    caller: Caller
+    token_now: Callable[[], Token | None]
+    """Returns the token as it is now; None: it has ended."""
+
+    def __post_init__(self) -> None:
+        self.scope = access.scope_of(self.ledger, self.caller)
+
+    def may_watch(self, test_id: int | None = None) -> bool:
+        """Return whether the token is still good, and shows a run. :param test_id: None: any."""
+        try:
+            token = self.token_now()
+            if token is None:
+                return False
+            self.scope = access.scope_of(self.ledger, Caller(token))
+            if test_id is not None:
+                access.visible_run(self.ledger, Caller(token), test_id)
+        except NotFoundError:
+            return False
+        except RefstackError:
+            return True  # the database cannot be asked: there is nothing new to show either
+        return True
+
+    def sees(self, run: Mapping[str, Any]) -> bool:
+        """Return whether a run as the ledger has it is one of those that the stream of all tells of."""
+        return self.scope is None or run["owner_id"] in self.scope.owner_ids
+
+
+def event_stream(hub: Hub, reader: StreamReader, test_id: int, after: int = 0) -> Response:
     """Return the answer that follows a run. :param after: last message that the client has, unless it says itself."""
-    return _events(hub.stream(test_id, _last_event(12) or after, caller.token.account))
+    account, last = reader.caller.token.account, _last_event(12) or after
+    return _events(hub.stream(test_id, last, account, lambda: reader.may_watch(test_id)))
 
 
-def all_runs_stream(hub: Hub, caller: Caller, scope: AccessScope | None) -> Response:
-    """Return the answer that follows the runs of a scope's users. :param scope: None: everybody's."""
-
-    def is_visible(run: Mapping[str, Any]) -> bool:
-        return scope is None or run["owner_id"] in scope.owner_ids
-
-    return _events(hub.stream_all(is_visible, _last_event(16), caller.token.account))
+def all_runs_stream(hub: Hub, reader: StreamReader) -> Response:
+    """Return the answer that follows the runs that a reader's token shows."""
+    account = reader.caller.token.account
+    return _events(hub.stream_all(reader.sees, _last_event(16), account, reader.may_watch))
 
 
 def _last_event(digits: int) -> int:

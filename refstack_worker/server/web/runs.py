@@ -10,6 +10,7 @@ from flask import jsonify, make_response, redirect, request
 from refstack_worker.contract import export_formats
 from refstack_worker.contract.states import RunState
 from refstack_worker.errors import NotFoundError, PayloadError, RefusedError, UsageError
+from refstack_worker.server.domain.accounts import Token
 from refstack_worker.server.domain.runs import Run, RunQuery
 from refstack_worker.server.ledger.overview import FrozenVerdict
 from refstack_worker.server.results.exports.formats import FORMATS
@@ -21,7 +22,7 @@ from refstack_worker.server.services.inputs.run_input import RERUN
 from refstack_worker.server.services.inputs.schema import MAX_ID
 from refstack_worker.server.services.preflight import preflight
 from refstack_worker.server.serving.context import context
-from refstack_worker.server.serving.files import event_stream, exported_file, log_file, subunit_file
+from refstack_worker.server.serving.files import StreamReader, event_stream, exported_file, log_file, subunit_file
 from refstack_worker.server.serving.responses import number, status_of, text
 from refstack_worker.server.web import words
 from refstack_worker.server.web.forms import accounts_text, errors_of, id_in, passwords
@@ -29,6 +30,7 @@ from refstack_worker.server.web.guidelines import programs_of
 from refstack_worker.server.web.pages import Answer, caller, page, scope, show, typed
 from refstack_worker.server.web.run import show_run_forms
 from refstack_worker.server.web.run_form import NAMES, body_of, show_findings, show_run_form
+from refstack_worker.server.web.session_keys import COOKIE
 
 PAGE_RUNS = 25
 MAX_CONSOLE = 500
@@ -99,7 +101,17 @@ def follow_run(test_id: int) -> Answer:
     access.visible_run(context().ledger, caller(), test_id)
     # the page has all that happened before; a browser that comes back says where it was
     after = request.args.get("after", "0")
-    return event_stream(context().hub, caller(), test_id, number(after, "after", 0, MAX_ID))
+    return event_stream(context().hub, _reader(), test_id, number(after, "after", 0, MAX_ID))
+
+
+def _reader() -> StreamReader:
+    ledger, secret = context().ledger, request.cookies.get(COOKIE, "")
+
+    def token_now() -> Token | None:
+        session = ledger.sessions.find(secret)
+        return session.token if session else None
+
+    return StreamReader(ledger, caller(), token_now)
 
 
 @page("GET", f"{_ONE}/console")
