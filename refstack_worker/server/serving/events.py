@@ -207,6 +207,8 @@ class Hub:
                     self._take(*self._ledger.runs.watched(after))
             except RefstackError as error:
                 LOG.warning("events: %s", error)
+            except Exception:  # without this thread every stream of the process would be silent until it is restarted
+                LOG.exception("events: unexpected error")
             self.rounds += 1
             time.sleep(self._pause(time.monotonic() - began))
 
@@ -257,7 +259,9 @@ def _changed_run(change: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _message(row: Any) -> dict[str, Any]:
-    stamp = row["timestamp"].replace(tzinfo=timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    stamp = ""
+    if row["timestamp"]:  # RefStack's own table may have rows without one
+        stamp = row["timestamp"].replace(tzinfo=timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
     return {"id": row["id"], "message": row["message"], "text": status_text(row["message"] or ""), "time": stamp}
 
 

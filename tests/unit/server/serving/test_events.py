@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from refstack_worker.contract.progress import Progress
 from refstack_worker.contract.states import RunState
 from refstack_worker.contract.status_report import Report
+from refstack_worker.server.db import legacy_tables
 from refstack_worker.server.domain.attempts import Claim
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.serving.events import Hub
@@ -106,3 +108,29 @@ class TestEvents:
             one.close()
         again = hub.stream(run.test_id, account="user 1")
         assert "event: end" in "".join(again)
+
+    def test_a_row_that_makes_no_sense_stops_nobodys_stream(self, ledger: Ledger) -> None:
+        hub = Hub(ledger, 10, 0.01)
+        run = ledger.runs.add(new_run())
+        watched = ledger.runs.watched
+        broken: list[int] = []
+
+        def once_broken(after: dict[int, int]) -> Any:
+            if not broken:
+                broken.append(1)
+                raise ValueError("not what this program wrote")
+            return watched(after)
+
+        ledger.runs.watched = once_broken  # type: ignore[method-assign]
+        told = hub.stream(run.test_id)
+        assert '"queued"' in "".join(next(told) for _ in range(3)) and broken
+        told.close()
+
+    def test_a_message_of_refstacks_own_without_a_time_is_shown(self, ledger: Ledger) -> None:
+        run = ledger.runs.add(new_run())
+        with ledger.database.writing() as connection:
+            row = {"test_id": run.test_id, "message": "by hand", "timestamp": None}
+            connection.execute(insert(legacy_tables.test_status).values(row))
+        told = Hub(ledger, 10, 0.01).stream(run.test_id)
+        assert "by hand" in "".join(next(told) for _ in range(3))
+        told.close()
