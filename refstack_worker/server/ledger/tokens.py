@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.engine import Connection
@@ -28,6 +29,7 @@ TOKEN_PREFIX = "rsq_"  # noqa: S105 - what a token begins with, so that scanners
 CACHE_SECONDS = 1.0
 """For which a token is believed without a look at the database: a revoked one works that much longer elsewhere."""
 CACHED_TOKENS = 1000
+FORGOTTEN_AT_ONCE = 100
 _USED_EVERY = 60.0
 """Seconds between two notes of when a token was used: not a write for every request."""
 # a random secret is looked up by its digest: the time that takes tells nothing of other secrets
@@ -103,9 +105,25 @@ class Tokens(LedgerPart):
 
     def all(self) -> list[Token]:
         """Return all the tokens, revoked and expired ones too."""
+        return self._tokens(select(_TOKENS))
+
+    def of_user(self, user_id: int | None) -> list[Token]:
+        """Return the tokens of a user, revoked and expired ones too. :param user_id: None: those that have no user."""
+        return self._tokens(select(_TOKENS).where(_TOKENS.c.user_id == user_id))
+
+    def forget_ended(self, user_id: int | None, kept: int) -> None:
+        """Remove a user's tokens that have ended. :param kept: of the latest, so many stay in the list."""
+        ended = (_TOKENS.c.revoked_at > 0) | ((_TOKENS.c.expires_at > 0) & (_TOKENS.c.expires_at <= self.clock()))
+        old = select(_TOKENS.c.id).where(_TOKENS.c.user_id == user_id, ended).order_by(_TOKENS.c.id.desc())
+        with self.database.writing() as connection:
+            for token_id in connection.execute(old.offset(kept).limit(FORGOTTEN_AT_ONCE)).scalars().all():
+                # what it has made has ended with it
+                connection.execute(update(_TOKENS).where(_TOKENS.c.parent_id == token_id).values(parent_id=None))
+                connection.execute(delete(_TOKENS).where(_TOKENS.c.id == token_id))
+
+    def _tokens(self, question: Any) -> list[Token]:
         with self.database.reading() as connection:
-            rows = connection.execute(select(_TOKENS).order_by(_TOKENS.c.id)).mappings().all()
-        return [_token(row) for row in rows]
+            return [_token(row) for row in connection.execute(question.order_by(_TOKENS.c.id)).mappings().all()]
 
     def revoke(self, token_id: int) -> None:
         """End a token for good, and all that were made with it. :raises NotFoundError: no such id."""

@@ -12,6 +12,11 @@ from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.services.callers import Caller
 from refstack_worker.server.services.inputs.checks import invalid
 
+MAX_OF_USER = 100
+"""Good tokens that a user may have; operators may have, and make, any number."""
+KEPT_ENDED = 100
+"""Tokens of a user that have ended and stay in the list."""
+
 
 @dataclass(frozen=True)
 class WantedToken:
@@ -30,19 +35,22 @@ class WantedToken:
 def own_tokens(ledger: Ledger, caller: Caller) -> list[Token]:
     """Return the tokens that a caller may revoke: their user's, and for operators all."""
     user_id = caller.token.user_id
-    found = ledger.tokens.all()
     if caller.is_operator:
-        return list(found)
-    return [token for token in found if user_id is not None and token.user_id == user_id]
+        return ledger.tokens.all()
+    return ledger.tokens.of_user(user_id) if user_id is not None else []
 
 
 def create_own(ledger: Ledger, caller: Caller, wanted: WantedToken) -> tuple[Token, str]:
     """Make a token, and return it with its secret.
 
-    :raises InvalidInput: it would have more rights than the caller, or outlive the caller's token.
+    :raises InvalidInput: it would have more rights than the caller, or outlive the caller's token; or its user has as
+        many as a user may have.
     """
     scopes, user_id = _rights(caller, wanted)
     expires = expiry_of_new(ledger, caller, wanted.seconds, wanted.expiry_field)
+    if not caller.is_operator:
+        _check_number(ledger, user_id)
+        ledger.tokens.forget_ended(user_id, KEPT_ENDED)
     # a token of a session that began elsewhere is not revoked with it
     parent_id = None if caller.token.is_session else caller.token.id
     return ledger.tokens.add(wanted.name, scopes, user_id, expires, parent_id)
@@ -81,6 +89,17 @@ def revoke_own(ledger: Ledger, caller: Caller, token_id: int) -> None:
     if token_id not in {token.id for token in own_tokens(ledger, caller)}:
         raise NotFoundError(f"there is no token {token_id}")
     ledger.tokens.revoke(token_id)
+
+
+def _check_number(ledger: Ledger, user_id: int | None) -> None:
+    now = ledger.clock()
+    good = [
+        token
+        for token in ledger.tokens.of_user(user_id)
+        if not (token.is_session or OPERATOR in token.scopes or token.revoked_at or 0 < token.expires_at <= now)
+    ]
+    if len(good) >= MAX_OF_USER:
+        raise invalid("name", f"You have {len(good)} tokens. Revoke one first.")
 
 
 def _rights(caller: Caller, wanted: WantedToken) -> tuple[list[str], int | None]:

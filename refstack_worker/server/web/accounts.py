@@ -139,7 +139,7 @@ def _user_page(user_id: int, kept: Mapping[str, str] | None = None, errors: tupl
         vendors=ledger.accounts.vendors(),
         others=[one for one in ledger.accounts.users() if one.id != user_id],
         states=_service().states(),
-        tokens=[token for token in ledger.tokens.all() if token.user_id == user_id],
+        tokens=ledger.tokens.of_user(user_id),
         now=ledger.clock(),
         form=kept if kept is not None else values,
         errors={one.field: one.message for one in errors},

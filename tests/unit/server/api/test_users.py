@@ -158,7 +158,7 @@ class TestLimits:
         assert int(who("GET", "/v1/me").headers["Retry-After"]) >= 1
 
     def test_the_tokens_of_a_user_share_the_limit(self, settings: ServerSettings, clock: Clock) -> None:
-        """Users make tokens for themselves, as many as they like."""
+        """Users make tokens for themselves."""
         ledger, client = self.client(settings, clock, rate_limit=4)
         ann, bob = (ledger.accounts.add_user(name, f"{name}@x").id for name in ("ann", "bob"))
         own = [Who(ledger, client, "x", ["vendor"], ann) for _ in range(3)]

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from refstack_worker.server.app import create_app
 from refstack_worker.server.ledger.ledger import Ledger
+from refstack_worker.server.services import tokens
 from tests.support.callers import Browser
 from tests.support.ledgers import Clock
 
@@ -70,3 +71,33 @@ def test_the_page_offers_no_longer_life(ledger: Ledger, clock: Clock, client: Fl
 def test_the_page_offers_any_life_otherwise(ledger: Ledger, clock: Clock, client: FlaskClient) -> None:
     page = Browser(client, new_secret(ledger, clock, "operator", 0)).get("/tokens").text
     assert '<option value="90" selected>' in page and '<option value="0">Never</option>' in page
+
+
+def test_a_user_has_so_many_tokens_and_no_more(
+    ledger: Ledger, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "MAX_OF_USER", 3, raising=False)
+    ann, bob = (ledger.accounts.add_user(name, f"{name}@x").id for name in ("ann", "bob"))
+    secret = ledger.tokens.add("first", ["vendor"], ann)[1]
+    ledger.tokens.add("of another", ["vendor"], bob)
+    made = [call(client, secret, "/v1/me/tokens") for _ in range(2)]
+    assert [one.status_code for one in made] == [201, 201]
+    refused = call(client, secret, "/v1/me/tokens")
+    assert refused.status_code == 400 and "3 tokens" in refused.text
+    assert "3 tokens" in Browser(client, secret).send("/tokens", name="new", days="0").text
+    ledger.tokens.revoke(made[0].json["id"])
+    assert call(client, secret, "/v1/me/tokens").status_code == 201
+
+
+def test_of_tokens_that_have_ended_only_the_latest_are_kept(
+    ledger: Ledger, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "KEPT_ENDED", 2, raising=False)
+    ann, bob = (ledger.accounts.add_user(name, f"{name}@x").id for name in ("ann", "bob"))
+    secret = ledger.tokens.add("first", ["vendor"], ann)[1]
+    theirs = ledger.tokens.add("of another", ["vendor"], bob)[0].id
+    ledger.tokens.revoke(theirs)
+    for _ in range(5):
+        ledger.tokens.revoke(call(client, secret, "/v1/me/tokens").json["id"])
+    last = call(client, secret, "/v1/me/tokens").json["id"]
+    assert [one.id for one in ledger.tokens.all()] == [1, theirs, last - 2, last - 1, last]
