@@ -30,6 +30,8 @@ CACHE_SECONDS = 1.0
 """For which a token is believed without a look at the database: a revoked one works that much longer elsewhere."""
 CACHED_TOKENS = 1000
 FORGOTTEN_AT_ONCE = 100
+MAX_SESSIONS = 100
+"""Browsers that are signed in with one token; the next signs out the one that came first."""
 _USED_EVERY = 60.0
 """Seconds between two notes of when a token was used: not a write for every request."""
 # a random secret is looked up by its digest: the time that takes tells nothing of other secrets
@@ -114,12 +116,12 @@ class Tokens(LedgerPart):
     def forget_ended(self, user_id: int | None, kept: int) -> None:
         """Remove a user's tokens that have ended. :param kept: of the latest, so many stay in the list."""
         ended = (_TOKENS.c.revoked_at > 0) | ((_TOKENS.c.expires_at > 0) & (_TOKENS.c.expires_at <= self.clock()))
-        old = select(_TOKENS.c.id).where(_TOKENS.c.user_id == user_id, ended).order_by(_TOKENS.c.id.desc())
+        # by descending ids, so that what one of them has made goes before it
+        old = select(_TOKENS.c.id, _TOKENS.c.parent_id).where(_TOKENS.c.user_id == user_id, ended)
+        old = old.order_by(_TOKENS.c.id.desc()).offset(kept).limit(FORGOTTEN_AT_ONCE)
         with self.database.writing() as connection:
-            for token_id in connection.execute(old.offset(kept).limit(FORGOTTEN_AT_ONCE)).scalars().all():
-                # what it has made has ended with it
-                connection.execute(update(_TOKENS).where(_TOKENS.c.parent_id == token_id).values(parent_id=None))
-                connection.execute(delete(_TOKENS).where(_TOKENS.c.id == token_id))
+            for token_id, parent_id in connection.execute(old).all():
+                _remove(connection, token_id, parent_id)
 
     def _tokens(self, question: Any) -> list[Token]:
         with self.database.reading() as connection:
@@ -151,10 +153,7 @@ class Tokens(LedgerPart):
                 raise NotFoundError(f"there is no token {token_id}")
             if not row["revoked_at"] and not 0 < row["expires_at"] <= self.clock():
                 raise StateError(f"token {token_id} is still valid; revoke it first")
-            # SQLite may give the id to another token, which must not be the one that ends what this one has made
-            orphans = update(_TOKENS).where(_TOKENS.c.parent_id == token_id)
-            connection.execute(orphans.values(parent_id=row["parent_id"]))
-            connection.execute(delete(_TOKENS).where(_TOKENS.c.id == token_id))
+            _remove(connection, token_id, row["parent_id"])
 
     def _check_parent(self, connection: Connection, parent_id: int) -> None:
         """Refuse a token that is being revoked: what it makes now would be missed. A revocation waits until then."""
@@ -195,14 +194,21 @@ class Sessions(LedgerPart):
     """Browsers that are signed in."""
 
     def add(self, token: Token) -> str:
-        """Let a browser in that showed a token; return the session's secret, of which only the digest is kept."""
+        """Let a browser in that showed a token; return the session's secret, of which only the digest is kept.
+
+        Of many browsers of one token the first are signed out.
+        """
         secret = secrets.token_urlsafe(32)
         now = self.clock()
         until = now + self.settings.web.session_hours * 3600
         row = {"digest": digest(secret), "token_id": token.id, "created_at": now, "expires_at": until}
+        table = account_tables.session
+        older = select(table.c.digest).where(table.c.token_id == token.id).order_by(table.c.created_at.desc())
         with self.database.writing() as connection:
-            connection.execute(delete(account_tables.session).where(account_tables.session.c.expires_at <= now))
-            connection.execute(insert(account_tables.session).values(row))
+            connection.execute(delete(table).where(table.c.expires_at <= now))
+            too_many = connection.execute(older.offset(MAX_SESSIONS - 1).limit(FORGOTTEN_AT_ONCE)).scalars().all()
+            connection.execute(delete(table).where(table.c.digest.in_(too_many)))
+            connection.execute(insert(table).values(row))
         return secret
 
     def find(self, secret: str) -> Session | None:
@@ -232,6 +238,12 @@ class Sessions(LedgerPart):
 def digest(secret: str) -> str:
     """Return what the ledger keeps of a random secret (hex SHA-256)."""
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+def _remove(connection: Connection, token_id: int, parent_id: int | None) -> None:
+    # SQLite may give the id to another token, which must not be the one that ends what this one has made
+    connection.execute(update(_TOKENS).where(_TOKENS.c.parent_id == token_id).values(parent_id=parent_id))
+    connection.execute(delete(_TOKENS).where(_TOKENS.c.id == token_id))
 
 
 def _token(row: Row) -> Token:

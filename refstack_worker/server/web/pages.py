@@ -99,7 +99,7 @@ def page(method: str, rule: str, is_form: bool = True) -> Callable[[Callable[...
             g.caller, g.form_key = Caller(session.token), session_keys.form_key(secret)
             g.actor = session.token
             check_ids(arguments)
-            _count(session.token)
+            count_call(session.token)
             if method == "POST" and not hmac.compare_digest(
                 request.form.get("form_key", "").encode(), g.form_key.encode()
             ):
@@ -204,7 +204,8 @@ def _matched(path: str, method: str) -> tuple[str, Mapping[str, Any]]:
     return rule.rule, arguments
 
 
-def _count(token: Token) -> None:
+def count_call(token: Token) -> None:
+    """Count a page or form as a call. :raises RefusedError: reason ``busy``: too many calls."""
     allowance = context().limits.calls.take(token.account, 1 + cost_of_body())
     if allowance is not None and allowance.wait:
         raise refused("busy", f"You have made too many requests. Wait {allowance.wait:.0f} seconds.")

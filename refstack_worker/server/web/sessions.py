@@ -19,6 +19,7 @@ from refstack_worker.server.web.pages import (
     WEB,
     Answer,
     caller,
+    count_call,
     is_from_here,
     local_path,
     page,
@@ -56,6 +57,7 @@ def sign_in() -> Answer:
     token = context().ledger.tokens.find(request.form.get("token", "").strip())
     if token is None or not set(token.scopes) & set(SCOPES):
         return _refused(after)
+    count_call(token)
     g.actor = token
     secret = context().ledger.sessions.add(token)
     return _with_cookie(make_response(_go_on(token, secret, after)), secret)

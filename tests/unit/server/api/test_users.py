@@ -184,6 +184,12 @@ class TestLimits:
         # and does not shut out a user whose token is good
         assert good("GET", path).status_code == 200
 
+    def test_signing_in_again_and_again_counts_as_calls(self, settings: ServerSettings, clock: Clock) -> None:
+        ledger, client = self.client(settings, clock, rate_limit=3)
+        secret = ledger.tokens.add("x", ["vendor"], ledger.accounts.add_user("ann", "a@x").id)[1]
+        statuses = [client.post("/sign-in", data={"token": secret}).status_code for _ in range(5)]
+        assert statuses == [302, 302, 302, 429, 429]
+
     def test_processes_share_the_limits(self, settings: ServerSettings, clock: Clock) -> None:
         ledger, client = self.client(settings, clock, rate_limit=4)
         who, other = Who(ledger, client, "x", ["operator"], None), create_app(ledger).test_client()
@@ -191,9 +197,9 @@ class TestLimits:
         assert statuses.count(200) == 4 and statuses.count(429) == 4
 
     def test_a_browser_counts_as_its_token(self, settings: ServerSettings, clock: Clock) -> None:
-        ledger, client = self.client(settings, clock, rate_limit=3)
+        ledger, client = self.client(settings, clock, rate_limit=4)
         token = ledger.tokens.add("x", ["operator"])[1]
-        client.post("/sign-in", data={"token": token})
+        assert client.post("/sign-in", data={"token": token}).status_code == 302
         assert [client.get("/runs").status_code for _ in range(5)] == [200, 200, 200, 429, 429]
 
 
