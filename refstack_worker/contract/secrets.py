@@ -213,23 +213,39 @@ def _spelled(secret: str) -> Iterator[bytes]:
     quoted = quote(secret, safe="", errors="surrogatepass")
     # not by xml.sax or html: whose import costs every start of execute_test some milliseconds
     in_xml = secret.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    in_body = {secret, _in_json(secret), _in_json(secret, False)}
     plain = {
-        secret,
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
+        *in_body,
         repr(secret)[1:-1],
+        *(shown for each in in_body for shown in _shown(each)),
         quoted,
         re.sub("%[0-9A-F]{2}", lambda match: match.group().lower(), quoted),
+        quote(secret, errors="surrogatepass"),
         quote_plus(secret, errors="surrogatepass"),
         in_xml,
         in_xml.replace('"', "&quot;").replace("'", "&#x27;"),
         in_xml.replace('"', "&#34;").replace("'", "&#39;"),
         # as oslo.config writes it
         secret.replace("$", "$$"),
+        # as a shell does, between apostrophes
+        secret.replace("'", "'\"'\"'"),
     }
     for text in plain:
         yield text.encode("utf-8", "surrogatepass")
     yield from _in_base64(secret.encode("utf-8", "surrogatepass"))
+
+
+def _in_json(text: str, is_ascii: bool = True) -> str:
+    return json.dumps(text, ensure_ascii=is_ascii)[1:-1]
+
+
+def _shown(text: str) -> Iterator[str]:
+    """Yield what Python and JSON show of a longer text, such as a request's body, for this part of it."""
+    # with a quotation mark in the text, Python escapes apostrophes
+    yield repr(f'"{text}')[2:-1]
+    yield repr(b'"' + text.encode("utf-8", "surrogatepass"))[3:-1]
+    yield _in_json(text)
+    yield _in_json(text, False)
 
 
 def _in_base64(secret: bytes) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import re
+import shlex
 import tracemalloc
 from urllib.parse import quote, quote_plus, urlencode
 
@@ -93,6 +94,23 @@ def test_secret_of_basic_authentication_is_masked(secret: str, user: str) -> Non
     masked = Masker([secret]).text(f"Authorization: Basic {encoded}\n")
     left = masked.rpartition("Basic ")[2].replace("***", "")
     assert len(left) <= len(encoded) - len(secret) + 6
+
+
+@pytest.mark.parametrize("secret", ["it's-4me", "a\\b\"c'd-4me", "pässwört-4me", "p/ss word%4me"])
+def test_a_secret_in_what_python_and_the_shell_show_of_a_body_is_masked(secret: str) -> None:
+    masker = Masker([secret])
+    bodies = [json.dumps({"password": secret}, ensure_ascii=is_ascii) for is_ascii in (True, False)]
+    shown = [
+        *map(repr, bodies),
+        *(repr(body.encode()) for body in bodies),
+        *(json.dumps(body, ensure_ascii=is_ascii) for body in bodies for is_ascii in (True, False)),
+        repr(f'"{secret}"'),
+        repr(secret.encode()),
+        shlex.join(["--password", secret]),
+        f"https://cloud.example/{quote(secret)}",
+    ]
+    for text in shown:
+        assert "4me" in text and "4me" not in masker.text(text), text
 
 
 def test_longer_secret_wins() -> None:
