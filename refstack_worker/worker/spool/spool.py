@@ -90,6 +90,8 @@ class Spool:
     def __init__(self, folder: Path, settings: SpoolSettings) -> None:
         self.folder = folder
         self._settings = settings
+        self._unwritten: dict[str, SpoolEntry] = {}
+        """Entries that have changed since a full disk last took them."""
 
     def prepare(self) -> None:
         """Create the folder and remove incomplete entries. :raises SpoolError: it is not writable."""
@@ -108,7 +110,8 @@ class Spool:
             if path.parent.name.startswith(INCOMPLETE):
                 continue
             try:
-                entries.append(_entry(path))
+                entry = _entry(path)
+                entries.append(self._unwritten.get(entry.name, entry))
             except FileNotFoundError:
                 continue  # sent and removed meanwhile
             except (OSError, ValueError, TypeError) as error:
@@ -172,6 +175,7 @@ class Spool:
     def remove(self, entry: SpoolEntry) -> None:
         """Remove an entry: the server has it, or no longer wants it."""
         removed = self.folder / f"{INCOMPLETE}gone-{entry.name}"
+        self._unwritten.pop(entry.name, None)
         try:
             self.path(entry).rename(removed)
             remove_tree(removed)
@@ -191,8 +195,11 @@ class Spool:
         try:
             if self.path(entry).is_dir():
                 write_whole(self.path(entry) / ENTRY, _text(entry), 0o600)
+                self._unwritten.pop(entry.name, None)
         except OSError as error:
-            LOG.warning("%s: %s; the entry keeps its old state", self.path(entry), error.strerror)
+            # without it the entry would be due at once, again and again
+            self._unwritten[entry.name] = entry
+            LOG.warning("%s: %s; its tries are counted in memory", self.path(entry), error.strerror)
 
 
 class SpoolWriter:

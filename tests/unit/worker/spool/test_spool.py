@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import time
 from pathlib import Path
@@ -108,6 +109,25 @@ def test_tries_come_after_twice_the_time_up_to_a_limit(spool: Spool, claimed: Cl
     assert spool.due_now(found).next_try == 0.0
     assert spool.is_due(spool.due_now(found))
     assert spool.is_due(SpoolEntry(**{**found.__dict__, "next_try": time.time() + 3600})), "the clock jumped back"
+
+
+def test_a_full_disk_makes_no_entry_due_at_once_again(
+    spool: Spool, claimed: ClaimedAttempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = keep(spool, claimed, subunit=b"x")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(spools, "write_whole", full)
+        spool.failed(entry, "down")
+        (found,) = spool.entries()
+        assert (found.tries, found.error) == (1, "down") and not spool.is_due(found)
+        spool.failed(found, "down")
+        assert spool.entries()[0].tries == 2
+    spool.failed(spool.entries()[0], "down")
+    assert Spool(spool.folder, SpoolSettings()).entries()[0].tries == 3
 
 
 def test_an_entry_can_be_found_and_is_gone_when_removed(spool: Spool, claimed: ClaimedAttempt) -> None:
