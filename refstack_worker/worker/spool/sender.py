@@ -33,6 +33,8 @@ NOT_CLEANED_UP = (
 """Reported to the vendor when no process is left that could remove them."""
 SPOOL_PATIENCE = 10
 """Seconds of one try; others follow."""
+LAST_CHANCE_SECONDS = 3600.0
+"""For which an entry that is too old is still tried."""
 IDLE_SECONDS = 15.0
 """Interval between looks at the empty spool, if nothing wakes the thread."""
 
@@ -109,6 +111,8 @@ class SpoolSender(threading.Thread):
         self._wake = threading.Event()
         self._sandbox: Sandbox | None = None
         self._heartbeats = SpoolHeartbeats(spool, tools, self._try_now)
+        self._too_old: dict[str, float] = {}
+        """Entries that are too old, and since when they are found so, by the steady clock."""
 
     def stop(self) -> None:
         """End the thread; a post under way is aborted and repeated later."""
@@ -151,10 +155,7 @@ class SpoolSender(threading.Thread):
     def _handle(self, entry: SpoolEntry) -> None:
         with logs.about(entry.run):
             try:
-                if self._spool.is_too_old(entry):
-                    LOG.error("given up after %g days: %s", self._tools.settings.spool.keep_days, entry.error)
-                    self._spool.remove(entry)
-                elif entry.name in self._heartbeats.unwanted:
+                if entry.name in self._heartbeats.unwanted:
                     raise RefusedError(self._heartbeats.unwanted.pop(entry.name))
                 elif self._spool.is_due(entry):
                     self._send(entry)
@@ -162,8 +163,23 @@ class SpoolSender(threading.Thread):
                 LOG.warning("removed from the spool, the server no longer wants it: %s", error)
                 self._spool.remove(entry)
             except (RefstackError, OSError) as error:
-                LOG.warning("still in the spool: %s", error)
-                self._spool.failed(entry, str(error))
+                self._failed(entry, error)
+
+    def _failed(self, entry: SpoolEntry, error: Exception) -> None:
+        if self._is_given_up(entry):
+            LOG.error("given up after %g days: %s", self._tools.settings.spool.keep_days, error)
+            self._spool.remove(entry)
+        else:
+            LOG.warning("still in the spool: %s", error)
+            self._spool.failed(entry, str(error))
+
+    def _is_given_up(self, entry: SpoolEntry) -> bool:
+        """Return whether an entry is too old, and has been for a while: a clock that is wrong may be set right."""
+        if not self._spool.is_too_old(entry):
+            self._too_old.pop(entry.name, None)
+            return False
+        since = self._too_old.setdefault(entry.name, time.monotonic())
+        return time.monotonic() - since >= LAST_CHANCE_SECONDS
 
     def _send(self, entry: SpoolEntry) -> None:
         claimed = self._spool.claimed(entry, self._tools.opener)

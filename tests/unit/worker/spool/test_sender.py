@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,3 +77,36 @@ def test_a_program_that_breaks_off_has_posted_nothing_and_the_result_is_kept(
         eventually(lambda: any("ended with status 1" in entry.error for entry in spool.entries()))
     finally:
         sender.stop()
+
+
+class TestTooOld:
+    """What is older than ``keep_days`` by a clock that may be wrong."""
+
+    @pytest.fixture
+    def spool(self, tmp_path: Path, claimed: ClaimedAttempt) -> Spool:
+        spool = Spool(tmp_path / "spool", SpoolSettings(first_retry=0.05, last_retry=0.05))
+        spool.prepare()
+        spool.add(claimed, replace(SpoolEntry.of(claimed, RELEASE, message="killed"), since=0.0))
+        return spool
+
+    @pytest.fixture
+    def sender(self, spool: Spool, tmp_path: Path, opener: Opener, link: ServerLinkSettings) -> Iterator[SpoolSender]:
+        settings = replace(WorkerSettings(EnvironmentSettings(tmp_path / "store")), server=link)
+        sender = SpoolSender(spool, SenderTools(settings, opener, EmbeddedRunner(tmp_path / "runs", "me"), ()))
+        yield sender
+        sender.stop()
+
+    def test_it_is_sent_all_the_same(self, spool: Spool, sender: SpoolSender, server: Scripted) -> None:
+        server.on(RELEASED, as_json({}))
+        sender.start()
+        eventually(lambda: not spool.entries())
+        assert len(received(server, RELEASED)) == 1
+
+    def test_it_is_given_up_when_that_fails_for_a_while(
+        self, spool: Spool, sender: SpoolSender, server: Scripted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("refstack_worker.worker.spool.sender.LAST_CHANCE_SECONDS", 0.5, raising=False)
+        server.on(RELEASED, as_json({}, 503))
+        sender.start()
+        eventually(lambda: len(received(server, RELEASED)) > 2)
+        eventually(lambda: not spool.entries())
