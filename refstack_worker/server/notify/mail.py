@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import smtplib
+import socket
 import ssl
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -15,7 +17,9 @@ from refstack_worker.config.notifications import NotifySettings
 from refstack_worker.server.domain.notifications import DueDelivery, EventKind, Sent
 
 SECONDS = 20.0
-"""For each answer of the mail server."""
+"""For each answer of the mail server ..."""
+MAX_SECONDS = 90.0
+"""... and for all of them together, or each of their lines could take as long: a message is leased for two minutes."""
 _RESULTS = {"passed": "passed", "tests-failed": "tests failed", "error": "error", "cancelled": "cancelled"}
 
 
@@ -23,8 +27,9 @@ def send(due: DueDelivery, settings: NotifySettings, now: float) -> Sent:
     """Give a message to the mail server. A refusal for good (5xx) is final."""
     if settings.smtp_server is None:
         return Sent(False, error="no mail server is configured (SMTP_SERVER)")
+    watch = _Watch()
     try:
-        with _connection(settings) as server:
+        with watch, _connection(settings, watch) as server:
             server.send_message(message_of(due, settings.mail_from, now))
     except smtplib.SMTPRecipientsRefused as error:
         code, reason = next(iter(error.recipients.values()))
@@ -34,7 +39,8 @@ def send(due: DueDelivery, settings: NotifySettings, now: float) -> Sent:
         is_login = isinstance(error, smtplib.SMTPAuthenticationError)
         return _refused(error.smtp_code, error.smtp_error, is_login)
     except (OSError, smtplib.SMTPException, UnicodeError) as error:
-        return Sent(False, error=f"mail server {settings.smtp_server}: {error or type(error).__name__}")
+        why = f"no answer within {MAX_SECONDS:g} s" if watch.is_over else error or type(error).__name__
+        return Sent(False, error=f"mail server {settings.smtp_server}: {why}")
     return Sent(True, 250)
 
 
@@ -108,22 +114,67 @@ def _line(text: str) -> str:
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())[:400]
 
 
+class _Watch:
+    """Closes the connection to a mail server that has taken all the time there is."""
+
+    def __init__(self) -> None:
+        self.socket: socket.socket | None = None
+        self.is_over = False
+        self._timer = threading.Timer(MAX_SECONDS, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Watch:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _end(self) -> None:
+        self.is_over = True
+        if self.socket is not None:
+            with suppress(OSError):
+                # not TLS's own way to end, which belongs to the thread that waits
+                socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+
+
+class _Server(smtplib.SMTP):
+    def __init__(self, watch: _Watch, *where: Any, **options: Any) -> None:
+        self._watch = watch
+        super().__init__(*where, **options)
+
+    def getreply(self) -> tuple[int, bytes]:
+        self._watch.socket = self.sock
+        if self._watch.is_over:
+            raise TimeoutError
+        return super().getreply()
+
+
+class _TlsServer(_Server, smtplib.SMTP_SSL):
+    """The same over TLS from the start."""
+
+
 @contextmanager
-def _connection(settings: NotifySettings) -> Iterator[smtplib.SMTP]:
+def _connection(settings: NotifySettings, watch: _Watch) -> Iterator[smtplib.SMTP]:
     server = settings.smtp_server
     assert server is not None  # noqa: S101 - checked by the caller
     context = ssl.create_default_context(cafile=str(settings.smtp_ca_file) if settings.smtp_ca_file else None)
     made: smtplib.SMTP
     if settings.smtp_security == "tls":
-        made = smtplib.SMTP_SSL(server.host, server.port, timeout=SECONDS, context=context)
+        made = _TlsServer(watch, server.host, server.port, timeout=SECONDS, context=context)
     else:
-        made = smtplib.SMTP(server.host, server.port, timeout=SECONDS)
-    with made:
+        made = _Server(watch, server.host, server.port, timeout=SECONDS)
+    try:
         if settings.smtp_security == "starttls":
             made.starttls(context=context)
         if settings.smtp_user:
             made.login(settings.smtp_user, _password(settings))
         yield made
+    finally:
+        # what it says to that decides nothing: the message is accepted, or refused, already
+        with suppress(OSError):
+            made.quit()
+        made.close()
 
 
 def _password(settings: NotifySettings) -> str:
