@@ -26,6 +26,7 @@ from refstack_worker.server.domain.notifications import (
     Sent,
     Subscription,
 )
+from refstack_worker.server.ledger.deadlines import FUTURE_SECONDS
 from refstack_worker.server.ledger.disabled import is_disabled
 from refstack_worker.server.ledger.subscriptions import is_to_stranger, pause_to_strangers, subscription_of, wanted_by
 from refstack_worker.server.ledger.transactions import LedgerPart, Row, new_id
@@ -128,6 +129,25 @@ class Deliveries(LedgerPart):
             connection.execute(update(delivery).where(delivery.c.id == number).values(values))
             if not _is_test(row):
                 _count(connection, row["subscription_id"], sent, is_last, now)
+
+    def pull_back(self) -> int:
+        """Let messages be sent now that are to be sent later than they ever are; return how many these were.
+
+        They were made, taken or refused while the clock was ahead.
+        """
+        now = self.clock()
+        is_leased = delivery.c.leased_until > now + LEASE_SECONDS + FUTURE_SECONDS
+        is_late = delivery.c.due_at > now + FUTURE_SECONDS + case((delivery.c.tries > 0, max(BACK_OFF)), else_=0.0)
+        values = {
+            "leased_until": case((is_leased, 0.0), else_=delivery.c.leased_until),
+            "due_at": case((is_late, now), else_=delivery.c.due_at),
+        }
+        is_odd = delivery.c.is_open & (is_leased | is_late)
+        with self.database.reading() as connection:
+            if connection.execute(select(delivery.c.id).where(is_odd).limit(1)).first() is None:
+                return 0
+        with self.database.writing() as connection:
+            return int(connection.execute(update(delivery).where(is_odd).values(values)).rowcount)
 
     def of(self, number: int, before: int = 0, limit: int = 100) -> list[Delivery]:
         """Return the messages of a subscription, the newest first. :param before: only those with lower ids."""

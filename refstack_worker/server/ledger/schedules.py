@@ -14,6 +14,7 @@ from refstack_worker.errors import NotFoundError, StateError
 from refstack_worker.server.db.legacy_tables import cloud, user
 from refstack_worker.server.db.schedule_tables import schedule
 from refstack_worker.server.domain.schedules import NewSchedule, Schedule, Times
+from refstack_worker.server.ledger.deadlines import FUTURE_SECONDS
 from refstack_worker.server.ledger.transactions import LedgerPart, Row, new_id
 
 MAX_OF_VENDOR = 20
@@ -126,6 +127,31 @@ class Schedules(LedgerPart):
         same = update(schedule).where(schedule.c.id == due.id, schedule.c.next_at == due.next_at)
         with self.database.writing() as connection:
             return bool(connection.execute(same.values(values)).rowcount == 1)
+
+    def pull_back(self) -> int:
+        """Let schedules be due as if the clock had never been ahead, and return how many were to be due later.
+
+        They were closed, or taken, while it was, and would rest until the clock had caught up.
+        """
+        now = self.clock()
+        is_leased = schedule.c.leased_until > now + LEASE_SECONDS + FUTURE_SECONDS
+        # one that is due a day or more too late is also due later than tomorrow
+        is_far = schedule.c.next_at > now + 86400.0 + FUTURE_SECONDS
+        names = ("id", "minute", "days", "next_at", "leased_until")
+        question = select(*(schedule.c[name] for name in names)).where(is_far | is_leased)
+        with self.database.reading() as connection:
+            rows = connection.execute(question).mappings().all()
+        changed = 0
+        for row in rows:
+            times = Times(row["minute"], tuple(row["days"].split()))
+            is_odd = row["next_at"] > times.after(now + FUTURE_SECONDS)
+            values = {"leased_until": 0.0, **({"next_at": times.after(now)} if is_odd else {})}
+            same = (schedule.c.id == row["id"]) & (schedule.c.next_at == row["next_at"])
+            if not is_odd and row["leased_until"] <= now + LEASE_SECONDS + FUTURE_SECONDS:
+                continue
+            with self.database.writing() as connection:
+                changed += connection.execute(update(schedule).where(same).values(values)).rowcount
+        return changed
 
     def _change(self, number: int, values: dict[str, Any]) -> None:
         with self.database.writing() as connection:

@@ -59,6 +59,9 @@ def _start(ledger: Ledger, service: ScheduleService, due: Schedule) -> bool:
             raise
         except RefstackError as error:
             problem = str(error)
+        except Exception as error:  # the schedules of others are started after it
+            LOG.exception("schedule %d: unexpected error", due.id)
+            problem = f"fault of the server: {type(error).__name__}"
         else:
             # a monitor that dies here leaves the lease: the next one gets the same run for the same due time
             ledger.schedules.close(due, run.test_id)

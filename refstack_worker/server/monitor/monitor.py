@@ -133,9 +133,12 @@ class Monitor:
             self._ledger.deadlines.expire(overdue)
 
     def _pull_back(self) -> None:
-        changed = self._ledger.deadlines.pull_back()
+        ledger = self._ledger
+        changed = ledger.deadlines.pull_back() + ledger.schedules.pull_back() + ledger.deliveries.pull_back()
         if changed:
-            LOG.warning("the clock was set back: %d runs and attempts had times in the future", changed)
+            LOG.warning(
+                "the clock was set back: %d runs, attempts, schedules and messages had times in the future", changed
+            )
 
     def _resubmit_lost(self) -> None:
         old = [job for job in self._ledger.submissions.waiting(older_than=self._pace.grace) if self._is_ripe(job)]

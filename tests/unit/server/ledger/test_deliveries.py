@@ -15,6 +15,7 @@ from refstack_worker.server.ledger.ledger import Ledger
 from tests.support.ledgers import Clock, new_run
 from tests.support.notifications import finished, subscribe
 
+MONTH = 30 * 86400.0
 REFUSED = Sent(False, 500, "the receiver answered 500")
 
 
@@ -186,3 +187,30 @@ def test_the_log_goes_with_age_and_with_the_run(ledger: Ledger, clock: Clock, tm
     clock.forward(KEPT_SECONDS + 1)
     ledger.deliveries.prune()
     assert ledger.deliveries.of(number) == []
+
+
+class TestClockThatWasAhead:
+    @pytest.mark.parametrize("what", ["made", "taken", "refused"])
+    def test_messages_of_then_are_sent(self, ledger: Ledger, clock: Clock, what: str) -> None:
+        subscribe(ledger)
+        ends(ledger)
+        clock.forward(MONTH)
+        ledger.deliveries.fan_out(to_all)
+        if what != "made":
+            due = one_due(ledger)
+            if what == "refused":
+                ledger.deliveries.note(due.id, REFUSED)
+        clock.forward(-MONTH)
+        assert ledger.deliveries.pull_back() == 1 and ledger.deliveries.pull_back() == 0
+        one_due(ledger)
+
+    def test_those_of_now_wait_as_before(self, ledger: Ledger, clock: Clock) -> None:
+        subscribe(ledger)
+        ends(ledger)
+        ledger.deliveries.fan_out(to_all)
+        for _ in BACK_OFF:
+            due = one_due(ledger)
+            assert ledger.deliveries.pull_back() == 0
+            ledger.deliveries.note(due.id, REFUSED)
+            assert ledger.deliveries.pull_back() == 0
+            clock.forward(max(BACK_OFF))

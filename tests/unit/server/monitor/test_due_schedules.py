@@ -190,3 +190,45 @@ def test_no_tests_are_looked_for_where_the_limit_of_open_runs_is_reached(
     due(ledger, clock, first)
     assert start_due(ledger) == 1
     assert "open runs: 1 of 1" in ledger.schedules.get(second.id).problem
+
+
+def test_a_schedule_that_was_closed_while_the_clock_was_ahead_is_due_as_before(ledger: Ledger, clock: Clock) -> None:
+    daily, weekly = schedule(ledger), schedule(ledger, times=Times.of("04:00", ("mon",)), cloud_id=1)
+    before = [ledger.schedules.get(one.id).next_at for one in (daily, weekly)]
+    clock.forward(30 * DAY)
+    assert start_due(ledger) == 0, "missed"
+    clock.forward(-30 * DAY)
+    assert ledger.schedules.pull_back() == 2
+    assert [ledger.schedules.get(one.id).next_at for one in (daily, weekly)] == before
+    due(ledger, clock, daily)
+    assert start_due(ledger) == 1 and ledger.schedules.pull_back() == 0
+
+
+def test_a_schedule_that_was_taken_while_the_clock_was_ahead_is_taken_again(ledger: Ledger, clock: Clock) -> None:
+    one = schedule(ledger)
+    due(ledger, clock, one)
+    clock.forward(30 * DAY)
+    assert len(ledger.schedules.take_due()) == 1, "and its monitor dies"
+    clock.forward(-30 * DAY)
+    ledger.schedules.pull_back()
+    assert start_due(ledger) == 1
+
+
+def test_one_schedule_that_meets_a_fault_keeps_no_other_from_starting(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = schedule(ledger)
+    good = schedule(ledger, cloud_id=broken.cloud_id)
+    start = ScheduleService.start
+
+    def fails(service: ScheduleService, due: Schedule) -> Run:
+        if due.id == broken.id:
+            raise KeyError("what an earlier version stored")
+        return start(service, due)
+
+    monkeypatch.setattr(ScheduleService, "start", fails)
+    due(ledger, clock, good)
+    assert start_due(ledger) == 1
+    assert ledger.schedules.get(good.id).last_test_id is not None
+    said = ledger.schedules.get(broken.id)
+    assert "KeyError" in said.problem and said.next_at == broken.next_at + DAY
