@@ -130,6 +130,8 @@ class OverdueReason(str, enum.Enum):
     QUEUE = "queue-timeout"
     RUN = "timeout"
     CANCEL = "cancel-unconfirmed"
+    OWNER = "owner-disabled"
+    """It may wait no longer: nothing is started in the name of who is disabled."""
 
 
 @dataclass(frozen=True)

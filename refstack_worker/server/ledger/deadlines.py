@@ -17,6 +17,8 @@ from refstack_worker.server.domain.attempts import (
     OverdueReason,
     Release,
 )
+from refstack_worker.server.domain.runs import SHARD
+from refstack_worker.server.ledger.disabled import is_disabled
 from refstack_worker.server.ledger.queue_state import queue_is_paused
 from refstack_worker.server.ledger.run_rows import (
     attempt_of,
@@ -37,6 +39,13 @@ FUTURE_SECONDS = 180.0
 """Times that are further ahead are of a clock that was set back since; a lease ends a minute ahead."""
 _OPEN = [state.value for state in RunState if not state.is_end]
 _WORKING = [state.value for state in HELD]
+_HAS_DISABLED_OWNER = (
+    (queue_tables.run.c.state == RunState.QUEUED.value)
+    # those of a run that has started go on with it
+    & (queue_tables.run.c.kind != SHARD)
+    & is_disabled(queue_tables.run.c.owner_id)
+)
+"""Of runs that wait."""
 
 
 class Deadlines(LedgerPart):
@@ -60,11 +69,12 @@ class Deadlines(LedgerPart):
             return True
 
     def overdue(self, now: float | None = None) -> list[Overdue]:
-        """Return runs that have waited, run, or been cancelling for too long."""
+        """Return runs that have waited, run, or been cancelling for too long, or wait though the owner is disabled."""
         moment = self.clock() if now is None else now
         with self.database.reading() as connection:
             is_overdue = self._is_overdue(moment, queue_is_paused(connection))
-            question = select(queue_tables.run).where(is_overdue).order_by(queue_tables.run.c.test_id)
+            columns = (queue_tables.run, _HAS_DISABLED_OWNER.label("has_disabled_owner"))
+            question = select(*columns).where(is_overdue).order_by(queue_tables.run.c.test_id)
             rows = connection.execute(question).mappings().all()
         return [self._overdue(row) for row in rows]
 
@@ -78,7 +88,8 @@ class Deadlines(LedgerPart):
             )
             if not is_current(run, overdue.key) or connection.execute(still).first() is None:
                 return False
-            state = RunState.CANCELLED if overdue.reason is OverdueReason.CANCEL else RunState.FAILED
+            is_cancelled = overdue.reason in (OverdueReason.CANCEL, OverdueReason.OWNER)
+            state = RunState.CANCELLED if is_cancelled else RunState.FAILED
             self.transactions.move(
                 connection, run, Move(state, overdue.message, overdue.reason.value, overdue.reason.value)
             )
@@ -119,12 +130,15 @@ class Deadlines(LedgerPart):
         is_cancelling = run.c.state == RunState.CANCELLING.value
         found = is_cancelling & (run.c.cancel_asked_at < now - rules.cancel_limit)
         found |= run.c.state.in_(_WORKING) & (run.c.started_at + run.c.timeout < now - rules.run_grace)
+        found |= _HAS_DISABLED_OWNER
         if rules.queue_timeout and not is_paused:
             found |= (run.c.state == RunState.QUEUED.value) & (run.c.queued_at < now - rules.queue_timeout)
         return found
 
     def _overdue(self, row: Row) -> Overdue:
         rules = self.settings.rules
+        if row["has_disabled_owner"]:
+            return Overdue(key_of(row), OverdueReason.OWNER, "its owner is disabled")
         if row["state"] == RunState.QUEUED.value:
             what = f"Tempest {row['tempest_version']}" if row["tempest_version"] else row["openstack_release"]
             tag = f" with the tag {row['tag']}" if row["tag"] else ""

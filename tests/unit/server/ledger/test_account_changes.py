@@ -3,12 +3,13 @@ from __future__ import annotations
 import pytest
 
 from refstack_worker.errors import NotFoundError, RefusedError, StateError
+from refstack_worker.server.domain.attempts import Claim
 from refstack_worker.server.domain.links import Link
 from refstack_worker.server.domain.runs import RunQuery
 from refstack_worker.server.ledger.ledger import Ledger
 from refstack_worker.server.monitor.due_schedules import start_due
 from refstack_worker.server.notify.messages import Composer
-from tests.support.ledgers import Clock, new_run
+from tests.support.ledgers import Clock, claimed, new_run, queued
 from tests.support.notifications import subscribe
 from tests.support.schedules import schedule, stored_cloud
 
@@ -58,6 +59,20 @@ def test_nothing_happens_in_the_name_of_who_is_disabled(ledger: Ledger, clock: C
     assert ledger.deliveries.of(told) == []
     clock.time = one.next_at
     assert start_due(ledger) == 0 and ledger.schedules.get(one.id).problem == "its owner is disabled"
+
+
+@pytest.mark.parametrize("who", ["user", "vendor"])
+def test_runs_that_wait_are_cancelled_and_those_that_started_go_on(ledger: Ledger, team: Team, who: str) -> None:
+    going, waiting = claimed(ledger, owner_id=team.ann), queued(ledger, owner_id=team.ann)
+    other = queued(ledger)
+    assert ledger.deadlines.overdue() == []
+    getattr(ledger.account_changes, f"disable_{who}")(team.ann if who == "user" else team.vendor, "op")
+    (found,) = ledger.deadlines.overdue()
+    assert ledger.deadlines.expire(found) and ledger.deadlines.overdue() == []
+    states = [ledger.runs.get(job.submission.key.test_id).state.value for job in (going, waiting, other)]
+    assert states == ["claimed", "cancelled", "queued"]
+    assert not ledger.attempts.claim(waiting.proof, Claim(waiting.claim_id, "node", "47.0.0")).granted
+    assert "its owner is disabled" in ledger.runs.get(waiting.submission.key.test_id).message
 
 
 class TestLinks:
