@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -32,6 +33,7 @@ class Services:
     """The parts of one process on the same settings; a context manager that ends what was begun, the last first."""
 
     def __init__(self, settings: ServerSettings) -> None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold passwords
         self.settings = settings
         self._begun = ExitStack()
         self.ledger = Ledger(settings)

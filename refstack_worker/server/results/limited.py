@@ -83,6 +83,8 @@ def main(argv: Sequence[str]) -> int:
     process.end_with_parent(parent)
     with suppress(OSError):
         os.nice(niceness)
+    # what ends it at a limit makes a core file, which would hold passwords
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # the hard limit of time is later: it kills without a signal of its own
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 5))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -39,6 +40,8 @@ def main(words: Sequence[str]) -> int:
     elif action == "wait":
         Path(more[0]).write_text(str(os.getpid()))
         time.sleep(120)
+    elif action == "core":
+        print(resource.getrlimit(resource.RLIMIT_CORE))
     elif action == "break":
         raise OSError(28, "No space left on device")
     return 0
@@ -46,6 +49,16 @@ def main(words: Sequence[str]) -> int:
 
 def test_it_prints_what_the_module_says() -> None:
     assert limited.run(HERE, ["say"], LIMITS, "aha") == "AHA\n"
+
+
+def test_it_leaves_no_core_file_with_what_it_was_given() -> None:
+    """At its limit of processor time it ends by a signal that makes one."""
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    try:
+        assert limited.run(HERE, ["core"], LIMITS) == "(0, 0)\n"
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
 
 
 def test_what_is_refused_is_told_in_the_modules_words() -> None:
