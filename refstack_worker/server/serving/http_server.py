@@ -22,7 +22,7 @@ import waitress
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ThreadedTaskDispatcher
-from waitress.utilities import Error
+from waitress.utilities import BadRequest, Error
 
 from refstack_worker import gearman
 from refstack_worker.config.server import ServerSettings
@@ -54,6 +54,9 @@ OTHER_FILES = 256
 MEBIBYTE = 1024 * 1024
 FREE_BODY = 64 * 1024
 """Bodies up to this size stay in memory and are not counted."""
+MAX_PIECE_LINE = 16 * 1024
+"""Bytes of a line between the pieces of a body without a length, and of what follows them. waitress copies the whole
+for every few kilobytes that come, in the thread that reads for all connections."""
 MAX_BODIES = 256 * MEBIBYTE
 """Limit for all bodies in transit together, except results from testing hosts."""
 RESULTS_FROM_ELSEWHERE = 2
@@ -141,6 +144,7 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
 
     limits: BodyLimits
     error: Error | None
+    completed: bool
     path = ""
     """Empty also of a request whose header cannot be read."""
     peer = ""
@@ -160,9 +164,20 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
     def received(self, data: bytes) -> int:
         """Take bytes; what is refused is complete with its header, and the connection closes."""
         taken: int = super().received(data)
+        if self.chunked and not self.completed:
+            self.refused = self.refused or self._too_much_in_pieces()
         if self.refused is not None and self.error is None:
             self.error, self.completed = self.refused, True
         return taken
+
+    def _too_much_in_pieces(self) -> Error | None:
+        """Return what is wrong with a body that came without a length, as far as it came."""
+        if not self.is_result and self.body_bytes_received > MAX_BODY:
+            return TooLarge(f"the body may have at most {MAX_BODY} bytes")
+        pieces = self.body_rcv
+        if max(len(getattr(pieces, "control_line", b"")), len(getattr(pieces, "trailer", b""))) > MAX_PIECE_LINE:
+            return BadRequest("a line between the pieces of the body is too long")
+        return None
 
     def close(self) -> None:
         """Give back what it held."""

@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +167,17 @@ def upload(port: int, path: str, size: int, sent: bytes = b"") -> http.client.HT
     return connection
 
 
+def status_of(port: int, path: str, body: bytes) -> int:
+    """Begin a request whose body comes in pieces; return the status of the answer, which comes before its end."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        with suppress(ConnectionError):  # the server may have answered and closed it before it has all
+            connection.sendall(body)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status
+
+
 class TestBodies:
     @pytest.mark.parametrize("path", ["/sign-in", "/v1/runs", "/post-results", "/"])
     def test_only_results_are_large(self, port: int, path: str) -> None:
@@ -195,6 +206,18 @@ class TestBodies:
             if status == 200:
                 return
         pytest.fail("the bodies of closed connections are still counted")
+
+    @pytest.mark.parametrize("path", ["/v1/runs", "/update-test-status/"])
+    def test_a_body_without_a_length_is_no_larger(self, port: int, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(service, "MAX_BODY", 512 * 1024)
+        # and never ends
+        assert status_of(port, path, b"100000\r\n" + b"x" * (service.MAX_BODY + 65_536)) == 413
+
+    @pytest.mark.parametrize("path", ["/v1/runs", "/post-result"])
+    @pytest.mark.parametrize("begin", [b"", b"1;a=", b"1\r\nx\r\n", b"0\r\n", b"0\r\na: "])
+    def test_a_line_between_its_pieces_that_never_ends_is_refused(self, port: int, path: str, begin: bytes) -> None:
+        """The thread that reads for all connections would copy it again and again, up to half a gibibyte."""
+        assert status_of(port, path, begin + b"1" * 100_000) == 400
 
     def test_results_of_testing_hosts_are_not_held_up_by_others(self, tmp_path: Path) -> None:
         settings = make_settings(tmp_path, TESTING_HOSTS=["192.0.2.0/24"])
