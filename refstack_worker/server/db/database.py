@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InvalidatePoolError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from refstack_worker.errors import ConfigError, LedgerError
@@ -294,6 +295,8 @@ def _translated(engine: Engine) -> Iterator[None]:
         yield
     except IntegrityError:
         raise
+    except PoolTimeout as error:
+        raise LedgerError("database: all connections are in use; does the database answer?") from error
     except DBAPIError as error:
         raise _away(error.orig or error) from error
     except dialect.dbapi.Error as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import text
@@ -18,6 +19,19 @@ def test_an_error_of_the_driver_itself_is_the_ledgers(settings: ServerSettings) 
     database = Database(settings.database.url)
     with pytest.raises(LedgerError, match="database: it is gone; is the database up"), database.reading():
         raise sqlite3.OperationalError("it is gone")
+
+
+def test_too_few_connections_are_the_ledgers_trouble(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the database hangs, each request holds one, and the next ones wait in vain."""
+    database = Database(settings.database.url)
+    monkeypatch.setattr(database.engine.pool, "_timeout", 0.05)
+    with ExitStack() as held:
+        for _ in range(2 * database_module.CONNECTIONS):
+            held.enter_context(database.engine.connect())
+        with pytest.raises(LedgerError, match="database: all connections are in use"), database.reading():
+            pytest.fail("there is none")
+    with database.reading() as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1
 
 
 def test_other_errors_pass(settings: ServerSettings) -> None:
