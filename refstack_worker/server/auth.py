@@ -56,7 +56,7 @@ def bearer(request: Request) -> str:
 def is_from(request: Request, networks: Sequence[Network], proxies: Sequence[Network]) -> bool:
     """Return whether a request comes from one of these networks; trusted proxies are looked through."""
     address = client_address(request, proxies)
-    return address is not None and _in(address, networks)
+    return address is not None and is_in(address, networks)
 
 
 def client_address(request: Request, proxies: Sequence[Network]) -> Address | None:
@@ -65,15 +65,23 @@ def client_address(request: Request, proxies: Sequence[Network]) -> Address | No
     ``X-Forwarded-For`` is read from the right, as far as the addresses in it are trusted proxies: what stands further
     left was written by the client.
     """
-    address = _address(request.remote_addr or "")
+    address = address_in(request.remote_addr or "")
     lines = request.headers.getlist("X-Forwarded-For")
     forwarded = ",".join(lines).split(",") if lines else []
-    while forwarded and address is not None and _in(address, proxies):
-        address = _address(forwarded.pop().strip())
+    while forwarded and address is not None and is_in(address, proxies):
+        address = address_in(forwarded.pop().strip())
     return address
 
 
-def _address(text: str) -> Address | None:
+def network_of(address: Address | None) -> str:
+    """Return what limits count an address by: of IPv6 a customer of a provider has at least a /64."""
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network(f"{address}/64", strict=False))
+    return str(address or "unknown")
+
+
+def address_in(text: str) -> Address | None:
+    """Return the address in a text, IPv4 inside IPv6 as IPv4; None: there is none."""
     try:
         found = ipaddress.ip_address(text.strip("[]").partition("%")[0])
     except ValueError:
@@ -82,5 +90,6 @@ def _address(text: str) -> Address | None:
     return mapped or found
 
 
-def _in(address: Address, networks: Sequence[Network]) -> bool:
+def is_in(address: Address, networks: Sequence[Network]) -> bool:
+    """Return whether an address is in one of these networks."""
     return any(address.version == network.version and address in network for network in networks)

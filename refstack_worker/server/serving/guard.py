@@ -5,7 +5,6 @@ A valid token is never refused because of wrong ones from the same address: the 
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import math
 from collections.abc import Mapping
@@ -132,11 +131,7 @@ def count_more(context: HttpContext, token: Token, cost: int) -> None:
 def count_wrong(context: HttpContext) -> float:
     """Count a wrong token; return the seconds until its address may try again."""
     address = auth.client_address(request, context.settings.web.trusted_proxies)
-    name = str(address or "unknown")
-    if isinstance(address, ipaddress.IPv6Address):
-        # a customer of a provider has at least this many
-        name = str(ipaddress.ip_network(f"{address}/64", strict=False))
-    allowance = context.limits.wrong.take(name)
+    allowance = context.limits.wrong.take(auth.network_of(address))
     return allowance.wait if allowance else 0.0
 
 

@@ -7,7 +7,6 @@ and for all together, anybody could fill the disk.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import resource
 import socket
@@ -27,6 +26,7 @@ from waitress.utilities import BadRequest, Error
 from refstack_worker import gearman
 from refstack_worker.config.server import ServerSettings
 from refstack_worker.errors import ConfigError
+from refstack_worker.server import auth
 from refstack_worker.server.serving.responses import MAX_CALL_BODY as MAX_BODY
 
 # waitress warns of every request that waits for a thread, if only for a millisecond: thousands of lines in an hour
@@ -58,7 +58,8 @@ MAX_PIECE_LINE = 16 * 1024
 """Bytes of a line between the pieces of a body without a length, and of what follows them. waitress copies the whole
 for every few kilobytes that come, in the thread that reads for all connections."""
 MAX_BODIES = 256 * MEBIBYTE
-"""Limit for all bodies in transit together, except results from testing hosts."""
+"""Limit for all bodies in transit together, except results from testing hosts. An address that is neither a testing
+host nor a proxy may have a quarter of it, and all such together three."""
 RESULTS_FROM_ELSEWHERE = 2
 """Results in transit from other addresses than the testing hosts."""
 
@@ -84,6 +85,8 @@ class BodyLimits:
     settings: ServerSettings
     total: int = 0
     results: int = 0
+    strangers: Counter[str] = field(default_factory=Counter)
+    """Bytes of ``total``, by the stranger's network."""
     connections: Counter[str] = field(default_factory=Counter)
     """Of each stranger's address; only the thread that accepts and closes them looks here."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -112,31 +115,35 @@ class BodyLimits:
                 if self.results >= RESULTS_FROM_ELSEWHERE:
                     return Busy("too many uploads are running; try again later")
                 self.results += 1
-                request.held = lambda: self._free(0, 1)
+                request.held = lambda: self._free(0, 1, "")
                 return None
             if size > MAX_BODY:
                 return TooLarge(f"the body may have at most {MAX_BODY} bytes")
-            if self.total + size > MAX_BODIES:
+            who = "" if self.is_testing_host(peer) else auth.network_of(auth.address_in(peer))
+            if self.total + size > MAX_BODIES or (who and not self._is_room_for_stranger(who, size)):
                 return Busy("too much is being received; try again later")
             self.total += size
-            request.held = lambda: self._free(size, 0)
+            if who:
+                self.strangers[who] += size
+            request.held = lambda: self._free(size, 0, who)
         return None
+
+    def _is_room_for_stranger(self, who: str, size: int) -> bool:
+        """Return whether a body fits: a stranger that sends slowly holds its part for as long as it likes."""
+        share = MAX_BODIES // 4
+        return self.strangers[who] + size <= share and sum(self.strangers.values()) + size <= 3 * share
 
     def is_testing_host(self, peer: str) -> bool:
         """Return whether a connection comes from a worker, or through a proxy in front of the server."""
-        try:
-            address = ipaddress.ip_address(peer.partition("%")[0])
-        except ValueError:
-            return False
-        plain = getattr(address, "ipv4_mapped", None) or address
-        web = self.settings.web
+        address, web = auth.address_in(peer), self.settings.web
         networks = (*web.testing_hosts, *web.trusted_proxies)
-        return any(plain.version == network.version and plain in network for network in networks)
+        return address is not None and auth.is_in(address, networks)
 
-    def _free(self, size: int, results: int) -> None:
+    def _free(self, size: int, results: int, who: str) -> None:
         with self.lock:
             self.total -= size
             self.results -= results
+            self.strangers -= Counter({who: size})
 
 
 class Request(HTTPRequestParser):  # type: ignore[misc]

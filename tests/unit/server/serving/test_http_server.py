@@ -264,6 +264,26 @@ class TestStrangers:
         for connection in held:
             connection.close()
 
+    def test_bodies_that_one_of_them_never_ends_keep_nobody_elses_out(self, tmp_path: Path) -> None:
+        limits = service.BodyLimits(make_settings(tmp_path, TESTING_HOSTS=["192.0.2.0/24"]))
+
+        def admitted(peer: str) -> list[service.Request]:
+            """Return what is let in of as many bodies as there is room for."""
+            made = []
+            for _ in range(service.MAX_BODIES // service.MAX_BODY):
+                request = service.Request(None)
+                request.content_length = service.MAX_BODY
+                if limits.refusal(request, peer) is None:
+                    made.append(request)
+            return made
+
+        first, other = admitted("203.0.113.5"), admitted("198.51.100.7")
+        assert first and len(other) == len(first), "each has its share"
+        assert admitted("2001:db8::1") and not admitted("2001:db8::2"), "of one provider's customer"
+        assert admitted("192.0.2.7"), "and workers have what strangers together may not take"
+        first.pop().close()
+        assert len(admitted("203.0.113.5")) == 1
+
     def test_all_together_have_half(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(service, "connection_limit", lambda: 4)
         held = [self.ask(port, "127.0.0.3"), self.ask(port, "127.0.0.4")]
