@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from refstack_worker.config.server_values import Network
 from refstack_worker.errors import ServerError, UsageError
@@ -46,10 +47,16 @@ def send(due: DueDelivery, networks: Sequence[Network], now: float) -> Sent:
         answer = ask_guarded(GuardedRequest(due.target, "POST", headers, body), _guard(networks, SECONDS))
     except (UsageError, ServerError) as error:
         # a name that leads inside today may have been changed by mistake; it is tried again
-        return Sent(False, error=str(error))
+        return Sent(False, error=_without_path(str(error), due.target))
     if 200 <= answer.status < 300:
         return Sent(True, answer.status)
     return Sent(False, answer.status, f"the receiver answered {answer.status}", is_gone=answer.status == GONE)
+
+
+def _without_path(text: str, url: str) -> str:
+    """Return what went wrong without the path of the URL: of many receivers it is a secret, and errors are logged."""
+    parts = urlsplit(url)
+    return text.replace(f"{parts.netloc}{parts.path}", parts.netloc) if parts.path else text
 
 
 def _guard(networks: Sequence[Network], seconds: float) -> OutboundGuard:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -111,3 +112,18 @@ def test_without_a_mail_server_the_log_says_so(ledger: Ledger, notifier: Notifie
     end_a_run(ledger)
     work(notifier)
     assert "SMTP_SERVER" in ledger.deliveries.of(number)[0].error
+
+
+def test_the_path_of_a_receiver_which_may_be_its_secret_is_in_no_error_and_no_log(
+    ledger: Ledger, notifier: Notifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As with Slack, Discord and Teams."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    target = f"http://127.0.0.1:{port}/services/T01/B02/s3cret-of-the-hook?key=s3cret-too"
+    number = subscribe(ledger, target=target, secret=SECRET).id
+    end_a_run(ledger)
+    assert work(notifier) == 1
+    (log,) = ledger.deliveries.of(number)
+    assert f"http://127.0.0.1:{port}: no answer" in log.error
+    assert "s3cret" not in log.error + caplog.text
