@@ -196,6 +196,9 @@ class Spool:
             if self.path(entry).is_dir():
                 write_whole(self.path(entry) / ENTRY, _text(entry), 0o600)
                 self._unwritten.pop(entry.name, None)
+                if not (self.path(entry) / PAYLOAD).exists():
+                    # another thread removed it meanwhile, and that made its folder again
+                    remove_tree(self.path(entry))
         except OSError as error:
             # without it the entry would be due at once, again and again
             self._unwritten[entry.name] = entry

@@ -140,6 +140,22 @@ def test_an_entry_can_be_found_and_is_gone_when_removed(spool: Spool, claimed: C
     assert spool.failed(entry, "late").tries == 1 and spool.entries() == []
 
 
+def test_an_entry_that_is_removed_while_it_is_changed_stays_removed(
+    spool: Spool, claimed: ClaimedAttempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the thread that posted it, while the one of the heartbeats makes it due."""
+    entry = keep(spool, claimed, subunit=b"x")
+    write = spools.write_whole
+
+    def late(path: Path, content: bytes, mode: int) -> None:
+        spool.remove(entry)
+        write(path, content, mode)
+
+    monkeypatch.setattr(spools, "write_whole", late)
+    spool.due_now(entry)
+    assert spool.entries() == [] and list(spool.folder.iterdir()) == []
+
+
 def test_a_damaged_entry_hides_no_other(spool: Spool, claimed: ClaimedAttempt) -> None:
     entry = keep(spool, claimed, subunit=b"x")
     for name, text in (("a", "{"), ("b", "[]"), ("c", '{"kind": 1}')):
