@@ -217,6 +217,8 @@ class Hub:
         return min(self._seconds, max(QUICK_SECONDS, took / ROUND_SHARE))
 
     def _take_changes(self, changes: Changes) -> None:
+        # of a clock that was ahead: until it had caught up, nothing would be new
+        changes.since = min(changes.since, self._ledger.clock())
         rows = self._ledger.runs.changed_since(changes.asked_from)
         with self._changed:
             changes.take(rows)

@@ -134,3 +134,14 @@ class TestEvents:
         told = Hub(ledger, 10, 0.01).stream(run.test_id)
         assert "by hand" in "".join(next(told) for _ in range(3))
         told.close()
+
+    def test_a_clock_that_was_ahead_silences_no_stream_of_all_runs(self, ledger: Ledger, clock: Clock) -> None:
+        told = Hub(ledger, 10, 0.01).stream_all(lambda _run: True)
+        next(told)
+        clock.forward(30 * 86400)
+        ledger.runs.add(new_run())
+        assert "event: run" in next(told)
+        clock.forward(-30 * 86400)
+        later = ledger.runs.add(new_run())
+        assert f'"test_id": {later.test_id}' in next(told)
+        told.close()
