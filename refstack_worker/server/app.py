@@ -6,6 +6,7 @@ import errno
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from refstack_worker.config import server as config
 from refstack_worker.errors import RefstackError, StateError, UsageError
+from refstack_worker.filesystem import remove_tree
 from refstack_worker.server.api.description import RESOURCES
 from refstack_worker.server.api.legacy import LEGACY
 from refstack_worker.server.api.openapi.document import document
@@ -53,7 +55,7 @@ from refstack_worker.version import software_version
 LOG = logging.getLogger(__name__)
 
 STALE_SECONDS = 86400.0
-"""Age at which an upload counts as abandoned, because its process was killed."""
+"""Age at which an upload, or what was being made of it, counts as abandoned, because its process was killed."""
 RETRY_SECONDS = 5
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 PAGES = (
@@ -132,9 +134,10 @@ def _check_query() -> None:
 def _uploads(data: Path) -> Path:
     folder = data / "uploads"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for file in folder.iterdir():
-        if file.is_file() and file.stat().st_mtime < time.time() - STALE_SECONDS:
-            file.unlink(missing_ok=True)
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):  # another process removes the same, or its upload has ended
+            if path.lstat().st_mtime < time.time() - STALE_SECONDS:
+                remove_tree(path) if path.is_dir() else path.unlink()
     return folder
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,18 @@ class TestPostResult:
         assert ledger.runs.get(number_of(job)).state is RunState.FINISHED
         assert ledger.results.get(number_of(job))["summary"]["cpid"] == "abc"
         assert list((ledger.settings.data / "uploads").iterdir()) == []
+
+    def test_what_killed_processes_left_is_removed_when_it_is_old(self, ledger: Ledger) -> None:
+        """Results as they were posted, and folders with what was made of them: their secrets are not masked yet."""
+        uploads = ledger.settings.data / "uploads"
+        for name, age in (("old", 2 * 86400), ("new", 60)):
+            folder, file = uploads / f"refstack-{name}", uploads / f"upload-{name}"
+            (folder / "v2").mkdir(parents=True)
+            file.touch()
+            for path in (folder, file):
+                os.utime(path, (time.time() - age,) * 2)
+        create_app(ledger)
+        assert {path.name for path in uploads.iterdir()} == {"refstack-new", "upload-new"}
 
     def test_201_again_for_the_same_and_409_for_other_bytes(self, client: FlaskClient, ledger: Ledger) -> None:
         job = claimed(ledger)
