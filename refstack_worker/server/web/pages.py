@@ -176,7 +176,10 @@ def is_from_here() -> bool:
     """Return whether a page of this site sent the form, as far as a browser tells: programs say nothing."""
     origin = request.headers.get("Origin", "")
     hosts = (request.host, urlsplit(context().settings.web.address).netloc)
-    return not origin or urlsplit(origin).netloc in hosts
+    try:
+        return not origin or urlsplit(origin).netloc in hosts
+    except ValueError:  # such as http://[
+        return False
 
 
 def typed() -> dict[str, str]:

@@ -71,6 +71,15 @@ def test_another_site_cannot_sign_somebody_in(browser: Browser) -> None:
     assert browser.sign_in({"Origin": own, "Host": "backend:8000"}).status_code == 302
 
 
+@pytest.mark.parametrize("path", ["/sign-in", "/runs/1/cancel", "/runs/new"])
+def test_an_origin_that_is_no_address_is_another_site_and_no_fault(
+    browser: Browser, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anyone could fill the log with tracebacks."""
+    answer = browser.client.post(path, data={"token": "x"}, headers={"Origin": "http://[::1"})
+    assert answer.status_code in (303, 403) and "Traceback" not in caplog.text
+
+
 def test_a_form_without_the_sessions_key_changes_nothing(browser: Browser, ledger: Ledger) -> None:
     browser.sign_in()
     cloud = {"label": "x", "endpoint_v3": "https://cloud.example/v3"}
