@@ -10,7 +10,7 @@ from typing import Any
 from refstack_worker.contract.cloud_needs import Need
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.image import Image
-from refstack_worker.execute_test.cloud.service_api import ServiceApi, is_up
+from refstack_worker.execute_test.cloud.service_api import WHAT_TO_CHECK, ServiceApi, is_up, not_listed
 
 SERVER_AREAS = ("compute", "volume")
 """Parts of ``tempest.api`` whose tests create servers."""
@@ -46,25 +46,35 @@ class Flavor:
         return f"{self.name} ({self.vcpus} vCPU, {self.ram} MiB, {self.disk} GiB)"
 
 
-def usable_flavors(api: ServiceApi) -> list[Flavor]:
-    """Return the flavors that servers can be made with.
+def _list_url(api: ServiceApi) -> str:
+    return f"{api.versioned('v2.1')}/flavors/detail"
+
+
+def usable_flavors(api: ServiceApi) -> list[Flavor] | None:
+    """Return the flavors that servers can be made with; None if no list can be had.
 
     Those without a disk of their own come last: by Nova's default, users may boot only volumes with them.
     """
-    listed = [Flavor.read(record) for record in api.records(f"{api.versioned('v2.1')}/flavors/detail", "flavors")]
-    usable = [flavor for flavor in listed if not flavor.is_disabled]
+    records = api.known_records(_list_url(api), "flavors")
+    if records is None:
+        return None
+    usable = [flavor for flavor in map(Flavor.read, records) if not flavor.is_disabled]
     return sorted(usable, key=lambda one: (one.disk == 0, one.ram, one.disk, one.vcpus))
 
 
 def find_compute(
-    api: ServiceApi, findings: CloudFindings, flavors: Sequence[Flavor], image: Image | None, is_admin: bool
+    api: ServiceApi, findings: CloudFindings, flavors: Sequence[Flavor] | None, image: Image | None, is_admin: bool
 ) -> None:
     """Choose flavors, microversions and features.
 
-    :param flavors: the usable ones, the smallest first.
+    :param flavors: the usable ones, the smallest first; None if no list could be had.
     """
-    _look_at_given(api, findings)
-    _find_flavors(findings, flavors, image)
+    _look_at_given(api, findings, flavors is not None)
+    if flavors is None and not findings.is_given("compute", "flavor_ref"):
+        text = f"flavor: {not_listed(_list_url(api), 'flavors')}; tests that create servers are left out"
+        findings.lacks(Need.FLAVOR, f"{text}. {WHAT_TO_CHECK}, or set compute.flavor_ref")
+    else:
+        _find_flavors(findings, flavors or (), image)
     oldest, newest = api.microversions("v2.1")
     if newest and api.version == "v2":
         findings.choices.append(
@@ -78,12 +88,14 @@ def find_compute(
         _find_hypervisors(api, findings)
 
 
-def _look_at_given(api: ServiceApi, findings: CloudFindings) -> None:
+def _look_at_given(api: ServiceApi, findings: CloudFindings, are_listed: bool) -> None:
     """Report flavors that were set and that the cloud does not show, among the listed or by their ids."""
     for option in ("flavor_ref", "flavor_ref_alt"):
         given = str(findings.given.get("compute", {}).get(option) or "")
         if given and not api.get(f"{api.versioned('v2.1')}/flavors/{urllib.parse.quote(given, safe='')}"):
-            text = f"flavor: the cloud shows no flavor with the id {given} (compute.{option})"
+            shows_none = f"the cloud shows no flavor with the id {given}"
+            why = shows_none if are_listed else not_listed(_list_url(api), "flavors")
+            text = f"flavor: {why} (compute.{option})"
             findings.lacks(Need.OTHER, f"{text}; tests that create or resize servers fail", SERVER_AREAS)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from refstack_worker.contract.cloud_needs import Need
 from refstack_worker.execute_test.cloud.findings import CloudFindings
-from refstack_worker.execute_test.cloud.service_api import ServiceApi
+from refstack_worker.execute_test.cloud.service_api import WHAT_TO_CHECK, ServiceApi, not_listed
 
 BOOTABLE_FORMATS = ("qcow2", "raw", "vmdk", "vdi", "vhd", "ami", "ploop")
 GIB = 1024**3
@@ -85,6 +85,10 @@ def find_images(api: ServiceApi, findings: CloudFindings, sizes: Sequence[Size] 
     images = _images(api, sizes)
     if given:
         return _given(api, findings, given, images)
+    if images is None:
+        text = f"image: {_not_listed(api)}; tests that create servers are left out"
+        findings.lacks(Need.IMAGE, f"{text}. {WHAT_TO_CHECK}, or set compute.image_ref")
+        return None
     if not images:
         findings.lacks(
             Need.IMAGE,
@@ -101,18 +105,16 @@ def find_images(api: ServiceApi, findings: CloudFindings, sizes: Sequence[Size] 
     return first
 
 
-def _given(api: ServiceApi, findings: CloudFindings, given: str, images: Sequence[Image]) -> Image | None:
+def _given(api: ServiceApi, findings: CloudFindings, given: str, images: Sequence[Image] | None) -> Image | None:
     """Return the image that was set, and choose a second one if that was not set."""
-    record = api.get(f"{api.versioned('v2')}/images/{urllib.parse.quote(given, safe='')}")
+    record = api.get(f"{_list_url(api)}/{urllib.parse.quote(given, safe='')}")
     if not isinstance(record, dict):
-        findings.lacks(
-            Need.OTHER,
-            f"image: the cloud shows no image with the id {given} (compute.image_ref); tests that create servers fail",
-            ("compute", "volume"),
-        )
+        why = _not_listed(api) if images is None else f"the cloud shows no image with the id {given}"
+        text = f"image: {why} (compute.image_ref); tests that create servers fail"
+        findings.lacks(Need.OTHER, text, ("compute", "volume"))
         return None
     first = Image.read(record)
-    second = _second(first, images) if first else None
+    second = _second(first, images or ()) if first else None
     findings.choose("compute", "image_ref_alt", second.id if second else given)
     return first
 
@@ -127,13 +129,23 @@ def _second(first: Image, images: Sequence[Image]) -> Image:
     return next(alike, first)
 
 
-def _images(api: ServiceApi, sizes: Sequence[Size]) -> list[Image]:
+def _list_url(api: ServiceApi) -> str:
+    return f"{api.versioned('v2')}/images"
+
+
+def _not_listed(api: ServiceApi) -> str:
+    return not_listed(_list_url(api), "images")
+
+
+def _images(api: ServiceApi, sizes: Sequence[Size]) -> list[Image] | None:
     """Return the bootable images: first those that fit a flavor, of these the public ones, then the smallest.
 
-    Images of a rarer architecture come behind: most hosts cannot run them.
+    Images of a rarer architecture come behind: most hosts cannot run them. None if no list can be had.
     """
     query = urllib.parse.urlencode({"status": "active", "sort_key": "size", "sort_dir": "asc", "limit": 200})
-    records = api.records(f"{api.versioned('v2')}/images?{query}", "images")
+    records = api.known_records(f"{_list_url(api)}?{query}", "images")
+    if records is None:
+        return None
     images = [image for image in map(Image.read, records) if image is not None]
     counts = Counter(image.architecture for image in images)
 

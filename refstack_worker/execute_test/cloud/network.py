@@ -8,7 +8,7 @@ from typing import Any
 
 from refstack_worker.contract.cloud_needs import AREAS_OF_SERVICE, Need
 from refstack_worker.execute_test.cloud.findings import CloudFindings
-from refstack_worker.execute_test.cloud.service_api import ServiceApi
+from refstack_worker.execute_test.cloud.service_api import WHAT_TO_CHECK, ServiceApi, not_listed
 
 Network = Mapping[str, Any]
 LEAST_FREE = 4
@@ -23,12 +23,21 @@ def find_network(api: ServiceApi, findings: CloudFindings, project_id: str, is_a
         findings.choose("network-feature-enabled", "api_extensions", extensions)
         if "router" not in extensions:
             _do_without_routers(findings, is_admin)
-    networks = api.records(f"{base}/networks", "networks")
-    _look_at_given(api, findings)
+    networks = api.known_records(_list_url(api), "networks")
+    _look_at_given(api, findings, networks is not None)
+    if networks is None:
+        if not findings.is_given("network", "public_network_id"):
+            text = f"public network: {not_listed(_list_url(api), 'networks')}; tests of external routers, floating IPs"
+            findings.lacks(Need.PUBLIC_NETWORK, f"{text} and SSH are skipped. {WHAT_TO_CHECK}")
+        return
     free = _free_addresses(api) if "network-ip-availability" in extensions and is_admin else {}
     _find_public_network(_with_ipv4(networks, api.records(f"{base}/subnets", "subnets")), free, findings)
     if not is_admin:
         _find_project_network(networks, findings, project_id)
+
+
+def _list_url(api: ServiceApi) -> str:
+    return f"{api.versioned('v2.0')}/networks"
 
 
 def _do_without_routers(findings: CloudFindings, is_admin: bool) -> None:
@@ -67,17 +76,19 @@ def _with_ipv4(networks: list[dict[str, Any]], subnets: list[dict[str, Any]]) ->
     return [one for one in networks if any(versions.get(str(subnet), 4) == 4 for subnet in one.get("subnets") or ())]
 
 
-def _look_at_given(api: ServiceApi, findings: CloudFindings) -> None:
+def _look_at_given(api: ServiceApi, findings: CloudFindings, are_listed: bool) -> None:
     """Complete a public network that was set by its id; report one that the cloud does not show."""
     given = str(findings.given.get("network", {}).get("public_network_id") or "")
     if not given:
         return
-    shown = api.get(f"{api.versioned('v2.0')}/networks/{urllib.parse.quote(given, safe='')}")
+    shown = api.get(f"{_list_url(api)}/{urllib.parse.quote(given, safe='')}")
     network = shown.get("network") if isinstance(shown, dict) else None
     if isinstance(network, dict):
         findings.choose("network", "floating_network_name", str(network.get("name") or given))
         return
-    text = f"public network: the cloud shows no network with the id {given} (network.public_network_id)"
+    shows_none = f"the cloud shows no network with the id {given}"
+    why = shows_none if are_listed else not_listed(_list_url(api), "networks")
+    text = f"public network: {why} (network.public_network_id)"
     text += "; tests of floating IPs and of external routers fail"
     findings.lacks(Need.OTHER, text, AREAS_OF_SERVICE["neutron"])
 

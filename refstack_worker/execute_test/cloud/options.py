@@ -68,8 +68,9 @@ class OptionFinder:
         self._look_for_services(findings)
         self._look_for_plugin_services(findings, tests)
         self._choose_types(findings)
-        flavors = self._ask("nova", findings, usable_flavors) or []
-        image = self._ask("glance", findings, lambda api: find_images(api, findings, set_flavors(findings, flavors)))
+        flavors = self._ask("nova", findings, usable_flavors)
+        sizes = set_flavors(findings, flavors or ())
+        image = self._ask("glance", findings, lambda api: find_images(api, findings, sizes))
         if not self._changes_nothing:
             self._ask("glance", findings, lambda api: find_format_enforcement(api, findings, prefix))
         self._ask("nova", findings, lambda api: find_compute(api, findings, flavors, image, self._is_admin))

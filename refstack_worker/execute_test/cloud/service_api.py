@@ -6,10 +6,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from refstack_worker.contract.keystone_address import shown_malformed
 from refstack_worker.execute_test.cloud.keystone import Keystone, KeystoneToken
 from refstack_worker.execute_test.http import Denied, Unavailable
 
+WHAT_TO_CHECK = "Check the service's address, proxies in between and what this user may list"
+"""Where :meth:`ServiceApi.known_records` is None."""
 _VERSION_SEGMENT = re.compile(r"/(v\d+(?:\.\d+)?)(?:/|$)")
+
+
+def not_listed(url: str, kind: str) -> str:
+    """Return for people that :meth:`ServiceApi.known_records` is None: not that the cloud has none."""
+    return f"the response from {shown_malformed(url)[:200]} is not a list of {kind}"
 
 
 def is_up(service: Mapping[str, Any]) -> bool:

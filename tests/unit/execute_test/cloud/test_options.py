@@ -13,6 +13,7 @@ from refstack_worker.execute_test.cloud.catalog import only_region
 from refstack_worker.execute_test.cloud.findings import CloudFindings
 from refstack_worker.execute_test.cloud.keystone import Keystone, acting_user, administrator
 from refstack_worker.execute_test.cloud.options import OptionFinder
+from tests.support.http_server import HTML
 from tests.support.recorded_cloud import RecordedCloud, recorded_cloud
 
 SERVER = "tempest.api.compute.servers.test_servers.ServersTestJSON.test_create_server_with_admin_password"
@@ -135,6 +136,31 @@ def test_no_image(cloud: RecordedCloud) -> None:
     assert findings.conf["validation"] == {"run_validation": False}
     assert impossible(findings.gaps, ALL) == {SERVER: "image: the cloud shows no active image to create servers from"}
     assert "image" not in needs(look(cloud, compute={"image_ref": "mine"}))
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize(
+    ("path", "section", "option", "what", "left_out"),
+    [
+        ("/image/v2/images", "compute", "image_ref", "image", True),
+        ("/compute/v2.1/flavors/detail", "compute", "flavor_ref", "flavor", True),
+        ("/network/v2.0/networks", "network", "public_network_id", "public network", False),
+    ],
+)
+def test_a_page_in_place_of_a_list(
+    cloud: RecordedCloud, path: str, section: str, option: str, what: str, left_out: bool, given: bool
+) -> None:
+    service, as_recorded = "/".join(path.split("/")[:2]), cloud.server.otherwise
+    cloud.server.otherwise = lambda asked: HTML if asked.path.startswith(service) else as_recorded(asked)
+    findings = look(cloud, **({section: {option: "mine"}} if given else {}))
+    where = f"{what}: the response from {cloud.server.url}{path} is not a list of {what.split()[-1]}s"
+    (gap,) = (gap for gap in findings.gaps if gap.text.startswith(where))
+    assert not [one for one in findings.gaps if " the cloud shows no " in one.text and one.need is not Need.SSH]
+    if given:
+        assert f"({section}.{option})" in gap.text
+    else:
+        assert "Check the service's address, proxies in between" in gap.text
+        assert list(impossible([gap], [SERVER])) == [SERVER] * left_out
 
 
 def test_no_public_network(cloud: RecordedCloud) -> None:
