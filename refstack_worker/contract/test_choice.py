@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 
 _ALIAS = ",alias"
 _NEXT_NAME = re.compile(r"\][\s,;]+[A-Za-z_]\w*\.\w")
-_ID = re.compile(r"id-([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
+_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_ID = re.compile(f"id-({_UUID})")
+_ALMOST_ID = re.compile(rf"\s*(?:id[-:_\s]*)?({_UUID})\s*", re.IGNORECASE)
+"""An id without ``id-``, or with that in capitals."""
 
 
 def entry(name: str, uuid: str, *, is_alias: bool = False) -> str:
@@ -28,6 +31,12 @@ def entry(name: str, uuid: str, *, is_alias: bool = False) -> str:
 def has_two_names(text: str) -> bool:
     """Return whether a test case names a second test behind the attributes of the first, which would be lost."""
     return _NEXT_NAME.search(text) is not None
+
+
+def id_hint(text: str) -> str:
+    """Return how to write a test case that was refused and holds no more than an id; empty: it is something else."""
+    found = _ALMOST_ID.fullmatch(text)
+    return f"; write id-{found.group(1)}" if found else ""
 
 
 def split_entry(text: str) -> tuple[str, str]:

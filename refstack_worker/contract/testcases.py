@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from refstack_worker.contract.test_choice import has_two_names
+from refstack_worker.contract.test_choice import has_two_names, id_hint
 from refstack_worker.errors import PayloadError
 
 MAX_TEST_NAME = 512
@@ -92,7 +92,7 @@ def check_testcases(testcases: Testcases) -> None:
 
 def _check_name(name: str) -> None:
     if not _TEST_NAME.match(name):
-        hint = "; expressions belong in testcases.regexes (--regex)" if _OF_EXPRESSIONS.search(name) else ""
+        hint = "; expressions belong in testcases.regexes (--regex)" if _OF_EXPRESSIONS.search(name) else id_hint(name)
         raise PayloadError(f"payload: testcases.names: {name[:80]!r} is not a test name{hint}")
     if has_two_names(name):
         raise PayloadError(f"payload: testcases.names: {name[:160]!r} has two test names; write one per line")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from refstack_worker.contract.test_choice import choose, has_two_names, split_entry
+from refstack_worker.contract.test_choice import choose, has_two_names, id_hint, split_entry
 from refstack_worker.execute_test.failures import BadInput
 
 MAX_TESTCASES = 100_000
@@ -44,7 +44,8 @@ def expression(entry: str, where: str = "test cases") -> str:
     if match := _TEST_ID.search(entry):
         return f"id-{match.group(1).lower()}"
     if not _is_name(entry):
-        raise BadInput(f"{where}: {entry[:200]!r} is not a test name, id-UUID or regex:EXPRESSION")
+        text = f"{where}: {entry[:200]!r} is not a test name, id-UUID or regex:EXPRESSION"
+        raise BadInput(f"{text}{id_hint(entry)}")
     # a prefix may end in a dot
     name = entry.partition("[")[0].rstrip(".")
     # in a list file # begins a comment

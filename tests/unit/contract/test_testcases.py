@@ -72,6 +72,15 @@ def test_an_expression_among_the_names_is_said_to_be_one(name: str) -> None:
         testcases.check_testcases(testcases.Testcases(names=(name,)))
 
 
+@pytest.mark.parametrize("name", [UUID, f"ID-{UUID}", f"Id-{UUID.upper()}", UUID.replace(UUID[0], "a", 1)])
+def test_an_id_that_is_not_written_as_one_is_shown_as_it_should_be(name: str) -> None:
+    hint = f"; write id-{name[-36:]}$"
+    with pytest.raises(BadInput, match=f"is not a test name, id-UUID or regex:EXPRESSION{hint}"):
+        check_testcases([name], "list")
+    with pytest.raises(PayloadError, match=f"is not a test name{hint}"):
+        testcases.check_testcases(testcases.Testcases(names=(name,)))
+
+
 @pytest.mark.parametrize(
     "name",
     [
