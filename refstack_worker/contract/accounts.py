@@ -34,6 +34,9 @@ ACCOUNT_OPTIONS = frozenset(
     }
 )
 MAX_ACCOUNTS = 200
+_TOLD_APART_BY = ("username", "user_id", "password", "project_name", "project_id")
+"""What differs in accounts that Tempest tells apart, and the ids by which Keystone is asked for it: not the domain."""
+_DOMAINS = ("domain_name", "domain_id", "user_domain_name", "user_domain_id")
 _SECTION = re.compile(r"account\.([1-9][0-9]{0,3})")
 _QUOTES_AFTER = ("", ":", "-", "[", ",", "{")
 """Behind what a quote begins a text; elsewhere it is a letter of one, as in ``it's``."""
@@ -56,6 +59,27 @@ def accounts_in(conf: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the accounts in a run's options, in their order."""
     found = [(int(match.group(1)), dict(conf[name])) for name in conf if (match := _SECTION.fullmatch(name))]
     return [account for _, account in sorted(found, key=lambda one: one[0])]
+
+
+def different_accounts(accounts: Sequence[dict[str, Any]]) -> list[int]:
+    """Return the places of accounts that Tempest tells apart: by user, password and project, and not by domain.
+
+    As in Tempest, each gets the roles and types of those that repeat it. Where no project is set, which one Keystone
+    finds depends on the domain too.
+    """
+    first: dict[tuple[str, ...], int] = {}
+    for place, account in enumerate(accounts):
+        has_project = account.get("project_name") or account.get("project_id")
+        names = _TOLD_APART_BY if has_project else (*_TOLD_APART_BY, *_DOMAINS)
+        known = accounts[first.setdefault(tuple(str(account.get(name) or "") for name in names), place)]
+        for name in ("roles", "types"):
+            if known is not account and name in account:
+                known[name] = list(dict.fromkeys([*_listed(known.get(name)), *_listed(account[name])]))
+    return list(first.values())
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def without_accounts(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from refstack_worker.contract.accounts import accounts_in, tempest_account
+from refstack_worker.contract.accounts import accounts_in, different_accounts, tempest_account
 from refstack_worker.contract.cloud_needs import AREAS_OF_SERVICE, RESELLER_TESTS, Gap, Need
 from refstack_worker.execute_test.cloud.catalog import (
     check_catalog,
@@ -104,7 +104,7 @@ def discover(conf: Mapping[str, Mapping[str, Any]], keystone: Keystone, selectio
     given = accounts_in(conf) or [{} for _ in users]
     spellings = [*TEMPEST_ROLES, *_roles_in(created), *_roles_in(conf)]
     accounts = [] if admin else [_account(*each, spellings) for each in zip(users, tokens, given)]
-    different = _different(accounts)
+    different = different_accounts(accounts)
     missing = tuple(name for name, offered in services.items() if not offered)
     cpid = cloud_id(tokens[0], keystone.url)
     own_tokens = tuple(tokens[place] for place in different)
@@ -206,21 +206,6 @@ def _missing_reseller(
         f"The cloud's roles: {', '.join(sorted(roles))[:300]}"
     )
     return [Gap(Need.RESELLER, text, AREAS_OF_SERVICE["swift"])]
-
-
-def _different(accounts: Sequence[dict[str, Any]]) -> list[int]:
-    """Return the places of accounts that Tempest tells apart: by user, password and project, and not by domain.
-
-    As in Tempest, each gets the roles and types of those that repeat it.
-    """
-    first: dict[tuple[Any, ...], int] = {}
-    for place, account in enumerate(accounts):
-        key = tuple(account.get(name) for name in ("username", "password", "project_name"))
-        known = accounts[first.setdefault(key, place)]
-        for name in ("roles", "types"):
-            if known is not account and name in account:
-                known[name] = list(dict.fromkeys([*known.get(name, ()), *account[name]]))
-    return list(first.values())
 
 
 def _role_of_users(tokens: Sequence[KeystoneToken]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from refstack_worker.contract.accounts import accounts_in
+from refstack_worker.contract.accounts import accounts_in, different_accounts
 from refstack_worker.server.domain.clouds import CloudRecord
 from refstack_worker.server.domain.guidelines import Program
 from refstack_worker.server.services import tempest_tests
@@ -70,15 +70,24 @@ def has_administrator(conf: Conf, known: CloudRecord | None) -> bool:
 
 
 def accounts_of(conf: Conf, known: CloudRecord | None) -> list[Mapping[str, Any]]:
-    """Return the accounts that a run will have: those that are listed, else the first and the second user."""
-    listed: list[Mapping[str, Any]] = list(accounts_in(conf))
-    if listed:
-        return listed
+    """Return the accounts that a run will have: those that are listed, else the first and the second user.
+
+    Of those that Tempest does not tell apart, one counts.
+    """
+    listed = accounts_in(conf) or _users(conf, known)
+    return [listed[place] for place in different_accounts(listed)]
+
+
+def _users(conf: Conf, known: CloudRecord | None) -> list[dict[str, Any]]:
     identity = conf.get("identity", {})
     first = identity.get("username") or identity.get("user_id") or (known.cloud.test_user if known else "")
     second = identity.get("alt_username") or identity.get("alt_user_id") or (known.cloud.alt_user if known else "")
-    pairs = ((first, identity.get("password")), (second, identity.get("alt_password")))
-    return [{"username": name} for name, password in pairs if name and password]
+    users = []
+    for who, name in (("", first), ("alt_", second)):
+        if name and identity.get(f"{who}password"):
+            options = {option: identity.get(f"{who}{option}") for option in ("password", "project_name", "project_id")}
+            users.append({"username": name, **options})
+    return users
 
 
 def _by_size(needs: Counter[Accounts]) -> Counter[int]:

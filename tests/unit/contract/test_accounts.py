@@ -8,6 +8,7 @@ import pytest
 from refstack_worker.contract.accounts import (
     account_sections,
     accounts_in,
+    different_accounts,
     read_accounts,
     tempest_account,
     without_accounts,
@@ -218,3 +219,29 @@ def test_a_text_in_quotes_that_does_not_end_as_one_is_refused(value: str) -> Non
     with pytest.raises(ValueError, match="account 1: password: the text in (double )?quotes") as refused:
         read_accounts(f"- username: u\n  password: {value}\n")
     assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "places"),
+    [
+        ({"project_name": "demo"}, [0]),
+        ({"project_name": "demo", "user_domain_name": "Other"}, [0]),
+        ({"project_name": "other"}, [0, 1]),
+        ({"project_id": "7f"}, [0, 1]),
+        ({"project_name": "demo", "password": "q"}, [0, 1]),
+        ({"project_name": "demo", "user_id": "7f"}, [0, 1]),
+    ],
+)
+def test_accounts_are_told_apart_as_by_tempest(more: dict[str, Any], places: list[int]) -> None:
+    one = {"username": "u", "password": "p"}
+    assert different_accounts([{**one, "project_name": "demo"}, {**one, **more}]) == places
+
+
+def test_without_a_project_the_domain_tells_accounts_apart() -> None:
+    one = {"username": "u", "password": "p"}
+    assert different_accounts([one, dict(one), {**one, "user_domain_name": "Other"}]) == [0, 2]
+
+
+def test_an_account_has_the_roles_of_those_that_repeat_it() -> None:
+    accounts: list[dict[str, Any]] = [{"username": "u", "roles": "member"}, {"username": "u", "roles": ["a", "member"]}]
+    assert different_accounts(accounts) == [0] and accounts[0]["roles"] == ["member", "a"]

@@ -94,6 +94,18 @@ def test_a_user_known_by_an_id_alone_counts() -> None:
     assert said(conf).endswith(said(TWO)) and "two accounts" in account_needs.side_by_side(conf, None)
 
 
+def test_an_account_that_is_listed_twice_counts_once() -> None:
+    one = {"username": "u1", "password": "p", "project_name": "demo"}
+    twice = account_sections([one, {**one, "user_domain_name": "Other", "types": ["reseller_admin"]}])
+    assert said(twice).endswith("Add accounts to the cloud, or give them for this run.")
+    assert "231 of 278 tests need two accounts; the run has one account" in said(twice)
+    assert "With one account" in account_needs.side_by_side(twice, None)
+    same = {"identity": {"username": "u1", "password": "p", "alt_username": "u1", "alt_password": "p"}}
+    assert "With one account" in account_needs.side_by_side(same, None)
+    same["identity"].update(project_name="demo", alt_project_name="other")
+    assert "With two accounts" in account_needs.side_by_side(same, None)
+
+
 def test_roles_are_compared_without_case_and_the_one_that_was_set_counts() -> None:
     assert said(accounts(7, roles=["member", "reselleradmin"])) == ""
     own = {**accounts(7, roles=["swift-admin"]), "object-storage": {"reseller_admin_role": "Swift-Admin"}}
