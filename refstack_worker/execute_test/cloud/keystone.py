@@ -226,12 +226,19 @@ def _refusal(error: Denied, user: CloudUser) -> str:
         project = user.project or user.project_id
         scope = f" for the project {project}" if project else ""
         text = f"the cloud rejects the user {user.known_as}{scope}: check name, password, project and domain"
-        return f"{text} ({error})"
+        return f"{text} ({error}){_quotes_hint(user.password)}"
     # Keystone itself refuses with the others: the address is right
     is_elsewhere = error.status < 400 or error.status in (404, 405) or "html" in error.headers.get("content-type", "")
     if is_elsewhere:
         return f"the cloud's Keystone: {error}; check identity.uri_v3"
     return f"the cloud's Keystone refuses to log in the user {user.known_as}: {error}"
+
+
+def _quotes_hint(password: str) -> str:
+    """Return a remark about quotes around a password, which ``docker --env-file`` does not remove as a shell does."""
+    if len(password) < 2 or password[0] != password[-1] or password[0] not in "'\"":
+        return ""
+    return "; the password begins and ends with a quote: remove the quotes if they are not part of it"
 
 
 def keystone_url(identity: Mapping[str, Any]) -> str:

@@ -78,12 +78,12 @@ def test_the_proxy_of_tempests_service_clients_is_used_for_services_and_not_for_
         assert keystone.request("GET", "/auth/projects", token.value)["projects"][0]["id"] == "by-proxy"
 
 
-def refused(*replies: Reply, path: str = "/v3/auth/tokens") -> str:
+def refused(*replies: Reply, path: str = "/v3/auth/tokens", password: str = ADMIN_PASSWORD) -> str:
     """What a user without a project reads after these replies to the log-in."""
     with keystone_standin() as cloud:
         cloud.server.on(path, *replies)
         with pytest.raises(Failure) as caught:
-            Keystone({"identity": {"uri_v3": cloud.url}}).log_in(CloudUser("ann", ADMIN_PASSWORD))
+            Keystone({"identity": {"uri_v3": cloud.url}}).log_in(CloudUser("ann", password))
     return str(caught.value)
 
 
@@ -92,6 +92,15 @@ def test_a_second_factor_is_not_a_wrong_password() -> None:
     text = refused(as_json(receipt, 401, **{"Openstack-Auth-Receipt": "r"}))
     assert "asks for a second factor for the user ann" in text and "check name" not in text
     assert "check name, password, project and domain" in refused(as_json({}, 401))
+
+
+@pytest.mark.parametrize(
+    ("password", "is_hinted"),
+    [("'own-word'", True), ('"own-word"', True), ("'", False), ("'own-word\"", False), ("own-word", False)],
+)
+def test_quotes_around_a_refused_password_are_named(password: str, is_hinted: bool) -> None:
+    text = refused(as_json({}, 401), password=password)
+    assert ("; the password begins and ends with a quote" in text) is is_hinted and "own-word" not in text
 
 
 @pytest.mark.parametrize("status", [400, 403])
