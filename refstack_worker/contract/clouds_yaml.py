@@ -168,6 +168,7 @@ def _normalized(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _regional(entry: Mapping[str, Any], wanted: str, where: str) -> dict[str, Any]:
     """Return the entry for one region, with what holds in that region alone."""
+    wanted = wanted.strip()
     listed = entry.get("regions") or entry.get("region_name") or []
     listed = listed.split(",") if isinstance(listed, str) else listed if isinstance(listed, list) else [listed]
     regions = [one if isinstance(one, dict) else {"name": str(one).strip()} for one in listed]

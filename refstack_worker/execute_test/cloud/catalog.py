@@ -46,6 +46,11 @@ def identity_interface(token: KeystoneToken, url: str) -> str:
     return next((kind for kind in INTERFACES if kind in kinds), "")
 
 
+def set_region(conf: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the region that a configuration sets, without blanks around it; empty if it sets none."""
+    return str(conf.get("identity", {}).get("region") or "").strip()
+
+
 def regions_of(token: KeystoneToken) -> list[str]:
     """Return the regions of the catalogue, sorted."""
     names = (str(point.get("region_id") or point.get("region") or "") for _, point in _endpoints(token))

@@ -16,6 +16,7 @@ from refstack_worker.execute_test.cloud.catalog import (
     offered_types,
     only_region,
     regions_of,
+    set_region,
 )
 from refstack_worker.execute_test.cloud.keystone import (
     CloudUser,
@@ -134,7 +135,7 @@ def _region(conf: Mapping[str, Mapping[str, Any]], token: KeystoneToken, url: st
 
     :raises CloudFailure: the catalogue does not have it; Tempest would test another one without a word.
     """
-    region = str(conf.get("identity", {}).get("region") or "")
+    region = set_region(conf)
     known = regions_of(token)
     if region and known and region not in known:
         raise CloudFailure(f"the cloud's catalogue has no region {region}; it has {', '.join(known)[:300]}")

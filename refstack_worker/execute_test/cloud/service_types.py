@@ -54,4 +54,4 @@ def own_regions_of(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 def _given(conf: Mapping[str, Mapping[str, Any]], option: str) -> dict[str, str]:
     """Return an option of each service's section; empty where it is not set."""
-    return {name: str(conf.get(section, {}).get(option) or "") for name, section in ALL_SECTIONS.items()}
+    return {name: str(conf.get(section, {}).get(option) or "").strip() for name, section in ALL_SECTIONS.items()}

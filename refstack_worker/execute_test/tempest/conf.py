@@ -67,7 +67,9 @@ def check_conf(value: Any, where: str) -> Conf:
             if (other := spelt.setdefault((section, option), given)) != given:
                 raise BadInput(f"{where}: {option} is set in the sections {other} and {given}, which are one; keep one")
             into, name = RENAMED_OPTIONS.get((section, option), (section, option))
-            conf.setdefault(into, {}).setdefault(name, setting)
+            # a blank at its end, as openrc files have, would be written for Tempest in quotes
+            is_region = name == "region" and isinstance(setting, str)
+            conf.setdefault(into, {}).setdefault(name, setting.strip() if is_region else setting)
     SECRETS.add_conf(conf)
     return conf
 

@@ -13,7 +13,7 @@ from typing import Any
 from refstack_worker.contract.cloud_needs import Gap, Need
 from refstack_worker.contract.messages import clean_line
 from refstack_worker.errors import RefstackError
-from refstack_worker.execute_test.cloud.catalog import only_region
+from refstack_worker.execute_test.cloud.catalog import only_region, set_region
 from refstack_worker.execute_test.cloud.keystone import Keystone, administrator, ordinary_users
 from refstack_worker.execute_test.cloud.options import OptionFinder
 from refstack_worker.execute_test.failures import CloudFailure, Failure
@@ -99,7 +99,7 @@ def _look(conf: Conf, tests: Sequence[str], guard: OutboundGuard) -> CloudConten
         if isinstance(error.__cause__, Denied) and error.__cause__.status == UNAUTHORIZED:
             return CloudContents(gaps=(Gap(Need.OTHER, clean_line(str(error))),))
         raise
-    region = str(conf.get("identity", {}).get("region") or "") or only_region(token, keystone.url)
+    region = set_region(conf) or only_region(token, keystone.url)
     role = str(conf.get("identity", {}).get("admin_role") or "admin")
     is_admin = bool(admin) or token.has_role(role)
     findings = OptionFinder(keystone, token, region, is_admin, changes_nothing=True).find(conf, tests=tests)

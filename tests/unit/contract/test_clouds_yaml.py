@@ -70,7 +70,7 @@ def test_a_profile_gives_the_address_and_the_entry_wins(home: Path) -> None:
 
 
 def test_a_region_is_chosen_by_the_environment(home: Path) -> None:
-    identity = conf_of_cloud("two", environ(home, OS_REGION_NAME="B"))["identity"]
+    identity = conf_of_cloud("two", environ(home, OS_REGION_NAME="B "))["identity"]
     assert (identity["uri_v3"], identity["region"]) == ("https://b.example/v3", "B")
     with pytest.raises(ValueError, match="no region 'C'.*it has A, B"):
         conf_of_cloud("two", environ(home, OS_REGION_NAME="C"))

@@ -209,6 +209,11 @@ def test_a_region_that_the_catalogue_does_not_have(
     assert "has no region Elsewhere; it has R1" in end(capsys)["message"]
 
 
+def test_a_blank_at_the_end_of_a_region_does_not_count(cloud: KeystoneStandin, call: Call) -> None:
+    assert call("--conf-json", json.dumps(cloud.conf(region="R1 "))) == 0
+    assert call.conf["identity"]["region"] == "R1"
+
+
 @pytest.mark.parametrize("text", ['["tempest.api.object_storage",]', "[not json\nm.C"])
 def test_a_list_that_looks_like_json_and_is_not(
     cloud: KeystoneStandin, call: Call, capsys: pytest.CaptureFixture[str], text: str

@@ -92,6 +92,13 @@ def test_what_the_program_needs_and_the_cloud_lacks(ledger: Ledger, cloud: Recor
     assert "1 of 3 tests (ServersTestJSON.test_create_server_with_admin_password)" in image
 
 
+def test_a_blank_at_the_end_of_a_region_does_not_count(ledger: Ledger, cloud: RecordedCloud) -> None:
+    conf = cloud.conf
+    conf["identity"]["region"] = "RegionOne "
+    conf["object-storage"] = {"region": " RegionOne"}
+    assert check(ledger, conf, testcases={"names": [OBJECT, SERVER]})["warnings"] == []
+
+
 def test_what_the_chosen_tests_do_not_need_is_not_told(ledger: Ledger, cloud: RecordedCloud) -> None:
     cloud.without("compute", "image")
     assert check(ledger, cloud.conf, testcases={"names": [OBJECT]})["warnings"] == []
