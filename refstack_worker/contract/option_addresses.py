@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from refstack_worker.contract.accounts import is_account_section
-from refstack_worker.contract.keystone_address import is_same_server
+from refstack_worker.contract.keystone_address import ascii_name, is_same_server
 from refstack_worker.contract.tempest_options import as_oslo_reads
 
 Options = Mapping[str, Mapping[str, Any]]
@@ -98,6 +98,7 @@ def _addresses(name: str, value: str) -> Iterator[str]:
 
 def _is_on(address: str, servers: list[str]) -> bool:
     authority = _AUTHORITY.match(address.partition("://")[2])
-    if authority is None or not _PLAIN_AUTHORITY.match(authority.group()):
+    host, colon, port = authority.group().partition(":") if authority else ("", "", "")
+    if not _PLAIN_AUTHORITY.match(f"{ascii_name(host)}{colon}{port}"):
         return False
     return any(is_same_server(address, server) for server in servers)

@@ -71,5 +71,38 @@ def test_where_keystone_is_does_not_depend_on_what_is_stored() -> None:
     assert keystone_elsewhere(conf, CLOUD) == ["Identity.uri-v3"]
 
 
+WIDE, SENT = "https://b\u00fccher.example:5000/v3", "https://xn--bcher-kva.example:5000/v3"
+
+
+@pytest.mark.parametrize("endpoint", [WIDE, SENT])
+@pytest.mark.parametrize("address", [WIDE, SENT, WIDE.replace("b", "B"), WIDE.replace("\u00fc", "\u00dc")])
+def test_an_international_name_is_the_same_as_it_is_sent(address: str, endpoint: str) -> None:
+    assert keystone_elsewhere({"identity": {"uri_v3": address}}, endpoint) == []
+    assert elsewhere({"heat_plugin": {"auth_url": address}}, {}, endpoint) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "endpoint"),
+    [
+        ("https://b\u00fccher.evil:5000", WIDE),
+        ("https://b\u00fccher.example:5001", WIDE),
+        ("https://fass.example", "https://fa\u00df.example"),
+        ("https://xn--fa-hia.example", "https://fa\u00df.example"),
+        ("https://fa\u00df.example", "https://fass.example"),
+        ("https://ss.example", "https://\u1e9e.example"),
+        ("https://bu\u0308cher.example:5000", WIDE),
+        ("https://b\u00fccher\u3002example:5000", WIDE),
+        ("https://a\u115fb.example", "https://xn--ab-iuk.example"),
+        ("https://a\u0558b.example", "https://xn--ab-lbd.example"),
+        ("https://b\u00fccher@evil.example:5000", WIDE),
+        ("https://\u2100.evil.example", "https://a"),
+        ("https://" + "\u00fc" * 300 + ".example", WIDE),
+        ("https://" + "\u00fc" * 80 + ".example", WIDE),
+    ],
+)
+def test_where_libraries_may_see_different_names_the_server_is_another(address: str, endpoint: str) -> None:
+    assert keystone_elsewhere({"identity": {"uri_v3": address}}, endpoint) == ["identity.uri_v3"]
+
+
 def test_a_long_value_takes_no_long_time() -> None:
     assert elsewhere({"any": {"text": "a" * 1_000_000 + "://"}}, {}, CLOUD) == ["any.text"]
