@@ -21,7 +21,7 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 from tests.bench._server import Server, gunicorn
-from tests.bench._watch import cpu, tree
+from tests.bench._watch import cpu_of_all, tree
 from tests.support.processes import answers, eventually, free_port
 
 FOLDER = Path(__file__).resolve().parent
@@ -124,11 +124,11 @@ def _measured(
         assert process.stdin is not None and process.stdout is not None
         if process.stdout.readline() != "warm\n":
             raise SystemExit(f"{client} ended before it was warm: see above")
-        before = sum(map(cpu, pids()))
+        before = cpu_of_all(pids())
         process.stdin.write("go\n")
         process.stdin.flush()
         line = process.stdout.readline()
-        spent = sum(map(cpu, pids())) - before
+        spent = cpu_of_all(pids()) - before
     if not line:
         raise SystemExit(f"{client} ended before its jobs: see above")
     found = json.loads(line)

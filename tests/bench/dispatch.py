@@ -36,7 +36,7 @@ from refstack_worker.contract import gearman_functions
 from tests.bench import _peers
 from tests.bench._measure import Result, report, say
 from tests.bench._server import cluster, gunicorn
-from tests.bench._watch import cpu, tree
+from tests.bench._watch import cpu_of_all, tree
 from tests.support.postgresql import Cluster
 from tests.support.processes import Site, eventually, site
 from tests.support.wheel_files import make_version
@@ -184,7 +184,7 @@ class Bench:
 
     def _spent(self) -> dict[str, float]:
         """Return the CPU seconds of each part so far."""
-        return {name: sum(map(cpu, pids())) for name, pids in self.processes.items()}
+        return {name: cpu_of_all(pids()) for name, pids in self.processes.items()}
 
     # --- trigger to claim
 
