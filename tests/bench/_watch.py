@@ -149,7 +149,7 @@ def _at(sample: Mapping[str, Any], path: str) -> Any:
 
 
 def cpu_of_all(pids: Iterable[int]) -> float:
-    """Return the CPU seconds of processes so far; what has ended meanwhile, as PostgreSQL's autovacuum does, is none."""
+    """Return the CPU seconds of processes so far, without those that have ended, as PostgreSQL's autovacuum does."""
     spent = 0.0
     for pid in pids:
         with suppress(OSError):
