@@ -236,7 +236,7 @@ def _refusal(error: Denied, user: CloudUser) -> str:
 
 def _quotes_hint(password: str) -> str:
     """Return a remark about quotes around a password, which ``docker --env-file`` does not remove as a shell does."""
-    if len(password) < 2 or password[0] != password[-1] or password[0] not in "'\"":
+    if len(password) < 2 or not any(password.startswith(quote) and password.endswith(quote) for quote in "'\""):
         return ""
     return "; the password begins and ends with a quote: remove the quotes if they are not part of it"
 
