@@ -64,6 +64,8 @@ def wait_for_gate():
     if os.path.exists(GATE):
         with open(GATE) as gate:
             fcntl.flock(gate, fcntl.LOCK_SH)
+            if not gate.read():
+                sys.exit("the run has ended before its first test")
 
 
 def given_tests(loader, pattern):
@@ -114,13 +116,20 @@ def write_stestr_conf(tempest: Tempest, workspace: Workspace, group: str = BY_CL
 
 @contextlib.contextmanager
 def closed_gate(workspace: Workspace) -> Iterator[IO[str]]:
-    """Give a file that keeps test processes from their first test until it is closed; they load their tests meanwhile.
+    """Give a file that keeps test processes from their first test until :func:`open_gate`.
 
-    Call :func:`write_stestr_conf` before.
+    They load their tests meanwhile. If it is closed without that, as when this process is killed, they end. Call
+    :func:`write_stestr_conf` before.
     """
     with open(workspace.test_path / _GATE, "w", encoding="ascii") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
         yield gate
+
+
+def open_gate(gate: IO[str]) -> None:
+    """Let the test processes begin."""
+    gate.write("open")
+    gate.close()
 
 
 def give_durations(folder: Path, durations: Mapping[str, float], names: Iterable[str]) -> None:

@@ -21,6 +21,7 @@ from refstack_worker.execute_test.tempest.stestr_files import (
     REPOSITORY,
     closed_gate,
     give_durations,
+    open_gate,
     write_stestr_conf,
 )
 from refstack_worker.execute_test.tempest.workspace import Workspace
@@ -37,7 +38,7 @@ class WaitingRun:
     ends: contextlib.ExitStack
     """Ends the program."""
     gate: IO[str] | None = None
-    """While this file is open, no test begins; None: they begin at once."""
+    """Keeps the first test back; None: nothing does."""
 
     @classmethod
     @contextlib.contextmanager
@@ -75,7 +76,7 @@ class WaitingRun:
         else:
             write_to(self.program, list_text(tests))
             need_login()
-            self.gate.close()
+            open_gate(self.gate)
 
 
 def concurrency_words(concurrency: int) -> list[str]:

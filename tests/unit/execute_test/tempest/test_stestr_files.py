@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from refstack_worker.execute_test.tempest.installation import Tempest
-from refstack_worker.execute_test.tempest.stestr_files import closed_gate, give_durations, write_stestr_conf
+from refstack_worker.execute_test.tempest.stestr_files import closed_gate, give_durations, open_gate, write_stestr_conf
 from refstack_worker.execute_test.tempest.workspace import PLAIN, Workspace
 from tests.support.processes import eventually
 
@@ -96,9 +96,14 @@ def test_no_test_begins_while_the_gate_is_closed(tempest: Tempest, workspace: Wo
         words = words_of(workspace, [name])
         with subprocess.Popen(words, env=path_of(tempest), stdout=subprocess.PIPE, text=True) as process:
             eventually("it waits", lambda: re.search(rf"-> FLOCK .* {process.pid} ", Path("/proc/locks").read_text()))
-            gate.close()
+            open_gate(gate)
             found, _ = process.communicate()
     assert "tempest.api.test_one.Case.test_a[id-1,smoke]" in json.loads(found)[0]
+    # where the run is killed, none begins
+    with closed_gate(workspace) as gate:
+        gate.close()
+    ended = subprocess.run(words, env=path_of(tempest), capture_output=True, text=True, check=False)
+    assert ended.returncode != 0 and ended.stdout == ""
     # processes that list tests are given none, and do not wait
     with closed_gate(workspace):
         subprocess.run(words_of(workspace, None), env=path_of(tempest), capture_output=True, check=True)
